@@ -1,0 +1,84 @@
+"""What became of an event at a slot, or of a run: values that can be counted, printed and compared.
+
+The set of reasons is closed. A decision is *final* but for ``waiting`` and ``retrying``; an acknowledged event gets
+exactly one final decision at each slot of each trigger in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from bridge.core.event import EventIdentity
+
+
+class Reason(StrEnum):
+    """What became of an event at a slot."""
+
+    FILTERED = "filtered"
+    UNDECODABLE = "undecodable"
+    OVERSIZE = "oversize"
+    FROM_THE_FUTURE = "from-the-future"
+    DUPLICATE = "duplicate"
+    LATE = "late"
+    SUSPENDED = "suspended"
+    WAITING = "waiting"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    RESET = "reset"
+    OVER_BOUND = "over-bound"
+    UNKEYED = "unkeyed"
+    MATCHED = "matched"
+
+
+class RunReason(StrEnum):
+    """What became of a run."""
+
+    CREATED = "created"
+    ALREADY_RAN = "already-ran"
+    RETRYING = "retrying"
+    SKIPPED = "skipped"
+    OUTCOME_UNKNOWN = "outcome-unknown"
+    REFUSED = "refused"
+
+
+class Decision(NamedTuple):
+    """What became of an event at a slot.
+
+    Attributes:
+        reason: One of the closed set.
+        trigger: ``namespace/name``.
+        slot: The slot's variable.
+        event: The event's identity.
+        key: Correlation key in canonical text; empty without one, or before it is known.
+        evidence: What it rests on, as text by name: ``where``, ``error``, ``duplicate_of``, ``run``, …
+
+    """
+
+    reason: Reason
+    trigger: str
+    slot: str
+    event: EventIdentity
+    key: str = ""
+    evidence: Mapping[str, str] = {}
+
+
+class RunDecision(NamedTuple):
+    """What became of a run.
+
+    Attributes:
+        reason: One of the closed set.
+        trigger: ``namespace/name``.
+        run_key: The run's identity.
+        workflow: ``namespace/name`` of its Workflow.
+        evidence: What it rests on, as text by name: ``api``, ``attempts``, …
+
+    """
+
+    reason: RunReason
+    trigger: str
+    run_key: str
+    workflow: str
+    evidence: Mapping[str, str] = {}

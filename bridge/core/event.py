@@ -1,0 +1,58 @@
+"""What happened: the event as the rules see it, whatever wire format carried it.
+
+Times are whole microseconds since the epoch (UTC) everywhere in the rules, so that comparing, adding and hashing
+them is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+Micros = int
+"""Microseconds: since the epoch for a moment, in all for a duration."""
+
+SECOND: Micros = 1_000_000
+MINUTE: Micros = 60 * SECOND
+HOUR: Micros = 60 * MINUTE
+DAY: Micros = 24 * HOUR
+
+
+class EventIdentity(NamedTuple):
+    """What makes two records the same event."""
+
+    name: str
+    source: str
+    id: str
+
+    def text(self) -> str:
+        """Return the identity for people: ``name id from source``."""
+        return f"{self.name} {self.id} from {self.source}"
+
+
+class Event(NamedTuple):
+    """Something that happened.
+
+    Attributes:
+        name: What happened; the topic's name, unescaped.
+        source: Who says so.
+        id: Which one, unique for its source and name.
+        time: When it happened, by its publisher's clock.
+        reached: When it reached us: the timestamp of its record.
+        key: The record's key, when it has one.
+        payload: Its fields; nested mappings and lists of plain Python values.
+
+    """
+
+    name: str
+    source: str
+    id: str
+    time: Micros
+    reached: Micros
+    key: str | None
+    payload: Mapping[str, Any]
+
+    @property
+    def identity(self) -> EventIdentity:
+        """Return what makes this event this event."""
+        return EventIdentity(self.name, self.source, self.id)

@@ -1,0 +1,166 @@
+"""A trigger: a condition on events and the run that it starts, checked and complete.
+
+Where a trigger was written (a file, a custom resource) is not known here: each source compiles to this one shape,
+and has refused before what makes no sense. A trigger is plain data: its expressions are CEL texts, which
+:mod:`bridge.core.definition` compiles once.
+
+Two hashes follow from it. The *condition hash* covers what decides which events make a match; windows belong to it,
+so that a changed condition starts with empty windows. The *definition hash* covers everything; arrivals carry it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from bridge.core.event import Micros  # noqa: TC001  (kept at run time: dataclass fields are read from here)
+
+Collect = Literal["latest", "first"]
+_HASH_LENGTH = 20  # hex digits: 80 bits, among a few thousand definitions
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place in a condition that an event can fill.
+
+    Attributes:
+        event: Name of the events that may fill it.
+        variable: Its name in CEL: the ``as`` of the file, or the event's name with ``.``, ``-`` and the like as ``_``.
+        where: CEL over ``payload`` and ``event`` that must be true; None lets every event pass.
+        key: CEL over the same for the correlation key; None for a trigger without one.
+        parameters: Workflow parameter and the path of the payload field that fills it (``customer.id``).
+
+    """
+
+    event: str
+    variable: str
+    where: str | None = None
+    key: str | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The run that a match asks for.
+
+    Attributes:
+        template: WorkflowTemplate to run.
+        namespace: Namespace of the template and of its Workflows.
+        parameters: Workflow parameter and CEL over the match (a variable a slot).
+        labels: Labels of the Workflow.
+        annotations: Annotations of the Workflow.
+        id: CEL over the match for its identity; None for the default, the identities of its events.
+        allow_template_tags: Let string parameters hold ``{{``, which Argo's templating evaluates.
+
+    """
+
+    template: str
+    namespace: str
+    parameters: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+    id: str | None = None
+    allow_template_tags: bool = False
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A condition on events and the run that it starts.
+
+    Attributes:
+        namespace: Namespace of the trigger; with ``name`` its identity.
+        name: Name of the trigger.
+        slots: The places to fill, one or more.
+        run: The run that a match asks for.
+        require: How many slots a match fills.
+        within: Newest minus oldest event time of a match; None only for a trigger with one slot.
+        grace: How much later than its partners an event may reach us and still count.
+        dedupe: How long after its last use an event's identity is remembered.
+        collect: Which arrivals a match takes.
+        suspend: Events are decided ``suspended`` instead.
+        start_from: Where a topic that is new to the bridge is begun: ``now``, ``earliest``, or a moment.
+        future: How far ahead of its record's timestamp an event time may be.
+
+    """
+
+    namespace: str
+    name: str
+    slots: tuple[Slot, ...]
+    run: RunPlan
+    require: int
+    within: Micros | None = None
+    grace: Micros = 0
+    dedupe: Micros = 0
+    collect: Collect = "latest"
+    suspend: bool = False
+    start_from: Literal["now", "earliest"] | Micros = "now"
+    future: Micros = field(default=3_600_000_000)
+
+    @property
+    def identity(self) -> str:
+        """Return ``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def is_windowed(self) -> bool:
+        """Tell whether arrivals must wait for others; if not, each event that passes is a match."""
+        return self.within is not None
+
+    @property
+    def is_default_mapped(self) -> bool:
+        """Tell whether the WorkflowTemplate's parameters take the payload fields of the same names."""
+        return len(self.slots) == 1 and not self.run.parameters and not self.slots[0].parameters
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """Return the names of the events that it reads, each once, in slot order."""
+        return tuple(dict.fromkeys(slot.event for slot in self.slots))
+
+    @property
+    def span(self) -> Micros:
+        """Return how far apart two events of a match may reach us: ``within`` and ``grace``."""
+        return (self.within or 0) + self.grace
+
+    @cached_property
+    def condition_hash(self) -> str:
+        """Return the hash of what decides which events make a match: 20 hex digits."""
+        condition = self.to_json()
+        for part in ("run", "suspend", "start_from", "future"):
+            del condition[part]
+        for slot in condition["slots"]:
+            del slot["parameters"]
+        return _digest({**condition, "id": self.run.id})
+
+    @cached_property
+    def definition_hash(self) -> str:
+        """Return the hash of the whole: 20 hex digits."""
+        return _digest(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trigger as plain JSON values, for :meth:`from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Trigger:
+        """Return the trigger that :meth:`to_json` gave.
+
+        Raises:
+            TypeError: A field is missing, or this version does not know one.
+
+        """
+        slots = tuple(Slot(**{**slot, "parameters": _pairs(slot["parameters"])}) for slot in plain["slots"])
+        run = plain["run"]
+        pairs = {name: _pairs(run[name]) for name in ("parameters", "labels", "annotations")}
+        return cls(**{**plain, "slots": slots, "run": RunPlan(**{**run, **pairs})})
+
+
+def _pairs(plain: list[list[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in plain)
+
+
+def _digest(plain: dict[str, Any]) -> str:
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]

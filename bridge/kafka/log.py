@@ -1,0 +1,285 @@
+"""The port to Kafka: what the stages need of a log, and nothing more.
+
+Two things implement it: :mod:`bridge.kafka.confluent` on real brokers (and librdkafka's mock cluster), and
+:mod:`bridge.kafka.memory` for tests and simulation. One contract suite (``tests/contract/test_log.py``) holds both.
+
+Everything read through this port is read-committed, and everything written is written in transactions.
+Timestamps are milliseconds since the epoch, as in Kafka.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Partition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    number: int
+
+
+class Record(NamedTuple):
+    """One record that was read. ``timestamp`` is in milliseconds; the broker's on topics with LogAppendTime."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Committed(NamedTuple):
+    """A group's committed offset of a partition, and the text that was committed with it."""
+
+    offset: int
+    metadata: str
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic to be created. ``config`` holds Kafka's topic settings by their names."""
+
+    name: str
+    partitions: int
+    replication: int = -1
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TopicInfo:
+    """A topic as it is. ``id`` is empty where the broker has none to tell (the mock cluster)."""
+
+    name: str
+    id: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+class LogError(Exception):
+    """Kafka could not do it now; the same call may succeed later."""
+
+
+class AbortableError(LogError):
+    """The open transaction cannot be committed: abort it, forget its effects, seek back."""
+
+
+class FencedError(LogError):
+    """Another owner of the same transactional id, or of the group's generation, has taken over: start anew."""
+
+
+class OffsetLostError(LogError):
+    """The log no longer holds the offset to be read next."""
+
+    def __init__(self, partition: Partition, offset: int) -> None:
+        super().__init__(f"offset {offset} of {partition.topic}/{partition.number} is no longer in the log")
+        self.partition = partition
+        self.offset = offset
+
+
+class Rebalance(Protocol):
+    """What a member is told of its partitions. All are called from inside :meth:`GroupConsumer.poll` or ``close``."""
+
+    def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Take partitions on; return the offset at which each is begun. Their former owner has let them go."""
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Finish and let go; committing is still allowed."""
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """Forget: somebody else may own them already. Committing is not allowed."""
+
+
+class GroupConsumer(ABC):
+    """A member of a consumer group: cooperative, read-committed, committing only through a transaction."""
+
+    @abstractmethod
+    def subscribe(self, topics: Iterable[str], rebalance: Rebalance) -> None:
+        """Join with these topics, or replace the topics of a member that has joined."""
+
+    @abstractmethod
+    def poll(self, seconds: float, limit: int = 500) -> list[Record]:
+        """Return up to ``limit`` records, waiting at most ``seconds`` for the first.
+
+        Rebalance calls are served in here; a partition that was revoked or lost meanwhile has no record in the answer.
+
+        Raises:
+            OffsetLostError: A partition's next offset is not in the log; that partition stands still (paused), and the
+                next poll goes on with the others.
+            LogError: Anything else that Kafka reported; poll again.
+
+        """
+
+    @abstractmethod
+    def positions(self) -> dict[Partition, int]:
+        """Return the next offset of each assigned partition: behind what was polled, and behind markers."""
+
+    @abstractmethod
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Go on at ``offset``."""
+
+    @abstractmethod
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """Return no more of these partitions until they are resumed; polling goes on."""
+
+    @abstractmethod
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        """Return these partitions again."""
+
+    @abstractmethod
+    def metadata(self) -> Any:
+        """Return the group metadata of this moment, for :meth:`TransactionalProducer.send_offsets`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave the group at once; ``revoked`` is called for what is still owned."""
+
+
+class TransactionalProducer(ABC):
+    """A producer with a transactional id. Not for use by several threads."""
+
+    @abstractmethod
+    def init(self) -> None:
+        """Fence whoever used the transactional id before, and end its open transaction.
+
+        Raises:
+            LogError: Kafka did not answer in time.
+
+        """
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Begin a transaction."""
+
+    @abstractmethod
+    def send(
+        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers | None = None
+    ) -> None:
+        """Add a record to the open transaction; waits while the buffer is full."""
+
+    @abstractmethod
+    def send_offsets(self, offsets: Mapping[Partition, Committed], metadata: Any) -> None:
+        """Add the group's offsets to the open transaction, under the metadata taken when the batch began.
+
+        Raises:
+            FencedError: As for :meth:`commit`.
+            AbortableError: The group has moved on to another generation, or the transaction is broken.
+
+        """
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Commit the open transaction.
+
+        Raises:
+            FencedError: Another owner took over; this producer is of no use any more.
+            AbortableError: Nothing of it was committed; abort.
+            LogError: The outcome is not known yet; call again.
+
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Abort the open transaction. Raises FencedError as :meth:`commit` does."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go; an open transaction is aborted if that can be done at once."""
+
+
+class Reader(ABC):
+    """Reads partitions without a group: changelogs, the ledger, ``triggers``."""
+
+    @abstractmethod
+    def read(self, partition: Partition, start: int, end: int) -> Iterator[list[Record]]:
+        """Yield what is committed in [start, end), in order, until the *position* has reached ``end``.
+
+        ``start`` may be below the first offset that the log still holds; reading then begins there.
+
+        Raises:
+            LogError: Nothing came for longer than the reader's patience.
+
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go."""
+
+
+class Admin(ABC):
+    """Questions to, and orders for, the brokers. Safe for several threads."""
+
+    @abstractmethod
+    def topics(self) -> dict[str, int]:
+        """Return the partition count of each topic."""
+
+    @abstractmethod
+    def describe(self, names: Iterable[str]) -> dict[str, TopicInfo]:
+        """Return those of the named topics that exist."""
+
+    @abstractmethod
+    def create(self, specs: Iterable[TopicSpec]) -> None:
+        """Create topics; one that exists already is left as it is."""
+
+    @abstractmethod
+    def start_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return the first offset that each partition still holds."""
+
+    @abstractmethod
+    def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return the true end (high watermark), open transactions included. Partitions that are gone are left out."""
+
+    @abstractmethod
+    def offsets_at(self, partitions: Iterable[Partition], timestamp: int) -> dict[Partition, int]:
+        """Return the first offset at or after ``timestamp`` (ms); the end where there is none."""
+
+    @abstractmethod
+    def committed(self, group: str, partitions: Iterable[Partition], *, stable: bool) -> dict[Partition, Committed]:
+        """Return the group's committed offsets; partitions without one are left out.
+
+        Args:
+            group: The consumer group.
+            partitions: The partitions asked for.
+            stable: Wait until no transaction on them is pending. Otherwise answer at once, with the older offset.
+
+        """
+
+    @abstractmethod
+    def fence(self, transactional_id: str) -> None:
+        """End whatever transaction that id has open, and refuse its producer from now on."""
+
+    @abstractmethod
+    def purge(self, offsets: Mapping[Partition, int]) -> None:
+        """Delete the records below these offsets."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go."""
+
+
+class Log(ABC):
+    """A connection to one Kafka cluster: makes the four things that stages use."""
+
+    @abstractmethod
+    def consumer(self, group: str, *, instance: str | None = None) -> GroupConsumer:
+        """Return a member of ``group``; static under ``instance`` when one is given."""
+
+    @abstractmethod
+    def producer(self, transactional_id: str) -> TransactionalProducer:
+        """Return a producer; call ``init`` before its first transaction."""
+
+    @abstractmethod
+    def reader(self) -> Reader:
+        """Return a reader."""
+
+    @abstractmethod
+    def admin(self) -> Admin:
+        """Return an admin client."""

@@ -1,0 +1,1 @@
+"""Workflows: manifests, create-and-verify, WorkflowTemplate look-up."""

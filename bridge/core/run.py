@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bridge.core.event import EventIdentity, Micros  # noqa: TC001  (kept at run time: dataclass fields are read from here)
+from bridge.core.event import EventIdentity, Micros
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from bridge.core.event import Micros  # noqa: TC001  (kept at run time: dataclass fields are read from here)
+from bridge.core.event import Micros
 
 Collect = Literal["latest", "first"]
 _HASH_LENGTH = 20  # hex digits: 80 bits, among a few thousand definitions

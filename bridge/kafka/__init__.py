@@ -1,0 +1,1 @@
+"""The log: its port, its implementations, the stage loop."""

@@ -1,0 +1,1 @@
+"""Controller, router, matcher, submitter: core rules on the stage loop."""

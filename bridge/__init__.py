@@ -1,0 +1,1 @@
+"""Flowbridge: starts Argo Workflows from events on Kafka."""

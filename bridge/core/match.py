@@ -1,18 +1,21 @@
 """Which waiting arrivals, together with a new one, satisfy a condition.
 
 Two arrivals fit when they happened within ``within`` of each other and reached us within ``within`` + ``grace`` of
-each other. So arrivals fit together when all their event times lie in one closed interval [t, t + within] that starts
-at one of them, and all their reached times in one closed interval that starts at one of them.
+each other; arrivals fit together when every two of them do. So all event times of a match lie in one closed interval
+[t, t + within], and all its reached times in one closed interval of ``within`` + ``grace``.
 
 Before the new arrival no complete set exists (the one who stepped before took it); so a match always holds the new
-arrival. ``latest`` takes the latest such interval, by event time before reached time, and in it the newest of each
-slot; ``first`` the earliest, and the oldest of each. The slots choose in their order; slots of one match hold distinct
-events, so a slot leaves an event to a later slot that could not be filled otherwise.
+arrival. ``latest`` takes the latest interval of event time that starts at an arrival and holds a complete set, and in
+it the newest of each slot; ``first`` the earliest, and the oldest of each. Reached times only rule sets out: they
+prefer none. The slots choose in their order; slots of one match hold distinct events, so a slot leaves an event to a
+later slot that could not be filled otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from heapq import merge
+from itertools import groupby
 
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.trigger import Trigger
@@ -33,48 +36,86 @@ def find_match(trigger: Trigger, window: Window, new: Arrival) -> Match | None:
         new: The arrival that came.
 
     """
-    within = trigger.within or 0
-    near = [_near(arrivals, new, trigger) for arrivals in window.waiting]
-    near[new.slot] = (new,)
-    if _filled(near) < trigger.require:
+    require = trigger.require
+    if _filled(window.waiting) + (not window.waiting[new.slot]) < require:
         return None
-    backwards = trigger.collect == "latest"
-    for start in _starts((arrival.time for slot in near for arrival in slot), new.time, within, backwards=backwards):
-        together = tuple(between(slot, start, start + within) for slot in near)
-        if _filled(together) < trigger.require:
-            continue
-        for candidates in _reach_intervals(together, new, trigger.span, backwards=backwards):
-            match = _choose(candidates, new, trigger.require, backwards=backwards)
-            if match is not None:
-                return match
-    return None
+    within = trigger.within or 0
+    near = [between(waiting, new.time - within, new.time + within) for waiting in window.waiting]
+    near[new.slot] = (new,)
+    only = [slot[0] for slot in near if slot]
+    if len(only) < require:
+        return None
+    if len(only) == require == sum(map(len, near)):  # the usual case with keys: nothing to choose
+        return tuple(slot[0] if slot else None for slot in near) if _fit_together(trigger, only) else None
+    return _best(trigger, near, new)
 
 
-def _near(waiting: tuple[Arrival, ...], new: Arrival, trigger: Trigger) -> tuple[Arrival, ...]:
-    within, span, reached = trigger.within or 0, trigger.span, new.reached
-    arrivals = between(waiting, new.time - within, new.time + within)
-    if all(abs(arrival.reached - reached) <= span for arrival in arrivals):
-        return arrivals
-    return tuple(arrival for arrival in arrivals if abs(arrival.reached - reached) <= span)
+def _fit_together(trigger: Trigger, arrivals: Sequence[Arrival]) -> bool:
+    """Tell whether distinct events fit together."""
+    times = [arrival.time for arrival in arrivals]
+    return (
+        max(times) - min(times) <= (trigger.within or 0)
+        and not _is_apart(arrivals, trigger.span)
+        and len({arrival.event for arrival in arrivals}) == len(arrivals)
+    )
+
+
+def _is_apart(arrivals: Sequence[Arrival], span: Micros) -> bool:
+    """Tell whether some two of the arrivals reached us further apart than ``span``."""
+    reached = [arrival.reached for arrival in arrivals]
+    return max(reached) - min(reached) > span
 
 
 def _filled(slots: Slots) -> int:
-    return sum(1 for slot in slots if slot)
+    return len([1 for slot in slots if slot])
 
 
-def _starts(moments: Iterator[Micros], new: Micros, length: Micros, *, backwards: bool) -> list[Micros]:
-    """Return the starts of the intervals of ``length`` that hold ``new``, in order of preference."""
-    return sorted({moment for moment in moments if new - length <= moment <= new}, reverse=backwards)
+def _best(trigger: Trigger, near: list[tuple[Arrival, ...]], new: Arrival) -> Match | None:
+    within, backwards = trigger.within or 0, trigger.collect == "latest"
+    near = [_reached_near(slot, new, trigger.span) for slot in near]
+    for start in _starts(near, new.time, within, backwards=backwards):
+        together = [between(slot, start, start + within) for slot in near]
+        if _filled(together) < trigger.require:
+            continue
+        matches = [
+            match
+            for candidates in _reach_intervals(together, new, trigger.span)
+            if (match := _choose(candidates, new, trigger.require, backwards=backwards)) is not None
+        ]
+        if matches:
+            return min(matches, key=lambda match: _preference(match, backwards=backwards))
+    return None
 
 
-def _reach_intervals(slots: Slots, new: Arrival, span: Micros, *, backwards: bool) -> Iterator[Slots]:
-    """Yield the arrivals that reached us in one interval of ``span`` with ``new``, in order of preference."""
-    reached = [arrival.reached for slot in slots for arrival in slot]
-    if max(reached) - min(reached) <= span:
+def _reached_near(slot: tuple[Arrival, ...], new: Arrival, span: Micros) -> tuple[Arrival, ...]:
+    if not _is_apart((new, *slot), span):
+        return slot
+    return tuple(arrival for arrival in slot if abs(arrival.reached - new.reached) <= span)
+
+
+def _starts(near: list[tuple[Arrival, ...]], new: Micros, within: Micros, *, backwards: bool) -> Iterator[Micros]:
+    """Yield the starts of the intervals of ``within`` that hold ``new``, in order of preference."""
+    slots = [between(slot, new - within, new) for slot in near]
+    if backwards:
+        slots = [slot[::-1] for slot in slots]
+    ordered = merge(*slots, key=_time, reverse=backwards)  # lazily: mostly the first one does
+    return (time for time, _ in groupby(ordered, key=_time))
+
+
+def _reach_intervals(slots: Slots, new: Arrival, span: Micros) -> Iterator[Slots]:
+    """Yield the arrivals that reached us in one interval of ``span`` with ``new``, for each such interval."""
+    arrivals = [arrival for slot in slots for arrival in slot]
+    if not _is_apart(arrivals, span):
         yield slots
         return
-    for start in _starts(iter(reached), new.reached, span, backwards=backwards):
+    for start in {arrival.reached for arrival in arrivals if arrival.reached <= new.reached}:
         yield [[arrival for arrival in slot if start <= arrival.reached <= start + span] for slot in slots]
+
+
+def _preference(match: Match, *, backwards: bool) -> list[tuple[bool, Micros, int]]:
+    """Return what orders matches of one interval: by slot, filled before left out, then the newest (or oldest)."""
+    sign = -1 if backwards else 1
+    return [(False, sign * one.time, sign * one.offset) if one else (True, 0, 0) for one in match]
 
 
 def _choose(slots: Slots, new: Arrival, require: int, *, backwards: bool) -> Match | None:
@@ -116,3 +157,7 @@ def _fillable(slots: Slots, taken: set[EventIdentity]) -> int:
         return False
 
     return sum(place(slot, set()) for slot in range(len(slots)))
+
+
+def _time(arrival: Arrival) -> Micros:
+    return arrival.time

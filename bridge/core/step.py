@@ -10,11 +10,12 @@ Time ends what waits: an arrival that no event can complete any more is ``expire
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from bridge.core.decision import Decision, Reason
-from bridge.core.event import EventIdentity, Micros
+from bridge.core.event import Micros
 from bridge.core.match import Match, find_match
 from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival, Spent, Window
@@ -42,7 +43,9 @@ class Step(NamedTuple):
     match: Match | None = None
 
 
-def step(trigger: Trigger, window: Window, key: str, new: Arrival, known: Known, *, bound: int = 10_000) -> Step:
+def step(  # noqa: PLR0913 - the bound is a setting, all others are what a step is made of
+    trigger: Trigger, window: Window, key: str, new: Arrival, known: Known, *, bound: int = 10_000
+) -> Step:
     """Apply one arrival to its window.
 
     Args:
@@ -54,11 +57,12 @@ def step(trigger: Trigger, window: Window, key: str, new: Arrival, known: Known,
         bound: How many arrivals may wait in one window.
 
     """
-    if new.slot in known:
-        return Step(window, (_decide(trigger, key, new, Reason.DUPLICATE, _duplicate_of(known[new.slot])),))
-    used_at = next((slot for slot, one in known.items() if isinstance(one, Spent) and one.fate is Reason.MATCHED), None)
-    if used_at is not None:
-        return _superseded(trigger, window, key, new, {"used_at": trigger.slots[used_at].variable})
+    if known:
+        if new.slot in known:
+            return Step(window, (_decide(trigger, key, new, Reason.DUPLICATE, _duplicate_of(known[new.slot])),))
+        for slot, one in known.items():
+            if isinstance(one, Spent) and one.fate is Reason.MATCHED:
+                return _superseded(trigger, window, key, new, {"used_at": trigger.slots[slot].variable})
     mark = window.marks[new.slot]
     if mark is not None and new.age < mark:
         return _superseded(trigger, window, key, new, {"older_than": str(mark[0])})
@@ -67,11 +71,8 @@ def step(trigger: Trigger, window: Window, key: str, new: Arrival, known: Known,
         return _take(trigger, window, key, new, match)
     if window.size >= bound:
         return Step(window, (_decide(trigger, key, new, Reason.OVER_BOUND, {"bound": str(bound)}),))
-    missing = [slot.variable for slot, arrivals in zip(trigger.slots, window.waiting, strict=True) if not arrivals]
-    evidence = {
-        "for": ", ".join(name for name in missing if name != trigger.slots[new.slot].variable) or "an event in time",
-        "until": str(deadline(trigger, new)),
-    }
+    missing = _missing(trigger, window, new.slot)
+    evidence = {"for": missing or "an event in time", "until": str(deadline(trigger, new))}
     return Step(window.with_arrival(new), (_decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
 
 
@@ -83,10 +84,10 @@ def deadline(trigger: Trigger, arrival: Arrival) -> Micros:
 def expire(trigger: Trigger, window: Window, key: str, arrival: Arrival) -> Step:
     """End the wait of an arrival whose deadline a tick has passed."""
     end = deadline(trigger, arrival)
-    missing = [slot.variable for slot, waiting in zip(trigger.slots, window.waiting, strict=True) if not waiting]
-    decision = _decide(trigger, key, arrival, Reason.EXPIRED, {"missing": ", ".join(missing), "deadline": str(end)})
+    evidence = {"missing": _missing(trigger, window, arrival.slot), "deadline": str(end)}
+    decision = _decide(trigger, key, arrival, Reason.EXPIRED, evidence)
     spent = Spent(*arrival.age, end + trigger.dedupe, Reason.EXPIRED)
-    return Step(window.without(arrival), (decision,), spent=((arrival, spent),))
+    return Step(window.without((arrival,)), (decision,), spent=((arrival, spent),))
 
 
 def forget(window: Window, slot: int, spent: Spent) -> Window:
@@ -94,6 +95,14 @@ def forget(window: Window, slot: int, spent: Spent) -> Window:
     if window.marks[slot] == (spent.time, spent.offset):
         return window.with_mark(slot, None)
     return window
+
+
+def _missing(trigger: Trigger, window: Window, besides: int) -> str:
+    """Return the slots in which nothing waits, ``besides`` one."""
+    slots = zip(trigger.slots, window.waiting, strict=True)
+    return ", ".join(
+        [slot.variable for at, (slot, waiting) in enumerate(slots) if not waiting and at != besides],
+    )
 
 
 def _superseded(trigger: Trigger, window: Window, key: str, new: Arrival, evidence: dict[str, str]) -> Step:
@@ -104,33 +113,37 @@ def _superseded(trigger: Trigger, window: Window, key: str, new: Arrival, eviden
 def _take(trigger: Trigger, window: Window, key: str, new: Arrival, match: Match) -> Step:
     used = [arrival for arrival in match if arrival is not None]
     until = max(arrival.reached for arrival in used) + trigger.dedupe
-    spent = [(arrival, Spent(*arrival.age, until, Reason.MATCHED)) for arrival in used]
+    spent = [(arrival, Spent(arrival.time, arrival.offset, until, Reason.MATCHED)) for arrival in used]
     decisions = [_decide(trigger, key, arrival, Reason.MATCHED, {}) for arrival in used]
     for arrival, evidence in _passed_over(trigger, window, match):
-        spent.append((arrival, Spent(*arrival.age, until, Reason.SUPERSEDED)))
+        spent.append((arrival, Spent(arrival.time, arrival.offset, until, Reason.SUPERSEDED)))
         decisions.append(_decide(trigger, key, arrival, Reason.SUPERSEDED, evidence))
-    for arrival, _ in spent:
-        if arrival is not new:
-            window = window.without(arrival)
+    left = window.without(arrival for arrival, _ in spent if arrival is not new)
     if trigger.collect == "latest":
-        for arrival in used:
-            window = window.with_mark(arrival.slot, arrival.age)
-    return Step(window, tuple(decisions), spent=tuple(spent), match=match)
+        marks = (one.age if one is not None else mark for one, mark in zip(match, window.marks, strict=True))
+        left = Window(left.waiting, tuple(marks))
+    return Step(left, tuple(decisions), spent=tuple(spent), match=match)
 
 
 def _passed_over(trigger: Trigger, window: Window, match: Match) -> list[tuple[Arrival, dict[str, str]]]:
     """Return the waiting arrivals that a match removes without using them, with the reason."""
-    events: dict[EventIdentity, str] = {
-        arrival.event: trigger.slots[arrival.slot].variable for arrival in match if arrival is not None
-    }
     passed = []
-    for used, slot in zip(match, window.waiting, strict=True):
-        for arrival in slot:
-            if arrival is used:
-                continue
-            if arrival.event in events:
-                passed.append((arrival, {"used_at": events[arrival.event]}))
-            elif trigger.collect == "latest" and used is not None and arrival.age < used.age:
+    for slot, waiting in zip(trigger.slots, window.waiting, strict=True):
+        if not waiting:
+            continue
+        used = match[waiting[0].slot]
+        if waiting == (used,):
+            continue
+        older = bisect_left(waiting, used) if used is not None and trigger.collect == "latest" else 0
+        elsewhere = {
+            one.event: trigger.slots[one.slot].variable
+            for one in match
+            if one is not None and one is not used and trigger.slots[one.slot].event == slot.event
+        }
+        for position, arrival in enumerate(waiting if elsewhere else waiting[:older]):
+            if arrival.event in elsewhere:
+                passed.append((arrival, {"used_at": elsewhere[arrival.event]}))
+            elif used is not None and position < older:
                 passed.append((arrival, {"by": used.event.text()}))
     return passed
 

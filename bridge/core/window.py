@@ -12,6 +12,7 @@ nothing older than it may still be used.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from bridge.core.decision import Reason
@@ -92,11 +93,15 @@ class Window(NamedTuple):
         insort(ordered, arrival)
         return self._with_slot(arrival.slot, tuple(ordered))
 
-    def without(self, arrival: Arrival) -> Window:
-        """Return the window without this waiting arrival."""
-        slot = self.waiting[arrival.slot]
-        at = bisect_left(slot, arrival)
-        return self._with_slot(arrival.slot, slot[:at] + slot[at + 1 :])
+    def without(self, arrivals: Iterable[Arrival]) -> Window:
+        """Return the window without these arrivals, all of which wait in it."""
+        leaving: dict[int, list[Arrival]] = {}
+        for arrival in arrivals:
+            leaving.setdefault(arrival.slot, []).append(arrival)
+        waiting = list(self.waiting)
+        for slot, gone in leaving.items():
+            waiting[slot] = _without(waiting[slot], gone)
+        return Window(tuple(waiting), self.marks)
 
     def with_mark(self, slot: int, mark: Mark | None) -> Window:
         """Return the window with the mark of one slot replaced."""
@@ -117,6 +122,14 @@ def between(slot: tuple[Arrival, ...], start: Micros, end: Micros) -> tuple[Arri
         return slot
     first = bisect_left(slot, start, key=_time)
     return slot[first : bisect_left(slot, end + 1, first, key=_time)]
+
+
+def _without(slot: tuple[Arrival, ...], gone: list[Arrival]) -> tuple[Arrival, ...]:
+    if len(gone) > 1:  # as when a `latest` match takes all older ones: one pass, however many leave
+        offsets = {arrival.offset for arrival in gone}
+        return tuple(arrival for arrival in slot if arrival.offset not in offsets)
+    at = bisect_left(slot, gone[0])
+    return slot[:at] + slot[at + 1 :]
 
 
 def _time(arrival: Arrival) -> Micros:

@@ -1,0 +1,81 @@
+"""Where the cluster is and who the bridge is there: a kubeconfig, or the account of the pod that it runs in.
+
+The order is that of Kubernetes' own clients: a kubeconfig that is named, the files that ``KUBECONFIG`` names,
+``~/.kube/config``, the in-cluster account. One that is named but wrong is an error, never passed over.
+
+The ``kubernetes`` package takes 0.4 s to import, and types its parts unevenly, so it is imported by name inside
+functions.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_HOME_CONFIG = Path("~/.kube/config")
+_SERVICE_HOST = "KUBERNETES_SERVICE_HOST"
+
+
+class ClusterConfigError(Exception):
+    """No usable way to a cluster: says what was looked for, what was found, and what would be right."""
+
+
+def cluster_client(kubeconfig: str | None, *, context: str | None, connections: int) -> Any:
+    """Return a ``kubernetes.client.ApiClient`` that never retries by itself.
+
+    Args:
+        kubeconfig: Path of a kubeconfig (several, separated as in PATH); None for the usual places.
+        context: Context of the kubeconfig; None for its current one.
+        connections: Connections to keep open: as many as requests are made at the same time.
+
+    Raises:
+        ClusterConfigError: There is none, or it cannot be used.
+
+    """
+    client: Any = import_module("kubernetes.client")
+    settings = client.Configuration()
+    settings.connection_pool_maxsize = connections
+    settings.retries = False
+    named = kubeconfig or os.environ.get("KUBECONFIG")
+    if named:
+        source = "the kubeconfig that was given" if kubeconfig else "KUBECONFIG"
+        _load_files(named, source, context, settings)
+    elif _HOME_CONFIG.expanduser().is_file():
+        _load_files(str(_HOME_CONFIG.expanduser()), "the home folder", context, settings)
+    else:
+        _load_account(settings)
+    try:
+        return client.ApiClient(settings)
+    except (OSError, ValueError) as error:  # certificate files that are missing or broken
+        raise ClusterConfigError(f"the certificates of the cluster's configuration cannot be read: {error}") from error
+
+
+def _load_files(paths: str, source: str, context: str | None, settings: Any) -> None:
+    config: Any = import_module("kubernetes.config")
+
+    if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path):
+        raise ClusterConfigError(f"no kubeconfig at {paths!r} (from {source}): name a file that exists")
+    try:
+        config.load_kube_config(paths, context=context, client_configuration=settings, persist_config=False)
+    except config.ConfigException as error:
+        raise ClusterConfigError(f"the kubeconfig {paths!r} (from {source}) cannot be used: {error}") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        # The loader walks whatever the YAML holds, and fails in the manner of Python when that is no kubeconfig.
+        found = " ".join(str(error).split())
+        raise ClusterConfigError(f"{paths!r} (from {source}) is no kubeconfig: {found}") from error
+
+
+def _load_account(settings: Any) -> None:
+    config: Any = import_module("kubernetes.config")
+    try:
+        config.load_incluster_config(client_configuration=settings)
+    except (config.ConfigException, OSError) as error:
+        where = "in a pod" if os.environ.get(_SERVICE_HOST) else f"not in a pod ({_SERVICE_HOST} is not set)"
+        raise ClusterConfigError(
+            f"no cluster is configured: KUBECONFIG is not set, {_HOME_CONFIG} does not exist, and the in-cluster "
+            f"account cannot be used ({where}): {error}. Set KUBECONFIG to a kubeconfig file"
+        ) from error

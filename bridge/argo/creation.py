@@ -1,0 +1,202 @@
+"""Creating one Workflow safely: what an attempt came to, so that repeating it never makes a second one.
+
+An attempt is one create and, where its answer leaves a doubt, one look at the name. *Ours* is a Workflow that carries
+the run key (:data:`bridge.argo.workflow.RUN_KEY`), whether or not it is being deleted already.
+
+======================================  =======================  ==============================================
+create answers                          the look finds           outcome
+======================================  =======================  ==============================================
+201                                     (no look)                Done: created
+409                                     ours                     Done: already
+409                                     foreign, terminating     Parked: name-terminating
+409                                     foreign                  Dead: the name is taken
+409 AlreadyExists                       nothing any more         Retry, applied unknown (it may have been ours)
+409 Conflict (quota bookkeeping)        nothing                  Retry, not applied
+409                                     no usable answer         Retry, applied unknown
+403                                     ours                     Done: already (quota speaks before existence)
+403 with "exceeded quota"               anything else            Parked: quota
+403, anything else                      anything else            Parked: permission (RBAC, an admission webhook)
+400, 413, 422 of a Kubernetes API       (no look)                Dead: with the API's text
+401                                     (no look)                Retry, not applied (tokens are renewed)
+404                                     (no look)                Parked: missing (namespace or Workflow CRD)
+429                                     (no look)                Retry, not applied, after its Retry-After
+408, 500, 502, 503, 504                 (no look)                Retry, applied unknown
+other 4xx, or 4xx that a proxy made     (no look)                Parked: unexpected
+anything else (other 2xx, 3xx, 5xx)     (no look)                Retry, applied unknown
+nothing: surely not sent                (no look)                Retry, not applied
+nothing: timeout, connection lost       (no look)                Retry, applied unknown
+======================================  =======================  ==============================================
+
+*Applied unknown* lets the attempt's intent stand: only a later look or a later create under the same name can settle
+it. *Not applied* and Parked void this attempt's intent. They say nothing of an earlier attempt whose outcome is
+unknown: its intent stands. Dead ends the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from bridge.argo.api import Answer, Unavailable, Unknown, Unreachable, WorkflowApi
+
+if TYPE_CHECKING:
+    from bridge.argo.workflow import Plain
+
+CREATE_TIMEOUT = 10.0
+"""Seconds for one create. A healthy API server answers in milliseconds; its own limit for a request is 60 s."""
+
+_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
+_QUOTA_TEXTS = ("exceeded quota", "status unknown for quota")  # the second: a quota whose usage is not counted yet
+
+
+class ParkedFor(StrEnum):
+    """What a parked run waits for."""
+
+    QUOTA = "quota"
+    PERMISSION = "permission"
+    MISSING = "missing"
+    NAME_TERMINATING = "name-terminating"
+    UNEXPECTED = "unexpected"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The run has its Workflow: ``created`` by this attempt, or ``already`` there."""
+
+    kind: Literal["created", "already"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The same attempt may succeed soon.
+
+    Attributes:
+        reason: Why, for people.
+        applied: False: this attempt surely made nothing. None: it may have made the Workflow.
+        after: Seconds that the API asks to wait.
+
+    """
+
+    reason: str
+    applied: Literal[False] | None
+    after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A definite refusal that time or a person will lift: tried again slowly, out of everybody's way, never lost.
+
+    Attributes:
+        waits_for: What has to change.
+        reason: The API's text, and what an operator can do.
+        after: Seconds that the API asks to wait.
+
+    """
+
+    waits_for: ParkedFor
+    reason: str
+    after: float | None = None
+
+    @property
+    def needs_operator(self) -> bool:
+        """Tell whether a person has to mend something, so that it is said loudly."""
+        return self.waits_for in (ParkedFor.PERMISSION, ParkedFor.MISSING, ParkedFor.UNEXPECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """The API will never take it: a dead letter with this reason."""
+
+    reason: str
+
+
+Outcome = Done | Retry | Parked | Dead
+
+
+class Standing(StrEnum):
+    """Whose the Workflow under a run's name is."""
+
+    OURS = "ours"
+    FOREIGN = "foreign"
+    ABSENT = "absent"
+    UNAVAILABLE = "unavailable"
+
+
+class Confirmation(NamedTuple):
+    """What a look at a run's name found; ``reason`` says why it is unavailable."""
+
+    standing: Standing
+    terminating: bool = False
+    reason: str = ""
+
+
+def confirm(api: WorkflowApi, namespace: str, name: str, run_key: str) -> Confirmation:
+    """Look whose the Workflow ``namespace/name`` is, for an intent whose outcome nobody knows."""
+    found = api.find(namespace, name)
+    if found is None:
+        return Confirmation(Standing.ABSENT)
+    if isinstance(found, Unavailable):
+        return Confirmation(Standing.UNAVAILABLE, reason=found.reason)
+    standing = Standing.OURS if found.run_key == run_key else Standing.FOREIGN
+    return Confirmation(standing, found.terminating)
+
+
+def attempt(api: WorkflowApi, manifest: Plain, run_key: str, *, timeout: float = CREATE_TIMEOUT) -> Outcome:
+    """Try once to create the Workflow of a run, and tell what that came to (the table above).
+
+    Args:
+        api: The cluster.
+        manifest: The whole Workflow, with the run key in its annotations.
+        run_key: The run.
+        timeout: Seconds for the create.
+
+    """
+    response = api.create(manifest, timeout=timeout)
+    if isinstance(response, Unreachable):
+        return Retry(response.reason, applied=False)
+    if isinstance(response, Unknown):
+        return Retry(response.reason, applied=None)
+    if response.status == HTTPStatus.CREATED:
+        return Done("created")
+    if response.status in (HTTPStatus.CONFLICT, HTTPStatus.FORBIDDEN):
+        metadata = manifest["metadata"]
+        look = confirm(api, metadata["namespace"], metadata["name"], run_key)
+        if look.standing is Standing.OURS:
+            return Done("already")
+        return _conflict(response, look) if response.status == HTTPStatus.CONFLICT else _forbidden(response)
+    return _refusal(response)
+
+
+def _conflict(answer: Answer, look: Confirmation) -> Outcome:
+    if look.standing is Standing.FOREIGN and look.terminating:
+        return Parked(ParkedFor.NAME_TERMINATING, f"another Workflow of that name is being deleted ({answer.text()})")
+    if look.standing is Standing.FOREIGN:
+        return Dead(f"the name belongs to a Workflow that is not this run's ({answer.text()})")
+    if look.standing is Standing.UNAVAILABLE:
+        return Retry(f"{answer.text()}; whose it is could not be seen: {look.reason}", applied=None)
+    if answer.reason == "AlreadyExists":
+        return Retry(f"the Workflow of that name vanished meanwhile ({answer.text()})", applied=None)
+    return Retry(answer.text(), applied=False, after=answer.retry_after)
+
+
+def _forbidden(answer: Answer) -> Outcome:
+    if any(text in answer.message for text in _QUOTA_TEXTS):
+        return Parked(ParkedFor.QUOTA, answer.text(), answer.retry_after)
+    return Parked(ParkedFor.PERMISSION, f"the cluster does not let the bridge create it: {answer.text()}")
+
+
+def _refusal(answer: Answer) -> Outcome:
+    text, after = answer.text(), answer.retry_after
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        return Retry(f"the cluster does not know the bridge's credentials: {text}", applied=False, after=after)
+    if answer.status == HTTPStatus.NOT_FOUND:
+        return Parked(ParkedFor.MISSING, f"the namespace or Argo's Workflow CRD is missing: {text}", after)
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Retry(text, applied=False, after=after)
+    if answer.status in _REFUSALS and answer.is_genuine:
+        return Dead(text)
+    if HTTPStatus(400) <= answer.status < HTTPStatus(500) and answer.status != HTTPStatus.REQUEST_TIMEOUT:
+        return Parked(ParkedFor.UNEXPECTED, f"no answer that a Workflow API gives: {text}", after)
+    return Retry(text, applied=None, after=after)

@@ -1,0 +1,131 @@
+"""The Workflow of a run: a reference to its WorkflowTemplate, its parameters, and the bridge's marks.
+
+The marks say where the Workflow comes from, to people and to the bridge itself. Label values hold 63 characters at
+most, so the exact identities are annotations. A trigger's own labels and annotations never replace a mark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from bridge.argo.workflow import API_GROUP, API_VERSION, PREFIX, RUN_KEY
+from bridge.core.parameters import inert
+
+if TYPE_CHECKING:
+    from bridge.core.event import EventIdentity, Micros
+    from bridge.core.run import Run
+
+TRIGGER = PREFIX + "trigger"
+KEY = PREFIX + "key"
+EVENTS = PREFIX + "events"
+REACHED = PREFIX + "reached"
+EVENT_TIME = PREFIX + "event-time"
+DEFINITION = PREFIX + "definition"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "flowbridge"
+
+EVENTS_LIMIT = 32_768
+"""Bytes of the list of events. All annotations of an object may have 262,144 together."""
+KEY_LIMIT = 1_024
+"""Characters of the correlation key that are shown; a run's identity rests on its run key, not on this."""
+
+_LABEL_LIMIT = 63
+_LABEL_HASH_LENGTH = 12
+_LABEL = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class UnresolvedRunError(ValueError):
+    """A run whose default mapping has not been resolved: its parameters are not known yet."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"the parameters of run {run.namespace}/{run.name} are not resolved")
+
+
+def workflow_manifest(run: Run) -> dict[str, Any]:
+    """Return the Workflow of ``run``, as plain JSON values.
+
+    Raises:
+        UnresolvedRunError: Its parameters are None.
+
+    """
+    if run.parameters is None:
+        raise UnresolvedRunError(run)
+    spec: dict[str, Any] = {"workflowTemplateRef": {"name": run.template}}
+    if run.parameters:
+        spec["arguments"] = {"parameters": [{"name": name, "value": text} for name, text in run.parameters]}
+    return {
+        "apiVersion": f"{API_GROUP}/{API_VERSION}",
+        "kind": "Workflow",
+        "metadata": {
+            "name": run.name,
+            "namespace": run.namespace,
+            "labels": {**_users(run.labels), TRIGGER: trigger_label(run.trigger), MANAGED_BY: MANAGER},
+            "annotations": {**_users(run.annotations), **_marks(run)},
+        },
+        "spec": spec,
+    }
+
+
+def trigger_label(trigger: str) -> str:
+    """Return the label value by which Workflows of a trigger are selected.
+
+    It is ``namespace.name`` (a namespace has no dot, so that no two triggers share it); where that is too long or
+    no label value, its beginning and a hash.
+
+    Args:
+        trigger: ``namespace/name``.
+
+    """
+    value = trigger.replace("/", ".", 1)
+    if len(value) <= _LABEL_LIMIT and _LABEL.fullmatch(value):
+        return value
+    digest = hashlib.sha256(trigger.encode()).hexdigest()[:_LABEL_HASH_LENGTH]
+    stem = re.sub(r"[^-.a-z0-9]", "-", value.lower())[: _LABEL_LIMIT - _LABEL_HASH_LENGTH - 1].strip("-.")
+    return f"{stem}-{digest}" if stem else digest
+
+
+def _users(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    return {name: value for name, value in pairs if not name.startswith(PREFIX)}
+
+
+def _marks(run: Run) -> dict[str, str]:
+    marks = {
+        RUN_KEY: run.run_key,
+        TRIGGER: run.trigger,
+        DEFINITION: run.definition_hash,
+        EVENTS: _events_text(run.events),
+        EVENT_TIME: _time_text(run.event_time),
+        REACHED: _time_text(run.reached),
+    }
+    if run.key:
+        marks[KEY] = inert(run.key if len(run.key) <= KEY_LIMIT else run.key[:KEY_LIMIT] + "…")
+    return marks
+
+
+def _events_text(events: tuple[tuple[str, EventIdentity], ...]) -> str:
+    """Return the events as a JSON list; one that grows too large ends with ``{"more": how many are left out}``."""
+    texts: list[str] = []
+    left = EVENTS_LIMIT
+    for slot, event in events:
+        plain = {"slot": slot, "name": event.name, "source": event.source, "id": event.id}
+        text = json.dumps(plain, separators=(",", ":"))
+        left -= len(text) + 1
+        if left < 0:
+            texts.append(json.dumps({"more": len(events) - len(texts)}, separators=(",", ":")))
+            break
+        texts.append(text)
+    return inert(f"[{','.join(texts)}]")
+
+
+def _time_text(moment: Micros) -> str:
+    """Return RFC 3339 in UTC, with all six digits, so that texts sort as times do."""
+    try:
+        at = _EPOCH + timedelta(microseconds=moment)
+    except OverflowError:  # an event time beyond the year 9999 was decided long before; a mark must not fail a run
+        return str(moment)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

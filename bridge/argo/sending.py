@@ -1,0 +1,58 @@
+"""HTTP connections that can tell *surely not sent* from *perhaps sent*.
+
+urllib3 reports a failed TLS handshake and a connection that broke behind the request by the same errors. So the
+connections here mark their own beginning: whatever fails before a connection stands (name, TCP, proxy, TLS) is a
+:class:`NotSentError`; any other failure may have come after the request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
+
+if TYPE_CHECKING:
+    from urllib3 import PoolManager
+
+
+class NotSentError(HTTPError):
+    """No connection came to stand, so nothing of the request was sent."""
+
+
+class _Connection(HTTPConnection):
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except (HTTPError, OSError) as error:
+            self.close()
+            raise NotSentError(plain_text(error)) from error
+
+
+class _TlsConnection(HTTPSConnection):
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except (HTTPError, OSError, ValueError) as error:  # ValueError: certificates that the TLS library cannot use
+            self.close()
+            raise NotSentError(plain_text(error)) from error
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+def witness_connections(manager: PoolManager) -> None:
+    """Let every connection that ``manager`` opens from now on raise :class:`NotSentError` where it says so."""
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+
+def plain_text(error: BaseException) -> str:
+    """Return an error for people, without the object addresses that urllib3 puts in front."""
+    text = str(error) or type(error).__name__
+    return text.rpartition("object at 0x")[2].partition(": ")[2] or text if "object at 0x" in text else text

@@ -1,0 +1,142 @@
+"""The command ``flowbridge``: finds the command asked for, and ends every one of them in the same way.
+
+A command is a module of its own, imported only when it is asked for, so that ``flowbridge --help`` answers at once.
+How a command ends: an error that a person can put right is printed with what to do, and has an exit code of its own
+(:mod:`bridge.errors`); anything else is a bug of ours, said in one line; ``--debug`` shows where.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from bridge.errors import ExitCode, FlowbridgeError, UsageError
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "check": ("bridge.cli.check", "Validate triggers; with --cluster their WorkflowTemplates, too."),
+    "publish": ("bridge.cli.publish", "Publish an event."),
+    "version": ("bridge.cli.version", "Print the versions of Flowbridge and of what it rests on."),
+}
+"""Each command with its module, whose attribute ``command`` it is, and its line in the list of commands."""
+
+_EPILOG = (
+    "Settings come from options, FLOWBRIDGE_* variables and the file that --config names, in this order. "
+    "Exit codes: 0 done; 1 what was asked about is not so (errors found, runs missing); 2 wrong usage or settings; "
+    "3 Kafka, 4 Kubernetes, 5 the schema registry is unreachable or refuses; 70 a bug of Flowbridge."
+)
+
+
+class CommandGroup(click.Group):
+    """The commands, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - given by the base
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - given by the base
+        """Return the command of that name, None if there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - given by the base
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader that closed our pipe has seen enough."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _let_go_of_stdout()
+            return ExitCode.BROKEN_PIPE
+        return result
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002 - click's signature
+        **extra: Any,
+    ) -> Any:
+        """Run the command line and exit; with ``standalone_mode`` off, return or raise as click does."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        run = partial(super().main, arguments, prog_name, complete_var, standalone_mode=False, **extra)
+        if not standalone_mode:
+            return run()
+        sys.exit(guarded(run, debug="--debug" in arguments))
+
+
+@click.group(cls=CommandGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="flowbridge", message="flowbridge %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of a bug.")
+def cli(*, debug: bool) -> None:
+    """Start Argo Workflows from events on Kafka, exactly once for each match."""
+    del debug  # the group has read it from the arguments, before click
+
+
+def guarded(run: Callable[[], Any], *, debug: bool) -> int:
+    """Return the exit code of ``run``, whatever becomes of it; errors go to stderr.
+
+    Args:
+        run: Runs a command; may return an exit code.
+        debug: Show the traceback of an error that is none of a person's.
+
+    """
+    try:
+        result = run()
+    except FlowbridgeError as error:
+        _report(error)
+        return error.exit_code
+    except click.Abort:
+        return ExitCode.INTERRUPTED
+    except click.ClickException as error:
+        _report(UsageError(error.format_message(), _where_to_look(error)))
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last one to see it
+        _report_bug(error, debug=debug)
+        return ExitCode.BUG
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit."""
+    cli.main(prog_name="flowbridge")
+    raise AssertionError("cli.main exits")
+
+
+def _report(error: FlowbridgeError) -> None:
+    click.echo(f"error: {error.found}", err=True)
+    click.echo(f"what to do: {error.remedy}", err=True)
+
+
+def _where_to_look(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"see {context.command_path if context else 'flowbridge'} --help"
+
+
+def _report_bug(error: Exception, *, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    hint = "" if debug else "; flowbridge --debug ... shows where"
+    text = " ".join(str(error).split())
+    click.echo(f"error: this is a bug of Flowbridge: {type(error).__name__}: {text}{hint}", err=True)
+
+
+def _let_go_of_stdout() -> None:
+    """Keep the interpreter from complaining, when it ends, of what it could not write."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # a stream without a file, as in tests
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - stays open until the process ends

@@ -1,0 +1,224 @@
+"""``flowbridge publish``: one event from the command line, or one for each line of standard input.
+
+Everything about events is the SDK's; this module turns arguments into a payload, and the SDK's errors into ours.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.output import Output, output_option
+from bridge.cli.setting_options import settings_options
+from bridge.core.duration import DurationError, parse_duration
+from bridge.errors import EventRefusedError, NotPublishedError, RegistryUnreachableError, SchemasError, UsageError
+from bridge.settings import Settings
+
+if TYPE_CHECKING:
+    from flowbridge_sdk import Publisher
+
+_LINES = "-"
+_QUIET = {"log_level": "0"}  # librdkafka would repeat on stderr, many times, what the error says once
+_BATCH = 500  # events between two waits for acknowledgement
+_LEAST_TIMEOUT = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What the options say of every event that is published."""
+
+    key: str | None
+    id: str | None
+    time: datetime | None
+    source: str | None
+
+
+_EXAMPLES = """\b
+Examples:
+  flowbridge publish order.created order_id=o-1 amount:=12.5 --key c-7
+  flowbridge publish order.created - --key c-7 < orders.jsonl
+"""
+
+
+@click.command("publish", epilog=_EXAMPLES)
+@click.argument("name")
+@click.argument("fields", nargs=-1, metavar="[FIELD=TEXT | FIELD:=JSON]... | -")
+@click.option("--key", help="What decides the partition; events of one key stay in order.")
+@click.option(
+    "--id", "event_id", help="The event's id; a repeat of name, source and id is a duplicate. Else a random one."
+)
+@click.option(
+    "--time", "moment", metavar="TIME", help="When it happened, in ISO 8601; UTC if it names no zone. Else now."
+)
+@click.option("--source", help="Who says so.  [FLOWBRIDGE_SOURCE; default: flowbridge-sdk]")
+@click.option("--timeout", default="30s", show_default=True, help="How long Kafka may take to acknowledge.")
+@settings_options("bootstrap_servers", "kafka", "schemas", "schema_registry_url")
+@output_option
+def command(  # noqa: PLR0913 - an event has that many attributes
+    *,
+    name: str,
+    fields: tuple[str, ...],
+    key: str | None,
+    event_id: str | None,
+    moment: str | None,
+    source: str | None,
+    timeout: str,
+    settings: Settings,
+    output: Output,
+) -> None:
+    """Publish the event NAME and wait until Kafka has acknowledged it.
+
+    The payload is made of the fields: FIELD=TEXT is a text, FIELD:=JSON any JSON value. With - instead, each line of
+    standard input is a JSON object, the payload of one event.
+    """
+    attributes = Attributes(key, event_id, _moment(moment), source)
+    payloads = _payloads(fields, attributes)
+    with _sdk_errors(settings), _publisher(settings, _timeout(timeout)) as publisher:
+        for identity in _published(publisher, name, payloads, attributes):
+            output.result(f"published {name} {identity}", {"event": name, "id": identity})
+
+
+def payload_of(fields: Sequence[str]) -> dict[str, Any]:
+    """Return the payload that ``FIELD=TEXT`` and ``FIELD:=JSON`` make.
+
+    Raises:
+        UsageError: One is neither, or a field comes twice.
+
+    """
+    payload: dict[str, Any] = {}
+    for text in fields:
+        name, equals, value = text.partition("=")
+        is_json = name.endswith(":")
+        name = name.removesuffix(":")
+        if not equals or not name:
+            raise UsageError(f"{text!r} is no field", "write FIELD=TEXT or FIELD:=JSON, or - to read lines of JSON")
+        if name in payload:
+            raise UsageError(f"the field {name!r} comes twice", "give each field once; a list is FIELD:='[1, 2]'")
+        payload[name] = _json(value, f"the field {name!r}") if is_json else value
+    return payload
+
+
+def payloads_of(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Return the payload of each line (UTF-8) that is not blank.
+
+    Raises:
+        UsageError: A line is no JSON object.
+
+    """
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            payload = _json(line, f"line {number} of standard input")
+            if not isinstance(payload, dict):
+                raise UsageError(
+                    f"line {number} of standard input is no JSON object", 'write {"field": value} in a line'
+                )
+            yield payload
+
+
+def _published(
+    publisher: Publisher,
+    name: str,
+    payloads: Iterable[dict[str, Any]],
+    attributes: Attributes,
+) -> Iterator[str]:
+    """Publish all; return the ids of those that Kafka has acknowledged, also of those before one that is refused."""
+    payload_stream = iter(payloads)
+    refusal: Exception | None = None
+    while refusal is None:
+        identities: list[str] = []
+        try:
+            for payload in islice(payload_stream, _BATCH):
+                identity = publisher.publish(name, payload, **asdict(attributes))
+                identities.append(identity)
+        except Exception as error:  # noqa: BLE001 - raised again below, behind what was acknowledged
+            refusal = error
+        publisher.flush()
+        yield from identities
+        if not identities:
+            break
+    if refusal is not None:
+        raise refusal
+
+
+def _payloads(fields: Sequence[str], attributes: Attributes) -> Iterable[dict[str, Any]]:
+    if _LINES not in fields:
+        return [payload_of(fields)]
+    if len(fields) > 1:
+        raise UsageError("- and fields together", "give fields for one event, or - alone to read lines of JSON")
+    if attributes.id is not None:
+        raise UsageError("--id for several events", "leave --id out with -: events with one id are one event")
+    return payloads_of(sys.stdin.buffer)
+
+
+def _json(text: str | bytes, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{what} is no JSON: {error}", "write JSON, such as 12.5, true or [1, 2]") from None
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--time: found {text!r}", "write 2026-01-31T12:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _timeout(text: str) -> timedelta:
+    try:
+        timeout = timedelta(microseconds=parse_duration(text))
+    except DurationError as error:
+        raise UsageError(f"--timeout: {error}") from None
+    if timeout < _LEAST_TIMEOUT:
+        raise UsageError(f"--timeout: found {text!r}", "give Kafka at least 1s")
+    return timeout
+
+
+def _publisher(settings: Settings, timeout: timedelta) -> Publisher:
+    from flowbridge_sdk import EventSchemas, Publisher  # noqa: PLC0415 - 0.2 s that --help need not wait
+
+    return Publisher(
+        schemas=EventSchemas.load(*settings.schemas),
+        registry=_registry(settings),
+        config=_QUIET
+        | settings.client_properties()
+        | {"delivery.timeout.ms": str(timeout // timedelta(milliseconds=1))},
+    )
+
+
+def _registry(settings: Settings) -> Any:
+    if settings.schema_registry_url is None:
+        return None
+    from flowbridge_sdk.registry import Registry  # noqa: PLC0415 - its packages are an optional extra
+
+    return Registry(settings.schema_registry_url)
+
+
+@contextmanager
+def _sdk_errors(settings: Settings) -> Iterator[None]:
+    """Turn what the SDK raises into our errors."""
+    import flowbridge_sdk as sdk  # noqa: PLC0415 - 0.2 s that --help need not wait
+
+    try:
+        yield
+    except (sdk.RefusedError, sdk.NotRegisteredError) as error:
+        raise EventRefusedError(str(error)) from error
+    except sdk.SchemaError as error:
+        raise SchemasError(str(error)) from error
+    except sdk.SettingsError as error:
+        raise UsageError(str(error), "docs/settings.md lists all settings") from error
+    except sdk.RegistryUnavailableError as error:
+        raise RegistryUnreachableError(str(error)) from error
+    except sdk.PublishError as error:
+        raise NotPublishedError(f"{error} (Kafka: {settings.bootstrap_servers})") from error

@@ -1,0 +1,96 @@
+"""Options made of the fields of :class:`bridge.settings.Settings`: one definition for options, variables, file, docs.
+
+Options hand their texts over as they are; what is right is decided, and said, in one place for all sources.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from bridge.errors import SettingProblem, SettingsError
+from bridge.setting_sources import CONFIG, KAFKA_PREFIX, PREFIX
+from bridge.settings import Settings, load_settings
+
+Command = Callable[..., Any]
+_SEVERAL = ("triggers", "schemas")
+
+
+def settings_options(*fields: str) -> Callable[[Command], Command]:
+    """Give a command ``--config`` and the options of some settings (all, if none is named).
+
+    The command gets the whole :class:`Settings` as its argument ``settings``: those without an option here still
+    come from the environment and the file.
+    """
+    chosen = fields or tuple(Settings.model_fields)
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_settings(*args: Any, config: str | None, **options: Any) -> Any:
+            given = {field: options.pop(field) for field in chosen}
+            given = {field: value for field, value in given.items() if value not in (None, ())}
+            if "kafka" in given:
+                given["kafka"] = _properties(given["kafka"])
+            settings = load_settings(given, os.environ, Path(config) if config else None)
+            return command(*args, settings=settings, **options)
+
+        decorated: Command = with_settings
+        for field in reversed(chosen):
+            decorated = _option(field, Settings.model_fields[field])(decorated)
+        return click.option("--config", metavar="FILE", help=_config_help())(decorated)
+
+    return decorate
+
+
+def option_name(field: str) -> str:
+    """Return the option of a setting: ``--ledger-horizon``."""
+    return "--kafka-property" if field == "kafka" else "--" + field.replace("_", "-")
+
+
+def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
+    option = option_name(name)
+    if field.annotation is bool:
+        option = f"{option}/--no-{option.removeprefix('--')}"
+        return click.option(option, name, default=None, help=_help(name, field))
+    several = name == "kafka" or name in _SEVERAL
+    return click.option(option, name, multiple=several, metavar=_metavar(name, field), help=_help(name, field))
+
+
+def _metavar(name: str, field: FieldInfo) -> str:
+    if name == "kafka":
+        return "KEY=VALUE"
+    if name in _SEVERAL:
+        return "PATH"
+    if get_origin(field.annotation) is not None and "Literal" in str(get_origin(field.annotation)):
+        return "|".join(field.annotation.__args__)  # type: ignore[union-attr]  # a Literal has them
+    return "TEXT"
+
+
+def _help(name: str, field: FieldInfo) -> str:
+    variable = f"{KAFKA_PREFIX}<PROPERTY>" if name == "kafka" else PREFIX + name.upper()
+    default = Settings().shown()[name]
+    text = (field.description or "").replace("`", "")
+    shown = ",".join(default) if isinstance(default, list) else default
+    return f"{text}  [{variable}; default: {'none' if shown in (None, '', {}) else str(shown).lower()}]"
+
+
+def _config_help() -> str:
+    return f"A YAML, JSON or TOML file of settings.  [{CONFIG}]"
+
+
+def _properties(texts: tuple[str, ...]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    problems = [
+        SettingProblem("--kafka-property", "found no '='", "KEY=VALUE is right, such as security.protocol=SSL")
+        for _, equals, _ in pairs
+        if not equals
+    ]
+    if problems:
+        raise SettingsError(problems)
+    return {name.strip(): value for name, _, value in pairs}

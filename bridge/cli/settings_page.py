@@ -1,0 +1,106 @@
+"""Writes ``docs/settings.md`` from :class:`bridge.settings.Settings`.
+
+``python -m bridge.cli.settings_page > docs/settings.md``
+"""
+
+from __future__ import annotations
+
+import sys
+
+from bridge.cli.setting_options import option_name
+from bridge.setting_sources import CONFIG, KAFKA_PREFIX, PREFIX
+from bridge.setting_values import OWNED_PROPERTIES
+from bridge.settings import Settings
+
+_GROUPS = {
+    "Kafka and events": ("bootstrap_servers", "kafka", "schemas", "schema_registry_url"),
+    "Triggers": ("triggers", "namespace", "reload", "hold_off", "create_topics", "event_topic_partitions"),
+    "The installation": ("internal_prefix", "partitions", "replication", "ledger_horizon"),
+    "The process": ("stages", "instance", "listen", "log_level", "log_format"),
+    "Windows and runs": (
+        "window_bound",
+        "clock_skew",
+        "concurrency",
+        "retry_for",
+        "workflow_lifetime",
+        "lost_offsets",
+    ),
+}
+
+_HEAD = f"""# Settings
+
+This page is written by `python -m bridge.cli.settings_page` from `bridge/settings.py`; a test keeps it current.
+
+A setting has one name in three forms: an option (`--ledger-horizon 14d`), an environment variable
+(`FLOWBRIDGE_LEDGER_HORIZON=14d`), and a key of the file (`ledger_horizon: 14d`) that `--config` or
+`{CONFIG}` names: YAML, JSON or TOML, by its ending. An option wins over the environment, that over the
+file, that over the default; `kafka` is merged property by property. An empty variable counts as not
+set, except for `{PREFIX}LISTEN`.
+
+Lengths of time are written with units: `250ms`, `30s`, `10m`, `1h30m`, `7d`.
+
+Kubernetes is reached as all its clients reach it: the files that `KUBECONFIG` names, else `~/.kube/config`, else the
+account of the pod.
+
+A setting that is wrong ends the command with exit code 2 and says where it stands, what was found and what would be
+right. Passwords, keys and tokens are shown nowhere: not in logs, errors, `-o json` or metrics.
+"""
+
+_TAIL = """
+## An example
+
+```yaml
+# flowbridge.yaml
+bootstrap_servers: kafka-1:9093,kafka-2:9093
+triggers: [triggers]          # beside this file
+namespace: ml
+ledger_horizon: 14d
+kafka:
+  security.protocol: SASL_SSL
+  sasl.mechanism: SCRAM-SHA-512
+  sasl.username: flowbridge   # the password comes as FLOWBRIDGE_KAFKA_SASL_PASSWORD
+```
+
+## What cannot be set
+
+The bridge sets these properties of librdkafka itself, since its promises rest on them, and refuses them under `kafka`:
+"""
+
+
+def page() -> str:
+    """Return the page in Markdown.
+
+    Raises:
+        KeyError: A setting is in no group.
+
+    """
+    defaults = Settings().shown()
+    parts = [_HEAD]
+    for title, names in _GROUPS.items():
+        parts.append(f"\n## {title}\n")
+        parts.extend(_entry(name, defaults.pop(name)) for name in names)
+    if defaults:
+        raise KeyError(f"settings in no group: {', '.join(defaults)}")
+    parts.append(_TAIL)
+    parts.append("".join(f"\n- `{name}`" for name in sorted(OWNED_PROPERTIES)) + "\n")
+    return "".join(parts)
+
+
+def _entry(name: str, default: object) -> str:
+    variable = f"{KAFKA_PREFIX}<PROPERTY>" if name == "kafka" else PREFIX + name.upper()
+    description = Settings.model_fields[name].description
+    option = f"{option_name(name)} KEY=VALUE" if name == "kafka" else option_name(name)
+    if isinstance(default, bool):
+        option = f"{option}` / `--no-{option.removeprefix('--')}"
+    return f"\n### {name}\n\n{description}\n\n`{option}` · `{variable}` · default: {_default_text(default)}\n"
+
+
+def _default_text(default: object) -> str:
+    if default in (None, "", [], {}):
+        return "none"
+    shown = ",".join(default) if isinstance(default, list) else default
+    return f"`{str(shown).lower() if isinstance(shown, bool) else shown}`"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

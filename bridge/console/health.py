@@ -1,0 +1,118 @@
+"""Whether this process lives and is ready: what each stage says of itself, and what follows from it.
+
+A stage that *beats* has gone once around its loop. It lives as long as its last beat is younger than the patience;
+one that hangs inside a call does not beat, and restarting the process hands its partitions on. It is *ready* once it
+has joined its group and has restored what it was assigned, be that nothing: with more processes than partitions some
+stand by. The verdicts are pure functions of both and of the time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+PATIENCE = 60.0
+"""Seconds without a beat after which a stage is taken for dead. A loop turns at least once a second; a commit that
+waits for a broker may take ten, and a fenced stage starts anew by itself within that."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageState:
+    """What a stage last said. ``beat`` is in seconds of a clock that only goes forward."""
+
+    beat: float
+    ready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether all is well, and what is to be said of each stage."""
+
+    ok: bool
+    stages: Mapping[str, str]
+
+
+def liveness(states: Mapping[str, StageState], now: float, patience: float = PATIENCE) -> Verdict:
+    """Return whether every stage has beaten within ``patience`` seconds."""
+    silent = {stage: now - state.beat for stage, state in states.items()}
+    return Verdict(
+        all(seconds <= patience for seconds in silent.values()),
+        {stage: "alive" if seconds <= patience else f"silent for {seconds:.0f} s" for stage, seconds in silent.items()},
+    )
+
+
+def readiness(states: Mapping[str, StageState]) -> Verdict:
+    """Return whether every stage has joined and restored."""
+    return Verdict(
+        all(state.ready for state in states.values()),
+        {stage: "ready" if state.ready else "joining or restoring" for stage, state in states.items()},
+    )
+
+
+class Health:
+    """What the stages of this process say of themselves. Safe for several threads."""
+
+    def __init__(
+        self,
+        stages: Iterable[str],
+        *,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin with every stage just started, and not ready."""
+        self._clock = clock
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._states = {str(stage): StageState(clock()) for stage in stages}
+
+    def stage(self, stage: str) -> StageHealth:
+        """Return what this stage speaks through.
+
+        Raises:
+            KeyError: It is none of this process.
+
+        """
+        if stage not in self._states:
+            raise KeyError(stage)
+        return StageHealth(self, str(stage))
+
+    def beat(self, stage: str) -> None:
+        """Note that the stage has gone around its loop."""
+        with self._lock:
+            self._states[stage] = replace(self._states[stage], beat=self._clock())
+
+    def ready(self, stage: str, ready: bool) -> None:  # noqa: FBT001 - the value is what is said
+        """Note whether the stage has joined and restored."""
+        with self._lock:
+            self._states[stage] = replace(self._states[stage], ready=ready)
+
+    def live(self) -> Verdict:
+        """Return whether this process lives."""
+        return liveness(self._now(), self._clock(), self._patience)
+
+    def is_ready(self) -> Verdict:
+        """Return whether this process is ready: a process that is dead is not."""
+        live = self.live()
+        return readiness(self._now()) if live.ok else live
+
+    def _now(self) -> Mapping[str, StageState]:
+        with self._lock:
+            return dict(self._states)
+
+
+class StageHealth:
+    """One stage's part of :class:`Health`."""
+
+    def __init__(self, health: Health, stage: str) -> None:
+        self._health = health
+        self._stage = stage
+
+    def beat(self) -> None:
+        """Note that the stage has gone around its loop."""
+        self._health.beat(self._stage)
+
+    def ready(self, ready: bool) -> None:  # noqa: FBT001 - the value is what is said
+        """Note whether the stage has joined and restored."""
+        self._health.ready(self._stage, ready)

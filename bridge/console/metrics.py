@@ -1,0 +1,91 @@
+"""What Prometheus reads: decisions by reason, creates by outcome, lag, open windows, transactions.
+
+Stages hand over what they decided a batch at a time (:data:`DecisionSink`), so that counting costs a batch one step
+for each trigger and reason, not one for each event. No label ever holds a payload, a key or an id.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from bridge.core.decision import Decision, RunDecision
+
+DecisionSink = Callable[[str, Sequence[Decision | RunDecision]], None]
+"""Takes what a stage decided in one batch, after its commit: the stage's name and its decisions."""
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """The metrics of one process. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._decisions = Counter(
+            "flowbridge_decisions",
+            "What became of events at slots, and of runs.",
+            ["stage", "trigger", "reason"],
+            registry=self._registry,
+        )
+        self._creates = Counter(
+            "flowbridge_creates",
+            "Requests to create a Workflow, by what came of them.",
+            ["outcome"],
+            registry=self._registry,
+        )
+        self._transactions = Counter(
+            "flowbridge_transactions",
+            "Kafka transactions of the stages, by how they ended.",
+            ["stage", "outcome"],
+            registry=self._registry,
+        )
+        self._lag = Gauge(
+            "flowbridge_lag",
+            "Records of a partition that this process has been assigned and has not committed.",
+            ["topic", "partition"],
+            registry=self._registry,
+        )
+        self._open_windows = Gauge(
+            "flowbridge_open_windows",
+            "Windows that hold arrivals, in the partitions of this process.",
+            registry=self._registry,
+        )
+
+    def decided(self, stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
+        """Count what a stage decided in a batch (a :data:`DecisionSink`)."""
+        tally = Tally((decision.trigger, decision.reason.value) for decision in decisions)
+        for (trigger, reason), number in tally.items():
+            self._decisions.labels(stage, trigger, reason).inc(number)
+
+    def created(self, outcome: str) -> None:
+        """Count a request to create a Workflow."""
+        self._creates.labels(outcome).inc()
+
+    def committed(self, stage: str) -> None:
+        """Count a transaction that was committed."""
+        self._transactions.labels(stage, "committed").inc()
+
+    def aborted(self, stage: str) -> None:
+        """Count a transaction that was aborted."""
+        self._transactions.labels(stage, "aborted").inc()
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """Set how many records of a partition are not yet committed."""
+        self._lag.labels(topic, str(partition)).set(records)
+
+    def forget_lag(self, topic: str, partition: int) -> None:
+        """Leave out a partition that has gone to another process."""
+        with suppress(KeyError):
+            self._lag.remove(topic, str(partition))
+
+    def open_windows(self, number: int) -> None:
+        """Set how many windows hold arrivals."""
+        self._open_windows.set(number)
+
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,85 @@
+"""A definition: a trigger as compiled, its expressions ready to be evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bridge.core.event import Event, Micros
+from bridge.core.expression import Expression
+from bridge.core.trigger import Slot, Trigger
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class CompiledSlot:
+    """A slot with its expressions.
+
+    Attributes:
+        slot: The slot.
+        index: Its index in the trigger.
+        where: Its filter, or None.
+        key: Its correlation key, or None.
+        needs_event: Whether an expression of it names ``event``.
+
+    """
+
+    def __init__(self, slot: Slot, index: int) -> None:
+        self.slot = slot
+        self.index = index
+        self.where = Expression(slot.where) if slot.where is not None else None
+        self.key = Expression(slot.key) if slot.key is not None else None
+        self.needs_event = any("event" in one.names for one in (self.where, self.key) if one is not None)
+
+
+class Definition:
+    """A trigger as compiled.
+
+    Attributes:
+        trigger: The trigger.
+        identity: ``namespace/name`` of the trigger.
+        hash: The definition hash.
+        condition: The condition hash.
+        slots: Its slots, compiled.
+        parameters: Workflow parameter and expression.
+        id: Expression for the identity of a match, or None.
+        run_needs_payload: Whether the run of a match takes anything from its events' payloads.
+
+    """
+
+    def __init__(self, trigger: Trigger) -> None:
+        self.trigger = trigger
+        self.identity = trigger.identity
+        self.hash = trigger.definition_hash
+        self.condition = trigger.condition_hash
+        self.slots = tuple(CompiledSlot(slot, index) for index, slot in enumerate(trigger.slots))
+        self.parameters = tuple((name, Expression(source)) for name, source in trigger.run.parameters)
+        self.id = Expression(trigger.run.id) if trigger.run.id is not None else None
+        mapped = any(slot.parameters for slot in trigger.slots) or trigger.is_default_mapped
+        self.run_needs_payload = mapped or bool(self.parameters) or self.id is not None
+
+    def slots_for(self, event: str) -> tuple[CompiledSlot, ...]:
+        """Return the slots that events of this name may fill."""
+        return tuple(slot for slot in self.slots if slot.slot.event == event)
+
+
+def attributes(event: Event) -> dict[str, Any]:
+    """Return what CEL calls ``event``: name, id, source, time (a timestamp), key."""
+    return {
+        "name": event.name,
+        "id": event.id,
+        "source": event.source,
+        "time": moment(event.time),
+        "key": event.key,
+    }
+
+
+def filled_slot(event: Event | None) -> Mapping[str, Any] | None:
+    """Return what a slot's variable stands for in expressions over a match; None for a slot left out."""
+    return None if event is None else {**attributes(event), "payload": event.payload}
+
+
+def moment(time: Micros) -> datetime:
+    """Return microseconds since the epoch as a datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=time)

@@ -1,0 +1,130 @@
+"""The run that a match asks for: its identity, its name, its parameters, frozen.
+
+Each parameter is filled once: by a slot's mapping from a payload field (a field that is not there leaves the
+WorkflowTemplate's default), or by an expression over the match. Without any mapping a trigger of one slot carries its
+event's payload along, and the submitter gives each parameter of the template the field of its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bridge.core.correlation import UnkeyedError, key_text
+from bridge.core.definition import Definition, filled_slot
+from bridge.core.event import Event
+from bridge.core.expression import ExpressionError
+from bridge.core.parameters import ParameterError, check_size, named_text, payload_json
+from bridge.core.run import Run
+from bridge.core.run_identity import RunIdentity, workflow_name
+
+
+class UnrunnableError(ValueError):
+    """A match that no run can be made of: its events become a dead letter with this text."""
+
+
+def make_run(definition: Definition, installation: str, key: str, match: Sequence[Event | None]) -> Run:
+    """Return the run of a match.
+
+    Args:
+        definition: The definition that the completing arrival carries.
+        installation: The bridge's internal prefix.
+        key: Correlation key in canonical text.
+        match: The event of each slot; None for one that is left out.
+
+    Raises:
+        UnrunnableError: An expression has no value, or a parameter has no text.
+
+    """
+    trigger, plan = definition.trigger, definition.trigger.run
+    variables = _variables(definition, match)
+    events = tuple(
+        (slot.variable, event.identity) for slot, event in zip(trigger.slots, match, strict=True) if event is not None
+    )
+    run_key = RunIdentity(installation, trigger.identity, key, _identity(definition, variables, events)).run_key()
+    filled = [event for event in match if event is not None]
+    return Run(
+        run_key=run_key,
+        trigger=trigger.identity,
+        definition_hash=definition.hash,
+        key=key,
+        namespace=plan.namespace,
+        name=workflow_name(plan.template, run_key),
+        template=plan.template,
+        parameters=None if trigger.is_default_mapped else _parameters(definition, match, variables),
+        payload=_payload(filled[0]) if trigger.is_default_mapped else None,
+        labels=plan.labels,
+        annotations=plan.annotations,
+        events=events,
+        event_time=max(event.time for event in filled),
+        reached=max(event.reached for event in filled),
+        allow_template_tags=plan.allow_template_tags,
+    )
+
+
+def _variables(definition: Definition, match: Sequence[Event | None]) -> Mapping[str, Any]:
+    if not definition.parameters and definition.id is None:
+        return {}
+    slots = definition.trigger.slots
+    return {slot.variable: filled_slot(event) for slot, event in zip(slots, match, strict=True)}
+
+
+def _identity(
+    definition: Definition, variables: Mapping[str, Any], events: Sequence[tuple[str, Any]]
+) -> tuple[str, ...]:
+    """Return what the match is: the trigger's ``run.id``, or the identities of its events."""
+    if definition.id is None:
+        return tuple(part for slot, event in events for part in (slot, event.source, event.id))
+    try:
+        # Behind a word that no slot can be called, so that no id reads like a match of events.
+        return ("run.id", key_text(definition.id.evaluate(variables)))
+    except (ExpressionError, UnkeyedError) as error:
+        raise UnrunnableError(f"run.id ({definition.id.source}): {error}") from error
+
+
+def _parameters(
+    definition: Definition, match: Sequence[Event | None], variables: Mapping[str, Any]
+) -> tuple[tuple[str, str], ...]:
+    allow = definition.trigger.run.allow_template_tags
+    try:
+        mapped = [
+            (name, named_text(name, value, allow_template_tags=allow))
+            for slot, event in zip(definition.trigger.slots, match, strict=True)
+            if event is not None
+            for name, path in slot.parameters
+            for value in _field(event.payload, path)
+        ]
+        computed = [
+            (name, named_text(name, _evaluate(name, expression, variables), allow_template_tags=allow))
+            for name, expression in definition.parameters
+        ]
+        check_size([*mapped, *computed])
+    except ParameterError as error:
+        raise UnrunnableError(str(error)) from error
+    return (*mapped, *computed)
+
+
+def _evaluate(name: str, expression: Any, variables: Mapping[str, Any]) -> Any:
+    try:
+        return expression.evaluate(variables)
+    except ExpressionError as error:
+        raise UnrunnableError(f"run.parameters.{name} ({expression.source}): {error}") from error
+
+
+def _field(payload: Mapping[str, Any], path: str) -> tuple[Any, ...]:
+    """Return the field at a dotted path as one value, or nothing where it is missing."""
+    if path in payload:
+        return (payload[path],)
+    value: Any = payload
+    for part in path.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return ()
+        value = value[part]
+    return (value,)
+
+
+def _payload(event: Event) -> str:
+    try:
+        return payload_json(event.payload)
+    except ParameterError as error:
+        raise UnrunnableError(f"the payload: {error}") from error

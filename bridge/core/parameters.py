@@ -1,0 +1,206 @@
+r"""The text of parameter values: data on its way into a Workflow, so that nothing on that way evaluates it.
+
+Argo evaluates ``{{…}}`` inside parameter values. So JSON text carries ``{{`` as ``{\u007b`` (the same JSON, inert for
+Argo), and a raw string that holds ``{{`` is an error, unless its trigger allows it. JSON text also carries control
+characters, DEL and lone surrogates as escapes only.
+
+======================  ===================================================  =======================
+value                   text of a parameter                                  inside JSON
+======================  ===================================================  =======================
+str                     as it is                                             string
+None                    ``null``                                             null
+bool                    ``true``, ``false``                                  true, false
+int                     decimal digits                                       number
+float                   shortest text that reads back the same; no NaN       number
+bytes                   base64                                               string
+datetime                RFC 3339, UTC, ``Z`` (without a zone: read as UTC)   string
+date, time              ISO 8601                                             string
+Decimal                 plain digits, never an exponent; no NaN              string (exact)
+UUID                    its usual text                                       string
+list, tuple, mapping    compact JSON                                         array, object
+======================  ===================================================  =======================
+
+Anything else is an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from math import isfinite
+from typing import Any
+from uuid import UUID
+
+PARAMETERS_LIMIT = 65_536
+"""Bytes of all parameters of a run, names and texts. One environment variable of a pod holds 131,072."""
+
+_DECIMAL_DIGITS = 4_096  # Avro decimals stay far below; a Decimal("1e9999999") would write ten million digits
+_LONG = 2**63
+_TEMPLATE_TAG = "{{"
+_INERT_TAG = "{\\u007b"
+_UNWRITABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # json escapes what lies below 0x20 by itself
+
+
+class ParameterError(ValueError):
+    """A value that cannot become a parameter: of no known type, not finite, evaluated by Argo, or too large."""
+
+
+def parameter_text(value: Any, *, allow_template_tags: bool) -> str:
+    """Return the text that a Workflow parameter takes for ``value`` (the table above).
+
+    Args:
+        value: A plain Python value.
+        allow_template_tags: Strings may hold ``{{``. JSON text never does.
+
+    Raises:
+        ParameterError: The value has no such text.
+
+    """
+    kind = type(value)
+    if kind is str:
+        return _raw_text(value, allow_template_tags=allow_template_tags)
+    if (kind is int and -_LONG <= value <= _LONG) or (kind is float and isfinite(value)):
+        return repr(value)  # the text that JSON gives, in a tenth of the time
+    if value is None or isinstance(value, (bool, int, float)):
+        return _json_text(value)
+    if isinstance(value, (Mapping, list, tuple)):
+        return _json_text(value)
+    if not isinstance(value, str):
+        value = _plain(value)
+    return _raw_text(str(value), allow_template_tags=allow_template_tags)
+
+
+def payload_json(payload: Mapping[str, Any]) -> str:
+    """Return a whole payload as compact JSON text, under the same rules, for :func:`default_parameters`.
+
+    Raises:
+        ParameterError: A value in it has no text.
+
+    """
+    return _json_text(payload)
+
+
+def default_parameters(names: Iterable[str], payload: str, *, allow_template_tags: bool) -> tuple[tuple[str, str], ...]:
+    """Return the default mapping: each parameter takes the payload's top-level field of the same name.
+
+    A parameter without such a field is left out, so that the WorkflowTemplate's own default holds. Each text is the
+    one that :func:`parameter_text` gives for the field itself.
+
+    Args:
+        names: Parameters of the WorkflowTemplate.
+        payload: What :func:`payload_json` gave.
+        allow_template_tags: Strings may hold ``{{``.
+
+    Raises:
+        ParameterError: A field has no text; the error names the parameter.
+
+    """
+    fields = json.loads(payload)
+    if not isinstance(fields, dict):
+        raise ParameterError(f"a payload is a JSON object, found {type(fields).__name__}")
+    return tuple(
+        (name, named_text(name, fields[name], allow_template_tags=allow_template_tags))
+        for name in names
+        if name in fields
+    )
+
+
+def named_text(name: str, value: Any, *, allow_template_tags: bool) -> str:
+    """Return :func:`parameter_text` of a value; an error begins with the parameter's name.
+
+    Raises:
+        ParameterError: The value has no text.
+
+    """
+    try:
+        return parameter_text(value, allow_template_tags=allow_template_tags)
+    except ParameterError as error:
+        raise ParameterError(f"parameter {name!r}: {error}") from error
+
+
+def check_size(parameters: Iterable[tuple[str, str]]) -> None:
+    """Refuse the parameters of a run that are too large together.
+
+    Raises:
+        ParameterError: Names and texts have more than :data:`PARAMETERS_LIMIT` bytes.
+
+    """
+    size = sum(len(name.encode()) + len(text.encode()) for name, text in parameters)
+    if size > PARAMETERS_LIMIT:
+        raise ParameterError(f"the parameters of a run have at most {PARAMETERS_LIMIT} bytes together, found {size}")
+
+
+def inert(text: str) -> str:
+    """Return text in which Argo finds nothing to evaluate; JSON text keeps its meaning."""
+    return text.replace(_TEMPLATE_TAG, _INERT_TAG) if _TEMPLATE_TAG in text else text
+
+
+def _raw_text(text: str, *, allow_template_tags: bool) -> str:
+    if _TEMPLATE_TAG in text and not allow_template_tags:
+        raise ParameterError(
+            "the text holds '{{', which Argo would evaluate; "
+            "set run.allowTemplateTags if this trigger's events may do that"
+        )
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ParameterError("the text holds half of a surrogate pair, which no encoding can carry")
+    return text
+
+
+def _json_text(value: Any) -> str:
+    try:
+        text = _ENCODER.encode(value)
+    except ParameterError:
+        raise
+    except RecursionError as error:
+        raise ParameterError("the value is nested too deeply, or holds itself") from error
+    except ValueError as error:
+        raise ParameterError(f"JSON has no such number: {error}") from error
+    except TypeError as error:
+        raise ParameterError(f"JSON has no such key: {error}") from error
+    if "\x7f" in text or not text.isascii():
+        text = _UNWRITABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return inert(text)
+
+
+def _plain(value: object) -> Any:
+    """Return what JSON knows for a value that it does not know; called by the encoder, too."""
+    if isinstance(value, (datetime, date, time)):
+        return _moment_text(value)
+    if isinstance(value, Decimal):
+        return _decimal_text(value)
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise ParameterError(f"a parameter cannot be made of a value of type {type(value).__name__}")
+
+
+def _moment_text(moment: date | time) -> str:
+    if not isinstance(moment, datetime):
+        return moment.isoformat()
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    try:
+        return aware.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    except OverflowError as error:
+        raise ParameterError(f"{moment.isoformat()} has no UTC time between the years 1 and 9999") from error
+
+
+def _decimal_text(number: Decimal) -> str:
+    if not number.is_finite():
+        raise ParameterError(f"a number must be finite, found {number}")
+    exponent = number.as_tuple().exponent
+    digits = len(number.as_tuple().digits) + abs(int(exponent))
+    if digits > _DECIMAL_DIGITS:
+        raise ParameterError(f"a decimal has at most {_DECIMAL_DIGITS} digits written out, found {digits}")
+    return format(number, "f")
+
+
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), default=_plain
+)

@@ -1,0 +1,60 @@
+"""Whether an event passes a slot, and under which correlation key."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from bridge.core.correlation import UnkeyedError, key_text
+from bridge.core.decision import Decision, Reason
+from bridge.core.definition import CompiledSlot, Definition, attributes
+from bridge.core.event import Event
+from bridge.core.expression import ExpressionError
+
+
+class Passed(NamedTuple):
+    """The event passes the slot, under this correlation key (empty for a trigger without one)."""
+
+    key: str
+
+
+def route(definition: Definition, slot: CompiledSlot, event: Event) -> Passed | Decision:
+    """Return whether ``event`` passes ``slot``, or the decision that ends its way there."""
+    trigger = definition.trigger
+    if trigger.suspend:
+        return _decide(definition, slot, event, Reason.SUSPENDED, {})
+    if event.time - event.reached > trigger.future:
+        ahead = (event.time - event.reached) // 1_000_000
+        return _decide(definition, slot, event, Reason.FROM_THE_FUTURE, {"seconds_ahead": str(ahead)})
+    if slot.where is None and slot.key is None:
+        return Passed("")
+    variables: dict[str, Any] = {"payload": event.payload}
+    if slot.needs_event:
+        variables["event"] = attributes(event)
+    return _filtered(definition, slot, event, variables) or _keyed(definition, slot, event, variables)
+
+
+def _filtered(definition: Definition, slot: CompiledSlot, event: Event, variables: dict[str, Any]) -> Decision | None:
+    if slot.where is None:
+        return None
+    try:
+        if slot.where.holds(variables):
+            return None
+    except ExpressionError as error:
+        evidence = {"where": slot.where.source, "error": str(error)}
+        return _decide(definition, slot, event, Reason.FILTERED, evidence)
+    return _decide(definition, slot, event, Reason.FILTERED, {"where": slot.where.source})
+
+
+def _keyed(definition: Definition, slot: CompiledSlot, event: Event, variables: dict[str, Any]) -> Passed | Decision:
+    if slot.key is None:
+        return Passed("")
+    try:
+        return Passed(key_text(slot.key.evaluate(variables)))
+    except (ExpressionError, UnkeyedError) as error:
+        return _decide(definition, slot, event, Reason.UNKEYED, {"key": slot.key.source, "error": str(error)})
+
+
+def _decide(
+    definition: Definition, slot: CompiledSlot, event: Event, reason: Reason, evidence: dict[str, str]
+) -> Decision:
+    return Decision(reason, definition.identity, slot.slot.variable, event.identity, "", evidence)

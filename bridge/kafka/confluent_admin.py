@@ -1,0 +1,204 @@
+"""The admin client on librdkafka."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it offers these without exporting them
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+from typing_extensions import override
+
+from bridge.kafka.confluent_errors import error_of, meaning
+from bridge.kafka.confluent_producer import ConfluentProducer
+from bridge.kafka.confluent_settings import logger, producer_properties
+from bridge.kafka.log import Admin, Committed, LogError, Partition, TopicInfo, TopicSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from confluent_kafka.admin import TopicDescription  # type: ignore[attr-defined]  # as above
+
+T = TypeVar("T")
+
+_Spec: Any = OffsetSpec  # its constructors are untyped
+_TIMEOUT = 15.0  # seconds for one request
+_STABLE_PATIENCE = 30.0  # an abandoned transaction is swept after 20
+_FENCING_TIMEOUT_MS = 10_000
+_GONE = frozenset(
+    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC}  # noqa: SLF001
+)
+
+
+class ConfluentAdmin(Admin):
+    """See :class:`~bridge.kafka.log.Admin`."""
+
+    def __init__(self, config: Mapping[str, str]) -> None:
+        self._config = dict(config)
+        self._client = AdminClient(dict(config), logger=logger)
+
+    @override
+    def topics(self) -> dict[str, int]:
+        try:
+            listed = self._client.list_topics(timeout=_TIMEOUT).topics
+        except KafkaException as exception:
+            raise meaning(error_of(exception)) from exception
+        return {name: len(topic.partitions) for name, topic in listed.items()}
+
+    @override
+    def describe(self, names: Iterable[str]) -> dict[str, TopicInfo]:
+        asked = list(dict.fromkeys(names))
+        if not asked:
+            return {}
+        futures = self._client.describe_topics(TopicCollection(asked), request_timeout=_TIMEOUT)
+        found = {name: topic for name, future in futures.items() if (topic := _unless_gone(future)) is not None}
+        configs = self._configs(list(found))
+        return {name: _info(topic, configs[name]) for name, topic in found.items() if name in configs}
+
+    def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        if not names:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        futures = self._client.describe_configs(resources, request_timeout=_TIMEOUT)
+        found = {resource.name: _unless_gone(future) for resource, future in futures.items()}
+        return {
+            name: {key: entry.value or "" for key, entry in entries.items()}
+            for name, entries in found.items()
+            if entries is not None
+        }
+
+    @override
+    def create(self, specs: Iterable[TopicSpec]) -> None:
+        missing = {spec.name: spec for spec in specs}
+        if not missing:
+            return
+        new = [
+            NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config))
+            for spec in missing.values()
+        ]
+        for future in self._client.create_topics(new, request_timeout=_TIMEOUT, operation_timeout=_TIMEOUT).values():
+            try:
+                future.result()
+            except KafkaException as exception:
+                if error_of(exception).code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise meaning(error_of(exception)) from exception
+        self._wait_until_known(missing)
+
+    def _wait_until_known(self, names: Iterable[str]) -> None:
+        """Wait for the brokers' metadata, which follows the controller's by moments."""
+        wanted = set(names)
+        deadline = time.monotonic() + _TIMEOUT
+        while wanted - self.topics().keys():
+            if time.monotonic() > deadline:
+                raise LogError(f"created, but not known to the brokers yet: {', '.join(sorted(wanted))}")
+            time.sleep(0.02)
+
+    @override
+    def start_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return self._offsets(partitions, _Spec.earliest())
+
+    @override
+    def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return self._offsets(partitions, _Spec.latest())
+
+    @override
+    def offsets_at(self, partitions: Iterable[Partition], timestamp: int) -> dict[Partition, int]:
+        found = self._offsets(partitions, _Spec.for_timestamp(timestamp))
+        ends = self.end_offsets([partition for partition, offset in found.items() if offset < 0])
+        return {partition: ends.get(partition, offset) for partition, offset in found.items()}
+
+    def _offsets(self, partitions: Iterable[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+        asked = {TopicPartition(*partition): spec for partition in partitions}
+        if not asked:
+            return {}
+        futures = self._client.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_TIMEOUT
+        )
+        found = {Partition(place.topic, place.partition): _unless_gone(future) for place, future in futures.items()}
+        return {partition: result.offset for partition, result in found.items() if result is not None}
+
+    @override
+    def committed(self, group: str, partitions: Iterable[Partition], *, stable: bool) -> dict[Partition, Committed]:
+        asked = [TopicPartition(*partition) for partition in partitions]
+        if not asked:
+            return {}
+        deadline = time.monotonic() + _STABLE_PATIENCE
+        while True:
+            try:
+                return self._committed(group, asked, stable=stable)
+            except KafkaException as exception:
+                error = error_of(exception)
+                if error.code() != KafkaError.UNSTABLE_OFFSET_COMMIT or time.monotonic() > deadline:
+                    raise meaning(error) from exception
+                time.sleep(0.05)
+
+    def _committed(self, group: str, asked: list[TopicPartition], *, stable: bool) -> dict[Partition, Committed]:
+        request = [ConsumerGroupTopicPartitions(group, asked)]
+        futures = self._client.list_consumer_group_offsets(request, require_stable=stable, request_timeout=_TIMEOUT)
+        places = futures[group].result().topic_partitions
+        for place in places:
+            if place.error is not None:
+                raise KafkaException(place.error)
+        return {
+            Partition(place.topic, place.partition): Committed(place.offset, place.metadata or "")
+            for place in places
+            if place.offset >= 0
+        }
+
+    @override
+    def fence(self, transactional_id: str) -> None:
+        producer = ConfluentProducer(producer_properties(self._config, transactional_id, _FENCING_TIMEOUT_MS))
+        try:
+            producer.init()
+        finally:
+            producer.close()
+
+    @override
+    def purge(self, offsets: Mapping[Partition, int]) -> None:
+        if not offsets:
+            return
+        places = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+        for future in self._client.delete_records(places, request_timeout=_TIMEOUT).values():
+            _result(future)
+
+    @override
+    def close(self) -> None:
+        """Let go: the client ends with its last reference."""
+
+
+def _result(future: Future[T]) -> T:
+    try:
+        return future.result()
+    except KafkaException as exception:
+        raise meaning(error_of(exception)) from exception
+
+
+def _unless_gone(future: Future[T]) -> T | None:
+    """Return the result, or None for a topic or partition that does not exist."""
+    try:
+        return future.result()
+    except KafkaException as exception:
+        error = error_of(exception)
+        if error.code() in _GONE:
+            return None
+        raise meaning(error) from exception
+
+
+def _info(topic: TopicDescription, config: Mapping[str, str]) -> TopicInfo:
+    partitions: list[Any] = topic.partitions
+    replication = len(partitions[0].replicas) if partitions else 0
+    return TopicInfo(topic.name, str(topic.topic_id), len(partitions), replication, config)

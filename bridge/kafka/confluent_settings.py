@@ -1,0 +1,78 @@
+"""The librdkafka properties that each kind of client needs: what the stages rest on, and what is only well chosen.
+
+A property that a user sets wins over what is well chosen, and loses against what the stages rest on.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger("bridge.kafka.client")
+"""Where librdkafka's own log lines go."""
+
+LARGEST_RECORD = 4 * 1024 * 1024
+"""Bytes: an event's payload of 1 MiB in the largest envelope, several times over."""
+
+_CHOSEN_FOR_CONSUMERS = {
+    "fetch.queue.backoff.ms": "50",  # 1000 by default: a consumer whose queue was full would stall for so long
+    "max.partition.fetch.bytes": str(LARGEST_RECORD),
+    "topic.metadata.refresh.interval.ms": "30000",  # five minutes by default until a new partition is noticed
+}
+_CHOSEN_FOR_READERS = {
+    "queued.min.messages": "500000",
+    "fetch.queue.backoff.ms": "5",
+    "max.partition.fetch.bytes": str(2 * LARGEST_RECORD),
+}
+
+
+def consumer_properties(
+    config: Mapping[str, str], group: str, instance: str | None, session_ms: int, heartbeat_ms: int
+) -> dict[str, str]:
+    """Return the properties of a group's member: cooperative, read-committed, and never guessing an offset."""
+    needed = {
+        "group.id": group,
+        "group.protocol": "classic",  # a dead member's partitions move after the session, not after 45 s (KIP-848)
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": str(session_ms),
+        "heartbeat.interval.ms": str(heartbeat_ms),
+        "enable.auto.commit": "false",
+        "enable.auto.offset.store": "false",
+        "enable.partition.eof": "false",
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "error",
+    }
+    if instance is not None:
+        needed["group.instance.id"] = instance
+    return {**_CHOSEN_FOR_CONSUMERS, **config, **needed}
+
+
+def reader_properties(config: Mapping[str, str]) -> dict[str, str]:
+    """Return the properties of a reader: large fetches, and an event at the end of a partition."""
+    needed = {
+        "group.id": "flowbridge-reader",  # the client insists on one; it is never joined and nothing is committed
+        "enable.auto.commit": "false",
+        "enable.auto.offset.store": "false",
+        "enable.partition.eof": "true",
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "earliest",  # where retention or a purge has passed the start
+    }
+    return {**_CHOSEN_FOR_READERS, **config, **needed}
+
+
+def producer_properties(config: Mapping[str, str], transactional_id: str, timeout_ms: int) -> dict[str, str | bool]:
+    """Return the properties of a transactional producer."""
+    chosen = {
+        "message.max.bytes": str(LARGEST_RECORD),
+        "linger.ms": "1",  # 5 by default, which a transaction of one record waits out
+    }
+    needed: dict[str, str | bool] = {
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": str(timeout_ms),
+        # The commit reports; a report for each record would cost several times the record.
+        "delivery.report.only.error": True,
+    }
+    return {**chosen, **config, **needed}

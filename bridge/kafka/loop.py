@@ -1,0 +1,309 @@
+"""The stage loop: a member of a consumer group whose every batch is a transaction.
+
+Its life, in order: fence the own former self; join; for partitions that come, fence their former owner, read the
+committed offset, write the own name beside it, restore; then batch by batch: take the group metadata, poll, process,
+send offsets, commit. A batch that fails is aborted, and state is taken again from the log. Partitions that go are
+finished, and their offsets committed without an owner, so that nobody fences a process that left in good order.
+
+The loop polls only between transactions, so a revocation never finds one open. What was polled of a partition that
+goes is dropped. Metadata is taken before the poll, and again only after a rebalance whose partitions were dropped: a
+process that was paused long enough to be expelled cannot pass its batch off under a later generation.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from bridge.core.decision import Decision, RunDecision
+from bridge.core.event import SECOND, Micros
+from bridge.kafka.log import AbortableError, Committed, Log, LogError, OffsetLostError, Partition, Record
+from bridge.kafka.outbox import Outbox
+from bridge.kafka.ownership import Note, read_note, take_over
+from bridge.kafka.stage import Stage
+
+logger = logging.getLogger(__name__)
+
+Sink = Callable[[str, Sequence[Decision | RunDecision]], None]
+"""Takes the decisions of a committed batch, and the name of the stage that made them."""
+
+_NEVER: Micros = 2**63
+_MARKERS_AFTER = SECOND  # a position that moved over markers only is worth a transaction this late
+
+
+class StageLoop:
+    """One stage of one process.
+
+    Args:
+        log: The Kafka cluster.
+        stage: What to do with records.
+        group: The stage's consumer group.
+        transactional_id: Unique for the process and the stage.
+        clock: The process's clock.
+        sink: Where decisions go.
+        instance: Static member name; None for a dynamic member.
+        closing: What the stage has open beside the loop; closed with it.
+
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        stage: Stage,
+        *,
+        group: str,
+        transactional_id: str,
+        clock: Callable[[], Micros],
+        sink: Sink,
+        instance: str | None = None,
+        closing: Sequence[Callable[[], object]] = (),
+    ) -> None:
+        self._closing = closing
+        self._stage = stage
+        self._group = group
+        self._id = transactional_id
+        self._clock = clock
+        self._sink = sink
+        self._admin = log.admin()
+        self._producer = log.producer(transactional_id)
+        self._consumer = log.consumer(group, instance=instance)
+        self._topics: frozenset[str] = frozenset()
+        self._queue: deque[Record] = deque()
+        self._committed: dict[Partition, Committed] = {}
+        self._held: dict[Partition, Micros] = {}
+        self._full = False
+        self._metadata: Any = None
+        self._rebalanced = False
+        self._last_commit: Micros = 0
+        self.last_poll: Micros = clock()
+        self.restored = False
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Fence the own former self and join the group."""
+        self._producer.init()
+        self._subscribe()
+
+    def step(self) -> None:
+        """Do one batch.
+
+        Raises:
+            FencedError: Another owner took over; close this loop and open another.
+            LogError: Kafka could not do it; the same.
+
+        """
+        self._subscribe()
+        self._poll()
+        if self._queue or self._stage.is_due(self._clock()) or self._owes():
+            self._transact(self._stage.process)
+
+    def close(self) -> None:
+        """Finish, let go of all partitions, and leave the group at once."""
+        try:
+            self._consumer.close()
+        finally:
+            self._producer.close()
+            self._admin.close()
+            for close in self._closing:
+                close()
+
+    @property
+    def owned(self) -> frozenset[Partition]:
+        """Return the partitions that this loop owns."""
+        return frozenset(self._committed)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def _subscribe(self) -> None:
+        topics = self._stage.topics()
+        if topics != self._topics:
+            self._consumer.subscribe(topics, self)
+            self._topics = topics
+
+    def _poll(self) -> None:
+        self._metadata = self._consumer.metadata()
+        self._rebalanced = False
+        self._resume_held()
+        room = self._make_room()
+        waiting = bool(self._queue) or self._stage.is_due(self._clock())
+        try:
+            polled = self._consumer.poll(0 if waiting else self._stage.patience(), max(room, 1))
+            self._queue.extend(polled)
+        except OffsetLostError as error:
+            self._lost_offset(error)
+        self.last_poll = self._clock()
+        if self._rebalanced:
+            self._metadata = self._consumer.metadata()
+
+    def _make_room(self) -> int:
+        room = self._stage.appetite() - len(self._queue)
+        if (room <= 0) != self._full:
+            self._full = not self._full
+            free = [partition for partition in self._committed if partition not in self._held]
+            (self._consumer.pause if self._full else self._consumer.resume)(free)
+        return room
+
+    def _resume_held(self) -> None:
+        now = self._clock()
+        due = [partition for partition, until in self._held.items() if until <= now]
+        for partition in due:
+            del self._held[partition]
+        if due and not self._full:
+            self._consumer.resume(due)
+
+    def _lost_offset(self, error: OffsetLostError) -> None:
+        go_on = self._stage.lost_offset(error.partition, error.offset)
+        if go_on is None:
+            self._held[error.partition] = _NEVER
+            logger.error("%s. The partition stands still until somebody decides (setting lost_offsets)", error)
+            return
+        logger.error("%s. Going on at %d: what lay between is lost", error, go_on)
+        self._consumer.seek(error.partition, go_on)
+        self._consumer.resume([error.partition])
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def _transact(self, work: Callable[[deque[Record], Outbox], None]) -> None:
+        out = Outbox(self._producer)
+        self._producer.begin()
+        try:
+            work(self._queue, out)
+            offsets = self._offsets(out)
+            if offsets:
+                self._producer.send_offsets(offsets, self._metadata)
+            self._producer.commit()
+        except AbortableError as error:
+            logger.warning("%s: batch given up and taken again: %s", self._stage.name, error)
+            self._producer.abort()
+            self._take_again()
+            return
+        self._committed.update(offsets)
+        self._last_commit = self._clock()
+        self._hold(out)
+        self._stage.committed()
+        if out.decisions:
+            self._sink(self._stage.name, out.decisions)
+
+    def _offsets(self, out: Outbox) -> dict[Partition, Committed]:
+        """Return what the batch's transaction commits: each offset, or note, that is another than before."""
+        offsets = self._consumer.positions()
+        for record in reversed(self._queue):
+            offsets[Partition(record.topic, record.partition)] = record.offset
+        for partition, (offset, _) in out.held.items():
+            offsets[partition] = offset
+        new = {p: Committed(offset, self._note(p, self._id)) for p, offset in offsets.items() if p in self._committed}
+        return {partition: one for partition, one in new.items() if self._committed[partition] != one}
+
+    def _note(self, partition: Partition, owner: str) -> str:
+        return Note(owner, self._stage.applied(), self._stage.topic_id(partition.topic)).text()
+
+    def _owes(self) -> bool:
+        """Tell whether a commit without records is due: definitions were applied, or positions moved over markers."""
+        if not self._committed:
+            return False
+        if any(read_note(one).triggers != self._stage.applied() for one in self._committed.values()):
+            return True
+        if self._clock() - self._last_commit < _MARKERS_AFTER:
+            return False
+        return any(
+            offset != self._committed[partition].offset
+            for partition, offset in self._consumer.positions().items()
+            if partition in self._committed
+        )
+
+    def _hold(self, out: Outbox) -> None:
+        for partition, (offset, seconds) in out.held.items():
+            self._queue = deque(
+                record for record in self._queue if Partition(record.topic, record.partition) != partition
+            )
+            self._consumer.seek(partition, offset)
+            self._consumer.pause([partition])
+            self._held[partition] = self._clock() + round(seconds * SECOND)
+
+    def _take_again(self) -> None:
+        """Forget what memory holds of the failed batch, and go on from the log."""
+        self._queue.clear()
+        owned = list(self._committed)
+        self._stage.drop(owned)
+        self._committed.update(self._admin.committed(self._group, owned, stable=True))
+        offsets = {partition: one.offset for partition, one in self._committed.items()}
+        self._stage.take(offsets)
+        for partition, offset in offsets.items():
+            self._consumer.seek(partition, offset)
+
+    # -- rebalances ----------------------------------------------------------------------------------------------------
+
+    def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Take partitions on, in the order that makes their state true."""
+        self._rebalanced = True
+        self.restored = True
+        if not partitions:
+            return {}
+        found = take_over(self._admin, self._group, partitions, self._id)
+        offsets = self._stage.begin(partitions, found)
+        self._claim(offsets)
+        self._stage.take(offsets)
+        logger.info("%s: took %d partitions", self._stage.name, len(offsets))
+        return offsets
+
+    def _claim(self, offsets: Mapping[Partition, int]) -> None:
+        claim = {p: Committed(offset, self._note(p, self._id)) for p, offset in offsets.items()}
+        self._commit_alone(claim)
+        self._committed.update(claim)
+
+    def _commit_alone(self, offsets: Mapping[Partition, Committed]) -> None:
+        self._producer.begin()
+        try:
+            self._producer.send_offsets(offsets, self._consumer.metadata())
+            self._producer.commit()
+        except AbortableError as error:
+            self._producer.abort()
+            raise LogError(f"the group moved on meanwhile: {error}") from error
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Finish what is under way and let partitions go, so that their next owner has nobody to fence."""
+        going = [partition for partition in partitions if partition in self._committed]
+        self._discard(going)
+        if not going:
+            return
+        try:
+            self._metadata = self._consumer.metadata()
+            self._release(going)
+        except LogError as error:
+            logger.warning(
+                "%s: left without a word, the next owner will fence this process: %s", self._stage.name, error
+            )
+        self._forget(going)
+
+    def _release(self, going: Collection[Partition]) -> None:
+        out = Outbox(self._producer)
+        offsets = {p: Committed(self._committed[p].offset, self._note(p, "")) for p in going}
+        self._producer.begin()
+        try:
+            self._stage.release(going, out)
+            self._producer.send_offsets(offsets, self._metadata)
+            self._producer.commit()
+        except AbortableError:
+            self._producer.abort()
+            raise
+        if out.decisions:
+            self._sink(self._stage.name, out.decisions)
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """Forget partitions that somebody else may own already."""
+        logger.warning("%s: lost %d partitions", self._stage.name, len(partitions))
+        self._discard(partitions)
+        self._forget(partitions)
+
+    def _discard(self, partitions: Collection[Partition]) -> None:
+        self._rebalanced = True
+        self._queue = deque(r for r in self._queue if Partition(r.topic, r.partition) not in set(partitions))
+
+    def _forget(self, partitions: Collection[Partition]) -> None:
+        self._stage.drop(partitions)
+        for partition in partitions:
+            self._committed.pop(partition, None)
+            self._held.pop(partition, None)

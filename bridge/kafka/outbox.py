@@ -1,0 +1,56 @@
+"""What one batch of a stage gives: records to be sent in its transaction, decisions, partitions to be held back."""
+
+from __future__ import annotations
+
+from bridge.core.decision import Decision, RunDecision
+from bridge.kafka.log import LogError, Partition, TransactionalProducer
+
+RECORD_LIMIT = 4 * 1024 * 1024
+"""Bytes of a value. Internal topics take somewhat more, for keys and headers."""
+
+
+class OversizeError(ValueError):
+    """A record too large for our topics."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"a record of {size} bytes: the limit is {RECORD_LIMIT}")
+
+
+class Outbox:
+    """Collects the effects of one batch.
+
+    Attributes:
+        decisions: What became of events and runs; counted once the transaction is committed.
+        held: Partitions to be read again, from the given offset, after some seconds.
+        sent: How many records were sent.
+
+    """
+
+    def __init__(self, producer: TransactionalProducer) -> None:
+        self._producer = producer
+        self.decisions: list[Decision | RunDecision] = []
+        self.held: dict[Partition, tuple[int, float]] = {}
+        self.sent = 0
+
+    def send(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
+        """Send a record in the batch's transaction; None for the value is a tombstone.
+
+        Raises:
+            OversizeError: The record is larger than our topics take.
+
+        """
+        if value is not None and len(value) > RECORD_LIMIT:
+            raise OversizeError(len(value))
+        self._producer.send(topic, partition, key, value)
+        self.sent += 1
+
+    def hold(self, partition: Partition, offset: int, seconds: float) -> None:
+        """Read ``partition`` again from ``offset``, but not before ``seconds`` have passed.
+
+        Raises:
+            LogError: The partition is held already.
+
+        """
+        if partition in self.held:
+            raise LogError(f"{partition} is held twice in one batch")
+        self.held[partition] = (offset, seconds)

@@ -1,0 +1,69 @@
+"""Who owns a partition, written where it cannot be lost: in the text beside each committed offset.
+
+A stage's process writes with one transactional id. The note beside an offset names the id that last owned the
+partition, until its owner lets go in good order. So a new owner knows whom to fence: after that, an open transaction
+of the former owner has ended, one way or the other, and the committed offset is the true one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bridge.kafka.log import Admin, Committed, Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is committed beside an offset.
+
+    Attributes:
+        owner: Transactional id of the partition's owner; empty once it has let go.
+        triggers: Offset of ``triggers`` up to which the owner had applied the definitions.
+        topic_id: Kafka's id of the partition's topic; empty where the broker tells none.
+
+    """
+
+    owner: str = ""
+    triggers: int = 0
+    topic_id: str = ""
+
+    def text(self) -> str:
+        """Return the note as it is committed."""
+        return json.dumps([self.owner, self.triggers, self.topic_id], separators=(",", ":"))
+
+
+def read_note(committed: Committed | None) -> Note:
+    """Return the note beside an offset; an empty one where there is none, or somebody else's text."""
+    if committed is None or not committed.metadata:
+        return Note()
+    try:
+        owner, triggers, topic_id = json.loads(committed.metadata)
+        return Note(str(owner), int(triggers), str(topic_id))
+    except (ValueError, TypeError):
+        return Note()
+
+
+def take_over(
+    admin: Admin, group: str, partitions: Iterable[Partition], transactional_id: str
+) -> Mapping[Partition, Committed]:
+    """Fence the former owners of partitions, and return the offsets that are committed after that.
+
+    Partitions without a committed offset are left out.
+
+    Raises:
+        LogError: Kafka did not answer; nothing is lost by trying again.
+
+    """
+    wanted = tuple(partitions)
+    fenced = {"", transactional_id}
+    while True:
+        # Answers at once even while a former owner's transaction is open, with the offset (and owner) before it.
+        owners = {read_note(one).owner for one in admin.committed(group, wanted, stable=False).values()} - fenced
+        for owner in sorted(owners):
+            admin.fence(owner)
+        fenced |= owners
+        committed = admin.committed(group, wanted, stable=True)
+        if {read_note(one).owner for one in committed.values()} <= fenced:
+            return committed

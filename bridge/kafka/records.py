@@ -1,0 +1,144 @@
+"""How our own records travel: one Avro schema a kind, from ``schemas/``, in single-object encoding.
+
+Each value begins with C3 01 and the CRC-64-AVRO fingerprint of the schema that wrote it, so a record tells its kind
+and its format. Schemas of older formats stay in ``schemas/older/NAME.FORMAT.avsc``, and what they wrote is read into
+today's shape. A fingerprint that none of them has was written by a newer Flowbridge: it is refused, never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fastavro
+from fastavro.schema import fingerprint, parse_schema, to_parsing_canonical_form
+
+_MAGIC = b"\xc3\x01"
+_PREFIX = 10  # bytes: the magic and the fingerprint
+
+
+class RecordError(ValueError):
+    """A record of ours that cannot be read."""
+
+
+class NewerFormatError(RecordError):
+    """A record in a format that this version does not know."""
+
+    def __init__(self, prefix: bytes) -> None:
+        super().__init__(
+            f"a record has format {prefix[2:].hex() or 'none'}, which this version of Flowbridge does not know: "
+            "it was written by a newer version (upgrade this process), or it is none of ours",
+        )
+
+
+class _Writer(NamedTuple):
+    kind: str
+    schema: Any
+
+
+class Kind:
+    """One kind of record: encodes, and decodes what any format up to today's wrote.
+
+    Attributes:
+        name: The schema's file name without its ending.
+        schema: Today's schema, parsed.
+        prefix: The ten bytes with which each record of today's format begins.
+
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.schema = _load(schemas_folder() / f"{name}.avsc")
+        self.prefix = _prefix(self.schema)
+
+    def encode(self, fields: dict[str, Any]) -> bytes:
+        """Return the record's bytes."""
+        out = BytesIO()
+        out.write(self.prefix)
+        fastavro.schemaless_writer(out, self.schema, fields)
+        return out.getvalue()
+
+    def decode(self, value: bytes) -> dict[str, Any]:
+        """Return the record's fields.
+
+        Raises:
+            NewerFormatError: Written in a format that this version does not know.
+            RecordError: The bytes are of another kind, or cut short.
+
+        """
+        prefix = value[:_PREFIX]
+        if prefix == self.prefix:
+            return self._read(value, self.schema)
+        writer = _writer(prefix)
+        if writer.kind != self.name:
+            raise RecordError(f"expected a record of kind {self.name}, found {writer.kind}")
+        return self._read(value, writer.schema)
+
+    def _read(self, value: bytes, writer: Any) -> dict[str, Any]:
+        body = BytesIO(value)
+        body.seek(_PREFIX)
+        try:
+            fields = fastavro.schemaless_reader(body, writer, None if writer is self.schema else self.schema)
+        except (EOFError, ValueError, IndexError) as error:
+            raise RecordError(f"a record of kind {self.name} is damaged: {error or 'it is cut short'}") from error
+        return fields  # type: ignore[return-value]  # a record schema always reads into a dict
+
+
+def kind_of(value: bytes) -> str:
+    """Return the kind of a record.
+
+    Raises:
+        NewerFormatError: Written in a format that this version does not know.
+
+    """
+    return _writer(value[:_PREFIX]).kind
+
+
+def schemas_folder() -> Path:
+    """Return the folder of our schemas: inside the installed package, or at the top of a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "schemas"
+    return installed if installed.is_dir() else package.parent / "schemas"
+
+
+@cache
+def _writer(prefix: bytes) -> _Writer:
+    writer = _writers().get(prefix)
+    if writer is None:
+        raise NewerFormatError(prefix)
+    return writer
+
+
+@cache
+def _writers() -> dict[bytes, _Writer]:
+    folder = schemas_folder()
+    found = {}
+    for path in (*sorted(folder.glob("*.avsc")), *sorted(folder.glob("older/*.avsc"))):
+        schema = _load(path)
+        found[_prefix(schema)] = _Writer(path.name.split(".")[0], schema)
+    return found
+
+
+@cache
+def _load(path: Path) -> Any:
+    return parse_schema(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _prefix(schema: Any) -> bytes:
+    # fastavro prints the fingerprint's bytes in the order in which single-object encoding wants them
+    return _MAGIC + bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
+
+
+ARRIVAL = Kind("arrival")
+TICK = Kind("tick")
+WAITING = Kind("waiting")
+SPENT = Kind("spent")
+RUN = Kind("run")
+LEDGER_ENTRY = Kind("ledger_entry")
+DEFINITION = Kind("definition")
+IN_FORCE = Kind("in_force")
+START = Kind("start")
+DEAD_LETTER = Kind("dead_letter")

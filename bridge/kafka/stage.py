@@ -1,0 +1,82 @@
+"""What a stage is: the part of its life that differs from the other stages.
+
+The loop (:mod:`bridge.kafka.loop`) owns the order in which these are called, and the transaction around them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Collection, Mapping
+
+from bridge.core.event import Micros
+from bridge.kafka.log import Committed, Partition, Record
+from bridge.kafka.outbox import Outbox
+
+
+class Stage(ABC):
+    """One of controller, router, matcher, submitter.
+
+    State in memory changes only in :meth:`take`, :meth:`drop` and :meth:`process`. A stage never undoes: after a
+    transaction that failed the loop drops the partitions and takes them again from the log.
+    """
+
+    name: str
+
+    @abstractmethod
+    def topics(self) -> frozenset[str]:
+        """Return the topics to read now."""
+
+    def applied(self) -> int:
+        """Return the offset of ``triggers`` up to which definitions are applied; committed beside each offset."""
+        return 0
+
+    def topic_id(self, topic: str) -> str:
+        """Return Kafka's id of a topic as the stage knows it; committed beside each offset."""
+        del topic
+        return ""
+
+    def begin(self, partitions: Collection[Partition], found: Mapping[Partition, Committed]) -> dict[Partition, int]:
+        """Return where each partition is begun, given what the group has committed: there, or at 0 without any."""
+        return {partition: found[partition].offset if partition in found else 0 for partition in partitions}
+
+    @abstractmethod
+    def take(self, offsets: Mapping[Partition, int]) -> None:
+        """Take partitions on: restore the state that belongs to these offsets."""
+
+    @abstractmethod
+    def drop(self, partitions: Collection[Partition]) -> None:
+        """Forget all state of partitions."""
+
+    @abstractmethod
+    def process(self, records: deque[Record], out: Outbox) -> None:
+        """Take records from the left and say what follows. Those left in place are not passed by the transaction.
+
+        Also called without records when :meth:`is_due`.
+        """
+
+    def is_due(self, now: Micros) -> bool:
+        """Tell whether there is something to do without records."""
+        del now
+        return False
+
+    def patience(self) -> float:
+        """Return how many seconds to wait for records, at most."""
+        return 0.5
+
+    def appetite(self) -> int:
+        """Return how many more records the stage would like; 0 holds back the log until it has room again."""
+        return 500
+
+    def committed(self) -> None:
+        """Learn that the transaction is committed: what it allowed may now be done."""
+        return
+
+    def release(self, partitions: Collection[Partition], out: Outbox) -> None:
+        """Finish what is under way for partitions that are about to be let go; bounded in time."""
+        del partitions, out
+
+    def lost_offset(self, partition: Partition, offset: int) -> int | None:
+        """Decide about an offset that is no longer in the log: an offset to go on at, or None to stand still."""
+        del partition, offset
+        return None

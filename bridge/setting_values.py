@@ -1,0 +1,204 @@
+"""The types of settings: how a text or a file's value becomes one, and how it is shown without its secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
+
+from bridge.core.duration import duration_text, parse_duration
+
+HIDDEN = "**********"
+"""Stands for a secret wherever settings are shown, as pydantic writes it."""
+
+_SECRET = re.compile(r"password|passphrase|secret|token|credential|key\.pem$|^sasl\.oauthbearer\.config$")
+OWNED_PROPERTIES = frozenset(
+    (
+        "acks",
+        "auto.offset.reset",
+        "bootstrap.servers",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "group.id",
+        "group.instance.id",
+        "group.protocol",
+        "isolation.level",
+        "metadata.broker.list",
+        "partition.assignment.strategy",
+        "transactional.id",
+    ),
+)
+"""Properties that the bridge sets itself: its promises rest on them."""
+_PORTS = range(65_536)
+
+
+class Stage(StrEnum):
+    """One of the four stages, in the order of an event's way."""
+
+    CONTROLLER = "controller"
+    ROUTER = "router"
+    MATCHER = "matcher"
+    SUBMITTER = "submitter"
+
+
+class Address(NamedTuple):
+    """Where to listen. Port 0 is any free one."""
+
+    host: str
+    port: int
+
+    def text(self) -> str:
+        """Return ``host:port``, an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def is_secret(kafka_property: str) -> bool:
+    """Tell whether a librdkafka property's value must never be shown."""
+    return _SECRET.search(kafka_property) is not None
+
+
+def without_password(urls: str) -> str:
+    """Return URLs, separated by commas, with what stands before an ``@`` in them hidden."""
+    return re.sub(r"(://)?[^/,]*@", rf"\g<1>{HIDDEN}@", urls)
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value
+    return timedelta(microseconds=parse_duration(str(value)))
+
+
+def _duration_text(value: timedelta) -> str:
+    return duration_text(value // timedelta(microseconds=1))
+
+
+def _paths(value: Any) -> Any:
+    """Split at commas and at the system's path separator; entries of a list may hold several, too."""
+    texts = [value] if isinstance(value, str | Path) else value
+    if not isinstance(texts, list | tuple):
+        raise ValueError("a path, or a list of paths, is right")  # noqa: TRY004 - pydantic takes ValueError for "wrong"
+    separator = "|".join(map(re.escape, {",", os.pathsep}))
+    return tuple(Path(part.strip()) for text in texts for part in re.split(separator, str(text)) if part.strip())
+
+
+def _stages(value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, Iterable):
+        raise ValueError(f"{_named(Stage)} are right, separated by commas")  # noqa: TRY004 - as above
+    names = {part.strip() for text in texts for part in str(text).split(",") if part.strip()}
+    unknown = sorted(names - set(Stage))
+    if unknown or not names:
+        raise ValueError(f"{_named(Stage)} are right, separated by commas")
+    return frozenset(map(Stage, names))
+
+
+def _named(stages: Iterable[Stage]) -> str:
+    return ", ".join(stages)
+
+
+def _url(value: str) -> str:
+    urls = [part.strip().rstrip("/") for part in value.split(",")]
+    if not all(re.fullmatch(r"https?://[^/\s]+(/\S*)?", url) for url in urls):
+        raise ValueError("http://HOST:PORT or https://HOST:PORT is right, several separated by commas")
+    return ",".join(urls)
+
+
+def _address(value: Any) -> Any:
+    if value is None or isinstance(value, Address):
+        return value
+    text = str(value).strip()
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) not in _PORTS:
+        raise ValueError("HOST:PORT is right, such as 0.0.0.0:9630; an empty text turns it off")
+    return Address(host.strip("[]"), int(port))
+
+
+def _address_text(value: Address | None) -> str:
+    return value.text() if value else ""
+
+
+def _servers(value: str) -> str:
+    servers = [part.strip() for part in value.split(",")]
+    if not all(servers) or any(re.search(r"\s", part) for part in servers):
+        raise ValueError("HOST:PORT is right, several separated by commas")
+    return ",".join(servers)
+
+
+def _namespace(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", value):
+        raise ValueError("up to 63 lower-case letters, digits and '-' are right, a letter or digit at both ends")
+    return value
+
+
+def _topic_part(value: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9._-]{1,100}", value):
+        raise ValueError("1 to 100 letters, digits, '.', '_' and '-' are right")
+    return value
+
+
+def _property_name(name: str) -> str:
+    if name in OWNED_PROPERTIES:
+        raise ValueError("the bridge sets this property itself; leave it out" + _INSTEAD.get(name, ""))
+    if not re.fullmatch(r"[a-z][a-z0-9._]*", name):
+        raise ValueError("a property of librdkafka is right, such as security.protocol")
+    return name
+
+
+_INSTEAD = {
+    "bootstrap.servers": " (bootstrap_servers is the setting)",
+    "metadata.broker.list": " (bootstrap_servers is the setting)",
+    "group.instance.id": " (instance is the setting)",
+    "transactional.id": " (instance is the setting)",
+}
+
+
+def _property_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float | str) else value
+
+
+def _hide_secrets(properties: dict[str, str | SecretStr]) -> dict[str, str | SecretStr]:
+    return {
+        name: SecretStr(value) if is_secret(name) and isinstance(value, str) else value
+        for name, value in properties.items()
+    }
+
+
+Namespace = Annotated[str, AfterValidator(_namespace)]
+"""A namespace of Kubernetes."""
+TopicPart = Annotated[str, AfterValidator(_topic_part)]
+"""What may stand in the name of a topic or of a group."""
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text, when_used="json")]
+"""A length of time, written ``1h30m``."""
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
+"""Files or folders."""
+Stages = Annotated[
+    frozenset[Stage],
+    BeforeValidator(_stages),
+    PlainSerializer(lambda stages: [stage for stage in Stage if stage in stages], when_used="json"),
+]
+"""Some of the four stages."""
+Url = Annotated[str, AfterValidator(_url), PlainSerializer(without_password, when_used="json")]
+"""An address of HTTP; what it holds before an ``@`` is never shown."""
+Listen = Annotated[
+    Address | None,
+    BeforeValidator(_address),
+    PlainSerializer(_address_text, when_used="json"),
+]
+"""An address to listen on; None is off."""
+Servers = Annotated[str, AfterValidator(_servers)]
+"""Brokers: HOST:PORT, separated by commas."""
+_Property = Annotated[str, AfterValidator(_property_name)]
+_Value = Annotated[str | SecretStr, BeforeValidator(_property_value)]
+KafkaProperties = Annotated[dict[_Property, _Value], AfterValidator(_hide_secrets)]
+"""Properties of librdkafka; after validation, secret ones are :class:`pydantic.SecretStr`."""

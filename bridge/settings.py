@@ -1,0 +1,222 @@
+"""Every setting, documented where it is defined; ``docs/settings.md`` is written from this module.
+
+A setting has one name: ``--ledger-horizon`` as an option, ``FLOWBRIDGE_LEDGER_HORIZON`` in the environment,
+``ledger_horizon`` in the file that ``--config`` or ``FLOWBRIDGE_CONFIG`` names. An option wins over the environment,
+that over the file, that over the default. How Kubernetes is reached is not set here, but as all its clients do it:
+KUBECONFIG, or the account of the pod.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bridge.errors import SettingProblem, SettingsError
+from bridge.setting_sources import CONFIG, EnvironmentSource, FileSource, OptionsSource, PlacedSource
+from bridge.setting_values import (
+    HIDDEN,
+    Address,
+    Duration,
+    KafkaProperties,
+    Listen,
+    Namespace,
+    Paths,
+    Servers,
+    Stage,
+    Stages,
+    TopicPart,
+    Url,
+    is_secret,
+    without_password,
+)
+
+DEFAULT_LISTEN = Address("127.0.0.1", 9630)
+
+
+class Settings(BaseSettings):
+    """All settings of the bridge; :func:`load_settings` reads them."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    bootstrap_servers: Servers = Field(
+        "localhost:9092",
+        description="Kafka's brokers to begin with: `HOST:PORT`, several separated by commas.",
+    )
+    kafka: KafkaProperties = Field(
+        {},
+        description="Any other property of librdkafka, such as `security.protocol` or `sasl.password`. In the "
+        "environment `.` becomes `_`: `FLOWBRIDGE_KAFKA_SASL_PASSWORD`. Passwords, keys and tokens are never shown.",
+    )
+    triggers: Paths = Field(
+        (),
+        description="Files or folders with triggers. In one text they are separated by commas or by the system's "
+        "path separator; relative ones in the file start at the file's folder.",
+    )
+    schemas: Paths = Field(
+        (),
+        description="Files or folders with the Avro schemas of events, each in `NAME.avsc`; separated as triggers are.",
+    )
+    schema_registry_url: Url | None = Field(
+        None, description="A Confluent-compatible schema registry; user and password in it are never shown."
+    )
+    namespace: Namespace = Field(
+        "default",
+        description="Namespace of triggers that name none, and of their Workflows.",
+    )
+    internal_prefix: TopicPart = Field(
+        "flowbridge.",
+        description="What the names of the bridge's own topics and groups begin with. It is the installation's "
+        "identity: runs of another prefix are other runs.",
+    )
+    partitions: int = Field(
+        24,
+        ge=1,
+        le=1_000,
+        description="Partitions of the bridge's own topics, and so the most processes that share the work. It is "
+        "fixed when the topics are created.",
+    )
+    replication: int = Field(
+        -1,
+        ge=-1,
+        le=32_767,
+        description="Replicas of the bridge's own topics and of event topics that it creates; `-1` is the broker's "
+        "default.",
+    )
+    create_topics: bool = Field(
+        default=True, description="Create the topics of triggers' events where they are missing."
+    )
+    event_topic_partitions: int = Field(4, ge=1, le=1_000, description="Partitions of event topics that it creates.")
+    stages: Stages = Field(
+        frozenset(Stage),
+        description="The stages that this process runs, separated by commas.",
+    )
+    instance: TopicPart | None = Field(
+        None,
+        description="A name that this process keeps through restarts and shares with no other that runs (a "
+        "StatefulSet's pod name): its partitions wait for it. Without one a process is a new member at each start, "
+        "and what it had moves on at once.",
+    )
+    concurrency: int = Field(8, ge=1, le=256, description="Creates of Workflows in flight at once.")
+    window_bound: int = Field(10_000, ge=2, le=1_000_000, description="Arrivals that one window may hold.")
+    retry_for: Duration = Field(
+        timedelta(hours=24),
+        ge=timedelta(0),
+        description="How long a run that the API server refuses is tried again before it is a dead letter.",
+    )
+    ledger_horizon: Duration = Field(
+        timedelta(days=7),
+        ge=timedelta(minutes=1),
+        description="How long run keys are remembered: what comes back later runs again.",
+    )
+    workflow_lifetime: Duration = Field(
+        timedelta(hours=1),
+        ge=timedelta(minutes=1),
+        description="How long a finished Workflow stays on the cluster at least, where its template sets no TTL: a "
+        "create whose outcome is unknown is settled within it.",
+    )
+    clock_skew: Duration = Field(
+        timedelta(seconds=2),
+        ge=timedelta(0),
+        le=timedelta(minutes=5),
+        description="How far the clocks of brokers and bridges may be apart; timers wait that much longer.",
+    )
+    reload: Duration = Field(
+        timedelta(seconds=1),
+        ge=timedelta(milliseconds=100),
+        description="Time between two readings of the sources of triggers.",
+    )
+    hold_off: Duration = Field(
+        timedelta(seconds=10),
+        ge=timedelta(0),
+        description="How long a trigger must be gone from its source before it is retired.",
+    )
+    lost_offsets: Literal["hold", "continue"] = Field(
+        "hold",
+        description="What to do when a topic no longer holds the offset to go on at: `hold` stops that partition "
+        "until somebody decides, `continue` goes on at its oldest record; both say so loudly.",
+    )
+    listen: Listen = Field(
+        DEFAULT_LISTEN,
+        description="Where `/livez`, `/readyz` and `/metrics` answer; port 0 is any free one, an empty text turns "
+        "them off. If the default is taken, a free port is used and logged; another address that is taken is an error.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="Lines for people, or one JSON object a line.")
+
+    def __init__(self, *sources: PlacedSource, **values: Any) -> None:
+        """Merge ``values`` and ``sources``, the earlier winning; nothing else is read."""
+        super().__init__(_build_sources=((OptionsSource(type(self), values), *sources), values))
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return list(self.shown().items())
+
+    def shown(self) -> dict[str, Any]:
+        """Return all settings as plain JSON values, without secrets."""
+        return self.model_dump(mode="json")
+
+    def client_properties(self) -> dict[str, str]:
+        """Return what every Kafka client is given, secrets included: never show it."""
+        revealed = {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in self.kafka.items()
+        }
+        return {"bootstrap.servers": self.bootstrap_servers, **revealed}
+
+    @property
+    def is_listen_explicit(self) -> bool:
+        """Tell whether somebody chose the address to listen on."""
+        return "listen" in self.model_fields_set
+
+    @cached_property
+    def member(self) -> str:
+        """Return the name of this process for transactional ids: the instance, or one that is never used twice."""
+        return self.instance or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], config: Path | None = None) -> Settings:
+    """Return the settings that options, environment and file give together.
+
+    Args:
+        options: Options that were given, by the names of the fields.
+        environment: The environment (``os.environ``).
+        config: The settings file; without one, ``FLOWBRIDGE_CONFIG`` may name it.
+
+    Raises:
+        SettingsError: Something is wrong in them; says where, what was found and what would be right.
+
+    """
+    sources: list[PlacedSource] = [OptionsSource(Settings, options), EnvironmentSource(Settings, environment)]
+    path = config or (Path(environment[CONFIG]) if environment.get(CONFIG) else None)
+    if path:
+        sources.append(FileSource(Settings, path))
+    try:
+        return Settings(*sources)
+    except ValidationError as error:
+        raise SettingsError([_problem(details, sources) for details in error.errors()]) from None
+
+
+def _problem(details: ErrorDetails, sources: Sequence[PlacedSource]) -> SettingProblem:
+    field = str(details["loc"][0])
+    kafka_property = str(details["loc"][1]) if field == "kafka" and len(details["loc"]) > 1 else None
+    place = next(
+        (source.place(field, kafka_property) for source in sources if source.sets(field, kafka_property)), field
+    )
+    right = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    return SettingProblem(place, _found(field, kafka_property, details["input"]), right)
+
+
+def _found(field: str, kafka_property: str | None, value: Any) -> str:
+    if field == "kafka":
+        hidden = kafka_property is None or is_secret(kafka_property)
+        return f"found {HIDDEN if hidden else repr(value)}"
+    return f"found {without_password(value) if field == 'schema_registry_url' else value!r}"

@@ -1,0 +1,167 @@
+"""The stages of one process, put together: each with clients of its own, so that none waits for another's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal
+
+from flowbridge_sdk.codec import Decoder
+
+from bridge.argo.api import WorkflowApi
+from bridge.core.event import SECOND, Micros
+from bridge.kafka.log import Log, Partition, TopicSpec
+from bridge.kafka.loop import Sink, StageLoop
+from bridge.kafka.stage import Stage
+from bridge.kafka.topics import InternalTopics
+from bridge.stages.attempts import Attempts
+from bridge.stages.controller import Controller, Sourced, Sources
+from bridge.stages.definitions import Definitions
+from bridge.stages.ledger import LedgerPartition, read_ledger
+from bridge.stages.matcher import Matcher
+from bridge.stages.restoring import read_changelog
+from bridge.stages.router import Router
+from bridge.stages.running import wall_clock
+from bridge.stages.safe_time import SafeTime
+from bridge.stages.submitter import Limits, Submitter
+from bridge.stages.ticks import TickPlanner
+
+SESSION: Micros = 6 * SECOND
+"""How long a member may be silent before its partitions move."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the stages of a process meet, and how they are set.
+
+    Attributes:
+        log: The Kafka cluster.
+        api: The Workflow API.
+        topics: The internal topics.
+        decoder: Makes the reader of events for a stage.
+        read_sources: Reads the sources of triggers.
+        sink: Takes decisions.
+        member: Name of the process for its transactional ids.
+        instance: Static member name, or None.
+        clock: The process's clock.
+        new_topic: Makes the spec of an event topic to create; None where topics are not created.
+        reload: Time between two readings of the sources.
+        hold_off: How long a trigger must be gone before it is retired.
+        skew: Bound on the difference between clocks.
+        horizon: How long run keys are remembered.
+        lifetime: How long a finished Workflow lives at least.
+        limits: The submitter's bounds.
+        executor: Makes the submitter's workers, so many of them.
+        random: Where jitter comes from.
+        window_bound: Arrivals in one window.
+        lost_offsets: What to do about an offset that the log no longer holds.
+
+    """
+
+    log: Log
+    api: WorkflowApi
+    topics: InternalTopics
+    decoder: Callable[[], Decoder]
+    read_sources: Callable[[Mapping[str, Sourced]], Sources]
+    sink: Sink
+    member: str
+    instance: str | None = None
+    clock: Callable[[], Micros] = wall_clock
+    new_topic: Callable[[str], TopicSpec] | None = None
+    reload: Micros = SECOND
+    hold_off: Micros = 10 * SECOND
+    skew: Micros = 2 * SECOND
+    horizon: Micros = 7 * 86_400 * SECOND
+    lifetime: Micros = 3_600 * SECOND
+    limits: Limits = field(default_factory=Limits)
+    executor: Callable[[int], Executor] = ThreadPoolExecutor
+    random: Random = field(default_factory=Random)
+    window_bound: int = 10_000
+    lost_offsets: Literal["hold", "continue"] = "hold"
+
+
+def group_of(topics: InternalTopics, stage: str) -> str:
+    """Return the consumer group of a stage."""
+    return topics.prefix + stage
+
+
+def open_loop(name: str, around: Surroundings) -> StageLoop:
+    """Return a new loop of the stage ``name``."""
+    return _OPEN[name](around)
+
+
+def _loop(stage: Stage, around: Surroundings, *closing: Callable[[], object]) -> StageLoop:
+    return StageLoop(
+        around.log,
+        stage,
+        group=group_of(around.topics, stage.name),
+        transactional_id=f"{around.topics.prefix}{stage.name}-{around.member}",
+        clock=around.clock,
+        sink=around.sink,
+        instance=around.instance,
+        closing=closing,
+    )
+
+
+def _definitions(around: Surroundings) -> Definitions:
+    return Definitions(around.log, around.topics.triggers, around.clock)
+
+
+def _open_controller(around: Surroundings) -> StageLoop:
+    definitions, admin = _definitions(around), around.log.admin()
+    stage = Controller(
+        definitions,
+        around.topics,
+        admin,
+        around.read_sources,
+        around.clock,
+        around.reload,
+        around.hold_off,
+        around.new_topic,
+    )
+    return _loop(stage, around, definitions.close, admin.close)
+
+
+def _open_router(around: Surroundings) -> StageLoop:
+    definitions, admin = _definitions(around), around.log.admin()
+    stage = Router(definitions, around.topics, around.decoder(), admin, around.clock, around.lost_offsets)
+    return _loop(stage, around, definitions.close, admin.close)
+
+
+def _open_matcher(around: Surroundings) -> StageLoop:
+    definitions, admin, reader = _definitions(around), around.log.admin(), around.log.reader()
+    safe_time = SafeTime(admin, group_of(around.topics, "router"), around.clock, around.skew)
+
+    def restore(partition: Partition) -> list[bytes]:
+        return read_changelog(reader, admin, partition)
+
+    planner = TickPlanner(definitions, safe_time, admin, around.skew)
+    stage = Matcher(definitions, around.topics, around.decoder(), planner, restore, around.clock, around.window_bound)
+    return _loop(stage, around, definitions.close, admin.close, reader.close)
+
+
+def _open_submitter(around: Surroundings) -> StageLoop:
+    admin, reader = around.log.admin(), around.log.reader()
+    loop: StageLoop | None = None
+
+    def restore(partition: Partition) -> LedgerPartition:
+        return read_ledger(reader, admin, partition, around.horizon, around.clock())
+
+    def is_fresh() -> bool:
+        return loop is not None and around.clock() - loop.last_poll < SESSION
+
+    executor = around.executor(around.limits.concurrency)
+    attempts = Attempts(around.api, executor, around.clock, is_fresh, around.lifetime)
+    stage = Submitter(around.topics, attempts, restore, around.clock, around.random, around.limits)
+    loop = _loop(stage, around, lambda: executor.shutdown(wait=False), admin.close, reader.close)
+    return loop
+
+
+_OPEN = {
+    "controller": _open_controller,
+    "router": _open_router,
+    "matcher": _open_matcher,
+    "submitter": _open_submitter,
+}

@@ -1,0 +1,166 @@
+"""Attempts: what the submitter's workers do with a run, away from the stage loop, and what it came to.
+
+A worker either resolves a run's parameters from its WorkflowTemplate, or tries once to create its Workflow. It looks
+right before the create whether the process still polls: one that was paused for longer than its session does nothing,
+since another may have taken its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+from bridge.argo.api import Unavailable, WorkflowApi
+from bridge.argo.creation import Dead, Done, Outcome, Parked, ParkedFor, Retry, Standing, attempt, confirm
+from bridge.argo.manifest import workflow_manifest
+from bridge.argo.workflow import WorkflowTemplate
+from bridge.core.event import SECOND, Micros
+from bridge.core.parameters import ParameterError, check_size, default_parameters
+from bridge.core.run import Run
+from bridge.stages.ledger import OpenRun
+
+TEMPLATE_LASTS: Micros = 10 * SECOND
+"""How long a WorkflowTemplate that was read is taken for true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A run whose parameters are known now."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An intent older than any finished Workflow lives, and no Workflow is there: nobody can tell whether it ran."""
+
+    reason: str
+
+
+class Result(NamedTuple):
+    """What a worker came back with."""
+
+    one: OpenRun
+    outcome: Outcome | Resolved | Lost
+
+
+class Attempts:
+    """The workers.
+
+    Args:
+        api: The cluster.
+        executor: Runs the work; its size bounds the creates in flight.
+        clock: The process's clock.
+        fresh: Tells whether the stage loop polled lately enough to still own its partitions.
+        lifetime: How long a finished Workflow lives at least, when its template says nothing.
+
+    """
+
+    def __init__(
+        self,
+        api: WorkflowApi,
+        executor: Executor,
+        clock: Callable[[], Micros],
+        fresh: Callable[[], bool],
+        lifetime: Micros,
+    ) -> None:
+        self._api = api
+        self._executor = executor
+        self._clock = clock
+        self._fresh = fresh
+        self._lifetime = lifetime
+        self._results: SimpleQueue[Result] = SimpleQueue()
+        self._templates: dict[tuple[str, str], tuple[Micros, WorkflowTemplate]] = {}
+        self.under_way = 0
+
+    def resolve_now(self, run: Run) -> Run | None:
+        """Return the run with its parameters, if they need no question to the cluster; else None.
+
+        Raises:
+            ParameterError: The payload has no parameters that may be passed on.
+
+        """
+        if run.parameters is not None:
+            return run
+        read = self._templates.get((run.namespace, run.template))
+        if read is None or self._clock() - read[0] > TEMPLATE_LASTS:
+            return None
+        return _with_defaults(run, read[1])
+
+    def start_resolving(self, one: OpenRun) -> None:
+        """Ask for the run's WorkflowTemplate."""
+        self._start(one, self._resolve)
+
+    def start_creating(self, one: OpenRun) -> None:
+        """Try to create the run's Workflow; its intent is committed."""
+        self._start(one, self._create)
+
+    def has_results(self) -> bool:
+        """Tell whether a worker came back."""
+        return not self._results.empty()
+
+    def results(self, seconds: float = 0) -> list[Result]:
+        """Return what workers came back with, waiting at most ``seconds`` for the first."""
+        found: list[Result] = []
+        try:
+            found.append(self._results.get(timeout=seconds) if seconds else self._results.get_nowait())
+            while True:
+                found.append(self._results.get_nowait())
+        except Empty:
+            self.under_way -= len(found)
+            return found
+
+    def _start(self, one: OpenRun, work: Callable[[OpenRun], Outcome | Resolved | Lost]) -> None:
+        one.under_way = True
+        self.under_way += 1
+        self._executor.submit(lambda: self._results.put(Result(one, self._guarded(one, work))))
+
+    def _guarded(self, one: OpenRun, work: Callable[[OpenRun], Outcome | Resolved | Lost]) -> Outcome | Resolved | Lost:
+        try:
+            return work(one)
+        except Exception as error:  # noqa: BLE001  (a worker that dies silently would hold its run for ever)
+            return Retry(f"{type(error).__name__}: {error}", applied=None)
+
+    def _resolve(self, one: OpenRun) -> Outcome | Resolved:
+        run = one.run
+        found = self._api.template(run.namespace, run.template)
+        if isinstance(found, Unavailable):
+            return Retry(f"its WorkflowTemplate could not be read: {found.reason}", applied=False)
+        if found is None:
+            reason = f"there is no WorkflowTemplate {run.namespace}/{run.template}"
+            return Parked(ParkedFor.MISSING, reason)
+        self._templates[run.namespace, run.template] = (self._clock(), found)
+        try:
+            return Resolved(_with_defaults(run, found))
+        except ParameterError as error:
+            return Dead(str(error))
+
+    def _create(self, one: OpenRun) -> Outcome | Lost:
+        run = one.run
+        if not self._fresh():
+            return Retry("this process was paused for longer than its session", applied=False)
+        if one.intent is not None and self._clock() - one.intent > self._lifetime_of(run):
+            look = confirm(self._api, run.namespace, run.name, run.run_key)
+            if look.standing is Standing.ABSENT:
+                return Lost(f"created or not, since {run.name} may have finished and been deleted: {one.reason}")
+            if look.standing is Standing.UNAVAILABLE:
+                return Retry(look.reason, applied=None)
+        return attempt(self._api, workflow_manifest(run), run.run_key)
+
+    def _lifetime_of(self, run: Run) -> Micros:
+        read = self._templates.get((run.namespace, run.template))
+        ttl = read[1].ttl if read else None
+        return self._lifetime if ttl is None else round(ttl * SECOND)
+
+
+def _with_defaults(run: Run, template: WorkflowTemplate) -> Run:
+    names = [parameter.name for parameter in template.parameters]
+    parameters = default_parameters(names, run.payload or "{}", allow_template_tags=run.allow_template_tags)
+    check_size(parameters)
+    return replace(run, parameters=parameters, payload=None)
+
+
+__all__ = ["Attempts", "Dead", "Done", "Lost", "Outcome", "Parked", "Resolved", "Result", "Retry"]

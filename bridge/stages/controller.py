@@ -1,0 +1,240 @@
+"""The controller: reads where triggers come from, and writes to ``triggers`` what is in force.
+
+Who owns the one partition of ``triggers`` leads; a group with one partition elects its leader by itself. Whatever the
+source of a trigger does (it fails, is empty, is half written), a trigger ends only when its source was read whole
+without it for the length of the hold-off. Each topic that is new to the bridge gets its start offsets here, before any
+router reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from flowbridge_sdk.topics import topic_of
+
+from bridge.core.event import SECOND, Micros
+from bridge.core.trigger import Trigger
+from bridge.kafka.log import Admin, Partition, Record, TopicInfo, TopicSpec
+from bridge.kafka.outbox import Outbox
+from bridge.kafka.records import DEFINITION, IN_FORCE, START
+from bridge.kafka.stage import Stage
+from bridge.kafka.topics import InternalTopics
+from bridge.stages.definitions import Definitions, definition_key, in_force_key, start_key
+
+logger = logging.getLogger(__name__)
+
+_TOPICS_PACE = 10 * SECOND  # between looks whether known topics are still the same
+
+
+class Sourced(NamedTuple):
+    """A trigger and where it was read: ``file:line``."""
+
+    trigger: Trigger
+    origin: str
+
+
+class Sources(NamedTuple):
+    """What the sources of triggers hold now.
+
+    Attributes:
+        triggers: All triggers that are to be in force, those kept from a source that is broken included.
+        errors: What is wrong, for people.
+
+    """
+
+    triggers: Sequence[Sourced]
+    errors: Sequence[str]
+
+
+class Controller(Stage):
+    """Trigger sources to definitions, on the stage loop.
+
+    Args:
+        definitions: The triggers as written so far.
+        topics: The internal topics.
+        admin: For event topics and their offsets.
+        read_sources: Reads all sources; given the triggers in force, so that a broken source keeps its own.
+        clock: The process's clock.
+        reload: Time between two readings.
+        hold_off: How long a trigger must be gone before it is retired.
+        new_topic: Makes the spec of an event topic to create; None where topics are not created.
+
+    """
+
+    name = "controller"
+
+    def __init__(
+        self,
+        definitions: Definitions,
+        topics: InternalTopics,
+        admin: Admin,
+        read_sources: Callable[[Mapping[str, Sourced]], Sources],
+        clock: Callable[[], Micros],
+        reload: Micros,
+        hold_off: Micros,
+        new_topic: Callable[[str], TopicSpec] | None,
+    ) -> None:
+        self._definitions = definitions
+        self._topics = topics
+        self._admin = admin
+        self._read_sources = read_sources
+        self._clock = clock
+        self._reload = reload
+        self._hold_off = hold_off
+        self._new_topic = new_topic
+        self._leads = False
+        self._next: Micros = 0
+        self._next_topics: Micros = 0
+        self._gone: dict[str, Micros] = {}
+        self._said: Sequence[str] = ()
+
+    def topics(self) -> frozenset[str]:
+        """Return the topic whose one owner leads."""
+        return frozenset([self._topics.triggers])
+
+    def applied(self) -> int:
+        """Return the offset up to which ``triggers`` is known."""
+        return self._definitions.offset
+
+    def take(self, offsets: Mapping[Partition, int]) -> None:
+        """Lead."""
+        del offsets
+        self._definitions.refresh()
+        self._leads, self._next, self._next_topics = True, 0, 0
+
+    def drop(self, partitions: Collection[Partition]) -> None:
+        """Lead no longer."""
+        del partitions
+        self._leads = False
+        self._gone.clear()
+
+    def is_due(self, now: Micros) -> bool:
+        """Tell whether it is time to read the sources."""
+        return self._leads and now >= self._next
+
+    def patience(self) -> float:
+        """Return the time until the next reading."""
+        return min(0.5, self._reload / SECOND)
+
+    def process(self, records: deque[Record], out: Outbox) -> None:
+        """Write what has changed; the records read are our own, and known from the definitions."""
+        records.clear()
+        now = self._clock()
+        if not self.is_due(now):
+            return
+        self._next = now + self._reload
+        self._definitions.refresh()
+        sources = self._read_sources(self._in_force())
+        self._say(sources.errors)
+        for sourced in sources.triggers:
+            self._define(sourced, now, out)
+        self._retire({one.trigger.identity for one in sources.triggers}, now, out)
+        self._begin_topics([one.trigger for one in sources.triggers], now, out)
+
+    def _in_force(self) -> dict[str, Sourced]:
+        known = self._definitions
+        return {
+            name: Sourced(definition.trigger, known.origins.get(definition.hash, ""))
+            for name, definition in known.in_force.items()
+        }
+
+    def _say(self, errors: Sequence[str]) -> None:
+        if errors != self._said:
+            for error in errors:
+                logger.error("%s", error)
+            self._said = errors
+
+    # -- definitions ---------------------------------------------------------------------------------------------------
+
+    def _define(self, sourced: Sourced, now: Micros, out: Outbox) -> None:
+        trigger = sourced.trigger
+        self._gone.pop(trigger.identity, None)
+        in_force = self._definitions.in_force.get(trigger.identity)
+        if in_force is not None and in_force.hash == trigger.definition_hash:
+            return
+        if trigger.definition_hash not in self._definitions.known:
+            out.send(self._topics.triggers, 0, definition_key(trigger.definition_hash), _definition(sourced, now))
+        self._enforce(trigger.identity, trigger.definition_hash, now, out)
+        logger.info("trigger %s is in force as written at %s", trigger.identity, sourced.origin)
+
+    def _retire(self, present: set[str], now: Micros, out: Outbox) -> None:
+        for name in self._definitions.in_force.keys() - present:
+            since = self._gone.setdefault(name, now)
+            if now - since >= self._hold_off:
+                del self._gone[name]
+                self._enforce(name, None, now, out)
+                logger.info("trigger %s is retired: its source no longer holds it", name)
+
+    def _enforce(self, name: str, definition: str | None, now: Micros, out: Outbox) -> None:
+        value = IN_FORCE.encode({"trigger": name, "definition": definition, "at": now})
+        out.send(self._topics.triggers, 0, in_force_key(name), value)
+
+    # -- topics --------------------------------------------------------------------------------------------------------
+
+    def _begin_topics(self, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
+        """Write where new topics are begun; tell topics that were recreated, and those that nobody reads any more."""
+        read = {topic_of(event) for trigger in triggers for event in trigger.events} | self._definitions.topics()
+        starts = self._definitions.starts
+        look_again = now >= self._next_topics
+        unknown = read if look_again else read - starts.keys()
+        if unknown:
+            found = self._existing(unknown)
+            for topic in sorted(found.keys() & unknown):
+                self._begin_topic(found[topic], triggers, now, out)
+        for topic in starts.keys() - read:
+            out.send(self._topics.triggers, 0, start_key(topic), None)
+        if look_again:
+            self._next_topics = now + _TOPICS_PACE
+
+    def _existing(self, topics: set[str]) -> dict[str, TopicInfo]:
+        found = self._admin.describe(topics)
+        missing = sorted(topics - found.keys())
+        if missing and self._new_topic is not None:
+            self._admin.create([self._new_topic(topic) for topic in missing])
+            logger.info("created topics %s", ", ".join(missing))
+            found = self._admin.describe(topics)
+        return found
+
+    def _begin_topic(self, info: TopicInfo, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
+        start = self._definitions.starts.get(info.name)
+        if start is None:
+            offsets = self._start_offsets(info, triggers)
+        elif info.id and start.topic_id and info.id != start.topic_id:
+            logger.error("topic %s was deleted and created again: what it held unread is lost", info.name)
+            offsets = [0] * info.partitions
+        else:
+            return
+        fields = {"topic": info.name, "topic_id": info.id, "offsets": offsets, "at": now}
+        out.send(self._topics.triggers, 0, start_key(info.name), START.encode(fields))
+
+    def _start_offsets(self, info: TopicInfo, triggers: Sequence[Trigger]) -> list[int]:
+        """Return the earliest offsets that any of the triggers that read a topic asks for."""
+        places = [Partition(info.name, number) for number in range(info.partitions)]
+        wanted = {one.start_from for one in triggers if info.name in map(topic_of, one.events)}
+        found = [self._offsets_for(start_from, places) for start_from in wanted] or [self._offsets_for("now", places)]
+        return [min(offsets[place] for offsets in found) for place in places]
+
+    def _offsets_for(self, start_from: str | Micros, places: list[Partition]) -> Mapping[Partition, int]:
+        if start_from == "earliest":
+            return self._admin.start_offsets(places)
+        if start_from == "now":
+            return self._admin.end_offsets(places)
+        return self._admin.offsets_at(places, int(start_from) // 1000)
+
+
+def _definition(sourced: Sourced, now: Micros) -> bytes:
+    trigger = sourced.trigger
+    return DEFINITION.encode(
+        {
+            "trigger": trigger.identity,
+            "definition": trigger.definition_hash,
+            "condition": trigger.condition_hash,
+            "spec": json.dumps(trigger.to_json(), sort_keys=True),
+            "origin": sourced.origin,
+            "at": now,
+        }
+    )

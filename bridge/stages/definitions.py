@@ -1,0 +1,171 @@
+"""The topic ``triggers`` as read so far: what every stage knows of triggers, and from where.
+
+Each stage reads it by itself, between its batches, so that a definition is applied at a batch boundary and the
+offset of ``triggers`` that a stage commits beside its own offsets is exactly what it knew.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from flowbridge_sdk.topics import topic_of
+
+from bridge.core.definition import CompiledSlot, Definition
+from bridge.core.event import SECOND, Micros
+from bridge.core.trigger import Trigger
+from bridge.kafka.log import Log, Partition, Record
+from bridge.kafka.records import DEFINITION, IN_FORCE, START, RecordError, kind_of
+
+logger = logging.getLogger(__name__)
+
+_PACE = SECOND // 4  # how often the end of ``triggers`` is asked for
+
+
+class Start(NamedTuple):
+    """Where a topic that was new to the bridge is begun.
+
+    Attributes:
+        topic_id: Kafka's id of the topic.
+        offsets: First offset by partition; those found later begin at 0.
+        written: Offset in ``triggers`` behind this record.
+
+    """
+
+    topic_id: str
+    offsets: tuple[int, ...]
+    written: int
+
+
+class Definitions:
+    """All definitions, and which are in force.
+
+    Attributes:
+        offset: Offset in ``triggers`` up to which all is applied.
+        known: Every definition, by its hash.
+        conditions: A definition of every condition, by its hash: all of one condition match alike.
+        in_force: The definition in force, by trigger.
+        changed: By trigger, the offset behind the record that put its definition in force, or ended it.
+        starts: Where topics are begun.
+        origins: Where each definition was read from, by hash.
+
+    """
+
+    def __init__(self, log: Log, topic: str, clock: Callable[[], Micros]) -> None:
+        self._partition = Partition(topic, 0)
+        self._admin = log.admin()
+        self._reader = log.reader()
+        self._clock = clock
+        self._asked: Micros = -(2**62)
+        self.offset = 0
+        self.known: dict[str, Definition] = {}
+        self.conditions: dict[str, Definition] = {}
+        self.in_force: dict[str, Definition] = {}
+        self.changed: dict[str, int] = {}
+        self.starts: dict[str, Start] = {}
+        self.origins: dict[str, str] = {}
+        self._reading: dict[str, tuple[tuple[Definition, tuple[CompiledSlot, ...]], ...]] = {}
+
+    def refresh_when_due(self) -> bool:
+        """Read on, if the last time is long enough ago; tell whether anything was new."""
+        return self._clock() - self._asked >= _PACE and self.refresh()
+
+    def refresh(self) -> bool:
+        """Read ``triggers`` to its end; tell whether anything was new.
+
+        Raises:
+            LogError: Kafka did not answer.
+
+        """
+        self._asked = self._clock()
+        end = self._admin.end_offsets([self._partition]).get(self._partition, 0)
+        if end <= self.offset:
+            return False
+        for records in self._reader.read(self._partition, self.offset, end):
+            for record in records:
+                self._apply(record)
+        self.offset = end
+        self._index()
+        return True
+
+    def reading(self, topic: str) -> tuple[tuple[Definition, tuple[CompiledSlot, ...]], ...]:
+        """Return the definitions in force that read a topic, each with the slots that its events may fill."""
+        return self._reading.get(topic, ())
+
+    def topics(self) -> frozenset[str]:
+        """Return the topics that definitions in force read."""
+        return frozenset(self._reading)
+
+    def close(self) -> None:
+        """Let go."""
+        self._reader.close()
+        self._admin.close()
+
+    def _apply(self, record: Record) -> None:
+        if record.key is None:
+            return
+        kind, _, name = record.key.decode().partition(":")
+        if record.value is None:
+            self._remove(kind, name)
+            return
+        try:
+            apply = {"definition": self._define, "in_force": self._enforce, "start": self._begin}[kind_of(record.value)]
+            apply(name, record)
+        except (RecordError, KeyError, TypeError, ValueError) as error:
+            # One definition that this version cannot read leaves the others in force.
+            logger.error("%s/%d of triggers (%s) is not applied: %s", kind, record.offset, name, error)  # noqa: TRY400
+
+    def _remove(self, kind: str, name: str) -> None:
+        if kind == "definition":
+            self.known.pop(name, None)
+        elif kind == "start":
+            self.starts.pop(name, None)
+
+    def _define(self, name: str, record: Record) -> None:
+        fields = _fields(DEFINITION, record)
+        definition = Definition(Trigger.from_json(json.loads(fields["spec"])))
+        self.known[name] = definition
+        self.conditions[definition.condition] = definition
+        self.origins[name] = fields["origin"]
+
+    def _enforce(self, name: str, record: Record) -> None:
+        definition = _fields(IN_FORCE, record)["definition"]
+        self.changed[name] = record.offset + 1
+        if definition is None:
+            self.in_force.pop(name, None)
+        else:
+            self.in_force[name] = self.known[definition]
+
+    def _begin(self, name: str, record: Record) -> None:
+        fields = _fields(START, record)
+        self.starts[name] = Start(fields["topic_id"], tuple(fields["offsets"]), record.offset + 1)
+
+    def _index(self) -> None:
+        reading: dict[str, list[tuple[Definition, tuple[CompiledSlot, ...]]]] = defaultdict(list)
+        for definition in self.in_force.values():
+            for event in definition.trigger.events:
+                reading[topic_of(event)].append((definition, definition.slots_for(event)))
+        self._reading = {topic: tuple(found) for topic, found in reading.items()}
+
+
+def _fields(kind: Any, record: Record) -> dict[str, Any]:
+    fields: dict[str, Any] = kind.decode(record.value)
+    return fields
+
+
+def definition_key(definition: str) -> bytes:
+    """Return the record key of a definition, by its hash."""
+    return f"definition:{definition}".encode()
+
+
+def in_force_key(trigger: str) -> bytes:
+    """Return the record key of what is in force of a trigger."""
+    return f"trigger:{trigger}".encode()
+
+
+def start_key(topic: str) -> bytes:
+    """Return the record key of a topic's start."""
+    return f"start:{topic}".encode()

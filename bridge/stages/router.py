@@ -1,0 +1,246 @@
+"""The router: reads the topics of triggers; each event that passes a slot becomes an arrival or, at once, a run.
+
+Each event is decoded once. It is measured against every slot that reads its topic, and at each of them one decision
+is made. What cannot be decoded is a dead letter; a schema registry that is away holds the partition.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from typing import Literal, NamedTuple
+
+from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Decoder
+from flowbridge_sdk.errors import DecodeError
+from flowbridge_sdk.headers import read_headers
+
+from bridge.core.decision import Decision, Reason
+from bridge.core.definition import CompiledSlot, Definition
+from bridge.core.event import Event, EventIdentity, Micros
+from bridge.core.matched import UnrunnableError, make_run
+from bridge.core.route import Passed, route
+from bridge.kafka.log import Admin, Committed, Headers, LogError, Partition, Record
+from bridge.kafka.outbox import Outbox
+from bridge.kafka.ownership import read_note
+from bridge.kafka.records import ARRIVAL
+from bridge.kafka.stage import Stage
+from bridge.kafka.topics import InternalTopics, partition_of
+from bridge.stages.definitions import Definitions
+from bridge.stages.run_records import dead_letter, encode_run
+
+logger = logging.getLogger(__name__)
+
+VALUE_LIMIT = 1024 * 1024 + 1024
+"""Bytes of an event's value: a payload of 1 MiB and its framing."""
+
+_REGISTRY_PAUSE = 2.0  # seconds until a partition is read again whose schema could not be asked for
+
+
+class StartChangedError(LogError):
+    """A topic is to be begun anew: the router starts over."""
+
+
+class _Carried(NamedTuple):
+    """An event, its record, and its value with all of its framing in front."""
+
+    event: Event
+    record: Record
+    value: bytes
+
+
+class Router(Stage):
+    """Core's routing rules on the stage loop.
+
+    Args:
+        definitions: The triggers.
+        topics: The internal topics.
+        decoder: Reads events.
+        admin: For the starts of topics whose offsets were lost.
+        clock: The process's clock.
+        lost_offsets: What to do about an offset that the log no longer holds.
+
+    """
+
+    name = "router"
+
+    def __init__(
+        self,
+        definitions: Definitions,
+        topics: InternalTopics,
+        decoder: Decoder,
+        admin: Admin,
+        clock: Callable[[], Micros],
+        lost_offsets: Literal["hold", "continue"] = "hold",
+    ) -> None:
+        self._definitions = definitions
+        self._topics = topics
+        self._decoder = decoder
+        self._admin = admin
+        self._clock = clock
+        self._lost_offsets = lost_offsets
+        self._begun: dict[str, int] = {}
+        self._run_partitions: dict[str, int] = {}
+
+    def topics(self) -> frozenset[str]:
+        """Return the topics of triggers in force whose starts are written."""
+        self._definitions.refresh_when_due()
+        starts = self._definitions.starts
+        for topic, written in list(self._begun.items()):
+            if topic not in starts:
+                del self._begun[topic]
+            elif starts[topic].written != written:
+                raise StartChangedError(f"topic {topic} is begun anew")
+        return frozenset(topic for topic in self._definitions.topics() if topic in starts)
+
+    def applied(self) -> int:
+        """Return the offset of ``triggers`` that routing follows now."""
+        return self._definitions.offset
+
+    def topic_id(self, topic: str) -> str:
+        """Return the id of a topic as its start names it."""
+        start = self._definitions.starts.get(topic)
+        return start.topic_id if start else ""
+
+    def begin(self, partitions: Collection[Partition], found: Mapping[Partition, Committed]) -> dict[Partition, int]:
+        """Return the committed offset where it was committed under the topic's present start, else that start."""
+        return {partition: self._begin(partition, found.get(partition)) for partition in partitions}
+
+    def _begin(self, partition: Partition, committed: Committed | None) -> int:
+        start = self._definitions.starts.get(partition.topic)
+        if start is None:
+            return committed.offset if committed else 0
+        note = read_note(committed)
+        if committed is not None and note.triggers >= start.written and note.topic_id == start.topic_id:
+            return committed.offset
+        return start.offsets[partition.number] if partition.number < len(start.offsets) else 0
+
+    def take(self, offsets: Mapping[Partition, int]) -> None:
+        """Remember under which start each topic was begun."""
+        for topic in {partition.topic for partition in offsets}:
+            start = self._definitions.starts.get(topic)
+            self._begun[topic] = start.written if start else 0
+
+    def drop(self, partitions: Collection[Partition]) -> None:
+        """Keep nothing: a router has no state of its own."""
+        del partitions
+
+    def lost_offset(self, partition: Partition, offset: int) -> int | None:
+        """Follow the setting ``lost_offsets``."""
+        if self._lost_offsets == "hold":
+            return None
+        del offset
+        return self._admin.start_offsets([partition])[partition]
+
+    def process(self, records: deque[Record], out: Outbox) -> None:
+        """Route all records; those of a partition that has to wait for its schema are read again later."""
+        while records:
+            record = records.popleft()
+            if Partition(record.topic, record.partition) not in out.held:
+                self._route(record, out)
+
+    def _route(self, record: Record, out: Outbox) -> None:
+        reading = self._definitions.reading(record.topic)
+        if not reading:
+            return
+        if record.value is not None and len(record.value) > VALUE_LIMIT:
+            self._refuse(record, Reason.OVERSIZE, f"{len(record.value)} bytes; at most {VALUE_LIMIT} are read", out)
+            return
+        try:
+            carried = self._decode(record)
+        except DecodeError as error:
+            self._undecodable(record, error, out)
+            return
+        for definition, slots in reading:
+            for slot in slots:
+                routed = route(definition, slot, carried.event)
+                if isinstance(routed, Passed):
+                    self._pass(definition, slot, carried, routed.key, out)
+                else:
+                    out.decisions.append(routed)
+                    if routed.reason is Reason.UNKEYED:
+                        self._bury(record, routed, routed.evidence["error"], out)
+
+    def _decode(self, record: Record) -> _Carried:
+        topic, partition, offset, timestamp, key, value, headers = record
+        name, id_, source, time = read_headers(headers, topic, partition, offset, timestamp)
+        payload = self._decoder.decode(topic, value, headers)
+        text = key.decode(errors="replace") if key is not None else None
+        event = Event(name, source, id_, time, timestamp * 1000, text, payload)
+        return _Carried(event, record, _framed(value or b"", headers))
+
+    def _pass(self, definition: Definition, slot: CompiledSlot, carried: _Carried, key: str, out: Outbox) -> None:
+        if definition.trigger.is_windowed:
+            self._send_arrival(definition, slot, carried, key, out)
+        else:
+            self._send_run(definition, slot, carried, key, out)
+
+    def _send_arrival(
+        self, definition: Definition, slot: CompiledSlot, carried: _Carried, key: str, out: Outbox
+    ) -> None:
+        event, trigger = carried.event, definition.identity
+        place = f"{trigger}\0{key}".encode()
+        value = ARRIVAL.encode(
+            {
+                "trigger": trigger,
+                "definition": definition.hash,
+                "slot": slot.index,
+                "key": key,
+                "source": event.source,
+                "id": event.id,
+                "time": event.time,
+                "reached": event.reached,
+                "event_key": event.key,
+                "value": carried.value,
+            }
+        )
+        out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, value)
+
+    def _send_run(self, definition: Definition, slot: CompiledSlot, carried: _Carried, key: str, out: Outbox) -> None:
+        decide = Decision(Reason.MATCHED, definition.identity, slot.slot.variable, carried.event.identity, key, {})
+        try:
+            run = make_run(definition, self._topics.prefix, key, (carried.event,))
+        except UnrunnableError as error:
+            out.decisions.append(decide._replace(evidence={"error": str(error)}))
+            self._bury(carried.record, decide, str(error), out)
+            return
+        out.decisions.append(decide._replace(evidence={"run": run.name}))
+        out.send(self._topics.runs, self._runs_partition(run.trigger), run.run_key.encode(), encode_run(run))
+
+    def _runs_partition(self, trigger: str) -> int:
+        partition = self._run_partitions.get(trigger)
+        if partition is None:
+            partition = partition_of(trigger.encode(), self._topics.partitions)
+            self._run_partitions[trigger] = partition
+        return partition
+
+    def _undecodable(self, record: Record, error: DecodeError, out: Outbox) -> None:
+        if not error.permanent:
+            logger.warning("%s/%d waits: %s", record.topic, record.partition, error)
+            out.hold(Partition(record.topic, record.partition), record.offset, _REGISTRY_PAUSE)
+            return
+        self._refuse(record, Reason.UNDECODABLE, str(error), out)
+
+    def _refuse(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
+        """Decide at every slot about a record that is no event, and keep it as a dead letter."""
+        identity = EventIdentity(record.topic, record.topic, f"{record.topic}/{record.partition}/{record.offset}")
+        for definition, slots in self._definitions.reading(record.topic):
+            for slot in slots:
+                evidence = {"error": text}
+                out.decisions.append(Decision(reason, definition.identity, slot.slot.variable, identity, "", evidence))
+        self._bury(record, Decision(reason, "", "", identity), text, out)
+
+    def _bury(self, record: Record, decision: Decision, text: str, out: Outbox) -> None:
+        letter = dead_letter(
+            record, stage=self.name, reason=decision.reason, text=text, at=self._clock(), trigger=decision.trigger
+        )
+        place = record.topic.encode()
+        out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
+
+
+def _framed(value: bytes, headers: Headers) -> bytes:
+    """Return the value with a schema id that travelled in a header put in front, where the decoder finds it too."""
+    for name, content in headers or ():
+        if name == SCHEMA_ID_HEADER and content:
+            return bytes(content) + value
+    return value

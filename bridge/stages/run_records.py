@@ -1,0 +1,113 @@
+"""Runs and dead letters as records, and where they go."""
+
+from __future__ import annotations
+
+from bridge.core.event import EventIdentity, Micros
+from bridge.core.run import Run
+from bridge.kafka.log import Record
+from bridge.kafka.records import DEAD_LETTER, RUN
+
+KEPT_LIMIT = 2 * 1024 * 1024
+"""Bytes of a value that a dead letter keeps; of a larger one it says where it stands in its topic."""
+
+
+def encode_run(run: Run) -> bytes:
+    """Return the record of a run."""
+    return RUN.encode(
+        {
+            "run_key": run.run_key,
+            "trigger": run.trigger,
+            "definition": run.definition_hash,
+            "key": run.key,
+            "namespace": run.namespace,
+            "name": run.name,
+            "template": run.template,
+            "parameters": None if run.parameters is None else dict(run.parameters),
+            "payload": run.payload,
+            "labels": dict(run.labels),
+            "annotations": dict(run.annotations),
+            "events": [
+                {"slot": slot, "name": event.name, "source": event.source, "id": event.id} for slot, event in run.events
+            ],
+            "event_time": run.event_time,
+            "reached": run.reached,
+            "allow_template_tags": run.allow_template_tags,
+        }
+    )
+
+
+def decode_run(value: bytes) -> Run:
+    """Return the run of a record.
+
+    Raises:
+        RecordError: It is none that this version can read.
+
+    """
+    fields = RUN.decode(value)
+    parameters = fields["parameters"]
+    return Run(
+        run_key=fields["run_key"],
+        trigger=fields["trigger"],
+        definition_hash=fields["definition"],
+        key=fields["key"],
+        namespace=fields["namespace"],
+        name=fields["name"],
+        template=fields["template"],
+        parameters=None if parameters is None else tuple(parameters.items()),
+        payload=fields["payload"],
+        labels=tuple(fields["labels"].items()),
+        annotations=tuple(fields["annotations"].items()),
+        events=tuple((one["slot"], EventIdentity(one["name"], one["source"], one["id"])) for one in fields["events"]),
+        event_time=fields["event_time"],
+        reached=fields["reached"],
+        allow_template_tags=fields["allow_template_tags"],
+    )
+
+
+def dead_letter(
+    record: Record | None,
+    *,
+    stage: str,
+    reason: str,
+    text: str,
+    at: Micros,
+    trigger: str = "",
+    run_key: str = "",
+    value: bytes | None = None,
+) -> bytes:
+    """Return the record of a dead letter.
+
+    Args:
+        record: What could not be used, as it was read; None for a run that is in the ledger only.
+        stage: The stage that gives it up.
+        reason: The decision.
+        text: What was found, and what would be right.
+        at: Now.
+        trigger: The trigger that it concerns; empty for all.
+        run_key: The run that it concerns.
+        value: What to keep instead of the record's value.
+
+    """
+    return DEAD_LETTER.encode(
+        {
+            "stage": stage,
+            "reason": reason,
+            "text": text,
+            "trigger": trigger,
+            "run_key": run_key,
+            "topic": record.topic if record else "",
+            "partition": record.partition if record else -1,
+            "offset": record.offset if record else -1,
+            "timestamp": record.timestamp if record else -1,
+            "key": record.key if record else None,
+            "value": _kept(value if value is not None or record is None else record.value),
+            "headers": [{"name": name, "value": content or b""} for name, content in record.headers or ()]
+            if record
+            else [],
+            "at": at,
+        }
+    )
+
+
+def _kept(value: bytes | None) -> bytes | None:
+    return value if value is None or len(value) <= KEPT_LIMIT else None

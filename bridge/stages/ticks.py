@@ -1,0 +1,185 @@
+"""Ticks: which are due, what time is safe in them, and what they end.
+
+A tick ends what waits in the order (deadline, trigger, key), in slices: the transaction of a slice does not pass the
+tick until the last one has ended all. A condition that is no longer in force is *retired*, once no router can route
+by it any more: what waits in its windows is ``expired``, what is remembered is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from flowbridge_sdk.topics import topic_of
+
+from bridge.core.decision import Decision, Reason
+from bridge.core.definition import Definition
+from bridge.core.event import SECOND, Micros
+from bridge.core.step import Step, expire, forget
+from bridge.core.window import Spent, Window
+from bridge.kafka.log import Admin
+from bridge.stages.definitions import Definitions
+from bridge.stages.safe_time import SafeTime
+from bridge.stages.windows import Condition, Timer, WindowKey, Windows
+
+SLICE = 1_000
+"""Endings in one transaction."""
+
+_COUNTS_LAST = 10 * SECOND  # how long partition counts of topics are taken for true
+
+
+class TickPlanner:
+    """Says which partitions want a tick, and with which times.
+
+    Args:
+        definitions: The triggers.
+        safe_time: How far time has safely come.
+        admin: For the partition counts of topics.
+        skew: Bound on the difference between this clock and the brokers'.
+
+    """
+
+    def __init__(self, definitions: Definitions, safe_time: SafeTime, admin: Admin, skew: Micros) -> None:
+        self._definitions = definitions
+        self._safe_time = safe_time
+        self._admin = admin
+        self._skew = skew
+        self._counts: Mapping[str, int] = {}
+        self._counted: Micros = -(2**62)
+        self._safe: dict[tuple[str, int], Micros] = {}
+
+    def is_due(self, windows: Mapping[int, Windows], now: Micros) -> bool:
+        """Tell whether anything could end by a tick now."""
+        return any(self._is_due(one, condition, now) for one in windows.values() for condition in one.conditions())
+
+    def plan(self, windows: Mapping[int, Windows], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield, by partition, the fields of the tick to append."""
+        self._count(now)
+        safe: dict[Condition, Micros | None] = {}
+        for partition, one in windows.items():
+            due = [condition for condition in one.conditions() if self._is_due(one, condition, now)]
+            for condition in due:
+                if condition not in safe:
+                    safe[condition] = self._safe_for(condition)
+            tick = self._tick(one, due, safe)
+            if tick["safe"] or tick["retired"]:
+                yield partition, tick
+
+    def _tick(self, one: Windows, due: list[Condition], safe: Mapping[Condition, Micros | None]) -> dict[str, Any]:
+        times, retired = [], []
+        for trigger, condition in due:
+            time = safe[trigger, condition]
+            if time is None:
+                continue
+            if not self._in_force((trigger, condition)):
+                retired.append({"trigger": trigger, "condition": condition})
+            elif (one.next_due((trigger, condition)) or 0) <= time:
+                times.append({"trigger": trigger, "condition": condition, "time": time})
+        return {"safe": times, "retired": retired}
+
+    def _is_due(self, one: Windows, condition: Condition, now: Micros) -> bool:
+        if not self._in_force(condition):
+            return True
+        first = one.next_due(condition)
+        return first is not None and first <= now - self._skew
+
+    def _in_force(self, condition: Condition) -> bool:
+        definition = self._definitions.in_force.get(condition[0])
+        return definition is not None and definition.condition == condition[1]
+
+    def _safe_for(self, condition: Condition) -> Micros | None:
+        """Return the safe time of a condition; for one that is not in force, any time once it may be retired."""
+        trigger, hash_ = condition
+        applied = self._definitions.changed.get(trigger, 0)
+        topics = [topic_of(event) for event in self._definitions.conditions[hash_].trigger.events]
+        if self._in_force(condition):
+            times = [self._safe_on(topic, applied) for topic in topics]
+            return None if None in times else min(time for time in times if time is not None)
+        counts = {topic: self._counts.get(topic, 0) for topic in topics}
+        is_over = self._safe_time.all_applied(counts, applied, self._definitions.topics())
+        return 0 if is_over else None
+
+    def _safe_on(self, topic: str, applied: int) -> Micros | None:
+        time = self._safe_time.of_topic(topic, self._counts.get(topic, 0), applied)
+        if time is not None:
+            self._safe[topic, applied] = time
+        return self._safe.get((topic, applied))
+
+    def _count(self, now: Micros) -> None:
+        if now - self._counted >= _COUNTS_LAST:
+            self._counts = self._admin.topics()
+            self._counted = now
+
+
+class Ended(NamedTuple):
+    """What one timer ended.
+
+    Attributes:
+        timer: The timer.
+        definition: A definition of its condition.
+        came: For an arrival that waited: what became of its window.
+        window: For an identity that is forgotten, or a retired window: the window afterwards.
+        decisions: For a retired window: what became of the arrival.
+
+    """
+
+    timer: Timer
+    definition: Definition
+    came: Step | None
+    window: Window
+    decisions: tuple[Decision, ...] = ()
+
+
+class TickRound:
+    """One slice of what a tick ends.
+
+    Args:
+        windows: The windows of the tick's partition; the caller applies each ending before it asks for the next.
+        definitions: The triggers.
+        tick: The tick's fields.
+
+    """
+
+    def __init__(self, windows: Windows, definitions: Definitions, tick: dict[str, Any]) -> None:
+        self._windows = windows
+        self._definitions = definitions
+        self._times: dict[Condition, Micros] = {(one["trigger"], one["condition"]): one["time"] for one in tick["safe"]}
+        self._retired: list[Condition] = [(one["trigger"], one["condition"]) for one in tick["retired"]]
+        self.is_over = False
+
+    def slice(self) -> Iterator[tuple[WindowKey, Ended]]:
+        """Yield at most :data:`SLICE` endings, in order."""
+        ever: Micros = 2**63
+        for _ in range(SLICE):
+            found = self._first(self._times) or self._first(dict.fromkeys(self._retired, ever))
+            if found is None:
+                self.is_over = True
+                return
+            condition, timer = found
+            key = WindowKey(*condition, timer.key)
+            yield key, self._end(key, timer, retired=condition in self._retired)
+
+    def _first(self, times: Mapping[Condition, Micros]) -> tuple[Condition, Timer] | None:
+        due = [
+            ((timer.due, condition[0], timer.key), condition, timer)
+            for condition, time in times.items()
+            if (timer := self._windows.due(condition, time)) is not None
+        ]
+        if not due:
+            return None
+        _, condition, timer = min(due)
+        return condition, timer
+
+    def _end(self, key: WindowKey, timer: Timer, *, retired: bool) -> Ended:
+        definition = self._definitions.conditions[key.condition]
+        trigger = definition.trigger
+        window = self._windows.window(key, len(trigger.slots))
+        one = self._windows.remembered[key, timer.slot, timer.event]
+        if isinstance(one, Spent):
+            return Ended(timer, definition, None, forget(window, timer.slot, one))
+        if not retired:
+            return Ended(timer, definition, expire(trigger, window, key.key, one), window)
+        evidence = {"because": "the trigger changed, or is gone"}
+        variable = trigger.slots[timer.slot].variable
+        decision = Decision(Reason.EXPIRED, key.trigger, variable, timer.event, key.key, evidence)
+        return Ended(timer, definition, None, window.without([one]), (decision,))

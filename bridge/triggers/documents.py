@@ -1,0 +1,154 @@
+"""YAML text as plain values that know on which line they stand.
+
+Stricter than YAML where YAML surprises: a name given twice, a name that is no text (``on:``, ``1:``) and merge keys
+are refused; times stay the text that they are. What a document may make us build is bounded, aliases included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from bridge.triggers.errors import FieldPath, MisfitError, shown
+
+SIZE_LIMIT = 1_048_576
+"""Characters in a file."""
+
+NODE_LIMIT = 20_000
+"""Values in one document, those behind aliases counted as often as they are used."""
+
+DEPTH_LIMIT = 32
+"""Lists and mappings inside each other."""
+
+_TEXT_TAGS = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"})
+_SCALAR_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float"))
+
+
+@dataclass(slots=True)
+class Document:
+    """One document of a file.
+
+    Attributes:
+        value: Its content: mappings, lists, str, int, float, bool, None.
+        line: Line on which it starts, from 1.
+        lines: Line of each value by its path.
+        blocks: For texts written as blocks (``|``), the line of their first line.
+
+    """
+
+    value: Any
+    line: int
+    lines: dict[FieldPath, int] = field(default_factory=dict)
+    blocks: dict[FieldPath, int] = field(default_factory=dict)
+
+    def line_of(self, path: FieldPath) -> int:
+        """Return the line of the value at ``path``, or of the nearest value around it."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, self.line)
+
+
+class DocumentError(MisfitError):
+    """A text that is no YAML as we take it.
+
+    Attributes:
+        line: Line, from 1.
+        path: Where in the document.
+
+    """
+
+    def __init__(self, found: str, right: str, line: int, path: FieldPath = ()) -> None:
+        super().__init__(found, right)
+        self.line = line
+        self.path = path
+
+
+def read_documents(text: str, first_line: int = 1) -> Iterator[Document]:
+    """Yield the documents of ``text``, whose first line is ``first_line``; empty ones are left out.
+
+    Raises:
+        DocumentError: The text is no YAML from some line on, or a document is not as we take it.
+
+    """
+    if len(text) > SIZE_LIMIT:
+        raise DocumentError(f"{len(text)} characters", f"a file has at most {SIZE_LIMIT}", first_line)
+    try:
+        for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
+            document = Document(None, node.start_mark.line + first_line)
+            document.value = _Reader(document, first_line).value(node, ())
+            if document.value is not None:
+                yield document
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise DocumentError(
+            f"no YAML: {error.problem or error.context}",
+            "check indentation, quotes and colons near here",
+            (mark.line if mark else 0) + first_line,
+        ) from error
+    except (yaml.YAMLError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+        raise DocumentError(f"no YAML: {reason}", "write plain YAML in UTF-8", first_line) from error
+
+
+class _Reader:
+    """Builds the value of one document."""
+
+    def __init__(self, document: Document, first_line: int) -> None:
+        self._document = document
+        self._first_line = first_line
+        self._nodes = 0
+
+    def value(self, node: yaml.Node, path: FieldPath) -> Any:
+        line = node.start_mark.line + self._first_line
+        self._document.lines.setdefault(path, line)
+        self._nodes += 1
+        if self._nodes > NODE_LIMIT:
+            raise DocumentError(f"more than {NODE_LIMIT} values", "split the file; use fewer aliases", line, path)
+        if len(path) > DEPTH_LIMIT:
+            raise DocumentError(f"nested deeper than {DEPTH_LIMIT}", "write it flatter", line, path[:3])
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(member, (*path, index)) for index, member in enumerate(node.value)]
+        return self._scalar(node, path, line) if isinstance(node, yaml.ScalarNode) else None
+
+    def _mapping(self, node: yaml.MappingNode, path: FieldPath) -> dict[str, Any]:
+        members: dict[str, Any] = {}
+        for name_node, value_node in node.value:
+            line = name_node.start_mark.line + self._first_line
+            name = name_node.value
+            if name_node.tag not in _TEXT_TAGS or not isinstance(name, str):
+                found = shown(name) if isinstance(name, str) else "a list or mapping"
+                raise DocumentError(f"{found} as a name", "names are texts; put quotes around it", line, path)
+            _refuse_surrogates(name, line, path)
+            if name in members:
+                raise DocumentError(f"{shown(name)} is given twice", "give it once", line, (*path, name))
+            self._document.lines[*path, name] = line
+            members[name] = self.value(value_node, (*path, name))
+        return members
+
+    def _scalar(self, node: yaml.ScalarNode, path: FieldPath, line: int) -> Any:
+        if node.tag in _TEXT_TAGS:
+            if node.style in {"|", ">"}:
+                self._document.blocks[path] = line + 1
+            _refuse_surrogates(node.value, line, path)
+            return node.value
+        if node.tag not in _SCALAR_TAGS:
+            raise DocumentError(f"the tag {shown(node.tag)}", "write plain YAML without tags", line, path)
+        try:
+            return yaml.constructor.SafeConstructor().construct_object(node)
+        except (ValueError, OverflowError) as error:
+            raise DocumentError(
+                f"{shown(node.value)} is no {node.tag[22:]}", "put quotes around it", line, path
+            ) from error
+
+
+def _refuse_surrogates(text: str, line: int, path: FieldPath) -> None:
+    """Refuse halves of characters (``"\\ud800"``), which no UTF-8 can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DocumentError("half of a character", "write whole characters", line, path) from error

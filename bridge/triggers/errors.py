@@ -1,0 +1,76 @@
+"""What is wrong with a trigger, as a value: where, what was found, what would be right.
+
+Sources of triggers never raise for what somebody wrote; they return these, as many as there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+_SHOWN = 60  # characters of a value in an error
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TriggerError:
+    """One thing that is wrong.
+
+    Attributes:
+        file: Path of the file, as it was given.
+        line: Line in it, from 1.
+        field: Path of the field (``spec.events[0].where``); empty for the document as a whole.
+        found: What was found.
+        right: What would be right.
+        trigger: ``namespace/name``, where it could be read; empty where not even that is known.
+
+    """
+
+    file: str
+    line: int
+    field: str
+    found: str
+    right: str
+    trigger: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}: "
+        return (
+            f"{place}{self.field}: {self.found}; {self.right}" if self.field else f"{place}{self.found}; {self.right}"
+        )
+
+
+class MisfitError(ValueError):
+    """A value that does not fit its field.
+
+    Attributes:
+        found: What was found.
+        right: What would be right.
+
+    """
+
+    def __init__(self, found: str, right: str) -> None:
+        super().__init__(f"{found}; {right}")
+        self.found = found
+        self.right = right
+
+
+FieldPath = tuple[str | int, ...]
+"""Where a value stands in a document: names and list indexes."""
+
+
+def path_text(path: FieldPath) -> str:
+    """Return ``path`` as people write it: ``spec.events[0].where``."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
+def shown(value: Any) -> str:
+    """Return a value for an error: its repr, cut, on one line; of lists and mappings only what they are."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if value is None:
+        return "nothing"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

@@ -1,0 +1,152 @@
+"""The shape of a Trigger resource, field by field, as people write it; what its parts must be together is compile's.
+
+Fields that are not here are refused, so that a misspelt one is never silently without effect.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+
+from bridge.core.event import Micros
+from bridge.triggers import values
+from bridge.triggers.errors import FieldPath, MisfitError, shown
+
+API_VERSION = "flowbridge.dev/v1"
+SLOT_LIMIT = 32
+"""Slots of one trigger."""
+
+Text = Annotated[str, BeforeValidator(values.text)]
+NamespaceName = Annotated[str, BeforeValidator(values.namespace_name)]
+ResourceName = Annotated[str, BeforeValidator(values.resource_name)]
+Mapped = Annotated[values.Pairs, PlainValidator(values.slot_parameters)]
+Expressions = Annotated[values.Pairs, PlainValidator(values.expressions)]
+Labels = Annotated[values.Pairs, PlainValidator(values.label_pairs)]
+Annotations = Annotated[values.Pairs, PlainValidator(values.annotation_pairs)]
+
+
+class Part(BaseModel):
+    """A part of the resource: its names in YAML are camelCase, and there are no others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class MetadataPart(Part):
+    """Who the trigger is; labels and annotations are the owner's own."""
+
+    name: ResourceName
+    namespace: NamespaceName | None = None
+    labels: Any = None
+    annotations: Any = None
+
+
+class SlotPart(Part):
+    """One entry of ``events``."""
+
+    name: Annotated[str, BeforeValidator(values.event_name)]
+    variable: Annotated[str, BeforeValidator(values.variable)] | None = Field(default=None, alias="as")
+    where: Text | None = None
+    key: Text | None = None
+    parameters: Mapped = ()
+
+
+class WindowPart(Part):
+    """How far apart the events of a match may be."""
+
+    within: Annotated[Micros, PlainValidator(values.positive_duration)]
+
+
+class RunPart(Part):
+    """The Workflow to start."""
+
+    workflow_template: ResourceName = Field(alias="workflowTemplate")
+    namespace: NamespaceName | None = None
+    parameters: Expressions = ()
+    labels: Labels = ()
+    annotations: Annotations = ()
+    id: Text | None = None
+    allow_template_tags: bool = Field(default=False, alias="allowTemplateTags")
+
+
+class SpecPart(Part):
+    """The condition and the run."""
+
+    events: Annotated[list[SlotPart], Field(min_length=1, max_length=SLOT_LIMIT)]
+    run: RunPart
+    require: Annotated[Literal["all", "any"] | int, PlainValidator(values.require)] = "all"
+    window: WindowPart | None = None
+    grace: Annotated[Micros, PlainValidator(values.duration)] | None = None
+    dedupe: Annotated[Micros, PlainValidator(values.duration)] | None = None
+    collect: Literal["latest", "first"] | None = None
+    key: Text | None = None
+    suspend: bool = False
+    start_from: Annotated[Literal["now", "earliest"] | Micros, PlainValidator(values.start_from)] = Field(
+        default="now",
+        alias="startFrom",
+    )
+
+
+class TriggerResource(Part):
+    """A Trigger as a file, a ConfigMap or a custom resource holds it."""
+
+    api_version: Literal["flowbridge.dev/v1"] = Field(alias="apiVersion")
+    kind: Literal["Trigger"]
+    metadata: MetadataPart
+    spec: SpecPart
+
+
+def read_resource(plain: Any) -> TriggerResource | list[tuple[FieldPath, MisfitError]]:
+    """Return the resource in ``plain``, or each thing that is wrong with it and where."""
+    try:
+        return TriggerResource.model_validate(plain)
+    except ValidationError as error:
+        return [_misfit(detail) for detail in error.errors(include_url=False)]
+
+
+def _misfit(detail: Any) -> tuple[FieldPath, MisfitError]:
+    path: FieldPath = tuple(detail["loc"])
+    cause = detail.get("ctx", {}).get("error")
+    if isinstance(cause, MisfitError):
+        return path, cause
+    if detail["type"] == "extra_forbidden":
+        return path, _unknown(path)
+    if detail["type"] == "missing":
+        return path, MisfitError("it is missing", f"write {path[-1]}: …")
+    right = _RIGHT.get(detail["type"]) or detail["msg"].replace("Input should be", "write").replace("'", "")
+    return path, MisfitError(f"found {shown(detail['input'])}", right)
+
+
+_RIGHT = {
+    "model_type": "write a mapping {name: value}",
+    "model_attributes_type": "write a mapping {name: value}",
+    "list_type": "write a list, each entry behind a '-'",
+    "bool_type": "write true or false",
+    "too_short": "write one entry at least",
+    "too_long": f"write at most {SLOT_LIMIT} entries",
+}
+
+
+def _unknown(path: FieldPath) -> MisfitError:
+    known = _fields_at(path[:-1])
+    near = difflib.get_close_matches(str(path[-1]), known, n=1)
+    right = f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
+    return MisfitError("there is no such field", right)
+
+
+def _fields_at(path: FieldPath) -> list[str]:
+    """Return the names of the fields of the part at ``path``."""
+    part: type[Part] = TriggerResource
+    for step in path:
+        fields = {info.alias or name: info for name, info in part.model_fields.items()}
+        if isinstance(step, str):
+            part = _part_of(fields[step].annotation)
+    return [info.alias or name for name, info in part.model_fields.items()]
+
+
+def _part_of(annotation: Any) -> type[Part]:
+    """Return the part in an annotation: itself, or inside of a list or an optional."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return annotation
+    return next(_part_of(member) for member in get_args(annotation) if member is not type(None))

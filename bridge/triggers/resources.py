@@ -1,0 +1,117 @@
+"""The text of one file as triggers: Trigger resources, and ConfigMaps whose data holds such.
+
+Every error gets its file, line and field here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.core.trigger import Trigger
+from bridge.triggers.compile import compile_trigger
+from bridge.triggers.documents import Document, DocumentError, read_documents
+from bridge.triggers.errors import FieldPath, MisfitError, TriggerError, path_text, shown
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTrigger:
+    """A trigger and where it stands.
+
+    Attributes:
+        trigger: The trigger.
+        root: The path that somebody named and under which it was found.
+        file: Its file.
+        line: The line on which it starts.
+
+    """
+
+    trigger: Trigger
+    root: str
+    file: str
+    line: int
+
+
+def read_text(text: str, root: str, file: str, namespace: str) -> tuple[list[LoadedTrigger], list[TriggerError]]:
+    """Return the triggers in ``text`` and all that is wrong with it.
+
+    Args:
+        text: The content of a file: YAML, one document or several.
+        root: The path that somebody named and under which the file was found.
+        file: The file's path, for errors.
+        namespace: Namespace of triggers that name none.
+
+    """
+    reader = _FileReader(root, file)
+    reader.read(text, 1, namespace, inside="")
+    return reader.loaded, reader.errors
+
+
+class _FileReader:
+    """Collects the triggers and errors of one file."""
+
+    def __init__(self, root: str, file: str) -> None:
+        self._root = root
+        self._file = file
+        self.loaded: list[LoadedTrigger] = []
+        self.errors: list[TriggerError] = []
+
+    def read(self, text: str, first_line: int, namespace: str, inside: str) -> None:
+        """Read documents; ``inside`` is the entry of a ConfigMap that holds them."""
+        try:
+            for document in read_documents(text, first_line):
+                self._read_document(document, namespace, inside)
+        except DocumentError as error:
+            self._refuse(error.line, error.path, error, "", inside)
+
+    def _read_document(self, document: Document, namespace: str, inside: str) -> None:
+        kind = document.value.get("kind") if isinstance(document.value, dict) else None
+        if kind == "ConfigMap" and not inside:
+            self._read_config_map(document, namespace)
+            return
+        identity = _identity(document.value, namespace)
+        if kind != "Trigger":
+            found = (
+                f"found the kind {shown(kind)}"
+                if isinstance(document.value, dict)
+                else f"found {shown(document.value)}"
+            )
+            right = "write kind: Trigger" if inside else "write kind: Trigger, or a ConfigMap that holds triggers"
+            self._refuse(document.line_of(("kind",)), ("kind",), MisfitError(found, right), identity, inside)
+            return
+        compiled = compile_trigger(document.value, namespace)
+        if isinstance(compiled, Trigger):
+            self.loaded.append(LoadedTrigger(compiled, self._root, self._file, document.line))
+            return
+        for path, misfit in compiled:
+            self._refuse(document.line_of(path), path, misfit, identity, inside)
+
+    def _read_config_map(self, document: Document, namespace: str) -> None:
+        data = document.value.get("data")
+        if not isinstance(data, dict) or not data:
+            misfit = MisfitError(f"found {shown(data)}", "write the triggers' YAML as entries of data")
+            self._refuse(document.line_of(("data",)), ("data",), misfit, "", "")
+            return
+        metadata = document.value.get("metadata")
+        own = metadata.get("namespace") if isinstance(metadata, dict) else None
+        for name, text in data.items():
+            path = ("data", name)
+            if isinstance(text, str):
+                first_line = document.blocks.get(path, document.line_of(path))
+                self.read(text, first_line, own if isinstance(own, str) and own else namespace, inside=f"data.{name}")
+            else:
+                misfit = MisfitError(f"found {shown(text)}", "write YAML as a block of text, behind a '|'")
+                self._refuse(document.line_of(path), path, misfit, "", "")
+
+    def _refuse(self, line: int, path: FieldPath, misfit: MisfitError, identity: str, inside: str) -> None:
+        field = " ".join(part for part in (inside, path_text(path)) if part)
+        self.errors.append(TriggerError(self._file, line, field, misfit.found, misfit.right, identity))
+
+
+def _identity(plain: Any, namespace: str) -> str:
+    """Return ``namespace/name`` as far as the document tells; empty where it does not."""
+    metadata = plain.get("metadata") if isinstance(plain, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        return ""
+    own = metadata.get("namespace")
+    return f"{own if isinstance(own, str) and own else namespace}/{metadata['name']}"

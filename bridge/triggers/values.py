@@ -1,0 +1,213 @@
+"""The kinds of values that fields of a trigger take: durations, moments, names, mappings of parameters.
+
+Each function takes what stood in the file and returns the value, or raises :class:`MisfitError`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Literal
+
+from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
+from bridge.core.expression import RESERVED_WORDS, TYPE_NAMES
+from bridge.triggers.errors import MisfitError, shown
+
+DURATION_LIMIT: Micros = 366 * DAY
+EVENT_NAME_LIMIT = 249
+"""Characters in an event's name: as many as a topic's name may have."""
+
+Pairs = tuple[tuple[str, str], ...]
+
+_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?")
+_UNITS = (DAY, HOUR, MINUTE, SECOND, SECOND // 1000)
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_PARAMETER = re.compile(r"[A-Za-z0-9_.-]+")
+_FIELD_PATH = re.compile(r"[^.\x00-\x1f\x7f]+(\.[^.\x00-\x1f\x7f]+)*")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_OWN_PREFIX = "flowbridge.dev/"
+_ANNOTATIONS_LIMIT = 65_536  # bytes; Kubernetes takes 256 KiB on an object, of which others need their share
+_SUBDOMAIN_LIMIT = 253
+_LABEL_LIMIT = 63
+_NAME_LIMIT = 128
+_PATH_LIMIT = 512
+
+
+def text(value: Any) -> str:
+    """Return a text, which must not be empty."""
+    if not isinstance(value, str):
+        raise MisfitError(f"found {shown(value)}", "write a text; put quotes around it")
+    if not value.strip():
+        raise MisfitError("found an empty text", "write a text")
+    return value
+
+
+def duration(value: Any) -> Micros:
+    """Return ``1h30m``, ``500ms`` or ``2d`` in microseconds."""
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if not found or not value:
+        raise MisfitError(f"found {shown(value)}", "write a duration as 500ms, 90s, 1h30m or 2d")
+    micros = sum(int(count) * unit for count, unit in zip(found.groups("0"), _UNITS, strict=True))
+    if micros > DURATION_LIMIT:
+        raise MisfitError(f"found {shown(value)}", "write at most 366d")
+    return micros
+
+
+def positive_duration(value: Any) -> Micros:
+    """Return a duration above nothing."""
+    micros = duration(value)
+    if not micros:
+        raise MisfitError(f"found {shown(value)}", "write a duration above 0")
+    return micros
+
+
+def start_from(value: Any) -> Literal["now", "earliest"] | Micros:
+    """Return ``now``, ``earliest``, or a moment with its zone in microseconds since the epoch."""
+    if value in ("now", "earliest"):
+        return "now" if value == "now" else "earliest"
+    right = "write now, earliest, or a time with its zone as 2026-05-01T00:00:00Z"
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise MisfitError(f"found {shown(value)}, a time without its zone", right)
+        seconds = moment.replace(microsecond=0).timestamp()
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, MisfitError):
+            raise
+        raise MisfitError(f"found {shown(value)}", right) from error
+    return int(seconds) * SECOND + moment.microsecond
+
+
+def require(value: Any) -> Literal["all", "any"] | int:
+    """Return how many slots a match fills: ``all``, ``any``, or a number."""
+    if value in ("all", "any"):
+        return "all" if value == "all" else "any"
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise MisfitError(f"found {shown(value)}", "write all, any, or how many slots a match fills")
+
+
+def event_name(value: Any) -> str:
+    """Return an event's name: 1 to 249 characters, none of them a control character."""
+    name = text(value)
+    if len(name) > EVENT_NAME_LIMIT:
+        raise MisfitError(f"found a name of {len(name)} characters", f"an event's name has at most {EVENT_NAME_LIMIT}")
+    if _CONTROL.search(name):
+        raise MisfitError(f"found {shown(name)}", "an event's name has no control characters")
+    return name
+
+
+def variable(value: Any) -> str:
+    """Return a name that CEL takes for a variable."""
+    name = text(value)
+    if len(name) > _NAME_LIMIT or not _IDENTIFIER.fullmatch(name):
+        raise MisfitError(f"found {shown(name)}", "write letters, digits and _, with no digit first")
+    if name in RESERVED_WORDS or name in TYPE_NAMES:
+        raise MisfitError(f"found {shown(name)}, a word of CEL", "write another name")
+    return name
+
+
+def resource_name(value: Any) -> str:
+    """Return a DNS-1123 subdomain: what Kubernetes takes for most names."""
+    name = text(value)
+    if len(name) > _SUBDOMAIN_LIMIT or not _SUBDOMAIN.fullmatch(name):
+        raise MisfitError(
+            f"found {shown(name)}",
+            "write lower-case letters, digits, '-' and '.', with a letter or digit at both ends",
+        )
+    return name
+
+
+def namespace_name(value: Any) -> str:
+    """Return a DNS-1123 label: what Kubernetes takes for a namespace."""
+    name = text(value)
+    if len(name) > _LABEL_LIMIT or not _DNS_LABEL.fullmatch(name):
+        raise MisfitError(
+            f"found {shown(name)}",
+            "write at most 63 lower-case letters, digits and '-', with a letter or digit at both ends",
+        )
+    return name
+
+
+def slot_parameters(value: Any) -> Pairs:
+    """Return (parameter, field path) pairs from a mapping, or from a list of names or pairs, as Metaflow has it."""
+    if isinstance(value, dict):
+        pairs = list(value.items())
+    elif isinstance(value, list):
+        pairs = [(item, item) if isinstance(item, str) else item for item in value]
+    else:
+        raise MisfitError(f"found {shown(value)}", "write a mapping {parameter: field}, or a list of fields")
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or [type(part) for part in pair] != [str, str]:
+            raise MisfitError(f"found {shown(pair)}", "write {parameter: field}, both as texts")
+        parameter_name(pair[0])
+        if len(pair[1]) > _PATH_LIMIT or not _FIELD_PATH.fullmatch(pair[1]):
+            raise MisfitError(f"found {shown(pair[1])}", "write the path of a payload field, as customer.id")
+    return _once([(name, path) for name, path in pairs])
+
+
+def parameter_name(name: str) -> str:
+    """Return the name of a Workflow parameter."""
+    if len(name) > _NAME_LIMIT or not _PARAMETER.fullmatch(name):
+        raise MisfitError(f"found the parameter {shown(name)}", "write letters, digits, '_', '.' and '-'")
+    return name
+
+
+def expressions(value: Any) -> Pairs:
+    """Return (parameter, CEL) pairs from a mapping."""
+    for name, source in _mapping(value).items():
+        parameter_name(name)
+        if not isinstance(source, str) or not source.strip():
+            raise MisfitError(f"found {shown(source)} for {name}", f"write CEL as a text, as {name}: order.payload.id")
+    return tuple(value.items())
+
+
+def label_pairs(value: Any) -> Pairs:
+    """Return pairs that Kubernetes takes as labels."""
+    for name, content in _marks(value):
+        if len(content) > _LABEL_LIMIT or (content and not _QUALIFIED.fullmatch(content)):
+            raise MisfitError(
+                f"found {shown(content)} for {name}",
+                "a label is at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends",
+            )
+    return tuple(value.items())
+
+
+def annotation_pairs(value: Any) -> Pairs:
+    """Return pairs that Kubernetes takes as annotations."""
+    pairs = _marks(value)
+    size = sum(len(name.encode()) + len(content.encode()) for name, content in pairs)
+    if size > _ANNOTATIONS_LIMIT:
+        raise MisfitError(f"found {size} bytes", f"write at most {_ANNOTATIONS_LIMIT}")
+    return pairs
+
+
+def _marks(value: Any) -> Pairs:
+    """Return pairs of texts whose names Kubernetes takes for labels and annotations, and that are not ours."""
+    for name, content in _mapping(value).items():
+        prefix, slash, rest = name.rpartition("/")
+        is_prefix_right = not slash or (len(prefix) <= _SUBDOMAIN_LIMIT and _SUBDOMAIN.fullmatch(prefix))
+        if not is_prefix_right or len(rest) > _LABEL_LIMIT or not _QUALIFIED.fullmatch(rest):
+            raise MisfitError(f"found the name {shown(name)}", "write a name as team or example.com/team")
+        if name.startswith(_OWN_PREFIX):
+            raise MisfitError(f"found the name {shown(name)}", f"names under {_OWN_PREFIX} are written by the bridge")
+        if not isinstance(content, str):
+            raise MisfitError(f"found {shown(content)} for {name}", "put quotes around it")
+    return tuple(value.items())
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise MisfitError(f"found {shown(value)}", "write a mapping {name: value}")
+    return value
+
+
+def _once(pairs: list[tuple[str, str]]) -> Pairs:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise MisfitError(f"found the parameter {shown(name)} twice", "fill it once")
+    return tuple(pairs)

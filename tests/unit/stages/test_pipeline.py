@@ -1,0 +1,44 @@
+"""An event's way through all stages, on the in-memory ports."""
+
+from unit.stages.world import World, one_slot, two_slots
+
+from bridge.core.event import MINUTE
+
+
+def test_an_event_becomes_one_workflow_with_its_fields_as_parameters() -> None:
+    world = World(one_slot())
+    world.start()
+    world.run(3)
+    world.publish("order.created", {"order": "o-1", "amount": 12, "other": True})
+    world.run(2)
+    assert world.workflows() == [{"order": "o-1", "amount": "12"}]
+    assert world.reasons() == ["matched", "created"]
+
+
+def test_two_events_of_one_order_become_one_workflow_with_fields_of_both() -> None:
+    world = World(two_slots())
+    world.start()
+    world.run(3)
+    world.publish("payment.done", {"order": 7, "amount": 12.5})
+    world.publish("order.created", {"order": "8"}, partition=1)
+    world.publish("order.created", {"order": "7"}, partition=1)
+    world.run(2)
+    assert world.workflows() == [{"order": "7", "amount": "12.5"}]
+    assert sorted(world.reasons()) == ["created", "matched", "matched", "waiting", "waiting"]
+
+
+def test_what_waits_in_vain_expires_and_leaves_nothing_behind() -> None:
+    world = World(two_slots())
+    process = world.start()
+    world.run(3)
+    world.publish("order.created", {"order": "8"})
+    world.run(60)
+    assert world.reasons() == ["waiting"]
+    world.run(11 * 60, step=1)
+    assert world.reasons() == ["waiting", "expired"]
+    world.now += 11 * MINUTE
+    world.run(5)
+    matcher = process.loops["matcher"]
+    assert matcher is not None
+    assert [(one.open, one.remembered, one.timers) for one in matcher._stage.windows.values()] == [({}, {}, {})] * 2
+    assert world.workflows() == []

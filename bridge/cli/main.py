@@ -20,6 +20,9 @@ import click
 from bridge.errors import ExitCode, FlowbridgeError, UsageError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "dev": ("bridge.cli.dev", "Try Flowbridge on this machine, with nothing but Python."),
+    "run": ("bridge.cli.run", "Run the bridge."),
+    "status": ("bridge.cli.status", "Show lag, open windows and runs by outcome, read from Kafka."),
     "check": ("bridge.cli.check", "Validate triggers; with --cluster their WorkflowTemplates, too."),
     "publish": ("bridge.cli.publish", "Publish an event."),
     "version": ("bridge.cli.version", "Print the versions of Flowbridge and of what it rests on."),

@@ -14,15 +14,14 @@ and stay themselves only where the expression is no more than the field's name.
 
 from __future__ import annotations
 
-import datetime as dt
 import re
-import uuid
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import cel
 
 from bridge.core.expression_source import FieldUse, SourceReading, read_source
+from bridge.core.expression_values import SCALARS, elements, plain
 
 LENGTH_LIMIT = 4_096
 """Characters in an expression."""
@@ -170,11 +169,13 @@ class Expression:
         reading = read_source(source)
         _refuse_unbounded(reading)
         _refuse_unknown_functions(program.functions())
+        _distrust(reading, set(program.variables()))
         self.names = frozenset(reading.free - TYPE_NAMES)
         self._element_limit = ELEMENT_LIMITS.get((reading.nesting, reading.collects), 0)
         self._own_elements = source.count(",")
         self._picks, self._whole, self._program = _narrowed(source, program, reading, self.names)
-        self._only = self._picks[0] if self._program.source.strip() == "_v0" and not self._picks[0].tested else None
+        is_field = len(self._picks) == 1 and self._program.source.strip() == self._picks[0].variable
+        self._only = self._picks[0] if is_field and not self._picks[0].tested else None
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"
@@ -230,14 +231,14 @@ class Expression:
 
     def _refuse_costly(self, arguments: dict[str, Any]) -> None:
         limit = self._element_limit - self._own_elements
-        if _elements(arguments.values(), limit) > limit:
+        if elements(arguments.values(), limit) > limit:
             raise ExpressionError(f"more than {self._element_limit} elements for the macros of this expression")
 
     def _field(self, pick: _Pick, variables: Mapping[str, Any]) -> Any:
         value = pick.value(variables)
         if value is _ABSENT:
             raise ExpressionError(f"{pick.path()}: there is no such field")
-        return value if type(value) in _SCALARS else _plain(value)
+        return value if type(value) in SCALARS else plain(value)
 
     def _execute(self, arguments: dict[str, Any]) -> Any:
         try:
@@ -246,7 +247,7 @@ class Expression:
             except ValueError as error:
                 if not str(error).startswith("Conversion Error"):
                     raise
-                return self._program.execute(_plain(arguments))
+                return self._program.execute(plain(arguments))
         except Exception as error:
             raise ExpressionError(self._explained(error)) from error
         except BaseException as error:
@@ -282,6 +283,14 @@ def _compiled(source: str) -> cel.Program:
             raise ExpressionSyntaxError("it is nested too deep, or no CEL") from error
         reason = found[3].partition(" expecting {")[0].replace("'<EOF>'", "end of the expression")
         raise ExpressionSyntaxError(reason, int(found[1]), int(found[2])) from error
+
+
+def _distrust(reading: SourceReading, variables: set[str]) -> None:
+    """Take every name as used whole where our reader of tokens and CEL's parser do not see the same names."""
+    if reading.free <= variables <= reading.free | reading.bound:
+        return
+    reading.free |= variables - reading.bound
+    reading.bare |= reading.free
 
 
 def _refuse_unbounded(reading: SourceReading) -> None:
@@ -332,34 +341,3 @@ def _rewritten(source: str, uses: list[FieldUse], variables: dict[tuple[str, tup
 def _line_and_column(source: str, offset: int) -> tuple[int, int]:
     before = source[:offset]
     return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
-
-
-def _elements(values: Iterable[Any], limit: int) -> int:
-    """Count the members of lists and mappings at any depth; stop counting above ``limit``."""
-    count = 0
-    waiting = list(values)
-    while waiting and count <= limit:
-        value = waiting.pop()
-        if isinstance(value, Mapping):
-            count += len(value)
-            waiting.extend(value.values())
-        elif isinstance(value, list | tuple):
-            count += len(value)
-            waiting.extend(value)
-    return count
-
-
-_SCALARS = frozenset({str, int, float, bool, type(None), bytes, dt.datetime})
-
-
-def _plain(value: Any) -> Any:
-    """Return ``value`` with what CEL has no type for as text, at any depth."""
-    if isinstance(value, Mapping):
-        return {name: _plain(member) for name, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(member) for member in value]
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    if isinstance(value, dt.time) or (isinstance(value, dt.date) and type(value) not in _SCALARS):
-        return value.isoformat()
-    return value

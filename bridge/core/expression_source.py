@@ -23,8 +23,9 @@ COLLECTING_MACROS = frozenset({"filter", "map"})
 _TOKEN = re.compile(
     r"""
       (?P<space> \s+ | //[^\n]* )
-    | (?P<string> (?:[bB][rR]?|[rR][bB])? (?: \"{3}.*?(?<!\\)\"{3} | '{3}.*?(?<!\\)'{3}
-                                | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' ) )
+    | (?P<string> (?:[bB]?[rR]|[rR][bB]) (?: \"{3}.*?\"{3} | '{3}.*?'{3} | "[^"\n\r]*" | '[^'\n\r]*' )
+                | [bB]? (?: \"{3}(?:\\.|[^\\])*?\"{3} | '{3}(?:\\.|[^\\])*?'{3}
+                          | "(?:[^"\\\n\r]|\\.)*" | '(?:[^'\\\n\r]|\\.)*' ) )
     | (?P<name> [A-Za-z_][A-Za-z0-9_]* )
     | (?P<number> 0x[0-9A-Fa-f]+[uU]? | (?:\d+\.\d+|\.\d+|\d+)(?:[eE][+-]?\d+)?[uU]? )
     | (?P<sign> . )
@@ -69,7 +70,8 @@ class SourceReading:
 
     Attributes:
         free: Names that no macro around them binds.
-        bare: Those of them that are used as a whole somewhere.
+        bound: Names that a macro binds.
+        bare: Those of the free ones that are used as a whole somewhere.
         fields: Uses of fields of free names, in order of the text.
         nesting: How many macros stand inside each other, at most.
         collects: A macro among them builds a list (``map``, ``filter``).
@@ -77,6 +79,7 @@ class SourceReading:
     """
 
     free: set[str] = field(default_factory=set)
+    bound: set[str] = field(default_factory=set)
     bare: set[str] = field(default_factory=set)
     fields: list[FieldUse] = field(default_factory=list)
     nesting: int = 0
@@ -94,6 +97,7 @@ def read_source(text: str) -> SourceReading:
         if token.text in {"(", "[", "{"} and token.kind == "sign":
             binder = _bound_name(tokens, at)
             scopes.append(binder)
+            reading.bound |= {binder} if binder else set()
             reading.collects |= binder is not None and tokens[at - 1].text in COLLECTING_MACROS
             at += 1 if binder is None else 2
             reading.nesting = max(reading.nesting, sum(name is not None for name in scopes))

@@ -17,7 +17,7 @@ from bridge.kafka.loop import Sink, StageLoop
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.attempts import Attempts
-from bridge.stages.controller import Controller, Sourced, Sources
+from bridge.stages.controller import Controller
 from bridge.stages.definitions import Definitions
 from bridge.stages.ledger import LedgerPartition, read_ledger
 from bridge.stages.matcher import Matcher
@@ -27,6 +27,7 @@ from bridge.stages.running import wall_clock
 from bridge.stages.safe_time import SafeTime
 from bridge.stages.submitter import Limits, Submitter
 from bridge.stages.ticks import TickPlanner
+from bridge.triggers.sources import Sourced, Sources
 
 SESSION: Micros = 6 * SECOND
 """How long a member may be silent before its partitions move."""

@@ -12,7 +12,6 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple
 
 from flowbridge_sdk.topics import topic_of
 
@@ -24,30 +23,12 @@ from bridge.kafka.records import DEFINITION, IN_FORCE, START
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.definitions import Definitions, definition_key, in_force_key, start_key
+from bridge.triggers.errors import TriggerError
+from bridge.triggers.sources import Sourced, Sources
 
 logger = logging.getLogger(__name__)
 
 _TOPICS_PACE = 10 * SECOND  # between looks whether known topics are still the same
-
-
-class Sourced(NamedTuple):
-    """A trigger and where it was read: ``file:line``."""
-
-    trigger: Trigger
-    origin: str
-
-
-class Sources(NamedTuple):
-    """What the sources of triggers hold now.
-
-    Attributes:
-        triggers: All triggers that are to be in force, those kept from a source that is broken included.
-        errors: What is wrong, for people.
-
-    """
-
-    triggers: Sequence[Sourced]
-    errors: Sequence[str]
 
 
 class Controller(Stage):
@@ -90,7 +71,7 @@ class Controller(Stage):
         self._next: Micros = 0
         self._next_topics: Micros = 0
         self._gone: dict[str, Micros] = {}
-        self._said: Sequence[str] = ()
+        self._said: Sequence[TriggerError] = ()
 
     def topics(self) -> frozenset[str]:
         """Return the topic whose one owner leads."""
@@ -142,7 +123,7 @@ class Controller(Stage):
             for name, definition in known.in_force.items()
         }
 
-    def _say(self, errors: Sequence[str]) -> None:
+    def _say(self, errors: Sequence[TriggerError]) -> None:
         if errors != self._said:
             for error in errors:
                 logger.error("%s", error)

@@ -9,22 +9,32 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from bridge.core.event import SECOND, Micros
+from bridge.core.event import Micros
 from bridge.kafka.log import LogError
 from bridge.kafka.loop import StageLoop
 
 logger = logging.getLogger(__name__)
 
 _PAUSE = 1.0  # seconds before a stage starts over
-_PATIENCE = 30 * SECOND  # a loop that has not polled for so long is stuck
 
 
 def wall_clock() -> Micros:
     """Return the process's time."""
     return time.time_ns() // 1000
+
+
+class StageHealth(Protocol):
+    """Whom a stage tells how it is."""
+
+    def beat(self) -> None:
+        """Hear that the loop has turned."""
+
+    def ready(self, ready: bool, /) -> None:  # noqa: FBT001  (the value is what is said)
+        """Hear whether the stage has joined and restored."""
 
 
 @dataclass
@@ -35,14 +45,15 @@ class Running:
         name: The stage.
         make: Opens a loop of it: all clients new, nothing kept from the one before.
         stop: Set when the process is to end.
+        health: Hears each turn of the loop, and whether the stage has joined and restored.
 
     """
 
     name: str
     make: Callable[[], StageLoop]
     stop: threading.Event
+    health: StageHealth
     failure: BaseException | None = None
-    loop: StageLoop | None = None
 
     def run(self) -> None:
         """Live until told to stop."""
@@ -61,30 +72,21 @@ class Running:
         loop = self.make()
         try:
             loop.open()
-            self.loop = loop
             while not self.stop.is_set():
                 loop.step()
+                self.health.beat()
+                self.health.ready(loop.restored)
         finally:
-            self.loop = None
+            self.health.ready(False)  # noqa: FBT003  (as above)
             loop.close()
-
-    def is_alive(self, now: Micros) -> bool:
-        """Tell whether the loop still polls, or is starting over in order."""
-        loop = self.loop
-        return self.failure is None and (loop is None or now - loop.last_poll < _PATIENCE)
-
-    def is_ready(self) -> bool:
-        """Tell whether the stage has joined, and restored what it was assigned."""
-        loop = self.loop
-        return loop is not None and loop.restored
 
 
 class Process:
     """All stages of one process."""
 
-    def __init__(self, stages: dict[str, Callable[[], StageLoop]]) -> None:
+    def __init__(self, stages: Mapping[str, Callable[[], StageLoop]], health: Callable[[str], StageHealth]) -> None:
         self.stop = threading.Event()
-        self.stages = [Running(name, make, self.stop) for name, make in stages.items()]
+        self.stages = [Running(name, make, self.stop, health(name)) for name, make in stages.items()]
         self._threads = [threading.Thread(target=one.run, name=one.name) for one in self.stages]
 
     def start(self) -> None:

@@ -147,7 +147,7 @@ class _Reader:
 
 
 def _refuse_surrogates(text: str, line: int, path: FieldPath) -> None:
-    """Refuse halves of characters (``"\\ud800"``), which no UTF-8 can hold."""
+    """Refuse halves of characters (lone surrogates), which no UTF-8 can hold."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -1,0 +1,94 @@
+"""``flowbridge check``: validates triggers, and on request their WorkflowTemplates, before anything runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.output import Output, output_option
+from bridge.cli.setting_options import settings_options
+from bridge.cli.template_check import Finding, template_findings
+from bridge.errors import ExitCode, KubernetesUnreachableError, UsageError
+from bridge.settings import Settings
+from bridge.triggers.errors import TriggerError
+from bridge.triggers.files import Reading, TriggerFolder
+
+if TYPE_CHECKING:
+    from bridge.argo.api import WorkflowApi
+
+
+@click.command("check")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.option("--cluster", is_flag=True, help="Look whether the WorkflowTemplates are there, and take the parameters.")
+@settings_options("namespace")
+@output_option
+def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, output: Output) -> int:
+    """Validate the triggers in files and folders (else those of the setting triggers).
+
+    Each finding is one line: FILE:LINE: FIELD: what was found; what would be right. Exits with 1 if there is an error;
+    warnings alone are 0. With --cluster the API server is the one of KUBECONFIG, or of the pod.
+    """
+    chosen = paths or settings.triggers
+    if not chosen:
+        raise UsageError("there is nothing to check", "name files or folders, or set FLOWBRIDGE_TRIGGERS")
+    reading = TriggerFolder(chosen, settings.namespace).read()
+    findings = [Finding("error", error) for error in sorted((*reading.errors, *_empty_folders(reading)))]
+    if cluster:
+        with _cluster() as api:
+            findings += template_findings(reading.loaded, api)
+    return _report(reading, findings, output)
+
+
+def _empty_folders(reading: Reading) -> Iterator[TriggerError]:
+    """Return an error for each path that holds nothing, where none says so yet: somebody expected triggers there."""
+    said = {error.file for error in reading.errors}
+    for path in reading.silent:
+        if not any(file == path or Path(path) in Path(file).parents for file in said):
+            yield TriggerError(path, 1, "", "there is no trigger in it", "put *.yaml files there, or leave it out")
+
+
+@contextmanager
+def _cluster() -> Iterator[WorkflowApi]:
+    from bridge.argo.cluster_config import ClusterConfigError  # noqa: PLC0415 - its clients take 0.4 s to import
+    from bridge.argo.kubernetes import KubernetesWorkflowApi  # noqa: PLC0415 - the same
+
+    try:
+        api = KubernetesWorkflowApi()
+    except ClusterConfigError as error:
+        raise KubernetesUnreachableError(str(error)) from error
+    try:
+        yield api
+    finally:
+        api.close()
+
+
+def _report(reading: Reading, findings: Sequence[Finding], output: Output) -> int:
+    """Print the findings and their number; return the exit code."""
+    for finding in findings:
+        output.result(_text(finding), {"severity": finding.severity, **asdict(finding.error)})
+    tally = Counter(finding.severity for finding in findings)
+    numbers = {
+        "triggers": len(reading.loaded),
+        "files": len(reading.seen_files),
+        "errors": tally["error"],
+        "warnings": tally["warning"],
+    }
+    output.result(", ".join(_counted(number, noun) for noun, number in numbers.items()), numbers)
+    return ExitCode.NOT_SO if tally["error"] else ExitCode.OK
+
+
+def _text(finding: Finding) -> str:
+    if finding.severity == "error":
+        return str(finding.error)
+    place = f"{finding.error.file}:{finding.error.line}: "
+    return f"{place}warning: {str(finding.error).removeprefix(place)}"
+
+
+def _counted(number: int, plural: str) -> str:
+    return f"{number} {plural.removesuffix('s') if number == 1 else plural}"

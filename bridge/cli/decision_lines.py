@@ -1,0 +1,71 @@
+"""Decisions as lines for people, or as JSON objects: what scrolls by in ``flowbridge dev``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from bridge.cli.output import Output
+from bridge.core.decision import Decision, RunDecision, RunReason
+
+_PENDING = frozenset({RunReason.RETRYING})
+
+
+class DecisionLines:
+    """Shows decisions as they are made. Safe for several threads.
+
+    Attributes:
+        runs: The decisions on runs so far.
+
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._lock = threading.Lock()
+        self._events = 0
+        self.runs: list[RunDecision] = []
+
+    def show(self, stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
+        """Show what a stage decided in one batch."""
+        with self._lock:
+            for decision in decisions:
+                if isinstance(decision, RunDecision):
+                    self.runs.append(decision)
+                else:
+                    self._events += 1
+                self._output.result(decision_text(stage, decision), decision_record(stage, decision))
+
+    def runs_ended(self) -> int:
+        """Return how many decisions on runs were final."""
+        with self._lock:
+            return sum(run.reason not in _PENDING for run in self.runs)
+
+    def events_decided(self) -> int:
+        """Return how many decisions there were on events."""
+        with self._lock:
+            return self._events
+
+
+def decision_text(stage: str, decision: Decision | RunDecision) -> str:
+    """Return a decision as one line: time, stage, reason, trigger, what it is about, and its evidence."""
+    now = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
+    if isinstance(decision, RunDecision):
+        about = f"workflow {decision.workflow}"
+    else:
+        key = f" key {decision.key}" if decision.key else ""
+        about = f"{decision.slot} <- {decision.event.name} {decision.event.id}{key}"
+    evidence = ", ".join(f"{name}: {value}" for name, value in decision.evidence.items())
+    line = f"{now} {stage:<9} {decision.reason:<11} {decision.trigger:<20} {about}"
+    return f"{line}  ({evidence})" if evidence else line
+
+
+def decision_record(stage: str, decision: Decision | RunDecision) -> dict[str, Any]:
+    """Return a decision as plain values."""
+    record: dict[str, Any] = {"stage": stage, "reason": decision.reason.value, "trigger": decision.trigger}
+    if isinstance(decision, RunDecision):
+        record |= {"run_key": decision.run_key, "workflow": decision.workflow}
+    else:
+        record |= {"slot": decision.slot, "event": decision.event._asdict(), "key": decision.key}
+    return record | {"evidence": dict(decision.evidence)}

@@ -1,0 +1,136 @@
+"""``flowbridge status``: how the bridge stands, read from Kafka; no server is asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import click
+
+from bridge.cli.output import Output, output_option
+from bridge.cli.setting_options import settings_options
+from bridge.cli.wiring import connect, internal_topics
+from bridge.errors import KafkaRefusedError, KafkaUnreachableError
+from bridge.kafka.log import Admin, Log, LogError, Partition, Reader
+from bridge.kafka.ownership import Note, read_note
+from bridge.kafka.records import LEDGER_ENTRY, WAITING
+from bridge.kafka.topics import InternalTopics
+from bridge.settings import Settings
+from bridge.stages.assembly import group_of
+from bridge.stages.definitions import Definitions
+from bridge.stages.restoring import read_changelog
+from bridge.stages.running import wall_clock
+from bridge.stages.windows import decode_waiting
+
+
+class StageStatus(NamedTuple):
+    """How far one stage has come.
+
+    Attributes:
+        stage: The stage.
+        partitions: How many partitions it has committed.
+        lag: Records that it has not processed.
+        owners: Names of the processes that own its partitions.
+        applied: Offset of ``triggers`` that all its partitions show as applied.
+
+    """
+
+    stage: str
+    partitions: int
+    lag: int
+    owners: tuple[str, ...]
+    applied: int
+
+
+@click.command("status")
+@settings_options("bootstrap_servers", "kafka", "internal_prefix", "partitions")
+@output_option
+def command(*, settings: Settings, output: Output) -> None:
+    """Show how the bridge stands: lag of each stage, triggers, open windows, runs by outcome.
+
+    All is read from Kafka, so it also answers while no bridge runs. A trigger is ready when every router has applied
+    it.
+    """
+    log, topics = connect(settings), internal_topics(settings)
+    try:
+        _show(log, topics, output, settings)
+    except LogError as error:
+        raise KafkaUnreachableError(f"no answer from {settings.bootstrap_servers}: {error}") from error
+
+
+def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) -> None:
+    admin, reader = log.admin(), log.reader()
+    existing = admin.topics()
+    if topics.triggers not in existing:
+        found = f"there is no installation with the prefix {topics.prefix!r} at {settings.bootstrap_servers}"
+        raise KafkaRefusedError(found, "check --internal-prefix, or start one with flowbridge run")
+    definitions = Definitions(log, topics.triggers, wall_clock)
+    definitions.refresh()
+    stages = list(_stages(admin, topics, definitions, existing))
+    for one in stages:
+        owners = ", ".join(one.owners) or "nobody"
+        output.result(
+            f"{one.stage:<10} lag {one.lag:>8}   {one.partitions:>3} partitions   {owners}",
+            {"kind": "stage", **one._asdict()},
+        )
+    applied = next((one.applied for one in stages if one.stage == "router"), 0)
+    for name, definition in sorted(definitions.in_force.items()):
+        ready = applied >= definitions.changed[name]
+        origin = definitions.origins.get(definition.hash, "")
+        text = f"trigger    {name}   {'ready' if ready else 'not yet applied by every router'}   {origin}"
+        output.result(text, {"kind": "trigger", "trigger": name, "ready": ready, "origin": origin})
+    partitions = range(existing[topics.windows])
+    arrivals, windows = _windows(reader, admin, [Partition(topics.windows, number) for number in partitions])
+    output.result(
+        f"windows    {windows} open, {arrivals} arrivals wait",
+        {"kind": "windows", "open": windows, "waiting": arrivals},
+    )
+    for outcome, count in sorted(_runs(reader, admin, topics, existing[topics.ledger]).items()):
+        output.result(f"runs       {count:>8} {outcome}", {"kind": "runs", "outcome": outcome, "count": count})
+
+
+def _stages(
+    admin: Admin, topics: InternalTopics, definitions: Definitions, existing: dict[str, int]
+) -> Iterable[StageStatus]:
+    inputs = {
+        "controller": [topics.triggers],
+        "router": sorted(definitions.topics() & existing.keys()),
+        "matcher": [topics.arrivals],
+        "submitter": [topics.runs],
+    }
+    for stage, names in inputs.items():
+        places = [Partition(name, number) for name in names for number in range(existing[name])]
+        committed = admin.committed(group_of(topics, stage), places, stable=False)
+        ends = admin.end_offsets(places)
+        lag = sum(max(0, ends[place] - committed[place].offset) for place in committed if place in ends)
+        notes: list[Note] = [read_note(one) for one in committed.values()]
+        owners = sorted({note.owner.partition(f"{stage}-")[2] for note in notes if note.owner})
+        applied = min((note.triggers for note in notes), default=0) if len(committed) == len(places) else 0
+        yield StageStatus(stage, len(committed), lag, tuple(owners), applied)
+
+
+def _windows(reader: Reader, admin: Admin, places: list[Partition]) -> tuple[int, int]:
+    """Return how many arrivals wait, and in how many windows."""
+    waiting = [
+        decode_waiting(value)[0]
+        for place in places
+        for value in read_changelog(reader, admin, place)
+        if value.startswith(WAITING.prefix)
+    ]
+    return len(waiting), len(set(waiting))
+
+
+def _runs(reader: Reader, admin: Admin, topics: InternalTopics, partitions: int) -> dict[str, int]:
+    """Return how many runs there are by outcome; those that have not ended by their state."""
+    counts: Counter[str] = Counter()
+    for number in range(partitions):
+        for value in read_changelog(reader, admin, Partition(topics.ledger, number)):
+            counts[_outcome(LEDGER_ENTRY.decode(value))] += 1
+    return counts
+
+
+def _outcome(entry: dict[str, Any]) -> str:
+    if entry["state"] in ("done", "dead"):
+        return str(entry["reason"]).partition(":")[0]
+    return "parked" if entry["state"] == "parked" else "under way"

@@ -1,0 +1,109 @@
+"""Whether the WorkflowTemplates that triggers name are on the cluster, and fit them.
+
+What would fail for certain is an error: a template that is not there, a parameter that it does not take, one that it
+needs and nothing fills. That finished Workflows disappear soon is a warning: a create whose outcome is not known can
+be settled only while its Workflow is still there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from typing import Literal
+
+from bridge.argo.api import Unavailable, WorkflowApi
+from bridge.argo.workflow import WorkflowTemplate
+from bridge.core.trigger import Trigger
+from bridge.errors import KubernetesRefusedError, KubernetesUnreachableError
+from bridge.triggers.errors import TriggerError
+from bridge.triggers.resources import LoadedTrigger
+
+SHORT_TTL = 300.0
+"""Seconds. A bridge that died is replaced within 15 s; the rest is for an API server that is away for a while."""
+
+_TEMPLATE_FIELD = "spec.run.workflowTemplate"
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a trigger that a person should know."""
+
+    severity: Literal["error", "warning"]
+    error: TriggerError
+
+
+def template_findings(loaded: Iterable[LoadedTrigger], api: WorkflowApi) -> Iterator[Finding]:
+    """Return what is wrong between triggers and the templates that they name.
+
+    Raises:
+        KubernetesUnreachableError: The API server gave no usable answer.
+        KubernetesRefusedError: It does not let this account look at templates.
+
+    """
+
+    @cache
+    def template_of(namespace: str, name: str) -> WorkflowTemplate | None:
+        found = api.template(namespace, name)
+        if isinstance(found, Unavailable):
+            raise _unavailable(namespace, name, found.reason)
+        return found
+
+    for one in loaded:
+        plan = one.trigger.run
+        template = template_of(plan.namespace, plan.template)
+        if template is None:
+            found = f"there is no WorkflowTemplate {plan.template!r} in the namespace {plan.namespace!r}"
+            yield _finding(one, _TEMPLATE_FIELD, found, "create it there, or name another")
+        else:
+            yield from _parameter_findings(one, template)
+            yield from _ttl_findings(one, template)
+
+
+def _parameter_findings(one: LoadedTrigger, template: WorkflowTemplate) -> Iterator[Finding]:
+    taken = [parameter.name for parameter in template.parameters]
+    filled = _filled(one.trigger)
+    right = f"it takes {', '.join(taken)}" if taken else "it takes none"
+    for name, field in filled.items():
+        if name not in taken:
+            yield _finding(one, field, f"the WorkflowTemplate {template.name!r} has no parameter {name!r}", right)
+    if one.trigger.is_default_mapped:
+        return  # the payload may fill any of them
+    for parameter in template.parameters:
+        if not parameter.has_default and parameter.name not in filled:
+            found = f"nothing fills the parameter {parameter.name!r}, which has no default"
+            yield _finding(one, "spec.run.parameters", found, f"write {parameter.name}: … there")
+
+
+def _filled(trigger: Trigger) -> dict[str, str]:
+    """Return the parameters that a trigger fills, each with the field that does."""
+    filled = {name: "spec.run.parameters" for name, _ in trigger.run.parameters}
+    for number, slot in enumerate(trigger.slots):
+        filled |= {name: f"spec.events[{number}].parameters" for name, _ in slot.parameters}
+    return filled
+
+
+def _ttl_findings(one: LoadedTrigger, template: WorkflowTemplate) -> Iterator[Finding]:
+    if template.ttl is not None and template.ttl < SHORT_TTL:
+        found = f"finished Workflows of {template.name!r} disappear after {template.ttl:g} s"
+        right = f"set its ttlStrategy to {SHORT_TTL:g} s or more: until then an unknown outcome can be settled"
+        yield _finding(one, _TEMPLATE_FIELD, found, right, severity="warning")
+
+
+def _finding(
+    one: LoadedTrigger,
+    field: str,
+    found: str,
+    right: str,
+    severity: Literal["error", "warning"] = "error",
+) -> Finding:
+    return Finding(severity, TriggerError(one.file, one.line, field, found, right, one.trigger.identity))
+
+
+def _unavailable(namespace: str, name: str, reason: str) -> KubernetesRefusedError | KubernetesUnreachableError:
+    found = f"the WorkflowTemplate {namespace}/{name} cannot be looked at: {reason}"
+    if reason.startswith(tuple(str(int(status)) for status in _REFUSALS)):
+        return KubernetesRefusedError(found)
+    return KubernetesUnreachableError(found)

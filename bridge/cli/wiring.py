@@ -1,0 +1,137 @@
+"""From settings to the surroundings of the stages: the one place where the parts of a process meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from flowbridge_sdk.codec import Decoder
+from flowbridge_sdk.errors import SchemaError
+from flowbridge_sdk.schemas import EventSchemas
+
+from bridge.argo.api import WorkflowApi
+from bridge.core.event import Micros
+from bridge.errors import KafkaRefusedError, KafkaUnreachableError, KubernetesUnreachableError, SchemasError
+from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.log import Log, LogError, TopicSpec
+from bridge.kafka.loop import Sink
+from bridge.kafka.topics import InternalTopics, TopicMismatchError
+from bridge.settings import Settings
+from bridge.stages.assembly import Surroundings
+from bridge.stages.submitter import Limits
+from bridge.triggers.sources import FileSource
+
+EMBEDDED_PARTITIONS = 4
+"""Partitions of every topic on the embedded broker."""
+
+
+def connect(settings: Settings, *, embedded: bool = False) -> Log:
+    """Return the connection to Kafka that the settings name."""
+    return ConfluentLog(settings.client_properties(), embedded=embedded)
+
+
+def internal_topics(settings: Settings, *, embedded: bool = False) -> InternalTopics:
+    """Return the internal topics that the settings name."""
+    partitions = EMBEDDED_PARTITIONS if embedded else settings.partitions
+    return InternalTopics(settings.internal_prefix, partitions, settings.replication)
+
+
+def prepare_topics(log: Log, topics: InternalTopics, settings: Settings) -> None:
+    """Create the internal topics that are missing, and check all.
+
+    Raises:
+        KafkaUnreachableError: No broker answers.
+        KafkaRefusedError: The topics are not as they have to be.
+
+    """
+    admin = log.admin()
+    try:
+        admin.topics()
+    except LogError as error:
+        raise KafkaUnreachableError(f"no broker answers at {settings.bootstrap_servers}: {error}") from error
+    try:
+        topics.ensure(admin)
+    except TopicMismatchError as error:
+        raise KafkaRefusedError(str(error), "put right what is listed; nothing was changed") from error
+    except LogError as error:
+        raise KafkaRefusedError(f"the internal topics cannot be created: {error}") from error
+    finally:
+        admin.close()
+
+
+def connect_cluster(settings: Settings, kubeconfig: str | None = None) -> WorkflowApi:
+    """Return the connection to Kubernetes: KUBECONFIG, or the account of the pod.
+
+    Raises:
+        KubernetesUnreachableError: There is no usable configuration.
+
+    """
+    from bridge.argo.cluster_config import ClusterConfigError  # noqa: PLC0415  (0.4 s that others need not wait)
+    from bridge.argo.kubernetes import KubernetesWorkflowApi  # noqa: PLC0415
+
+    try:
+        return KubernetesWorkflowApi(kubeconfig, concurrency=settings.concurrency)
+    except ClusterConfigError as error:
+        raise KubernetesUnreachableError(str(error)) from error
+
+
+def surroundings(
+    settings: Settings,
+    log: Log,
+    api: WorkflowApi,
+    topics: InternalTopics,
+    sink: Sink,
+) -> Surroundings:
+    """Return what the stages of a process meet."""
+    files = FileSource(settings.triggers, settings.namespace)
+    return Surroundings(
+        log=log,
+        api=api,
+        topics=topics,
+        decoder=lambda: _decoder(settings),
+        read_sources=files.read,
+        sink=sink,
+        member=settings.member,
+        instance=settings.instance,
+        new_topic=_new_topic(settings) if settings.create_topics else None,
+        reload=_micros(settings.reload),
+        hold_off=_micros(settings.hold_off),
+        skew=_micros(settings.clock_skew),
+        horizon=_micros(settings.ledger_horizon),
+        lifetime=_micros(settings.workflow_lifetime),
+        limits=Limits(settings.concurrency, _micros(settings.retry_for)),
+        window_bound=settings.window_bound,
+        lost_offsets=settings.lost_offsets,
+    )
+
+
+@contextmanager
+def schema_errors() -> Iterator[None]:
+    """Turn the SDK's word for a bad schema into ours."""
+    try:
+        yield
+    except SchemaError as error:
+        raise SchemasError(str(error)) from error
+
+
+def _decoder(settings: Settings) -> Decoder:
+    with schema_errors():
+        return Decoder(EventSchemas.load(*settings.schemas), _registry(settings))
+
+
+def _registry(settings: Settings) -> Any:
+    if settings.schema_registry_url is None:
+        return None
+    from flowbridge_sdk.registry import Registry  # noqa: PLC0415  (an optional part of the SDK)
+
+    return Registry(settings.schema_registry_url)
+
+
+def _new_topic(settings: Settings) -> Callable[[str], TopicSpec]:
+    return lambda name: TopicSpec(name, settings.event_topic_partitions, settings.replication)
+
+
+def _micros(length: timedelta) -> Micros:
+    return length // timedelta(microseconds=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -177,10 +178,11 @@ def _read(path: Path) -> dict[Any, Any]:
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:
-    """Return what is wrong and where, without the line itself: it may hold a password."""
+    """Return what is wrong and where, without anything that stands there: it may be a password."""
     mark = getattr(error, "problem_mark", None)
     where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    return f"{getattr(error, 'problem', None) or 'it cannot be parsed'}{where}"
+    problem = re.sub(r"'.*'|\".*\"", "...", getattr(error, "problem", None) or "it cannot be parsed")
+    return f"{problem}{where}"
 
 
 def _refused(path: Path, found: str, right: str) -> SettingsError:

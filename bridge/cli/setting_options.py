@@ -9,7 +9,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import click
 from pydantic.fields import FieldInfo
@@ -67,8 +67,8 @@ def _metavar(name: str, field: FieldInfo) -> str:
         return "KEY=VALUE"
     if name in _SEVERAL:
         return "PATH"
-    if get_origin(field.annotation) is not None and "Literal" in str(get_origin(field.annotation)):
-        return "|".join(field.annotation.__args__)  # type: ignore[union-attr]  # a Literal has them
+    if get_origin(field.annotation) is Literal:
+        return "|".join(get_args(field.annotation))
     return "TEXT"
 
 

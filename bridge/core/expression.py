@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import cel
 
-from bridge.core.expression_source import FieldUse, SourceReading, read_source
+from bridge.core.expression_fields import ABSENT, Pick, narrowed
+from bridge.core.expression_source import SourceReading, read_source
 from bridge.core.expression_values import SCALARS, elements, plain
 
 LENGTH_LIMIT = 4_096
@@ -100,7 +101,6 @@ RESERVED_WORDS = frozenset(
 
 _POSITION = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?(.*)")
 _UNDEFINED = re.compile(r"Undefined variable or function: '([^']*)'")
-_ABSENT = object()
 
 
 class ExpressionError(ValueError):
@@ -122,30 +122,6 @@ class ExpressionSyntaxError(ValueError):
         self.reason = reason
         self.line = line
         self.column = column
-
-
-class _Pick(NamedTuple):
-    """A field that the rewritten expression takes as a variable of its own."""
-
-    variable: str
-    root: str
-    steps: tuple[str, ...]
-    tested: bool
-
-    def path(self) -> str:
-        return ".".join((self.root, *self.steps))
-
-    def value(self, variables: Mapping[str, Any]) -> Any:
-        """Return the field, or for ``has()`` whether it is there; ``_ABSENT`` where CEL would find no value."""
-        value = variables.get(self.root, _ABSENT)
-        if self.tested:
-            return self.steps[0] in value if isinstance(value, Mapping) else _ABSENT
-        try:
-            for step in self.steps:
-                value = value[step]
-        except (KeyError, TypeError, IndexError):
-            return _ABSENT
-        return value
 
 
 class Expression:
@@ -173,7 +149,7 @@ class Expression:
         self.names = frozenset(reading.free - TYPE_NAMES)
         self._element_limit = ELEMENT_LIMITS.get((reading.nesting, reading.collects), 0)
         self._own_elements = source.count(",")
-        self._picks, self._whole, self._program = _narrowed(source, program, reading, self.names)
+        self._picks, self._whole, self._program = narrowed(source, program, reading, self.names)
         is_field = len(self._picks) == 1 and self._program.source.strip() == self._picks[0].variable
         self._only = self._picks[0] if is_field and not self._picks[0].tested else None
 
@@ -208,7 +184,7 @@ class Expression:
         arguments: dict[str, Any] = {}
         for pick in self._picks:
             value = pick.value(variables)
-            if value is not _ABSENT:
+            if value is not ABSENT:
                 arguments[pick.variable] = value
         for name in self._whole:
             if name in variables:
@@ -234,9 +210,9 @@ class Expression:
         if elements(arguments.values(), limit) > limit:
             raise ExpressionError(f"more than {self._element_limit} elements for the macros of this expression")
 
-    def _field(self, pick: _Pick, variables: Mapping[str, Any]) -> Any:
+    def _field(self, pick: Pick, variables: Mapping[str, Any]) -> Any:
         value = pick.value(variables)
-        if value is _ABSENT:
+        if value is ABSENT:
             raise ExpressionError(f"{pick.path()}: there is no such field")
         return value if type(value) in SCALARS else plain(value)
 
@@ -306,36 +282,6 @@ def _refuse_unknown_functions(names: Iterable[str]) -> None:
             f"there is no function {unknown[0]}(); there are {known}, and the macros has, all, "
             "exists, exists_one, filter and map"
         )
-
-
-def _narrowed(
-    source: str,
-    program: cel.Program,
-    reading: SourceReading,
-    names: frozenset[str],
-) -> tuple[tuple[_Pick, ...], tuple[str, ...], cel.Program]:
-    """Return the fields to pick, the variables to give whole, and the program over both."""
-    uses = [use for use in reading.fields if use.root in names and use.root not in reading.bare]
-    if not uses or "_v" in source:
-        return (), tuple(names), program
-    variables: dict[tuple[str, tuple[str, ...], bool], str] = {}
-    for use in uses:
-        variables.setdefault((use.root, use.steps, use.tested), f"_v{len(variables)}")
-    try:
-        narrowed = cel.compile(_rewritten(source, uses, variables))
-    except ValueError:  # our reader of tokens has erred: then everything is given
-        return (), tuple(names), program
-    picks = tuple(_Pick(variable, *place) for place, variable in variables.items())
-    return picks, tuple(names - {use.root for use in uses}), narrowed
-
-
-def _rewritten(source: str, uses: list[FieldUse], variables: dict[tuple[str, tuple[str, ...], bool], str]) -> str:
-    parts: list[str] = []
-    end = 0
-    for use in uses:
-        parts += (source[end : use.start], " ", variables[use.root, use.steps, use.tested], " ")
-        end = use.end
-    return "".join((*parts, source[end:]))
 
 
 def _line_and_column(source: str, offset: int) -> tuple[int, int]:

@@ -15,13 +15,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import SECOND, Micros
-from bridge.kafka.log import AbortableError, Committed, Log, LogError, OffsetLostError, Partition, Record
+from bridge.kafka.log import AbortableError, Committed, FencedError, Log, LogError, OffsetLostError, Partition, Record
 from bridge.kafka.outbox import Outbox
-from bridge.kafka.ownership import Note, read_note, take_over
+from bridge.kafka.ownership import Note, disown, read_note, take_over
 from bridge.kafka.stage import Stage
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 Sink = Callable[[str, Sequence[Decision | RunDecision]], None]
 """Takes the decisions of a committed batch, and the name of the stage that made them."""
 
+_COMMIT_TRIES = 5  # each waits in the client for as long as a transaction may take
 _NEVER: Micros = 2**63
 _MARKERS_AFTER = SECOND  # a position that moved over markers only is worth a transaction this late
 
@@ -76,6 +78,7 @@ class StageLoop:
         self._full = False
         self._metadata: Any = None
         self._rebalanced = False
+        self._spoiled = False
         self._last_commit: Micros = 0
         self.last_poll: Micros = clock()
         self.restored = False
@@ -97,7 +100,9 @@ class StageLoop:
         """
         self._subscribe()
         self._poll()
-        if self._queue or self._stage.is_due(self._clock()) or self._owes():
+        if self._spoiled:
+            self._take_again()
+        elif self._queue or self._stage.is_due(self._clock()) or self._owes():
             self._transact(self._stage.process)
 
     def close(self) -> None:
@@ -174,18 +179,36 @@ class StageLoop:
             offsets = self._offsets(out)
             if offsets:
                 self._producer.send_offsets(offsets, self._metadata)
-            self._producer.commit()
+            self._commit()
         except AbortableError as error:
             logger.warning("%s: batch given up and taken again: %s", self._stage.name, error)
             self._producer.abort()
             self._take_again()
             return
+        except Exception:
+            self._is_sound = False
+            with suppress(LogError):  # what made the trouble may also prevent this; the next owner ends it then
+                self._producer.abort()
+            raise
         self._committed.update(offsets)
         self._last_commit = self._clock()
         self._hold(out)
         self._stage.committed()
         if out.decisions:
             self._sink(self._stage.name, out.decisions)
+
+    def _commit(self) -> None:
+        """Commit; ask again while the outcome is not known."""
+        for _ in range(_COMMIT_TRIES):
+            try:
+                self._producer.commit()
+            except (AbortableError, FencedError):
+                raise
+            except LogError as error:
+                logger.warning("%s: commit is asked for again: %s", self._stage.name, error)
+            else:
+                return
+        raise LogError("a commit's outcome stays unknown")
 
     def _offsets(self, out: Outbox) -> dict[Partition, Committed]:
         """Return what the batch's transaction commits: each offset, or note, that is another than before."""
@@ -226,6 +249,7 @@ class StageLoop:
     def _take_again(self) -> None:
         """Forget what memory holds of the failed batch, and go on from the log."""
         self._queue.clear()
+        self._spoiled = False
         owned = list(self._committed)
         self._stage.drop(owned)
         self._committed.update(self._admin.committed(self._group, owned, stable=True))
@@ -273,6 +297,7 @@ class StageLoop:
             self._metadata = self._consumer.metadata()
             self._release(going)
         except LogError as error:
+            self._spoiled = True  # what the stage finished is not in the log: partitions that stay are taken again
             logger.warning(
                 "%s: left without a word, the next owner will fence this process: %s", self._stage.name, error
             )
@@ -280,10 +305,11 @@ class StageLoop:
 
     def _release(self, going: Collection[Partition]) -> None:
         out = Outbox(self._producer)
-        offsets = {p: Committed(self._committed[p].offset, self._note(p, "")) for p in going}
+        offsets = {partition: disown(self._committed[partition]) for partition in going}
         self._producer.begin()
         try:
-            self._stage.release(going, out)
+            if self._is_sound:
+                self._stage.release(going, out)
             self._producer.send_offsets(offsets, self._metadata)
             self._producer.commit()
         except AbortableError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.kafka.log import Admin, Committed, Partition
 
@@ -43,6 +43,11 @@ def read_note(committed: Committed | None) -> Note:
         return Note(str(owner), int(triggers), str(topic_id))
     except (ValueError, TypeError):
         return Note()
+
+
+def disown(committed: Committed) -> Committed:
+    """Return the same offset without an owner: what was applied when it was committed still belongs to it."""
+    return Committed(committed.offset, replace(read_note(committed), owner="").text())
 
 
 def take_over(

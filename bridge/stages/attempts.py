@@ -1,8 +1,8 @@
 """Attempts: what the submitter's workers do with a run, away from the stage loop, and what it came to.
 
 A worker either resolves a run's parameters from its WorkflowTemplate, or tries once to create its Workflow. It looks
-right before the create whether the process still polls: one that was paused for longer than its session does nothing,
-since another may have taken its place.
+right before the create whether the process still polls, and still owns the run: one that was paused for longer than its
+session does nothing, since another may have taken its place.
 """
 
 from __future__ import annotations
@@ -140,8 +140,8 @@ class Attempts:
 
     def _create(self, one: OpenRun) -> Outcome | Lost:
         run = one.run
-        if not self._fresh():
-            return Retry("this process was paused for longer than its session", applied=False)
+        if one.is_dropped or not self._fresh():
+            return Retry("this process was paused for longer than its session, or let the run go", applied=False)
         if one.intent is not None and self._clock() - one.intent > self._lifetime_of(run):
             look = confirm(self._api, run.namespace, run.name, run.run_key)
             if look.standing is Standing.ABSENT:

@@ -163,26 +163,29 @@ class Controller(Stage):
         look_again = now >= self._next_topics
         unknown = read if look_again else read - starts.keys()
         if unknown:
-            found = self._existing(unknown)
+            found, created = self._existing(unknown)
             for topic in sorted(found.keys() & unknown):
-                self._begin_topic(found[topic], triggers, now, out)
+                self._begin_topic(found[topic], [] if topic in created else triggers, now, out)
         for topic in starts.keys() - read:
             out.send(self._topics.triggers, 0, start_key(topic), None)
         if look_again:
             self._next_topics = now + _TOPICS_PACE
 
-    def _existing(self, topics: set[str]) -> dict[str, TopicInfo]:
+    def _existing(self, topics: set[str]) -> tuple[dict[str, TopicInfo], Sequence[str]]:
+        """Return the topics that exist, and which of them were created just now."""
         found = self._admin.describe(topics)
         missing = sorted(topics - found.keys())
-        if missing and self._new_topic is not None:
-            self._admin.create([self._new_topic(topic) for topic in missing])
-            logger.info("created topics %s", ", ".join(missing))
-            found = self._admin.describe(topics)
-        return found
+        if not missing or self._new_topic is None:
+            return found, ()
+        self._admin.create([self._new_topic(topic) for topic in missing])
+        logger.info("created topics %s", ", ".join(missing))
+        return self._admin.describe(topics), missing
 
     def _begin_topic(self, info: TopicInfo, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
         start = self._definitions.starts.get(info.name)
-        if start is None:
+        if start is None and info.name in self._definitions.topics():
+            offsets = [0] * info.partitions  # it appeared after its trigger was in force: all of it came later
+        elif start is None:
             offsets = self._start_offsets(info, triggers)
         elif info.id and start.topic_id and info.id != start.topic_id:
             logger.error("topic %s was deleted and created again: what it held unread is lost", info.name)
@@ -193,11 +196,11 @@ class Controller(Stage):
         out.send(self._topics.triggers, 0, start_key(info.name), START.encode(fields))
 
     def _start_offsets(self, info: TopicInfo, triggers: Sequence[Trigger]) -> list[int]:
-        """Return the earliest offsets that any of the triggers that read a topic asks for."""
+        """Return the earliest offsets that any of the triggers that read a topic asks for; 0 if it is asked by none."""
         places = [Partition(info.name, number) for number in range(info.partitions)]
         wanted = {one.start_from for one in triggers if info.name in map(topic_of, one.events)}
-        found = [self._offsets_for(start_from, places) for start_from in wanted] or [self._offsets_for("now", places)]
-        return [min(offsets[place] for offsets in found) for place in places]
+        found = [self._offsets_for(start_from, places) for start_from in wanted]
+        return [min((offsets[place] for offsets in found), default=0) for place in places]
 
     def _offsets_for(self, start_from: str | Micros, places: list[Partition]) -> Mapping[Partition, int]:
         if start_from == "earliest":

@@ -99,6 +99,11 @@ class Definitions:
         """Return the topics that definitions in force read."""
         return frozenset(self._reading)
 
+    def is_in_force(self, trigger: str, condition: str) -> bool:
+        """Tell whether the definition of a trigger that is in force has this condition."""
+        definition = self.in_force.get(trigger)
+        return definition is not None and definition.condition == condition
+
     def close(self) -> None:
         """Let go."""
         self._reader.close()

@@ -69,6 +69,8 @@ class OpenRun:
         attempts: How many creates were sent.
         due: When it is to be tried next.
         under_way: A worker has it.
+        is_kept: The ledger in Kafka has it, or will with the batch that is being made.
+        is_dropped: Its partition was let go: no worker may create it any more.
         reason: What the last attempt came to.
 
     """
@@ -81,6 +83,8 @@ class OpenRun:
     attempts: int = 0
     due: Micros = 0
     under_way: bool = False
+    is_kept: bool = False
+    is_dropped: bool = False
     reason: str = ""
 
 
@@ -153,5 +157,6 @@ def _open(value: bytes, partition: int) -> OpenRun:
         intent=fields["at"] if fields["state"] == "intent" else None,
         in_doubt=fields["state"] == "intent",
         attempts=fields["attempts"],
+        is_kept=True,
         reason=fields["reason"],
     )

@@ -29,7 +29,7 @@ from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.definitions import Definitions
 from bridge.stages.restoring import restore_windows
-from bridge.stages.run_records import dead_letter, encode_run
+from bridge.stages.run_records import dead_letter, run_record
 from bridge.stages.ticks import TickPlanner, TickRound
 from bridge.stages.windows import WindowKey, Windows, encode_spent, encode_waiting, record_key
 
@@ -177,6 +177,7 @@ class Matcher(Stage):
         try:
             events = [self._event(definition, arrival) for arrival in came.match or ()]
             run = make_run(definition, self._topics.prefix, key.key, events)
+            value = run_record(run)
         except (DecodeError, UnrunnableError) as error:
             if isinstance(error, DecodeError) and not error.permanent:
                 out.hold(Partition(record.topic, record.partition), record.offset, _REGISTRY_PAUSE)
@@ -184,7 +185,7 @@ class Matcher(Stage):
             self._bury(record, key.trigger, f"the match has no run: {error}", out)
             return True
         place = partition_of(run.trigger.encode(), self._topics.partitions)
-        out.send(self._topics.runs, place, run.run_key.encode(), encode_run(run))
+        out.send(self._topics.runs, place, run.run_key.encode(), value)
         return True
 
     def _event(self, definition: Definition, arrival: Arrival | None) -> Event | None:
@@ -217,7 +218,10 @@ class Matcher(Stage):
     def _apply_tick(self, record: Record, out: Outbox) -> bool:
         """End what is due, a slice of it at a time; tell whether all of it has ended."""
         windows = self.windows[record.partition]
-        round_ = TickRound(windows, self._definitions, TICK.decode(record.value or b""))
+        tick = TICK.decode(record.value or b"")
+        if tick["retired"]:
+            self._definitions.refresh()
+        round_ = TickRound(windows, self._definitions, tick)
         for key, ended in round_.slice():
             if ended.came is not None:
                 self._keep(windows, key, ended.came, ended.definition, record.partition, out)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Literal, NamedTuple
 
 from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Decoder
-from flowbridge_sdk.errors import DecodeError
+from flowbridge_sdk.errors import DecodeError, NullValueError
 from flowbridge_sdk.headers import read_headers
 
 from bridge.core.decision import Decision, Reason
@@ -27,7 +27,7 @@ from bridge.kafka.records import ARRIVAL
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.definitions import Definitions
-from bridge.stages.run_records import dead_letter, encode_run
+from bridge.stages.run_records import SENT_LIMIT, dead_letter, run_record
 
 logger = logging.getLogger(__name__)
 
@@ -85,13 +85,16 @@ class Router(Stage):
     def topics(self) -> frozenset[str]:
         """Return the topics of triggers in force whose starts are written."""
         self._definitions.refresh_when_due()
+        self._check_starts()
+        return frozenset(topic for topic in self._definitions.topics() if topic in self._definitions.starts)
+
+    def _check_starts(self) -> None:
         starts = self._definitions.starts
         for topic, written in list(self._begun.items()):
             if topic not in starts:
                 del self._begun[topic]
             elif starts[topic].written != written:
                 raise StartChangedError(f"topic {topic} is begun anew")
-        return frozenset(topic for topic in self._definitions.topics() if topic in starts)
 
     def applied(self) -> int:
         """Return the offset of ``triggers`` that routing follows now."""
@@ -103,7 +106,12 @@ class Router(Stage):
         return start.topic_id if start else ""
 
     def begin(self, partitions: Collection[Partition], found: Mapping[Partition, Committed]) -> dict[Partition, int]:
-        """Return the committed offset where it was committed under the topic's present start, else that start."""
+        """Return the committed offset where it was committed under the topic's present start, else that start.
+
+        The former owner may have known more of ``triggers`` than we did, so it is read to its end first.
+        """
+        self._definitions.refresh()
+        self._check_starts()
         return {partition: self._begin(partition, found.get(partition)) for partition in partitions}
 
     def _begin(self, partition: Partition, committed: Committed | None) -> int:
@@ -194,18 +202,25 @@ class Router(Stage):
                 "value": carried.value,
             }
         )
+        if len(value) > SENT_LIMIT:
+            text = f"its arrival has {len(value)} bytes with key, source and id; at most {SENT_LIMIT} are sent"
+            decide = Decision(Reason.OVERSIZE, trigger, slot.slot.variable, event.identity, key, {"error": text})
+            out.decisions.append(decide)
+            self._bury(carried.record, decide, text, out)
+            return
         out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, value)
 
     def _send_run(self, definition: Definition, slot: CompiledSlot, carried: _Carried, key: str, out: Outbox) -> None:
         decide = Decision(Reason.MATCHED, definition.identity, slot.slot.variable, carried.event.identity, key, {})
         try:
             run = make_run(definition, self._topics.prefix, key, (carried.event,))
+            value = run_record(run)
         except UnrunnableError as error:
             out.decisions.append(decide._replace(evidence={"error": str(error)}))
-            self._bury(carried.record, decide, str(error), out)
+            self._bury(carried.record, decide, str(error), out, "unrunnable")
             return
         out.decisions.append(decide._replace(evidence={"run": run.name}))
-        out.send(self._topics.runs, self._runs_partition(run.trigger), run.run_key.encode(), encode_run(run))
+        out.send(self._topics.runs, self._runs_partition(run.trigger), run.run_key.encode(), value)
 
     def _runs_partition(self, trigger: str) -> int:
         partition = self._run_partitions.get(trigger)
@@ -215,6 +230,9 @@ class Router(Stage):
         return partition
 
     def _undecodable(self, record: Record, error: DecodeError, out: Outbox) -> None:
+        if isinstance(error, NullValueError):
+            self._decide_all(record, Reason.UNDECODABLE, str(error), out)
+            return
         if not error.permanent:
             logger.warning("%s/%d waits: %s", record.topic, record.partition, error)
             out.hold(Partition(record.topic, record.partition), record.offset, _REGISTRY_PAUSE)
@@ -223,19 +241,25 @@ class Router(Stage):
 
     def _refuse(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide at every slot about a record that is no event, and keep it as a dead letter."""
-        identity = EventIdentity(record.topic, record.topic, f"{record.topic}/{record.partition}/{record.offset}")
+        self._decide_all(record, reason, text, out)
+        self._bury(record, Decision(reason, "", "", _place_identity(record)), text, out)
+
+    def _decide_all(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         for definition, slots in self._definitions.reading(record.topic):
             for slot in slots:
-                evidence = {"error": text}
+                identity, evidence = _place_identity(record), {"error": text}
                 out.decisions.append(Decision(reason, definition.identity, slot.slot.variable, identity, "", evidence))
-        self._bury(record, Decision(reason, "", "", identity), text, out)
 
-    def _bury(self, record: Record, decision: Decision, text: str, out: Outbox) -> None:
-        letter = dead_letter(
-            record, stage=self.name, reason=decision.reason, text=text, at=self._clock(), trigger=decision.trigger
-        )
+    def _bury(self, record: Record, decision: Decision, text: str, out: Outbox, reason: str = "") -> None:
+        why = reason or decision.reason
+        letter = dead_letter(record, stage=self.name, reason=why, text=text, at=self._clock(), trigger=decision.trigger)
         place = record.topic.encode()
         out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
+
+
+def _place_identity(record: Record) -> EventIdentity:
+    """Return what to call a record that is no event."""
+    return EventIdentity(record.topic, record.topic, f"{record.topic}/{record.partition}/{record.offset}")
 
 
 def _framed(value: bytes, headers: Headers) -> bytes:

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from bridge.core.event import EventIdentity, Micros
+from bridge.core.matched import UnrunnableError
 from bridge.core.run import Run
-from bridge.kafka.log import Record
+from bridge.kafka.log import Headers, Record
+from bridge.kafka.outbox import RECORD_LIMIT
 from bridge.kafka.records import DEAD_LETTER, RUN
 
 KEPT_LIMIT = 2 * 1024 * 1024
 """Bytes of a value that a dead letter keeps; of a larger one it says where it stands in its topic."""
+
+HEADERS_LIMIT = 512 * 1024
+"""The same for its headers together, and for its key."""
+
+
+SENT_LIMIT = RECORD_LIMIT // 2
+"""Bytes of a run or an arrival when it is sent, so that later stages can keep it whole, with its identity as a key."""
+
+
+def run_record(run: Run) -> bytes:
+    """Return the record of a run that a match asks for.
+
+    Raises:
+        UnrunnableError: It is too large to be sent.
+
+    """
+    value = encode_run(run)
+    if len(value) > SENT_LIMIT:
+        raise UnrunnableError(f"its run has {len(value)} bytes with its payload as JSON; at most {SENT_LIMIT} are sent")
+    return value
 
 
 def encode_run(run: Run) -> bytes:
@@ -99,15 +121,18 @@ def dead_letter(
             "partition": record.partition if record else -1,
             "offset": record.offset if record else -1,
             "timestamp": record.timestamp if record else -1,
-            "key": record.key if record else None,
+            "key": _kept(record.key, HEADERS_LIMIT) if record else None,
             "value": _kept(value if value is not None or record is None else record.value),
-            "headers": [{"name": name, "value": content or b""} for name, content in record.headers or ()]
-            if record
-            else [],
+            "headers": _kept_headers(record.headers or ()) if record else [],
             "at": at,
         }
     )
 
 
-def _kept(value: bytes | None) -> bytes | None:
-    return value if value is None or len(value) <= KEPT_LIMIT else None
+def _kept(value: bytes | None, limit: int = KEPT_LIMIT) -> bytes | None:
+    return value if value is None or len(value) <= limit else None
+
+
+def _kept_headers(headers: Headers) -> list[dict[str, str | bytes]]:
+    kept: list[dict[str, str | bytes]] = [{"name": name, "value": content or b""} for name, content in headers]
+    return kept if sum(len(one["name"]) + len(one["value"]) for one in kept) <= HEADERS_LIMIT else []

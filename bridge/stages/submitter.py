@@ -5,8 +5,8 @@ offset of the run's record; only then is the create sent; its outcome is committ
 dies in between, the next owner finds the intent and tries again under the same name. A definite refusal voids the
 intent: the run is *parked*, with all that it needs, until it is tried again; nothing stands in line behind it.
 
-When many creates in a row fail the cluster itself is taken to be in trouble: everything waits at a gate that opens
-ever more slowly. One bad run never closes it, since any other's success opens it again.
+When the creates of many runs fail in a row the cluster itself is taken to be in trouble: everything waits at a gate
+that opens ever more slowly, until one succeeds. One bad run never closes it, however often it fails.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class Submitter(Stage):
         self._ready: deque[OpenRun] = deque()
         self._waiting: list[OpenRun] = []
         self._intents: list[OpenRun] = []
+        self._failing: set[str] = set()
         self._failures = 0
         self._gate: Micros = 0
 
@@ -104,7 +105,9 @@ class Submitter(Stage):
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget partitions; outcomes of their creates that are still under way find nobody."""
         for partition in partitions:
-            self.ledger.pop(partition.number, None)
+            ledger = self.ledger.pop(partition.number, None)
+            for one in ledger.open.values() if ledger else ():
+                one.is_dropped = True
         self._ready = deque(one for one in self._ready if self._owns(one))
         self._waiting = [one for one in self._waiting if self._owns(one)]
         self._intents = []
@@ -131,8 +134,9 @@ class Submitter(Stage):
             self._conclude(result, now, out)
         while records:
             self._take_up(records.popleft(), now, out)
-        self._wake(now)
+        self._wake(now, out)
         self._intend(now, out)
+        self._keep_rest(now, out)
 
     def committed(self) -> None:
         """Send the creates whose intents are committed."""
@@ -178,7 +182,7 @@ class Submitter(Stage):
         self._ready.append(one)
         return True
 
-    def _wake(self, now: Micros) -> None:
+    def _wake(self, now: Micros, out: Outbox) -> None:
         """Move runs whose time to wait is over to those that are ready."""
         if not self._is_open(now):
             return
@@ -186,10 +190,8 @@ class Submitter(Stage):
         for one in self._waiting:
             if one.due > now:
                 still.append(one)
-            elif one.run.parameters is None:
+            elif not self._resolve(one, now, out):
                 self._attempts.start_resolving(one)
-            else:
-                self._ready.append(one)
         self._waiting = still
 
     def _intend(self, now: Micros, out: Outbox) -> None:
@@ -200,6 +202,12 @@ class Submitter(Stage):
                 one.intent = now
                 self._write("intent", one, now, out)
             self._intents.append(one)
+
+    def _keep_rest(self, now: Micros, out: Outbox) -> None:
+        """Keep in the ledger what there is no room for yet: the log behind it is passed."""
+        for one in self._ready:
+            if not one.is_kept:
+                self._write("parked", one, now, out)
 
     def _has_room(self, now: Micros) -> bool:
         return self._is_open(now) and self._attempts.under_way + len(self._intents) < 2 * self._limits.concurrency
@@ -215,8 +223,10 @@ class Submitter(Stage):
         if not self._owns(one):
             return
         if isinstance(outcome, Done):
+            self._failing.clear()
             self._failures, self._gate = 0, 0
-            reason = RunReason.CREATED if outcome.kind == "created" or one.attempts == 1 else RunReason.ALREADY_RAN
+            # One that is there after an attempt in doubt is that attempt's.
+            reason = RunReason.CREATED if outcome.kind == "created" or one.in_doubt else RunReason.ALREADY_RAN
             self._end("done", one, reason, now, out)
         elif isinstance(outcome, Resolved):
             one.run = outcome.run
@@ -230,17 +240,18 @@ class Submitter(Stage):
 
     def _put_off(self, one: OpenRun, outcome: Retry | Parked, now: Micros, out: Outbox) -> None:
         one.reason = outcome.reason
-        if isinstance(outcome, Retry) and outcome.applied is None:
+        if isinstance(outcome, Retry) and outcome.applied is None and one.intent is not None:
             one.in_doubt = True
         if not one.in_doubt:
             one.intent = None  # surely nothing was made under it; one that is in doubt stands until somebody has looked
-        if one.intent is None and now - one.since > self._limits.retry_for:
+        is_refused = isinstance(outcome, Parked) and one.intent is None
+        if is_refused and now - one.since > self._limits.retry_for:
             self._bury(one, RunReason.REFUSED, f"given up: {outcome.reason}", now, out)
             return
         if one.intent is None:
             self._write("parked", one, now, out)
         if isinstance(outcome, Retry):
-            self._count_failure(now)
+            self._count_failure(one, now)
         delay = (SLOW if isinstance(outcome, Parked) else PROMPT).delay(
             max(1, one.attempts), self._random, outcome.after
         )
@@ -250,9 +261,10 @@ class Submitter(Stage):
         log = logger.error if isinstance(outcome, Parked) and outcome.needs_operator else logger.info
         log("run %s/%s is put off for %.1f s: %s", one.run.namespace, one.run.name, delay, outcome.reason)
 
-    def _count_failure(self, now: Micros) -> None:
+    def _count_failure(self, one: OpenRun, now: Micros) -> None:
+        self._failing.add(one.run.run_key)
         self._failures += 1
-        if self._failures >= self._limits.concurrency:
+        if len(self._failing) >= self._limits.concurrency:
             rounds = self._failures // self._limits.concurrency
             self._gate = now + round(_GATE.delay(rounds, self._random) * SECOND)
 
@@ -278,6 +290,7 @@ class Submitter(Stage):
 
     def _write(self, state: State, one: OpenRun, now: Micros, out: Outbox) -> None:
         out.send(self._topics.ledger, one.partition, one.run.run_key.encode(), encode_entry(state, one, now))
+        one.is_kept = True
 
     def _owns(self, one: OpenRun) -> bool:
         ledger = self.ledger.get(one.partition)

@@ -14,7 +14,7 @@ from flowbridge_sdk.topics import topic_of
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
-from bridge.core.event import SECOND, Micros
+from bridge.core.event import Micros
 from bridge.core.step import Step, expire, forget
 from bridge.core.window import Spent, Window
 from bridge.kafka.log import Admin
@@ -24,8 +24,6 @@ from bridge.stages.windows import Condition, Timer, WindowKey, Windows
 
 SLICE = 1_000
 """Endings in one transaction."""
-
-_COUNTS_LAST = 10 * SECOND  # how long partition counts of topics are taken for true
 
 
 class TickPlanner:
@@ -45,7 +43,6 @@ class TickPlanner:
         self._admin = admin
         self._skew = skew
         self._counts: Mapping[str, int] = {}
-        self._counted: Micros = -(2**62)
         self._safe: dict[tuple[str, int], Micros] = {}
 
     def is_due(self, windows: Mapping[int, Windows], now: Micros) -> bool:
@@ -54,7 +51,7 @@ class TickPlanner:
 
     def plan(self, windows: Mapping[int, Windows], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield, by partition, the fields of the tick to append."""
-        self._count(now)
+        self._counts = self._admin.topics()  # each time anew: a partition left out would be overtaken
         safe: dict[Condition, Micros | None] = {}
         for partition, one in windows.items():
             due = [condition for condition in one.conditions() if self._is_due(one, condition, now)]
@@ -71,28 +68,24 @@ class TickPlanner:
             time = safe[trigger, condition]
             if time is None:
                 continue
-            if not self._in_force((trigger, condition)):
+            if not self._definitions.is_in_force(trigger, condition):
                 retired.append({"trigger": trigger, "condition": condition})
             elif (one.next_due((trigger, condition)) or 0) <= time:
                 times.append({"trigger": trigger, "condition": condition, "time": time})
         return {"safe": times, "retired": retired}
 
     def _is_due(self, one: Windows, condition: Condition, now: Micros) -> bool:
-        if not self._in_force(condition):
+        if not self._definitions.is_in_force(*condition):
             return True
         first = one.next_due(condition)
         return first is not None and first <= now - self._skew
-
-    def _in_force(self, condition: Condition) -> bool:
-        definition = self._definitions.in_force.get(condition[0])
-        return definition is not None and definition.condition == condition[1]
 
     def _safe_for(self, condition: Condition) -> Micros | None:
         """Return the safe time of a condition; for one that is not in force, any time once it may be retired."""
         trigger, hash_ = condition
         applied = self._definitions.changed.get(trigger, 0)
         topics = [topic_of(event) for event in self._definitions.conditions[hash_].trigger.events]
-        if self._in_force(condition):
+        if self._definitions.is_in_force(*condition):
             times = [self._safe_on(topic, applied) for topic in topics]
             return None if None in times else min(time for time in times if time is not None)
         counts = {topic: self._counts.get(topic, 0) for topic in topics}
@@ -104,11 +97,6 @@ class TickPlanner:
         if time is not None:
             self._safe[topic, applied] = time
         return self._safe.get((topic, applied))
-
-    def _count(self, now: Micros) -> None:
-        if now - self._counted >= _COUNTS_LAST:
-            self._counts = self._admin.topics()
-            self._counted = now
 
 
 class Ended(NamedTuple):
@@ -135,7 +123,7 @@ class TickRound:
 
     Args:
         windows: The windows of the tick's partition; the caller applies each ending before it asks for the next.
-        definitions: The triggers.
+        definitions: The triggers; read to the end of ``triggers`` if the tick retires any.
         tick: The tick's fields.
 
     """
@@ -144,7 +132,9 @@ class TickRound:
         self._windows = windows
         self._definitions = definitions
         self._times: dict[Condition, Micros] = {(one["trigger"], one["condition"]): one["time"] for one in tick["safe"]}
-        self._retired: list[Condition] = [(one["trigger"], one["condition"]) for one in tick["retired"]]
+        retired = [(one["trigger"], one["condition"]) for one in tick["retired"]]
+        # One that is in force again meanwhile is not over. Whoever routed by it knew that, so it is in `triggers`.
+        self._retired: list[Condition] = [one for one in retired if not definitions.is_in_force(*one)]
         self.is_over = False
 
     def slice(self) -> Iterator[tuple[WindowKey, Ended]]:
@@ -163,7 +153,8 @@ class TickRound:
         due = [
             ((timer.due, condition[0], timer.key), condition, timer)
             for condition, time in times.items()
-            if (timer := self._windows.due(condition, time)) is not None
+            if condition in self._windows.timers
+            and (timer := self._windows.due(condition, time, self._definitions.conditions[condition[1]].trigger))
         ]
         if not due:
             return None

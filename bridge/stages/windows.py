@@ -88,12 +88,12 @@ class Windows:
         self.remembered[key, slot, event] = spent
         self._set(key, Timer(spent.until, key.key, slot, event))
 
-    def due(self, condition: Condition, time: Micros) -> Timer | None:
+    def due(self, condition: Condition, time: Micros, trigger: Trigger) -> Timer | None:
         """Return the first timer of a condition that is due at ``time``; stale ones are passed over."""
         heap = self.timers.get(condition)
         while heap and heap[0].due <= time:
             timer = heap[0]
-            if self._is_current(condition, timer):
+            if self._is_current(condition, timer, trigger):
                 return timer
             heapq.heappop(heap)
         if heap is not None and not heap:
@@ -116,11 +116,11 @@ class Windows:
     def _set(self, key: WindowKey, timer: Timer) -> None:
         heapq.heappush(self.timers.setdefault(key[:2], []), timer)
 
-    def _is_current(self, condition: Condition, timer: Timer) -> bool:
+    def _is_current(self, condition: Condition, timer: Timer, trigger: Trigger) -> bool:
         one = self.remembered.get((WindowKey(*condition, timer.key), timer.slot, timer.event))
         if isinstance(one, Spent):
             return one.until == timer.due
-        return one is not None
+        return one is not None and deadline(trigger, one) == timer.due
 
 
 # -- as records --------------------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def read_documents(text: str, first_line: int = 1) -> Iterator[Document]:
     if len(text) > SIZE_LIMIT:
         raise DocumentError(f"{len(text)} characters", f"a file has at most {SIZE_LIMIT}", first_line)
     try:
-        for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        for node in yaml.compose_all(text, Loader=_BoundedLoader):
             document = Document(None, node.start_mark.line + first_line)
             document.value = _Reader(document, first_line).value(node, ())
             if document.value is not None:
@@ -91,6 +91,15 @@ def read_documents(text: str, first_line: int = 1) -> Iterator[Document]:
     except (yaml.YAMLError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         raise DocumentError(f"no YAML: {reason}", "write plain YAML in UTF-8", first_line) from error
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """PyYAML's loader, whose time grows with the square of how deep brackets nest, with a bound to that."""
+
+    def fetch_flow_collection_start(self, token_class: Any) -> None:
+        if self.flow_level > DEPTH_LIMIT:
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEPTH_LIMIT}", problem_mark=self.get_mark())
+        super().fetch_flow_collection_start(token_class)
 
 
 class _Reader:

@@ -1,0 +1,62 @@
+# `make help` lists what there is. Needs make and Python 3.11 or later; the tests on real servers also need Java 17,
+# Maven and Go 1.26 (or a Docker engine). Everything else is set up here: uv, if it is not there, comes from pip.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+TOOLS := build/tools
+UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
+RUN := $(UV) run --no-sync
+TESTS_ON_PATH := PYTHONPATH=tests
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(UV) ## install everything that the lock file names into .venv
+	@$(UV) sync --locked --quiet
+
+$(TOOLS)/bin/uv: # into a folder of our own: systems refuse what pip would do to theirs, and some have no pip at all
+	python3 -m pip install --quiet --target $(TOOLS) uv || \
+		(python3 -m venv --clear $(TOOLS) && $(TOOLS)/bin/python -m pip install --quiet uv)
+
+.PHONY: demo
+demo: setup ## the main job on this machine with nothing but Python: events become runs
+	$(RUN) flowbridge dev --once
+
+.PHONY: lint
+lint: setup ## ruff, mypy, the layers
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) mypy tests/servers tests/conftest.py
+	$(RUN) lint-imports
+
+.PHONY: test
+test: lint ## everything, the tests on real Kafka and a real Kubernetes API server included
+	$(RUN) pytest
+
+.PHONY: quick
+quick: setup ## the tests that need no servers
+	FLOWBRIDGE_TEST_SERVERS=off $(RUN) pytest
+
+.PHONY: bench
+bench: setup ## speeds, latencies and memory, measured on real servers
+	$(TESTS_ON_PATH) $(RUN) python -m bench
+
+.PHONY: cluster-up
+cluster-up: setup ## start Kafka and a Kubernetes API server for you, and print the settings to use
+	@$(TESTS_ON_PATH) $(RUN) python -m servers up
+
+.PHONY: cluster-down
+cluster-down: setup ## stop them again and remove their data
+	@$(TESTS_ON_PATH) $(RUN) python -m servers down
+
+.PHONY: docs
+docs: setup ## write docs/settings.md anew from the settings' code
+	$(RUN) python -m bridge.cli.settings_page > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
+
+.PHONY: wheels
+wheels: setup ## build both distributions into dist/
+	$(UV) build --all-packages --out-dir dist

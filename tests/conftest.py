@@ -1,0 +1,97 @@
+"""Fixtures of real servers, and what follows for the tests that use them.
+
+Such tests are marked ``servers``. ``FLOWBRIDGE_TEST_SERVERS=off`` leaves them out and says so; otherwise, where the
+servers cannot be built or started, they fail: none is ever skipped. A test that starts a server of its own
+(``KafkaServer()``) marks itself.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+from servers import builds
+from servers.choice import SETTING, Choice, chosen, new_kafka, new_kubernetes, stated
+from servers.process import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers.choice import AnyKafka, AnyKubernetes
+
+_SERVER_FIXTURES = {"kafka", "kubernetes", "namespace"}
+_LEFT_OUT = pytest.StashKey[int]()
+_CHOICE = pytest.StashKey[Choice]()
+_UNBUILT = pytest.StashKey[ServerError]()
+
+
+def pytest_configure() -> None:
+    """Refuse a setting that nobody would understand before anything runs."""
+    try:
+        stated()
+    except ServerError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects by marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that use servers, and leave them out where they are off."""
+    for item in items:
+        if _SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.servers)
+    on_servers = [item for item in items if item.get_closest_marker("servers")]
+    if not on_servers:
+        return
+    config.stash[_CHOICE] = chosen()
+    if config.stash[_CHOICE] is Choice.OFF:
+        items[:] = [item for item in items if not item.get_closest_marker("servers")]
+        config.hook.pytest_deselected(items=on_servers)
+        config.stash[_LEFT_OUT] = len(on_servers)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what the selected tests need: here, because a first build outlasts any test's time limit."""
+    config = session.config
+    needed = any(item.get_closest_marker("servers") for item in session.items)
+    if config.option.collectonly or not needed or config.stash[_CHOICE] is not Choice.PROCESSES:
+        return
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        try:
+            builds.broker_jars()
+            builds.control_plane()
+        except ServerError as error:
+            config.stash[_UNBUILT] = error
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was left out, so that a quick run is not taken for a whole one."""
+    left_out = config.stash.get(_LEFT_OUT, 0)
+    if left_out:
+        terminalreporter.write_line(f"{SETTING}=off left out {left_out} tests on real servers")
+
+
+@pytest.fixture(scope="session")
+def kafka(pytestconfig: pytest.Config) -> Iterator[AnyKafka]:
+    """A Kafka broker that all tests share: use topics of your own, and leave it running."""
+    with new_kafka(_buildable(pytestconfig)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kubernetes(pytestconfig: pytest.Config) -> Iterator[AnyKubernetes]:
+    """A Kubernetes API server that all tests share: use a ``namespace``, and leave it running."""
+    with new_kubernetes(_buildable(pytestconfig)) as server:
+        yield server
+
+
+@pytest.fixture
+def namespace(kubernetes: AnyKubernetes) -> str:
+    """A namespace of the test's own."""
+    return kubernetes.create_namespace(f"test-{uuid.uuid4().hex[:12]}")
+
+
+def _buildable(config: pytest.Config) -> Choice:
+    if _UNBUILT in config.stash:
+        raise config.stash[_UNBUILT]
+    return config.stash[_CHOICE]

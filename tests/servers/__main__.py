@@ -1,0 +1,50 @@
+"""``python -m servers up | down | build``: the test bed's servers for a person.
+
+``up`` starts Kafka and the Kubernetes API server in the background and prints the settings to use; ``down`` stops
+them and removes their data; ``build`` fills the cache that both and the tests start from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from servers.builds import broker_jars, control_plane
+from servers.process import ServerError
+from servers.standing import NAMESPACE, TEMPLATE, stand_up, take_down
+
+
+def main() -> int:
+    """Run one command and return its exit code: 0, or 1 with the reason on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m servers", description="Kafka and a Kubernetes API server to try")
+    commands = {"up": _up, "down": _down, "build": _build}
+    parser.add_argument("command", choices=commands)
+    try:
+        commands[parser.parse_args().command]()
+    except ServerError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _up() -> None:
+    servers = stand_up()
+    print("# Kafka and a Kubernetes API server run on this machine until `make cluster-down`. Settings to use:")
+    print(f"export FLOWBRIDGE_BOOTSTRAP_SERVERS={servers.bootstrap}")
+    print(f"export KUBECONFIG={servers.kubeconfig}")
+    print(f"export FLOWBRIDGE_NAMESPACE={NAMESPACE}")
+    print(f"# The namespace {NAMESPACE} has the WorkflowTemplate {TEMPLATE}. No controller runs its Workflows.")
+
+
+def _down() -> None:
+    stopped = take_down()
+    print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+def _build() -> None:
+    print(f"Kafka: {broker_jars()}")
+    print(f"Kubernetes: {control_plane()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""What the servers run from: Kafka's jars from Maven, kube-apiserver and etcd from their Go modules.
+
+The first build of the control plane takes several minutes on two cores; everything after that is a look into the
+cache.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from servers.cache import cached
+from servers.process import ServerError
+
+KUBERNETES_VERSION = "v1.37.2"
+"""What kube-apiserver says that it is; the version in ``apiserver/go.mod``."""
+
+_BROKER = Path(__file__).with_name("broker")
+_APISERVER = Path(__file__).with_name("apiserver")
+_TIME_LIMIT_SECONDS = 45 * 60
+_SHOWN_LINES = 25
+
+
+def broker_jars() -> Path:
+    """Return the folder of jars that a Kafka broker runs from.
+
+    Raises:
+        ServerError: Maven or Java is missing, or Maven could not get the jars.
+
+    """
+    pom = _BROKER / "pom.xml"
+    return cached("broker", [pom.read_bytes()], _gather_jars)
+
+
+def control_plane() -> Path:
+    """Return the folder that holds the programs ``etcd`` and ``kube-apiserver``.
+
+    Raises:
+        ServerError: Go is missing, or the build failed.
+
+    """
+    sources = sorted(path for path in _APISERVER.rglob("*") if path.suffix in {".go", ".mod", ".sum"})
+    inputs = [path.read_bytes() for path in sources]
+    machine = f"{platform.system()} {platform.machine()} {KUBERNETES_VERSION}".encode()
+    return cached("control-plane", [machine, *inputs], _compile_control_plane)
+
+
+def _gather_jars(folder: Path) -> None:
+    _say("fetching Apache Kafka (about half a minute, once)")
+    _need("java", "a Java runtime, version 17 or later")
+    _need("mvn", "Apache Maven")
+    goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
+    _run(["mvn", "--quiet", "--batch-mode", "--file", str(_BROKER / "pom.xml"), *goal], _BROKER, {})
+
+
+def _compile_control_plane(folder: Path) -> None:
+    _say("building kube-apiserver and etcd (about six minutes on two cores, once)")
+    _need("go", "Go, version 1.26 or later")
+    flags = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"  # kubectl rejects v0.0.0
+    programs = ["./etcd", "./kube-apiserver"]
+    build = ["go", "build", "-mod=readonly", "-buildvcs=false", "-ldflags", flags, "-o", f"{folder}/", *programs]
+    _run(build, _APISERVER, {"CGO_ENABLED": "0"})
+
+
+def _need(program: str, what: str) -> None:
+    if shutil.which(program) is None:
+        raise ServerError(
+            f"`{program}` was not found on PATH. The servers of the tests need {what}; "
+            "FLOWBRIDGE_TEST_SERVERS=off leaves out the tests that use them",
+        )
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    result = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=_TIME_LIMIT_SECONDS,
+    )
+    if result.returncode != 0:
+        tail = "\n".join(result.stdout.splitlines()[-_SHOWN_LINES:])
+        raise ServerError(f"`{' '.join(command[:2])}` failed with exit code {result.returncode}:\n{tail}")
+
+
+def _say(text: str) -> None:
+    print(f"test servers: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,96 @@
+"""What a person is told whose cluster configuration is missing or wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bridge.argo.cluster_config import ClusterConfigError
+from bridge.argo.kubernetes import KubernetesWorkflowApi
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = """
+apiVersion: v1
+kind: Config
+clusters: [{name: a, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: a, user: {token: t}}]
+contexts: [{name: a, context: {cluster: a, user: a}}]
+current-context: a
+"""
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def test_with_no_configuration_at_all_it_says_where_it_looked() -> None:
+    with pytest.raises(ClusterConfigError) as caught:
+        KubernetesWorkflowApi()
+    for looked in ("KUBECONFIG is not set", "~/.kube/config does not exist", "not in a pod"):
+        assert looked in str(caught.value)
+
+
+def test_a_named_file_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = str(tmp_path / "missing")
+    with pytest.raises(ClusterConfigError, match=rf"no kubeconfig at '{missing}' \(from the kubeconfig that was given"):
+        KubernetesWorkflowApi(missing)
+    monkeypatch.setenv("KUBECONFIG", missing)
+    with pytest.raises(ClusterConfigError, match=r"from KUBECONFIG\)"):
+        KubernetesWorkflowApi()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "not: [closed",
+        "just text",
+        "[1, 2]",
+        "{}",
+        "apiVersion: v1",
+        GOOD.replace("current-context: a", ""),
+        GOOD.replace("current-context: a", "current-context: b"),
+        GOOD.replace("{name: a, cluster:", "{name: b, cluster:"),
+        GOOD.replace('server: "http://127.0.0.1:1"', 'server: "https://127.0.0.1:1", certificate-authority: /missing'),
+        GOOD.replace('server: "http://127.0.0.1:1"', 'server: "https://127.0.0.1:1", certificate-authority-data: "a"'),
+        GOOD.replace("clusters: [", "clusters: 7 #["),
+        "\x00",
+    ],
+)
+def test_a_broken_file_is_named_and_never_a_traceback(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "broken"
+    path.write_text(content)
+    with pytest.raises(ClusterConfigError, match=str(path)):
+        KubernetesWorkflowApi(str(path))
+
+
+def test_a_context_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(GOOD)
+    with pytest.raises(ClusterConfigError, match="elsewhere"):
+        KubernetesWorkflowApi(str(path), context="elsewhere")
+
+
+def test_the_home_folder_and_kubeconfig_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".kube").mkdir()
+    home = tmp_path / ".kube" / "config"
+    home.write_text(GOOD)
+    KubernetesWorkflowApi().close()
+    home.write_text("broken")
+    named = tmp_path / "named"
+    named.write_text(GOOD)
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'missing'}:{named}")
+    KubernetesWorkflowApi().close()
+
+
+def test_importing_the_api_does_not_import_the_client() -> None:
+    code = "import sys, bridge.argo.kubernetes; sys.exit('kubernetes.client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

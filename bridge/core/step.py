@@ -43,9 +43,7 @@ class Step(NamedTuple):
     match: Match | None = None
 
 
-def step(  # noqa: PLR0913 - the bound is a setting, all others are what a step is made of
-    trigger: Trigger, window: Window, key: str, new: Arrival, known: Known, *, bound: int = 10_000
-) -> Step:
+def step(trigger: Trigger, window: Window, key: str, new: Arrival, known: Known, *, bound: int = 10_000) -> Step:
     """Apply one arrival to its window.
 
     Args:

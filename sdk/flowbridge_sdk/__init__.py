@@ -1,0 +1,54 @@
+"""Publishes events to Flowbridge: Avro on Kafka with CloudEvents headers.
+
+``Publisher`` for jobs that publish many events, ``Event`` for those that publish one now and then. The bridge imports
+its reading side from ``flowbridge_sdk.codec`` and ``flowbridge_sdk.headers``.
+"""
+
+from flowbridge_sdk.errors import (
+    BadAttributeError,
+    BadNameError,
+    BadPayloadError,
+    BufferFullError,
+    ClosedError,
+    DecodeError,
+    Failure,
+    FlowbridgeError,
+    NotDeliveredError,
+    NotRegisteredError,
+    PublishError,
+    RefusedError,
+    RegistryUnavailableError,
+    SchemaError,
+    SettingsError,
+    TooLargeError,
+)
+from flowbridge_sdk.event import Event
+from flowbridge_sdk.ids import event_id
+from flowbridge_sdk.publisher import Publisher
+from flowbridge_sdk.schemas import EventSchemas
+from flowbridge_sdk.topics import name_of, topic_of
+
+__all__ = [
+    "BadAttributeError",
+    "BadNameError",
+    "BadPayloadError",
+    "BufferFullError",
+    "ClosedError",
+    "DecodeError",
+    "Event",
+    "EventSchemas",
+    "Failure",
+    "FlowbridgeError",
+    "NotDeliveredError",
+    "NotRegisteredError",
+    "PublishError",
+    "Publisher",
+    "RefusedError",
+    "RegistryUnavailableError",
+    "SchemaError",
+    "SettingsError",
+    "TooLargeError",
+    "event_id",
+    "name_of",
+    "topic_of",
+]

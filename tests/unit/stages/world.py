@@ -20,7 +20,7 @@ from bridge.kafka.loop import StageLoop
 from bridge.kafka.memory import CrashedError, MemoryBroker, MemoryLog
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.assembly import Surroundings, open_loop
-from bridge.stages.controller import Sourced, Sources
+from bridge.triggers.sources import Sourced, Sources
 from bridge.stages.submitter import Limits
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.headers import write_headers

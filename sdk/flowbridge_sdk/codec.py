@@ -1,0 +1,184 @@
+"""Payloads to bytes and back: Avro behind a prefix that says which schema wrote it.
+
+====================================  ==================================================================
+the value begins with                 it is
+====================================  ==================================================================
+``C3 01`` and 8 bytes of fingerprint  Avro single-object encoding, against the schemas given
+``00`` and 4 bytes of id              Confluent framing: the schema registry knows the id
+``01`` and 16 bytes of GUID           the same with a GUID
+(header ``__value_schema_id``)        either of the last two, in a header instead of before the value
+====================================  ==================================================================
+
+Decoding finds its reader by the prefix alone in one look-up; it runs for every event that the bridge consumes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from flowbridge_sdk.avro_logical import UNREADABLE
+from flowbridge_sdk.errors import (
+    BadPayloadError,
+    NullValueError,
+    RefusedError,
+    SchemaError,
+    TooLargeError,
+    UndecodableError,
+    UnknownFingerprintError,
+    UnknownSchemaIdError,
+)
+from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.schemas import GENERIC, EventSchema, EventSchemas
+from flowbridge_sdk.topics import topic_of
+
+if TYPE_CHECKING:
+    from flowbridge_sdk.avro_encoding import Write
+    from flowbridge_sdk.avro_reading import Read
+    from flowbridge_sdk.headers import Headers
+    from flowbridge_sdk.registry import Registry
+
+PAYLOAD_LIMIT = 1 << 20
+"""Bytes of an encoded payload, its prefix left out."""
+
+SCHEMA_ID_HEADER = "__value_schema_id"
+
+_SINGLE_OBJECT = b"\xc3\x01"
+_SINGLE_PREFIX = 10
+_ID_PREFIX = 5
+_GUID_PREFIX = 17
+
+
+class Decoder:
+    """Reads the payloads of events.
+
+    Args:
+        schemas: The typed schemas; the generic one is always known.
+        registry: The schema registry, where there is one.
+
+    """
+
+    def __init__(self, schemas: EventSchemas | None = None, registry: Registry | None = None) -> None:
+        known = schemas or EventSchemas.of(())
+        self._single: dict[bytes, Read] = {
+            _SINGLE_OBJECT + fingerprint: schema.read for fingerprint, schema in known.every.items()
+        }
+        self._registered: dict[bytes, Read] = {}
+        self._registry = registry
+
+    def decode(self, topic: str, value: bytes | None, headers: Headers | None = None) -> dict[str, Any]:
+        """Return the payload of a record.
+
+        Args:
+            topic: The record's topic.
+            value: The record's value.
+            headers: The record's headers; one of them may name the schema.
+
+        Raises:
+            DecodeError: One of its kinds; ``permanent`` says whether another try can help.
+
+        """
+        if value is None:
+            raise NullValueError(f"a record of {topic} has no value")
+        start = _SINGLE_PREFIX
+        read = self._single.get(value[:_SINGLE_PREFIX])
+        if read is None:
+            read, start = self._framed(topic, value, headers)
+        try:
+            payload, end = read(value, start, 0)
+        except UNREADABLE as error:
+            problem = "the message ends too early" if isinstance(error, IndexError) else str(error)
+            raise UndecodableError(f"a record of {topic} is not what its schema says: {problem}") from error
+        if end != len(value):
+            raise UndecodableError(f"a record of {topic} has {len(value) - end} bytes behind its end")
+        return payload  # type: ignore[no-any-return] # schemas.EventSchema.parse admits records and maps only
+
+    def _framed(self, topic: str, value: bytes, headers: Headers | None) -> tuple[Read, int]:
+        for name, content in headers or ():
+            if name == SCHEMA_ID_HEADER and content:
+                return self._by_prefix(topic, content, whole=True), 0
+        magic = value[:1]
+        if magic == b"\x00":
+            return self._by_prefix(topic, value[:_ID_PREFIX]), _ID_PREFIX
+        if magic == b"\x01":
+            return self._by_prefix(topic, value[:_GUID_PREFIX]), _GUID_PREFIX
+        if value[:2] == _SINGLE_OBJECT and len(value) >= _SINGLE_PREFIX:
+            raise UnknownFingerprintError(value[2:_SINGLE_PREFIX])
+        raise UndecodableError(
+            f"a record of {topic} begins with {value[:4].hex() or 'nothing'}; right is Avro behind a single-object "
+            "prefix (c301…) or a schema registry's (00… or 01…)",
+        )
+
+    def _by_prefix(self, topic: str, prefix: bytes, *, whole: bool = False) -> Read:
+        read = self._registered.get(prefix)
+        if read is None:
+            read = self._fetched(topic, prefix, whole=whole).read
+            self._registered[prefix] = read
+        return read
+
+    def _fetched(self, topic: str, prefix: bytes, *, whole: bool) -> EventSchema:
+        by_number = prefix[0] == 0
+        if len(prefix) != (_ID_PREFIX if by_number else _GUID_PREFIX) or prefix[0] > 1:
+            place = f"header {SCHEMA_ID_HEADER}" if whole else "value"
+            raise UndecodableError(f"a record of {topic} has a {place} that holds no whole schema id")
+        schema_id = int.from_bytes(prefix[1:], "big") if by_number else str(UUID(bytes=prefix[1:]))
+        if self._registry is None:
+            raise UnknownSchemaIdError(
+                str(schema_id), "there is no schema registry; set FLOWBRIDGE_SCHEMA_REGISTRY_URL"
+            )
+        try:
+            return self._registry.schema(schema_id)
+        except SchemaError as error:
+            raise UndecodableError(f"a record of {topic}: {error}") from error
+
+
+class Encoder:
+    """Writes the payloads of events.
+
+    With a registry, an event is written in Confluent framing with its schema of the folder, which must be registered
+    under ``TOPIC-value`` (or is, with the registry's ``auto_register``); without one in the folder, with the latest
+    of that subject; without either, in the generic schema. Without a registry: in single-object encoding.
+
+    Args:
+        schemas: The typed schemas.
+        registry: The schema registry, where there is one.
+
+    """
+
+    def __init__(self, schemas: EventSchemas | None = None, registry: Registry | None = None) -> None:
+        self._schemas = schemas or EventSchemas.of(())
+        self._registry = registry
+        self._formats: dict[str, tuple[bytes, Write]] = {}
+
+    def encode(self, name: str, payload: object) -> bytes:
+        """Return the value of the record that carries ``payload`` in an event called ``name``.
+
+        Raises:
+            RefusedError: The payload cannot be sent; the error names the field.
+            NotRegisteredError: The registry does not hold the event's schema.
+            RegistryUnavailableError: It does not answer.
+
+        """
+        prefix, write = self._formats.get(name) or self._format(name)
+        out = bytearray(prefix)
+        try:
+            write(out, payload, 0)
+        except MisfitError as misfit:
+            raise BadPayloadError(name, misfit.where(), misfit.found, misfit.right) from None
+        except RuntimeError as error:  # a mapping that changes while it is read, or a RecursionError
+            raise RefusedError(f"event {name!r}: its payload cannot be read: {error}") from error
+        if len(out) - len(prefix) > PAYLOAD_LIMIT:
+            raise TooLargeError(name, len(out) - len(prefix), PAYLOAD_LIMIT)
+        return bytes(out)
+
+    def _format(self, name: str) -> tuple[bytes, Write]:
+        schema = self._schemas.current.get(name)
+        found = None if self._registry is None else self._registry.writing(f"{topic_of(name)}-value", name, schema)
+        if found:
+            schema_id, schema = found
+            prefix = b"\x00" + schema_id.to_bytes(4, "big")
+        else:
+            schema = schema or GENERIC
+            prefix = _SINGLE_OBJECT + schema.fingerprint
+        self._formats[name] = prefix, schema.write
+        return self._formats[name]

@@ -1,0 +1,234 @@
+"""Every error of the SDK on one page: what it means and what to do about it.
+
+FlowbridgeError
+├── SettingsError              the publisher's settings are wrong or missing
+├── SchemaError                an Avro schema cannot be used; names its file
+├── RefusedError               this event was refused before it was sent; correct it
+│   ├── BadNameError           its name cannot be a topic's
+│   ├── BadAttributeError      its id, key, source or time is unusable
+│   ├── BadPayloadError        a field of its payload cannot be sent; names the field
+│   └── TooLargeError          its payload is over 1 MiB
+├── PublishError               events could not be sent
+│   ├── BufferFullError        no room came free within the delivery timeout
+│   ├── NotDeliveredError      flush or close: these events did not arrive
+│   └── ClosedError            the publisher is closed
+├── NotRegisteredError         the registry does not hold this schema under the subject
+└── DecodeError                a record is no event that can be read; says whether that is permanent
+    ├── NullValueError         it has no value
+    ├── UndecodableError       its bytes are not what its schema says
+    ├── BadHeaderError         one of its CloudEvents headers is unusable
+    ├── UnknownFingerprintError  no schema known has its fingerprint; one may appear
+    ├── UnknownSchemaIdError   the registry does not know its schema's id
+    └── RegistryUnavailableError  the registry did not answer; try again (when publishing, too)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class FlowbridgeError(Exception):
+    """Whatever the SDK raises."""
+
+
+class SettingsError(FlowbridgeError, ValueError):
+    """The publisher's settings are wrong or missing."""
+
+
+class SchemaError(FlowbridgeError, ValueError):
+    """An Avro schema that cannot be used.
+
+    Attributes:
+        where: The file, or where else the schema comes from.
+        problem: What is wrong with it.
+
+    """
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}")
+        self.where = where
+        self.problem = problem
+
+
+class RefusedError(FlowbridgeError, ValueError):
+    """An event that was refused before it was sent."""
+
+
+class BadNameError(RefusedError):
+    """An event name that cannot be a topic's."""
+
+
+class BadAttributeError(RefusedError):
+    """An id, key, source or time of an event that cannot be sent."""
+
+
+class BadPayloadError(RefusedError):
+    """A field of a payload that cannot be sent.
+
+    Attributes:
+        event: The event's name; empty where it is not known.
+        path: The field, as in ``order.lines[3].price``; empty for the payload as a whole.
+        found: What stands there.
+        right: What would be right.
+
+    """
+
+    def __init__(self, event: str, path: str, found: str, right: str) -> None:
+        field = f"field {path}" if path else "the payload"
+        super().__init__(f"event {event!r}, {field}: found {found}; {right}")
+        self.event = event
+        self.path = path
+        self.found = found
+        self.right = right
+
+
+class TooLargeError(RefusedError):
+    """A payload of more than 1 MiB when encoded."""
+
+    def __init__(self, event: str, size: int, limit: int) -> None:
+        super().__init__(
+            f"event {event!r}: its payload takes {size} bytes when encoded, and {limit} is the limit; "
+            "store the data elsewhere and publish where it lies",
+        )
+        self.event = event
+        self.size = size
+
+
+class PublishError(FlowbridgeError):
+    """Events that could not be sent."""
+
+
+class BufferFullError(PublishError):
+    """The buffer stayed full for the whole delivery timeout; this event was not taken."""
+
+
+class ClosedError(PublishError):
+    """The publisher is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One event that was not delivered.
+
+    Attributes:
+        name: The event's name.
+        id: The event's id.
+        topic: The topic that it was meant for.
+        reason: What the broker or the client said, and what to do where that is known.
+
+    """
+
+    name: str
+    id: str
+    topic: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.id}: {self.reason}"
+
+
+class NotDeliveredError(PublishError):
+    """Events that were published and did not arrive.
+
+    Attributes:
+        failures: The first of those that failed, at most 100.
+        failed: How many failed in all.
+        waiting: How many were still in the buffer when the time was over. They may yet arrive.
+
+    """
+
+    def __init__(self, failures: Sequence[Failure], failed: int, waiting: int) -> None:
+        lines = [f"{failed} events were not delivered, {waiting} are still in the buffer"]
+        lines += [f"  {failure}" for failure in failures]
+        if failed > len(failures):
+            lines.append(f"  … and {failed - len(failures)} more")
+        super().__init__("\n".join(lines))
+        self.failures = tuple(failures)
+        self.failed = failed
+        self.waiting = waiting
+
+
+class NotRegisteredError(FlowbridgeError):
+    """A schema that the registry does not hold under the event's subject."""
+
+
+class DecodeError(FlowbridgeError):
+    """A record that cannot be read as an event.
+
+    Attributes:
+        permanent: Whether another try, with the same schemas, must end the same way.
+        kind: A short name for metrics and dead letters.
+
+    """
+
+    permanent = True
+    kind = "undecodable"
+
+
+class UndecodableError(DecodeError):
+    """Bytes that are not what their schema says, or no framing that is known."""
+
+
+class NullValueError(DecodeError):
+    """A record without a value."""
+
+    kind = "null-value"
+
+
+class BadHeaderError(DecodeError):
+    """A CloudEvents header that cannot be used.
+
+    Attributes:
+        header: The header's name.
+
+    """
+
+    kind = "bad-header"
+
+    def __init__(self, header: str, problem: str) -> None:
+        super().__init__(f"header {header}: {problem}")
+        self.header = header
+
+
+class UnknownFingerprintError(DecodeError):
+    """A single-object value whose schema is not among those given; one may be added later.
+
+    Attributes:
+        fingerprint: The eight bytes as on the wire (little endian), in hex.
+
+    """
+
+    kind = "unknown-fingerprint"
+
+    def __init__(self, fingerprint: bytes) -> None:
+        super().__init__(
+            f"no schema with the fingerprint {fingerprint.hex()} is known; "
+            "add the publisher's schema to the folder of schemas",
+        )
+        self.fingerprint = fingerprint.hex()
+
+
+class UnknownSchemaIdError(DecodeError):
+    """A schema id or GUID that the registry answers for, but does not know.
+
+    Attributes:
+        schema_id: The number or GUID, as text.
+
+    """
+
+    kind = "unknown-schema-id"
+
+    def __init__(self, schema_id: str, problem: str = "the schema registry does not know it") -> None:
+        super().__init__(f"schema id {schema_id}: {problem}")
+        self.schema_id = schema_id
+
+
+class RegistryUnavailableError(DecodeError):
+    """The schema registry did not answer, or not sensibly: hold what needs it and try again."""
+
+    permanent = False
+    kind = "registry-unavailable"

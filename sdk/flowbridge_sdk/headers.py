@@ -1,0 +1,116 @@
+"""The CloudEvents Kafka binding, binary mode: an event's attributes as record headers.
+
+Written: ``ce_specversion``, ``ce_id``, ``ce_source``, ``ce_type`` (the event's name), ``ce_time`` (RFC 3339, UTC,
+microseconds) and ``content-type``. Read: any of them may be missing, and the record then says it: id =
+``topic/partition/offset``, source = the topic, name = what the topic stands for, time = the record's. Reading runs
+for every event the bridge consumes, so it is one dictionary and four look-ups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeAlias
+
+from flowbridge_sdk.avro_logical import EPOCH
+from flowbridge_sdk.errors import BadHeaderError
+from flowbridge_sdk.topics import name_of
+
+Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
+"""As confluent-kafka gives them."""
+
+OwnHeaders: TypeAlias = list[tuple[str, str | bytes | None]]
+"""As confluent-kafka takes them."""
+
+CONTENT_TYPE = "application/avro"
+
+_SPEC_VERSION = ("ce_specversion", b"1.0")
+_CONTENT_TYPE = ("content-type", CONTENT_TYPE.encode())
+_NONE: dict[str, bytes | None] = {}
+_fromisoformat = datetime.fromisoformat
+_new_tuple = tuple.__new__
+
+
+class EventHead(NamedTuple):
+    """What an event says of itself besides its payload.
+
+    Attributes:
+        name: The event's name.
+        id: Its id; (name, source, id) is its identity.
+        source: Who published it.
+        time_us: When it happened, in microseconds since 1970 in UTC.
+
+    """
+
+    name: str
+    id: str
+    source: str
+    time_us: int
+
+
+def write_headers(name: str, event_id: str, source: str, time: datetime) -> OwnHeaders:
+    """Return the headers of an event; ``time`` has a time zone."""
+    moment = time.astimezone(UTC).isoformat(timespec="microseconds")
+    return [
+        _SPEC_VERSION,
+        ("ce_id", event_id.encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", name.encode()),
+        ("ce_time", moment.removesuffix("+00:00").encode() + b"Z"),
+        _CONTENT_TYPE,
+    ]
+
+
+def read_headers(headers: Headers | None, topic: str, partition: int, offset: int, timestamp_ms: int) -> EventHead:
+    """Return what a record says of its event.
+
+    Args:
+        headers: The record's headers; None for none. Of two with one name the last counts.
+        topic: The record's topic.
+        partition: Its partition.
+        offset: Its offset.
+        timestamp_ms: Its timestamp, in milliseconds since 1970.
+
+    Raises:
+        BadHeaderError: A header is empty, no UTF-8, or ``ce_time`` is no RFC 3339 time.
+
+    """
+    given = dict(headers) if headers else _NONE
+    name, event_id, source = given.get("ce_type"), given.get("ce_id"), given.get("ce_source")
+    time = given.get("ce_time")
+    try:
+        head = (
+            name_of(topic) if name is None else name.decode(),
+            f"{topic}/{partition}/{offset}" if event_id is None else event_id.decode(),
+            topic if source is None else source.decode(),
+            timestamp_ms * 1000 if time is None else _micros(time),
+        )
+    except UnicodeDecodeError:
+        raise _not_text(given) from None
+    if "" in head:
+        raise BadHeaderError(_first_empty(given), "found nothing in it; leave the header out, or fill it")
+    return _new_tuple(EventHead, head)  # a third of what calling EventHead costs
+
+
+def _micros(time: bytes) -> int:
+    try:
+        elapsed = _fromisoformat(time.decode()) - EPOCH
+    except (ValueError, TypeError):  # a TypeError: no time zone
+        raise BadHeaderError(
+            "ce_time",
+            f"found {time[:40]!r}; right is RFC 3339 with a time zone, as in 2026-01-31T12:00:00.000000Z",
+        ) from None
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
+
+
+def _not_text(given: dict[str, bytes | None]) -> BadHeaderError:
+    for header in ("ce_id", "ce_source", "ce_type"):
+        try:
+            (given.get(header) or b"").decode()
+        except UnicodeDecodeError as error:
+            return BadHeaderError(header, f"no UTF-8 at byte {error.start}")
+    return BadHeaderError("ce_time", "no UTF-8")
+
+
+def _first_empty(given: dict[str, bytes | None]) -> str:
+    return next(header for header in ("ce_id", "ce_source", "ce_type") if given.get(header) == b"")

@@ -1,0 +1,71 @@
+"""A value that does not fit where it stands: which one, what it is, and what would be right.
+
+Writers raise it where they notice; each container on the way out adds its part of the path, so that a payload that
+fits pays nothing for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*")
+_SHOWN = 40  # characters of a value in an error: enough to recognise it, too few to spill what it holds
+
+
+def described(value: object) -> str:
+    """Return a value's type, and the value itself where it is short and plain."""
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    if isinstance(value, str | bytes | bytearray | Mapping | Sequence | set | frozenset):
+        shown = f" of length {len(value)}"
+        if isinstance(value, str) and len(value) <= _SHOWN:
+            shown = f" {value!r}"
+    elif isinstance(value, int) and value.bit_length() > 128:  # noqa: PLR2004 - too long to show
+        shown = f" of {value.bit_length()} bits"
+    else:
+        shown = f" {str(value)[:_SHOWN]}"
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}{shown}"
+
+
+class MisfitError(Exception):
+    """A value that does not fit.
+
+    Attributes:
+        path: Keys and indexes from the payload down to the value.
+        found: What stands there.
+        right: What would be right.
+
+    """
+
+    def __init__(self, value: object, right: str) -> None:
+        super().__init__(right)
+        self.path: list[str | int] = []
+        self.found = described(value)
+        self.right = right
+
+    @classmethod
+    def missing(cls) -> Self:
+        """Return the misfit of a field that is not there and has no default."""
+        misfit = cls(None, "the schema asks for it and gives no default")
+        misfit.found = "no such field"
+        return misfit
+
+    def inside(self, part: str | int) -> Self:
+        """Add the key or index under which the container that is left holds the value."""
+        self.path.insert(0, part)
+        return self
+
+    def where(self) -> str:
+        """Return the path as text: ``order.lines[3].price``, ``["odd key"]``."""
+        text = ""
+        for part in self.path:
+            if isinstance(part, int):
+                text += f"[{part}]"
+            elif _PLAIN_KEY.fullmatch(part):
+                text += f".{part}" if text else part
+            else:
+                text += f"[{part[:_SHOWN]!r}]"
+        return text

@@ -1,0 +1,176 @@
+"""A Confluent-compatible schema registry, through confluent-kafka's client (``pip install flowbridge-sdk[registry]``).
+
+Whoever consumes must know two failures apart: a registry that answers "I know no such id" has spoken for good, and
+the event is a dead letter; one that does not answer, or answers with an error of its own, may do so in a minute, and
+the partition waits. A proxy's 404 page is the latter: only the registry's own error codes count as an answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from flowbridge_sdk.errors import (
+    NotRegisteredError,
+    RegistryUnavailableError,
+    SchemaError,
+    SettingsError,
+    UnknownSchemaIdError,
+)
+from flowbridge_sdk.schemas import EventSchema, parsed
+
+try:
+    from confluent_kafka.schema_registry import RegisteredSchema, Schema, SchemaReference, SchemaRegistryClient
+    from confluent_kafka.schema_registry.error import OAuthTokenError, SchemaRegistryError
+    from httpx import HTTPError
+except ImportError as missing:
+    raise SettingsError(
+        f"a schema registry needs more packages ({missing.name} is missing): pip install 'flowbridge-sdk[registry]'",
+    ) from missing
+
+_T = TypeVar("_T")
+
+_NOT_FOUND = frozenset({40401, 40402, 40403})  # subject, version, schema "not found", in the registry's own words
+_UNKNOWN_S = 10.0
+_REFERENCES_DEEP = 16
+_DEFAULTS = {"timeout": 5, "max.retries": 1, "retries.wait.ms": 100}  # who holds a partition tries again by itself
+
+
+def _id(registered: RegisteredSchema) -> int:
+    if registered.schema_id is None:
+        raise RegistryUnavailableError("the schema registry answered without an id")
+    return registered.schema_id
+
+
+class _NotKnownError(Exception):
+    """The registry's own answer: it does not hold what was asked for."""
+
+
+class Registry:
+    """A schema registry.
+
+    Args:
+        url: Its address, or several with commas between; user and password may be part of it.
+        auto_register: Whether a schema that is not registered yet is registered when an event is published with it.
+        config: Further properties of confluent-kafka's ``SchemaRegistryClient``, as ``ssl.ca.location``.
+        clock: Seconds that only grow; for how long "unknown" is remembered.
+
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        auto_register: bool = False,
+        config: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        try:
+            self._client = SchemaRegistryClient({**_DEFAULTS, "url": url, **(config or {})})
+        except (ValueError, TypeError) as error:
+            raise SettingsError(f"the schema registry's settings: {error}") from error
+        self._auto_register = auto_register
+        self._clock = clock
+        self._unknown_until: dict[int | str, float] = {}
+
+    def schema(self, schema_id: int | str) -> EventSchema:
+        """Return the schema with a number, or with a GUID given as text.
+
+        Raises:
+            UnknownSchemaIdError: The registry does not know it. Remembered for 10 s.
+            RegistryUnavailableError: It does not answer, or not sensibly.
+            SchemaError: What it holds there is no Avro schema of an event.
+
+        """
+        if self._unknown_until.get(schema_id, 0.0) > self._clock():
+            raise UnknownSchemaIdError(str(schema_id))
+        try:
+            found = self._ask(lambda: self._fetch(schema_id), missing_route=isinstance(schema_id, str))
+        except _NotKnownError:
+            if len(self._unknown_until) >= 1000:  # noqa: PLR2004 - what hostile records can make us remember
+                self._unknown_until.clear()
+            self._unknown_until[schema_id] = self._clock() + _UNKNOWN_S
+            raise UnknownSchemaIdError(str(schema_id)) from None
+        return self._compiled(found, "", f"schema id {schema_id} of the registry")
+
+    def writing(self, subject: str, name: str, schema: EventSchema | None) -> tuple[int, EventSchema] | None:
+        """Return the id and schema that events called ``name`` are written with.
+
+        Args:
+            subject: Their subject, ``TOPIC-value``.
+            name: Their name.
+            schema: What the folder of schemas holds for them.
+
+        Returns:
+            None when neither the folder nor the registry has a schema for them.
+
+        Raises:
+            NotRegisteredError: The folder has a schema that the registry does not hold under the subject.
+            RegistryUnavailableError: It does not answer, or not sensibly.
+
+        """
+        if schema is not None:
+            return self._id_of(subject, schema), schema
+        try:
+            latest = self._ask(lambda: self._client.get_latest_version(subject))
+        except _NotKnownError:
+            return None
+        return _id(latest), self._compiled(latest.schema, name, f"subject {subject} of the registry")
+
+    def _id_of(self, subject: str, schema: EventSchema) -> int:
+        avro = Schema(schema.text, "AVRO")
+        try:
+            if self._auto_register:
+                return self._ask(lambda: self._client.register_schema(subject, avro))
+            return _id(self._ask(lambda: self._client.lookup_schema(subject, avro)))
+        except _NotKnownError:
+            raise NotRegisteredError(
+                f"the schema registry does not hold {schema.where} under {subject}; "
+                "register it there, or let the SDK do so with auto_register",
+            ) from None
+
+    def _fetch(self, schema_id: int | str) -> Schema:
+        if isinstance(schema_id, int):
+            return self._client.get_schema(schema_id)
+        return self._client.get_schema_by_guid(schema_id)
+
+    def _ask(self, request: Callable[[], _T], *, missing_route: bool = False) -> _T:
+        try:
+            return request()
+        except SchemaRegistryError as error:
+            absent = error.http_status_code == HTTPStatus.NOT_FOUND
+            # a registry that has no GUIDs yet answers 404 in its own JSON, and never will know one
+            if absent and (
+                error.error_code in _NOT_FOUND or (missing_route and error.error_code == HTTPStatus.NOT_FOUND)
+            ):
+                raise _NotKnownError from None
+            raise RegistryUnavailableError(f"the schema registry refused: {error}") from error
+        except (HTTPError, OAuthTokenError, OSError, ValueError) as error:
+            raise RegistryUnavailableError(f"the schema registry does not answer: {error}") from error
+
+    def _compiled(self, schema: Schema, name: str, where: str) -> EventSchema:
+        if schema.schema_type != "AVRO":
+            raise SchemaError(where, f"is of type {schema.schema_type}; events are Avro")
+        types: dict[str, Any] = {}
+        self._resolve(schema, types, where, 0)
+        return EventSchema.parse(name, schema.schema_str or "", where, types)
+
+    def _resolve(self, schema: Schema, types: dict[str, Any], where: str, depth: int) -> None:
+        """Add the named types that a schema takes from other subjects."""
+        if depth > _REFERENCES_DEEP:
+            raise SchemaError(where, f"refers to other schemas more than {_REFERENCES_DEEP} deep")
+        for reference in schema.references or ():
+            if reference.name in types:
+                continue
+            found = self._referenced(reference, where)
+            self._resolve(found, types, where, depth + 1)
+            parsed(found.schema_str or "", where, types)
+
+    def _referenced(self, reference: SchemaReference, where: str) -> Schema:
+        subject, version = reference.subject or "", reference.version or 0
+        try:
+            return self._ask(lambda: self._client.get_version(subject, version, deleted=True)).schema
+        except _NotKnownError:
+            raise SchemaError(where, f"refers to {subject} version {version}, which is gone") from None

@@ -1,0 +1,121 @@
+"""Where a publisher's settings come from: its arguments first, then the environment, then the defaults here.
+
+================================  ==================================================================================
+variable                          meaning
+================================  ==================================================================================
+FLOWBRIDGE_BOOTSTRAP_SERVERS      Kafka's addresses, ``host:port`` with commas between
+FLOWBRIDGE_SCHEMAS                files and folders of typed event schemas, with ``:`` between
+FLOWBRIDGE_SCHEMA_REGISTRY_URL    a Confluent-compatible schema registry
+FLOWBRIDGE_SOURCE                 the source of events that name none
+FLOWBRIDGE_KAFKA_<PROPERTY>       any librdkafka property, dots written as underscores: FLOWBRIDGE_KAFKA_SASL_USERNAME
+FLOWBRIDGE_LOCAL                  1 or true: a local run, in which ``safe_publish`` does nothing
+================================  ==================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flowbridge_sdk.errors import SettingsError
+
+DEFAULT_SOURCE = "flowbridge-sdk"
+KAFKA_PREFIX = "FLOWBRIDGE_KAFKA_"
+
+_BOOTSTRAP = "bootstrap.servers"
+_DEFAULTS: dict[str, Any] = {
+    "client.id": "flowbridge-sdk",
+    "enable.idempotence": True,
+    "acks": "all",
+    "linger.ms": 5,
+    "compression.type": "lz4",
+    "partitioner": "murmur2_random",  # Java's: one key, one partition, whoever publishes
+    "message.max.bytes": 2 << 20,  # a payload of 1 MiB and its headers; the topic's own limit still counts
+    "delivery.timeout.ms": 120_000,
+}
+_OURS = ("on_delivery", "delivery.report.only.error", "error_cb")
+_SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "": False, "0": False, "false": False, "off": False}
+
+
+@dataclass(frozen=True)
+class PublisherSettings:
+    """What a publisher runs with.
+
+    Attributes:
+        kafka: librdkafka's properties.
+        source: The source of events that name none.
+        schemas: Where typed schemas are: files and folders with ``os.pathsep`` between.
+        registry_url: The schema registry; empty for none.
+
+    """
+
+    kafka: Mapping[str, Any]
+    source: str
+    schemas: str
+    registry_url: str
+
+    @property
+    def delivery_timeout_s(self) -> float:
+        """How long an event may wait for its acknowledgement, in seconds."""
+        timeout = self.kafka.get("message.timeout.ms") or self.kafka["delivery.timeout.ms"]
+        try:
+            return float(timeout) / 1000
+        except ValueError:
+            raise SettingsError(f"delivery.timeout.ms: found {timeout!r}, right is a number") from None
+
+    @classmethod
+    def of(
+        cls,
+        bootstrap: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        source: str | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> PublisherSettings:
+        """Put the settings together.
+
+        Raises:
+            SettingsError: No Kafka is named, or a property is the SDK's own.
+
+        """
+        kafka = {**_DEFAULTS, **_kafka_properties(environment), **(config or {})}
+        servers = bootstrap or kafka.get(_BOOTSTRAP) or environment.get("FLOWBRIDGE_BOOTSTRAP_SERVERS")
+        if not servers:
+            raise SettingsError(
+                "no Kafka is named: set FLOWBRIDGE_BOOTSTRAP_SERVERS, or pass its address, as in "
+                'Publisher("localhost:9092")',
+            )
+        kafka[_BOOTSTRAP] = servers
+        _check(kafka)
+        return cls(
+            kafka,
+            source or environment.get("FLOWBRIDGE_SOURCE") or DEFAULT_SOURCE,
+            environment.get("FLOWBRIDGE_SCHEMAS", ""),
+            environment.get("FLOWBRIDGE_SCHEMA_REGISTRY_URL", ""),
+        )
+
+
+def is_local(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is a local run: FLOWBRIDGE_LOCAL says so, or the environment names no Kafka."""
+    given = environment.get("FLOWBRIDGE_LOCAL", "").strip().lower()
+    if _SWITCHES.get(given, True):  # a word that is neither yes nor no: better nothing published than a surprise
+        return True
+    named = ("FLOWBRIDGE_BOOTSTRAP_SERVERS", f"{KAFKA_PREFIX}BOOTSTRAP_SERVERS")
+    return not any(environment.get(name) for name in named)
+
+
+def _kafka_properties(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): text
+        for name, text in environment.items()
+        if name.startswith(KAFKA_PREFIX)
+    }
+
+
+def _check(kafka: dict[str, Any]) -> None:
+    for name in _OURS:
+        if name in kafka:
+            raise SettingsError(f"{name} is the publisher's own; pass on_failure to hear of failures")
+    if "transactional.id" in kafka:
+        raise SettingsError("transactional.id: the publisher sends without transactions; leave it out")

@@ -1,0 +1,62 @@
+"""Event names as topic names, and back.
+
+Nearly every event name is a topic name already and stays as it is. What Kafka would refuse is escaped: each byte
+of its UTF-8 as ``_x`` and two lower-case hex digits, and an underscore that would read as such an escape likewise.
+So two names never share a topic, and ``name_of(topic_of(name)) == name``.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from flowbridge_sdk.errors import BadNameError
+
+TOPIC_LIMIT = 249
+"""Characters in a Kafka topic's name, and so in an event's, counted after escaping."""
+
+_TO_ESCAPE = re.compile(r"[^a-zA-Z0-9._-]|_(?=x[0-9a-f]{2})")
+_ESCAPED = re.compile(r"(?:_x[0-9a-f]{2})+")
+_DOTS = {".": "_x2e", "..": "_x2e_x2e"}  # legal characters, but no topic may be called so
+
+
+def _escape(match: re.Match[str]) -> str:
+    return "".join(f"_x{byte:02x}" for byte in match[0].encode())
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return bytes.fromhex(match[0].replace("_x", "")).decode()
+
+
+@lru_cache(maxsize=4096)
+def topic_of(name: str) -> str:
+    """Return the topic that carries the events called ``name``.
+
+    Raises:
+        BadNameError: The name is empty, too long, or no text.
+
+    """
+    if not isinstance(name, str) or not name:
+        raise BadNameError(f"an event's name is a text of 1 to {TOPIC_LIMIT} characters, found {name!r}")
+    try:
+        topic = _DOTS.get(name) or _TO_ESCAPE.sub(_escape, name)
+    except UnicodeEncodeError:
+        raise BadNameError(f"the event name {name!r} holds half a character (a lone surrogate)") from None
+    if len(topic) > TOPIC_LIMIT:
+        escaped = f" ({len(topic)} once escaped for Kafka)" if topic != name else ""
+        raise BadNameError(
+            f"the event name {name[:40]!r}… has {len(name)} characters{escaped}; {TOPIC_LIMIT} is the limit",
+        )
+    return topic
+
+
+@lru_cache(maxsize=4096)
+def name_of(topic: str) -> str:
+    """Return the event name that ``topic`` stands for: the topic itself, unless ``topic_of`` escaped something."""
+    if "_x" not in topic:
+        return topic
+    try:
+        name = _ESCAPED.sub(_unescape, topic)
+        return name if topic_of(name) == topic else topic
+    except (UnicodeDecodeError, BadNameError):
+        return topic  # somebody else's topic that happens to look escaped

@@ -1,0 +1,501 @@
+"""What both logs promise: the one in memory, and the one on a real Kafka."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+from contract.log_beds import Bed, KafkaBed, Membership, MemoryBed, commit_records, eventually, take, until
+
+from bridge.kafka.log import AbortableError, Committed, FencedError, LogError, OffsetLostError, Partition, TopicSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bridge.kafka.log import Record, TransactionalProducer
+
+T0 = 1_700_000_000_000
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])
+def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+    made: Bed = MemoryBed() if request.param == "memory" else KafkaBed(request.getfixturevalue("kafka").bootstrap)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def group() -> str:
+    return f"g{uuid.uuid4().hex[:10]}"
+
+
+def writer(bed: Bed, name: str = "") -> TransactionalProducer:
+    producer = bed.log().producer(name or f"w{uuid.uuid4().hex[:10]}")
+    producer.init()
+    return producer
+
+
+def values(records: list[Record]) -> list[bytes | None]:
+    return [record.value for record in records]
+
+
+def end_of(bed: Bed, partition: Partition) -> int:
+    return bed.log().admin().end_offsets([partition])[partition]
+
+
+def read(bed: Bed, partition: Partition, start: int, end: int) -> list[Record]:
+    reader = bed.log().reader()
+    try:
+        return [record for batch in reader.read(partition, start, end) for record in batch]
+    finally:
+        reader.close()
+
+
+def test_a_record_comes_back_whole(bed: Bed, group: str) -> None:
+    topic = bed.topic()
+    producer = writer(bed)
+    producer.begin()
+    producer.send(topic, 0, b"k", b"v", [("h", b"1"), ("h", b"2")])
+    producer.send(topic, 0, None, None)
+    producer.commit()
+    full, empty = take(bed.consumer(group, [topic], Membership()), 2)
+    assert full[:3] == (topic, 0, 0)
+    assert full.timestamp > T0 - 1
+    assert (full.key, full.value, list(full.headers)) == (b"k", b"v", [("h", b"1"), ("h", b"2")])
+    assert (empty.offset, empty.key, empty.value, list(empty.headers)) == (1, None, None, [])
+
+
+def test_a_record_that_was_read_can_be_sent_on(bed: Bed, group: str) -> None:
+    topic, other = bed.topic(), bed.topic()
+    commit_records(bed.log(), topic, [b"a"])
+    (record,) = take(bed.consumer(group, [topic], Membership()), 1)
+    producer = writer(bed)
+    producer.begin()
+    producer.send(other, 0, record.key, record.value, record.headers)
+    producer.commit()
+    assert values(read(bed, Partition(other, 0), 0, 1)) == [b"a"]
+
+
+def test_what_a_transaction_wrote_is_seen_when_it_commits_and_not_before(bed: Bed, group: str) -> None:
+    topic = bed.topic()
+    member = Membership()
+    consumer = bed.consumer(group, [topic], member)
+    producer = writer(bed)
+    producer.begin()
+    producer.send(topic, 0, None, b"a")
+    until(lambda: end_of(bed, Partition(topic, 0)) == 1, "the record to be there")
+    until(lambda: bool(member.owned), "an assignment", consumer)
+    assert consumer.poll(0.5) == []
+    producer.commit()
+    assert values(take(consumer, 1)) == [b"a"]
+
+
+def test_an_abort_leaves_nothing(bed: Bed, group: str) -> None:
+    topic = bed.topic()
+    producer = writer(bed)
+    producer.begin()
+    producer.send(topic, 0, None, b"gone")
+    until(lambda: end_of(bed, Partition(topic, 0)) == 1, "the record to be there")
+    producer.abort()
+    producer.begin()
+    producer.send(topic, 0, None, b"kept")
+    producer.commit()
+    assert values(take(bed.consumer(group, [topic], Membership()), 1)) == [b"kept"]
+
+
+def test_an_open_transaction_holds_back_what_was_committed_behind_it(bed: Bed, group: str) -> None:
+    topic = bed.topic()
+    first = writer(bed)
+    first.begin()
+    first.send(topic, 0, None, b"open")
+    until(lambda: end_of(bed, Partition(topic, 0)) == 1, "the record to be there")
+    commit_records(bed.log(), topic, [b"behind"])
+    member = Membership()
+    consumer = bed.consumer(group, [topic], member)
+    until(lambda: bool(member.owned), "an assignment", consumer)
+    assert consumer.poll(0.5) == []
+    first.commit()
+    assert values(take(consumer, 2)) == [b"open", b"behind"]
+
+
+def test_markers_take_offsets_and_the_position_passes_them(bed: Bed, group: str) -> None:
+    topic = bed.topic()
+    for value in (b"a", b"b"):
+        commit_records(bed.log(), topic, [value])
+    producer = writer(bed)
+    producer.begin()
+    producer.send(topic, 0, None, b"gone")
+    until(lambda: end_of(bed, Partition(topic, 0)) == 5, "the record to be there")
+    producer.abort()
+    consumer = bed.consumer(group, [topic], Membership())
+    records = take(consumer, 2)
+    assert [record.offset for record in records] == [0, 2]
+    assert end_of(bed, Partition(topic, 0)) == 6
+    until(lambda: consumer.positions() == {Partition(topic, 0): 6}, "the position to pass the markers", consumer)
+
+
+def test_a_member_begins_where_it_says(bed: Bed, group: str) -> None:
+    topic = bed.topic()
+    commit_records(bed.log(), topic, [b"a", b"b", b"c"])
+    consumer = bed.consumer(group, [topic], Membership({Partition(topic, 0): 2}))
+    assert values(take(consumer, 1)) == [b"c"]
+
+
+def test_the_position_of_a_partition_without_records_is_where_it_began(bed: Bed, group: str) -> None:
+    topic = bed.topic()
+    member = Membership()
+    consumer = bed.consumer(group, [topic], member)
+    until(lambda: bool(member.owned), "an assignment", consumer)
+    assert consumer.positions() == {Partition(topic, 0): 0}
+
+
+def test_no_poll_returns_more_than_was_asked_for(bed: Bed, group: str) -> None:
+    topic = bed.topic()
+    commit_records(bed.log(), topic, [b"a", b"b", b"c"])
+    consumer = bed.consumer(group, [topic], Membership())
+    seen: list[bytes | None] = []
+    while len(seen) < 3:
+        records = consumer.poll(0.1, 2)
+        assert len(records) <= 2
+        seen += values(records)
+    assert seen == [b"a", b"b", b"c"]
+
+
+def test_offsets_are_committed_with_the_transaction_and_keep_their_text(bed: Bed, group: str) -> None:
+    topic, place = (name := bed.topic()), Partition(name, 0)
+    commit_records(bed.log(), topic, [b"a"])
+    consumer = bed.consumer(group, [topic], Membership())
+    take(consumer, 1)
+    admin, producer = bed.log().admin(), writer(bed)
+    assert admin.committed(group, [place], stable=True) == {}
+    producer.begin()
+    producer.send_offsets({place: Committed(1, "first")}, consumer.metadata())
+    assert admin.committed(group, [place], stable=False) == {}
+    producer.commit()
+    assert admin.committed(group, [place], stable=True) == {place: Committed(1, "first")}
+    producer.begin()
+    producer.send_offsets({place: Committed(2, "second")}, consumer.metadata())
+    assert admin.committed(group, [place], stable=False) == {place: Committed(1, "first")}
+    producer.abort()
+    assert admin.committed(group, [place], stable=True) == {place: Committed(1, "first")}
+
+
+def test_offsets_of_a_past_generation_are_refused(bed: Bed, group: str) -> None:
+    topic = bed.topic(2)
+    first, second = Membership(), Membership()
+    one = bed.consumer(group, [topic], first)
+    until(lambda: len(first.owned) == 2, "the first to own all", one)
+    stale = one.metadata()
+    two = bed.consumer(group, [topic], second)
+    until(lambda: len(first.owned) == len(second.owned) == 1, "both to own one", one, two)
+    (kept,) = first.owned
+    producer = writer(bed)
+    producer.begin()
+    with pytest.raises(AbortableError):
+        producer.send_offsets({kept: Committed(0, "")}, stale)
+    producer.abort()
+    producer.begin()
+    producer.send_offsets({kept: Committed(0, "")}, one.metadata())
+    producer.commit()
+    assert bed.log().admin().committed(group, [kept], stable=True) == {kept: Committed(0, "")}
+
+
+def test_a_later_producer_of_the_same_id_fences_the_earlier(bed: Bed) -> None:
+    topic, name = bed.topic(), f"w{uuid.uuid4().hex[:10]}"
+    earlier = writer(bed, name)
+    earlier.begin()
+    earlier.send(topic, 0, None, b"gone")
+    until(lambda: end_of(bed, Partition(topic, 0)) == 1, "the record to be there")
+    later = writer(bed, name)
+    with pytest.raises(FencedError):
+        earlier.commit()
+    later.begin()
+    later.send(topic, 0, None, b"kept")
+    later.commit()
+    assert values(read(bed, Partition(topic, 0), 0, end_of(bed, Partition(topic, 0)))) == [b"kept"]
+    earlier.close()
+
+
+def test_fencing_an_id_ends_its_transaction_and_refuses_its_producer(bed: Bed) -> None:
+    topic, name = bed.topic(), f"w{uuid.uuid4().hex[:10]}"
+    producer = writer(bed, name)
+    producer.begin()
+    producer.send(topic, 0, None, b"gone")
+    until(lambda: end_of(bed, Partition(topic, 0)) == 1, "the record to be there")
+    bed.log().admin().fence(name)
+    commit_records(bed.log(), topic, [b"kept"])
+    assert values(read(bed, Partition(topic, 0), 0, end_of(bed, Partition(topic, 0)))) == [b"kept"]
+    with pytest.raises(FencedError):
+        producer.commit()
+    producer.close()
+
+
+def test_two_members_share_partitions_and_hand_over_before_the_other_takes(bed: Bed, group: str) -> None:
+    topic = bed.topic(4)
+    first, second = Membership(), Membership()
+    one = bed.consumer(group, [topic], first)
+    until(lambda: len(first.owned) == 4, "the first to own all", one)
+    two = bed.consumer(group, [topic], second)
+
+    def shared() -> bool:
+        assert not first.owned & second.owned
+        return len(first.owned) == len(second.owned) == 2
+
+    until(shared, "both to own two", one, two)
+    assert ("revoked", tuple(sorted(second.owned))) in [(what, tuple(sorted(which))) for what, which in first.told]
+
+
+def test_a_member_that_closes_hands_over_at_once(bed: Bed, group: str) -> None:
+    topic = bed.topic(2)
+    first, second = Membership(), Membership()
+    one = bed.log().consumer(group)
+    one.subscribe([topic], first)
+    until(lambda: len(first.owned) == 2, "the first to own all", one)
+    two = bed.consumer(group, [topic], second)
+    until(lambda: len(second.owned) == 1, "the second to own one", one, two)
+    one.close()
+    assert first.owned == set()
+    assert first.told[-1][0] == "revoked"
+    until(lambda: len(second.owned) == 2, "the second to own all", two)
+
+
+def test_what_is_revoked_gives_no_more_records_and_goes_on_with_its_next_owner(bed: Bed, group: str) -> None:
+    topic = bed.topic(2)
+    first, second = Membership(), Membership()
+    one = bed.consumer(group, [topic], first)
+    until(lambda: len(first.owned) == 2, "the first to own all", one)
+    two = bed.consumer(group, [topic], second)
+    for number in (0, 1):
+        for value in (b"a", b"b", b"c"):
+            bed.publish(topic, number, None, value, T0)
+    until(lambda: len(first.owned) == 1, "the first to give up one", one, two)
+    (given,) = {Partition(topic, 0), Partition(topic, 1)} - first.owned
+    late = one.poll(0.2)
+    assert given not in {record[:2] for record in late}
+    assert given not in one.positions()
+    until(lambda: second.owned == {given}, "the second to own it", one, two)
+    until(lambda: two.positions().get(given) == 3, "the second to read it", one, two)
+
+
+def test_a_member_that_is_killed_loses_its_partitions_when_its_session_ends(bed: Bed, group: str) -> None:
+    topic = bed.topic(2)
+    doomed = bed.doomed(group, topic)
+    until(doomed.owns_something, "the doomed member to own partitions")
+    doomed.kill()
+    heir = Membership()
+    consumer = bed.consumer(group, [topic], heir)
+    consumer.poll(0.5)
+    assert heir.owned == set()
+    bed.let_session_end()
+    until(lambda: len(heir.owned) == 2, "the heir to own all", consumer)
+
+
+def test_a_static_member_has_its_own_back_and_the_one_before_it_is_fenced(bed: Bed, group: str) -> None:
+    topic = bed.topic(2)
+    before, after, other = Membership(), Membership(), Membership()
+    first = bed.log().consumer(group, instance="one")
+    first.subscribe([topic], before)
+    until(lambda: len(before.owned) == 2, "the first to own all", first)
+    beside = bed.consumer(group, [topic], other)
+    until(lambda: len(other.owned) == len(before.owned) == 1, "both to own one", first, beside)
+    owned = set(before.owned)
+    second = bed.log().consumer(group, instance="one")
+    second.subscribe([topic], after)
+    until(lambda: after.owned == owned, "the second to own what the first had", second, beside)
+    assert len(other.owned) == 1
+    with pytest.raises(FencedError):
+        until(lambda: False, "the first to be fenced", first)
+    second.close()
+    first.close()
+
+
+def test_a_lost_offset_is_an_error_and_the_others_go_on(bed: Bed, group: str) -> None:
+    topic = bed.topic(2)
+    lost, sound = Partition(topic, 0), Partition(topic, 1)
+    for value in (b"a", b"b", b"c"):
+        bed.publish(topic, 0, None, value, T0)
+    bed.log().admin().purge({lost: 2})
+    consumer = bed.consumer(group, [topic], Membership())
+    with pytest.raises(OffsetLostError) as raised:
+        until(lambda: False, "the loss to be told", consumer)
+    assert (raised.value.partition, raised.value.offset) == (lost, 0)
+    bed.publish(topic, 1, None, b"sound", T0)
+    assert values(take(consumer, 1)) == [b"sound"]
+    assert consumer.positions() == {lost: 0, sound: 1}
+    consumer.seek(lost, 2)
+    assert consumer.poll(0.2) == []
+    consumer.resume([lost])
+    assert values(take(consumer, 1)) == [b"c"]
+
+
+def test_a_paused_partition_gives_nothing_until_it_is_resumed(bed: Bed, group: str) -> None:
+    topic = bed.topic(2)
+    member = Membership()
+    consumer = bed.consumer(group, [topic], member)
+    until(lambda: len(member.owned) == 2, "an assignment", consumer)
+    consumer.pause([Partition(topic, 0)])
+    bed.publish(topic, 0, None, b"paused", T0)
+    bed.publish(topic, 1, None, b"flowing", T0)
+    assert values(take(consumer, 1)) == [b"flowing"]
+    assert consumer.poll(0.3) == []
+    assert consumer.positions()[Partition(topic, 0)] == 0
+    consumer.resume([Partition(topic, 0)])
+    assert values(take(consumer, 1)) == [b"paused"]
+
+
+def test_after_a_seek_records_come_again_from_there(bed: Bed, group: str) -> None:
+    topic, place = (name := bed.topic()), Partition(name, 0)
+    commit_records(bed.log(), topic, [b"a", b"b", b"c"])
+    consumer = bed.consumer(group, [topic], Membership())
+    take(consumer, 3)
+    consumer.seek(place, 1)
+    assert consumer.positions() == {place: 1}
+    assert values(take(consumer, 2)) == [b"b", b"c"]
+
+
+def test_what_a_callback_raises_comes_out_of_poll(bed: Bed, group: str) -> None:
+    class Failing(Membership):
+        def assigned(self, partitions: object) -> dict[Partition, int]:
+            raise ZeroDivisionError(f"while taking on {partitions}")
+
+    topic = bed.topic()
+    consumer = bed.consumer(group, [topic], Failing())
+    with pytest.raises(ZeroDivisionError):
+        until(lambda: False, "the error to come out", consumer)
+
+
+def test_other_topics_can_be_subscribed_to(bed: Bed, group: str) -> None:
+    old, new = bed.topic(), bed.topic()
+    member = Membership()
+    consumer = bed.consumer(group, [old], member)
+    until(lambda: member.owned == {Partition(old, 0)}, "the first topic", consumer)
+    consumer.subscribe([new], member)
+    until(lambda: member.owned == {Partition(new, 0)}, "the second topic", consumer)
+
+
+def test_a_reader_reads_to_the_end_over_markers(bed: Bed) -> None:
+    topic, place = (name := bed.topic()), Partition(name, 0)
+    commit_records(bed.log(), topic, [b"a", b"b"])
+    producer = writer(bed)
+    producer.begin()
+    producer.send(topic, 0, None, b"gone")
+    until(lambda: end_of(bed, place) == 4, "the record to be there")
+    producer.abort()
+    end = end_of(bed, place)
+    assert end == 5
+    assert values(read(bed, place, 0, end)) == [b"a", b"b"]
+    assert values(read(bed, place, 1, end)) == [b"b"]
+    assert values(read(bed, place, 0, 1)) == [b"a"]
+    assert read(bed, place, 2, end) == []
+    assert read(bed, place, 5, 5) == []
+
+
+def test_a_reader_reads_one_partition_after_another(bed: Bed) -> None:
+    topic = bed.topic(3)
+    for number in range(3):
+        bed.publish(topic, number, None, b"%d" % number, T0)
+    reader = bed.log().reader()
+    found = [values(batch) for number in range(3) for batch in reader.read(Partition(topic, number), 0, 1)]
+    reader.close()
+    assert found == [[b"0"], [b"1"], [b"2"]]
+
+
+def test_a_reader_begins_at_the_first_record_that_is_left(bed: Bed) -> None:
+    topic, place = (name := bed.topic()), Partition(name, 0)
+    for value in (b"a", b"b", b"c"):
+        bed.publish(topic, 0, None, value, T0)
+    bed.log().admin().purge({place: 2})
+    assert values(read(bed, place, 0, 3)) == [b"c"]
+
+
+def test_a_reader_that_an_open_transaction_holds_up_says_so(bed: Bed) -> None:
+    topic, place = (name := bed.topic()), Partition(name, 0)
+    producer = writer(bed)
+    producer.begin()
+    producer.send(topic, 0, None, b"open")
+    until(lambda: end_of(bed, place) == 1, "the record to be there")
+    with pytest.raises(LogError):
+        read(bed, place, 0, 1)
+    producer.abort()
+
+
+def test_a_topic_is_created_as_specified_and_left_as_it_is_the_next_time(bed: Bed) -> None:
+    admin, name = bed.log().admin(), f"t{uuid.uuid4().hex[:10]}"
+    settings = {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"}
+    assert admin.describe([name]) == {}
+    admin.create([TopicSpec(name, 3, 1, settings)])
+    admin.create([TopicSpec(name, 5, 1)])
+    info = admin.describe([name])[name]
+    assert (info.name, info.partitions, info.replication) == (name, 3, 1)
+    assert settings.items() <= info.config.items()
+    assert info.id
+    assert admin.topics()[name] == 3
+
+
+def test_a_topic_that_is_created_again_has_another_id(bed: Bed) -> None:
+    admin, name = bed.log().admin(), bed.topic()
+    before = admin.describe([name])[name].id
+    bed.delete(name)
+    assert admin.describe([name]) == {}
+    eventually(lambda: admin.create([TopicSpec(name, 1, 1)]), "the topic to be created again")
+    assert admin.describe([name])[name].id != before
+
+
+def test_offsets_tell_the_start_the_end_and_a_time(bed: Bed) -> None:
+    topic = bed.topic(2)
+    place, empty, gone = Partition(topic, 0), Partition(topic, 1), Partition(topic, 7)
+    for number in range(3):
+        bed.publish(topic, 0, None, b"%d" % number, T0 + 10 * number)
+    admin = bed.log().admin()
+    admin.purge({place: 1})
+    asked = [place, empty, gone]
+    assert admin.start_offsets(asked) == {place: 1, empty: 0}
+    assert admin.end_offsets(asked) == {place: 3, empty: 0}
+    assert admin.offsets_at(asked, T0 + 11) == {place: 2, empty: 0}
+    assert admin.offsets_at(asked, T0 + 10) == {place: 1, empty: 0}
+    assert admin.offsets_at(asked, T0 + 99) == {place: 3, empty: 0}
+
+
+def test_the_end_counts_what_is_not_committed_yet(bed: Bed) -> None:
+    topic, place = (name := bed.topic()), Partition(name, 0)
+    producer = writer(bed)
+    producer.begin()
+    producer.send(topic, 0, None, b"open")
+    until(lambda: end_of(bed, place) == 1, "the record to be there")
+    producer.abort()
+
+
+def test_log_append_time_is_the_brokers(bed: Bed, group: str) -> None:
+    topic = bed.topic(message_timestamp_type="LogAppendTime")
+    bed.publish(topic, 0, None, b"a", T0 - 1_000_000)
+    (record,) = take(bed.consumer(group, [topic], Membership()), 1)
+    assert record.timestamp >= T0
+
+
+def test_a_record_that_is_too_large_never_becomes_part_of_a_commit(bed: Bed) -> None:
+    topic = bed.topic(max_message_bytes="1000")
+    producer = writer(bed)
+    producer.begin()
+    producer.send(topic, 0, None, b"x" * 2_000)
+    with pytest.raises(AbortableError):
+        producer.commit()
+
+    def go_on() -> None:  # librdkafka may fail the next transaction once more: its sequence numbers skipped
+        producer.abort()
+        producer.begin()
+        producer.send(topic, 0, None, b"fits")
+        producer.commit()
+
+    eventually(go_on, "the producer to go on")
+    place = Partition(topic, 0)
+    assert values(read(bed, place, 0, end_of(bed, place))) == [b"fits"]
+
+
+def test_a_transaction_with_nothing_in_it_commits(bed: Bed) -> None:
+    producer = writer(bed)
+    producer.begin()
+    producer.commit()
+    producer.begin()
+    producer.abort()
+    producer.close()

@@ -1,0 +1,109 @@
+"""The promises of deploy/ on a real API server: it takes the manifests, and the Role is enough and no more."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from kubernetes.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
+from kubernetes.utils import create_from_dict
+from servers.cluster import client_of
+
+from bridge.argo.creation import Done, attempt
+from bridge.argo.kubernetes import KubernetesWorkflowApi
+from bridge.argo.workflow import RUN_KEY
+from bridge.cli.main import cli
+from bridge.errors import ExitCode
+
+if TYPE_CHECKING:
+    from servers.choice import AnyKubernetes
+
+BASE = Path(__file__).parents[2] / "deploy" / "base"
+ACCOUNT = "flowbridge"
+RUN = "r" * 52
+ARGO = ("argoproj.io", "v1alpha1")
+
+
+@pytest.fixture
+def account(kubernetes: AnyKubernetes, namespace: str) -> Path:
+    """A kubeconfig of the account that the base creates in a namespace of the test's own."""
+    names = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
+    with kubernetes.api() as api:
+        for name in names:
+            for manifest in yaml.safe_load_all((BASE / name).read_text(encoding="utf-8")):
+                create_from_dict(api, manifest, namespace=namespace, field_validation="Strict")
+        create_template(api, namespace)
+    return kubernetes.kubeconfig_for(kubernetes.service_account_token(namespace, ACCOUNT), namespace=namespace)
+
+
+def create_template(api: ApiClient, namespace: str) -> None:
+    metadata = {"name": "refresh-model", "namespace": namespace}
+    spec = {"arguments": {"parameters": [{"name": "rows"}]}, "ttlStrategy": {"secondsAfterCompletion": 3_600}}
+    body = {"apiVersion": "/".join(ARGO), "kind": "WorkflowTemplate", "metadata": metadata, "spec": spec}
+    CustomObjectsApi(api).create_namespaced_custom_object(*ARGO, namespace, "workflowtemplates", body)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for what the API server comes to know a moment later: new rights, for one."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.05)
+
+
+def checked(kubeconfig: Path, namespace: str) -> Result:
+    runner = CliRunner(env={"KUBECONFIG": str(kubeconfig), "FLOWBRIDGE_NAMESPACE": namespace})
+    return runner.invoke(cli, ["check", str(BASE / "triggers.yaml"), "--cluster", "-o", "json"])
+
+
+def test_the_account_of_the_base_can_do_the_bridges_work(account: Path, namespace: str) -> None:
+    eventually(lambda: checked(account, namespace).exit_code == ExitCode.OK)
+    numbers = json.loads(checked(account, namespace).stdout)
+    assert numbers == {"triggers": 1, "files": 1, "errors": 0, "warnings": 0}
+    metadata = {"name": "refresh-model-1", "namespace": namespace, "annotations": {RUN_KEY: RUN}}
+    workflow = {"apiVersion": "/".join(ARGO), "kind": "Workflow", "metadata": metadata, "spec": {}}
+    api = KubernetesWorkflowApi(str(account))
+    try:
+        assert attempt(api, workflow, RUN) == Done("created")
+        assert attempt(api, workflow, RUN) == Done("already")
+    finally:
+        api.close()
+
+
+def test_the_account_of_the_base_is_refused_all_else(
+    kubernetes: AnyKubernetes,
+    account: Path,
+    namespace: str,
+) -> None:
+    eventually(lambda: checked(account, namespace).exit_code == ExitCode.OK)
+    body: Any = {"metadata": {"name": "credentials"}, "stringData": {"password": "geheim"}}
+    with kubernetes.api() as admin:
+        CoreV1Api(admin).create_namespaced_secret(namespace, body)
+    with client_of(account) as api:
+        core, objects = CoreV1Api(api), CustomObjectsApi(api)
+        forbidden: list[Callable[[], object]] = [
+            lambda: core.read_namespaced_secret("credentials", namespace),
+            lambda: core.list_namespaced_secret(namespace),
+            lambda: core.list_namespaced_config_map(namespace),
+            lambda: core.list_namespaced_pod(namespace),
+            lambda: objects.delete_namespaced_custom_object(*ARGO, namespace, "workflowtemplates", "refresh-model"),
+            lambda: objects.list_cluster_custom_object(*ARGO, "workflows"),
+            lambda: objects.get_namespaced_custom_object(*ARGO, "default", "workflowtemplates", "refresh-model"),
+        ]
+        for ask in forbidden:
+            with pytest.raises(ApiException) as refusal:
+                ask()
+            assert refusal.value.status == 403
+
+
+def test_a_namespace_that_the_account_may_not_look_at_ends_a_check_with_4(account: Path) -> None:
+    result = checked(account, "default")
+    assert result.exit_code == ExitCode.KUBERNETES
+    assert "403 Forbidden" in result.stderr
+    assert "deploy/base/role.yaml" in result.stderr

@@ -1,0 +1,151 @@
+"""The promises of ``flowbridge check``: each finding with its place, and an exit code that a pipeline can use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bridge.argo.memory import MemoryWorkflowApi
+from bridge.cli.main import cli
+from bridge.cli.template_check import template_findings
+from bridge.errors import ExitCode, KubernetesUnreachableError
+from bridge.triggers.files import TriggerFolder
+
+BASE = Path(__file__).parents[3] / "deploy" / "base"
+GOOD = """\
+apiVersion: flowbridge.dev/v1
+kind: Trigger
+metadata: {name: refresh}
+spec:
+  events: [{name: data.updated, where: payload.rows > 0}]
+  run: {workflowTemplate: refresh}
+"""
+MAPPED = GOOD.replace(
+    "{workflowTemplate: refresh}", "{workflowTemplate: refresh, parameters: {rows: data_updated.payload.rows}}"
+)
+BAD = GOOD.replace("rows > 0", "rows >").replace("name: refresh}", "name: Refresh}")
+
+
+def checked(*arguments: str, **environment: str) -> Result:
+    return CliRunner(env=environment).invoke(cli, ["check", *arguments], prog_name="flowbridge")
+
+
+def write(folder: Path, **texts: str) -> Path:
+    for name, text in texts.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def test_triggers_that_are_right_end_with_0(tmp_path: Path) -> None:
+    result = checked(str(write(tmp_path, good=GOOD)))
+    assert (result.exit_code, result.stdout) == (ExitCode.OK, "1 trigger, 1 file, 0 errors, 0 warnings\n")
+
+
+def test_each_error_is_a_line_with_file_line_field_what_was_found_and_what_would_be_right(tmp_path: Path) -> None:
+    result = checked(str(write(tmp_path, bad=BAD, good=GOOD)))
+    assert result.exit_code == ExitCode.NOT_SO
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(f"{tmp_path}/bad.yaml:3: metadata.name: found 'Refresh'; write lower-case letters")
+    assert lines[-1] == "1 trigger, 2 files, 1 error, 0 warnings"
+    assert result.stderr == ""
+
+
+def test_json_is_one_object_a_line(tmp_path: Path) -> None:
+    result = checked(str(write(tmp_path, bad=BAD)), "-o", "json")
+    *findings, numbers = (json.loads(line) for line in result.stdout.splitlines())
+    assert numbers == {"triggers": 0, "files": 1, "errors": len(findings), "warnings": 0}
+    assert findings[0].keys() == {"severity", "file", "line", "field", "found", "right", "trigger"}
+    assert (findings[0]["severity"], findings[0]["line"]) == ("error", 3)
+
+
+def test_without_a_path_the_setting_names_what_to_check(tmp_path: Path) -> None:
+    folder = str(write(tmp_path, good=GOOD))
+    assert checked(FLOWBRIDGE_TRIGGERS=folder).stdout.startswith("1 trigger, 1 file")
+    nothing = checked()
+    assert nothing.exit_code == ExitCode.USAGE
+    assert nothing.stderr.startswith("error: there is nothing to check\nwhat to do: name files or folders")
+
+
+def test_a_path_without_triggers_is_an_error_said_once(tmp_path: Path) -> None:
+    empty = checked(str(tmp_path))
+    assert empty.exit_code == ExitCode.NOT_SO
+    assert empty.stdout.startswith(f"{tmp_path}:1: there is no trigger in it; put *.yaml files there")
+    missing = checked(str(tmp_path / "none"))
+    assert missing.exit_code == ExitCode.NOT_SO
+    assert len(missing.stdout.splitlines()) == 2
+
+
+def test_the_triggers_that_we_deploy_are_right() -> None:
+    assert checked(str(BASE / "triggers.yaml")).exit_code == ExitCode.OK
+
+
+def test_a_cluster_that_does_not_answer_ends_with_4(tmp_path: Path) -> None:
+    folder = str(write(tmp_path, good=GOOD))
+    kubeconfig = tmp_path / "kubeconfig"
+    assert checked(folder, "--cluster", KUBECONFIG=str(kubeconfig)).exit_code == ExitCode.KUBERNETES
+    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
+    config = {
+        "clusters": [cluster],
+        "contexts": [context],
+        "users": [{"name": "u", "user": {}}],
+        "current-context": "c",
+    }
+    kubeconfig.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **config}))
+    result = checked(folder, "--cluster", KUBECONFIG=str(kubeconfig))
+    assert result.exit_code == ExitCode.KUBERNETES
+    assert "the WorkflowTemplate default/refresh cannot be looked at" in result.stderr
+    assert "check KUBECONFIG" in result.stderr
+
+
+def findings(folder: Path, api: MemoryWorkflowApi) -> list[tuple[str, str, str]]:
+    loaded = TriggerFolder([folder], "default").read().loaded
+    found = template_findings(loaded, api)
+    return [
+        (finding.severity, finding.error.field, f"{finding.error.found}; {finding.error.right}") for finding in found
+    ]
+
+
+@pytest.fixture
+def api() -> MemoryWorkflowApi:
+    api = MemoryWorkflowApi()
+    api.add_namespace("default")
+    return api
+
+
+def test_a_template_that_is_not_there_is_an_error(tmp_path: Path, api: MemoryWorkflowApi) -> None:
+    said = "there is no WorkflowTemplate 'refresh' in the namespace 'default'; create it there, or name another"
+    assert findings(write(tmp_path, good=GOOD), api) == [("error", "spec.run.workflowTemplate", said)]
+
+
+def test_a_parameter_that_the_template_does_not_take_is_an_error(tmp_path: Path, api: MemoryWorkflowApi) -> None:
+    api.add_template("default", "refresh", defaults=["day"])
+    said = "the WorkflowTemplate 'refresh' has no parameter 'rows'; it takes day"
+    assert findings(write(tmp_path, mapped=MAPPED), api) == [("error", "spec.run.parameters", said)]
+
+
+def test_a_parameter_without_default_that_nothing_fills_is_an_error(tmp_path: Path, api: MemoryWorkflowApi) -> None:
+    api.add_template("default", "refresh", ["rows", "day"])
+    said = "nothing fills the parameter 'day', which has no default; write day: … there"
+    assert findings(write(tmp_path, mapped=MAPPED), api) == [("error", "spec.run.parameters", said)]
+    (tmp_path / "mapped.yaml").unlink()
+    assert findings(write(tmp_path, default_mapped=GOOD), api) == []
+
+
+def test_workflows_that_disappear_soon_are_a_warning(tmp_path: Path, api: MemoryWorkflowApi) -> None:
+    folder = write(tmp_path, good=GOOD)
+    api.add_template("default", "refresh", (), ttl=60)
+    ((severity, field, said),) = findings(folder, api)
+    assert (severity, field) == ("warning", "spec.run.workflowTemplate")
+    assert said.startswith("finished Workflows of 'refresh' disappear after 60 s; set its ttlStrategy to 300 s or more")
+    api.add_template("default", "refresh", (), ttl=300)
+    assert findings(folder, api) == []
+
+
+def test_no_answer_is_never_taken_for_no_template(tmp_path: Path, api: MemoryWorkflowApi) -> None:
+    api.cut()
+    with pytest.raises(KubernetesUnreachableError):
+        findings(write(tmp_path, good=GOOD), api)

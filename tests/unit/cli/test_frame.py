@@ -1,0 +1,132 @@
+"""The promises of the command line as a whole: help, exit codes, errors without tracebacks, quiet pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from bridge import errors
+from bridge.cli.main import COMMANDS, cli, guarded
+from bridge.errors import ExitCode, FlowbridgeError, SettingProblem, SettingsError
+
+HELP = """\
+Usage: flowbridge [OPTIONS] COMMAND [ARGS]...
+
+  Start Argo Workflows from events on Kafka, exactly once for each match.
+"""
+FLOWBRIDGE = [sys.executable, "-c", "from bridge.cli.main import main; main()"]
+
+
+def test_help_names_every_command_and_the_exit_codes() -> None:
+    result = CliRunner().invoke(cli, ["--help"], prog_name="flowbridge")
+    assert result.exit_code == ExitCode.OK
+    assert result.output.startswith(HELP)
+    for name, (_, summary) in COMMANDS.items():
+        assert f"  {name} " in result.output
+        assert summary[:40] in result.output
+    assert "Exit codes: 0 done; 1 " in result.output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_to_work_from(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"], prog_name="flowbridge")
+    assert result.exit_code == ExitCode.OK
+    assert result.output.startswith(f"Usage: flowbridge {name} ")
+    assert "-o, --output [text|json]" in result.output or name == "run"  # which logs, by --log-format
+
+
+def test_help_imports_no_more_than_it_needs() -> None:
+    heavy = "pydantic", "confluent_kafka", "kubernetes", "starlette", "yaml", "cel"
+    code = (
+        "import sys\nfrom bridge.cli.main import cli\n"
+        "cli.main(['--help'], standalone_mode=False)\n"
+        f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr.strip() == "[]"
+
+
+def test_version_tells_what_runs_here() -> None:
+    text = CliRunner().invoke(cli, ["version"])
+    assert text.output.startswith("flowbridge 0.")
+    as_json = CliRunner().invoke(cli, ["version", "-o", "json"])
+    assert set(json.loads(as_json.stdout)) > {"flowbridge", "flowbridge-sdk", "librdkafka", "kubernetes"}
+    assert len(as_json.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nope"], ["--nope"], ["publish"], ["publish", "x", "--nope"], ["version", "-o", "xml"], []],
+)
+def test_wrong_usage_ends_with_2_and_where_to_look(arguments: list[str]) -> None:
+    result = CliRunner().invoke(cli, arguments, prog_name="flowbridge")
+    assert result.exit_code == ExitCode.USAGE
+    if arguments:
+        assert result.stderr.startswith("error: ")
+        assert "\nwhat to do: see flowbridge" in result.stderr
+
+
+def test_wrong_settings_end_with_2_and_are_all_named() -> None:
+    environment = {"FLOWBRIDGE_PARTITIONS": "many", "FLOWBRIDGE_RELOAD": "10"}
+    result = CliRunner(env=environment).invoke(cli, ["publish", "x", "--kafka-property", "acks=0"])
+    assert result.exit_code == ExitCode.USAGE
+    assert result.stdout == ""
+    for place in ("error: --kafka-property acks: ", "\nFLOWBRIDGE_PARTITIONS: ", "\nFLOWBRIDGE_RELOAD: "):
+        assert place in result.stderr
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def run() -> None:
+        raise error
+
+    return run
+
+
+KINDS = [getattr(errors, name) for name in dir(errors) if name.endswith("Error") and name != "FlowbridgeError"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_ends_a_command_with_its_code_and_says_what_to_do(
+    kind: type[FlowbridgeError],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = SettingsError([SettingProblem("a", "b", "c")]) if kind is SettingsError else kind("this was found")
+    assert guarded(raising(error), debug=True) == kind.exit_code
+    assert capsys.readouterr().err == f"error: {error.found}\nwhat to do: {kind.default_remedy}\n"
+
+
+def test_a_bug_ends_with_70_in_one_line_and_with_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
+    bug = raising(RuntimeError("two\nlines"))
+    assert guarded(bug, debug=False) == ExitCode.BUG
+    shown = capsys.readouterr().err
+    assert shown == (
+        "error: this is a bug of Flowbridge: RuntimeError: two lines; flowbridge --debug ... shows where\n"
+    )
+    assert guarded(bug, debug=True) == ExitCode.BUG
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interruption_ends_with_130() -> None:
+    assert guarded(raising(click.Abort()), debug=False) == ExitCode.INTERRUPTED
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        ended = subprocess.run(
+            [*FLOWBRIDGE, "version"],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == ExitCode.BROKEN_PIPE
+    assert ended.stderr == ""

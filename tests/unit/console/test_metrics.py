@@ -1,0 +1,67 @@
+"""The promises of metrics: every decision is counted, and nothing of an event is in them."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from bridge.console.metrics import DecisionSink, Metrics
+from bridge.core.decision import Decision, Reason, RunDecision, RunReason
+from bridge.core.event import EventIdentity
+
+LABELS = ("stage", "trigger", "reason", "outcome", "topic", "partition")
+EVENT = EventIdentity("order.created", "shop", "secret-id")
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    families = text_string_to_metric_families(metrics.text().decode())
+    return {
+        (sample.name, *(sample.labels[label] for label in LABELS if label in sample.labels)): sample.value
+        for family in families
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def test_every_decision_of_a_batch_is_counted_by_stage_trigger_and_reason() -> None:
+    metrics = Metrics()
+    sink: DecisionSink = metrics.decided
+    sink("router", [Decision(Reason.FILTERED, "ml/a", "s", EVENT)] * 3 + [Decision(Reason.MATCHED, "ml/b", "s", EVENT)])
+    sink("submitter", [RunDecision(RunReason.CREATED, "ml/b", "key", "ml/b-1")])
+    sink("router", [])
+    assert samples(metrics) == {
+        ("flowbridge_decisions_total", "router", "ml/a", "filtered"): 3,
+        ("flowbridge_decisions_total", "router", "ml/b", "matched"): 1,
+        ("flowbridge_decisions_total", "submitter", "ml/b", "created"): 1,
+        ("flowbridge_open_windows",): 0,
+    }
+
+
+def test_creates_and_transactions_are_counted_by_how_they_ended() -> None:
+    metrics = Metrics()
+    metrics.created("already-ran")
+    metrics.committed("router")
+    metrics.committed("router")
+    metrics.aborted("matcher")
+    counted = samples(metrics)
+    assert counted["flowbridge_creates_total", "already-ran"] == 1
+    assert counted["flowbridge_transactions_total", "router", "committed"] == 2
+    assert counted["flowbridge_transactions_total", "matcher", "aborted"] == 1
+
+
+def test_lag_is_told_of_the_partitions_that_are_here() -> None:
+    metrics = Metrics()
+    metrics.lag("order.created", 0, 7)
+    metrics.lag("order.created", 1, 9)
+    metrics.forget_lag("order.created", 1)
+    metrics.forget_lag("order.created", 2)
+    metrics.open_windows(4)
+    assert samples(metrics) == {
+        ("flowbridge_lag", "order.created", "0"): 7,
+        ("flowbridge_open_windows",): 4,
+    }
+
+
+def test_nothing_of_an_event_is_in_the_metrics() -> None:
+    metrics = Metrics()
+    metrics.decided("router", [Decision(Reason.UNKEYED, "ml/a", "s", EVENT, "secret-key", {"error": "secret"})])
+    assert b"secret" not in metrics.text()

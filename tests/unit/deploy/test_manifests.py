@@ -1,0 +1,135 @@
+"""The promises of deploy/: least privilege, nothing secret, probes, a minute to drain, settings that are settings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bridge.console.health import Health
+from bridge.console.metrics import Metrics
+from bridge.console.server import application
+from bridge.settings import load_settings
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+BASE = DEPLOY / "base"
+NEEDED = {
+    "workflows": {"create", "get", "list", "watch"},
+    "workflowtemplates": {"get", "list", "watch"},
+    "sensors": {"get", "list", "watch"},
+    "triggers": {"get", "list", "watch"},
+    "triggers/status": {"patch"},
+}
+
+
+def objects() -> list[dict[str, Any]]:
+    kustomization = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))
+    texts = [(BASE / name).read_text(encoding="utf-8") for name in kustomization["resources"]]
+    return [thing for text in texts for thing in yaml.safe_load_all(text)]
+
+
+def the(kind: str, name: str = "flowbridge") -> dict[str, Any]:
+    return next(thing for thing in objects() if thing["kind"] == kind and thing["metadata"]["name"] == name)
+
+
+@pytest.fixture
+def pod() -> dict[str, Any]:
+    spec: dict[str, Any] = the("Deployment")["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.fixture
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    (only,) = pod["containers"]
+    return dict(only)
+
+
+def test_every_manifest_belongs_to_the_base() -> None:
+    listed = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
+    assert sorted(listed) == sorted(path.name for path in BASE.glob("*.yaml") if path.name != "kustomization.yaml")
+    kinds = {thing["kind"] for thing in objects()}
+    assert kinds == {"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Deployment", "PodDisruptionBudget"}
+
+
+def test_the_role_allows_nothing_that_the_bridge_does_not_need() -> None:
+    for rule in the("Role")["rules"]:
+        assert rule["apiGroups"] in (["argoproj.io"], ["flowbridge.dev"])
+        for resource in rule["resources"]:
+            assert set(rule["verbs"]) <= NEEDED[resource]
+
+
+def test_the_role_allows_what_the_submitter_does() -> None:
+    allowed = {
+        (resource, verb) for rule in the("Role")["rules"] for resource in rule["resources"] for verb in rule["verbs"]
+    }
+    assert allowed >= {("workflows", "create"), ("workflows", "get"), ("workflowtemplates", "get")}
+
+
+def test_the_role_is_bound_to_the_account_of_the_pods_and_to_no_other(pod: dict[str, Any]) -> None:
+    binding = the("RoleBinding")
+    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "flowbridge"}
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": pod["serviceAccountName"]}]
+
+
+def test_nothing_secret_is_in_the_manifests() -> None:
+    assert not [thing for thing in objects() if thing["kind"] == "Secret"]
+    for thing in objects():
+        for name in thing.get("data", {}):
+            assert not re.search(r"PASSWORD|SECRET|TOKEN|KEY", name)
+
+
+def test_the_settings_are_settings(container: dict[str, Any]) -> None:
+    data = the("ConfigMap", "flowbridge-settings")["data"]
+    settings = load_settings({}, {**data, "FLOWBRIDGE_NAMESPACE": "team"})
+    assert str(settings.triggers[0]) == container["volumeMounts"][0]["mountPath"]
+    assert settings.listen is not None
+    assert settings.listen.port == container["ports"][0]["containerPort"]
+    set_here = {*data, *(entry["name"] for entry in container["env"])}
+    assert {name.removeprefix("FLOWBRIDGE_").lower() for name in set_here} <= set(type(settings).model_fields)
+
+
+def test_the_probes_ask_for_pages_that_there_are(container: dict[str, Any]) -> None:
+    routes = {getattr(route, "path", "") for route in application(Health([]), Metrics()).routes}
+    probes = {container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")}
+    assert probes == {"/livez", "/readyz"} <= routes
+
+
+def test_a_pod_has_a_minute_to_drain_and_no_more_rights_than_it_needs(
+    pod: dict[str, Any],
+    container: dict[str, Any],
+) -> None:
+    assert pod["terminationGracePeriodSeconds"] == 60
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+    assert not pod["enableServiceLinks"]
+
+
+def test_a_disruption_takes_one_pod_at_a_time() -> None:
+    budget = the("PodDisruptionBudget")["spec"]
+    deployment = the("Deployment")["spec"]
+    assert budget["maxUnavailable"] == 1 < deployment["replicas"]
+    assert budget["selector"] == deployment["selector"]
+    assert deployment["selector"]["matchLabels"].items() <= deployment["template"]["metadata"]["labels"].items()
+
+
+def test_the_image_runs_the_bridge_as_a_user_without_rights(pod: dict[str, Any]) -> None:
+    lines = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    user = f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
+    assert lines[-2:] == ['ENTRYPOINT ["flowbridge"]', 'CMD ["run"]']
+    assert f"USER {user}" in lines
+
+
+def test_all_that_the_image_copies_is_there() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
+        for source in sources.split():
+            assert (DEPLOY.parent / source).exists(), source

@@ -1,0 +1,71 @@
+"""An event's attributes as record headers."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flowbridge_sdk.avro_logical import EPOCH
+from flowbridge_sdk.errors import BadHeaderError
+from flowbridge_sdk.headers import EventHead, read_headers, write_headers
+from hypothesis import given
+from hypothesis import strategies as st
+
+text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+moments = st.datetimes(timezones=st.just(UTC))
+
+
+@given(text, text, text, moments)
+def test_what_is_written_reads_back(name: str, event_id: str, source: str, moment: datetime) -> None:
+    head = read_headers(write_headers(name, event_id, source, moment), "t", 0, 0, 0)  # type: ignore[arg-type] # all values are bytes
+    assert head == EventHead(name, event_id, source, (moment - EPOCH) // timedelta(microseconds=1))
+
+
+def test_the_headers_are_those_of_the_cloudevents_binding() -> None:
+    assert write_headers("order.created", "o-1", "shop", datetime(2026, 1, 31, 12, tzinfo=UTC)) == [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"o-1"),
+        ("ce_source", b"shop"),
+        ("ce_type", b"order.created"),
+        ("ce_time", b"2026-01-31T12:00:00.000000Z"),
+        ("content-type", b"application/avro"),
+    ]
+
+
+@pytest.mark.parametrize("headers", [None, [], [("trace", b"7"), ("ce_id", None)]])
+def test_without_headers_the_record_speaks(headers: list[tuple[str, bytes | None]] | None) -> None:
+    assert read_headers(headers, "a_x20b", 3, 42, 1_700_000_000_123) == EventHead(
+        "a b", "a_x20b/3/42", "a_x20b", 1_700_000_000_123_000
+    )
+
+
+def test_each_header_falls_back_by_itself() -> None:
+    head = read_headers([("ce_source", b"shop")], "order.created", 0, 1, 2)
+    assert head == EventHead("order.created", "order.created/0/1", "shop", 2000)
+
+
+@pytest.mark.parametrize(
+    ("time", "micros"),
+    [
+        (b"1970-01-01T00:00:01Z", 1_000_000),
+        (b"1970-01-01T01:00:00+01:00", 0),
+        (b"1970-01-01T00:00:00.123456789Z", 123_456),  # Java writes nanoseconds
+        (b"1969-12-31T23:59:59.999999Z", -1),
+    ],
+)
+def test_times_are_read_to_the_microsecond(time: bytes, micros: int) -> None:
+    assert read_headers([("ce_time", time)], "t", 0, 0, 0).time_us == micros
+
+
+@pytest.mark.parametrize("time", [b"", b"yesterday", b"2026-01-31T12:00:00", b"2026-02-30T00:00:00Z", b"\xff"])
+def test_a_bad_time_is_named(time: bytes) -> None:
+    with pytest.raises(BadHeaderError, match="ce_time") as bad:
+        read_headers([("ce_time", time)], "t", 0, 0, 0)
+    assert bad.value.header == "ce_time"
+    assert bad.value.permanent
+
+
+@pytest.mark.parametrize("header", ["ce_id", "ce_source", "ce_type"])
+@pytest.mark.parametrize("content", [b"\xff\xfe", b""])
+def test_a_bad_header_is_named(header: str, content: bytes) -> None:
+    with pytest.raises(BadHeaderError) as bad:
+        read_headers([("ce_id", b"1"), (header, content)], "t", 0, 0, 0)
+    assert bad.value.header == header

@@ -1,0 +1,206 @@
+"""The promises of settings: one name in each source, their precedence, clear errors, no secret shown."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bridge.cli.settings_page import page
+from bridge.errors import SettingsError
+from bridge.setting_values import Address, Stage
+from bridge.settings import DEFAULT_LISTEN, Settings, load_settings
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def problems(options: dict[str, object], environment: dict[str, str], config: Path | None = None) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(options, environment, config)
+    return [problem.text() for problem in caught.value.problems]
+
+
+def test_without_any_source_every_setting_has_its_default() -> None:
+    settings = load_settings({}, {})
+    assert settings.bootstrap_servers == "localhost:9092"
+    assert settings.stages == set(Stage)
+    assert settings.ledger_horizon == timedelta(days=7)
+    assert settings.listen == DEFAULT_LISTEN
+    assert not settings.is_listen_explicit
+
+
+@pytest.mark.parametrize("ending", ["yaml", "json", "toml"])
+def test_an_option_wins_over_the_environment_that_over_the_file_that_over_the_default(
+    tmp_path: Path,
+    ending: str,
+) -> None:
+    values = {"partitions": 3, "concurrency": 3, "window_bound": 3}
+    text = "\n".join(f"{name} = {value}" for name, value in values.items()) if ending == "toml" else json.dumps(values)
+    config = tmp_path / f"flowbridge.{ending}"
+    config.write_text(text)
+    environment = {"FLOWBRIDGE_PARTITIONS": "2", "FLOWBRIDGE_CONCURRENCY": "2", "FLOWBRIDGE_CONFIG": str(config)}
+    settings = load_settings({"partitions": "1"}, environment)
+    assert (settings.partitions, settings.concurrency, settings.window_bound, settings.replication) == (1, 2, 3, -1)
+
+
+def test_properties_of_librdkafka_are_merged_one_by_one(tmp_path: Path) -> None:
+    config = tmp_path / "flowbridge.yaml"
+    config.write_text("kafka: {a.x: file, b.x: file, c.x: 3, enable.ssl.certificate.verification: false}")
+    environment = {"FLOWBRIDGE_KAFKA_A_X": "variable", "FLOWBRIDGE_KAFKA_B_X": "variable"}
+    settings = load_settings({"kafka": {"a.x": "option"}}, environment, config)
+    assert settings.client_properties() == {
+        "bootstrap.servers": "localhost:9092",
+        "a.x": "option",
+        "b.x": "variable",
+        "c.x": "3",
+        "enable.ssl.certificate.verification": "false",
+    }
+
+
+@pytest.mark.parametrize("text", ["a,b", f"a{os.pathsep}b", "a, b,"])
+def test_paths_in_one_text_are_separated_by_commas_or_as_the_system_does(text: str) -> None:
+    assert load_settings({}, {"FLOWBRIDGE_TRIGGERS": text}).triggers == (Path("a"), Path("b"))
+
+
+def test_paths_in_a_file_start_at_its_folder(tmp_path: Path) -> None:
+    config = tmp_path / "flowbridge.yaml"
+    config.write_text("triggers: [here, /there]\nschemas: schemas")
+    settings = load_settings({}, {}, config)
+    assert settings.triggers == (tmp_path / "here", Path("/there"))
+    assert settings.schemas == (tmp_path / "schemas",)
+
+
+def test_an_empty_variable_is_as_none_except_that_an_empty_listen_is_off() -> None:
+    empty = {"FLOWBRIDGE_PARTITIONS": "", "FLOWBRIDGE_INSTANCE": "", "FLOWBRIDGE_LISTEN": ""}
+    settings = load_settings({}, empty)
+    assert (settings.partitions, settings.instance, settings.listen) == (24, None, None)
+    assert settings.is_listen_explicit
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("0.0.0.0:80", Address("0.0.0.0", 80)), ("[::1]:0", Address("::1", 0)), ("host:9630", Address("host", 9630))],
+)
+def test_an_address_to_listen_on_is_a_host_and_a_port(text: str, address: Address) -> None:
+    assert load_settings({"listen": text}, {}).listen == address
+    assert address.text() == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("partitions", "many", "found 'many'; it should be a valid integer"),
+        ("partitions", "0", "found '0'; it should be greater than or equal to 1"),
+        ("stages", "routr", "found 'routr'; controller, router, matcher, submitter are right"),
+        ("reload", "10", "found '10'; '10' is no length of time: write 30s"),
+        ("reload", "1ms", "it should be greater than or equal to 100"),
+        ("listen", "9630", "HOST:PORT is right"),
+        ("listen", "host:99999", "HOST:PORT is right"),
+        ("namespace", "Team_A", "lower-case letters"),
+        ("internal_prefix", "a b", "letters, digits"),
+        ("schema_registry_url", "registry:8081", "http://HOST:PORT"),
+        ("bootstrap_servers", "a, ,b", "HOST:PORT is right"),
+        ("lost_offsets", "ignore", "it should be 'hold' or 'continue'"),
+        ("log_format", "xml", "it should be 'text' or 'json'"),
+    ],
+)
+def test_a_wrong_value_is_said_with_its_source_what_was_found_and_what_would_be_right(
+    tmp_path: Path,
+    name: str,
+    value: str,
+    said: str,
+) -> None:
+    config = tmp_path / "flowbridge.yaml"
+    config.write_text(json.dumps({name: value}))
+    sources = {
+        f"--{name.replace('_', '-')}: ": problems({name: value}, {}),
+        f"FLOWBRIDGE_{name.upper()}: ": problems({}, {f"FLOWBRIDGE_{name.upper()}": value}),
+        f"{config}: {name}: ": problems({}, {}, config),
+    }
+    for place, texts in sources.items():
+        assert len(texts) == 1
+        assert texts[0].startswith(place)
+        assert said in texts[0]
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    assert len(problems({"partitions": "x"}, {"FLOWBRIDGE_RELOAD": "x", "FLOWBRIDGE_KAFKA_ACKS": "0"})) == 3
+
+
+@pytest.mark.parametrize("variable", ["FLOWBRIDGE_STAGE", "FLOWBRIDGE_BOOTSTRAP_SERVER", "FLOWBRIDGE_TRIGERS"])
+def test_a_slip_in_a_variable_is_not_passed_over(variable: str) -> None:
+    assert problems({}, {variable: "router"})[0].startswith(f"{variable}: there is no such setting; FLOWBRIDGE_")
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    load_settings(
+        {}, {"FLOWBRIDGE_TEST_SERVERS": "off", "FLOWBRIDGE_SOURCE": "job", "FLOWBRIDGE_LOCAL": "1", "HOME": "/"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.yaml", "partition: 3", "a.yaml: partition: there is no such setting; partitions is meant?"),
+        ("a.yaml", "colour: 3", "docs/settings.md lists all settings"),
+        ("a.yaml", "[1]", "no mapping"),
+        ("a.yaml", "kafka: 3", "a.yaml: kafka: no mapping"),
+        ("a.yaml", "a: [", "in line 1"),
+        ("a.toml", "a = ", "no TOML"),
+        ("a.ini", "", "a file ending in '.ini'"),
+    ],
+)
+def test_a_file_that_is_wrong_is_said_with_its_place(tmp_path: Path, name: str, text: str, said: str) -> None:
+    config = tmp_path / name
+    config.write_text(text)
+    assert said in problems({}, {}, config)[0]
+
+
+def test_a_file_that_is_missing_is_said(tmp_path: Path) -> None:
+    assert "cannot be read: No such file" in problems({}, {"FLOWBRIDGE_CONFIG": str(tmp_path / "none.yaml")})[0]
+
+
+@pytest.mark.parametrize("name", ["acks", "group.id", "transactional.id", "isolation.level", "bootstrap.servers"])
+def test_properties_that_our_promises_rest_on_are_refused(name: str) -> None:
+    said = problems({"kafka": {name: "x"}}, {})[0]
+    assert said.startswith(f"--kafka-property {name}: ")
+    assert "the bridge sets this property itself" in said
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sasl.password", "ssl.key.password", "ssl.key.pem", "ssl.keystore.password", "sasl.oauthbearer.client.secret"],
+)
+def test_a_secret_is_shown_nowhere_and_given_to_kafka(tmp_path: Path, name: str) -> None:
+    settings = load_settings({}, {"FLOWBRIDGE_KAFKA_" + name.replace(".", "_").upper(): "geheim"})
+    shown = f"{settings!r} {settings} {settings.shown()} {settings.model_dump_json()} {settings.model_dump()}"
+    assert "geheim" not in shown
+    assert settings.client_properties()[name] == "geheim"
+    config = tmp_path / "flowbridge.yaml"
+    config.write_text(f"kafka: {{{name}: [geheim]}}\npartitions: x")
+    assert "geheim" not in "".join(problems({}, {}, config))
+    for unreadable in ("'geheim", "*geheim", "!geheim", "@geheim", "{geheim"):
+        config.write_text(f"kafka:\n  {name}: {unreadable}\n")
+        assert "geheim" not in "".join(problems({}, {}, config))
+
+
+@pytest.mark.parametrize("url", ["http://u:geheim@r:8081", "http://a:1,https://u:geheim@b:2/x"])
+def test_the_password_in_a_registry_url_is_not_shown(url: str) -> None:
+    settings = load_settings({"schema_registry_url": url}, {})
+    assert settings.schema_registry_url == url
+    assert "geheim" not in f"{settings!r}{settings.shown()}"
+    assert "geheim" not in problems({"schema_registry_url": f"ftp{url}"}, {})[0]
+
+
+def test_a_process_without_an_instance_has_a_name_that_is_never_used_twice() -> None:
+    first, second = Settings(), Settings()
+    assert first.member == first.member != second.member
+    assert Settings(instance="bridge-0").member == "bridge-0"
+
+
+def test_the_page_of_settings_is_current() -> None:
+    written = (DOCS / "settings.md").read_text(encoding="utf-8")
+    assert written == page(), "run: python -m bridge.cli.settings_page > docs/settings.md"

@@ -1,0 +1,199 @@
+"""The promises of folders of triggers: what is in force while files come, break and go."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bridge.triggers.files import Reading, TriggerFolder, merge
+from bridge.triggers.resources import LoadedTrigger
+
+BROKEN = "kind: [\n"
+
+
+def trigger(name: str, template: str = "w", event: str = "a") -> str:
+    return (
+        f"apiVersion: flowbridge.dev/v1\nkind: Trigger\nmetadata: {{name: {name}}}\n"
+        f"spec:\n  events: [{{name: {event}}}]\n  run: {{workflowTemplate: {template}}}\n---\n"
+    )
+
+
+def names(in_force: tuple[LoadedTrigger, ...]) -> list[str]:
+    return [one.trigger.name for one in in_force]
+
+
+def templates(in_force: tuple[LoadedTrigger, ...]) -> dict[str, str]:
+    return {one.trigger.name: one.trigger.run.template for one in in_force}
+
+
+def in_force_after(folder: TriggerFolder, *changes: Callable[[], object]) -> tuple[LoadedTrigger, ...]:
+    in_force = merge((), folder.read())
+    for change in changes:
+        change()
+        in_force = merge(in_force, folder.read())
+    return in_force
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "one.yaml").write_text(trigger("a") + trigger("b"))
+    (tmp_path / "two.yml").write_text(trigger("c"))
+    return tmp_path
+
+
+@pytest.fixture
+def folder(home: Path) -> TriggerFolder:
+    return TriggerFolder([home], "default")
+
+
+def test_files_are_found_at_any_depth_and_by_their_suffix(home: Path, folder: TriggerFolder) -> None:
+    (home / "deep" / "er").mkdir(parents=True)
+    (home / "deep" / "er" / "three.yaml").write_text(trigger("d"))
+    (home / "README.md").write_text(BROKEN)
+    (home / ".hidden.yaml").write_text(BROKEN)
+    reading = folder.read()
+    assert names(merge((), reading)) == ["a", "b", "c", "d"]
+    assert reading.complete
+    assert not reading.errors
+    assert len(reading.seen_files) == 3
+
+
+def test_a_mounted_config_map_is_read_once_and_follows_its_update(tmp_path: Path) -> None:
+    for number in ("1", "2"):
+        (tmp_path / f"..{number}").mkdir()
+        (tmp_path / f"..{number}" / "a.yaml").write_text(trigger("a", template=f"w{number}"))
+    (tmp_path / "..data").symlink_to("..1")
+    (tmp_path / "a.yaml").symlink_to("..data/a.yaml")
+    folder = TriggerFolder([tmp_path], "default")
+    first = folder.read()
+    (tmp_path / "..new").symlink_to("..2")
+    (tmp_path / "..new").replace(tmp_path / "..data")
+    assert templates(first.loaded) == {"a": "w1"}
+    assert templates(folder.read().loaded) == {"a": "w2"}
+    assert not folder.read().errors
+
+
+def test_a_folder_that_has_not_changed_gives_the_same_reading(home: Path, folder: TriggerFolder) -> None:
+    first = folder.read()
+    os.utime(home / "one.yaml")
+    assert folder.read() is first
+    (home / "one.yaml").write_text(trigger("a"))
+    assert folder.read() is not first
+
+
+def test_an_edit_is_in_force(home: Path, folder: TriggerFolder) -> None:
+    in_force = in_force_after(folder, lambda: (home / "two.yml").write_text(trigger("c", template="other")))
+    assert templates(in_force) == {"a": "w", "b": "w", "c": "other"}
+
+
+def test_a_broken_file_keeps_its_triggers_and_the_others_work_on(home: Path, folder: TriggerFolder) -> None:
+    in_force = in_force_after(
+        folder,
+        lambda: (home / "one.yaml").write_text(BROKEN),
+        lambda: (home / "two.yml").write_text(trigger("c", template="other")),
+    )
+    assert templates(in_force) == {"a": "w", "b": "w", "c": "other"}
+    assert [Path(error.file).name for error in folder.read().errors] == ["one.yaml"]
+
+
+def test_a_bad_trigger_keeps_its_last_good_form(home: Path, folder: TriggerFolder) -> None:
+    text = trigger("a", template="Bad_Name") + trigger("b", template="other")
+    in_force = in_force_after(folder, lambda: (home / "one.yaml").write_text(text))
+    assert templates(in_force) == {"a": "w", "b": "other", "c": "w"}
+
+
+def test_a_trigger_that_is_taken_out_of_a_file_is_gone(home: Path, folder: TriggerFolder) -> None:
+    assert names(in_force_after(folder, lambda: (home / "one.yaml").write_text(trigger("b")))) == ["b", "c"]
+
+
+def test_a_file_that_is_deleted_beside_others_takes_its_triggers_with_it(home: Path, folder: TriggerFolder) -> None:
+    assert names(in_force_after(folder, (home / "one.yaml").unlink)) == ["c"]
+
+
+def test_nothing_is_gone_while_a_file_does_not_tell_what_is_in_it(home: Path, folder: TriggerFolder) -> None:
+    def move_and_break() -> None:
+        (home / "one.yaml").unlink()
+        (home / "new.yaml").write_text(BROKEN)
+
+    def repair() -> None:
+        (home / "new.yaml").write_text(trigger("a"))
+
+    assert names(in_force_after(folder, move_and_break)) == ["a", "b", "c"]
+    (home / "one.yaml").write_text(trigger("a") + trigger("b"))
+    (home / "new.yaml").unlink()
+    assert names(in_force_after(folder, move_and_break, repair)) == ["a", "c"]
+
+
+def _empty(home: Path) -> None:
+    for file in home.iterdir():
+        file.unlink()
+
+
+def _remove(home: Path) -> None:
+    _empty(home)
+    home.rmdir()
+
+
+def _truncate(home: Path) -> None:
+    for file in home.iterdir():
+        file.write_text("")
+
+
+@pytest.mark.parametrize("change", [_empty, _remove, _truncate])
+def test_an_empty_or_missing_folder_is_no_deletion(
+    home: Path, folder: TriggerFolder, change: Callable[[Path], None]
+) -> None:
+    assert names(in_force_after(folder, lambda: change(home))) == ["a", "b", "c"]
+
+
+def test_a_missing_path_is_told_and_holds_up_no_other(home: Path) -> None:
+    missing = str(home / "nowhere")
+    folder = TriggerFolder([home, missing], "default")
+    assert names(in_force_after(folder, (home / "one.yaml").unlink)) == ["c"]
+    assert [str(error) for error in folder.read().errors] == [
+        f"{missing}:1: there is no such file or folder; name one that exists",
+    ]
+
+
+def test_of_two_with_one_name_the_first_counts_and_the_second_is_told(home: Path, folder: TriggerFolder) -> None:
+    (home / "two.yml").write_text(trigger("a", template="second"))
+    reading = folder.read()
+    assert templates(merge((), reading)) == {"a": "w", "b": "w"}
+    assert [str(error) for error in reading.errors] == [
+        (
+            f"{home}/two.yml:1: metadata.name: default/a is also defined at {home}/one.yaml:1; only one of them is in "
+            "force; keep one, or give this one another name"
+        ),
+    ]
+
+
+def test_of_two_with_one_name_the_one_in_force_stays(home: Path, folder: TriggerFolder) -> None:
+    (home / "one.yaml").unlink()
+
+    def add_before() -> None:
+        (home / "before.yaml").write_text(trigger("c", template="second"))
+
+    def edit() -> None:
+        (home / "two.yml").write_text(trigger("c", template="edited"))
+
+    assert templates(in_force_after(folder, add_before)) == {"c": "w"}
+    (home / "before.yaml").unlink()
+    assert templates(in_force_after(folder, add_before, edit)) == {"c": "edited"}
+
+
+def test_bytes_that_are_no_text_are_told(home: Path, folder: TriggerFolder) -> None:
+    (home / "two.yml").write_bytes(b"kind: \xff")
+    assert [str(error) for error in folder.read().errors] == [
+        f"{home}/two.yml:1: no UTF-8 at byte 6; write YAML in UTF-8",
+    ]
+
+
+def test_a_file_given_by_name_needs_no_suffix(tmp_path: Path) -> None:
+    (tmp_path / "triggers").write_text(trigger("a"))
+    assert names(TriggerFolder([tmp_path / "triggers"], "default").read().loaded) == ["a"]
+
+
+def test_nothing_read_yet_changes_nothing(folder: TriggerFolder) -> None:
+    in_force = merge((), folder.read())
+    assert merge(in_force, Reading(complete=False)) == in_force

@@ -11,6 +11,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from servers import builds
 from servers.choice import SETTING, Choice, chosen, new_kafka, new_kubernetes, stated
 from servers.process import ServerError
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servers.choice import AnyKafka, AnyKubernetes
+
+settings.register_profile("busy", deadline=None)  # how long an example takes says more of the machine than of the code
+settings.load_profile("busy")
 
 _SERVER_FIXTURES = {"kafka", "kubernetes", "namespace"}
 _LEFT_OUT = pytest.StashKey[int]()

@@ -118,7 +118,7 @@ def _introduce(settings: Settings, output: Output, *, embedded: bool, standing_i
     output.remark("")
 
 
-# -- the stand-in -------------------------------------------------------------------------------------------------------
+# -- the stand-in ------------------------------------------------------------------------------------------------------
 
 
 class StandIn(MemoryWorkflowApi):
@@ -158,7 +158,7 @@ def _templates(path: Path, namespace: str) -> Iterator[tuple[str, str, list[str]
         raise UsageError(f"{path}: no WorkflowTemplates: {error}", "name a YAML file of WorkflowTemplates") from error
 
 
-# -- the example --------------------------------------------------------------------------------------------------------
+# -- the example -------------------------------------------------------------------------------------------------------
 
 
 def _until_interrupted(process: Process) -> int:

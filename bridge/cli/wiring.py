@@ -26,6 +26,8 @@ from bridge.triggers.sources import FileSource
 EMBEDDED_PARTITIONS = 4
 """Partitions of every topic on the embedded broker."""
 
+_LEDGER_MARGIN = timedelta(days=1)  # the ledger is kept on disk that much longer than it is asked for
+
 
 def connect(settings: Settings, *, embedded: bool = False) -> Log:
     """Return the connection to Kafka that the settings name."""
@@ -35,7 +37,8 @@ def connect(settings: Settings, *, embedded: bool = False) -> Log:
 def internal_topics(settings: Settings, *, embedded: bool = False) -> InternalTopics:
     """Return the internal topics that the settings name."""
     partitions = EMBEDDED_PARTITIONS if embedded else settings.partitions
-    return InternalTopics(settings.internal_prefix, partitions, settings.replication)
+    retention = (settings.ledger_horizon + _LEDGER_MARGIN) // timedelta(milliseconds=1)
+    return InternalTopics(settings.internal_prefix, partitions, settings.replication, retention)
 
 
 def prepare_topics(log: Log, topics: InternalTopics, settings: Settings) -> None:

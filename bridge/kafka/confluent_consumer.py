@@ -92,6 +92,7 @@ class ConfluentConsumer(GroupConsumer):
         if error.code() in _OFFSET_LOST and topic is not None and number is not None:
             partition = Partition(topic, number)
             if partition in self._next:
+                logger.warning("%s/%s: %s", topic, number, error.str())
                 self.pause([partition])
                 offset = message.offset()
                 known = offset if offset is not None and offset >= 0 else self.positions()[partition]

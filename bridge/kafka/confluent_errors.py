@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 _FENCED = frozenset(
     {
+        KafkaError._FATAL,  # noqa: SLF001 - librdkafka's own codes are spelt with an underscore
         KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own codes are spelt with an underscore
         KafkaError.PRODUCER_FENCED,
         KafkaError.INVALID_PRODUCER_EPOCH,

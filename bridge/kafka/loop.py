@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 from bridge.core.decision import Decision, RunDecision
-from bridge.core.event import SECOND, Micros
+from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.kafka.log import AbortableError, Committed, FencedError, Log, LogError, OffsetLostError, Partition, Record
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import Note, disown, read_note, take_over
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 Sink = Callable[[str, Sequence[Decision | RunDecision]], None]
 """Takes the decisions of a committed batch, and the name of the stage that made them."""
 
+_PURGE_PACE = MINUTE
 _COMMIT_TRIES = 5  # each waits in the client for as long as a transaction may take
 _NEVER: Micros = 2**63
 _MARKERS_AFTER = SECOND  # a position that moved over markers only is worth a transaction this late
@@ -80,6 +81,7 @@ class StageLoop:
         self._rebalanced = False
         self._spoiled = False
         self._last_commit: Micros = 0
+        self._last_purge: Micros = clock()
         self.last_poll: Micros = clock()
         self.restored = False
 
@@ -192,10 +194,19 @@ class StageLoop:
             raise
         self._committed.update(offsets)
         self._last_commit = self._clock()
+        self._purge(self._last_commit)
         self._hold(out)
         self._stage.committed()
         if out.decisions:
             self._sink(self._stage.name, out.decisions)
+
+    def _purge(self, now: Micros) -> None:
+        """Let the log go below what is committed, where nobody else reads it."""
+        if not self._stage.purges or now - self._last_purge < _PURGE_PACE:
+            return
+        self._last_purge = now
+        with suppress(LogError):  # it only costs disk, and is tried again
+            self._admin.purge({partition: one.offset for partition, one in self._committed.items()})
 
     def _commit(self) -> None:
         """Commit; ask again while the outcome is not known."""

@@ -22,6 +22,8 @@ class Stage(ABC):
     """
 
     name: str
+    purges = False
+    """Whether records below the committed offset may be deleted: the stage is their only reader."""
 
     @abstractmethod
     def topics(self) -> frozenset[str]:

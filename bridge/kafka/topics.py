@@ -28,6 +28,7 @@ _EVERYWHERE = {
     "max.message.bytes": str(LARGEST_RECORD + _BATCH_OVERHEAD),
 }
 _STATE = {"cleanup.policy": "compact"}
+_MEMORY = {"cleanup.policy": "compact,delete"}  # the ledger forgets by age what no record has touched
 _PURGED = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}  # by offset, never by time
 _BOUNDED = {"cleanup.policy": "delete"}
 
@@ -79,12 +80,14 @@ class InternalTopics:
         prefix: What all their names begin with.
         partitions: Of every topic but ``triggers``, which has one.
         replication: Replicas of each partition; -1 leaves it, and min.insync.replicas, to the brokers.
+        ledger_retention: Milliseconds that the ledger keeps what became of a run; longer than the ledger's horizon.
 
     """
 
     prefix: str = PREFIX
     partitions: int = PARTITIONS
     replication: int = -1
+    ledger_retention: int = 8 * _DAY
 
     @property
     def arrivals(self) -> str:
@@ -133,7 +136,7 @@ class InternalTopics:
             self.arrivals: {},
             self.windows: _QUICK_COMPACTION,
             self.runs: {},
-            self.ledger: _QUICK_COMPACTION,
+            self.ledger: {**_QUICK_COMPACTION, "retention.ms": str(self.ledger_retention)},
             self.triggers: _QUICK_COMPACTION,
             self.dead_letters: _A_MONTH,
             self.decisions: _A_DAY,
@@ -173,7 +176,7 @@ class InternalTopics:
             self.arrivals: _PURGED,
             self.windows: _STATE,
             self.runs: _PURGED,
-            self.ledger: _STATE,
+            self.ledger: _MEMORY,
             self.triggers: _STATE,
             self.dead_letters: _BOUNDED,
             self.decisions: _BOUNDED,

@@ -55,6 +55,7 @@ class Matcher(Stage):
     """
 
     name = "matcher"
+    purges = True
 
     def __init__(
         self,

@@ -65,6 +65,7 @@ class Submitter(Stage):
     """
 
     name = "submitter"
+    purges = True
 
     def __init__(
         self,

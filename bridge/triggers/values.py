@@ -9,7 +9,8 @@ import re
 from datetime import datetime
 from typing import Any, Literal
 
-from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
+from bridge.core.duration import DurationError, parse_duration
+from bridge.core.event import DAY, SECOND, Micros
 from bridge.core.expression import RESERVED_WORDS, TYPE_NAMES
 from bridge.triggers.errors import MisfitError, shown
 
@@ -19,8 +20,6 @@ EVENT_NAME_LIMIT = 249
 
 Pairs = tuple[tuple[str, str], ...]
 
-_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?")
-_UNITS = (DAY, HOUR, MINUTE, SECOND, SECOND // 1000)
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -47,10 +46,12 @@ def text(value: Any) -> str:
 
 def duration(value: Any) -> Micros:
     """Return ``1h30m``, ``500ms`` or ``2d`` in microseconds."""
-    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if not found or not value:
+    try:
+        micros = parse_duration(value) if isinstance(value, str) else -1
+    except DurationError:
+        micros = -1
+    if micros < 0:
         raise MisfitError(f"found {shown(value)}", "write a duration as 500ms, 90s, 1h30m or 2d")
-    micros = sum(int(count) * unit for count, unit in zip(found.groups("0"), _UNITS, strict=True))
     if micros > DURATION_LIMIT:
         raise MisfitError(f"found {shown(value)}", "write at most 366d")
     return micros

@@ -29,8 +29,10 @@ def test_what_is_committed_is_never_dropped_by_time() -> None:
     for name in ("fb.arrivals", "fb.runs"):
         assert configs[name]["retention.ms"] == configs[name]["retention.bytes"] == "-1"
         assert configs[name]["cleanup.policy"] == "delete"
-    for name in ("fb.windows", "fb.ledger", "fb.triggers"):
+    for name in ("fb.windows", "fb.triggers"):
         assert configs[name]["cleanup.policy"] == "compact"
+    assert configs["fb.ledger"]["cleanup.policy"] == "compact,delete"
+    assert int(configs["fb.ledger"]["retention.ms"]) > 7 * 86_400_000
     assert 0 < int(configs["fb.decisions"]["retention.ms"]) < int(configs["fb.dead-letters"]["retention.ms"])
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bridge.core.event import Event, Micros
+from bridge.core.event import Event, moment
 from bridge.core.expression import Expression
 from bridge.core.trigger import Slot, Trigger
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CompiledSlot:
@@ -78,8 +75,3 @@ def attributes(event: Event) -> dict[str, Any]:
 def filled_slot(event: Event | None) -> Mapping[str, Any] | None:
     """Return what a slot's variable stands for in expressions over a match; None for a slot left out."""
     return None if event is None else {**attributes(event), "payload": event.payload}
-
-
-def moment(time: Micros) -> datetime:
-    """Return microseconds since the epoch as a datetime in UTC."""
-    return _EPOCH + timedelta(microseconds=time)

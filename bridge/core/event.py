@@ -7,6 +7,7 @@ them is exact.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 Micros = int
@@ -16,6 +17,21 @@ SECOND: Micros = 1_000_000
 MINUTE: Micros = 60 * SECOND
 HOUR: Micros = 60 * MINUTE
 DAY: Micros = 24 * HOUR
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(time: Micros) -> datetime:
+    """Return microseconds since the epoch as a datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=time)
+
+
+def time_text(time: Micros) -> str:
+    """Return a time for people: RFC 3339 in UTC; the bare number where the calendar ends."""
+    try:
+        return moment(time).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    except OverflowError:
+        return str(time)
 
 
 class EventIdentity(NamedTuple):

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bridge.core.decision import Decision, Reason
-from bridge.core.event import Micros
+from bridge.core.event import Micros, time_text
 from bridge.core.match import Match, find_match
 from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival, Spent, Window
@@ -63,14 +63,14 @@ def step(trigger: Trigger, window: Window, key: str, new: Arrival, known: Known,
                 return _superseded(trigger, window, key, new, {"used_at": trigger.slots[slot].variable})
     mark = window.marks[new.slot]
     if mark is not None and new.age < mark:
-        return _superseded(trigger, window, key, new, {"older_than": str(mark[0])})
+        return _superseded(trigger, window, key, new, {"older_than": time_text(mark[0])})
     match = find_match(trigger, window, new)
     if match is not None:
         return _take(trigger, window, key, new, match)
     if window.size >= bound:
         return Step(window, (_decide(trigger, key, new, Reason.OVER_BOUND, {"bound": str(bound)}),))
     missing = _missing(trigger, window, new.slot)
-    evidence = {"for": missing or "an event in time", "until": str(deadline(trigger, new))}
+    evidence = {"for": missing or "an event in time", "until": time_text(deadline(trigger, new))}
     return Step(window.with_arrival(new), (_decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
 
 
@@ -82,7 +82,7 @@ def deadline(trigger: Trigger, arrival: Arrival) -> Micros:
 def expire(trigger: Trigger, window: Window, key: str, arrival: Arrival) -> Step:
     """End the wait of an arrival whose deadline a tick has passed."""
     end = deadline(trigger, arrival)
-    evidence = {"missing": _missing(trigger, window, arrival.slot), "deadline": str(end)}
+    evidence = {"missing": _missing(trigger, window, arrival.slot), "deadline": time_text(end)}
     decision = _decide(trigger, key, arrival, Reason.EXPIRED, evidence)
     spent = Spent(*arrival.age, end + trigger.dedupe, Reason.EXPIRED)
     return Step(window.without((arrival,)), (decision,), spent=((arrival, spent),))

@@ -169,7 +169,14 @@ class ConfluentConsumer(GroupConsumer):
 
     @override
     def resume(self, partitions: Iterable[Partition]) -> None:
-        self._consumer.resume([TopicPartition(*partition) for partition in partitions if partition in self._next])
+        known = [partition for partition in partitions if partition in self._next]
+        places = [TopicPartition(*partition) for partition in known]
+        # librdkafka resumes at the last position, and a partition that was paused before its first record has none
+        for place in self._consumer.position(places) if places else []:
+            if place.offset < 0:
+                partition = Partition(place.topic, place.partition)
+                self.seek(partition, self._next[partition])
+        self._consumer.resume(places)
 
     @override
     def metadata(self) -> Membership:
@@ -180,6 +187,10 @@ class ConfluentConsumer(GroupConsumer):
         try:
             self._consumer.close()
         except KafkaException as exception:
-            raise LogError(str(exception)) from exception
+            raise meaning(error_of(exception)) from exception
+        left = sorted(self._next)
+        self._next.clear()
+        if left and self._rebalance is not None:  # a fenced client does not tell what became of its partitions
+            self._rebalance.lost(left)
         if self._failures:
             raise self._failures.popleft()

@@ -80,6 +80,7 @@ class StageLoop:
         self._metadata: Any = None
         self._rebalanced = False
         self._spoiled = False
+        self._is_sound = True  # until a batch fails in a way that only starting over mends
         self._last_commit: Micros = 0
         self._last_purge: Micros = clock()
         self.last_poll: Micros = clock()

@@ -163,7 +163,7 @@ class MemoryConsumer(GroupConsumer):
     @override
     def close(self) -> None:
         with self._broker.turn(self._client):
-            member, self._member = self._member, None
+            member = self._member
             if member is None or self._rebalance is None:
                 return
             rebalance, owned = self._rebalance, sorted(member.owned)
@@ -173,6 +173,7 @@ class MemoryConsumer(GroupConsumer):
                 (rebalance.revoked if in_group else rebalance.lost)(owned)
         finally:
             with self._broker.turn(self._client):
+                self._member = None
                 self._positions.clear()
                 member.owned.clear()
                 if self._instance is None:

@@ -6,6 +6,7 @@ import pytest
 from unit.core.stepping import Story, ids, reason, superseded, trigger_of
 
 from bridge.core.decision import Reason
+from bridge.core.event import time_text
 
 
 def test_first_pairs_events_off_in_order() -> None:
@@ -136,7 +137,7 @@ def test_the_same_id_under_another_key_is_another_window() -> None:
 def test_an_event_waits_until_a_tick_at_its_deadline() -> None:
     story = Story(trigger_of("a b"))
     waits = story.comes("a0", "a", 1, reached=3)
-    assert waits.decisions[0].evidence == {"for": "b1", "until": "18"}
+    assert waits.decisions[0].evidence == {"for": "b1", "until": time_text(18)}
     assert story.tick(17) == []
     assert story.tick(18) == [("a0", "a", "expired")]
 

@@ -83,7 +83,7 @@ def command(
         stack.callback(process.wait)
         stack.callback(process.stop.set)
         if not is_example:
-            return _until_interrupted(process)
+            return _until_interrupted(process, around, output)
         return _run_example(process, around, settings, lines, output, once=once)
 
 
@@ -161,8 +161,10 @@ def _templates(path: Path, namespace: str) -> Iterator[tuple[str, str, list[str]
 # -- the example -------------------------------------------------------------------------------------------------------
 
 
-def _until_interrupted(process: Process) -> int:
+def _until_interrupted(process: Process, around: Surroundings, output: Output) -> int:
     with contextlib.suppress(KeyboardInterrupt):
+        if _wait_until(process, partial(_topics_begun, Definitions(around.log, around.topics.triggers, wall_clock))):
+            output.remark("ready: events published from now on are seen")
         process.wait()
     return ExitCode.OK
 

@@ -16,39 +16,70 @@ from bridge.core.event import Micros
 from bridge.core.run import Run
 from bridge.kafka.log import Admin, Partition, Reader
 from bridge.kafka.records import LEDGER_ENTRY
+from bridge.stages.disk_keys import DiskKeys
 from bridge.stages.run_records import decode_run, encode_run
 
 State = Literal["parked", "intent", "done", "dead"]
+
+MEMORY_BOUND = 1_000_000
+"""Run keys of one partition in memory, about 100 bytes each."""
 
 _GENERATIONS = 16  # sets in one horizon: a look-up asks each, a key is kept at most one part longer than promised
 
 
 class FinalKeys:
-    """Run keys whose runs have ended, for the length of a horizon."""
+    """Run keys whose runs have ended, for the length of a horizon.
 
-    def __init__(self, horizon: Micros) -> None:
+    Args:
+        horizon: How long they are remembered.
+        bound: How many are held in memory; beyond it the oldest go to disk.
+
+    """
+
+    def __init__(self, horizon: Micros, bound: int = MEMORY_BOUND) -> None:
         self._horizon = horizon
+        self._bound = bound
         self._part = max(1, horizon // _GENERATIONS)
         self._generations: dict[int, set[bytes]] = {}
+        self._in_memory = 0
+        self._disk: DiskKeys | None = None
 
     def __contains__(self, run_key: str) -> bool:
         """Tell whether the run of this key has ended within the horizon."""
         digest = _digest(run_key)
-        return any(digest in one for one in self._generations.values())
+        if any(digest in one for one in self._generations.values()):
+            return True
+        return self._disk is not None and digest in self._disk
 
     def __len__(self) -> int:
         """Return how many keys are remembered."""
-        return sum(map(len, self._generations.values()))
+        return self._in_memory + (len(self._disk) if self._disk is not None else 0)
 
     def add(self, run_key: str, at: Micros) -> None:
         """Remember a run that ended at ``at``."""
-        self._generations.setdefault(at // self._part, set()).add(_digest(run_key))
+        generation = self._generations.setdefault(at // self._part, set())
+        before = len(generation)
+        generation.add(_digest(run_key))
+        self._in_memory += len(generation) - before
+        if self._in_memory > self._bound:
+            self._spill()
 
     def forget(self, now: Micros) -> None:
         """Forget what lies beyond the horizon."""
         oldest = (now - self._horizon) // self._part
-        for generation in [one for one in self._generations if one < oldest]:
-            del self._generations[generation]
+        gone = [one for one in self._generations if one < oldest]
+        for generation in gone:
+            self._in_memory -= len(self._generations.pop(generation))
+        if gone and self._disk is not None:
+            self._disk.forget_before(oldest)
+
+    def _spill(self) -> None:
+        """Move the oldest generation to disk."""
+        self._disk = self._disk or DiskKeys()
+        oldest = min(self._generations)
+        keys = self._generations.pop(oldest)
+        self._in_memory -= len(keys)
+        self._disk.add(oldest, keys)
 
 
 def _digest(run_key: str) -> bytes:

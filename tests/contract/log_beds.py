@@ -93,9 +93,11 @@ class Bed(ABC):
         self.log().admin().create([TopicSpec(name, partitions, 1, settings)])
         return name
 
-    def consumer(self, group: str, topics: Sequence[str], membership: Membership) -> GroupConsumer:
+    def consumer(
+        self, group: str, topics: Sequence[str], membership: Membership, *, instance: str | None = None
+    ) -> GroupConsumer:
         """Return a member that has subscribed, and leaves when the test is over."""
-        consumer = self.log().consumer(group)
+        consumer = self.log().consumer(group, instance=instance)
         consumer.subscribe(topics, membership)
         self._closing.append(consumer.close)
         return consumer

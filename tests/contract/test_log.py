@@ -294,20 +294,18 @@ def test_a_member_that_is_killed_loses_its_partitions_when_its_session_ends(bed:
 def test_a_static_member_has_its_own_back_and_the_one_before_it_is_fenced(bed: Bed, group: str) -> None:
     topic = bed.topic(2)
     before, after, other = Membership(), Membership(), Membership()
-    first = bed.log().consumer(group, instance="one")
-    first.subscribe([topic], before)
+    first = bed.consumer(group, [topic], before, instance="one")
     until(lambda: len(before.owned) == 2, "the first to own all", first)
     beside = bed.consumer(group, [topic], other)
     until(lambda: len(other.owned) == len(before.owned) == 1, "both to own one", first, beside)
     owned = set(before.owned)
-    second = bed.log().consumer(group, instance="one")
-    second.subscribe([topic], after)
+    second = bed.consumer(group, [topic], after, instance="one")
     until(lambda: after.owned == owned, "the second to own what the first had", second, beside)
     assert len(other.owned) == 1
     with pytest.raises(FencedError):
         until(lambda: False, "the first to be fenced", first)
-    second.close()
     first.close()
+    assert before.told[-1] == ("lost", tuple(owned))
 
 
 def test_a_lost_offset_is_an_error_and_the_others_go_on(bed: Bed, group: str) -> None:

@@ -9,23 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from random import Random
-from typing import Any
+from typing import Any, Literal, NoReturn
 
-from bridge.argo.memory import MemoryWorkflowApi
-from bridge.core.decision import Decision, RunDecision
-from bridge.core.event import MINUTE, SECOND, Micros
-from bridge.core.trigger import RunPlan, Slot, Trigger
-from bridge.kafka.log import LogError, Partition, TopicSpec
-from bridge.kafka.loop import StageLoop
-from bridge.kafka.memory import CrashedError, MemoryBroker, MemoryLog
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.assembly import Surroundings, open_loop
-from bridge.triggers.sources import Sourced, Sources
-from bridge.stages.submitter import Limits
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.headers import write_headers
+from unit.stages.effects import Hook, HookedApi, HookedLog, KilledError
 
-from bridge.core.definition import moment
+from bridge.argo.memory import MemoryWorkflowApi
+from bridge.argo.workflow import Workflow
+from bridge.core.decision import Decision, RunDecision
+from bridge.core.event import MINUTE, SECOND, Micros, moment
+from bridge.core.trigger import RunPlan, Slot, Trigger
+from bridge.kafka.log import LogError, Partition, Record, TopicSpec
+from bridge.kafka.loop import StageLoop
+from bridge.kafka.memory import CrashedError, MemoryBroker, MemoryLog
+from bridge.kafka.records import DEAD_LETTER
+from bridge.kafka.topics import InternalTopics
+from bridge.stages.assembly import Surroundings, group_of, open_loop
+from bridge.stages.submitter import Limits
+from bridge.triggers.sources import Sourced, Sources
 
 STAGES = ("controller", "router", "matcher", "submitter")
 BEGIN: Micros = 1_700_000_000 * SECOND
@@ -41,18 +43,49 @@ class InlineExecutor(Executor):
 
 
 class Process:
-    """One bridge process: a loop a stage, opened anew after trouble as a real one is."""
+    """One bridge process: a loop a stage, opened anew after trouble as a real one is.
 
-    def __init__(self, world: World, name: str, stages: Sequence[str]) -> None:
-        self.log = MemoryLog(world.broker)
-        self._around = world.surroundings(self.log, name)
+    Attributes:
+        name: Its name.
+        triggers: What its trigger files hold; None for the world's.
+        hook: Called before and after each effect of the process; see :mod:`unit.stages.effects`.
+        troubles: The errors for which one of its stages started over.
+
+    """
+
+    def __init__(self, world: World, name: str, stages: Sequence[str], triggers: list[Trigger] | None = None) -> None:
+        self._world = world
+        self.name = name
+        self.triggers = triggers
+        self.hook: Hook = lambda _: None
+        self.memory = MemoryLog(world.broker)
+        self.log = HookedLog(self.memory, lambda effect: self.hook(effect))
+        self._around = world.surroundings(self)
         self.loops: dict[str, StageLoop | None] = dict.fromkeys(stages)
+        self.troubles: list[LogError] = []
         self.is_dead = False
+        self.is_busy = False
+
+    def read_sources(self, in_force: Mapping[str, Sourced]) -> Sources:
+        """Read the process's trigger files."""
+        if self._world.read_sources is not None:
+            return self._world.read_sources(in_force)
+        triggers = self._world.triggers if self.triggers is None else self.triggers
+        return Sources([Sourced(trigger, "tests:1") for trigger in triggers], ())
 
     def step(self, stage: str) -> None:
         """Do one batch of a stage, or open it."""
-        if self.is_dead:
+        if self.is_dead or self.is_busy:
             return
+        self.is_busy = True
+        try:
+            self._step(stage)
+        except (KilledError, CrashedError):
+            assert self.is_dead, "only a process that was killed ends so"
+        finally:
+            self.is_busy = False
+
+    def _step(self, stage: str) -> None:
         loop = self.loops[stage]
         try:
             if loop is None:
@@ -60,19 +93,40 @@ class Process:
                 self.loops[stage] = loop
                 loop.open()
             loop.step()
-        except LogError:
+        except LogError as error:
+            self.troubles.append(error)
             self._close(stage)
 
     def stop(self) -> None:
         """End as on SIGTERM."""
-        for stage in self.loops:
-            self._close(stage)
+        self.is_busy = True
+        try:
+            for stage in self.loops:
+                self._close(stage)
+        except (KilledError, CrashedError):
+            assert self.is_dead, "only a process that was killed ends so"
         self.is_dead = True
 
     def crash(self) -> None:
         """End as on SIGKILL."""
-        self.log.crash()
+        self.memory.crash()
         self.is_dead = True
+
+    def kill_here(self) -> NoReturn:
+        """End as on SIGKILL in the middle of an effect; for hooks."""
+        self.crash()
+        raise KilledError
+
+    def stand_still(self, seconds: float, step: float = 0.5) -> None:
+        """Stand still as under SIGSTOP, here and now, while the others go on."""
+        self.memory.stall()
+        self._world.run(seconds, step)
+
+    def stage(self, name: str) -> Any:
+        """Return a running stage, to look inside."""
+        loop = self.loops[name]
+        assert loop is not None, f"{self.name} does not run {name}: {self.troubles}"
+        return loop._stage
 
     def _close(self, stage: str) -> None:
         loop, self.loops[stage] = self.loops[stage], None
@@ -87,6 +141,10 @@ class World:
         now: The time of all clocks.
         triggers: What the sources hold.
         decisions: What became of everything, in order.
+        read_sources: Reads triggers instead of ``triggers``.
+        decoder: Makes the decoders of processes.
+        lost_offsets: The setting of that name.
+        created: Each Workflow that was ever created.
 
     """
 
@@ -94,9 +152,13 @@ class World:
         self.now = BEGIN
         self.broker = MemoryBroker(clock=lambda: self.now // 1000)
         self.topics = InternalTopics("fb.", partitions)
-        self.api = MemoryWorkflowApi(clock=lambda: self.now / SECOND)
+        self.created: list[Workflow] = []
+        self.api = MemoryWorkflowApi(clock=lambda: self.now / SECOND, on_created=self.created.append)
+        self.read_sources: Callable[[Mapping[str, Sourced]], Sources] | None = None
+        self.decoder: Callable[[], Decoder] = Decoder
+        self.lost_offsets: Literal["hold", "continue"] = "hold"
+        self.new_topic: Callable[[str], TopicSpec] | None = lambda name: TopicSpec(name, 2)
         self.triggers = list(triggers)
-        self.errors: list[str] = []
         self.decisions: list[Decision | RunDecision] = []
         self.processes: list[Process] = []
         self.encoder = Encoder()
@@ -122,25 +184,23 @@ class World:
             self.broker.create(TopicSpec(name, topics.partitions, config=config))
         self.broker.create(TopicSpec(topics.triggers, 1, config=compacted))
 
-    def surroundings(self, log: MemoryLog, member: str) -> Surroundings:
+    def surroundings(self, process: Process) -> Surroundings:
+        """Return what the stages of a process meet."""
         return Surroundings(
-            log=log,
-            api=self.api,
+            log=process.log,
+            api=HookedApi(self.api, lambda effect: process.hook(effect)),
             topics=self.topics,
-            decoder=Decoder,
-            read_sources=self._read_sources,
+            decoder=self.decoder,
+            read_sources=process.read_sources,
             sink=lambda _, decisions: self.decisions.extend(decisions),
-            member=member,
+            member=process.name,
             clock=lambda: self.now,
-            new_topic=lambda name: TopicSpec(name, 2),
+            new_topic=self.new_topic,
+            lost_offsets=self.lost_offsets,
             limits=self.limits,
             executor=lambda _: InlineExecutor(),
             random=Random(1),
         )
-
-    def _read_sources(self, in_force: Mapping[str, Sourced]) -> Sources:
-        del in_force
-        return Sources([Sourced(trigger, "tests:1") for trigger in self.triggers], self.errors)
 
     # -- acting --------------------------------------------------------------------------------------------------------
 
@@ -148,13 +208,23 @@ class World:
         """Create an event topic."""
         self.broker.create(TopicSpec(name, partitions))
 
-    def start(self, name: str = "p1", stages: Sequence[str] = STAGES) -> Process:
+    def start(
+        self, name: str = "p1", stages: Sequence[str] = STAGES, triggers: list[Trigger] | None = None
+    ) -> Process:
         """Start a process."""
-        process = Process(self, name, stages)
+        process = Process(self, name, stages, triggers)
         self.processes.append(process)
         return process
 
-    def publish(self, name: str, payload: Mapping[str, Any], *, id: str = "", ago: Micros = 0, partition: int = 0) -> str:  # noqa: A002
+    def publish(
+        self,
+        name: str,
+        payload: Mapping[str, Any],
+        *,
+        id: str = "",  # noqa: A002 - an event's word for it
+        ago: Micros = 0,
+        partition: int = 0,
+    ) -> str:
         """Publish one event; ``ago`` is how long before now it happened. Returns its id."""
         self._ids += 1
         event_id = id or f"e{self._ids}"
@@ -162,22 +232,23 @@ class World:
         self.broker.append(name, partition, None, self.encoder.encode(name, payload), headers)
         return event_id
 
+    def round(self) -> None:
+        """Let every stage of every process do one batch."""
+        for process in list(self.processes):
+            for stage in process.loops:
+                process.step(stage)
+
     def run(self, seconds: float = 1.0, step: float = 0.25) -> None:
         """Let every process work for some (simulated) seconds."""
         for _ in range(round(seconds / step)):
-            for process in self.processes:
-                for stage in process.loops:
-                    process.step(stage)
+            self.round()
             self.now += round(step * SECOND)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
     def workflows(self) -> list[dict[str, str]]:
         """Return the parameters of the Workflows that exist, by name of the Workflow."""
-        return [
-            {one["name"]: one["value"] for one in workflow.manifest["spec"].get("arguments", {}).get("parameters", ())}
-            for workflow in self.api.workflows()
-        ]
+        return [parameters_of(workflow) for workflow in self.api.workflows()]
 
     def reasons(self) -> list[str]:
         """Return the reasons of all decisions so far."""
@@ -185,12 +256,32 @@ class World:
 
     def values(self, topic: str) -> Iterator[bytes]:
         """Yield the committed values of an internal topic."""
-        reader = MemoryLog(self.broker).reader()
-        admin = MemoryLog(self.broker).admin()
-        for number in range(self.topics.partitions):
-            place = Partition(topic, number)
-            for records in reader.read(place, 0, admin.end_offsets([place])[place]):
-                yield from (record.value for record in records if record.value is not None)
+        yield from (record.value for record in self.records(topic) if record.value is not None)
+
+    def records(self, topic: str) -> Iterator[Record]:
+        """Yield the committed records of an internal topic, partition by partition."""
+        for log in self.broker.topics[topic].logs:
+            yield from log.fetch(log.start, 1_000_000)[0]
+
+
+    def letters(self) -> list[dict[str, Any]]:
+        """Return the dead letters."""
+        return [DEAD_LETTER.decode(value) for value in self.values(self.topics.dead_letters)]
+
+    def reasons_of(self, event: str) -> list[str]:
+        """Return the reasons of all decisions about an event, by its id."""
+        return [str(one.reason) for one in self.decisions if isinstance(one, Decision) and one.event.id == event]
+
+    def committed(self, stage: str, topic: str, number: int = 0) -> int | None:
+        """Return the committed offset of a stage's group."""
+        found = self.broker.group(group_of(self.topics, stage)).committed.get(Partition(topic, number))
+        return found.offset if found else None
+
+
+def parameters_of(workflow: Workflow) -> dict[str, str]:
+    """Return the parameters of a Workflow."""
+    given = workflow.manifest["spec"].get("arguments", {}).get("parameters", ())
+    return {one["name"]: one["value"] for one in given}
 
 
 def one_slot(**run: Any) -> Trigger:
@@ -211,4 +302,3 @@ def two_slots(**fields: Any) -> Trigger:
     return Trigger("default", "ship", fields.pop("slots", slots), run, **{**usual, **fields})
 
 
-__all__ = ["CrashedError", "Process", "World", "one_slot", "two_slots"]

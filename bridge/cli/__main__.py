@@ -1,0 +1,5 @@
+"""``python -m bridge.cli`` is ``flowbridge``."""
+
+from bridge.cli.main import main
+
+main()

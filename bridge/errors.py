@@ -8,6 +8,7 @@ FlowbridgeError
 ├── ListenError                2  the address for health and metrics cannot be had
 ├── KafkaUnreachableError      3  no broker answers
 ├── KafkaRefusedError          3  Kafka answers, and refuses
+├── NewerRecordsError          3  a newer version has written to our topics
 ├── NotPublishedError          3  events were not acknowledged in time
 ├── KubernetesUnreachableError 4  no API server answers
 ├── KubernetesRefusedError     4  the API server answers, and refuses
@@ -137,6 +138,14 @@ class KafkaRefusedError(FlowbridgeError):
     code = "kafka-refused"
     exit_code = ExitCode.KAFKA
     default_remedy = "check the credentials (--kafka-property) and the rights (ACLs) of this user"
+
+
+class NewerRecordsError(FlowbridgeError):
+    """A newer version of Flowbridge has written to our topics what this one cannot read."""
+
+    code = "newer-records"
+    exit_code = ExitCode.KAFKA
+    default_remedy = "upgrade this process to that version; nothing was changed or lost"
 
 
 class NotPublishedError(FlowbridgeError):

@@ -16,6 +16,8 @@ from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare
 from bridge.console.health import Health
 from bridge.console.metrics import Metrics
 from bridge.console.server import ConsoleServer, application, open_listener
+from bridge.errors import NewerRecordsError
+from bridge.kafka.records import RecordError
 from bridge.setting_values import Address
 from bridge.settings import Settings
 from bridge.stages.assembly import Surroundings, open_loop
@@ -51,10 +53,13 @@ def serve(around: Surroundings, stages: Sequence[str], health: Health) -> None:
     process = Process({name: partial(open_loop, name, around) for name in stages}, health.stage)
     before = {number: signal.signal(number, lambda *_: process.stop.set()) for number in _SIGNALS}
     try:
+        around.decoder()  # wrong schemas are said before anything runs
         process.start()
         logger.info("running %s as %s", ", ".join(stages), around.member)
         process.wait()
         logger.info("stopped")
+    except RecordError as error:
+        raise NewerRecordsError(str(error)) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -13,10 +13,13 @@ from typing import Any
 from bridge.core.correlation import UnkeyedError, key_text
 from bridge.core.definition import Definition, filled_slot
 from bridge.core.event import Event
-from bridge.core.expression import ExpressionError
+from bridge.core.expression import Expression, ExpressionError
 from bridge.core.parameters import ParameterError, check_size, named_text, payload_json
 from bridge.core.run import Run
 from bridge.core.run_identity import RunIdentity, workflow_name
+
+PAYLOAD_TEXT_LIMIT = 1_300_000
+"""Characters (at most 3 bytes each) of a payload as JSON. All parameters of a run may have 65,536 bytes together."""
 
 
 class UnrunnableError(ValueError):
@@ -104,7 +107,7 @@ def _parameters(
     return (*mapped, *computed)
 
 
-def _evaluate(name: str, expression: Any, variables: Mapping[str, Any]) -> Any:
+def _evaluate(name: str, expression: Expression, variables: Mapping[str, Any]) -> Any:
     try:
         return expression.evaluate(variables)
     except ExpressionError as error:
@@ -125,6 +128,12 @@ def _field(payload: Mapping[str, Any], path: str) -> tuple[Any, ...]:
 
 def _payload(event: Event) -> str:
     try:
-        return payload_json(event.payload)
+        text = payload_json(event.payload)
     except ParameterError as error:
         raise UnrunnableError(f"the payload: {error}") from error
+    if len(text) > PAYLOAD_TEXT_LIMIT:
+        raise UnrunnableError(
+            f"the payload has {len(text)} characters as JSON; at most {PAYLOAD_TEXT_LIMIT} can be carried along. "
+            "Name the fields that are needed in the slot's parameters"
+        )
+    return text

@@ -103,7 +103,7 @@ class ConfluentConsumer(GroupConsumer):
     def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         taken = [Partition(each.topic, each.partition) for each in partitions]
         starts: Mapping[Partition, int] = {}
-        if taken and self._rebalance is not None:
+        if self._rebalance is not None:  # also told of nothing: it has joined, and stands by
             try:
                 starts = self._rebalance.assigned(taken)
             except BaseException as error:  # noqa: BLE001 - librdkafka would swallow it; poll raises it

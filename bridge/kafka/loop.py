@@ -127,6 +127,7 @@ class StageLoop:
 
     def _subscribe(self) -> None:
         topics = self._stage.topics()
+        self.restored = self.restored or not topics
         if topics != self._topics:
             self._consumer.subscribe(topics, self)
             self._topics = topics

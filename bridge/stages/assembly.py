@@ -18,6 +18,7 @@ from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.attempts import Attempts
 from bridge.stages.controller import Controller
+from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
 from bridge.stages.ledger import LedgerPartition, read_ledger
 from bridge.stages.matcher import Matcher
@@ -41,7 +42,7 @@ class Surroundings:
         log: The Kafka cluster.
         api: The Workflow API.
         topics: The internal topics.
-        decoder: Makes the reader of events for a stage.
+        decoder: Reads the schemas, and makes a reader of events of them.
         read_sources: Reads the sources of triggers.
         sink: Takes decisions.
         member: Name of the process for its transactional ids.
@@ -127,7 +128,9 @@ def _open_controller(around: Surroundings) -> StageLoop:
 
 def _open_router(around: Surroundings) -> StageLoop:
     definitions, admin = _definitions(around), around.log.admin()
-    stage = Router(definitions, around.topics, around.decoder(), admin, around.clock, around.lost_offsets)
+    stage = Router(
+        definitions, around.topics, EventDecoder(around.decoder, around.clock), admin, around.clock, around.lost_offsets
+    )
     return _loop(stage, around, definitions.close, admin.close)
 
 
@@ -139,7 +142,15 @@ def _open_matcher(around: Surroundings) -> StageLoop:
         return read_changelog(reader, admin, partition)
 
     planner = TickPlanner(definitions, safe_time, admin, around.skew)
-    stage = Matcher(definitions, around.topics, around.decoder(), planner, restore, around.clock, around.window_bound)
+    stage = Matcher(
+        definitions,
+        around.topics,
+        EventDecoder(around.decoder, around.clock),
+        planner,
+        restore,
+        around.clock,
+        around.window_bound,
+    )
     return _loop(stage, around, definitions.close, admin.close, reader.close)
 
 

@@ -12,7 +12,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 
-from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import DecodeError
 from flowbridge_sdk.topics import topic_of
 
@@ -27,6 +26,7 @@ from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import ARRIVAL, TICK
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics, partition_of
+from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
 from bridge.stages.restoring import restore_windows
 from bridge.stages.run_records import dead_letter, run_record
@@ -61,7 +61,7 @@ class Matcher(Stage):
         self,
         definitions: Definitions,
         topics: InternalTopics,
-        decoder: Decoder,
+        decoder: EventDecoder,
         planner: TickPlanner,
         restore: Callable[[Partition], list[bytes]],
         clock: Callable[[], Micros],

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from typing import Literal, NamedTuple
 
-from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Decoder
+from flowbridge_sdk.codec import SCHEMA_ID_HEADER
 from flowbridge_sdk.errors import DecodeError, NullValueError
 from flowbridge_sdk.headers import read_headers
 
@@ -26,6 +26,7 @@ from bridge.kafka.ownership import read_note
 from bridge.kafka.records import ARRIVAL
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics, partition_of
+from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
 from bridge.stages.run_records import SENT_LIMIT, dead_letter, run_record
 
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 VALUE_LIMIT = 1024 * 1024 + 1024
 """Bytes of an event's value: a payload of 1 MiB and its framing."""
+
+MARGIN_LIMIT = 16 * 1024
+"""Bytes of an event's key and headers together."""
 
 _REGISTRY_PAUSE = 2.0  # seconds until a partition is read again whose schema could not be asked for
 
@@ -68,7 +72,7 @@ class Router(Stage):
         self,
         definitions: Definitions,
         topics: InternalTopics,
-        decoder: Decoder,
+        decoder: EventDecoder,
         admin: Admin,
         clock: Callable[[], Micros],
         lost_offsets: Literal["hold", "continue"] = "hold",
@@ -151,8 +155,9 @@ class Router(Stage):
         reading = self._definitions.reading(record.topic)
         if not reading:
             return
-        if record.value is not None and len(record.value) > VALUE_LIMIT:
-            self._refuse(record, Reason.OVERSIZE, f"{len(record.value)} bytes; at most {VALUE_LIMIT} are read", out)
+        excess = _excess(record)
+        if excess is not None:
+            self._refuse(record, Reason.OVERSIZE, excess, out)
             return
         try:
             carried = self._decode(record)
@@ -260,6 +265,14 @@ class Router(Stage):
 def _place_identity(record: Record) -> EventIdentity:
     """Return what to call a record that is no event."""
     return EventIdentity(record.topic, record.topic, f"{record.topic}/{record.partition}/{record.offset}")
+
+
+def _excess(record: Record) -> str | None:
+    """Return what is too large about a record; everything made of one that is not fits into our topics."""
+    if record.value is not None and len(record.value) > VALUE_LIMIT:
+        return f"a value of {len(record.value)} bytes; at most {VALUE_LIMIT} are read"
+    size = len(record.key or b"") + sum(len(content or b"") for _, content in record.headers or ())
+    return None if size <= MARGIN_LIMIT else f"key and headers of {size} bytes; at most {MARGIN_LIMIT} are read"
 
 
 def _framed(value: bytes, headers: Headers) -> bytes:

@@ -9,8 +9,8 @@ from bridge.kafka.log import Headers, Record
 from bridge.kafka.outbox import RECORD_LIMIT
 from bridge.kafka.records import DEAD_LETTER, RUN
 
-KEPT_LIMIT = 2 * 1024 * 1024
-"""Bytes of a value that a dead letter keeps; of a larger one it says where it stands in its topic."""
+KEPT_LIMIT = 1_500_000
+"""Bytes of a key or value that a dead letter keeps; of a larger one it says where it stands in its topic."""
 
 HEADERS_LIMIT = 512 * 1024
 """The same for its headers together, and for its key."""

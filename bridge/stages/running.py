@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.core.event import Micros
+from bridge.errors import FlowbridgeError
 from bridge.kafka.log import LogError
 from bridge.kafka.loop import StageLoop
+from bridge.kafka.records import RecordError
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,8 @@ class Running:
                 logger.warning("%s starts over: %s", self.name, error)
                 self.stop.wait(_PAUSE)
             except Exception as error:
-                logger.exception("%s stops the process", self.name)
+                is_bug = not isinstance(error, FlowbridgeError | RecordError)
+                logger.log(logging.ERROR, "%s stops the process: %s", self.name, error, exc_info=is_bug)
                 self.failure = error
                 self.stop.set()
 

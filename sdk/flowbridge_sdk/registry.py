@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
+from importlib import import_module
 from typing import Any, TypeVar
 
 from flowbridge_sdk.errors import (
@@ -24,12 +26,22 @@ from flowbridge_sdk.schemas import EventSchema, parsed
 try:
     from confluent_kafka.schema_registry import RegisteredSchema, Schema, SchemaReference, SchemaRegistryClient
     from confluent_kafka.schema_registry.error import OAuthTokenError, SchemaRegistryError
-    from httpx import HTTPError
 except ImportError as missing:
     raise SettingsError(
         f"a schema registry needs more packages ({missing.name} is missing): pip install 'flowbridge-sdk[registry]'",
     ) from missing
 
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """Return what confluent-kafka's client lets through from its HTTP library: whichever of two it finds."""
+    found = []
+    for name in ("httpx2", "httpx"):
+        with suppress(ImportError):
+            found.append(import_module(name).HTTPError)
+    return tuple(found)
+
+
+_TRANSPORT_ERRORS = _transport_errors()
 _T = TypeVar("_T")
 
 _NOT_FOUND = frozenset({40401, 40402, 40403})  # subject, version, schema "not found", in the registry's own words
@@ -147,7 +159,7 @@ class Registry:
             ):
                 raise _NotKnownError from None
             raise RegistryUnavailableError(f"the schema registry refused: {error}") from error
-        except (HTTPError, OAuthTokenError, OSError, ValueError) as error:
+        except (*_TRANSPORT_ERRORS, OAuthTokenError, OSError, ValueError) as error:
             raise RegistryUnavailableError(f"the schema registry does not answer: {error}") from error
 
     def _compiled(self, schema: Schema, name: str, where: str) -> EventSchema:

@@ -22,7 +22,7 @@ import cel
 
 from bridge.core.expression_fields import ABSENT, Pick, narrowed
 from bridge.core.expression_source import SourceReading, read_source
-from bridge.core.expression_values import SCALARS, elements, plain
+from bridge.core.expression_values import SCALARS, elements, ordered, plain
 
 LENGTH_LIMIT = 4_096
 """Characters in an expression."""
@@ -191,7 +191,8 @@ class Expression:
                 arguments[name] = variables[name]
         if self._element_limit:
             self._refuse_costly(arguments)
-        return self._execute(arguments)
+        value = self._execute(arguments)
+        return value if type(value) in SCALARS else ordered(value)
 
     def holds(self, variables: Mapping[str, Any]) -> bool:
         """Return the value, which must be true or false.

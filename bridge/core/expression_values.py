@@ -37,3 +37,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, dt.time) or (isinstance(value, dt.date) and type(value) not in SCALARS):
         return value.isoformat()
     return value
+
+
+def ordered(value: Any) -> Any:
+    """Return ``value`` with its mappings in the order of their keys: CEL has its own maps in no order."""
+    if isinstance(value, Mapping):
+        return {name: ordered(value[name]) for name in sorted(value, key=str)}
+    return [ordered(member) for member in value] if isinstance(value, list) else value

@@ -41,7 +41,7 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     return tuple(found)
 
 
-_TRANSPORT_ERRORS = _transport_errors()
+_NO_ANSWER: tuple[type[Exception], ...] = (*_transport_errors(), OAuthTokenError, OSError, ValueError)
 _T = TypeVar("_T")
 
 _NOT_FOUND = frozenset({40401, 40402, 40403})  # subject, version, schema "not found", in the registry's own words
@@ -159,7 +159,7 @@ class Registry:
             ):
                 raise _NotKnownError from None
             raise RegistryUnavailableError(f"the schema registry refused: {error}") from error
-        except (*_TRANSPORT_ERRORS, OAuthTokenError, OSError, ValueError) as error:
+        except _NO_ANSWER as error:
             raise RegistryUnavailableError(f"the schema registry does not answer: {error}") from error
 
     def _compiled(self, schema: Schema, name: str, where: str) -> EventSchema:

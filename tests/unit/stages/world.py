@@ -112,6 +112,19 @@ class Process:
         self.memory.crash()
         self.is_dead = True
 
+    def at(self, effect: str, do: Callable[[], object], nth: int = 1) -> None:
+        """Do something once, at the ``nth`` time that this process comes to an effect."""
+        left = nth
+
+        def hook(reached: str) -> None:
+            nonlocal left
+            left -= reached == effect
+            if left == 0 and reached == effect:
+                self.hook = lambda _: None
+                do()
+
+        self.hook = hook
+
     def kill_here(self) -> NoReturn:
         """End as on SIGKILL in the middle of an effect; for hooks."""
         self.crash()

@@ -62,7 +62,7 @@ Examples:
 @click.option("--timeout", default="30s", show_default=True, help="How long Kafka may take to acknowledge.")
 @settings_options("bootstrap_servers", "kafka", "schemas", "schema_registry_url")
 @output_option
-def command(  # noqa: PLR0913 - an event has that many attributes
+def command(
     *,
     name: str,
     fields: tuple[str, ...],

@@ -39,7 +39,7 @@ def command(*, settings: Settings) -> None:
     prepare_topics(log, topics, settings)
     api = connect_cluster(settings)
     metrics = Metrics()
-    around = surroundings(settings, log, api, topics, metrics.decided)
+    around = surroundings(settings, log, api, topics, metrics.decided, metrics)
     health = Health([stage.value for stage in settings.stages])
     with ExitStack() as stack:
         stack.callback(api.close)

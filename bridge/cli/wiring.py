@@ -17,6 +17,7 @@ from bridge.errors import KafkaRefusedError, KafkaUnreachableError, KubernetesUn
 from bridge.kafka.confluent import ConfluentLog
 from bridge.kafka.log import Log, LogError, TopicSpec
 from bridge.kafka.loop import Sink
+from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.topics import InternalTopics, TopicMismatchError
 from bridge.settings import Settings
 from bridge.stages.assembly import Surroundings
@@ -86,6 +87,7 @@ def surroundings(
     api: WorkflowApi,
     topics: InternalTopics,
     sink: Sink,
+    observer: Observer | None = None,
 ) -> Surroundings:
     """Return what the stages of a process meet."""
     files = FileSource(settings.triggers, settings.namespace)
@@ -98,6 +100,7 @@ def surroundings(
         sink=sink,
         member=settings.member,
         instance=settings.instance,
+        observer=observer or Unobserved(),
         new_topic=_new_topic(settings) if settings.create_topics else None,
         reload=_micros(settings.reload),
         hold_off=_micros(settings.hold_off),

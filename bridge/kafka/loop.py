@@ -21,6 +21,7 @@ from typing import Any
 from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.kafka.log import AbortableError, Committed, FencedError, Log, LogError, OffsetLostError, Partition, Record
+from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import Note, disown, read_note, take_over
 from bridge.kafka.stage import Stage
@@ -31,6 +32,7 @@ Sink = Callable[[str, Sequence[Decision | RunDecision]], None]
 """Takes the decisions of a committed batch, and the name of the stage that made them."""
 
 _PURGE_PACE = MINUTE
+_MEASURE_PACE = 10 * SECOND  # asking for the ends of all partitions takes a few milliseconds
 _COMMIT_TRIES = 5  # each waits in the client for as long as a transaction may take
 _NEVER: Micros = 2**63
 _MARKERS_AFTER = SECOND  # a position that moved over markers only is worth a transaction this late
@@ -47,6 +49,7 @@ class StageLoop:
         clock: The process's clock.
         sink: Where decisions go.
         instance: Static member name; None for a dynamic member.
+        observer: Who hears of transactions and lag.
         closing: What the stage has open beside the loop; closed with it.
 
     """
@@ -61,6 +64,7 @@ class StageLoop:
         clock: Callable[[], Micros],
         sink: Sink,
         instance: str | None = None,
+        observer: Observer | None = None,
         closing: Sequence[Callable[[], object]] = (),
     ) -> None:
         self._closing = closing
@@ -69,6 +73,7 @@ class StageLoop:
         self._id = transactional_id
         self._clock = clock
         self._sink = sink
+        self._observer = observer or Unobserved()
         self._admin = log.admin()
         self._producer = log.producer(transactional_id)
         self._consumer = log.consumer(group, instance=instance)
@@ -83,6 +88,7 @@ class StageLoop:
         self._is_sound = True  # until a batch fails in a way that only starting over mends
         self._last_commit: Micros = 0
         self._last_purge: Micros = clock()
+        self._last_measured: Micros = clock()
         self.last_poll: Micros = clock()
         self.restored = False
 
@@ -107,6 +113,7 @@ class StageLoop:
             self._take_again()
         elif self._queue or self._stage.is_due(self._clock()) or self._owes():
             self._transact(self._stage.process)
+        self._measure_lag()
 
     def close(self) -> None:
         """Finish, let go of all partitions, and leave the group at once."""
@@ -187,6 +194,7 @@ class StageLoop:
         except AbortableError as error:
             logger.warning("%s: batch given up and taken again: %s", self._stage.name, error)
             self._producer.abort()
+            self._observer.aborted(self._stage.name)
             self._take_again()
             return
         except Exception:
@@ -196,11 +204,20 @@ class StageLoop:
             raise
         self._committed.update(offsets)
         self._last_commit = self._clock()
+        self._observer.committed(self._stage.name)
         self._purge(self._last_commit)
         self._hold(out)
         self._stage.committed()
         if out.decisions:
             self._sink(self._stage.name, out.decisions)
+
+    def _measure_lag(self) -> None:
+        now = self._clock()
+        if now - self._last_measured < _MEASURE_PACE:
+            return
+        self._last_measured = now
+        for partition, end in self._admin.end_offsets(self._committed).items():
+            self._observer.lag(*partition, max(0, end - self._committed[partition].offset))
 
     def _purge(self, now: Micros) -> None:
         """Let the log go below what is committed, where nobody else reads it."""
@@ -346,3 +363,4 @@ class StageLoop:
         for partition in partitions:
             self._committed.pop(partition, None)
             self._held.pop(partition, None)
+            self._observer.forget_lag(*partition)

@@ -14,6 +14,7 @@ from bridge.argo.api import WorkflowApi
 from bridge.core.event import SECOND, Micros
 from bridge.kafka.log import Log, Partition, TopicSpec
 from bridge.kafka.loop import Sink, StageLoop
+from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.attempts import Attempts
@@ -21,7 +22,7 @@ from bridge.stages.controller import Controller
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
 from bridge.stages.ledger import LedgerPartition, read_ledger
-from bridge.stages.matcher import Matcher
+from bridge.stages.matcher import Bounds, Matcher
 from bridge.stages.restoring import read_changelog
 from bridge.stages.router import Router
 from bridge.stages.running import wall_clock
@@ -47,6 +48,7 @@ class Surroundings:
         sink: Takes decisions.
         member: Name of the process for its transactional ids.
         instance: Static member name, or None.
+        observer: Who hears how the work goes.
         clock: The process's clock.
         new_topic: Makes the spec of an event topic to create; None where topics are not created.
         reload: Time between two readings of the sources.
@@ -70,6 +72,7 @@ class Surroundings:
     sink: Sink
     member: str
     instance: str | None = None
+    observer: Observer = field(default_factory=Unobserved)
     clock: Callable[[], Micros] = wall_clock
     new_topic: Callable[[str], TopicSpec] | None = None
     reload: Micros = SECOND
@@ -103,6 +106,7 @@ def _loop(stage: Stage, around: Surroundings, *closing: Callable[[], object]) ->
         clock=around.clock,
         sink=around.sink,
         instance=around.instance,
+        observer=around.observer,
         closing=closing,
     )
 
@@ -149,7 +153,8 @@ def _open_matcher(around: Surroundings) -> StageLoop:
         planner,
         restore,
         around.clock,
-        around.window_bound,
+        around.observer,
+        Bounds(around.window_bound),
     )
     return _loop(stage, around, definitions.close, admin.close, reader.close)
 
@@ -166,7 +171,7 @@ def _open_submitter(around: Surroundings) -> StageLoop:
 
     executor = around.executor(around.limits.concurrency)
     attempts = Attempts(around.api, executor, around.clock, is_fresh, around.lifetime)
-    stage = Submitter(around.topics, attempts, restore, around.clock, around.random, around.limits)
+    stage = Submitter(around.topics, attempts, restore, around.clock, around.random, around.limits, around.observer)
     loop = _loop(stage, around, lambda: executor.shutdown(wait=False), admin.close, reader.close)
     return loop
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from flowbridge_sdk.errors import DecodeError
 from flowbridge_sdk.topics import topic_of
@@ -22,6 +23,7 @@ from bridge.core.matched import UnrunnableError, make_run
 from bridge.core.step import Step, step
 from bridge.core.window import Arrival
 from bridge.kafka.log import Partition, Record
+from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import ARRIVAL, TICK
 from bridge.kafka.stage import Stage
@@ -39,6 +41,20 @@ _TICK_PACE = SECOND
 _REGISTRY_PAUSE = 2.0  # seconds until a partition is read again whose schema could not be asked for
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """How much a matcher holds; what would be more is decided ``over-bound``.
+
+    Attributes:
+        window: Arrivals that wait in one window.
+        remembered: Events of one condition that one partition remembers.
+
+    """
+
+    window: int = 10_000
+    remembered: int = 1_000_000
+
+
 class Matcher(Stage):
     """Core's matching rules on the stage loop.
 
@@ -49,8 +65,8 @@ class Matcher(Stage):
         planner: Says which ticks are due and safe.
         restore: Reads one partition's windows back from the changelog.
         clock: The process's clock.
-        window_bound: How many arrivals may wait in one window.
-        remembered_bound: How many events of one condition may be remembered in one partition.
+        observer: Hears how many windows are open.
+        bounds: How much it holds.
 
     """
 
@@ -65,8 +81,8 @@ class Matcher(Stage):
         planner: TickPlanner,
         restore: Callable[[Partition], list[bytes]],
         clock: Callable[[], Micros],
-        window_bound: int = 10_000,
-        remembered_bound: int = 1_000_000,
+        observer: Observer,
+        bounds: Bounds,
     ) -> None:
         self._definitions = definitions
         self._topics = topics
@@ -74,8 +90,8 @@ class Matcher(Stage):
         self._planner = planner
         self._restore = restore
         self._clock = clock
-        self._window_bound = window_bound
-        self._remembered_bound = remembered_bound
+        self._observer = observer
+        self._bounds = bounds
         self._next_tick: Micros = 0
         self.windows: dict[int, Windows] = {}
 
@@ -120,6 +136,10 @@ class Matcher(Stage):
                     self._apply_arrival(record, out)
             records.popleft()
 
+    def committed(self) -> None:
+        """Say how many windows are open."""
+        self._observer.open_windows(sum(len(one.open) for one in self.windows.values()))
+
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
     def _apply_arrival(self, record: Record, out: Outbox) -> None:
@@ -147,12 +167,12 @@ class Matcher(Stage):
         windows, trigger = self.windows[record.partition], definition.trigger
         window = windows.window(key, len(trigger.slots))
         known = windows.known(key, arrival.event, trigger)
-        if not known and len(windows.timers.get(key[:2], ())) >= self._remembered_bound:
-            evidence = {"bound": str(self._remembered_bound)}
+        if not known and len(windows.timers.get(key[:2], ())) >= self._bounds.remembered:
+            evidence = {"bound": str(self._bounds.remembered)}
             variable = trigger.slots[arrival.slot].variable
             out.decisions.append(Decision(Reason.OVER_BOUND, key.trigger, variable, arrival.event, key.key, evidence))
             return
-        came = step(trigger, window, key.key, arrival, known, bound=self._window_bound)
+        came = step(trigger, window, key.key, arrival, known, bound=self._bounds.window)
         if came.match is not None and not self._send_run(definition, key, came, record, out):
             return
         self._keep(windows, key, came, definition, record.partition, out)

@@ -22,6 +22,7 @@ from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import DAY, SECOND, Micros
 from bridge.core.parameters import ParameterError
 from bridge.kafka.log import Partition, Record
+from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics, partition_of
@@ -61,6 +62,7 @@ class Submitter(Stage):
         clock: The process's clock.
         random: Where jitter comes from.
         limits: Bounds.
+        observer: Hears what creates came to.
 
     """
 
@@ -75,6 +77,7 @@ class Submitter(Stage):
         clock: Callable[[], Micros],
         random: Random,
         limits: Limits,
+        observer: Observer,
     ) -> None:
         self._topics = topics
         self._attempts = attempts
@@ -82,6 +85,7 @@ class Submitter(Stage):
         self._clock = clock
         self._random = random
         self._limits = limits
+        self._observer = observer
         self.ledger: dict[int, LedgerPartition] = {}
         self._ready: deque[OpenRun] = deque()
         self._waiting: list[OpenRun] = []
@@ -131,6 +135,8 @@ class Submitter(Stage):
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Commit outcomes, take up runs, and write the intents of those that can be tried now."""
         now = self._clock()
+        for ledger in self.ledger.values():
+            ledger.final.forget(now)
         for result in self._attempts.results():
             self._conclude(result, now, out)
         while records:
@@ -144,8 +150,6 @@ class Submitter(Stage):
         intents, self._intents = self._intents, []
         for one in intents:
             self._attempts.start_creating(one)
-        for ledger in self.ledger.values():
-            ledger.final.forget(self._clock())
 
     def release(self, partitions: Collection[Partition], out: Outbox) -> None:
         """Wait for creates in flight and commit their outcomes; what is still open is the next owner's."""
@@ -221,6 +225,8 @@ class Submitter(Stage):
     def _conclude(self, result: Result, now: Micros, out: Outbox) -> None:
         one, outcome = result
         one.under_way = False
+        if not isinstance(outcome, Resolved):
+            self._observer.created(outcome.kind if isinstance(outcome, Done) else type(outcome).__name__.lower())
         if not self._owns(one):
             return
         if isinstance(outcome, Done):

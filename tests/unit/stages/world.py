@@ -59,7 +59,7 @@ class Process:
         self.triggers = triggers
         self.hook: Hook = lambda _: None
         self.memory = MemoryLog(world.broker)
-        self.log = HookedLog(self.memory, lambda effect: self.hook(effect))
+        self.log = HookedLog(self.memory, self.reach)
         self._around = world.surroundings(self)
         self.loops: dict[str, StageLoop | None] = dict.fromkeys(stages)
         self.troubles: list[LogError] = []
@@ -111,6 +111,10 @@ class Process:
         """End as on SIGKILL."""
         self.memory.crash()
         self.is_dead = True
+
+    def reach(self, effect: str) -> None:
+        """Come to an effect."""
+        self.hook(effect)
 
     def at(self, effect: str, do: Callable[[], object], nth: int = 1) -> None:
         """Do something once, at the ``nth`` time that this process comes to an effect."""
@@ -184,24 +188,14 @@ class World:
             self.api.add_template("default", trigger.run.template, parameters=("order", "amount"))
 
     def _create_internal_topics(self) -> None:
-        stamped = {"message.timestamp.type": "LogAppendTime"}
-        compacted = {**stamped, "cleanup.policy": "compact"}
-        topics = self.topics
-        for name, config in (
-            (topics.arrivals, stamped),
-            (topics.runs, stamped),
-            (topics.dead_letters, stamped),
-            (topics.windows, compacted),
-            (topics.ledger, compacted),
-        ):
-            self.broker.create(TopicSpec(name, topics.partitions, config=config))
-        self.broker.create(TopicSpec(topics.triggers, 1, config=compacted))
+        for spec in self.topics.specs():
+            self.broker.create(spec)
 
     def surroundings(self, process: Process) -> Surroundings:
         """Return what the stages of a process meet."""
         return Surroundings(
             log=process.log,
-            api=HookedApi(self.api, lambda effect: process.hook(effect)),
+            api=HookedApi(self.api, process.reach),
             topics=self.topics,
             decoder=self.decoder,
             read_sources=process.read_sources,
@@ -221,9 +215,7 @@ class World:
         """Create an event topic."""
         self.broker.create(TopicSpec(name, partitions))
 
-    def start(
-        self, name: str = "p1", stages: Sequence[str] = STAGES, triggers: list[Trigger] | None = None
-    ) -> Process:
+    def start(self, name: str = "p1", stages: Sequence[str] = STAGES, triggers: list[Trigger] | None = None) -> Process:
         """Start a process."""
         process = Process(self, name, stages, triggers)
         self.processes.append(process)
@@ -241,7 +233,8 @@ class World:
         """Publish one event; ``ago`` is how long before now it happened. Returns its id."""
         self._ids += 1
         event_id = id or f"e{self._ids}"
-        headers = write_headers(name, event_id, "tests", moment(self.now - ago))
+        written = write_headers(name, event_id, "tests", moment(self.now - ago))
+        headers = [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in written]
         self.broker.append(name, partition, None, self.encoder.encode(name, payload), headers)
         return event_id
 
@@ -275,7 +268,6 @@ class World:
         """Yield the committed records of an internal topic, partition by partition."""
         for log in self.broker.topics[topic].logs:
             yield from log.fetch(log.start, 1_000_000)[0]
-
 
     def letters(self) -> list[dict[str, Any]]:
         """Return the dead letters."""
@@ -313,5 +305,3 @@ def two_slots(**fields: Any) -> Trigger:
     usual: dict[str, Any] = {"require": 2, "within": 10 * MINUTE, "grace": MINUTE, "dedupe": 11 * MINUTE}
     run = fields.pop("run", RunPlan("ship", "default", parameters))
     return Trigger("default", "ship", fields.pop("slots", slots), run, **{**usual, **fields})
-
-

@@ -1,0 +1,49 @@
+"""Whom a process tells how its work goes, beside its decisions: numbers, never contents."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Observer(Protocol):
+    """Hears of transactions, lag, windows and creates. Safe for several threads."""
+
+    def committed(self, stage: str) -> None:
+        """Hear that a transaction was committed."""
+
+    def aborted(self, stage: str) -> None:
+        """Hear that a transaction was aborted."""
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """Hear how many records of an owned partition are not committed yet."""
+
+    def forget_lag(self, topic: str, partition: int) -> None:
+        """Hear that a partition is no longer owned."""
+
+    def open_windows(self, number: int) -> None:
+        """Hear how many windows are open in the partitions that are owned."""
+
+    def created(self, outcome: str) -> None:
+        """Hear what a request to create a Workflow came to."""
+
+
+class Unobserved:
+    """Nobody listens."""
+
+    def committed(self, stage: str) -> None:
+        """Ignore it."""
+
+    def aborted(self, stage: str) -> None:
+        """Ignore it."""
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """Ignore it."""
+
+    def forget_lag(self, topic: str, partition: int) -> None:
+        """Ignore it."""
+
+    def open_windows(self, number: int) -> None:
+        """Ignore it."""
+
+    def created(self, outcome: str) -> None:
+        """Ignore it."""

@@ -1,0 +1,171 @@
+"""What a stage's batch promises while transactions fail, partitions move and processes die in the middle."""
+
+from __future__ import annotations
+
+import pytest
+from unit.stages.world import Process, World, one_slot, two_slots
+
+from bridge.core.event import SECOND
+from bridge.kafka.log import AbortableError, FencedError, LogError
+from bridge.kafka.ownership import read_note
+
+
+def fail(error: LogError) -> None:
+    raise error
+
+
+def begun(*, stages: tuple[str, ...] = ("controller", "router", "matcher", "submitter")) -> tuple[World, Process]:
+    world = World(one_slot())
+    process = world.start("p1", stages)
+    world.run(3)
+    return world, process
+
+
+def runs(world: World) -> int:
+    return len(list(world.values(world.topics.runs)))
+
+
+@pytest.mark.parametrize("effect", ["before send", "before offsets", "after offsets", "before commit"])
+def test_nothing_of_an_aborted_batch_remains_and_it_is_done_again(effect: str) -> None:
+    world, process = begun()
+    world.publish("order.created", {"order": "o-1"})
+    process.at(effect, lambda: fail(AbortableError("the broker said no")))
+    process.step("router")
+    assert (runs(world), world.committed("router", "order.created")) == (0, 0)
+    assert world.decisions == []
+    world.run(3)
+    assert world.workflows() == [{"order": "o-1"}]
+    assert world.reasons() == ["matched", "created"]
+    assert process.troubles == []
+
+
+def test_an_aborted_batch_leaves_no_window_in_memory() -> None:
+    world = World(two_slots())
+    process = world.start()
+    world.run(3)
+    world.publish("order.created", {"order": "7"})
+    process.step("router")
+    process.at("before commit", lambda: fail(AbortableError("the broker said no")))
+    process.step("matcher")
+    assert all(not one.open and not one.remembered for one in process.stage("matcher").windows.values())
+    world.publish("payment.done", {"order": "7", "amount": 1})
+    world.run(3)
+    assert sorted(world.reasons()) == ["created", "matched", "matched", "waiting"]
+
+
+def test_an_aborted_batch_of_intents_sends_no_create() -> None:
+    world, process = begun()
+    world.publish("order.created", {"order": "o-1"})
+    process.step("router")
+    process.step("submitter")  # asks for the template
+    process.at("before commit", lambda: fail(AbortableError("the broker said no")))
+    process.step("submitter")
+    assert world.workflows() == []
+    world.run(3)
+    assert world.workflows() == [{"order": "o-1"}]
+
+
+def test_a_stage_whose_transaction_is_fenced_starts_over_and_loses_nothing() -> None:
+    world, process = begun()
+    world.publish("order.created", {"order": "o-1"})
+    process.at("before commit", lambda: process.memory.admin().fence("fb.router-p1"))
+    process.step("router")
+    assert [type(error) for error in process.troubles] == [FencedError]
+    assert process.loops["router"] is None
+    world.run(3)
+    assert world.workflows() == [{"order": "o-1"}]
+    assert runs(world) == 1
+
+
+def test_an_unknown_outcome_of_a_commit_is_asked_for_again() -> None:
+    world, process = begun()
+    world.publish("order.created", {"order": "o-1"})
+    process.at("before commit", lambda: fail(LogError("timed out")))
+    process.step("router")
+    assert (runs(world), process.troubles) == (1, [])
+
+
+def test_a_revocation_in_the_middle_of_a_batch_makes_no_output_twice() -> None:
+    world, process = begun()
+    for number in range(4):
+        world.publish("order.created", {"order": str(number)}, partition=number % 2)
+
+    def somebody_joins() -> None:
+        other = world.start("p2", ("router",))
+        for _ in range(3):
+            other.step("router")
+
+    process.at("after poll", somebody_joins)  # polled, and not yet written
+    process.step("router")
+    assert (runs(world), process.troubles) == (0, [])  # the batch belonged to a generation that is past
+    world.run(3)
+    assert (runs(world), len(world.created)) == (4, 4)
+    owned = [len(one.loops["router"].owned) for one in world.processes if one.loops["router"]]
+    assert owned == [1, 1]
+
+
+@pytest.mark.parametrize("effect", ["after poll", "before offsets", "before commit"])
+def test_the_batch_of_a_member_that_was_expelled_is_refused_and_its_outputs_exist_once(effect: str) -> None:
+    world, process = begun()
+    other = world.start("p2")
+    world.run(3)
+    for number in range(6):
+        world.publish("order.created", {"order": str(number)}, partition=number % 2)
+    process.at(effect, lambda: process.stand_still(12))
+    process.step("router")
+    assert runs(world) == 6  # the other's
+    world.run(5)
+    assert (runs(world), len(world.created)) == (6, 6)
+    assert other.troubles == []
+    assert all(process.loops.values()), "it is back as a member"
+
+
+def test_a_dead_owners_open_transaction_is_ended_by_the_next_owner_at_once() -> None:
+    world, process = begun(stages=("router",))
+    world.start("p2", ("controller", "matcher", "submitter"))
+    world.run(3)
+    world.broker.transaction_timeout = 10**9  # nobody is saved by the timeout
+    world.publish("order.created", {"order": "o-1"})
+    process.at("before commit", process.kill_here)
+    process.step("router")
+    world.start("p3", ("router",))
+    world.run(7.5)
+    assert world.workflows() == [{"order": "o-1"}]
+    assert runs(world) == 1
+
+
+def test_a_dead_owners_committed_transaction_is_continued_and_not_repeated() -> None:
+    world, process = begun(stages=("router",))
+    world.start("p2", ("controller", "matcher", "submitter"))
+    world.run(3)
+    world.publish("order.created", {"order": "o-1"})
+    process.at("after commit", process.kill_here)
+    process.step("router")
+    world.start("p3", ("router",))
+    world.run(10)
+    assert runs(world) == 1
+
+
+def test_a_process_that_stops_hands_over_at_once_and_has_to_be_fenced_by_nobody() -> None:
+    world, process = begun()
+    world.publish("order.created", {"order": "o-1"})
+    world.run(2)
+    process.stop()
+    committed = world.broker.group("fb.router").committed.values()
+    assert {read_note(one).owner for one in committed} == {""}
+    began = world.now
+    world.publish("order.created", {"order": "o-2"})
+    world.start("p2")
+    world.run(2)
+    assert world.workflows() == [{"order": "o-1"}, {"order": "o-2"}]
+    assert world.now - began <= 2 * SECOND
+
+
+def test_positions_that_moved_over_markers_are_committed_so_that_lag_ends() -> None:
+    world = World(two_slots())
+    world.start()
+    world.run(3)
+    world.publish("order.created", {"order": "7"})
+    world.run(4)
+    for log in world.broker.topics["fb.arrivals"].logs:
+        assert world.committed("matcher", "fb.arrivals", log.partition.number) == log.end

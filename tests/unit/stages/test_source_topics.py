@@ -1,0 +1,185 @@
+"""Topics of triggers: begun where their triggers say, recreated, cut short by retention, dropped and taken up again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from unit.stages.world import World, one_slot, two_slots
+
+from bridge.kafka.log import Partition, TopicSpec
+
+TOPIC = "order.created"
+
+
+def orders(world: World) -> list[str]:
+    return [one["order"] for one in world.workflows()]
+
+
+def test_a_topic_that_is_new_to_the_bridge_is_begun_now() -> None:
+    world = World(one_slot())
+    world.publish(TOPIC, {"order": "before"})
+    world.start()
+    world.run(3)
+    world.publish(TOPIC, {"order": "after"})
+    world.run(3)
+    assert orders(world) == ["after"]
+
+
+def test_a_topic_is_begun_at_its_start_or_at_a_time_where_its_trigger_says_so() -> None:
+    for start_from, expected in (("earliest", ["1", "2"]), (None, ["2"])):
+        world = World()
+        world.topic(TOPIC)
+        world.publish(TOPIC, {"order": "1"})
+        world.now += 60_000_000
+        world.publish(TOPIC, {"order": "2"})
+        world.api.add_template("default", "ship", parameters=("order",))
+        world.triggers.append(replace(one_slot(), start_from=start_from or world.now))
+        world.start()
+        world.run(3)
+        assert sorted(orders(world)) == expected
+
+
+def test_a_topic_that_is_missing_is_created() -> None:
+    world = World()
+    world.triggers.append(one_slot())
+    world.start()
+    world.run(3)
+    assert TOPIC in world.broker.topics
+
+
+def test_a_topic_that_appears_after_its_trigger_is_read_from_its_beginning() -> None:
+    world = World()
+    world.new_topic = None
+    world.api.add_template("default", "ship", parameters=("order",))
+    world.triggers.append(one_slot())
+    world.start()
+    world.run(3)
+    world.topic(TOPIC)
+    world.publish(TOPIC, {"order": "first"})  # before anybody looked again
+    world.run(3)
+    assert orders(world) == ["first"]
+
+
+def test_partitions_that_are_found_later_are_begun_at_zero() -> None:
+    world = World(one_slot())
+    world.start()
+    world.run(3)
+    world.broker.grow(TOPIC, 3)
+    world.publish(TOPIC, {"order": "1"}, partition=2)
+    world.run(3)
+    assert orders(world) == ["1"]
+
+
+@pytest.mark.parametrize("more", [1, 5])
+def test_a_topic_that_was_recreated_is_begun_at_its_new_start_loudly(
+    more: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(one_slot())
+    world.start()
+    world.run(3)
+    for number in range(3):
+        world.publish(TOPIC, {"order": f"old{number}"})
+    world.run(3)
+    world.broker.delete(TOPIC)
+    world.topic(TOPIC)
+    for number in range(more):  # fewer than the old offset, or more
+        world.publish(TOPIC, {"order": f"new{number}"})
+    world.run(15)
+    assert sorted(orders(world)) == [f"new{number}" for number in range(more)] + ["old0", "old1", "old2"]
+    assert "deleted and created again" in caplog.text
+
+
+def test_a_recreated_topic_is_begun_anew_by_a_router_that_took_over_meanwhile() -> None:
+    world = World(one_slot())
+    first = world.start()
+    world.run(3)
+    for number in range(3):
+        world.publish(TOPIC, {"order": f"old{number}"})
+    world.run(3)
+    first.stop()
+    world.broker.delete(TOPIC)
+    world.topic(TOPIC)
+    world.publish(TOPIC, {"order": "new"})
+    world.start("p2")
+    world.run(15)
+    assert sorted(orders(world)) == ["new", "old0", "old1", "old2"]
+
+
+def cut_short(lost_offsets: str) -> tuple[World, list[str]]:
+    """Let retention take an event of partition 0 that nobody has read."""
+    world = World(one_slot())
+    world.lost_offsets = "hold" if lost_offsets == "hold" else "continue"
+    first = world.start()
+    world.run(3)
+    world.publish(TOPIC, {"order": "read"})
+    world.run(2)
+    first.stop()
+    world.publish(TOPIC, {"order": "lost"})
+    world.publish(TOPIC, {"order": "kept"})
+    world.broker.expire_below(Partition(TOPIC, 0), 2)
+    world.publish(TOPIC, {"order": "elsewhere"}, partition=1)
+    world.start("p2")
+    world.run(10)
+    return world, sorted(orders(world))
+
+
+def test_a_lost_offset_holds_its_partition_while_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    world, found = cut_short("hold")
+    assert found == ["elsewhere", "read"]
+    assert world.committed("router", TOPIC) == 1
+    assert "stands still until somebody decides" in caplog.text
+
+
+def test_a_lost_offset_is_passed_loudly_where_that_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    world, found = cut_short("continue")
+    assert found == ["elsewhere", "kept", "read"]
+    assert world.committed("router", TOPIC) == 3
+    assert "what lay between is lost" in caplog.text
+
+
+def test_a_topic_that_was_dropped_by_all_triggers_is_begun_anew_when_it_is_read_again() -> None:
+    world = World(one_slot())
+    world.start()
+    world.run(3)
+    world.publish(TOPIC, {"order": "1"})
+    world.run(2)
+    trigger = world.triggers.pop()
+    world.run(20)
+    world.publish(TOPIC, {"order": "while nobody reads"})
+    world.run(2)
+    world.triggers.append(trigger)
+    world.run(3)
+    world.publish(TOPIC, {"order": "2"})
+    world.run(2)
+    assert orders(world) == ["1", "2"]
+
+
+def test_a_router_that_slept_through_the_drop_of_a_topic_begins_it_anew_too() -> None:
+    world = World(one_slot())
+    world.start("c", ("controller", "matcher", "submitter"))
+    sleeper = world.start("r", ("router",))
+    world.run(3)
+    trigger = world.triggers.pop()
+    world.processes.remove(sleeper)  # it does not step; its client goes on
+    world.run(20)
+    world.publish(TOPIC, {"order": "while nobody reads"})
+    world.triggers.append(trigger)
+    world.run(3)
+    world.processes.append(sleeper)
+    world.run(5)
+    world.publish(TOPIC, {"order": "2"})
+    world.run(3)
+    assert orders(world) == ["2"]
+
+
+def test_a_topic_that_another_trigger_reads_already_is_not_begun_again() -> None:
+    world = World(one_slot())
+    world.start()
+    world.run(3)
+    world.triggers.append(replace(two_slots(), name="pair", start_from="earliest"))
+    world.broker.create(TopicSpec("payment.done", 2))
+    world.publish(TOPIC, {"order": "1"})
+    world.run(4)
+    assert world.reasons().count("matched") == 1
+    assert world.committed("router", TOPIC) == 1

@@ -31,6 +31,7 @@ from bridge.console.health import Health
 from bridge.core.decision import RunDecision, RunReason
 from bridge.errors import ExitCode, UsageError
 from bridge.kafka.embedded import EmbeddedBroker
+from bridge.kafka.log import LogError
 from bridge.settings import Settings
 from bridge.stages.assembly import Surroundings, open_loop
 from bridge.stages.definitions import Definitions
@@ -192,7 +193,8 @@ def _run_example(
 
 
 def _topics_begun(definitions: Definitions) -> bool:
-    definitions.refresh()
+    with contextlib.suppress(LogError):  # a real broker may not be ready with a topic that was made just now
+        definitions.refresh()
     return bool(definitions.topics()) and definitions.topics() <= definitions.starts.keys()
 
 

@@ -34,4 +34,5 @@ def set_up(settings: Settings) -> None:
     handler.setFormatter(JsonLines() if settings.log_format == "json" else logging.Formatter(_LINE))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # that a server started is ours to say
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # so is each question to a schema registry, and its address
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry of ours would be said twice

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -22,6 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it offers t
 )
 from typing_extensions import override
 
+from bridge.kafka.confluent_committed import CommittedOffsets
 from bridge.kafka.confluent_errors import error_of, meaning
 from bridge.kafka.confluent_producer import ConfluentProducer
 from bridge.kafka.confluent_settings import logger, producer_properties
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 _Spec: Any = OffsetSpec  # its constructors are untyped
 _TIMEOUT = 15.0  # seconds for one request
-_STABLE_PATIENCE = 30.0  # an abandoned transaction is swept after 20
+_PATIENCE = _TIMEOUT + 5.0  # the client's own time limit is not to be relied upon while a broker goes and comes
 _FENCING_TIMEOUT_MS = 10_000
 _GONE = frozenset(
     {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC}  # noqa: SLF001
@@ -50,6 +50,7 @@ class ConfluentAdmin(Admin):
     def __init__(self, config: Mapping[str, str]) -> None:
         self._config = dict(config)
         self._client = AdminClient(dict(config), logger=logger)
+        self._committed = CommittedOffsets(config)
 
     @override
     def topics(self) -> dict[str, int]:
@@ -116,48 +117,38 @@ class ConfluentAdmin(Admin):
         return self._offsets(partitions, _Spec.latest())
 
     @override
+    def stable_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return self._offsets(partitions, _Spec.latest(), IsolationLevel.READ_COMMITTED)
+
+    @override
     def offsets_at(self, partitions: Iterable[Partition], timestamp: int) -> dict[Partition, int]:
         found = self._offsets(partitions, _Spec.for_timestamp(timestamp))
         ends = self.end_offsets([partition for partition, offset in found.items() if offset < 0])
         return {partition: ends.get(partition, offset) for partition, offset in found.items()}
 
-    def _offsets(self, partitions: Iterable[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+    def _offsets(
+        self,
+        partitions: Iterable[Partition],
+        spec: OffsetSpec,
+        isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+    ) -> dict[Partition, int]:
         asked = {TopicPartition(*partition): spec for partition in partitions}
         if not asked:
             return {}
-        futures = self._client.list_offsets(
-            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_TIMEOUT
-        )
+        try:
+            return self._listed(asked, isolation)
+        except LogError:
+            self.topics()  # a client that has seen leaders move asks by what it knew, until it is told anew
+            return self._listed(asked, isolation)
+
+    def _listed(self, asked: dict[TopicPartition, OffsetSpec], isolation: IsolationLevel) -> dict[Partition, int]:
+        futures = self._client.list_offsets(asked, isolation_level=isolation, request_timeout=_TIMEOUT)
         found = {Partition(place.topic, place.partition): _unless_gone(future) for place, future in futures.items()}
         return {partition: result.offset for partition, result in found.items() if result is not None}
 
     @override
     def committed(self, group: str, partitions: Iterable[Partition], *, stable: bool) -> dict[Partition, Committed]:
-        asked = [TopicPartition(*partition) for partition in partitions]
-        if not asked:
-            return {}
-        deadline = time.monotonic() + _STABLE_PATIENCE
-        while True:
-            try:
-                return self._committed(group, asked, stable=stable)
-            except KafkaException as exception:
-                error = error_of(exception)
-                if error.code() != KafkaError.UNSTABLE_OFFSET_COMMIT or time.monotonic() > deadline:
-                    raise meaning(error) from exception
-                time.sleep(0.05)
-
-    def _committed(self, group: str, asked: list[TopicPartition], *, stable: bool) -> dict[Partition, Committed]:
-        request = [ConsumerGroupTopicPartitions(group, asked)]
-        futures = self._client.list_consumer_group_offsets(request, require_stable=stable, request_timeout=_TIMEOUT)
-        places = futures[group].result().topic_partitions
-        for place in places:
-            if place.error is not None:
-                raise KafkaException(place.error)
-        return {
-            Partition(place.topic, place.partition): Committed(place.offset, place.metadata or "")
-            for place in places
-            if place.offset >= 0
-        }
+        return self._committed.of(group, partitions, stable=stable)
 
     @override
     def fence(self, transactional_id: str) -> None:
@@ -177,25 +168,28 @@ class ConfluentAdmin(Admin):
 
     @override
     def close(self) -> None:
-        """Let go: the client ends with its last reference."""
+        """Let go: the admin client itself ends with its last reference."""
+        self._committed.close()
 
 
 def _result(future: Future[T]) -> T:
     try:
-        return future.result()
+        return future.result(_PATIENCE)
     except KafkaException as exception:
         raise meaning(error_of(exception)) from exception
+    except TimeoutError as error:
+        raise LogError("a request was never answered") from error
 
 
 def _unless_gone(future: Future[T]) -> T | None:
     """Return the result, or None for a topic or partition that does not exist."""
     try:
-        return future.result()
-    except KafkaException as exception:
-        error = error_of(exception)
-        if error.code() in _GONE:
+        return _result(future)
+    except LogError as error:
+        cause = error.__cause__
+        if isinstance(cause, KafkaException) and error_of(cause).code() in _GONE:
             return None
-        raise meaning(error) from exception
+        raise
 
 
 def _info(topic: TopicDescription, config: Mapping[str, str]) -> TopicInfo:

@@ -67,7 +67,9 @@ def producer_properties(config: Mapping[str, str], transactional_id: str, timeou
     """Return the properties of a transactional producer."""
     chosen = {
         "message.max.bytes": str(LARGEST_RECORD),
-        "linger.ms": "1",  # 5 by default, which a transaction of one record waits out
+        # A commit sends what is there at once, whatever this says; until then records collect into large requests.
+        # A small value wakes the client's thread for each record that a stage sends at its own pace.
+        "linger.ms": "50",
     }
     needed: dict[str, str | bool] = {
         "transactional.id": transactional_id,

@@ -73,3 +73,4 @@ class EmbeddedAdmin(ConfluentAdmin):
     @override
     def close(self) -> None:
         self._producer.close()
+        super().close()

@@ -238,6 +238,10 @@ class Admin(ABC):
         """Return the true end (high watermark), open transactions included. Partitions that are gone are left out."""
 
     @abstractmethod
+    def stable_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return the last stable offsets: where readers stop while a transaction is open."""
+
+    @abstractmethod
     def offsets_at(self, partitions: Iterable[Partition], timestamp: int) -> dict[Partition, int]:
         """Return the first offset at or after ``timestamp`` (ms); the end where there is none."""
 

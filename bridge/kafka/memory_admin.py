@@ -51,6 +51,11 @@ class MemoryAdmin(Admin):
             return {log.partition: log.end for log in self._logs(partitions)}
 
     @override
+    def stable_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        with self._broker.turn(self._client):
+            return {log.partition: log.stable_end for log in self._logs(partitions)}
+
+    @override
     def offsets_at(self, partitions: Iterable[Partition], timestamp: int) -> dict[Partition, int]:
         with self._broker.turn(self._client):
             return {log.partition: log.offset_at(timestamp) for log in self._logs(partitions)}

@@ -8,6 +8,7 @@ today's shape. A fingerprint that none of them has was written by a newer Flowbr
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -71,17 +72,34 @@ class Kind:
         """
         prefix = value[:_PREFIX]
         if prefix == self.prefix:
-            return self._read(value, self.schema)
+            return self._read(value, self.schema, None)
         writer = _writer(prefix)
         if writer.kind != self.name:
             raise RecordError(f"expected a record of kind {self.name}, found {writer.kind}")
-        return self._read(value, writer.schema)
+        return self._read(value, writer.schema, self.schema)
 
-    def _read(self, value: bytes, writer: Any) -> dict[str, Any]:
+    def first(self, *names: str) -> Callable[[bytes], tuple[Any, ...]]:
+        """Return a decoder of a record's first fields alone: Avro writes fields in order, and says no more of them.
+
+        Args:
+            names: The first fields of today's schema, in order.
+
+        """
+        fields = self.schema["fields"][: len(names)]
+        head = parse_schema({"type": "record", "name": f"{self.schema['name']}.head", "fields": fields})
+
+        def decode(value: bytes) -> tuple[Any, ...]:
+            is_todays = value[:_PREFIX] == self.prefix
+            found = self._read(value, head, None) if is_todays else self.decode(value)
+            return tuple(found[name] for name in names)
+
+        return decode
+
+    def _read(self, value: bytes, writer: Any, reader: Any) -> dict[str, Any]:
         body = BytesIO(value)
         body.seek(_PREFIX)
         try:
-            fields = fastavro.schemaless_reader(body, writer, None if writer is self.schema else self.schema)
+            fields = fastavro.schemaless_reader(body, writer, reader)
         except (EOFError, ValueError, IndexError) as error:
             raise RecordError(f"a record of kind {self.name} is damaged: {error or 'it is cut short'}") from error
         return fields  # type: ignore[return-value]  # a record schema always reads into a dict

@@ -67,8 +67,12 @@ class Stage(ABC):
         return 0.5
 
     def appetite(self) -> int:
-        """Return how many more records the stage would like; 0 holds back the log until it has room again."""
-        return 500
+        """Return how many more records the stage would like; 0 holds back the log until it has room again.
+
+        A batch takes what is there and never waits for more, so a large appetite costs no time where little comes, and
+        makes few large transactions of a backlog.
+        """
+        return 2_000
 
     def committed(self) -> None:
         """Learn that the transaction is committed: what it allowed may now be done."""

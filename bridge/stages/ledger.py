@@ -7,8 +7,6 @@ that a million take well below 200 MB and whole sets are dropped as they pass th
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +22,8 @@ State = Literal["parked", "intent", "done", "dead"]
 MEMORY_BOUND = 1_000_000
 """Run keys of one partition in memory, about 100 bytes each."""
 
+_DIGITS = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")
+_PADDING = 4  # bits that the last character of a run key has too many
 _GENERATIONS = 16  # sets in one horizon: a look-up asks each, a key is kept at most one part longer than promised
 
 
@@ -84,7 +84,7 @@ class FinalKeys:
 
 def _digest(run_key: str) -> bytes:
     """Return the 32 bytes of which a run key is the base32 text."""
-    return base64.b32decode(run_key.upper() + "====")
+    return (int(run_key.translate(_DIGITS), 32) >> _PADDING).to_bytes(32, "big")  # base64 takes six times as long
 
 
 @dataclass(slots=True)
@@ -159,7 +159,7 @@ def read_ledger(reader: Reader, admin: Admin, partition: Partition, horizon: Mic
     ledger = LedgerPartition(horizon)
     end = admin.end_offsets([partition])[partition]
     unfinished: dict[str, bytes] = {}
-    decode: Callable[[bytes], dict[str, object]] = LEDGER_ENTRY.decode
+    decode_first = LEDGER_ENTRY.first("state", "at")
     for records in reader.read(partition, 0, end):
         for record in records:
             if record.key is None:
@@ -168,9 +168,9 @@ def read_ledger(reader: Reader, admin: Admin, partition: Partition, horizon: Mic
             unfinished.pop(run_key, None)
             if record.value is None:
                 continue
-            fields = decode(record.value)
-            if fields["state"] in ("done", "dead"):
-                ledger.final.add(run_key, int(fields["at"]))  # type: ignore[call-overload]  # a long, by the schema
+            state, at = decode_first(record.value)
+            if state in ("done", "dead"):
+                ledger.final.add(run_key, at)
             else:
                 unfinished[run_key] = record.value
     ledger.final.forget(now)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bridge.core.trigger import Trigger
 from bridge.triggers.errors import TriggerError
-from bridge.triggers.files import TriggerFolder, merge
+from bridge.triggers.files import Reading, TriggerFolder, merge
 from bridge.triggers.resources import LoadedTrigger
 
 
@@ -54,9 +54,17 @@ class FileSource:
         reading = self._folder.read()
         before = [self._loaded(one) for one in in_force.values()]
         merged = merge([one for one in before if one.root], reading)
-        return Sources([Sourced(one.trigger, f"{one.file}:{one.line}") for one in merged], reading.errors)
+        triggers = [Sourced(one.trigger, f"{one.file}:{one.line}") for one in merged]
+        return Sources(triggers, [*reading.errors, *_silences(reading)])
 
     def _loaded(self, one: Sourced) -> LoadedTrigger:
         file, _, line = one.origin.rpartition(":")
         root = next((root for root in self._roots if file == root or Path(root) in Path(file).parents), "")
         return LoadedTrigger(one.trigger, root, file, int(line) if line.isdigit() else 1)
+
+
+def _silences(reading: Reading) -> list[TriggerError]:
+    """Return an error for each path without a trigger file, where none says so yet."""
+    said = {place for error in reading.errors for place in (error.file, *map(str, Path(error.file).parents))}
+    found, right = "it holds no trigger file", "write one; until then what came from here before stays in force"
+    return [TriggerError(path, 1, "", found, right) for path in sorted(reading.silent - said)]

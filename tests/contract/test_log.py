@@ -418,6 +418,18 @@ def test_a_reader_that_an_open_transaction_holds_up_says_so(bed: Bed) -> None:
     producer.abort()
 
 
+def test_a_reader_up_to_the_stable_end_is_not_held_up(bed: Bed) -> None:
+    topic, place = (name := bed.topic()), Partition(name, 0)
+    commit_records(bed.log(), topic, [b"before"])
+    producer = writer(bed)
+    producer.begin()
+    producer.send(topic, 0, None, b"open")
+    until(lambda: end_of(bed, place) == 3, "the record to be there")
+    assert bed.log().admin().stable_ends([place]) == {place: 2}
+    assert [record.value for record in read(bed, place, 0, 2)] == [b"before"]
+    producer.abort()
+
+
 def test_a_topic_is_created_as_specified_and_left_as_it_is_the_next_time(bed: Bed) -> None:
     admin, name = bed.log().admin(), f"t{uuid.uuid4().hex[:10]}"
     settings = {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"}

@@ -38,7 +38,6 @@ def test_what_waits_in_vain_expires_and_leaves_nothing_behind() -> None:
     assert world.reasons() == ["waiting", "expired"]
     world.now += 11 * MINUTE
     world.run(5)
-    matcher = process.loops["matcher"]
-    assert matcher is not None
-    assert [(one.open, one.remembered, one.timers) for one in matcher._stage.windows.values()] == [({}, {}, {})] * 2
+    windows = process.stage("matcher").windows.values()
+    assert [(one.open, one.remembered, one.timers) for one in windows] == [({}, {}, {})] * 2
     assert world.workflows() == []

@@ -27,14 +27,14 @@ def test_a_topic_that_is_new_to_the_bridge_is_begun_now() -> None:
 
 
 def test_a_topic_is_begun_at_its_start_or_at_a_time_where_its_trigger_says_so() -> None:
-    for start_from, expected in (("earliest", ["1", "2"]), (None, ["2"])):
+    for is_earliest, expected in ((True, ["1", "2"]), (False, ["2"])):
         world = World()
         world.topic(TOPIC)
         world.publish(TOPIC, {"order": "1"})
         world.now += 60_000_000
         world.publish(TOPIC, {"order": "2"})
         world.api.add_template("default", "ship", parameters=("order",))
-        world.triggers.append(replace(one_slot(), start_from=start_from or world.now))
+        world.triggers.append(replace(one_slot(), start_from="earliest" if is_earliest else world.now))
         world.start()
         world.run(3)
         assert sorted(orders(world)) == expected

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from unit.stages.world import Process, World, one_slot
 
-from bridge.argo.api import Unknown
+from bridge.argo.api import Response, Unknown
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, REFUSED_CONNECTION, Fault, answered
-from bridge.argo.workflow import RUN_KEY
+from bridge.argo.workflow import RUN_KEY, Plain
 from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import HOUR, MINUTE
 from bridge.kafka.records import LEDGER_ENTRY
@@ -226,9 +226,9 @@ def test_one_bad_run_never_holds_up_the_others(fault: Fault) -> None:
     world, process = begun()
     create = world.api.create
 
-    def poisoned(run: Any, *, timeout: float) -> Any:
-        arguments = run["spec"]["arguments"]["parameters"]
-        return fault.response if arguments[0]["value"] == "13" else create(run, timeout=timeout)
+    def poisoned(manifest: Plain, *, timeout: float) -> Response:
+        arguments = manifest["spec"]["arguments"]["parameters"]
+        return fault.response if arguments[0]["value"] == "13" else create(manifest, timeout=timeout)
 
     world.api.create = poisoned  # type: ignore[method-assign]  # one run that the cluster never takes
     order(world, 13)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from typing_extensions import override
 
+from bridge.kafka.confluent_bounds import StuckError, within
 from bridge.kafka.confluent_errors import error_of, meaning, patiently
 from bridge.kafka.confluent_settings import logger
 from bridge.kafka.log import AbortableError, Committed, Headers, LogError, Partition, TransactionalProducer
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 30.0  # seconds that a call is tried again for while its errors are retriable
 _CLOSING_PATIENCE = 5.0
+_OFFSETS_PATIENCE = 15.0  # a transaction lasts 10
+_STUCK_AFTER = 20.0
 _BUFFER_WAIT = 0.05
 
 
@@ -35,6 +38,7 @@ class ConfluentProducer(TransactionalProducer):
         self._producer = Producer(dict(properties), logger=logger)
         self._produce: Callable[..., None] = self._producer.produce  # its own types refuse what it accepts
         self._begun = False
+        self._is_stuck = False
 
     @override
     def init(self) -> None:
@@ -42,6 +46,7 @@ class ConfluentProducer(TransactionalProducer):
 
     @override
     def begin(self) -> None:
+        self._check()
         try:
             self._producer.begin_transaction()
         except KafkaException as exception:
@@ -75,22 +80,34 @@ class ConfluentProducer(TransactionalProducer):
         def send(timeout: float) -> None:
             self._producer.send_offsets_to_transaction(listed, member.metadata, timeout)
 
-        patiently(send, time.monotonic, _PATIENCE)
+        try:
+            within(_STUCK_AFTER, lambda: patiently(send, time.monotonic, _OFFSETS_PATIENCE))
+        except StuckError:
+            self._is_stuck = True
+            raise
+
+    def _check(self) -> None:
+        if self._is_stuck:
+            raise StuckError("a producer that is stuck in a call is of no further use")
 
     @override
     def commit(self) -> None:
+        self._check()
         patiently(self._producer.commit_transaction, time.monotonic, _PATIENCE)
         self._begun = False
         self._producer.poll(0)  # hands on what librdkafka logged
 
     @override
     def abort(self) -> None:
+        self._check()
         patiently(self._producer.abort_transaction, time.monotonic, _PATIENCE)
         self._begun = False
         self._producer.poll(0)
 
     @override
     def close(self) -> None:
+        if self._is_stuck:  # closing would wait for the call; the next producer of this id ends the transaction
+            return
         try:
             if self._begun:
                 patiently(self._producer.abort_transaction, time.monotonic, _CLOSING_PATIENCE)

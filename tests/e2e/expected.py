@@ -1,0 +1,114 @@
+"""The Workflow that a run must be, whole, worked out from what was published and from nothing of the bridge's code."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from e2e.installation import Installation, Manifest
+
+_SERVERS_OWN = ("uid", "creationTimestamp", "resourceVersion", "generation", "managedFields")
+_OURS = "flowbridge.dev/"
+
+
+@dataclass(frozen=True)
+class ExpectedEvent:
+    """An event of a match: the slot that it fills, and its identity."""
+
+    slot: str
+    name: str
+    id: str
+    source: str = "shop"
+
+
+@dataclass(frozen=True)
+class ExpectedRun:
+    """A run as a test states it.
+
+    Attributes:
+        trigger: Its trigger's name.
+        template: Its WorkflowTemplate.
+        events: Its events, in the order of the slots.
+        event_time: Of its newest event.
+        parameters: Its parameters, by name.
+        key: Its correlation key.
+        run_id: What ``run.id`` says; None where the events are its identity.
+        labels: What the trigger asks for.
+        annotations: What the trigger asks for.
+
+    """
+
+    trigger: str
+    template: str
+    events: tuple[ExpectedEvent, ...]
+    event_time: datetime
+    parameters: Mapping[str, str]
+    key: str = ""
+    run_id: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+def assert_is(workflow: Manifest, run: ExpectedRun, installation: Installation) -> None:
+    """Compare a Workflow, whole, with the run that it should be; only what the API server added is left out."""
+    marks = workflow["metadata"]["annotations"]
+    definition, reached = marks[_OURS + "definition"], marks[_OURS + "reached"]
+    assert re.fullmatch(r"[0-9a-f]{20}", definition)
+    assert datetime.fromisoformat(reached) <= datetime.now(UTC)
+    added = {_OURS + "definition": definition, _OURS + "reached": reached}
+    left = {name: value for name, value in workflow["metadata"].items() if name not in _SERVERS_OWN}
+    assert {**workflow, "metadata": left} == _manifest(run, installation, added)
+
+
+def _manifest(run: ExpectedRun, installation: Installation, added: Mapping[str, str]) -> Manifest:
+    trigger = f"{installation.namespace}/{run.trigger}"
+    run_key = _run_key(installation.prefix, trigger, run)
+    listed = [{"slot": one.slot, "name": one.name, "source": one.source, "id": one.id} for one in run.events]
+    marks = {
+        _OURS + "run-key": run_key,
+        _OURS + "trigger": trigger,
+        _OURS + "events": json.dumps(listed, separators=(",", ":")),
+        _OURS + "event-time": run.event_time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        **({_OURS + "key": run.key} if run.key else {}),
+        **added,
+    }
+    own_labels = {
+        _OURS + "trigger": f"{installation.namespace}.{run.trigger}",
+        "app.kubernetes.io/managed-by": "flowbridge",
+    }
+    spec: dict[str, Any] = {"workflowTemplateRef": {"name": run.template}}
+    if run.parameters:
+        spec["arguments"] = {
+            "parameters": [{"name": name, "value": value} for name, value in run.parameters.items()],
+        }
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {
+            "name": f"{run.template}-{run_key[:16]}",
+            "namespace": installation.namespace,
+            "labels": {**run.labels, **own_labels},
+            "annotations": {**run.annotations, **marks},
+        },
+        "spec": spec,
+    }
+
+
+def _run_key(prefix: str, trigger: str, run: ExpectedRun) -> str:
+    """Return SHA-256, in lower-case base32, over all that makes a run what it is, each part behind its length."""
+    identity = ["run.id", run.run_id] if run.run_id is not None else []
+    for event in run.events if run.run_id is None else ():
+        identity += [event.slot, event.source, event.id]
+    digest = hashlib.sha256()
+    for part in (prefix, trigger, run.key, "", *identity):
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return base64.b32encode(digest.digest()).decode().rstrip("=").lower()

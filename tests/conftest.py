@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
 from servers import builds
 from servers.choice import SETTING, Choice, chosen, new_kafka, new_kubernetes, stated
 from servers.process import ServerError

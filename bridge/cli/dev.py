@@ -7,6 +7,7 @@ An embedded broker, a stand-in for the Workflow API, all stages, example trigger
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,6 @@ from typing import Any
 
 import click
 import yaml
-from flowbridge_sdk import Publisher
 
 from bridge.argo.api import WorkflowApi
 from bridge.argo.memory import MemoryWorkflowApi
@@ -36,6 +36,7 @@ from bridge.settings import Settings
 from bridge.stages.assembly import Surroundings, open_loop
 from bridge.stages.definitions import Definitions
 from bridge.stages.running import Process, wall_clock
+from flowbridge_sdk import Publisher
 
 _STAGES = ("controller", "router", "matcher", "submitter")
 _ONCE_DEADLINE = 60.0  # seconds for --once; it takes a few
@@ -99,6 +100,8 @@ def _settings(settings: Settings, kafka: str | None, stack: ExitStack) -> Settin
         changes["triggers"] = (example.TRIGGERS,)
     if "log_level" not in settings.model_fields_set:
         changes["log_level"] = "warning"
+        # The client's warnings are of a cluster that is still starting; what matters comes back as an error of ours.
+        logging.getLogger("bridge.kafka.client").setLevel(logging.ERROR)
     return settings.model_copy(update=changes)
 
 

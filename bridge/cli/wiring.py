@@ -7,10 +7,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from flowbridge_sdk.codec import Decoder
-from flowbridge_sdk.errors import SchemaError
-from flowbridge_sdk.schemas import EventSchemas
-
 from bridge.argo.api import WorkflowApi
 from bridge.core.event import Micros
 from bridge.errors import KafkaRefusedError, KafkaUnreachableError, KubernetesUnreachableError, SchemasError
@@ -23,6 +19,9 @@ from bridge.settings import Settings
 from bridge.stages.assembly import Surroundings
 from bridge.stages.submitter import Limits
 from bridge.triggers.sources import FileSource
+from flowbridge_sdk.codec import Decoder
+from flowbridge_sdk.errors import SchemaError
+from flowbridge_sdk.schemas import EventSchemas
 
 EMBEDDED_PARTITIONS = 4
 """Partitions of every topic on the embedded broker."""

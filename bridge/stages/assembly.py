@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from flowbridge_sdk.codec import Decoder
-
 from bridge.argo.api import WorkflowApi
 from bridge.core.event import SECOND, Micros
 from bridge.kafka.log import Log, Partition, TopicSpec
@@ -30,6 +28,7 @@ from bridge.stages.safe_time import SafeTime
 from bridge.stages.submitter import Limits, Submitter
 from bridge.stages.ticks import TickPlanner
 from bridge.triggers.sources import Sourced, Sources
+from flowbridge_sdk.codec import Decoder
 
 SESSION: Micros = 6 * SECOND
 """How long a member may be silent before its partitions move."""

@@ -13,8 +13,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from flowbridge_sdk.topics import topic_of
-
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
 from bridge.kafka.log import Admin, Partition, Record, TopicInfo, TopicSpec
@@ -25,6 +23,7 @@ from bridge.kafka.topics import InternalTopics
 from bridge.stages.definitions import Definitions, definition_key, in_force_key, start_key
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.sources import Sourced, Sources
+from flowbridge_sdk.topics import topic_of
 
 logger = logging.getLogger(__name__)
 

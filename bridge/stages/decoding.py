@@ -10,11 +10,10 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bridge.core.event import SECOND, Micros
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import SchemaError, UnknownFingerprintError
 from flowbridge_sdk.headers import Headers
-
-from bridge.core.event import SECOND, Micros
 
 logger = logging.getLogger(__name__)
 

@@ -12,13 +12,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from flowbridge_sdk.topics import topic_of
-
 from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
 from bridge.kafka.log import Log, Partition, Record
 from bridge.kafka.records import DEFINITION, IN_FORCE, START, RecordError, kind_of
+from flowbridge_sdk.topics import topic_of
 
 logger = logging.getLogger(__name__)
 

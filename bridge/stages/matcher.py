@@ -13,9 +13,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from flowbridge_sdk.errors import DecodeError
-from flowbridge_sdk.topics import topic_of
-
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND, Event, EventIdentity, Micros
@@ -34,6 +31,8 @@ from bridge.stages.restoring import restore_windows
 from bridge.stages.run_records import dead_letter, run_record
 from bridge.stages.ticks import TickPlanner, TickRound
 from bridge.stages.windows import WindowKey, Windows, encode_spent, encode_waiting, record_key
+from flowbridge_sdk.errors import DecodeError
+from flowbridge_sdk.topics import topic_of
 
 logger = logging.getLogger(__name__)
 

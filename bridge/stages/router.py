@@ -11,10 +11,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from typing import Literal, NamedTuple
 
-from flowbridge_sdk.codec import SCHEMA_ID_HEADER
-from flowbridge_sdk.errors import DecodeError, NullValueError
-from flowbridge_sdk.headers import read_headers
-
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.event import Event, EventIdentity, Micros
@@ -29,6 +25,9 @@ from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
 from bridge.stages.run_records import SENT_LIMIT, dead_letter, run_record
+from flowbridge_sdk.codec import SCHEMA_ID_HEADER
+from flowbridge_sdk.errors import DecodeError, NullValueError
+from flowbridge_sdk.headers import read_headers
 
 logger = logging.getLogger(__name__)
 

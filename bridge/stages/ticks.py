@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from flowbridge_sdk.topics import topic_of
-
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
 from bridge.core.event import Micros
@@ -21,6 +19,7 @@ from bridge.kafka.log import Admin
 from bridge.stages.definitions import Definitions
 from bridge.stages.safe_time import SafeTime
 from bridge.stages.windows import Condition, Timer, WindowKey, Windows
+from flowbridge_sdk.topics import topic_of
 
 SLICE = 1_000
 """Endings in one transaction."""

@@ -6,9 +6,9 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
-from contract.log_beds import Bed, KafkaBed, Membership, MemoryBed, commit_records, eventually, take, until
 
 from bridge.kafka.log import AbortableError, Committed, FencedError, LogError, OffsetLostError, Partition, TopicSpec
+from contract.log_beds import Bed, KafkaBed, Membership, MemoryBed, commit_records, eventually, take, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -244,6 +244,16 @@ def test_two_members_share_partitions_and_hand_over_before_the_other_takes(bed: 
 
     until(shared, "both to own two", one, two)
     assert ("revoked", tuple(sorted(second.owned))) in [(what, tuple(sorted(which))) for what, which in first.told]
+
+
+def test_a_member_for_which_nothing_is_left_is_told_so_and_stands_by(bed: Bed, group: str) -> None:
+    topic = bed.topic(1)
+    first, second = Membership(), Membership()
+    one = bed.consumer(group, [topic], first)
+    until(lambda: len(first.owned) == 1, "the first to own all", one)
+    two = bed.consumer(group, [topic], second)
+    until(lambda: ("assigned", ()) in second.told, "the second to know that it has joined", one, two)
+    assert len(first.owned) == 1
 
 
 def test_a_member_that_closes_hands_over_at_once(bed: Bed, group: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from e2e.installation import Installation
 
 if TYPE_CHECKING:

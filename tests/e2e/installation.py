@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from click.testing import CliRunner
 from confluent_kafka import Consumer, TopicPartition
-from e2e.bridge_process import BridgeProcess, flowbridge
-from flowbridge_sdk import Publisher
 from kubernetes import client
 from prometheus_client.parser import text_string_to_metric_families
-from servers.loopback import HOST
-from servers.process import wait_for
 
 from bridge.cli import status
 from bridge.errors import FlowbridgeError
 from bridge.kafka.records import DEAD_LETTER
+from e2e.bridge_process import BridgeProcess, flowbridge
+from flowbridge_sdk import Publisher
+from servers.loopback import HOST
+from servers.process import wait_for
 
 if TYPE_CHECKING:
     import subprocess

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from e2e.bridge_process import flowbridge
-from e2e.installation import parameters
-from servers.loopback import HOST, free_port
 
 import bridge.cli.example
 from bridge.errors import ExitCode
+from e2e.bridge_process import flowbridge
+from e2e.installation import parameters
+from servers.loopback import HOST, free_port
 
 if TYPE_CHECKING:
     import subprocess

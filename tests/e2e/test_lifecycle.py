@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+
 from e2e.installation import Installation, parameters
 from servers.process import wait_for
 

@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+
 from e2e.expected import ExpectedEvent, ExpectedRun, assert_is
 from flowbridge_sdk import Event
 from unit.sdk.registry_server import FakeRegistry, serving

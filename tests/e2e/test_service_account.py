@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from e2e.installation import Installation, parameters
 from kubernetes.client import ApiException, CoreV1Api
 from kubernetes.utils import create_from_dict
+
+from e2e.installation import Installation, parameters
 from servers.cluster import client_of
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+
 from e2e.expected import ExpectedEvent, ExpectedRun, assert_is
 from e2e.installation import names_in, parameters
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from e2e.expected import ExpectedEvent, ExpectedRun, assert_is
 from e2e.installation import names_in, parameters
 

@@ -13,13 +13,13 @@ import yaml
 from click.testing import CliRunner, Result
 from kubernetes.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
 from kubernetes.utils import create_from_dict
-from servers.cluster import client_of
 
 from bridge.argo.creation import Done, attempt
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.workflow import RUN_KEY
 from bridge.cli.main import cli
 from bridge.errors import ExitCode
+from servers.cluster import client_of
 
 if TYPE_CHECKING:
     from servers.choice import AnyKubernetes

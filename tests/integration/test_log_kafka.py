@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from contract.log_beds import KafkaBed, Membership, take, until
 
 from bridge.kafka.confluent import ConfluentLog
 from bridge.kafka.embedded import PARTITIONS, EmbeddedBroker
 from bridge.kafka.log import Committed, Partition
 from bridge.kafka.topics import InternalTopics
+from contract.log_beds import KafkaBed, Membership, take, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,6 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 from confluent_kafka.schema_registry import SchemaRegistryClient, header_schema_id_serializer
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+
 from flowbridge_sdk import Event, NotDeliveredError, Publisher, event_id, topic_of
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.headers import EventHead, read_headers

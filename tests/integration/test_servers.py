@@ -17,13 +17,14 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from kubernetes import client
+from urllib3.exceptions import HTTPError
+
 from servers.cache import cached
 from servers.cluster import client_of
 from servers.kafka import KafkaServer
 from servers.kubernetes import KubernetesServer
 from servers.process import ServerError, ServerProcess, wait_for
 from servers.proxy import Proxy
-from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,6 @@ import pytest
 import yaml
 from kubernetes.client import ApiException, CoreV1Api, RbacAuthorizationV1Api
 from kubernetes.config import incluster_config
-from servers.proxy import Proxy
 
 from bridge.argo.api import Unavailable, Unknown, Unreachable
 from bridge.argo.creation import Dead, Done, Outcome, Parked, ParkedFor, Retry, attempt
@@ -22,6 +21,7 @@ from bridge.argo.manifest import workflow_manifest
 from bridge.argo.workflow import RUN_KEY
 from bridge.core.event import EventIdentity
 from bridge.core.run import Run
+from servers.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,15 +12,14 @@ from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
-from unit.stages.effects import EFFECTS
-from unit.stages.world import Process, World, one_slot, parameters_of, two_slots
-
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, REFUSED_CONNECTION, answered
 from bridge.core.event import SECOND
 from bridge.core.trigger import RunPlan
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.assembly import group_of
 from bridge.stages.submitter import Limits
+from unit.stages.effects import EFFECTS
+from unit.stages.world import Process, World, one_slot, parameters_of, two_slots
 
 ORDERS = 6
 _DRAIN_ROUNDS = 250

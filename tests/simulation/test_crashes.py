@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from simulation.crashes import Crashes
 
 _ONE = os.environ.get("FLOWBRIDGE_SEED")

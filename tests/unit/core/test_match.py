@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import pytest
-from unit.core.stepping import Story, ids, reason, trigger_of
 
 from bridge.core.decision import Reason
+from unit.core.stepping import Story, ids, reason, trigger_of
 
 
 def test_the_arrival_that_completes_the_set_makes_the_match() -> None:

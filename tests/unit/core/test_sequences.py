@@ -9,13 +9,13 @@ from itertools import product
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from unit.core.reference import Outcome, Reference, is_complete
-from unit.core.stepping import Stepping, trigger_of
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.event import EventIdentity
 from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival, Spent
+from unit.core.reference import Outcome, Reference, is_complete
+from unit.core.stepping import Stepping, trigger_of
 
 EXAMPLES = int(os.environ.get("FLOWBRIDGE_TEST_EXAMPLES", "600"))
 """Examples of the comparison, six times those of each promise that it implies; raise it for a long search."""

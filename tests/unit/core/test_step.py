@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from unit.core.stepping import Story, ids, reason, superseded, trigger_of
 
 from bridge.core.decision import Reason
 from bridge.core.event import time_text
+from unit.core.stepping import Story, ids, reason, superseded, trigger_of
 
 
 def test_first_pairs_events_off_in_order() -> None:

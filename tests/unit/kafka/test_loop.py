@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from unit.stages.world import Process, World, one_slot, two_slots
 
 from bridge.core.event import SECOND
 from bridge.kafka.log import AbortableError, FencedError, LogError
 from bridge.kafka.ownership import read_note
+from unit.stages.world import Process, World, one_slot, two_slots
 
 
 def fail(error: LogError) -> None:

@@ -10,13 +10,14 @@ from uuid import UUID
 
 import fastavro
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from flowbridge_sdk.avro_reading import ReaderCompiler
 from flowbridge_sdk.avro_writing import WriterCompiler
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.errors import BadPayloadError
 from flowbridge_sdk.schemas import EventSchema, EventSchemas
-from hypothesis import given
-from hypothesis import strategies as st
 
 Schema = Any
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
+
 from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Decoder, Encoder
 from flowbridge_sdk.errors import (
     DecodeError,

@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from flowbridge_sdk.avro_logical import EPOCH
 from flowbridge_sdk.errors import BadHeaderError
 from flowbridge_sdk.headers import EventHead, read_headers, write_headers
-from hypothesis import given
-from hypothesis import strategies as st
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 moments = st.datetimes(timezones=st.just(UTC))

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.errors import DecodeError, SchemaError, UndecodableError
 from flowbridge_sdk.schemas import GENERIC, EventSchema, EventSchemas
-from hypothesis import given
-from hypothesis import strategies as st
 
 HUGE = b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01"  # 2**63 - 1 as a varint
 GENERIC_PREFIX = b"\xc3\x01" + GENERIC.fingerprint

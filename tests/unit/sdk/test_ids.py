@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from flowbridge_sdk import BadAttributeError, event_id
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flowbridge_sdk import BadAttributeError, event_id
 
 parts = st.lists(
     st.one_of(st.text(max_size=4), st.integers(0, 3), st.booleans(), st.binary(max_size=3), st.none()),

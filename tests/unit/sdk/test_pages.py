@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import flowbridge_sdk
 from confluent_kafka import Producer
+
+import flowbridge_sdk
 from flowbridge_sdk import errors
 
 PAGE = Path(__file__).parents[3] / "docs" / "sdk.md"

@@ -10,11 +10,12 @@ from uuid import UUID
 
 import fastavro
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from flowbridge_sdk.codec import PAYLOAD_LIMIT, Decoder, Encoder
 from flowbridge_sdk.errors import BadPayloadError, RefusedError, TooLargeError
 from flowbridge_sdk.schemas import GENERIC
-from hypothesis import given
-from hypothesis import strategies as st
 
 PREFIX = 10
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
+
 from flowbridge_sdk import (
     BadAttributeError,
     BadNameError,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.errors import SchemaError, UnknownFingerprintError
 from flowbridge_sdk.schemas import GENERIC, EventSchemas, fingerprint_of

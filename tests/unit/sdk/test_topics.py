@@ -3,10 +3,11 @@
 import re
 
 import pytest
-from flowbridge_sdk.errors import BadNameError
-from flowbridge_sdk.topics import TOPIC_LIMIT, name_of, topic_of
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flowbridge_sdk.errors import BadNameError
+from flowbridge_sdk.topics import TOPIC_LIMIT, name_of, topic_of
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=15)
 lookalikes = st.text("_x25f.- ä", min_size=1, max_size=20)

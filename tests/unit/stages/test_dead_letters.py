@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from flowbridge_sdk.codec import Decoder
-from flowbridge_sdk.errors import RegistryUnavailableError
-from unit.stages.world import World, one_slot, two_slots
 
 from bridge.kafka.outbox import RECORD_LIMIT
 from bridge.stages.router import VALUE_LIMIT
+from flowbridge_sdk.codec import Decoder
+from flowbridge_sdk.errors import RegistryUnavailableError
+from unit.stages.world import World, one_slot, two_slots
 
 TOPIC = "order.created"
 

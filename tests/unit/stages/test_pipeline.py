@@ -1,8 +1,7 @@
 """An event's way through all stages, on the in-memory ports."""
 
-from unit.stages.world import World, one_slot, two_slots
-
 from bridge.core.event import MINUTE
+from unit.stages.world import World, one_slot, two_slots
 
 
 def test_an_event_becomes_one_workflow_with_its_fields_as_parameters() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from unit.stages.world import World, one_slot, two_slots
 
 from bridge.kafka.log import Partition, TopicSpec
+from unit.stages.world import World, one_slot, two_slots
 
 TOPIC = "order.created"
 

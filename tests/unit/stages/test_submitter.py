@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from unit.stages.world import Process, World, one_slot
 
 from bridge.argo.api import Response, Unknown
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, REFUSED_CONNECTION, Fault, answered
@@ -14,6 +13,7 @@ from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import HOUR, MINUTE
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.submitter import Limits
+from unit.stages.world import Process, World, one_slot
 
 MAPPED = (("order", "order_created.payload.order"),)
 

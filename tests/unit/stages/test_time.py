@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from unit.stages.world import World, two_slots
-
 from bridge.core.event import MINUTE, SECOND
 from bridge.kafka.memory import MemoryLog
+from unit.stages.world import World, two_slots
 
 
 def pay(world: World) -> None:

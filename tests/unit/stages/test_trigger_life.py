@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unit.stages.world import Process, World, two_slots
-
 from bridge.core.event import MINUTE, SECOND
 from bridge.core.trigger import RunPlan, Trigger
+from unit.stages.world import Process, World, two_slots
 
 
 def order(world: World, number: int = 7, partition: int = 0) -> str:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from unit.stages.world import World, one_slot
-
 from bridge.core.trigger import RunPlan, Trigger
 from bridge.triggers.sources import FileSource, Sourced, Sources
+from unit.stages.world import World, one_slot
 
 TEXT = """
 apiVersion: flowbridge.dev/v1

@@ -11,10 +11,6 @@ from concurrent.futures import Executor, Future
 from random import Random
 from typing import Any, Literal, NoReturn
 
-from flowbridge_sdk.codec import Decoder, Encoder
-from flowbridge_sdk.headers import write_headers
-from unit.stages.effects import Hook, HookedApi, HookedLog, KilledError
-
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.argo.workflow import Workflow
 from bridge.core.decision import Decision, RunDecision
@@ -28,6 +24,9 @@ from bridge.kafka.topics import InternalTopics
 from bridge.stages.assembly import Surroundings, group_of, open_loop
 from bridge.stages.submitter import Limits
 from bridge.triggers.sources import Sourced, Sources
+from flowbridge_sdk.codec import Decoder, Encoder
+from flowbridge_sdk.headers import write_headers
+from unit.stages.effects import Hook, HookedApi, HookedLog, KilledError
 
 STAGES = ("controller", "router", "matcher", "submitter")
 BEGIN: Micros = 1_700_000_000 * SECOND

@@ -89,7 +89,10 @@ class Rebalance(Protocol):
     """What a member is told of its partitions. All are called from inside :meth:`GroupConsumer.poll` or ``close``."""
 
     def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        """Take partitions on; return the offset at which each is begun. Their former owner has let them go."""
+        """Take partitions on; return the offset at which each is begun. Their former owner has let them go.
+
+        A member for which nothing is left is told of no partitions once it has joined.
+        """
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Finish and let go; committing is still allowed."""

@@ -30,6 +30,7 @@ class MemoryConsumer(GroupConsumer):
         self._topics: frozenset[str] = frozenset()
         self._rebalance: Rebalance | None = None
         self._member: Member | None = None
+        self._standing_by: Member | None = None  # was told that nothing is left for it
         self._positions: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
         self._last: Partition | None = None
@@ -85,7 +86,8 @@ class MemoryConsumer(GroupConsumer):
                 return True
         if leaving:
             self._let_go(member, leaving, rebalance.lost if expelled else rebalance.revoked)
-        elif taken:
+        elif taken or (not member.owned and self._standing_by is not member):
+            self._standing_by = None if taken else member
             self._positions.update(rebalance.assigned(taken))
         return bool(leaving or taken)
 

@@ -1,0 +1,1 @@
+"""The bench: speeds, latencies, memory and recovery, measured on real servers (docs/performance.md)."""

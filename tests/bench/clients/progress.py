@@ -1,0 +1,31 @@
+"""How fast something goes on: from the end of its first batch to the end of its last."""
+
+from __future__ import annotations
+
+import time
+
+
+class Progress:
+    """Counts what is done, and when.
+
+    Starting up (joining, the first fetch) ends with the first batch, which is therefore not counted in the rate.
+
+    """
+
+    def __init__(self) -> None:
+        self.done = 0
+        self._first = 0
+        self._began = 0.0
+        self._ended = 0.0
+
+    def add(self, count: int) -> None:
+        """Count a batch that is done."""
+        now = time.perf_counter()
+        if count and not self.done:
+            self._first, self._began = count, now
+        self.done += count
+        self._ended = now
+
+    def rate(self, worth: float = 1.0) -> float:
+        """Return how many were done in a second, each of them ``worth`` so much."""
+        return (self.done - self._first) * worth / (self._ended - self._began)

@@ -1,0 +1,53 @@
+"""What a new owner of partitions does first: bring its state back from the log. How fast, and how large it then is."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import time
+from pathlib import Path
+
+from bench.clients.stages import surroundings
+from bridge.argo.memory import MemoryWorkflowApi
+from bridge.kafka.log import Partition
+from bridge.kafka.topics import InternalTopics
+from bridge.stages.assembly import open_loop
+from bridge.stages.matcher import Matcher
+from bridge.stages.submitter import Submitter
+
+_KB = 1024
+
+
+def restore(*, stage: str, bootstrap: str, prefix: str, partitions: int, triggers: str) -> dict[str, float]:
+    """Let a stage take all its partitions on.
+
+    Returns:
+        ``seconds`` that it took, ``bytes`` that the process has grown by, and ``count`` of windows or entries.
+
+    """
+    around = surroundings(bootstrap, InternalTopics(prefix, partitions), triggers=triggers, api=MemoryWorkflowApi())
+    loop = open_loop(stage, around)
+    taker = loop._stage
+    topic = around.topics.arrivals if stage == "matcher" else around.topics.runs
+    taker.take({})  # reads the definitions
+    before = _resident()
+    began = time.perf_counter()
+    taker.take({Partition(topic, number): 0 for number in range(partitions)})
+    seconds = time.perf_counter() - began
+    grown = _resident() - before
+    count = 0
+    if isinstance(taker, Matcher):
+        count = sum(len(one.open) for one in taker.windows.values())
+    elif isinstance(taker, Submitter):
+        count = sum(len(one.final) for one in taker.ledger.values())
+    return {"seconds": seconds, "bytes": grown, "count": count}
+
+
+def _resident() -> int:
+    """Return the bytes of memory that the process really needs: free ones are given back first."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * _KB
+    raise OSError("no VmRSS in /proc/self/status")

@@ -1,0 +1,105 @@
+"""A real stage on the real loop and real Kafka, as ``flowbridge run`` puts it together, until it has done its work."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bench.clients.progress import Progress
+from bridge.argo.memory import MemoryWorkflowApi
+from bridge.console.metrics import Metrics
+from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.topics import InternalTopics
+from bridge.stages.assembly import Surroundings, open_loop
+from bridge.triggers.sources import FileSource
+from flowbridge_sdk.codec import Decoder
+from flowbridge_sdk.schemas import EventSchemas
+
+if TYPE_CHECKING:
+    from bridge.argo.api import WorkflowApi
+    from bridge.core.decision import Decision, RunDecision
+    from bridge.kafka.loop import Sink
+
+_SECONDS = 300.0
+
+
+def surroundings(
+    bootstrap: str,
+    topics: InternalTopics,
+    *,
+    triggers: str = "",
+    schemas: str = "",
+    sink: Sink | None = None,
+    api: WorkflowApi | None = None,
+) -> Surroundings:
+    """Return the surroundings of a stage of the bench."""
+    files = FileSource([triggers], "default")
+    return Surroundings(
+        log=ConfluentLog({"bootstrap.servers": bootstrap}),
+        api=api or MemoryWorkflowApi(),
+        topics=topics,
+        decoder=lambda: Decoder(EventSchemas.load(schemas)),
+        read_sources=files.read,
+        sink=sink or Metrics().decided,
+        member="bench",
+    )
+
+
+def run_stage(
+    *,
+    stage: str,
+    bootstrap: str,
+    prefix: str,
+    partitions: int,
+    schemas: str,
+    reasons: Mapping[str, int],
+) -> dict[str, float]:
+    """Run a stage until it has made the decisions that its topics hold.
+
+    Returns:
+        ``rate``: decisions a second. ``cpu``: seconds of processor time in all.
+
+    """
+    progress = Progress()
+    metrics = Metrics()
+    made: dict[str, int] = dict.fromkeys(reasons, 0)
+
+    def count(name: str, decisions: Sequence[Decision | RunDecision]) -> None:
+        metrics.decided(name, decisions)
+        progress.add(len(decisions))
+        for decision in decisions:
+            made[decision.reason] = made.get(decision.reason, 0) + 1
+
+    topics = InternalTopics(prefix, partitions)
+    loop = open_loop(stage, surroundings(bootstrap, topics, schemas=schemas, sink=count))
+    loop.open()
+    deadline = time.monotonic() + _SECONDS
+    while progress.done < sum(reasons.values()):
+        loop.step()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{stage} made {made}, not {reasons}")
+    loop.close()
+    if made != reasons:
+        raise ValueError(f"{stage} made {made}, not {reasons}")
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {"rate": progress.rate(), "cpu": used.ru_utime + used.ru_stime}
+
+
+def fill_arrivals(*, bootstrap: str, prefix: str, partitions: int, schemas: str, count: int) -> dict[str, float]:
+    """Run a router until its group has committed ``count`` events, which all become arrivals: no decisions yet."""
+    topics = InternalTopics(prefix, partitions)
+    around = surroundings(bootstrap, topics, schemas=schemas)
+    loop = open_loop("router", around)
+    loop.open()
+    deadline = time.monotonic() + _SECONDS
+    progress = Progress()
+    while progress.done < count:
+        loop.step()
+        committed = sum(one.offset for one in loop._committed.values())
+        progress.add(committed - progress.done)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the router has passed {progress.done} events of {count}")
+    loop.close()
+    return {"rate": progress.rate()}

@@ -1,0 +1,23 @@
+"""Which core runs what: each measured client has one for itself, the servers have the others."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+_ALLOWED = sorted(os.sched_getaffinity(0))
+CLIENT = {_ALLOWED[-1]}
+SERVERS = set(_ALLOWED[:-1]) or CLIENT
+
+
+def pin(pid: int, cores: set[int]) -> None:
+    """Keep a running process, all threads that it has and will have, to ``cores``."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(ProcessLookupError):  # a thread may end meanwhile
+            os.sched_setaffinity(int(task.name), cores)
+
+
+def pin_self(cores: set[int]) -> None:
+    """Keep this process to ``cores``; threads that it starts later stay there, too."""
+    os.sched_setaffinity(0, cores)

@@ -1,0 +1,109 @@
+"""What the bench works with: an event of five fields, and triggers on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+EVENT = "bench.order"
+PARTNER = "bench.payment"
+PARTITIONS = 4
+"""Of event topics and of internal ones."""
+
+_SCHEMA = {
+    "type": "record",
+    "namespace": "dev.flowbridge.bench",
+    "fields": [
+        {"name": "order_id", "type": "string"},
+        {"name": "customer", "type": "string"},
+        {"name": "country", "type": "string"},
+        {"name": "quantity", "type": "long"},
+        {"name": "amount", "type": "double"},
+    ],
+}
+
+_HEAD = "apiVersion: flowbridge.dev/v1\nkind: Trigger\nmetadata: {name: bench}\nspec:\n  startFrom: earliest\n"
+
+REJECTING = f"""{_HEAD}
+  events:
+    - name: {EVENT}
+      where: payload.quantity > 0 && payload.country == "nowhere"
+  run: {{workflowTemplate: bench}}
+"""
+
+MAPPED = f"""{_HEAD}
+  events:
+    - name: {EVENT}
+      parameters: {{order: order_id, amount: amount}}
+  run: {{workflowTemplate: bench}}
+"""
+
+DEFAULT_MAPPED = f"""{_HEAD}
+  events:
+    - name: {EVENT}
+  run: {{workflowTemplate: bench}}
+"""
+
+PAIRS = f"""{_HEAD}
+  events:
+    - name: {EVENT}
+      parameters: {{order: order_id}}
+    - name: {PARTNER}
+      parameters: {{amount: amount}}
+  key: payload.order_id
+  window: {{within: 1h}}
+  run: {{workflowTemplate: bench}}
+"""
+
+SINGLE = "bench.single"
+"""An event without a schema of its own."""
+
+ONE_SLOT = f"""apiVersion: flowbridge.dev/v1
+kind: Trigger
+metadata: {{name: one-slot}}
+spec:
+  events:
+    - name: {SINGLE}
+      parameters: {{order: order_id, amount: amount}}
+  run: {{workflowTemplate: bench}}
+"""
+
+TWO_SLOTS = PAIRS.replace("name: bench}", "name: two-slots}")
+
+TEMPLATE = {
+    "apiVersion": "argoproj.io/v1alpha1",
+    "kind": "WorkflowTemplate",
+    "metadata": {"name": "bench"},
+    "spec": {
+        "entrypoint": "none",
+        "arguments": {"parameters": [{"name": "order"}, {"name": "amount"}]},
+        "templates": [{"name": "none", "suspend": {}}],
+    },
+}
+
+
+def order(number: int) -> dict[str, object]:
+    """Return the payload of one event."""
+    return {
+        "order_id": f"order-{number:09d}",
+        "customer": f"customer-{number % 5_000}",
+        "country": "nz",
+        "quantity": number % 7 + 1,
+        "amount": number % 1_000 / 4,
+    }
+
+
+def write_schemas(folder: Path) -> Path:
+    """Write the schemas of both events and return their folder."""
+    folder.mkdir()
+    for name in (EVENT, PARTNER):
+        schema = {**_SCHEMA, "name": name.partition(".")[2].title()}
+        (folder / f"{name}.avsc").write_text(json.dumps(schema))
+    return folder
+
+
+def write_trigger(folder: Path, name: str, text: str) -> Path:
+    """Write a file of triggers and return it."""
+    file = folder / f"{name}.yaml"
+    file.write_text(text)
+    return file

@@ -74,6 +74,7 @@ class Attempts:
         self._lifetime = lifetime
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._templates: dict[tuple[str, str], tuple[Micros, WorkflowTemplate]] = {}
+        self._since: Micros | None = None
         self.under_way = 0
 
     def resolve_now(self, run: Run) -> Run | None:
@@ -102,9 +103,18 @@ class Attempts:
         """Tell whether a worker came back."""
         return not self._results.empty()
 
+    def results_age(self, now: Micros) -> Micros:
+        """Return how long results have been there, since this was first asked; below 0 if there are none."""
+        if self._results.empty():
+            return -1
+        if self._since is None:
+            self._since = now
+        return now - self._since
+
     def results(self, seconds: float = 0) -> list[Result]:
         """Return what workers came back with, waiting at most ``seconds`` for the first."""
         found: list[Result] = []
+        self._since = None
         try:
             found.append(self._results.get(timeout=seconds) if seconds else self._results.get_nowait())
             while True:

@@ -35,7 +35,9 @@ logger = logging.getLogger(__name__)
 _GATE = Backoff(first=0.5, longest=5.0)
 _OPEN_BOUND = 10_000  # runs that wait in memory; beyond it the log is held back
 _DRAIN = 20.0  # seconds that creates in flight have when partitions are let go
-_WHILE_BUSY = 0.005  # seconds between looks for outcomes while creates are in flight
+_WHILE_BUSY = 0.02  # seconds between looks for outcomes while creates are in flight; new runs are not waited for
+_WHILE_FULL = 0.002  # the same while runs wait for room
+_AHEAD = 8  # intents for each create in flight: what may be asked for next is known in the log before its turn
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,13 @@ class Limits:
     Attributes:
         concurrency: Creates in flight.
         retry_for: How long a run that is refused is tried again before it is a dead letter.
+        outcome_pace: How long an outcome waits for others, or for new runs, to share a transaction with.
 
     """
 
     concurrency: int = 8
     retry_for: Micros = DAY
+    outcome_pace: Micros = SECOND // 20
 
 
 class Submitter(Stage):
@@ -119,16 +123,20 @@ class Submitter(Stage):
 
     def appetite(self) -> int:
         """Return how many more runs there is room for."""
-        busy = 2 * self._limits.concurrency + 64 - self._attempts.under_way - len(self._ready)
+        busy = 2 * _AHEAD * self._limits.concurrency - self._attempts.under_way - len(self._ready)
         return max(0, min(busy, _OPEN_BOUND - sum(len(one.open) for one in self.ledger.values())))
 
     def patience(self) -> float:
         """Return a short time while outcomes are to be expected."""
-        return _WHILE_BUSY if self._attempts.under_way or self._ready else 0.5
+        if self._ready:
+            return _WHILE_FULL
+        return _WHILE_BUSY if self._attempts.under_way else 0.5
 
     def is_due(self, now: Micros) -> bool:
         """Tell whether a worker came back, or somebody's time to wait is over."""
-        if self._attempts.has_results() or (self._ready and self._has_room(now)):
+        if self._ready and (self._has_room(now) or self._attempts.has_results()):
+            return True
+        if self._attempts.results_age(now) >= self._limits.outcome_pace:
             return True
         return self._is_open(now) and any(one.due <= now for one in self._waiting)
 
@@ -215,7 +223,7 @@ class Submitter(Stage):
                 self._write("parked", one, now, out)
 
     def _has_room(self, now: Micros) -> bool:
-        return self._is_open(now) and self._attempts.under_way + len(self._intents) < 2 * self._limits.concurrency
+        return self._is_open(now) and self._attempts.under_way + len(self._intents) < _AHEAD * self._limits.concurrency
 
     def _is_open(self, now: Micros) -> bool:
         return now >= self._gate

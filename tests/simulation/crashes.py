@@ -56,7 +56,7 @@ class Crashes:
         parameters = (("order", "order.payload.order"), ("paid", "payment.payload.paid"))
         pair = replace(two_slots(run=RunPlan("pair", "default", parameters)), name="pair", start_from="earliest")
         self.world = World(single, pair, partitions=2)
-        self.world.limits = Limits(concurrency=self.random.choice((1, 8)))
+        self.world.limits = Limits(concurrency=self.random.choice((1, 8)), outcome_pace=0)
         self.started = 0
         self.orders = [f"o{number}" for number in range(ORDERS)]
         self.paid = [order for order in self.orders if self.random.random() < 0.8]

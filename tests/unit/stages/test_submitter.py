@@ -296,7 +296,7 @@ def test_an_event_that_comes_again_beyond_the_ledgers_horizon_runs_again() -> No
 
 def test_a_run_that_is_refused_for_too_long_is_a_dead_letter() -> None:
     world = World(one_slot(parameters=MAPPED))
-    world.limits = Limits(retry_for=10 * MINUTE)
+    world.limits = Limits(retry_for=10 * MINUTE, outcome_pace=0)
     world.start()
     world.run(3)
     world.api.set_quota("default", 0)

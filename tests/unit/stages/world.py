@@ -178,7 +178,7 @@ class World:
         self.decisions: list[Decision | RunDecision] = []
         self.processes: list[Process] = []
         self.encoder = Encoder()
-        self.limits = Limits()
+        self.limits = Limits(outcome_pace=0)
         self._ids = 0
         self._create_internal_topics()
         for trigger in triggers:

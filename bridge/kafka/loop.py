@@ -1,13 +1,15 @@
 """The stage loop: a member of a consumer group whose every batch is a transaction.
 
 Its life, in order: fence the own former self; join; for partitions that come, fence their former owner, read the
-committed offset, write the own name beside it, restore; then batch by batch: take the group metadata, poll, process,
-send offsets, commit. A batch that fails is aborted, and state is taken again from the log. Partitions that go are
-finished, and their offsets committed without an owner, so that nobody fences a process that left in good order.
+committed offset, write the own name beside it, restore; then batch by batch: poll, process, send offsets under the
+group metadata of the last rebalance, commit. A batch that fails is aborted, and state is taken again from the log.
+Partitions that go are finished, and their offsets committed without an owner, so that nobody fences a process that left
+in good order.
 
 The loop polls only between transactions, so a revocation never finds one open. What was polled of a partition that
-goes is dropped. Metadata is taken before the poll, and again only after a rebalance whose partitions were dropped: a
-process that was paused long enough to be expelled cannot pass its batch off under a later generation.
+goes is dropped. Metadata is taken after a poll that served a rebalance, when the records of partitions that went have
+been dropped, and kept until the next: a process that was paused long enough to be expelled cannot pass its batch off
+under a later generation.
 """
 
 from __future__ import annotations
@@ -140,8 +142,6 @@ class StageLoop:
             self._topics = topics
 
     def _poll(self) -> None:
-        self._metadata = self._consumer.metadata()
-        self._rebalanced = False
         self._resume_held()
         room = self._make_room()
         waiting = bool(self._queue) or self._stage.is_due(self._clock())
@@ -152,6 +152,7 @@ class StageLoop:
             self._lost_offset(error)
         self.last_poll = self._clock()
         if self._rebalanced:
+            self._rebalanced = False
             self._metadata = self._consumer.metadata()
 
     def _make_room(self) -> int:
@@ -280,6 +281,7 @@ class StageLoop:
         """Forget what memory holds of the failed batch, and go on from the log."""
         self._queue.clear()
         self._spoiled = False
+        self._rebalanced = True  # perhaps without a word: the next poll hears of it, and metadata is taken after that
         owned = list(self._committed)
         self._stage.drop(owned)
         self._committed.update(self._admin.committed(self._group, owned, stable=True))

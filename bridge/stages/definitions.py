@@ -21,7 +21,7 @@ from flowbridge_sdk.topics import topic_of
 
 logger = logging.getLogger(__name__)
 
-_PACE = SECOND // 4  # how often the end of ``triggers`` is asked for
+_PACE = SECOND  # how often the end of ``triggers`` is asked for
 
 
 class Start(NamedTuple):

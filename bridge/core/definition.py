@@ -41,6 +41,7 @@ class Definition:
         slots: Its slots, compiled.
         parameters: Workflow parameter and expression.
         id: Expression for the identity of a match, or None.
+        is_default_mapped: Whether the template's parameters take the payload fields of the same names.
         run_needs_payload: Whether the run of a match takes anything from its events' payloads.
 
     """
@@ -53,7 +54,8 @@ class Definition:
         self.slots = tuple(CompiledSlot(slot, index) for index, slot in enumerate(trigger.slots))
         self.parameters = tuple((name, Expression(source)) for name, source in trigger.run.parameters)
         self.id = Expression(trigger.run.id) if trigger.run.id is not None else None
-        mapped = any(slot.parameters for slot in trigger.slots) or trigger.is_default_mapped
+        self.is_default_mapped = trigger.is_default_mapped
+        mapped = any(slot.parameters for slot in trigger.slots) or self.is_default_mapped
         self.run_needs_payload = mapped or bool(self.parameters) or self.id is not None
 
     def slots_for(self, event: str) -> tuple[CompiledSlot, ...]:

@@ -41,26 +41,25 @@ def make_run(definition: Definition, installation: str, key: str, match: Sequenc
     """
     trigger, plan = definition.trigger, definition.trigger.run
     variables = _variables(definition, match)
-    events = tuple(
-        (slot.variable, event.identity) for slot, event in zip(trigger.slots, match, strict=True) if event is not None
-    )
-    run_key = RunIdentity(installation, trigger.identity, key, _identity(definition, variables, events)).run_key()
     filled = [event for event in match if event is not None]
+    slots = [slot.variable for slot, event in zip(trigger.slots, match, strict=True) if event is not None]
+    events = tuple([(slot, event.identity) for slot, event in zip(slots, filled, strict=True)])
+    run_key = RunIdentity(installation, definition.identity, key, _identity(definition, variables, events)).run_key()
     return Run(
         run_key=run_key,
-        trigger=trigger.identity,
+        trigger=definition.identity,
         definition_hash=definition.hash,
         key=key,
         namespace=plan.namespace,
         name=workflow_name(plan.template, run_key),
         template=plan.template,
-        parameters=None if trigger.is_default_mapped else _parameters(definition, match, variables),
-        payload=_payload(filled[0]) if trigger.is_default_mapped else None,
+        parameters=None if definition.is_default_mapped else _parameters(definition, match, variables),
+        payload=_payload(filled[0]) if definition.is_default_mapped else None,
         labels=plan.labels,
         annotations=plan.annotations,
         events=events,
-        event_time=max(event.time for event in filled),
-        reached=max(event.reached for event in filled),
+        event_time=max([event.time for event in filled]),
+        reached=max([event.reached for event in filled]),
         allow_template_tags=plan.allow_template_tags,
     )
 
@@ -77,7 +76,7 @@ def _identity(
 ) -> tuple[str, ...]:
     """Return what the match is: the trigger's ``run.id``, or the identities of its events."""
     if definition.id is None:
-        return tuple(part for slot, event in events for part in (slot, event.source, event.id))
+        return tuple([part for slot, event in events for part in (slot, event.source, event.id)])
     try:
         # Behind a word that no slot can be called, so that no id reads like a match of events.
         return ("run.id", key_text(definition.id.evaluate(variables)))

@@ -5,13 +5,12 @@ It holds all that its Workflow needs, so that it runs the same when its trigger 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bridge.core.event import EventIdentity, Micros
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One Workflow to be created.
 
     Attributes:

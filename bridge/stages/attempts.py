@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
@@ -170,7 +170,7 @@ def _with_defaults(run: Run, template: WorkflowTemplate) -> Run:
     names = [parameter.name for parameter in template.parameters]
     parameters = default_parameters(names, run.payload or "{}", allow_template_tags=run.allow_template_tags)
     check_size(parameters)
-    return replace(run, parameters=parameters, payload=None)
+    return run._replace(parameters=parameters, payload=None)
 
 
 __all__ = ["Attempts", "Dead", "Done", "Lost", "Outcome", "Parked", "Resolved", "Result", "Retry"]

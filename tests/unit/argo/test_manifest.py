@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -68,25 +67,25 @@ def test_the_bridge_knows_its_own_workflow() -> None:
 
 
 def test_a_run_without_parameters_leaves_the_templates_own() -> None:
-    assert workflow_manifest(replace(RUN, parameters=()))["spec"] == {"workflowTemplateRef": {"name": "refresh-model"}}
+    assert workflow_manifest(RUN._replace(parameters=()))["spec"] == {"workflowTemplateRef": {"name": "refresh-model"}}
 
 
 def test_an_unresolved_run_is_refused() -> None:
     with pytest.raises(UnresolvedRunError, match=RUN.name):
-        workflow_manifest(replace(RUN, parameters=None, payload="{}"))
+        workflow_manifest(RUN._replace(parameters=None, payload="{}"))
 
 
 def test_a_triggers_own_marks_never_replace_ours() -> None:
     forged = tuple((f"flowbridge.dev/{mark}", "forged") for mark in ("run-key", "trigger", "key", "anything"))
     labels = (*forged, ("app.kubernetes.io/managed-by", "forged"))
-    manifest = workflow_manifest(replace(RUN, key="", labels=labels, annotations=forged))
+    manifest = workflow_manifest(RUN._replace(key="", labels=labels, annotations=forged))
     assert "forged" not in json.dumps(manifest)
     assert "flowbridge.dev/key" not in manifest["metadata"]["annotations"]
 
 
 def test_many_events_are_shown_up_to_a_bound() -> None:
     events = tuple(("orders", EventIdentity("order.created", "shop", f"é-{number}")) for number in range(5_000))
-    text = workflow_manifest(replace(RUN, events=events))["metadata"]["annotations"]["flowbridge.dev/events"]
+    text = workflow_manifest(RUN._replace(events=events))["metadata"]["annotations"]["flowbridge.dev/events"]
     shown = json.loads(text)
     assert len(text.encode()) <= EVENTS_LIMIT + 40
     assert shown[0] == {"slot": "orders", "name": "order.created", "source": "shop", "id": "é-0"}
@@ -95,12 +94,12 @@ def test_many_events_are_shown_up_to_a_bound() -> None:
 
 def test_marks_hold_nothing_that_argo_evaluates() -> None:
     events = (("orders", EventIdentity("order.created", "{{workflow.name}}", "{{x}}")),)
-    run = replace(RUN, key="{{workflow.name}}", events=events)
+    run = RUN._replace(key="{{workflow.name}}", events=events)
     assert "{{" not in json.dumps(workflow_manifest(run)["metadata"]["annotations"])
 
 
 def test_a_huge_key_is_shortened() -> None:
-    annotations = workflow_manifest(replace(RUN, key="k" * 1_000_000))["metadata"]["annotations"]
+    annotations = workflow_manifest(RUN._replace(key="k" * 1_000_000))["metadata"]["annotations"]
     assert annotations["flowbridge.dev/key"] == "k" * 1_024 + "…"
 
 

@@ -177,7 +177,7 @@ def _record(fields: list[tuple[str, Read]]) -> Read:
 
 
 def _block(buf: bytes, pos: int) -> tuple[int, int]:
-    """Read how many items follow. Every item takes a byte at least: the compiler saw to that."""
+    """Read how many items follow. Every item takes a byte at least: ``check_schema`` saw to that."""
     count, pos = read_long(buf, pos, 0)
     if count < 0:
         count = -count

@@ -18,7 +18,9 @@ from typing import Any, Literal
 
 from bridge.core.event import Micros
 
-Collect = Literal["latest", "first"]
+Collect = Literal["latest", "first", "all"]
+Order = Literal["any", "sequence"]
+WindowKind = Literal["within", "every", "until", "session", "batch", "settle"]
 _HASH_LENGTH = 20  # hex digits: 80 bits, among a few thousand definitions
 
 
@@ -32,6 +34,8 @@ class Slot:
         where: CEL over ``payload`` and ``event`` that must be true; None lets every event pass.
         key: CEL over the same for the correlation key; None for a trigger without one.
         parameters: Workflow parameter and the path of the payload field that fills it (``customer.id``).
+        count: How many distinct events fill it.
+        absent: The condition holds only when no event comes to it.
 
     """
 
@@ -40,6 +44,69 @@ class Slot:
     where: str | None = None
     key: str | None = None
     parameters: tuple[tuple[str, str], ...] = ()
+    count: int = 1
+    absent: bool = False
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Boundaries in the calendar of a time zone: ``every`` so long, or at the times of a cron expression.
+
+    Attributes:
+        timezone: IANA name.
+        every: Distance of two boundaries; None for a cron expression.
+        offset: How much later than the calendar's own boundaries they lie; with ``every`` only.
+        cron: Five fields; None with ``every``.
+
+    """
+
+    timezone: str = "UTC"
+    every: Micros | None = None
+    offset: Micros = 0
+    cron: str | None = None
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """How long the arrivals of a match wait for each other, and what ends the wait.
+
+    Attributes:
+        kind: ``within``: newest minus oldest event time is at most ``length``. ``every`` and ``until``: event times
+            lie between the same two boundaries of ``schedule``. ``session``: event times follow each other by at most
+            ``length``. ``batch``: ``size`` arrivals, or all that came in ``length`` of reached time after the first.
+            ``settle``: all that came until none came for ``length`` of reached time.
+        length: The duration above; 0 for a calendar window, and for a batch without a wait.
+        schedule: Boundaries of a calendar window.
+        size: Size of a batch; None for no bound.
+        max_wait: Reached time after the first arrival at which a session or settling window ends in any case.
+        reset: Boundaries of event time that a match cannot span; what waits at one is forgotten.
+
+    """
+
+    kind: WindowKind
+    length: Micros = 0
+    schedule: Schedule | None = None
+    size: int | None = None
+    max_wait: Micros | None = None
+    reset: Schedule | None = None
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """How many runs of a trigger are created; what is more waits in the ledger.
+
+    Attributes:
+        rate: Creates in ``per``, None for no bound.
+        per: The time that ``rate`` is counted in.
+        storm: More runs than this asked for in ``storm_within`` hold the trigger; None for no bound.
+        storm_within: The time that ``storm`` is counted in.
+
+    """
+
+    rate: int | None = None
+    per: Micros = 1_000_000
+    storm: int | None = None
+    storm_within: Micros = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +121,10 @@ class RunPlan:
         annotations: Annotations of the Workflow.
         id: CEL over the match for its identity; None for the default, the identities of its events.
         allow_template_tags: Let string parameters hold ``{{``, which Argo's templating evaluates.
+        limits: How many are created.
+        start_deadline: A run older than this, by reached time, is skipped; None for never.
+        synchronization: JSON text of the Workflow's ``spec.synchronization``, which Argo queues by; None for none.
+        emits: Names of the events that its Workflows publish, as far as its owner says: for finding cycles.
 
     """
 
@@ -64,6 +135,10 @@ class RunPlan:
     annotations: tuple[tuple[str, str], ...] = ()
     id: str | None = None
     allow_template_tags: bool = False
+    limits: RunLimits = field(default=RunLimits())
+    start_deadline: Micros | None = None
+    synchronization: str | None = None
+    emits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,14 +150,16 @@ class Trigger:
         name: Name of the trigger.
         slots: The places to fill, one or more.
         run: The run that a match asks for.
-        require: How many slots a match fills.
-        within: Newest minus oldest event time of a match; None only for a trigger with one slot.
+        require: How many slots a match fills, of those that are not ``absent``.
+        order: Whether event times follow the order of the slots.
+        window: How long arrivals wait; None for a trigger of which each event is a match.
         grace: How much later than its partners an event may reach us and still count.
         dedupe: How long after its last use an event's identity is remembered.
         collect: Which arrivals a match takes.
         suspend: Events are decided ``suspended`` instead.
         start_from: Where a topic that is new to the bridge is begun: ``now``, ``earliest``, or a moment.
         future: How far ahead of its record's timestamp an event time may be.
+        sensitive: Payload fields (dotted paths) whose values no decision shows.
 
     """
 
@@ -91,13 +168,15 @@ class Trigger:
     slots: tuple[Slot, ...]
     run: RunPlan
     require: int
-    within: Micros | None = None
+    order: Order = "any"
+    window: WindowPlan | None = None
     grace: Micros = 0
     dedupe: Micros = 0
     collect: Collect = "latest"
     suspend: bool = False
     start_from: Literal["now", "earliest"] | Micros = "now"
     future: Micros = field(default=3_600_000_000)
+    sensitive: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -107,7 +186,12 @@ class Trigger:
     @property
     def is_windowed(self) -> bool:
         """Tell whether arrivals must wait for others; if not, each event that passes is a match."""
-        return self.within is not None
+        return self.window is not None
+
+    @property
+    def within(self) -> Micros | None:
+        """Return newest minus oldest event time of a match; None where another rule brings events together."""
+        return self.window.length if self.window is not None and self.window.kind == "within" else None
 
     @property
     def is_default_mapped(self) -> bool:
@@ -128,7 +212,7 @@ class Trigger:
     def condition_hash(self) -> str:
         """Return the hash of what decides which events make a match: 20 hex digits."""
         condition = self.to_json()
-        for part in ("run", "suspend", "start_from", "future"):
+        for part in ("run", "suspend", "start_from", "future", "sensitive"):
             del condition[part]
         for slot in condition["slots"]:
             del slot["parameters"]
@@ -152,9 +236,20 @@ class Trigger:
 
         """
         slots = tuple(Slot(**{**slot, "parameters": _pairs(slot["parameters"])}) for slot in plain["slots"])
-        run = plain["run"]
-        pairs = {name: _pairs(run[name]) for name in ("parameters", "labels", "annotations")}
-        return cls(**{**plain, "slots": slots, "run": RunPlan(**{**run, **pairs})})
+        lists = {"slots": slots, "sensitive": tuple(plain["sensitive"])}
+        return cls(**{**plain, **lists, "run": _run_plan(plain["run"]), "window": _window_plan(plain["window"])})
+
+
+def _run_plan(plain: dict[str, Any]) -> RunPlan:
+    pairs = {name: _pairs(plain[name]) for name in ("parameters", "labels", "annotations")}
+    return RunPlan(**{**plain, **pairs, "limits": RunLimits(**plain["limits"]), "emits": tuple(plain["emits"])})
+
+
+def _window_plan(plain: dict[str, Any] | None) -> WindowPlan | None:
+    if plain is None:
+        return None
+    schedules = {name: Schedule(**plain[name]) if plain[name] else None for name in ("schedule", "reset")}
+    return WindowPlan(**{**plain, **schedules})
 
 
 def _pairs(plain: list[list[str]]) -> tuple[tuple[str, str], ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.core.event import MINUTE, Micros
 from bridge.core.expression import RESERVED_WORDS, TYPE_NAMES, Expression, ExpressionSyntaxError
-from bridge.core.trigger import RunPlan, Slot, Trigger
+from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.triggers.errors import FieldPath, MisfitError
 from bridge.triggers.model import SlotPart, SpecPart, TriggerResource, read_resource
 
@@ -56,7 +56,7 @@ def _trigger(resource: TriggerResource, default_namespace: str) -> Trigger:
         slots=tuple(_slot(slot, spec) for slot in spec.events),
         run=_run_plan(spec, namespace),
         require=_required(spec),
-        within=within,
+        window=WindowPlan("within", within) if within is not None else None,
         grace=grace,
         dedupe=spec.dedupe if spec.dedupe is not None else (within or 0) + grace,
         collect=spec.collect or "latest",

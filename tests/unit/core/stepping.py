@@ -11,7 +11,7 @@ from typing import NamedTuple
 from bridge.core.decision import Decision, Reason
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.step import Step, deadline, expire, forget, step
-from bridge.core.trigger import RunPlan, Slot, Trigger
+from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.core.window import Arrival, Spent, Window, empty_window
 
 
@@ -99,7 +99,7 @@ def trigger_of(
         slots,
         RunPlan("refresh-model", "ml"),
         require=len(slots) if require is None else require,
-        within=within,
+        window=WindowPlan("within", within),
         grace=grace,
         dedupe=within + grace if dedupe is None else dedupe,
         collect="first" if first else "latest",

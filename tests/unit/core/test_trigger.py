@@ -10,14 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.trigger import RunPlan, Slot, Trigger
+from bridge.core.trigger import RunLimits, RunPlan, Schedule, Slot, Trigger, WindowPlan
 
 text = st.text(max_size=6)
 perhaps = st.none() | text
 pairs = st.lists(st.tuples(text, text), max_size=2).map(tuple)
 micros = st.integers(0, 10**12)
-slots = st.builds(Slot, text, text, perhaps, perhaps, pairs)
-runs = st.builds(RunPlan, text, text, pairs, pairs, pairs, perhaps, st.booleans())
+slots = st.builds(Slot, text, text, perhaps, perhaps, pairs, st.integers(1, 3), st.booleans())
+counts = st.none() | st.integers(1, 9)
+limits = st.builds(RunLimits, counts, micros, counts, micros)
+names = st.lists(text, max_size=2).map(tuple)
+runs = st.builds(
+    RunPlan, text, text, pairs, pairs, pairs, perhaps, st.booleans(), limits, st.none() | micros, perhaps, names
+)
+schedules = st.none() | st.builds(Schedule, text, st.none() | micros, micros, perhaps)
+kinds = st.sampled_from(["within", "every", "until", "session", "batch", "settle"])
+windows = st.builds(WindowPlan, kinds, micros, schedules, counts, st.none() | micros, schedules)
 triggers = st.builds(
     Trigger,
     text,
@@ -25,18 +33,21 @@ triggers = st.builds(
     st.lists(slots, min_size=1, max_size=3).map(tuple),
     runs,
     require=st.integers(1, 3),
-    within=st.none() | micros,
+    order=st.sampled_from(["any", "sequence"]),
+    window=st.none() | windows,
     grace=micros,
     dedupe=micros,
-    collect=st.sampled_from(["latest", "first"]),
+    collect=st.sampled_from(["latest", "first", "all"]),
     suspend=st.booleans(),
     start_from=st.sampled_from(["now", "earliest"]) | micros,
     future=micros,
+    sensitive=names,
 )
 
 SLOT = Slot("order.created", "order", "payload.rows > 0", "payload.customer", (("rows", "rows"),))
 PLAN = RunPlan("refresh-model", "ml", (("rows", "order.payload.rows"),), id="order.payload.id")
-TRIGGER = Trigger("ml", "refresh", (SLOT, Slot("payment.done", "payment")), PLAN, require=2, within=10, grace=5)
+WINDOW = WindowPlan("within", 10)
+TRIGGER = Trigger("ml", "refresh", (SLOT, Slot("payment.done", "payment")), PLAN, require=2, window=WINDOW, grace=5)
 
 
 def with_slot(**changes: Any) -> Trigger:
@@ -52,7 +63,10 @@ OTHER_CONDITION = {
     "name": replace(TRIGGER, name="else"),
     "slots": replace(TRIGGER, slots=TRIGGER.slots[::-1]),
     "require": replace(TRIGGER, require=1),
-    "within": replace(TRIGGER, within=11),
+    "order": replace(TRIGGER, order="sequence"),
+    "window": replace(TRIGGER, window=WindowPlan("within", 11)),
+    "count": with_slot(count=2),
+    "absent": with_slot(absent=True),
     "grace": replace(TRIGGER, grace=6),
     "dedupe": replace(TRIGGER, dedupe=7),
     "collect": replace(TRIGGER, collect="first"),

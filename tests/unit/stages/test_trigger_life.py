@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bridge.core.event import MINUTE, SECOND
-from bridge.core.trigger import RunPlan, Trigger
+from bridge.core.trigger import RunPlan, Trigger, WindowPlan
 from unit.stages.world import Process, World, two_slots
 
 
@@ -40,7 +40,7 @@ def test_a_changed_condition_ends_what_waits_and_starts_with_empty_windows() -> 
     world, process = begun()
     first = order(world)
     world.run(1)
-    edit(world, within=20 * MINUTE)
+    edit(world, window=WindowPlan("within", 20 * MINUTE))
     world.run(5)
     assert world.reasons_of(first) == ["waiting", "expired"]
     second = payment(world)
@@ -59,7 +59,7 @@ def test_old_windows_end_only_once_all_routers_have_applied_the_change() -> None
     event = order(world)
     world.run(1)
     world.processes.remove(slow)  # alive, and busy with something for long
-    edit(world, within=20 * MINUTE)
+    edit(world, window=WindowPlan("within", 20 * MINUTE))
     world.run(30, step=0.5)
     assert world.reasons_of(event) == ["waiting"]
     world.processes.append(slow)
@@ -75,7 +75,7 @@ def test_an_event_that_a_slow_router_still_routes_by_the_old_condition_matches_t
     world.run(1)
     world.processes.remove(slow)
     owned = next(place for place in slow.loops["router"].owned if place.topic == "payment.done")  # type: ignore[union-attr]
-    edit(world, within=20 * MINUTE)
+    edit(world, window=WindowPlan("within", 20 * MINUTE))
     world.run(5)
     world.publish("payment.done", {"order": 7, "amount": 1}, partition=owned.number)
     definitions = slow.stage("router")._definitions
@@ -107,7 +107,7 @@ def test_an_edit_that_is_taken_back_at_once_costs_no_waiting_event() -> None:
     world.run(1)
     before = world.triggers[0]
     world.processes.remove(slow)
-    edit(world, within=20 * MINUTE)
+    edit(world, window=WindowPlan("within", 20 * MINUTE))
     world.run(3)
     world.triggers[0] = before
     world.run(3)
@@ -124,7 +124,7 @@ def test_a_tick_that_retires_what_is_in_force_again_ends_nothing() -> None:
     event = order(world)
     world.run(1)
     before = world.triggers[0]
-    edit(world, within=20 * MINUTE)
+    edit(world, window=WindowPlan("within", 20 * MINUTE))
     before_tick = ends(world)
     while ends(world) == before_tick:  # until the tick is in the log, and not yet read
         for stage in ("controller", "router", "matcher"):
@@ -194,4 +194,4 @@ def test_a_matcher_that_meets_an_unknown_definition_reads_triggers_to_their_end(
 
 
 def another() -> Trigger:
-    return replace(two_slots(), name="another", within=3 * MINUTE)
+    return replace(two_slots(), name="another", window=WindowPlan("within", 3 * MINUTE))

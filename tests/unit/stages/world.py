@@ -15,7 +15,7 @@ from bridge.argo.memory import MemoryWorkflowApi
 from bridge.argo.workflow import Workflow
 from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import MINUTE, SECOND, Micros, moment
-from bridge.core.trigger import RunPlan, Slot, Trigger
+from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.kafka.log import LogError, Partition, Record, TopicSpec
 from bridge.kafka.loop import StageLoop
 from bridge.kafka.memory import CrashedError, MemoryBroker, MemoryLog
@@ -301,6 +301,11 @@ def two_slots(**fields: Any) -> Trigger:
         Slot("payment.done", "payment", key="payload.order"),
     )
     parameters = (("order", "order.payload.order"), ("amount", "payment.payload.amount"))
-    usual: dict[str, Any] = {"require": 2, "within": 10 * MINUTE, "grace": MINUTE, "dedupe": 11 * MINUTE}
+    usual: dict[str, Any] = {
+        "require": 2,
+        "window": WindowPlan("within", 10 * MINUTE),
+        "grace": MINUTE,
+        "dedupe": 11 * MINUTE,
+    }
     run = fields.pop("run", RunPlan("ship", "default", parameters))
     return Trigger("default", "ship", fields.pop("slots", slots), run, **{**usual, **fields})

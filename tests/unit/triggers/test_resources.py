@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.core.event import HOUR, MINUTE, SECOND
-from bridge.core.trigger import RunPlan, Slot, Trigger
+from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.triggers.resources import read_text
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "docs" / "examples").glob("*.yaml"))
@@ -66,7 +66,7 @@ def test_a_trigger_compiles_whole() -> None:
             labels=(("team", "forecasting"),),
         ),
         require=2,
-        within=HOUR,
+        window=WindowPlan("within", HOUR),
         grace=6 * MINUTE,
         dedupe=HOUR + 6 * MINUTE,
     )

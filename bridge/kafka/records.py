@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import fastavro
 from fastavro.schema import fingerprint, parse_schema, to_parsing_canonical_form
 
+from bridge.kafka import avro_source
+
 _MAGIC = b"\xc3\x01"
 _PREFIX = 10  # bytes: the magic and the fingerprint
 
@@ -54,13 +56,12 @@ class Kind:
         self.name = name
         self.schema = _load(schemas_folder() / f"{name}.avsc")
         self.prefix = _prefix(self.schema)
+        self._write = avro_source.writer(self.schema)
+        self._read_todays = avro_source.reader(self.schema)
 
     def encode(self, fields: dict[str, Any]) -> bytes:
         """Return the record's bytes."""
-        out = BytesIO()
-        out.write(self.prefix)
-        fastavro.schemaless_writer(out, self.schema, fields)
-        return out.getvalue()
+        return self._write(fields, self.prefix)
 
     def decode(self, value: bytes) -> dict[str, Any]:
         """Return the record's fields.
@@ -70,10 +71,12 @@ class Kind:
             RecordError: The bytes are of another kind, or cut short.
 
         """
-        prefix = value[:_PREFIX]
-        if prefix == self.prefix:
-            return self._read(value, self.schema, None)
-        writer = _writer(prefix)
+        if value.startswith(self.prefix):
+            try:
+                return self._read_todays(value, _PREFIX)
+            except (ValueError, IndexError) as error:
+                raise self._damaged(error) from error
+        writer = _writer(value[:_PREFIX])
         if writer.kind != self.name:
             raise RecordError(f"expected a record of kind {self.name}, found {writer.kind}")
         return self._read(value, writer.schema, self.schema)
@@ -85,12 +88,11 @@ class Kind:
             names: The first fields of today's schema, in order.
 
         """
-        fields = self.schema["fields"][: len(names)]
-        head = parse_schema({"type": "record", "name": f"{self.schema['name']}.head", "fields": fields})
+        read = avro_source.reader({**self.schema, "fields": self.schema["fields"][: len(names)]})
 
         def decode(value: bytes) -> tuple[Any, ...]:
-            is_todays = value[:_PREFIX] == self.prefix
-            found = self._read(value, head, None) if is_todays else self.decode(value)
+            is_todays = value.startswith(self.prefix)
+            found = read(value, _PREFIX) if is_todays else self.decode(value)
             return tuple(found[name] for name in names)
 
         return decode
@@ -101,8 +103,11 @@ class Kind:
         try:
             fields = fastavro.schemaless_reader(body, writer, reader)
         except (EOFError, ValueError, IndexError) as error:
-            raise RecordError(f"a record of kind {self.name} is damaged: {error or 'it is cut short'}") from error
+            raise self._damaged(error) from error
         return fields  # type: ignore[return-value]  # a record schema always reads into a dict
+
+    def _damaged(self, error: Exception) -> RecordError:
+        return RecordError(f"a record of kind {self.name} is damaged: {error or 'it is cut short'}")
 
 
 def kind_of(value: bytes) -> str:

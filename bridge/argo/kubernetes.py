@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 READ_TIMEOUT = 10.0
 """Seconds for a look-up."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
 _BODY_SHOWN = 200  # characters of a body that is no JSON, for the error's text
 
 
@@ -63,7 +64,7 @@ class KubernetesWorkflowApi(WorkflowApi):
     def create(self, manifest: Plain, *, timeout: float) -> Response:
         """Ask once that a Workflow be created (:meth:`WorkflowApi.create`)."""
         namespace = manifest["metadata"]["namespace"]
-        body = json.dumps(manifest, ensure_ascii=False, separators=(",", ":")).encode()
+        body = _ENCODER.encode(manifest).encode()
         return self._request("POST", f"{self._base}/{quote(namespace, safe='')}/workflows", body, timeout)
 
     def find(self, namespace: str, name: str) -> Workflow | Unavailable | None:

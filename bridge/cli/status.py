@@ -21,7 +21,7 @@ from bridge.stages.assembly import group_of
 from bridge.stages.definitions import Definitions
 from bridge.stages.restoring import read_changelog
 from bridge.stages.running import wall_clock
-from bridge.stages.windows import decode_waiting
+from bridge.stages.window_records import read_place
 
 
 class StageStatus(NamedTuple):
@@ -113,9 +113,9 @@ def _stages(
 def _windows(reader: Reader, admin: Admin, places: list[Partition]) -> tuple[int, int]:
     """Return how many arrivals wait, and in how many windows."""
     waiting = [
-        decode_waiting(value)[0]
+        read_place(key).window
         for place in places
-        for value in read_changelog(reader, admin, place)
+        for key, value in read_changelog(reader, admin, place)
         if value.startswith(WAITING.prefix)
     ]
     return len(waiting), len(set(waiting))
@@ -125,7 +125,7 @@ def _runs(reader: Reader, admin: Admin, topics: InternalTopics, partitions: int)
     """Return how many runs there are by outcome; those that have not ended by their state."""
     counts: Counter[str] = Counter()
     for number in range(partitions):
-        for value in read_changelog(reader, admin, Partition(topics.ledger, number)):
+        for _, value in read_changelog(reader, admin, Partition(topics.ledger, number)):
             counts[_outcome(LEDGER_ENTRY.decode(value))] += 1
     return counts
 

@@ -23,8 +23,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Metrics:
     """The metrics of one process. Safe for several threads."""
 
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Count into ``registry``, which others of the process may share, or into one of its own."""
+        self._registry = registry or CollectorRegistry()
         self._decisions = Counter(
             "flowbridge_decisions",
             "What became of events at slots, and of runs.",
@@ -54,10 +55,16 @@ class Metrics:
             "Windows that hold arrivals, in the partitions of this process.",
             registry=self._registry,
         )
+        self._held = Gauge(
+            "flowbridge_held_runs",
+            "Runs of a trigger that wait because more were asked for than its storm limit: worth an alert.",
+            ["trigger"],
+            registry=self._registry,
+        )
 
     def decided(self, stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
         """Count what a stage decided in a batch (a :data:`DecisionSink`)."""
-        tally = Tally((decision.trigger, decision.reason.value) for decision in decisions)
+        tally = Tally([(decision.trigger, decision.reason._value_) for decision in decisions])  # `value` is a call
         for (trigger, reason), number in tally.items():
             self._decisions.labels(stage, trigger, reason).inc(number)
 
@@ -85,6 +92,14 @@ class Metrics:
     def open_windows(self, number: int) -> None:
         """Set how many windows hold arrivals."""
         self._open_windows.set(number)
+
+    def held(self, trigger: str, runs: int) -> None:
+        """Set how many runs of a trigger a storm holds; a trigger that is not held has no such metric."""
+        if runs:
+            self._held.labels(trigger).set(runs)
+        else:
+            with suppress(KeyError):
+                self._held.remove(trigger)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

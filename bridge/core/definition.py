@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.core.event import Event, moment
+from bridge.core.evidence import REDACTED, reads_sensitive
 from bridge.core.expression import Expression
 from bridge.core.trigger import Slot, Trigger
 
@@ -42,6 +43,7 @@ class Definition:
         parameters: Workflow parameter and expression.
         id: Expression for the identity of a match, or None.
         is_default_mapped: Whether the template's parameters take the payload fields of the same names.
+        hides_key: Whether its correlation key is made of a sensitive field, and not to be shown.
         run_needs_payload: Whether the run of a match takes anything from its events' payloads.
 
     """
@@ -52,11 +54,17 @@ class Definition:
         self.hash = trigger.definition_hash
         self.condition = trigger.condition_hash
         self.slots = tuple(CompiledSlot(slot, index) for index, slot in enumerate(trigger.slots))
+        keys = [slot.key for slot in self.slots if slot.key is not None]
+        self.hides_key = any(reads_sensitive(key, trigger.sensitive) for key in keys)
         self.parameters = tuple((name, Expression(source)) for name, source in trigger.run.parameters)
         self.id = Expression(trigger.run.id) if trigger.run.id is not None else None
         self.is_default_mapped = trigger.is_default_mapped
         mapped = any(slot.parameters for slot in trigger.slots) or self.is_default_mapped
         self.run_needs_payload = mapped or bool(self.parameters) or self.id is not None
+
+    def shown_key(self, key: str) -> str:
+        """Return a correlation key as decisions show it."""
+        return REDACTED if key and self.hides_key else key
 
     def slots_for(self, event: str) -> tuple[CompiledSlot, ...]:
         """Return the slots that events of this name may fill."""
@@ -74,6 +82,15 @@ def attributes(event: Event) -> dict[str, Any]:
     }
 
 
-def filled_slot(event: Event | None) -> Mapping[str, Any] | None:
-    """Return what a slot's variable stands for in expressions over a match; None for a slot left out."""
-    return None if event is None else {**attributes(event), "payload": event.payload}
+def filled_slot(events: Sequence[Event], *, is_list: bool) -> Mapping[str, Any] | list[Mapping[str, Any]] | None:
+    """Return what a slot's variable stands for in expressions over a match.
+
+    Args:
+        events: The slot's events, the oldest first; none where the match leaves it out.
+        is_list: Whether the slot may hold several, and is therefore a list even of one.
+
+    """
+    filled = [{**attributes(event), "payload": event.payload} for event in events]
+    if is_list:
+        return list(filled)
+    return filled[-1] if filled else None

@@ -130,6 +130,8 @@ class Expression:
     Attributes:
         source: Its text.
         names: The variables that it needs; nothing else has to be given.
+        reads: The fields that it reads, as it spells them.
+        read_whole: The variables of which it reads more than such fields.
 
     """
 
@@ -150,6 +152,8 @@ class Expression:
         self._element_limit = ELEMENT_LIMITS.get((reading.nesting, reading.collects), 0)
         self._own_elements = source.count(",")
         self._picks, self._whole, self._program = narrowed(source, program, reading, self.names)
+        self.reads = tuple(dict.fromkeys(pick.path() for pick in self._picks if not pick.tested))
+        self.read_whole = frozenset(self._whole)
         is_field = len(self._picks) == 1 and self._program.source.strip() == self._picks[0].variable
         self._only = self._picks[0] if is_field and not self._picks[0].tested else None
 
@@ -205,6 +209,11 @@ class Expression:
         if isinstance(value, bool):
             return value
         raise ExpressionError(f"neither true nor false but {type(value).__name__}")
+
+    def values(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that it reads and that are there, by how it spells them."""
+        found = {pick.path(): pick.value(variables) for pick in self._picks if not pick.tested}
+        return {path: plain(value) for path, value in found.items() if value is not ABSENT}
 
     def _refuse_costly(self, arguments: dict[str, Any]) -> None:
         limit = self._element_limit - self._own_elements

@@ -1,7 +1,8 @@
 """The run that a match asks for: its identity, its name, its parameters, frozen.
 
-Each parameter is filled once: by a slot's mapping from a payload field (a field that is not there leaves the
-WorkflowTemplate's default), or by an expression over the match. Without any mapping a trigger of one slot carries its
+Each parameter is filled once: by a slot's mapping from a payload field of its newest event (a field that is not there
+leaves the WorkflowTemplate's default), or by an expression over the match, for which a slot is one event, or a list of
+them, the oldest first, where it may hold several. Without any mapping a trigger of one slot carries its
 event's payload along, and the submitter gives each parameter of the template the field of its name.
 """
 
@@ -12,11 +13,13 @@ from typing import Any
 
 from bridge.core.correlation import UnkeyedError, key_text
 from bridge.core.definition import Definition, filled_slot
-from bridge.core.event import Event
+from bridge.core.event import Event, Micros
 from bridge.core.expression import Expression, ExpressionError
 from bridge.core.parameters import ParameterError, check_size, named_text, payload_json
 from bridge.core.run import Run
 from bridge.core.run_identity import RunIdentity, workflow_name
+from bridge.core.start_deadline import start_by
+from bridge.core.trigger import Trigger
 
 PAYLOAD_TEXT_LIMIT = 1_300_000
 """Characters (at most 3 bytes each) of a payload as JSON. All parameters of a run may have 65,536 bytes together."""
@@ -26,14 +29,21 @@ class UnrunnableError(ValueError):
     """A match that no run can be made of: its events become a dead letter with this text."""
 
 
-def make_run(definition: Definition, installation: str, key: str, match: Sequence[Event | None]) -> Run:
+def make_run(
+    definition: Definition,
+    installation: str,
+    key: str,
+    match: Sequence[Sequence[Event]],
+    frame: tuple[Micros, Micros] | None = None,
+) -> Run:
     """Return the run of a match.
 
     Args:
         definition: The definition that the completing arrival carries.
         installation: The bridge's internal prefix.
         key: Correlation key in canonical text.
-        match: The event of each slot; None for one that is left out.
+        match: The events of each slot, the oldest first; none for a slot that is left out.
+        frame: Start and end of the calendar window that the match is of; None for other windows.
 
     Raises:
         UnrunnableError: An expression has no value, or a parameter has no text.
@@ -41,10 +51,11 @@ def make_run(definition: Definition, installation: str, key: str, match: Sequenc
     """
     trigger, plan = definition.trigger, definition.trigger.run
     variables = _variables(definition, match)
-    filled = [event for event in match if event is not None]
-    slots = [slot.variable for slot, event in zip(trigger.slots, match, strict=True) if event is not None]
-    events = tuple([(slot, event.identity) for slot, event in zip(slots, filled, strict=True)])
-    run_key = RunIdentity(installation, definition.identity, key, _identity(definition, variables, events)).run_key()
+    slots = zip(trigger.slots, match, strict=True)
+    events = tuple([(slot.variable, event.identity) for slot, events in slots for event in events])
+    identity = _identity(definition, variables, events, frame)
+    run_key = RunIdentity(installation, definition.identity, key, identity).run_key()
+    event_time, reached = _times(trigger, match, frame)
     return Run(
         run_key=run_key,
         trigger=definition.identity,
@@ -54,47 +65,69 @@ def make_run(definition: Definition, installation: str, key: str, match: Sequenc
         name=workflow_name(plan.template, run_key),
         template=plan.template,
         parameters=None if definition.is_default_mapped else _parameters(definition, match, variables),
-        payload=_payload(filled[0]) if definition.is_default_mapped else None,
+        payload=_payload(match[0][-1]) if definition.is_default_mapped else None,
         labels=plan.labels,
         annotations=plan.annotations,
         events=events,
-        event_time=max([event.time for event in filled]),
-        reached=max([event.reached for event in filled]),
+        event_time=event_time,
+        reached=reached,
         allow_template_tags=plan.allow_template_tags,
+        start_by=None if plan.start_deadline is None else start_by(trigger, event_time, reached, frame),
+        synchronization=plan.synchronization,
     )
 
 
-def _variables(definition: Definition, match: Sequence[Event | None]) -> Mapping[str, Any]:
+def _times(
+    trigger: Trigger, match: Sequence[Sequence[Event]], frame: tuple[Micros, Micros] | None
+) -> tuple[Micros, Micros]:
+    """Return the newest event time of a match, and when the last of it reached us; without events, when it closed."""
+    filled = [event for slot in match for event in slot]
+    if not filled and frame is not None:
+        return frame[1], frame[1] + trigger.grace
+    return max([event.time for event in filled]), max([event.reached for event in filled])
+
+
+def _variables(definition: Definition, match: Sequence[Sequence[Event]]) -> Mapping[str, Any]:
     if not definition.parameters and definition.id is None:
         return {}
-    slots = definition.trigger.slots
-    return {slot.variable: filled_slot(event) for slot, event in zip(slots, match, strict=True)}
+    trigger = definition.trigger
+    return {
+        slot.variable: filled_slot(events, is_list=slot.count > 1 or trigger.collect == "all")
+        for slot, events in zip(trigger.slots, match, strict=True)
+    }
 
 
 def _identity(
-    definition: Definition, variables: Mapping[str, Any], events: Sequence[tuple[str, Any]]
+    definition: Definition,
+    variables: Mapping[str, Any],
+    events: Sequence[tuple[str, Any]],
+    frame: tuple[Micros, Micros] | None,
 ) -> tuple[str, ...]:
-    """Return what the match is: the trigger's ``run.id``, or the identities of its events."""
+    """Return what the match is: the trigger's ``run.id``, its calendar window, or the identities of its events.
+
+    What is no event's identity stands behind a word that no slot can be called, so that it never reads like one.
+    """
     if definition.id is None:
+        if frame is not None:
+            return ("window.frame", str(frame[0]), str(frame[1]))
         return tuple([part for slot, event in events for part in (slot, event.source, event.id)])
     try:
-        # Behind a word that no slot can be called, so that no id reads like a match of events.
         return ("run.id", key_text(definition.id.evaluate(variables)))
     except (ExpressionError, UnkeyedError) as error:
         raise UnrunnableError(f"run.id ({definition.id.source}): {error}") from error
 
 
 def _parameters(
-    definition: Definition, match: Sequence[Event | None], variables: Mapping[str, Any]
+    definition: Definition, match: Sequence[Sequence[Event]], variables: Mapping[str, Any]
 ) -> tuple[tuple[str, str], ...]:
     allow = definition.trigger.run.allow_template_tags
     try:
         mapped = [
             (name, named_text(name, value, allow_template_tags=allow))
-            for slot, event in zip(definition.trigger.slots, match, strict=True)
-            if event is not None
+            for slot, events in zip(definition.trigger.slots, match, strict=True)
+            if events
             for name, path in slot.parameters
-            for value in _field(event.payload, path)
+            for value in _field(events[-1].payload, path)
         ]
         computed = [
             (name, named_text(name, _evaluate(name, expression, variables), allow_template_tags=allow))

@@ -28,7 +28,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from math import isfinite
@@ -40,6 +40,7 @@ PARAMETERS_LIMIT = 65_536
 
 _DECIMAL_DIGITS = 4_096  # Avro decimals stay far below; a Decimal("1e9999999") would write ten million digits
 _LONG = 2**63
+_UTF8 = 4  # bytes of a character, at most
 _TEMPLATE_TAG = "{{"
 _INERT_TAG = "{\\u007b"
 _UNWRITABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # json escapes what lies below 0x20 by itself
@@ -122,14 +123,16 @@ def named_text(name: str, value: Any, *, allow_template_tags: bool) -> str:
         raise ParameterError(f"parameter {name!r}: {error}") from error
 
 
-def check_size(parameters: Iterable[tuple[str, str]]) -> None:
+def check_size(parameters: Sequence[tuple[str, str]]) -> None:
     """Refuse the parameters of a run that are too large together.
 
     Raises:
         ParameterError: Names and texts have more than :data:`PARAMETERS_LIMIT` bytes.
 
     """
-    size = sum(len(name.encode()) + len(text.encode()) for name, text in parameters)
+    if _UTF8 * sum([len(name) + len(text) for name, text in parameters]) <= PARAMETERS_LIMIT:
+        return  # nearly always, and without encoding them
+    size = sum([len(name.encode()) + len(text.encode()) for name, text in parameters])
     if size > PARAMETERS_LIMIT:
         raise ParameterError(f"the parameters of a run have at most {PARAMETERS_LIMIT} bytes together, found {size}")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bridge.core.correlation import UnkeyedError, key_text
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import CompiledSlot, Definition, attributes
 from bridge.core.event import Event
+from bridge.core.evidence import ExpressionEvidence
 from bridge.core.expression import ExpressionError
 
 
@@ -40,9 +42,11 @@ def _filtered(definition: Definition, slot: CompiledSlot, event: Event, variable
         if slot.where.holds(variables):
             return None
     except ExpressionError as error:
-        evidence = {"where": slot.where.source, "error": str(error)}
-        return _decide(definition, slot, event, Reason.FILTERED, evidence)
-    return _decide(definition, slot, event, Reason.FILTERED, {"where": slot.where.source})
+        text: str | None = str(error)
+    else:
+        text = None
+    evidence = ExpressionEvidence("where", slot.where, variables, definition.trigger.sensitive, text)
+    return _decide(definition, slot, event, Reason.FILTERED, evidence)
 
 
 def _keyed(definition: Definition, slot: CompiledSlot, event: Event, variables: dict[str, Any]) -> Passed | Decision:
@@ -51,10 +55,11 @@ def _keyed(definition: Definition, slot: CompiledSlot, event: Event, variables: 
     try:
         return Passed(key_text(slot.key.evaluate(variables)))
     except (ExpressionError, UnkeyedError) as error:
-        return _decide(definition, slot, event, Reason.UNKEYED, {"key": slot.key.source, "error": str(error)})
+        evidence = ExpressionEvidence("key", slot.key, variables, definition.trigger.sensitive, str(error))
+        return _decide(definition, slot, event, Reason.UNKEYED, evidence)
 
 
 def _decide(
-    definition: Definition, slot: CompiledSlot, event: Event, reason: Reason, evidence: dict[str, str]
+    definition: Definition, slot: CompiledSlot, event: Event, reason: Reason, evidence: Mapping[str, str]
 ) -> Decision:
     return Decision(reason, definition.identity, slot.slot.variable, event.identity, "", evidence)

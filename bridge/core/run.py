@@ -29,6 +29,8 @@ class Run(NamedTuple):
         event_time: Newest event time of the match.
         reached: When the last event of the match reached us.
         allow_template_tags: String parameters may hold ``{{``.
+        start_by: From when on it is too late to create its Workflow; None for never.
+        synchronization: JSON text of the Workflow's ``spec.synchronization``, which Argo queues by; None for none.
 
     """
 
@@ -47,3 +49,5 @@ class Run(NamedTuple):
     event_time: Micros
     reached: Micros
     allow_template_tags: bool = False
+    start_by: Micros | None = None
+    synchronization: str | None = None

@@ -193,10 +193,27 @@ class Trigger:
         """Return newest minus oldest event time of a match; None where another rule brings events together."""
         return self.window.length if self.window is not None and self.window.kind == "within" else None
 
+    @cached_property
+    def is_plain(self) -> bool:
+        """Tell whether it is a sliding window of single events in any order, with nothing absent and no reset."""
+        is_sliding = self.window is not None and self.window.kind == "within" and self.window.reset is None
+        return is_sliding and self.order == "any" and not any(slot.absent or slot.count > 1 for slot in self.slots)
+
+    @cached_property
+    def absent_slots(self) -> tuple[int, ...]:
+        """Return the indices of the slots whose events cancel."""
+        return tuple(index for index, slot in enumerate(self.slots) if slot.absent)
+
+    @cached_property
+    def is_switch(self) -> bool:
+        """Tell whether it is a dead man's switch: nothing but absent slots, watched frame by frame."""
+        return len(self.absent_slots) == len(self.slots)
+
     @property
     def is_default_mapped(self) -> bool:
         """Tell whether the WorkflowTemplate's parameters take the payload fields of the same names."""
-        return len(self.slots) == 1 and not self.run.parameters and not self.slots[0].parameters
+        only = self.slots[0]
+        return len(self.slots) == 1 and not (self.run.parameters or only.parameters or only.absent)
 
     @property
     def events(self) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class Spent(NamedTuple):
         time: Its event time.
         offset: Its offset in arrivals.
         until: The identity is forgotten by a tick at this time or later.
-        fate: The decision by which it left: matched, superseded or expired.
+        fate: The decision by which it left.
 
     """
 
@@ -64,25 +64,87 @@ class Spent(NamedTuple):
     fate: Reason
 
 
-Mark = tuple[Micros, int]
-"""(event time, offset) of the newest arrival of a slot that a ``latest`` match took."""
+Mark = tuple[Micros, int, Micros]
+"""Event time and offset of the newest arrival of a slot that a ``latest`` match took, and until when it counts."""
+
+Match = tuple[tuple[Arrival, ...], ...]
+"""The arrivals of each slot, in slot order, the oldest first; none for a slot that the match leaves out."""
+
+Frame = tuple[Micros, Micros]
+"""Start and end of a calendar window: event times from the first on and before the second lie in it."""
+
+
+class Pending(NamedTuple):
+    """A match that waits for an absence.
+
+    Attributes:
+        due: A tick at this time or later finds the absence complete.
+        offset: Where the arrival that completed it stands in its partition of arrivals; names it in its window.
+        until: Until when its identities are remembered, whatever becomes of it.
+        match: Its arrivals, which wait in no slot any more.
+
+    """
+
+    due: Micros
+    offset: int
+    until: Micros
+    match: Match
+
+    @property
+    def arrivals(self) -> tuple[Arrival, ...]:
+        """Return its arrivals, slot by slot."""
+        return tuple([arrival for slot in self.match for arrival in slot])
+
+
+class Group(NamedTuple):
+    """Arrivals that will be taken together: a session, a batch, what has not settled yet.
+
+    Attributes:
+        oldest: Its oldest event time. No two groups of a window overlap in event time.
+        newest: Its newest event time.
+        first: When the first of it reached us.
+        last: When the last of it reached us.
+
+    """
+
+    oldest: Micros
+    newest: Micros
+    first: Micros
+    last: Micros
 
 
 class Window(NamedTuple):
-    """Waiting arrivals and marks, one entry a slot each."""
+    """What one correlation key of one trigger has come to.
+
+    Attributes:
+        waiting: The arrivals that wait, by slot.
+        marks: The mark of each slot.
+        pending: Matches that wait for an absence, the first that is due first.
+        cancelling: Age of the arrivals at absent slots that have cancelled matches, and still would; in order.
+        fired: Calendar windows that have matched and are not closed yet; in order.
+        groups: Of sessions, batches and what settles: how what waits is grouped; by event time.
+
+    """
 
     waiting: tuple[tuple[Arrival, ...], ...]
     marks: tuple[Mark | None, ...]
+    pending: tuple[Pending, ...] = ()
+    cancelling: tuple[tuple[Micros, int], ...] = ()
+    fired: tuple[Frame, ...] = ()
+    groups: tuple[Group, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing needs the window any more."""
-        return not any(self.waiting) and not any(self.marks)
+        return not (any(self.waiting) or any(self.marks) or self.pending or self.cancelling or self.fired)
 
     @property
     def size(self) -> int:
-        """Return how many arrivals wait."""
-        return sum(map(len, self.waiting))
+        """Return how many arrivals wait, for others or for an absence."""
+        waiting = sum(map(len, self.waiting))
+        if not self.pending:
+            return waiting
+        return waiting + sum(len(one.arrivals) for one in self.pending)
 
     def with_arrival(self, arrival: Arrival) -> Window:
         """Return the window with one more waiting arrival."""
@@ -100,15 +162,22 @@ class Window(NamedTuple):
             leaving.setdefault(arrival.slot, []).append(arrival)
         waiting = list(self.waiting)
         for slot, gone in leaving.items():
-            waiting[slot] = _without(waiting[slot], gone)
-        return Window(tuple(waiting), self.marks)
+            waiting[slot] = _without(waiting[slot], gone) if len(gone) < len(waiting[slot]) else ()
+        return self._with_waiting(tuple(waiting))
 
     def with_mark(self, slot: int, mark: Mark | None) -> Window:
         """Return the window with the mark of one slot replaced."""
         return self._replace(marks=(*self.marks[:slot], mark, *self.marks[slot + 1 :]))
 
+    def with_pending(self, pending: Pending) -> Window:
+        """Return the window with one more match that waits for an absence."""
+        return self._replace(pending=tuple(sorted((*self.pending, pending))))
+
     def _with_slot(self, index: int, slot: tuple[Arrival, ...]) -> Window:
-        return Window((*self.waiting[:index], slot, *self.waiting[index + 1 :]), self.marks)
+        return self._with_waiting((*self.waiting[:index], slot, *self.waiting[index + 1 :]))
+
+    def _with_waiting(self, waiting: tuple[tuple[Arrival, ...], ...]) -> Window:
+        return Window(waiting, self.marks, self.pending, self.cancelling, self.fired, self.groups)
 
 
 def empty_window(slots: int) -> Window:
@@ -122,6 +191,11 @@ def between(slot: tuple[Arrival, ...], start: Micros, end: Micros) -> tuple[Arri
         return slot
     first = bisect_left(slot, start, key=_time)
     return slot[first : bisect_left(slot, end + 1, first, key=_time)]
+
+
+def all_between(window: Window, start: Micros, end: Micros) -> tuple[tuple[Arrival, ...], ...]:
+    """Return, by slot, the waiting arrivals whose event time lies in the closed interval [start, end]."""
+    return tuple([between(slot, start, end) for slot in window.waiting])
 
 
 def _without(slot: tuple[Arrival, ...], gone: list[Arrival]) -> tuple[Arrival, ...]:

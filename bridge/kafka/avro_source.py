@@ -98,7 +98,7 @@ def _write_many(schema: Schema, name: str) -> Iterator[str]:
     is_map = _type(schema) == "map"
     item = f"{name}_i"
     yield f"if {name}:"
-    yield f"{_INDENT}{name}_l = [long_bytes(len({name}))]"
+    yield f"{_INDENT}{name}_l = [sizes[len({name})] if len({name}) < short else long_bytes(len({name}))]"
     yield f"{_INDENT}for {f'{name}_k, {item} in {name}.items()' if is_map else f'{item} in {name}'}:"
     parts = _parts(schema["values"] if is_map else schema["items"], item)
     if is_map:
@@ -189,7 +189,7 @@ def _read_optional(schema: Schema, name: str) -> Iterator[str]:
 def _read_many(schema: Schema, name: str) -> Iterator[str]:
     is_map = _type(schema) == "map"
     yield f"{name}_all = {'{}' if is_map else '[]'}"
-    yield f"{name}_c, pos = long_at(buf, pos)"
+    yield from _read_number("long", "long", f"{name}_c")
     yield f"while {name}_c:"
     yield f"{_INDENT}if not 0 < {name}_c <= len(buf) - pos:"
     yield f"{_INDENT * 2}raise ValueError('more items are declared than bytes are left')"
@@ -200,7 +200,8 @@ def _read_many(schema: Schema, name: str) -> Iterator[str]:
     for line in _read(schema["values"] if is_map else schema["items"], f"{name}_i"):
         yield _INDENT * 2 + line
     yield _INDENT * 2 + (f"{name}_all[{name}_k] = {name}_i" if is_map else f"{name}_all.append({name}_i)")
-    yield f"{_INDENT}{name}_c, pos = long_at(buf, pos)"
+    for line in _read_number("long", "long", f"{name}_c"):
+        yield _INDENT + line
     yield f"{name} = {name}_all"
 
 

@@ -25,7 +25,7 @@ from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.kafka.log import AbortableError, Committed, FencedError, Log, LogError, OffsetLostError, Partition, Record
 from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.outbox import Outbox
-from bridge.kafka.ownership import Note, disown, read_note, take_over
+from bridge.kafka.ownership import Member, Note, disown, read_note, take_over
 from bridge.kafka.stage import Stage
 
 logger = logging.getLogger(__name__)
@@ -46,12 +46,11 @@ class StageLoop:
     Args:
         log: The Kafka cluster.
         stage: What to do with records.
-        group: The stage's consumer group.
-        transactional_id: Unique for the process and the stage.
+        member: As what it takes part.
         clock: The process's clock.
         sink: Where decisions go.
-        instance: Static member name; None for a dynamic member.
         observer: Who hears of transactions and lag.
+        sample: Sends a sample of the decisions in the outbox of a stage along; None sends none.
         closing: What the stage has open beside the loop; closed with it.
 
     """
@@ -60,25 +59,25 @@ class StageLoop:
         self,
         log: Log,
         stage: Stage,
+        member: Member,
         *,
-        group: str,
-        transactional_id: str,
         clock: Callable[[], Micros],
         sink: Sink,
-        instance: str | None = None,
         observer: Observer | None = None,
+        sample: Callable[[str, Outbox], None] | None = None,
         closing: Sequence[Callable[[], object]] = (),
     ) -> None:
         self._closing = closing
         self._stage = stage
-        self._group = group
-        self._id = transactional_id
+        self._group = member.group
+        self._id = member.transactional_id
         self._clock = clock
         self._sink = sink
         self._observer = observer or Unobserved()
+        self._sample = sample
         self._admin = log.admin()
-        self._producer = log.producer(transactional_id)
-        self._consumer = log.consumer(group, instance=instance)
+        self._producer = log.producer(member.transactional_id)
+        self._consumer = log.consumer(member.group, instance=member.instance)
         self._topics: frozenset[str] = frozenset()
         self._queue: deque[Record] = deque()
         self._committed: dict[Partition, Committed] = {}
@@ -188,6 +187,7 @@ class StageLoop:
         self._producer.begin()
         try:
             work(self._queue, out)
+            self._send_sample(out)
             offsets = self._offsets(out)
             if offsets:
                 self._producer.send_offsets(offsets, self._metadata)
@@ -211,6 +211,10 @@ class StageLoop:
         self._stage.committed()
         if out.decisions:
             self._sink(self._stage.name, out.decisions)
+
+    def _send_sample(self, out: Outbox) -> None:
+        if self._sample is not None and out.decisions:
+            self._sample(self._stage.name, out)
 
     def _measure_lag(self) -> None:
         now = self._clock()
@@ -298,6 +302,8 @@ class StageLoop:
         self.restored = True
         if not partitions:
             return {}
+        # Taken first: whoever is paused in what follows for longer than its session must not claim what another has.
+        self._metadata = self._consumer.metadata()
         found = take_over(self._admin, self._group, partitions, self._id)
         offsets = self._stage.begin(partitions, found)
         self._claim(offsets)
@@ -313,7 +319,7 @@ class StageLoop:
     def _commit_alone(self, offsets: Mapping[Partition, Committed]) -> None:
         self._producer.begin()
         try:
-            self._producer.send_offsets(offsets, self._consumer.metadata())
+            self._producer.send_offsets(offsets, self._metadata)
             self._producer.commit()
         except AbortableError as error:
             self._producer.abort()
@@ -342,6 +348,7 @@ class StageLoop:
         try:
             if self._is_sound:
                 self._stage.release(going, out)
+                self._send_sample(out)
             self._producer.send_offsets(offsets, self._metadata)
             self._producer.commit()
         except AbortableError:
@@ -358,7 +365,8 @@ class StageLoop:
 
     def _discard(self, partitions: Collection[Partition]) -> None:
         self._rebalanced = True
-        self._queue = deque(r for r in self._queue if Partition(r.topic, r.partition) not in set(partitions))
+        gone = set(partitions)
+        self._queue = deque(r for r in self._queue if Partition(r.topic, r.partition) not in gone)
 
     def _forget(self, partitions: Collection[Partition]) -> None:
         self._stage.drop(partitions)

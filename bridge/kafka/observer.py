@@ -26,6 +26,9 @@ class Observer(Protocol):
     def created(self, outcome: str) -> None:
         """Hear what a request to create a Workflow came to."""
 
+    def held(self, trigger: str, runs: int) -> None:
+        """Hear how many runs of a trigger a storm holds; 0 when it is over."""
+
 
 class Unobserved:
     """Nobody listens."""
@@ -46,4 +49,7 @@ class Unobserved:
         """Ignore it."""
 
     def created(self, outcome: str) -> None:
+        """Ignore it."""
+
+    def held(self, trigger: str, runs: int) -> None:
         """Ignore it."""

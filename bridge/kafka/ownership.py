@@ -10,8 +10,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from bridge.kafka.log import Admin, Committed, Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """As what a stage of a process takes part.
+
+    Attributes:
+        group: The stage's consumer group.
+        transactional_id: Unique for the process and the stage.
+        instance: Static member name; None for a dynamic member.
+
+    """
+
+    group: str
+    transactional_id: str
+    instance: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +53,13 @@ class Note:
 
 def read_note(committed: Committed | None) -> Note:
     """Return the note beside an offset; an empty one where there is none, or somebody else's text."""
-    if committed is None or not committed.metadata:
-        return Note()
+    return Note() if committed is None or not committed.metadata else _parsed(committed.metadata)
+
+
+@lru_cache(maxsize=4096)  # the loop looks at the notes of its partitions all the time
+def _parsed(text: str) -> Note:
     try:
-        owner, triggers, topic_id = json.loads(committed.metadata)
+        owner, triggers, topic_id = json.loads(text)
         return Note(str(owner), int(triggers), str(topic_id))
     except (ValueError, TypeError):
         return Note()

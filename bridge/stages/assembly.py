@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
@@ -13,15 +13,19 @@ from bridge.core.event import SECOND, Micros
 from bridge.kafka.log import Log, Partition, TopicSpec
 from bridge.kafka.loop import Sink, StageLoop
 from bridge.kafka.observer import Observer, Unobserved
+from bridge.kafka.ownership import Member
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.attempts import Attempts
 from bridge.stages.controller import Controller
+from bridge.stages.decision_sample import DecisionSample
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
-from bridge.stages.ledger import LedgerPartition, read_ledger
+from bridge.stages.governing import Governing
+from bridge.stages.ledger import LedgerPartition
+from bridge.stages.ledger_restoring import read_ledgers
 from bridge.stages.matcher import Bounds, Matcher
-from bridge.stages.restoring import read_changelog
+from bridge.stages.restoring import Kept, read_changelog
 from bridge.stages.router import Router
 from bridge.stages.running import wall_clock
 from bridge.stages.safe_time import SafeTime
@@ -100,12 +104,13 @@ def _loop(stage: Stage, around: Surroundings, *closing: Callable[[], object]) ->
     return StageLoop(
         around.log,
         stage,
-        group=group_of(around.topics, stage.name),
-        transactional_id=f"{around.topics.prefix}{stage.name}-{around.member}",
+        Member(
+            group_of(around.topics, stage.name), f"{around.topics.prefix}{stage.name}-{around.member}", around.instance
+        ),
         clock=around.clock,
         sink=around.sink,
-        instance=around.instance,
         observer=around.observer,
+        sample=DecisionSample(around.topics, around.clock).send,
         closing=closing,
     )
 
@@ -141,7 +146,7 @@ def _open_matcher(around: Surroundings) -> StageLoop:
     definitions, admin, reader = _definitions(around), around.log.admin(), around.log.reader()
     safe_time = SafeTime(admin, group_of(around.topics, "router"), around.clock, around.skew)
 
-    def restore(partition: Partition) -> list[bytes]:
+    def restore(partition: Partition) -> list[Kept]:
         return read_changelog(reader, admin, partition)
 
     planner = TickPlanner(definitions, safe_time, admin, around.skew)
@@ -159,19 +164,22 @@ def _open_matcher(around: Surroundings) -> StageLoop:
 
 
 def _open_submitter(around: Surroundings) -> StageLoop:
-    admin, reader = around.log.admin(), around.log.reader()
+    definitions, admin, reader = _definitions(around), around.log.admin(), around.log.reader()
+    governing = Governing(definitions)
     loop: StageLoop | None = None
 
-    def restore(partition: Partition) -> LedgerPartition:
-        return read_ledger(reader, admin, partition, around.horizon, around.clock())
+    def restore(partitions: Collection[Partition]) -> dict[int, LedgerPartition]:
+        return read_ledgers(reader, admin, partitions, around.horizon, around.clock(), governing.looks_back)
 
     def is_fresh() -> bool:
         return loop is not None and around.clock() - loop.last_poll < SESSION
 
     executor = around.executor(around.limits.concurrency)
     attempts = Attempts(around.api, executor, around.clock, is_fresh, around.lifetime)
-    stage = Submitter(around.topics, attempts, restore, around.clock, around.random, around.limits, around.observer)
-    loop = _loop(stage, around, lambda: executor.shutdown(wait=False), admin.close, reader.close)
+    stage = Submitter(
+        around.topics, governing, attempts, restore, around.clock, around.random, around.limits, around.observer
+    )
+    loop = _loop(stage, around, lambda: executor.shutdown(wait=False), definitions.close, admin.close, reader.close)
     return loop
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
@@ -40,11 +41,20 @@ class Lost:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """Its time to start has passed, and nothing was made of it."""
+
+
+Worked = Outcome | Resolved | Lost | TooLate
+"""What a worker comes to."""
+
+
 class Result(NamedTuple):
     """What a worker came back with."""
 
     one: OpenRun
-    outcome: Outcome | Resolved | Lost
+    outcome: Worked
 
 
 class Attempts:
@@ -73,6 +83,7 @@ class Attempts:
         self._fresh = fresh
         self._lifetime = lifetime
         self._results: SimpleQueue[Result] = SimpleQueue()
+        self._answers: SimpleQueue[Result] = SimpleQueue()  # about templates: runs wait for these
         self._templates: dict[tuple[str, str], tuple[Micros, WorkflowTemplate]] = {}
         self._since: Micros | None = None
         self.under_way = 0
@@ -93,18 +104,23 @@ class Attempts:
 
     def start_resolving(self, one: OpenRun) -> None:
         """Ask for the run's WorkflowTemplate."""
-        self._start(one, self._resolve)
+        self._start(one, self._resolve, self._answers)
 
     def start_creating(self, one: OpenRun) -> None:
         """Try to create the run's Workflow; its intent is committed."""
-        self._start(one, self._create)
+        self._start(one, self._create, self._results)
 
-    def has_results(self) -> bool:
-        """Tell whether a worker came back."""
-        return not self._results.empty()
+    @property
+    def in_flight(self) -> int:
+        """Return how many workers have not come back."""
+        return self.under_way - self._results.qsize() - self._answers.qsize()
+
+    def has_answers(self) -> bool:
+        """Tell whether a worker came back with a WorkflowTemplate, or without."""
+        return not self._answers.empty()
 
     def results_age(self, now: Micros) -> Micros:
-        """Return how long results have been there, since this was first asked; below 0 if there are none."""
+        """Return how long results of creates have been there, since this was first asked; below 0 if there are none."""
         if self._results.empty():
             return -1
         if self._since is None:
@@ -112,23 +128,22 @@ class Attempts:
         return now - self._since
 
     def results(self, seconds: float = 0) -> list[Result]:
-        """Return what workers came back with, waiting at most ``seconds`` for the first."""
-        found: list[Result] = []
+        """Return what workers came back with, waiting at most ``seconds`` for the first create."""
         self._since = None
-        try:
-            found.append(self._results.get(timeout=seconds) if seconds else self._results.get_nowait())
-            while True:
-                found.append(self._results.get_nowait())
-        except Empty:
-            self.under_way -= len(found)
-            return found
+        found = _emptied(self._answers)
+        with suppress(Empty):
+            if seconds and not found:
+                found.append(self._results.get(timeout=seconds))
+        found += _emptied(self._results)
+        self.under_way -= len(found)
+        return found
 
-    def _start(self, one: OpenRun, work: Callable[[OpenRun], Outcome | Resolved | Lost]) -> None:
+    def _start(self, one: OpenRun, work: Callable[[OpenRun], Worked], results: SimpleQueue[Result]) -> None:
         one.under_way = True
         self.under_way += 1
-        self._executor.submit(lambda: self._results.put(Result(one, self._guarded(one, work))))
+        self._executor.submit(lambda: results.put(Result(one, self._guarded(one, work))))
 
-    def _guarded(self, one: OpenRun, work: Callable[[OpenRun], Outcome | Resolved | Lost]) -> Outcome | Resolved | Lost:
+    def _guarded(self, one: OpenRun, work: Callable[[OpenRun], Worked]) -> Worked:
         try:
             return work(one)
         except Exception as error:  # noqa: BLE001  (a worker that dies silently would hold its run for ever)
@@ -148,22 +163,36 @@ class Attempts:
         except ParameterError as error:
             return Dead(str(error))
 
-    def _create(self, one: OpenRun) -> Outcome | Lost:
-        run = one.run
+    def _create(self, one: OpenRun) -> Worked:
+        run, now = one.run, self._clock()
         if one.is_dropped or not self._fresh():
             return Retry("this process was paused for longer than its session, or let the run go", applied=False)
-        if one.intent is not None and self._clock() - one.intent > self._lifetime_of(run):
+        is_old = one.intent is not None and now - one.intent > self._lifetime_of(run)
+        is_late = run.start_by is not None and now >= run.start_by
+        if is_late and not one.in_doubt:
+            return TooLate()
+        if is_old or is_late:
             look = confirm(self._api, run.namespace, run.name, run.run_key)
-            if look.standing is Standing.ABSENT:
-                return Lost(f"created or not, since {run.name} may have finished and been deleted: {one.reason}")
             if look.standing is Standing.UNAVAILABLE:
                 return Retry(look.reason, applied=None)
+            if look.standing is Standing.ABSENT and is_old:
+                return Lost(f"created or not, since {run.name} may have finished and been deleted: {one.reason}")
+            if look.standing is not Standing.OURS and is_late:
+                return TooLate()
         return attempt(self._api, workflow_manifest(run), run.run_key)
 
     def _lifetime_of(self, run: Run) -> Micros:
         read = self._templates.get((run.namespace, run.template))
         ttl = read[1].ttl if read else None
         return self._lifetime if ttl is None else round(ttl * SECOND)
+
+
+def _emptied(queue: SimpleQueue[Result]) -> list[Result]:
+    found: list[Result] = []
+    with suppress(Empty):
+        while True:
+            found.append(queue.get_nowait())
+    return found
 
 
 def _with_defaults(run: Run, template: WorkflowTemplate) -> Run:
@@ -173,4 +202,4 @@ def _with_defaults(run: Run, template: WorkflowTemplate) -> Run:
     return run._replace(parameters=parameters, payload=None)
 
 
-__all__ = ["Attempts", "Dead", "Done", "Lost", "Outcome", "Parked", "Resolved", "Result", "Retry"]
+__all__ = ["Attempts", "Dead", "Done", "Lost", "Outcome", "Parked", "Resolved", "Result", "Retry", "TooLate"]

@@ -1,90 +1,25 @@
 """The ledger: what became of each run key, for as long as "already ran" has to be known.
 
 One record a run key, in the partition of its trigger: *parked* (waits, with its whole run), *intent* (a create may have
-been sent), and the final *done* and *dead*. Of final ones only the key stays in memory, 32 bytes in sets by age, so
-that a million take well below 200 MB and whole sets are dropped as they pass the horizon.
+been sent), and the final *done* (created, there already, or skipped) and *dead*. Of final ones only the key stays in
+memory (:mod:`bridge.stages.final_keys`), of those that wait a stub: their bodies lie on a shelf
+(:mod:`bridge.stages.shelf`). How a new owner reads it all back is :mod:`bridge.stages.ledger_restoring`.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
 from bridge.core.event import Micros
 from bridge.core.run import Run
-from bridge.kafka.log import Admin, Partition, Reader
 from bridge.kafka.records import LEDGER_ENTRY
-from bridge.stages.disk_keys import DiskKeys
+from bridge.stages.final_keys import FinalKeys
 from bridge.stages.run_records import decode_run, encode_run
+from bridge.stages.shelf import Shelf
 
 State = Literal["parked", "intent", "done", "dead"]
-
-MEMORY_BOUND = 1_000_000
-"""Run keys of one partition in memory, about 100 bytes each."""
-
-_DIGITS = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")
-_PADDING = 4  # bits that the last character of a run key has too many
-_GENERATIONS = 16  # sets in one horizon: a look-up asks each, a key is kept at most one part longer than promised
-
-
-class FinalKeys:
-    """Run keys whose runs have ended, for the length of a horizon.
-
-    Args:
-        horizon: How long they are remembered.
-        bound: How many are held in memory; beyond it the oldest go to disk.
-
-    """
-
-    def __init__(self, horizon: Micros, bound: int = MEMORY_BOUND) -> None:
-        self._horizon = horizon
-        self._bound = bound
-        self._part = max(1, horizon // _GENERATIONS)
-        self._generations: dict[int, set[bytes]] = {}
-        self._in_memory = 0
-        self._disk: DiskKeys | None = None
-
-    def __contains__(self, run_key: str) -> bool:
-        """Tell whether the run of this key has ended within the horizon."""
-        digest = _digest(run_key)
-        if any(digest in one for one in self._generations.values()):
-            return True
-        return self._disk is not None and digest in self._disk
-
-    def __len__(self) -> int:
-        """Return how many keys are remembered."""
-        return self._in_memory + (len(self._disk) if self._disk is not None else 0)
-
-    def add(self, run_key: str, at: Micros) -> None:
-        """Remember a run that ended at ``at``."""
-        generation = self._generations.setdefault(at // self._part, set())
-        before = len(generation)
-        generation.add(_digest(run_key))
-        self._in_memory += len(generation) - before
-        if self._in_memory > self._bound:
-            self._spill()
-
-    def forget(self, now: Micros) -> None:
-        """Forget what lies beyond the horizon."""
-        oldest = (now - self._horizon) // self._part
-        gone = [one for one in self._generations if one < oldest]
-        for generation in gone:
-            self._in_memory -= len(self._generations.pop(generation))
-        if gone and self._disk is not None:
-            self._disk.forget_before(oldest)
-
-    def _spill(self) -> None:
-        """Move the oldest generation to disk."""
-        self._disk = self._disk or DiskKeys()
-        oldest = min(self._generations)
-        keys = self._generations.pop(oldest)
-        self._in_memory -= len(keys)
-        self._disk.add(oldest, keys)
-
-
-def _digest(run_key: str) -> bytes:
-    """Return the 32 bytes of which a run key is the base32 text."""
-    return (int(run_key.translate(_DIGITS), 32) >> _PADDING).to_bytes(32, "big")  # base64 takes six times as long
 
 
 @dataclass(slots=True)
@@ -92,31 +27,43 @@ class OpenRun:
     """A run that has not ended.
 
     Attributes:
-        run: The run; its parameters are resolved once an intent was written.
+        run: The run; its parameters are resolved once an intent was written. Only a stub of it while it is shelved.
         partition: Its partition of the ledger.
         since: When it was first taken up.
+        body: The record of the run; None where it has to be written anew, or lies on the shelf.
         intent: When the oldest intent was written that no definite refusal has voided; None without one.
+        started: The start that its trigger's rate counts for it: its last attempt under the intent.
         in_doubt: An attempt under this intent may have made the Workflow.
         attempts: How many creates were sent.
-        due: When it is to be tried next.
+        due: When it is to be tried again, while it is put off; else None.
         under_way: A worker has it.
         is_kept: The ledger in Kafka has it, or will with the batch that is being made.
+        is_shelved: Its body lies on the shelf.
+        has_ended: Its end is in the ledger.
         is_dropped: Its partition was let go: no worker may create it any more.
-        reason: What the last attempt came to.
+        reason: What the last attempt came to, or what it waits for.
 
     """
 
     run: Run
     partition: int
     since: Micros
+    body: bytes | None = None
     intent: Micros | None = None
+    started: Micros | None = None
     in_doubt: bool = False
     attempts: int = 0
-    due: Micros = 0
+    due: Micros | None = None
     under_way: bool = False
     is_kept: bool = False
+    is_shelved: bool = False
+    has_ended: bool = False
     is_dropped: bool = False
     reason: str = ""
+
+    def is_too_late(self, now: Micros) -> bool:
+        """Tell whether its time to start has passed while surely nothing was made of it."""
+        return self.intent is None and self.run.start_by is not None and now >= self.run.start_by
 
 
 class LedgerPartition:
@@ -124,22 +71,55 @@ class LedgerPartition:
 
     Attributes:
         final: Keys of runs that have ended.
-        open: Runs that have not, by key.
+        open: Runs that have not, by key, in the order of their last records.
+        shelf: Bodies of those that wait.
+        asked: When the latest runs of a trigger were taken up, as its new owner finds them, for its limits.
+        started: The same for when they were started.
 
     """
 
     def __init__(self, horizon: Micros) -> None:
         self.final = FinalKeys(horizon)
         self.open: dict[str, OpenRun] = {}
+        self.shelf = Shelf()
+        self.asked: defaultdict[str, list[Micros]] = defaultdict(list)
+        self.started: defaultdict[str, list[Micros]] = defaultdict(list)
 
     def knows(self, run_key: str) -> bool:
         """Tell whether a run was taken up before."""
         return run_key in self.open or run_key in self.final
 
+    def end(self, one: OpenRun, at: Micros) -> None:
+        """Let a run have ended."""
+        if self.open.pop(one.run.run_key, None) is not None and one.is_shelved:
+            self.shelf.discard(one.run.run_key)
+        one.has_ended = True
+        one.run, one.body = _stub(one.run), None  # its lane or a timer may remember it for a while
+        self.final.add(one.run.run_key, at)
+
+    def lay_down(self, one: OpenRun) -> None:
+        """Leave a stub of a run in memory; the ledger in Kafka has it whole."""
+        if not one.is_shelved:
+            self.shelf.put(one.run.run_key, one.body or encode_run(one.run))
+            one.run, one.body, one.is_shelved = _stub(one.run), None, True
+
+    def take_up(self, one: OpenRun) -> None:
+        """Bring a run back from the shelf."""
+        if one.is_shelved:
+            one.body = self.shelf.take(one.run.run_key)
+            one.run, one.is_shelved = decode_run(one.body), False
+
+
+def _stub(run: Run) -> Run:
+    """Return what has to be known of a run that waits: what all runs of its definition share, and a few short texts."""
+    return run._replace(parameters=None, payload=None, events=())
+
 
 def encode_entry(state: State, one: OpenRun, at: Micros) -> bytes:
     """Return the ledger's record of a run; a final one leaves the run itself out."""
-    run = one.run
+    run, body = one.run, None
+    if state in ("parked", "intent"):
+        body = one.body = one.body or encode_run(run)
     return LEDGER_ENTRY.encode(
         {
             "state": state,
@@ -149,45 +129,6 @@ def encode_entry(state: State, one: OpenRun, at: Micros) -> bytes:
             "reason": one.reason,
             "attempts": one.attempts,
             "since": one.since,
-            "run": encode_run(run) if state in ("parked", "intent") else None,
+            "run": body,
         }
-    )
-
-
-def read_ledger(reader: Reader, admin: Admin, partition: Partition, horizon: Micros, now: Micros) -> LedgerPartition:
-    """Return a partition of the ledger as it stands in Kafka; its former owner has been fenced."""
-    ledger = LedgerPartition(horizon)
-    end = admin.end_offsets([partition])[partition]
-    unfinished: dict[str, bytes] = {}
-    decode_first = LEDGER_ENTRY.first("state", "at")
-    for records in reader.read(partition, 0, end):
-        for record in records:
-            if record.key is None:
-                continue
-            run_key = record.key.decode()
-            unfinished.pop(run_key, None)
-            if record.value is None:
-                continue
-            state, at = decode_first(record.value)
-            if state in ("done", "dead"):
-                ledger.final.add(run_key, at)
-            else:
-                unfinished[run_key] = record.value
-    ledger.final.forget(now)
-    for run_key, value in unfinished.items():
-        ledger.open[run_key] = _open(value, partition.number)
-    return ledger
-
-
-def _open(value: bytes, partition: int) -> OpenRun:
-    fields = LEDGER_ENTRY.decode(value)
-    return OpenRun(
-        run=decode_run(fields["run"]),
-        partition=partition,
-        since=fields["since"],
-        intent=fields["at"] if fields["state"] == "intent" else None,
-        in_doubt=fields["state"] == "intent",
-        attempts=fields["attempts"],
-        is_kept=True,
-        reason=fields["reason"],
     )

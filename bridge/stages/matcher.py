@@ -12,12 +12,16 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from sys import intern
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
+from bridge.core.ending import Clock, advanced, needs_clock
 from bridge.core.event import SECOND, Event, EventIdentity, Micros
+from bridge.core.fate import Step, with_evidence
 from bridge.core.matched import UnrunnableError, make_run
-from bridge.core.step import Step, step
+from bridge.core.step import step
+from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.observer import Observer
@@ -27,10 +31,23 @@ from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
-from bridge.stages.restoring import restore_windows
+from bridge.stages.restoring import Kept, restore_windows
 from bridge.stages.run_records import dead_letter, run_record
-from bridge.stages.ticks import TickPlanner, TickRound
-from bridge.stages.windows import WindowKey, Windows, encode_spent, encode_waiting, record_key
+from bridge.stages.ticks import Ended, TickPlanner, TickRound
+from bridge.stages.timers import Condition
+from bridge.stages.window_records import (
+    Place,
+    WindowKey,
+    arrival_key,
+    arrival_of,
+    beside_records,
+    clock_key,
+    encode_clock,
+    encode_spent,
+    encode_waiting,
+    place_key,
+)
+from bridge.stages.windows import Windows
 from flowbridge_sdk.errors import DecodeError
 from flowbridge_sdk.topics import topic_of
 
@@ -78,7 +95,7 @@ class Matcher(Stage):
         topics: InternalTopics,
         decoder: EventDecoder,
         planner: TickPlanner,
-        restore: Callable[[Partition], list[bytes]],
+        restore: Callable[[Partition], list[Kept]],
         clock: Callable[[], Micros],
         observer: Observer,
         bounds: Bounds,
@@ -92,6 +109,7 @@ class Matcher(Stage):
         self._observer = observer
         self._bounds = bounds
         self._next_tick: Micros = 0
+        self._armed = -1  # the offset of `triggers` up to which dead man's switches are armed
         self.windows: dict[int, Windows] = {}
 
     def topics(self) -> frozenset[str]:
@@ -107,8 +125,9 @@ class Matcher(Stage):
         """Bring back the windows of partitions from the changelog."""
         self._definitions.refresh()
         for partition in offsets:
-            values = self._restore(Partition(self._topics.windows, partition.number))
-            self.windows[partition.number] = restore_windows(values, self._definitions)
+            kept = self._restore(Partition(self._topics.windows, partition.number))
+            self.windows[partition.number] = restore_windows(kept, self._definitions)
+        self._armed = -1
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget the windows of partitions."""
@@ -117,7 +136,11 @@ class Matcher(Stage):
 
     def is_due(self, now: Micros) -> bool:
         """Tell whether a tick may be appended."""
-        return now >= self._next_tick and self._planner.is_due(self.windows, now)
+        if now < self._next_tick:
+            return False
+        if self._armed != self._definitions.offset:
+            self._arm_switches()
+        return self._planner.is_due(self.windows, now)
 
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Apply arrivals and ticks in their order; a tick that ends much is left in place until it has ended all."""
@@ -148,19 +171,10 @@ class Matcher(Stage):
             text = f"definition {fields['definition']} of {fields['trigger']} is not in triggers"
             self._bury(record, fields["trigger"], text, out)
             return
-        slot = definition.trigger.slots[fields["slot"]]
-        arrival = Arrival(
-            fields["time"],
-            record.offset,
-            fields["slot"],
-            EventIdentity(slot.event, fields["source"], fields["id"]),
-            min(fields["reached"], record.timestamp * 1000),
-            definition.hash,
-            (fields["event_key"], fields["value"]),
-        )
-        self._step(
-            definition, WindowKey(definition.identity, definition.condition, fields["key"]), arrival, record, out
-        )
+        event = EventIdentity(definition.trigger.slots[fields["slot"]].event, intern(fields["source"]), fields["id"])
+        arrival = arrival_of(fields, event, record.offset, min(fields["reached"], record.timestamp * 1000))
+        key = WindowKey(definition.identity, definition.condition, fields["key"])
+        self._step(definition, key, arrival, record, out)
 
     def _step(self, definition: Definition, key: WindowKey, arrival: Arrival, record: Record, out: Outbox) -> None:
         windows, trigger = self.windows[record.partition], definition.trigger
@@ -171,46 +185,73 @@ class Matcher(Stage):
             variable = trigger.slots[arrival.slot].variable
             out.decisions.append(Decision(Reason.OVER_BOUND, key.trigger, variable, arrival.event, key.key, evidence))
             return
-        came = step(trigger, window, key.key, arrival, known, bound=self._bounds.window)
-        if came.match is not None and not self._send_run(definition, key, came, record, out):
-            return
-        self._keep(windows, key, came, definition, record.partition, out)
+        ticked = None if trigger.is_plain else windows.ticked(key[:2], trigger)
+        came = step(trigger, window, key.key, arrival, known, bound=self._bounds.window, ticked=ticked)
+        if came.match is not None:
+            sent = self._send_run(definition, key, came, record, out)
+            if sent is None:
+                return
+            came = sent
+        if came.kept is not None:
+            place = Place(key, came.kept.slot, came.kept.event)
+            windows.keep(place, came.kept, trigger)
+            out.send(
+                self._topics.windows, record.partition, place_key(place), encode_waiting(came.kept, record.value or b"")
+            )
+        self._keep(windows, key, came, trigger, record.partition, out)
 
     def _keep(
-        self, windows: Windows, key: WindowKey, came: Step, definition: Definition, partition: int, out: Outbox
+        self, windows: Windows, key: WindowKey, came: Step, trigger: Trigger, partition: int, out: Outbox
     ) -> None:
-        """Put a step's effects into memory and changelog."""
-        changelog = self._topics.windows
-        windows.put(key, came.window)
-        if came.kept is not None:
-            windows.keep(key, came.kept, definition.trigger)
-            place = record_key(key, came.kept.slot, came.kept.event)
-            out.send(changelog, partition, place, encode_waiting(key, came.kept))
+        """Put what a step left behind into memory and changelog."""
+        if not trigger.is_plain:
+            self._keep_beside(windows, key, came, trigger, partition, out)
+        windows.put(key, came.window, trigger)
         for arrival, spent in came.spent:
-            windows.spend(key, arrival.slot, arrival.event, spent)
-            place = record_key(key, arrival.slot, arrival.event)
-            out.send(changelog, partition, place, encode_spent(key, arrival.slot, arrival.event, spent))
+            place = Place(key, arrival.slot, arrival.event)
+            windows.spend(place, spent)
+            out.send(self._topics.windows, partition, place_key(place), encode_spent(spent))
         out.decisions.extend(came.decisions)
 
-    def _send_run(self, definition: Definition, key: WindowKey, came: Step, record: Record, out: Outbox) -> bool:
-        """Send the run of a match, or its dead letter; False if the match has to wait for a schema."""
+    def _keep_beside(
+        self, windows: Windows, key: WindowKey, came: Step, trigger: Trigger, partition: int, out: Outbox
+    ) -> None:
+        """Put into the changelog what a window holds beside arrivals."""
+        before = windows.window(key, len(trigger.slots))
+        for record_key, value in beside_records(key, before, came.window):
+            out.send(self._topics.windows, partition, record_key, value)
+        if came.through is not None:
+            clock = windows.clock(key[:2])._replace(through=came.through)
+            self._set_clock(windows, key[:2], clock, trigger, partition, out)
+
+    def _set_clock(
+        self, windows: Windows, condition: Condition, clock: Clock, trigger: Trigger, partition: int, out: Outbox
+    ) -> None:
+        windows.set_clock(condition, clock, trigger)
+        out.send(self._topics.windows, partition, clock_key(condition), encode_clock(clock))
+
+    def _send_run(self, definition: Definition, key: WindowKey, came: Step, record: Record, out: Outbox) -> Step | None:
+        """Send the run of a match, or its dead letter; return the step with that as evidence.
+
+        Returns:
+            None if the match has to wait for a schema.
+
+        """
         try:
-            events = [self._event(definition, arrival) for arrival in came.match or ()]
-            run = make_run(definition, self._topics.prefix, key.key, events)
+            events = [[self._event(definition, arrival) for arrival in slot] for slot in came.match or ()]
+            run = make_run(definition, self._topics.prefix, key.key, events, came.frame)
             value = run_record(run)
         except (DecodeError, UnrunnableError) as error:
             if isinstance(error, DecodeError) and not error.permanent:
                 out.hold(Partition(record.topic, record.partition), record.offset, _REGISTRY_PAUSE)
-                return False
+                return None
             self._bury(record, key.trigger, f"the match has no run: {error}", out)
-            return True
+            return with_evidence(came, {"error": str(error)})
         place = partition_of(run.trigger.encode(), self._topics.partitions)
         out.send(self._topics.runs, place, run.run_key.encode(), value)
-        return True
+        return with_evidence(came, {"run": run.name})
 
-    def _event(self, definition: Definition, arrival: Arrival | None) -> Event | None:
-        if arrival is None:
-            return None
+    def _event(self, definition: Definition, arrival: Arrival) -> Event:
         key, value = arrival.body
         identity = arrival.event
         payload = self._decoder.decode(topic_of(identity.name), value) if definition.run_needs_payload else {}
@@ -235,20 +276,62 @@ class Matcher(Stage):
         for partition, tick in self._planner.plan(self.windows, now):
             out.send(self._topics.arrivals, partition, b"tick", TICK.encode(tick))
 
+    def _arm_switches(self) -> None:
+        """Ask for the ticks that arm dead man's switches, once for each state of ``triggers`` and its windows."""
+        switches = [one for one in self._definitions.in_force.values() if one.trigger.is_switch]
+        for one in switches:
+            home = partition_of(arrival_key(one.identity, ""), self._topics.partitions)
+            if home in self.windows:
+                self.windows[home].arm((one.identity, one.condition))
+        self._armed = self._definitions.offset
+
     def _apply_tick(self, record: Record, out: Outbox) -> bool:
-        """End what is due, a slice of it at a time; tell whether all of it has ended."""
+        """End what is due, a slice of it at a time; tell whether the tick can be passed, or is held back."""
         windows = self.windows[record.partition]
         tick = TICK.decode(record.value or b"")
         if tick["retired"]:
             self._definitions.refresh()
         round_ = TickRound(windows, self._definitions, tick)
-        for key, ended in round_.slice():
-            if ended.came is not None:
-                self._keep(windows, key, ended.came, ended.definition, record.partition, out)
-            else:
-                windows.forget(key, ended.timer.slot, ended.timer.event)
-                windows.put(key, ended.window)
-                out.decisions.extend(ended.decisions)
-                place = record_key(key, ended.timer.slot, ended.timer.event)
-                out.send(self._topics.windows, record.partition, place, None)
+        for condition in round_.retired:
+            if windows.clocks.pop(condition, None) is not None:
+                out.send(self._topics.windows, record.partition, clock_key(condition), None)
+        for ended in round_.slice():
+            if not self._end(windows, ended, record, out):
+                return True
+        if round_.is_over:
+            self._advance(windows, round_.times, record.partition, out)
         return round_.is_over
+
+    def _end(self, windows: Windows, ended: Ended, record: Record, out: Outbox) -> bool:
+        """Apply what a timer has ended; False if its match has to wait for a schema."""
+        key, came, trigger = ended.key, ended.came, ended.definition.trigger
+        if came.match is not None:
+            sent = self._send_run(self._definition_of(ended), key, came, record, out)
+            if sent is None:
+                return False
+            came = sent
+        over = [Place(key, arrival.slot, arrival.event) for arrival, _ in came.spent] if ended.is_retired else []
+        if ended.forgotten is not None:
+            over.append(ended.forgotten)
+        for place in over:
+            windows.forget(place)
+            out.send(self._topics.windows, record.partition, place_key(place), None)
+        self._keep(windows, key, came._replace(spent=()) if over else came, trigger, record.partition, out)
+        return True
+
+    def _definition_of(self, ended: Ended) -> Definition:
+        """Return what makes the run of a match that time has completed: what its last arrival was routed by.
+
+        Without arrivals, that is a definition of the same condition.
+        """
+        arrivals = [one for slot in ended.came.match or () for one in slot]
+        last = max(arrivals, key=lambda one: one.offset, default=None)
+        return self._definitions.known.get(last.definition, ended.definition) if last is not None else ended.definition
+
+    def _advance(self, windows: Windows, times: Mapping[Condition, Micros], partition: int, out: Outbox) -> None:
+        """Let the clocks show the time of a tick that is over."""
+        for condition, time in times.items():
+            trigger = self._definitions.conditions[condition[1]].trigger
+            if needs_clock(trigger):
+                clock = advanced(trigger, windows.clock(condition), time)
+                self._set_clock(windows, condition, clock, trigger, partition, out)

@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from collections.abc import Iterable
 
+from bridge.core import absence, gathering
 from bridge.core.decision import Reason
-from bridge.core.step import deadline
-from bridge.core.window import Arrival
+from bridge.core.ending import waits_alone
+from bridge.core.event import Micros
+from bridge.core.sliding import deadline
+from bridge.core.step import USED
+from bridge.core.trigger import Trigger
+from bridge.core.window import Arrival, Frame, Spent, Window, empty_window
 from bridge.kafka.log import Admin, Partition, Reader
-from bridge.kafka.records import SPENT, WAITING, RecordError
+from bridge.kafka.records import CLOCK, FIRED, PENDING, SPENT, WAITING, RecordError
 from bridge.stages.definitions import Definitions
-from bridge.stages.windows import Timer, WindowKey, Windows, decode_spent, decode_waiting
+from bridge.stages.timers import Timer
+from bridge.stages.window_records import (
+    Place,
+    WindowKey,
+    decode_clock,
+    decode_fired,
+    decode_pending,
+    decode_spent,
+    decode_waiting,
+    read_clock_key,
+    read_key_beside,
+    read_place,
+)
+from bridge.stages.windows import Windows
+
+Kept = tuple[bytes, bytes]
+"""Key and last value of a record of a changelog."""
 
 
-def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[bytes]:
+def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[Kept]:
     """Return the last value of each key of a compacted partition, tombstones left out.
 
     The former owner has been fenced: nothing of it is open, and the true end is what it committed.
@@ -29,39 +51,114 @@ def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[b
                 last.pop(record.key, None)
             else:
                 last[record.key] = record.value
-    return list(last.values())
+    return list(last.items())
 
 
-def restore_windows(values: Iterable[bytes], definitions: Definitions) -> Windows:
-    """Return the windows that a changelog's values describe."""
-    windows = Windows()
-    waiting: list[tuple[WindowKey, Arrival]] = []
-    for value in values:
+def restore_windows(kept: Iterable[Kept], definitions: Definitions) -> Windows:
+    """Return the windows that the records of a changelog describe."""
+    restoring = _Restoring(definitions)
+    for key, value in kept:
+        restoring.add(key, value)
+    return restoring.windows()
+
+
+class _Found:
+    """What was found of one window."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Arrival] = []
+        self.spent: list[tuple[int, Spent]] = []
+        self.pending: list[tuple[int, Micros, frozenset[int]]] = []
+        self.fired: list[Frame] = []
+
+
+class _Restoring:
+    """The records of a changelog, on their way to become windows."""
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._conditions = definitions.conditions
+        self._windows = Windows()
+        self._found: defaultdict[WindowKey, _Found] = defaultdict(_Found)
+
+    def add(self, key: bytes, value: bytes) -> None:
+        """Take in one record."""
         if value.startswith(WAITING.prefix):
-            waiting.append(decode_waiting(value))
+            place = read_place(key)
+            self._add_waiting(place, decode_waiting(place, value))
         elif value.startswith(SPENT.prefix):
-            _restore_spent(windows, value, definitions)
+            place = read_place(key)
+            self._add_spent(place, decode_spent(value))
+        elif value.startswith(PENDING.prefix):
+            window, offset = read_key_beside(key)
+            self._found[window].pending.append((offset, *decode_pending(value)))
+        elif value.startswith(FIRED.prefix):
+            self._found[read_key_beside(key)[0]].fired.append(decode_fired(value))
+        elif value.startswith(CLOCK.prefix):
+            self._windows.clocks[read_clock_key(key)] = decode_clock(value)
         else:
             raise RecordError("a record of the windows' changelog is of no kind that this version knows")
-    for key, arrival in sorted(waiting, key=lambda one: one[1]):  # in order, so that each is appended to its slot
-        trigger = definitions.conditions[key.condition].trigger
-        windows.open[key] = windows.window(key, len(trigger.slots)).with_arrival(arrival)
-        windows.remembered[key, arrival.slot, arrival.event] = arrival
-        timer = Timer(deadline(trigger, arrival), key.key, arrival.slot, arrival.event)
-        windows.timers.setdefault(key[:2], []).append(timer)
-    for heap in windows.timers.values():
-        heapq.heapify(heap)
-    return windows
+
+    def windows(self) -> Windows:
+        """Return the windows, once all is taken in."""
+        for heap in self._windows.timers.values():
+            heapq.heapify(heap)
+        for key, found in self._found.items():
+            trigger = self._trigger(key)
+            self._windows.put(key, _window(trigger, found), trigger)
+        for condition, clock in list(self._windows.clocks.items()):
+            self._windows.set_clock(condition, clock, self._conditions[condition[1]].trigger)
+        return self._windows
+
+    def _add_waiting(self, place: Place, arrival: Arrival) -> None:
+        trigger = self._trigger(place.window)
+        self._found[place.window].waiting.append(arrival)
+        self._windows.remembered[place] = arrival
+        if waits_alone(trigger):
+            self._add_timer(deadline(trigger, arrival), place)
+
+    def _add_spent(self, place: Place, spent: Spent) -> None:
+        trigger = self._trigger(place.window)
+        self._windows.remembered[place] = spent
+        self._add_timer(spent.until, place)
+        if waits_alone(trigger) and spent.fate in USED:
+            self._found[place.window].spent.append((place.slot, spent))
+
+    def _add_timer(self, due: Micros, place: Place) -> None:
+        self._windows.timers.setdefault(place.window[:2], []).append(Timer(due, place))
+
+    def _trigger(self, key: WindowKey) -> Trigger:
+        return self._conditions[key.condition].trigger
 
 
-def _restore_spent(windows: Windows, value: bytes, definitions: Definitions) -> None:
-    key, slot, event, spent = decode_spent(value)
-    windows.remembered[key, slot, event] = spent
-    windows.timers.setdefault(key[:2], []).append(Timer(spent.until, key.key, slot, event))
-    trigger = definitions.conditions[key.condition].trigger
-    if spent.fate is not Reason.MATCHED or trigger.collect != "latest":
-        return
-    window = windows.window(key, len(trigger.slots))
-    mark = window.marks[slot]
-    if mark is None or mark < (spent.time, spent.offset):
-        windows.open[key] = window.with_mark(slot, (spent.time, spent.offset))
+def _window(trigger: Trigger, found: _Found) -> Window:
+    """Return a window of what was found of it."""
+    window = empty_window(len(trigger.slots))
+    taken = {offset for _, _, offsets in found.pending for offset in offsets}
+    waiting: list[list[Arrival]] = [[] for _ in trigger.slots]
+    for arrival in found.waiting:
+        if arrival.offset not in taken:
+            waiting[arrival.slot].append(arrival)
+    window = window._replace(waiting=tuple([tuple(sorted(slot)) for slot in waiting]), fired=tuple(sorted(found.fired)))
+    for offset, until, offsets in found.pending:
+        arrivals = [one for one in found.waiting if one.offset in offsets]
+        window = window.with_pending(absence.restored(trigger, offset, until, arrivals))
+    if trigger.window is not None and trigger.window.kind in ("session", "batch", "settle"):
+        return window._replace(groups=gathering.grouped(trigger, found.waiting))
+    return _with_marks(trigger, window, found) if found.spent or window.pending else window
+
+
+def _with_marks(trigger: Trigger, window: Window, found: _Found) -> Window:
+    """Return a sliding window with what rests on the arrivals that its matches took."""
+    spent = [(slot, one) for slot, one in found.spent if not trigger.slots[slot].absent]
+    cancelling = [
+        (one.time, one.offset) for slot, one in found.spent if trigger.slots[slot].absent and one.fate is Reason.MATCHED
+    ]
+    window = window._replace(cancelling=tuple(sorted(cancelling)))
+    if trigger.collect != "latest":
+        return window
+    marks = [(slot, (one.time, one.offset, one.until)) for slot, one in spent]
+    marks += [(one.slot, (*one.age, pending.until)) for pending in window.pending for one in pending.arrivals]
+    newest: dict[int, tuple[Micros, int, Micros]] = {}
+    for slot, mark in marks:
+        newest[slot] = max(mark, newest.get(slot, mark))
+    return window._replace(marks=tuple([newest.get(slot) for slot in range(len(trigger.slots))]))

@@ -215,15 +215,16 @@ class Router(Stage):
         out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, value)
 
     def _send_run(self, definition: Definition, slot: CompiledSlot, carried: _Carried, key: str, out: Outbox) -> None:
-        decide = Decision(Reason.MATCHED, definition.identity, slot.slot.variable, carried.event.identity, key, {})
+        what = (definition.identity, slot.slot.variable, carried.event.identity, key)
         try:
-            run = make_run(definition, self._topics.prefix, key, (carried.event,))
+            run = make_run(definition, self._topics.prefix, key, ((carried.event,),))
             value = run_record(run)
         except UnrunnableError as error:
-            out.decisions.append(decide._replace(evidence={"error": str(error)}))
+            decide = Decision(Reason.MATCHED, *what, {"error": str(error)})
+            out.decisions.append(decide)
             self._bury(carried.record, decide, str(error), out, "unrunnable")
             return
-        out.decisions.append(decide._replace(evidence={"run": run.name}))
+        out.decisions.append(Decision(Reason.MATCHED, *what, {"run": run.name}))
         out.send(self._topics.runs, self._runs_partition(run.trigger), run.run_key.encode(), value)
 
     def _runs_partition(self, trigger: str) -> int:
@@ -270,7 +271,7 @@ def _excess(record: Record) -> str | None:
     """Return what is too large about a record; everything made of one that is not fits into our topics."""
     if record.value is not None and len(record.value) > VALUE_LIMIT:
         return f"a value of {len(record.value)} bytes; at most {VALUE_LIMIT} are read"
-    size = len(record.key or b"") + sum(len(content or b"") for _, content in record.headers or ())
+    size = len(record.key or b"") + sum([len(content) for _, content in record.headers or () if content])
     return None if size <= MARGIN_LIMIT else f"key and headers of {size} bytes; at most {MARGIN_LIMIT} are read"
 
 

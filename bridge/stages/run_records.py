@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.matched import UnrunnableError
 from bridge.core.run import Run
 from bridge.kafka.log import Headers, Record
 from bridge.kafka.outbox import RECORD_LIMIT
-from bridge.kafka.records import DEAD_LETTER, RUN
+from bridge.kafka.records import DEAD_LETTER, RUN, RUN_PLAN
 
 KEPT_LIMIT = 1_500_000
 """Bytes of a key or value that a dead letter keeps; of a larger one it says where it stands in its topic."""
@@ -15,9 +18,10 @@ KEPT_LIMIT = 1_500_000
 HEADERS_LIMIT = 512 * 1024
 """The same for its headers together, and for its key."""
 
-
 SENT_LIMIT = RECORD_LIMIT // 2
 """Bytes of a run or an arrival when it is sent, so that later stages can keep it whole, with its identity as a key."""
+
+_PLANS = 4_096  # definitions whose share of a run is kept as written and as read
 
 
 def run_record(run: Run) -> bytes:
@@ -35,25 +39,55 @@ def run_record(run: Run) -> bytes:
 
 def encode_run(run: Run) -> bytes:
     """Return the record of a run."""
+    plan = _plan(
+        run.trigger,
+        run.definition_hash,
+        run.namespace,
+        run.template,
+        run.labels,
+        run.annotations,
+        run.allow_template_tags,
+        run.synchronization,
+    )
     return RUN.encode(
         {
+            "plan": plan,
             "run_key": run.run_key,
-            "trigger": run.trigger,
-            "definition": run.definition_hash,
             "key": run.key,
-            "namespace": run.namespace,
             "name": run.name,
-            "template": run.template,
             "parameters": None if run.parameters is None else dict(run.parameters),
             "payload": run.payload,
-            "labels": dict(run.labels),
-            "annotations": dict(run.annotations),
             "events": [
-                {"slot": slot, "name": event.name, "source": event.source, "id": event.id} for slot, event in run.events
+                {"slot": slot, "name": event[0], "source": event[1], "id": event[2]} for slot, event in run.events
             ],
             "event_time": run.event_time,
             "reached": run.reached,
-            "allow_template_tags": run.allow_template_tags,
+            "start_by": run.start_by,
+        }
+    )
+
+
+@lru_cache(maxsize=_PLANS)
+def _plan(
+    trigger: str,
+    definition: str,
+    namespace: str,
+    template: str,
+    labels: tuple[tuple[str, str], ...],
+    annotations: tuple[tuple[str, str], ...],
+    allow_template_tags: bool,  # noqa: FBT001 - the cache takes no names
+    synchronization: str | None,
+) -> bytes:
+    return RUN_PLAN.encode(
+        {
+            "trigger": trigger,
+            "definition": definition,
+            "namespace": namespace,
+            "template": template,
+            "labels": dict(labels),
+            "annotations": dict(annotations),
+            "allow_template_tags": allow_template_tags,
+            "synchronization": synchronization,
         }
     )
 
@@ -68,22 +102,32 @@ def decode_run(value: bytes) -> Run:
     fields = RUN.decode(value)
     parameters = fields["parameters"]
     return Run(
+        **_read_plan(fields["plan"]),
         run_key=fields["run_key"],
-        trigger=fields["trigger"],
-        definition_hash=fields["definition"],
         key=fields["key"],
-        namespace=fields["namespace"],
         name=fields["name"],
-        template=fields["template"],
         parameters=None if parameters is None else tuple(parameters.items()),
         payload=fields["payload"],
-        labels=tuple(fields["labels"].items()),
-        annotations=tuple(fields["annotations"].items()),
-        events=tuple((one["slot"], EventIdentity(one["name"], one["source"], one["id"])) for one in fields["events"]),
+        events=tuple([(one["slot"], EventIdentity(one["name"], one["source"], one["id"])) for one in fields["events"]]),
         event_time=fields["event_time"],
         reached=fields["reached"],
-        allow_template_tags=fields["allow_template_tags"],
+        start_by=fields["start_by"],
     )
+
+
+@lru_cache(maxsize=_PLANS)
+def _read_plan(value: bytes) -> dict[str, Any]:
+    fields = RUN_PLAN.decode(value)
+    return {
+        "trigger": fields["trigger"],
+        "definition_hash": fields["definition"],
+        "namespace": fields["namespace"],
+        "template": fields["template"],
+        "labels": tuple(fields["labels"].items()),
+        "annotations": tuple(fields["annotations"].items()),
+        "allow_template_tags": fields["allow_template_tags"],
+        "synchronization": fields["synchronization"],
+    }
 
 
 def dead_letter(

@@ -1,8 +1,9 @@
 """Ticks: which are due, what time is safe in them, and what they end.
 
 A tick ends what waits in the order (deadline, trigger, key), in slices: the transaction of a slice does not pass the
-tick until the last one has ended all. A condition that is no longer in force is *retired*, once no router can route
-by it any more: what waits in its windows is ``expired``, what is remembered is forgotten.
+tick until the last one has ended all, and only then do the conditions' clocks show its time. A condition that is no
+longer in force is *retired*, once no router can route by it any more: what its windows hold ends
+(:func:`bridge.core.ending.retire`), what is remembered is forgotten.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
+from bridge.core.ending import end, retire
 from bridge.core.event import Micros
-from bridge.core.step import Step, expire, forget
-from bridge.core.window import Spent, Window
+from bridge.core.fate import Step
+from bridge.core.sliding import expire, forget
+from bridge.core.window import Spent
 from bridge.kafka.log import Admin
 from bridge.stages.definitions import Definitions
 from bridge.stages.safe_time import SafeTime
-from bridge.stages.windows import Condition, Timer, WindowKey, Windows
+from bridge.stages.timers import Condition, Timer
+from bridge.stages.window_records import Place, WindowKey
+from bridge.stages.windows import Windows
 from flowbridge_sdk.topics import topic_of
 
 SLICE = 1_000
-"""Endings in one transaction."""
+"""Endings in one transaction, counted by arrivals; what ends as one may make it more."""
 
 
 class TickPlanner:
@@ -102,19 +106,24 @@ class Ended(NamedTuple):
     """What one timer ended.
 
     Attributes:
-        timer: The timer.
+        key: The window.
         definition: A definition of its condition.
-        came: For an arrival that waited: what became of its window.
-        window: For an identity that is forgotten, or a retired window: the window afterwards.
-        decisions: For a retired window: what became of the arrival.
+        came: What became of it.
+        forgotten: The identity that is remembered no longer, if that is all.
+        is_retired: Whether nothing of the window will be needed any more.
 
     """
 
-    timer: Timer
+    key: WindowKey
     definition: Definition
-    came: Step | None
-    window: Window
-    decisions: tuple[Decision, ...] = ()
+    came: Step
+    forgotten: Place | None = None
+    is_retired: bool = False
+
+    @property
+    def size(self) -> int:
+        """Return how many arrivals it is about, or one."""
+        return max(1, len(self.came.spent))
 
 
 class TickRound:
@@ -130,27 +139,29 @@ class TickRound:
     def __init__(self, windows: Windows, definitions: Definitions, tick: dict[str, Any]) -> None:
         self._windows = windows
         self._definitions = definitions
-        self._times: dict[Condition, Micros] = {(one["trigger"], one["condition"]): one["time"] for one in tick["safe"]}
+        self.times: dict[Condition, Micros] = {(one["trigger"], one["condition"]): one["time"] for one in tick["safe"]}
         retired = [(one["trigger"], one["condition"]) for one in tick["retired"]]
         # One that is in force again meanwhile is not over. Whoever routed by it knew that, so it is in `triggers`.
-        self._retired: list[Condition] = [one for one in retired if not definitions.is_in_force(*one)]
+        self.retired: list[Condition] = [one for one in retired if not definitions.is_in_force(*one)]
         self.is_over = False
 
-    def slice(self) -> Iterator[tuple[WindowKey, Ended]]:
-        """Yield at most :data:`SLICE` endings, in order."""
+    def slice(self) -> Iterator[Ended]:
+        """Yield endings in order, until they are of :data:`SLICE` arrivals or more."""
         ever: Micros = 2**63
-        for _ in range(SLICE):
-            found = self._first(self._times) or self._first(dict.fromkeys(self._retired, ever))
+        size = 0
+        while size < SLICE:
+            found = self._first(self.times) or self._first(dict.fromkeys(self.retired, ever))
             if found is None:
                 self.is_over = True
                 return
             condition, timer = found
-            key = WindowKey(*condition, timer.key)
-            yield key, self._end(key, timer, retired=condition in self._retired)
+            ended = self._end(timer, is_retired=condition in self.retired)
+            size += ended.size
+            yield ended
 
     def _first(self, times: Mapping[Condition, Micros]) -> tuple[Condition, Timer] | None:
         due = [
-            ((timer.due, condition[0], timer.key), condition, timer)
+            ((timer.due, condition[0], timer.place.window.key), condition, timer)
             for condition, time in times.items()
             if condition in self._windows.timers
             and (timer := self._windows.due(condition, time, self._definitions.conditions[condition[1]].trigger))
@@ -160,16 +171,17 @@ class TickRound:
         _, condition, timer = min(due)
         return condition, timer
 
-    def _end(self, key: WindowKey, timer: Timer, *, retired: bool) -> Ended:
+    def _end(self, timer: Timer, *, is_retired: bool) -> Ended:
+        key = timer.place.window
         definition = self._definitions.conditions[key.condition]
         trigger = definition.trigger
         window = self._windows.window(key, len(trigger.slots))
-        one = self._windows.remembered[key, timer.slot, timer.event]
+        one = None if timer.is_whole else self._windows.remembered[timer.place]
         if isinstance(one, Spent):
-            return Ended(timer, definition, None, forget(window, timer.slot, one))
-        if not retired:
-            return Ended(timer, definition, expire(trigger, window, key.key, one), window)
-        evidence = {"because": "the trigger changed, or is gone"}
-        variable = trigger.slots[timer.slot].variable
-        decision = Decision(Reason.EXPIRED, key.trigger, variable, timer.event, key.key, evidence)
-        return Ended(timer, definition, None, window.without([one]), (decision,))
+            came = Step(forget(window, timer.place.slot, one), ())
+            return Ended(key, definition, came, timer.place, is_retired)
+        if is_retired:
+            return Ended(key, definition, retire(trigger, window, key.key) or Step(window, ()), is_retired=True)
+        if one is None:
+            return Ended(key, definition, end(trigger, window, key.key, self._windows.clock(key[:2])))
+        return Ended(key, definition, expire(trigger, window, key.key, one))

@@ -1,46 +1,19 @@
-"""The windows of one partition of arrivals: in memory, and as records of the changelog from which they come back.
-
-Each arrival that waits or is remembered has one record, under the same key through its whole life: ``waiting``, then
-``spent``, then a tombstone. So a completed pair costs its window three records and no more, and restoring needs
-nothing but the last record of each key.
-"""
+"""The windows of one partition of arrivals in memory: what waits, what is remembered, and what ends when."""
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
-from sys import intern
-from typing import Any, NamedTuple
 
-from bridge.core.decision import Reason
+from bridge.core.boundaries import LONG_AGO
+from bridge.core.ending import UNTICKED, Clock, needs_clock, next_due, waits_alone
 from bridge.core.event import EventIdentity, Micros
-from bridge.core.step import deadline
+from bridge.core.sliding import deadline
 from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival, Spent, Window, empty_window
-from bridge.kafka.records import SPENT, WAITING
+from bridge.stages.timers import Condition, Timer, Timers
+from bridge.stages.window_records import Place, WindowKey
 
-
-class WindowKey(NamedTuple):
-    """What a window belongs to."""
-
-    trigger: str
-    condition: str
-    key: str
-
-
-class Timer(NamedTuple):
-    """Something that ends by a tick; ordered as timers fire, after the trigger's name."""
-
-    due: Micros
-    key: str
-    slot: int
-    event: EventIdentity
-
-
-Condition = tuple[str, str]
-"""Trigger and condition hash."""
-
-Remembered = dict[tuple[WindowKey, int, EventIdentity], Arrival | Spent]
+Remembered = dict[Place, Arrival | Spent]
 
 
 class Windows:
@@ -49,6 +22,7 @@ class Windows:
     Attributes:
         open: The windows in which something waits or is marked.
         remembered: What is known of each event at each slot.
+        clocks: How far time has come, by condition, where its rules ask for that.
         timers: By trigger and condition, a heap of what ends when. An entry whose arrival has left meanwhile is stale.
 
     """
@@ -56,7 +30,8 @@ class Windows:
     def __init__(self) -> None:
         self.open: dict[WindowKey, Window] = {}
         self.remembered: Remembered = {}
-        self.timers: dict[Condition, list[Timer]] = {}
+        self.clocks: dict[Condition, Clock] = {}
+        self.timers = Timers()
 
     def window(self, key: WindowKey, slots: int) -> Window:
         """Return a window; an empty one if nothing has happened in it."""
@@ -67,139 +42,99 @@ class Windows:
         found = {}
         for slot, place in enumerate(trigger.slots):
             if place.event == event.name:
-                one = self.remembered.get((key, slot, event))
+                one = self.remembered.get((key, slot, event))  # type: ignore[call-overload]  # equal to a Place
                 if one is not None:
                     found[slot] = one
         return found
 
-    def put(self, key: WindowKey, window: Window) -> None:
-        """Keep a window, or let go of one in which nothing waits."""
+    def clock(self, condition: Condition) -> Clock:
+        """Return the clock of a condition."""
+        return self.clocks.get(condition, UNTICKED)
+
+    def ticked(self, condition: Condition, trigger: Trigger) -> Micros | None:
+        """Return the time of a condition's last tick, where its rules ask for that."""
+        return self.clock(condition).ticked if needs_clock(trigger) else None
+
+    def put(self, key: WindowKey, window: Window, trigger: Trigger) -> None:
+        """Keep a window, or let go of one in which nothing waits, and set its timer."""
         if window.is_empty:
             self.open.pop(key, None)
         else:
             self.open[key] = window
+        if not trigger.is_plain:
+            self._set_whole(key, window, trigger)
 
-    def keep(self, key: WindowKey, arrival: Arrival, trigger: Trigger) -> None:
-        """Remember an arrival that waits, and set its timer."""
-        self.remembered[key, arrival.slot, arrival.event] = arrival
-        self._set(key, Timer(deadline(trigger, arrival), key.key, arrival.slot, arrival.event))
+    def keep(self, place: Place, arrival: Arrival, trigger: Trigger) -> None:
+        """Remember an arrival that waits, and set its timer if it has one of its own."""
+        self.remembered[place] = arrival
+        if waits_alone(trigger):
+            self.timers.set(deadline(trigger, arrival), place)
 
-    def spend(self, key: WindowKey, slot: int, event: EventIdentity, spent: Spent) -> None:
+    def spend(self, place: Place, spent: Spent) -> None:
         """Remember an arrival that has left, and set the timer by which it is forgotten."""
-        self.remembered[key, slot, event] = spent
-        self._set(key, Timer(spent.until, key.key, slot, event))
+        self.remembered[place] = spent
+        self.timers.set(spent.until, place)
+
+    def set_clock(self, condition: Condition, clock: Clock, trigger: Trigger) -> None:
+        """Keep a condition's clock, and set the timer of a dead man's switch that follows from it."""
+        self.clocks[condition] = clock
+        if trigger.is_switch:
+            key = WindowKey(*condition, "")
+            self._set_whole(key, self.window(key, len(trigger.slots)), trigger)
+
+    def arm(self, condition: Condition) -> None:
+        """Ask for a tick that arms a dead man's switch, unless it is armed."""
+        if self.clock(condition).through is None:
+            self.timers.set_whole(WindowKey(*condition, ""), LONG_AGO)
 
     def due(self, condition: Condition, time: Micros, trigger: Trigger) -> Timer | None:
         """Return the first timer of a condition that is due at ``time``; stale ones are passed over."""
-        heap = self.timers.get(condition)
-        while heap and heap[0].due <= time:
-            timer = heap[0]
-            if self._is_current(condition, timer, trigger):
+        while (timer := self.timers.first(condition)) is not None and timer.due <= time:
+            if not timer.is_whole:
+                if self._is_current(timer, trigger):
+                    return timer
+                self.timers.drop_first(condition)
+            elif self.timers.alarms.get(timer.place.window) != timer.due:
+                self.timers.drop_first(condition)
+            elif self._moved(condition, timer, trigger) is None:
                 return timer
-            heapq.heappop(heap)
-        if heap is not None and not heap:
-            del self.timers[condition]
         return None
 
     def next_due(self, condition: Condition) -> Micros | None:
         """Return when the first timer of a condition is due; one that is stale may make it earlier than needed."""
-        heap = self.timers.get(condition)
-        return heap[0].due if heap else None
+        timer = self.timers.first(condition)
+        return timer.due if timer is not None else None
 
-    def forget(self, key: WindowKey, slot: int, event: EventIdentity) -> None:
+    def forget(self, place: Place) -> None:
         """Remember an event at a slot no longer."""
-        self.remembered.pop((key, slot, event), None)
+        self.remembered.pop(place, None)
 
     def conditions(self) -> Iterator[Condition]:
         """Yield each trigger and condition hash of which something is held."""
         yield from list(self.timers)
+        yield from [condition for condition in self.clocks if condition not in self.timers]
 
-    def _set(self, key: WindowKey, timer: Timer) -> None:
-        heapq.heappush(self.timers.setdefault(key[:2], []), timer)
+    def _set_whole(self, key: WindowKey, window: Window, trigger: Trigger) -> None:
+        due = next_due(trigger, window, self.clock(key[:2]))
+        if due is not None:
+            self.timers.set_whole(key, due)
 
-    def _is_current(self, condition: Condition, timer: Timer, trigger: Trigger) -> bool:
-        one = self.remembered.get((WindowKey(*condition, timer.key), timer.slot, timer.event))
+    def _moved(self, condition: Condition, timer: Timer, trigger: Trigger) -> Micros | None:
+        """Move the timer of a window that is not due yet, or never; None if it is due."""
+        key = timer.place.window
+        due = next_due(trigger, self.window(key, len(trigger.slots)), self.clock(condition))
+        if due is not None and due <= timer.due:
+            return None
+        self.timers.drop_first(condition)
+        if due is not None:
+            self.timers.set_whole(key, due)
+        return timer.due
+
+    def _is_current(self, timer: Timer, trigger: Trigger) -> bool:
+        window, slot, _ = timer.place
+        one = self.remembered.get(timer.place)
         if isinstance(one, Spent):
             return one.until == timer.due
-        return one is not None and deadline(trigger, one) == timer.due
-
-
-# -- as records --------------------------------------------------------------------------------------------------------
-
-
-def record_key(key: WindowKey, slot: int, event: EventIdentity) -> bytes:
-    """Return the key of an arrival's record: its window, slot and event; lengths keep the parts apart."""
-    parts = (key.trigger, key.condition, str(slot), key.key, event.source, event.id, event.name)
-    return "\0".join([*(str(len(part)) for part in parts), "".join(parts)]).encode()
-
-
-def encode_waiting(key: WindowKey, arrival: Arrival) -> bytes:
-    """Return the record of an arrival that waits."""
-    event_key, value = arrival.body
-    return WAITING.encode(
-        {
-            "trigger": key.trigger,
-            "condition": key.condition,
-            "key": key.key,
-            "slot": arrival.slot,
-            "name": arrival.event.name,
-            "source": arrival.event.source,
-            "id": arrival.event.id,
-            "time": arrival.time,
-            "offset": arrival.offset,
-            "reached": arrival.reached,
-            "definition": arrival.definition,
-            "event_key": event_key,
-            "value": value,
-        }
-    )
-
-
-def encode_spent(key: WindowKey, slot: int, event: EventIdentity, spent: Spent) -> bytes:
-    """Return the record of an arrival that has left."""
-    return SPENT.encode(
-        {
-            "trigger": key.trigger,
-            "condition": key.condition,
-            "key": key.key,
-            "slot": slot,
-            "name": event.name,
-            "source": event.source,
-            "id": event.id,
-            "time": spent.time,
-            "offset": spent.offset,
-            "until": spent.until,
-            "fate": spent.fate.value,
-        }
-    )
-
-
-def decode_waiting(value: bytes) -> tuple[WindowKey, Arrival]:
-    """Return what :func:`encode_waiting` wrote."""
-    fields = WAITING.decode(value)
-    arrival = Arrival(
-        time=fields["time"],
-        offset=fields["offset"],
-        slot=fields["slot"],
-        event=_event(fields),
-        reached=fields["reached"],
-        definition=intern(fields["definition"]),
-        body=(fields["event_key"], fields["value"]),
-    )
-    return _window_key(fields), arrival
-
-
-def decode_spent(value: bytes) -> tuple[WindowKey, int, EventIdentity, Spent]:
-    """Return what :func:`encode_spent` wrote."""
-    fields = SPENT.decode(value)
-    spent = Spent(fields["time"], fields["offset"], fields["until"], Reason(fields["fate"]))
-    return _window_key(fields), fields["slot"], _event(fields), spent
-
-
-def _window_key(fields: dict[str, Any]) -> WindowKey:
-    # What many windows have in common is kept once: a fifth of a window's memory.
-    return WindowKey(intern(fields["trigger"]), intern(fields["condition"]), fields["key"])
-
-
-def _event(fields: dict[str, Any]) -> EventIdentity:
-    return EventIdentity(intern(fields["name"]), intern(fields["source"]), fields["id"])
+        if one is None or deadline(trigger, one) != timer.due:
+            return False
+        return not trigger.absent_slots or one in self.open[window].waiting[slot]  # else it waits in a pending match

@@ -16,11 +16,11 @@ from bench.material import order
 from bridge.core.event import SECOND, EventIdentity
 from bridge.core.run import Run
 from bridge.core.run_identity import workflow_name
-from bridge.core.window import Arrival
+from bridge.kafka.records import ARRIVAL
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.ledger import OpenRun, encode_entry
 from bridge.stages.run_records import encode_run
-from bridge.stages.windows import WindowKey, encode_waiting, record_key
+from bridge.stages.window_records import Place, WindowKey, arrival_of, encode_waiting, place_key
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.headers import write_headers
 from flowbridge_sdk.schemas import EventSchemas
@@ -101,11 +101,22 @@ def fill_windows(bootstrap: str, topics: InternalTopics, condition: str, definit
     filler, now = _Filler(bootstrap), time.time_ns() // 1000
     for number in range(count):
         key = WindowKey("default/bench", condition, f"order-{number:09d}")
-        event = EventIdentity("bench.order", "bench", f"bench.order-{number}")
-        body = ("key", number.to_bytes(8, "big") + bytes(_PAYLOAD_BYTES - 8))
-        arrival = Arrival(now, number, 0, event, now, definition, body)
+        place = Place(key, 0, EventIdentity("bench.order", "bench", f"bench.order-{number}"))
+        fields = {
+            "trigger": key.trigger,
+            "definition": definition,
+            "slot": 0,
+            "key": key.key,
+            "source": place.event.source,
+            "id": place.event.id,
+            "time": now,
+            "reached": now,
+            "event_key": "key",
+            "value": number.to_bytes(8, "big") + bytes(_PAYLOAD_BYTES - 8),
+        }
+        value = encode_waiting(arrival_of(fields, place.event, number, now), ARRIVAL.encode(fields))
         partition = partition_of(f"{key.trigger}\0{key.key}", topics.partitions)
-        filler.send(topics.windows, partition, record_key(key, 0, event), encode_waiting(key, arrival))
+        filler.send(topics.windows, partition, place_key(place), value)
     filler.flush()
 
 

@@ -22,29 +22,29 @@ _SCHEMA = {
     ],
 }
 
-_HEAD = "apiVersion: flowbridge.dev/v1\nkind: Trigger\nmetadata: {name: bench}\nspec:\n  startFrom: earliest\n"
+HEAD = "apiVersion: flowbridge.dev/v1\nkind: Trigger\nmetadata: {name: bench}\nspec:\n  startFrom: earliest\n"
 
-REJECTING = f"""{_HEAD}
+REJECTING = f"""{HEAD}
   events:
     - name: {EVENT}
       where: payload.quantity > 0 && payload.country == "nowhere"
   run: {{workflowTemplate: bench}}
 """
 
-MAPPED = f"""{_HEAD}
+MAPPED = f"""{HEAD}
   events:
     - name: {EVENT}
       parameters: {{order: order_id, amount: amount}}
   run: {{workflowTemplate: bench}}
 """
 
-DEFAULT_MAPPED = f"""{_HEAD}
+DEFAULT_MAPPED = f"""{HEAD}
   events:
     - name: {EVENT}
   run: {{workflowTemplate: bench}}
 """
 
-PAIRS = f"""{_HEAD}
+PAIRS = f"""{HEAD}
   events:
     - name: {EVENT}
       parameters: {{order: order_id}}
@@ -80,6 +80,11 @@ TEMPLATE = {
         "templates": [{"name": "none", "suspend": {}}],
     },
 }
+
+
+def place(bootstrap: str, prefix: str, schemas: Path) -> dict[str, object]:
+    """Return where a measured stage works."""
+    return {"bootstrap": bootstrap, "prefix": prefix, "partitions": PARTITIONS, "schemas": str(schemas)}
 
 
 def order(number: int) -> dict[str, object]:

@@ -13,6 +13,8 @@ class Scale:
         rounds: How often each kind of client runs; the kinds take turns.
         events: Events that a ceiling and a router consume.
         pairs: Pairs of events that a matcher completes.
+        kind_rounds: How often each kind of window has its turn.
+        kind_pairs: Pairs of events of each.
         creates: Workflows that a submitter, and a bare client, create in one round.
         latencies: Samples of each side.
         block: Samples of one side before the next side has its turn.
@@ -28,6 +30,8 @@ class Scale:
     rounds: int = 7
     events: int = 300_000
     pairs: int = 60_000
+    kind_rounds: int = 3
+    kind_pairs: int = 20_000
     creates: int = 2_000
     latencies: int = 2_000
     block: int = 100
@@ -44,6 +48,8 @@ QUICK = Scale(
     rounds=2,
     events=30_000,
     pairs=5_000,
+    kind_rounds=1,
+    kind_pairs=3_000,
     creates=200,
     latencies=100,
     block=50,

@@ -6,13 +6,12 @@ The kinds of client take turns, and each ratio is one of two clients of the same
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
 
 from bench.bed import Bed
 from bench.child import measured
 from bench.figures import Figure, at_least, ratios
 from bench.filling import fill_events, fill_runs
-from bench.material import DEFAULT_MAPPED, EVENT, MAPPED, PAIRS, PARTITIONS, PARTNER, REJECTING
+from bench.material import DEFAULT_MAPPED, EVENT, MAPPED, PAIRS, PARTITIONS, PARTNER, REJECTING, place
 from bench.scale import Scale
 
 _ROUTERS = {
@@ -53,16 +52,7 @@ def _stage(bed: Bed, stage: str, trigger: str, reasons: dict[str, int]) -> float
 
 
 def _run(bed: Bed, stage: str, prefix: str, reasons: dict[str, int]) -> float:
-    return float(measured("stage", stage=stage, **_place(bed, prefix), reasons=reasons)["rate"])
-
-
-def _place(bed: Bed, prefix: str) -> dict[str, Any]:
-    return {
-        "bootstrap": bed.bootstrap,
-        "prefix": prefix,
-        "partitions": PARTITIONS,
-        "schemas": str(bed.schemas),
-    }
+    return float(measured("stage", stage=stage, **place(bed.bootstrap, prefix, bed.schemas), reasons=reasons)["rate"])
 
 
 def matchers(bed: Bed, scale: Scale) -> list[Figure]:
@@ -72,7 +62,7 @@ def matchers(bed: Bed, scale: Scale) -> list[Figure]:
     count = 2 * scale.pairs
     for _ in range(scale.rounds):
         topics, _ = bed.installation(PAIRS)
-        passed = measured("arrivals", **_place(bed, topics.prefix), count=count)
+        passed = measured("arrivals", **place(bed.bootstrap, topics.prefix, bed.schemas), count=count)
         rates["router"].append(passed["rate"])
         ceiling = measured(
             "consume-arrivals", bootstrap=bed.bootstrap, topic=topics.arrivals, partitions=PARTITIONS, count=count
@@ -98,8 +88,8 @@ def submitters(bed: Bed, scale: Scale) -> list[Figure]:
         rates["bare"].append(bare["rate"])
         topics, _ = bed.installation()
         fill_runs(bed.bootstrap, topics, bed.namespace(), scale.creates)
-        place = {"bootstrap": bed.bootstrap, "prefix": topics.prefix, "partitions": PARTITIONS}
-        submitted = measured("submitter", **place, kubeconfig=kubeconfig, count=scale.creates)
+        where = {"bootstrap": bed.bootstrap, "prefix": topics.prefix, "partitions": PARTITIONS}
+        submitted = measured("submitter", **where, kubeconfig=kubeconfig, count=scale.creates)
         rates["submitter"].append(submitted["rate"])
     return [
         Figure("bare creates, 8 at a time", "/s", rates["bare"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -64,13 +65,12 @@ def run_stage(
     """
     progress = Progress()
     metrics = Metrics()
-    made: dict[str, int] = dict.fromkeys(reasons, 0)
+    made: Counter[str] = Counter()
 
     def count(name: str, decisions: Sequence[Decision | RunDecision]) -> None:
         metrics.decided(name, decisions)
         progress.add(len(decisions))
-        for decision in decisions:
-            made[decision.reason] = made.get(decision.reason, 0) + 1
+        made.update([decision.reason._value_ for decision in decisions])
 
     topics = InternalTopics(prefix, partitions)
     loop = open_loop(stage, surroundings(bootstrap, topics, schemas=schemas, sink=count))

@@ -1,23 +1,26 @@
-"""The matching rules once more, naive and slow, written from design.md section 5: what the real ones must equal.
+"""The rules of windows once more, naive and slow, written from design.md section 5: what the real ones must equal.
 
-Everything that waits stands in one list, everything that is remembered in one dictionary. A new arrival tries every
-assignment of waiting arrivals to slots. Nothing here is shared with the rules under test but the shapes of their data.
+Everything that waits stands in one list, everything that is remembered in one dictionary; a tick looks at all of it.
+Nothing here is shared with the rules under test but the shapes of their data and where boundaries lie.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from bridge.core.boundaries import frame_of
 from bridge.core.decision import Reason
 from bridge.core.event import EventIdentity, Micros
-from bridge.core.trigger import Trigger
+from bridge.core.trigger import Schedule, Trigger, WindowPlan
 from bridge.core.window import Arrival
+from unit.core.reference_choice import Choice, age, best_choice, best_within
 
-Assignment = tuple[Arrival | None, ...]
 Outcome = tuple[Reason, int, EventIdentity]
 """A decision without its evidence: the reason, the slot, the event."""
+Frame = tuple[Micros, Micros]
+FOREVER: Frame = (-(10**18), 10**18)
 
 
 class Remembered(NamedTuple):
@@ -28,105 +31,377 @@ class Remembered(NamedTuple):
     fate: Reason
 
 
+class Matched(NamedTuple):
+    """A match, with the calendar window that it is of."""
+
+    key: str
+    choice: Choice
+    frame: Frame | None = None
+
+
+class Happened(NamedTuple):
+    """What an arrival or a tick brought about."""
+
+    decided: list[Outcome]
+    matches: list[Matched]
+
+
+@dataclass
+class Pending:
+    """A match that waits for an absence."""
+
+    key: str
+    choice: Choice
+    until: Micros
+
+    @property
+    def used(self) -> list[Arrival]:
+        return [one for slot in self.choice for one in slot]
+
+    @property
+    def newest(self) -> Micros:
+        return max(one.time for one in self.used)
+
+
+@dataclass
 class Reference:
     """One trigger's windows and identities, of all keys."""
 
-    def __init__(self, trigger: Trigger) -> None:
-        self.trigger = trigger
-        self.waiting: list[tuple[str, Arrival]] = []
-        self.remembered: dict[tuple[str, int, EventIdentity], Remembered] = {}
-        self.marks: dict[tuple[str, int], Arrival] = {}
+    trigger: Trigger
+    bound: int = 10_000
+    waiting: list[tuple[str, Arrival]] = field(default_factory=list)
+    remembered: dict[tuple[str, int, EventIdentity], Remembered] = field(default_factory=dict)
+    marks: dict[tuple[str, int], tuple[Arrival, Micros]] = field(default_factory=dict)
+    pending: list[Pending] = field(default_factory=list)
+    cancelling: list[tuple[str, Arrival]] = field(default_factory=list)
+    fired: set[tuple[str, Frame]] = field(default_factory=set)
+    groups: list[tuple[str, list[Arrival]]] = field(default_factory=list)
+    ticked: Micros = -(10**9)
+    through: Micros | None = None
+    decided: list[Outcome] = field(default_factory=list)
+    matches: list[Matched] = field(default_factory=list)
 
-    def arrive(self, key: str, new: Arrival) -> tuple[Assignment | None, list[Outcome]]:
-        """Decide a new arrival; return its match, if it completes one, and all that was decided."""
+    def __post_init__(self) -> None:
+        assert self.trigger.window is not None
+        self.plan: WindowPlan = self.trigger.window
+        self.is_calendar = self.plan.kind in {"every", "until"}
+        self.absent = [index for index, slot in enumerate(self.trigger.slots) if slot.absent]
+
+    # -- an arrival ----------------------------------------------------------------------------------------------------
+
+    def arrive(self, key: str, new: Arrival) -> Happened:
+        """Decide a new arrival."""
+        places = {(at, one.slot, one.event) for at, one in self._held()}
+        if (key, new.slot, new.event) in {*self.remembered, *places}:
+            self.decided.append((Reason.DUPLICATE, new.slot, new.event))
+        elif self._is_used(key, new.event):
+            self._leave(key, [new], Reason.SUPERSEDED, new.reached)
+        elif self.plan.kind == "within":
+            self._slide(key, new)
+        elif self.is_calendar:
+            self._calendar(key, new)
+        else:
+            self._gather(key, new)
+        return self._happened()
+
+    def _slide(self, key: str, new: Arrival) -> None:
         mark = self.marks.get((key, new.slot))
-        if (key, new.slot, new.event) in self.remembered or (key, new.slot, new.event) in self._waiting_events():
-            return None, [(Reason.DUPLICATE, new.slot, new.event)]
-        if self._is_used(key, new.event) or (mark and _age(new) < _age(mark)):
-            return None, [self._leave(key, new, new.reached, Reason.SUPERSEDED)]
-        match = best_assignment(self.trigger, self._waiting_at(key), new)
+        if self._is_over(self._reset_frame(new.time)[1] + self.trigger.grace, new):
+            self._leave(key, [new], Reason.RESET, new.reached)
+        elif new.slot in self.absent:
+            fitting = [one for one in self.pending if one.key == key and self._cancels(new, one)]
+            for one in fitting:
+                self.pending.remove(one)
+                self._leave(key, one.used, Reason.CANCELLED, None, one.until)
+            if fitting:
+                self._leave(key, [new], Reason.MATCHED, new.reached)
+                self.cancelling.append((key, new))
+            else:
+                self._wait(key, new)
+        elif mark is not None and age(new) < age(mark[0]):
+            self._leave(key, [new], Reason.SUPERSEDED, new.reached)
+        else:
+            here = self._waiting_at(key)
+            frames: dict[int, object] = {one.offset: self._reset_frame(one.time) for one in (*here, new)}
+            choice = best_within(self.trigger, here, new, frames)
+            if self._wait(key, new, counts=choice is None) and choice is not None:
+                self._take(key, choice)
+
+    def _cancels(self, absent: Arrival, one: Pending) -> bool:
+        due = self._pending_due(one)
+        return self._is_in_interval(absent, one) and absent.reached <= due
+
+    def _is_in_interval(self, absent: Arrival, one: Pending) -> bool:
+        near = one.newest < absent.time <= one.newest + (self.trigger.within or 0)
+        return near and self._reset_frame(absent.time) == self._reset_frame(one.newest)
+
+    def _pending_due(self, one: Pending) -> Micros:
+        last = min(one.newest + (self.trigger.within or 0), self._reset_frame(one.newest)[1])
+        return last + self.trigger.grace
+
+    def _take(self, key: str, choice: Choice) -> None:
+        """Take a sliding match, or let it wait for the absence."""
+        used = [one for slot in choice for one in slot]
+        until = max(one.reached for one in used) + self.trigger.dedupe
+        here, latest = self._waiting_at(key), self.trigger.collect == "latest"
+        marked = {slot[-1].slot: slot[-1] for slot in choice if slot}
+        if latest:
+            until = max([until, *[self.marks[key, slot][1] for slot in marked if (key, slot) in self.marks]])
+        one = Pending(key, choice, until)
+        one.until = max(until, self._pending_due(one)) if self.absent else until
+        events = [arrival.event for arrival in used]
+        cancelling = [
+            arrival
+            for arrival in here
+            if arrival.slot in self.absent
+            and arrival.event not in events
+            and self._cancels(arrival, one)
+            # The absent event was still waiting when the match became complete, whether or not a tick came.
+            and self._newest_offset(used).reached <= arrival.reached + self.trigger.span
+        ]
+        before = [arrival for at, arrival in self.cancelling if at == key and self._is_in_interval(arrival, one)]
+        mark_until = until
+        if not self.absent:
+            self._leave(key, used, Reason.MATCHED, None, until)
+            self.matches.append(Matched(key, choice))
+        elif cancelling or before:
+            self._leave(key, used, Reason.CANCELLED, None, until)
+            for arrival in cancelling:
+                self._leave(key, [arrival], Reason.MATCHED, arrival.reached)
+            self.cancelling += [(key, arrival) for arrival in cancelling]
+        else:
+            self._remove(key, used)
+            self.pending.append(one)
+            self.decided.append((Reason.WAITING, self._newest_offset(used).slot, self._newest_offset(used).event))
+            mark_until = one.until
+        for arrival in here:
+            older = arrival.slot in marked and age(arrival) < age(marked[arrival.slot])
+            if arrival not in (*used, *cancelling) and (arrival.event in events or (older and latest)):
+                self._leave(key, [arrival], Reason.SUPERSEDED, None, until)
+        if latest:
+            self.marks.update({(key, slot): (arrival, mark_until) for slot, arrival in marked.items()})
+
+    def _calendar(self, key: str, new: Arrival) -> None:
+        frame = frame_of(self._schedule(), new.time)
+        if self._is_over(frame[1] + self.trigger.grace, new):
+            self._leave(key, [new], Reason.LATE, new.reached)
+        elif (key, frame) in self.fired:
+            self._leave(key, [new], Reason.SUPERSEDED, new.reached)
+        else:
+            self._wait(key, new, counts=False)
+            held = self._in_frame(key, frame)
+            at_close = self.trigger.collect == "all" or self.absent
+            if not at_close and best_choice(self.trigger, held) is not None:
+                self._close(key, held, frame[1] + self.trigger.grace, frame)
+                self.fired.add((key, frame))
+            else:
+                self._remove(key, [new])
+                self._wait(key, new)
+
+    def _gather(self, key: str, new: Arrival) -> None:
+        frame = self._reset_frame(new.time)
+        joined = [group for group in self.groups if group[0] == key and self._belongs(new, group[1])]
+        group = [*[one for _, arrivals in joined for one in arrivals], new]
+        quiet = max(one.time for one in group) + self.plan.length + self.trigger.grace
+        if self._is_over(frame[1] + self.trigger.grace, new):
+            self._leave(key, [new], Reason.RESET, new.reached)
+            return
+        if self.plan.kind == "session" and self._is_over(quiet, new):
+            self._leave(key, [new], Reason.LATE, new.reached)
+            return
+        is_full = self.plan.kind == "batch" and self.plan.size is not None and len(group) >= self.plan.size
+        if self._wait(key, new, counts=not is_full):
+            self.groups = [one for one in self.groups if one not in joined]
+            if is_full:
+                self._close(key, group, new.reached)
+            else:
+                self.groups.append((key, group))
+
+    def _belongs(self, new: Arrival, group: list[Arrival]) -> bool:
+        near = self.plan.kind != "session" or any(abs(one.time - new.time) <= self.plan.length for one in group)
+        return near and self._reset_frame(group[0].time) == self._reset_frame(new.time)
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def tick(self, time: Micros) -> Happened:
+        """End what is due at ``time``, and forget what is remembered until then."""
+        self._end_pending(time)
+        self._end_waiting(time)
+        self._end_groups(time)
+        self._end_frames(time)
+        self._forget(time)
+        self.ticked = max(self.ticked, time)
+        if len(self.absent) == len(self.trigger.slots) and self.through is None:
+            start, end = frame_of(self._schedule(), time)
+            self.through = start if start == time else end
+        return self._happened()
+
+    def retire(self) -> Happened:
+        """End everything, as when the trigger's condition has changed."""
+        for one in self.pending:
+            self._leave(one.key, one.used, Reason.CANCELLED, 0)
+        for key, group in self.groups:
+            self._close(key, group, 0)
+        for key, frame in sorted(self._frames_held()):
+            held = self._in_frame(key, frame)
+            if self.trigger.require and self.absent:
+                self._leave(key, held, Reason.CANCELLED, 0)
+            else:
+                self._close(key, held, 0, frame)
+        for key, arrival in list(self.waiting):
+            self._leave(key, [arrival], Reason.EXPIRED, 0)
+        happened = self._happened()
+        self.__init__(self.trigger, self.bound)  # type: ignore[misc]  # nothing is left of it
+        return happened
+
+    def _end_pending(self, time: Micros) -> None:
+        for one in [one for one in self.pending if self._pending_due(one) <= time]:
+            self.pending.remove(one)
+            is_reset = self._reset_frame(one.newest)[1] < one.newest + (self.trigger.within or 0)
+            self._leave(one.key, one.used, Reason.RESET if is_reset else Reason.MATCHED, None, one.until)
+            if not is_reset:
+                self.matches.append(Matched(one.key, one.choice))
+            for used in one.used if is_reset else ():  # the match had taken them
+                place = (one.key, used.slot, used.event)
+                self.remembered[place] = self.remembered[place]._replace(fate=Reason.CANCELLED)
+
+    def _end_waiting(self, time: Micros) -> None:
+        for key, one in list(self.waiting) if self.plan.kind == "within" else ():
+            expires, resets = one.reached + self.trigger.span, self._reset_frame(one.time)[1] + self.trigger.grace
+            if min(expires, resets) <= time:
+                self._leave(key, [one], Reason.RESET if resets < expires else Reason.EXPIRED, min(expires, resets))
+
+    def _end_groups(self, time: Micros) -> None:
+        for key, group in list(self.groups):
+            ends, resets = self._group_end(group), self._reset_frame(group[0].time)[1] + self.trigger.grace
+            if min(ends, resets) > time:
+                continue
+            self.groups.remove((key, group))
+            if resets < ends:
+                self._leave(key, group, Reason.RESET, resets)
+            else:
+                self._close(key, group, ends)
+
+    def _group_end(self, group: list[Arrival]) -> Micros:
+        reached = [one.reached for one in group]
+        if self.plan.kind == "batch":
+            return min(reached) + self.plan.length if self.plan.length else FOREVER[1] * 2
+        if self.plan.kind == "settle":
+            end = max(reached) + self.plan.length
+        else:
+            end = max(one.time for one in group) + self.plan.length + self.trigger.grace
+        return end if self.plan.max_wait is None else min(end, min(reached) + self.plan.max_wait)
+
+    def _end_frames(self, time: Micros) -> None:
+        if not self.is_calendar:
+            return
+        held, watched = self._frames_held(), set()
+        while self.through is not None and self._is_due(frame := frame_of(self._schedule(), self.through), time):
+            watched.add(("", frame))
+            self.through = frame[1]
+        for key, frame in sorted(held | watched):
+            if self._is_due(frame, time):
+                at, is_watched = frame[1] + self.trigger.grace, (key, frame) in watched
+                self._close(key, self._in_frame(key, frame), at, frame, is_watched=is_watched)
+        self.fired = {(key, frame) for key, frame in self.fired if not self._is_due(frame, time)}
+
+    def _frames_held(self) -> set[tuple[str, Frame]]:
+        return {(key, frame_of(self._schedule(), one.time)) for key, one in self.waiting if self.is_calendar}
+
+    def _in_frame(self, key: str, frame: Frame) -> list[Arrival]:
+        return [one for one in self._waiting_at(key) if frame_of(self._schedule(), one.time) == frame]
+
+    def _is_due(self, frame: Frame, time: Micros) -> bool:
+        return frame[1] + self.trigger.grace <= time
+
+    def _forget(self, time: Micros) -> None:
+        for place, one in list(self.remembered.items()):
+            if one.until <= time:
+                del self.remembered[place]
+                self.cancelling = [held for held in self.cancelling if held != (place[0], one.arrival)]
+                if self.marks.get(place[:2], (None, 0))[0] == one.arrival:
+                    del self.marks[place[:2]]
+
+    # -- closing -------------------------------------------------------------------------------------------------------
+
+    def _close(
+        self, key: str, held: list[Arrival], at: Micros, frame: Frame | None = None, *, is_watched: bool = False
+    ) -> None:
+        """Take what a window holds as a match, if it is one."""
+        absent = [one for one in held if one.slot in self.absent]
+        present = [one for one in held if one not in absent]
+        choice = best_choice(self.trigger, held) if self.trigger.require else ((),) * len(self.trigger.slots)
+        if choice is None or (not self.trigger.require and not is_watched):
+            self._leave(key, held, Reason.EXPIRED, at)
+        elif absent:
+            self._leave(key, present, Reason.CANCELLED, at)
+            self._leave(key, absent, Reason.MATCHED, at)
+        else:
+            choice = self._with_all(choice, held) if self.trigger.collect == "all" else choice
+            used = [one for slot in choice for one in slot]
+            last_use = max([one.reached for one in used], default=0)
+            self._leave(key, used, Reason.MATCHED, last_use)
+            self._leave(key, [one for one in held if one not in used], Reason.SUPERSEDED, last_use)
+            self.matches.append(Matched(key, choice, frame))
+
+    def _with_all(self, choice: Choice, held: list[Arrival]) -> Choice:
+        whole = [list(slot) for slot in choice]
+        for slot in whole:
+            for one in sorted(one for one in held if slot and one.slot == slot[0].slot):
+                if one.event not in [used.event for there in whole for used in there]:
+                    slot.append(one)
+        return tuple(tuple(sorted(slot)) for slot in whole)
+
+    # -- what is held --------------------------------------------------------------------------------------------------
+
+    def _wait(self, key: str, new: Arrival, *, counts: bool = True) -> bool:
+        """Let an arrival wait; False if it has to, but its window is full."""
+        if counts and len([one for at, one in self._held() if at == key]) >= self.bound:
+            self.decided.append((Reason.OVER_BOUND, new.slot, new.event))
+            return False
         self.waiting.append((key, new))
-        if match is None:
-            return None, [(Reason.WAITING, new.slot, new.event)]
-        return match, self._take(key, [arrival for arrival in match if arrival])
+        if counts:
+            self.decided.append((Reason.WAITING, new.slot, new.event))
+        return True
 
-    def tick(self, time: Micros) -> list[Outcome]:
-        """Expire what waits and forget what is remembered until ``time``; return what was decided."""
-        span = (self.trigger.within or 0) + self.trigger.grace
-        due = [(key, arrival) for key, arrival in self.waiting if arrival.reached + span <= time]
-        decided = [self._leave(key, arrival, arrival.reached + span, Reason.EXPIRED) for key, arrival in due]
-        for (key, slot, event), remembered in list(self.remembered.items()):
-            if remembered.until <= time:
-                del self.remembered[key, slot, event]
-                if self.marks.get((key, slot)) == remembered.arrival:
-                    del self.marks[key, slot]
-        return decided
+    def _happened(self) -> Happened:
+        happened = Happened(self.decided, self.matches)
+        self.decided, self.matches = [], []
+        return happened
 
-    def _take(self, key: str, used: list[Arrival]) -> list[Outcome]:
-        last_use = max(arrival.reached for arrival in used)
-        decided = [self._leave(key, arrival, last_use, Reason.MATCHED) for arrival in used]
-        for waiting in self._waiting_at(key):
-            used_elsewhere = waiting.event in [arrival.event for arrival in used]
-            older = any(waiting.slot == arrival.slot and _age(waiting) < _age(arrival) for arrival in used)
-            if used_elsewhere or (older and self.trigger.collect == "latest"):
-                decided.append(self._leave(key, waiting, last_use, Reason.SUPERSEDED))
-        if self.trigger.collect == "latest":
-            self.marks.update({(key, arrival.slot): arrival for arrival in used})
-        return decided
+    def _leave(
+        self, key: str, gone: Iterable[Arrival], fate: Reason, last_use: Micros | None, until: Micros = 0
+    ) -> None:
+        for arrival in list(gone):
+            self._remove(key, [arrival])
+            end = until if last_use is None else last_use + self.trigger.dedupe
+            self.remembered[key, arrival.slot, arrival.event] = Remembered(arrival, end, fate)
+            self.decided.append((fate, arrival.slot, arrival.event))
 
-    def _leave(self, key: str, arrival: Arrival, last_use: Micros, fate: Reason) -> Outcome:
-        self.waiting = [one for one in self.waiting if one != (key, arrival)]
-        self.remembered[key, arrival.slot, arrival.event] = Remembered(arrival, last_use + self.trigger.dedupe, fate)
-        return fate, arrival.slot, arrival.event
+    def _remove(self, key: str, gone: Iterable[Arrival]) -> None:
+        self.waiting = [one for one in self.waiting if one not in [(key, arrival) for arrival in gone]]
 
     def _is_used(self, key: str, event: EventIdentity) -> bool:
-        return any(
-            (at, of) == (key, event) and one.fate is Reason.MATCHED for (at, _, of), one in self.remembered.items()
-        )
+        fates = [one.fate for (at, _, of), one in self.remembered.items() if (at, of) == (key, event)]
+        pending = [arrival.event for one in self.pending if one.key == key for arrival in one.used]
+        return Reason.MATCHED in fates or Reason.CANCELLED in fates or event in pending
+
+    def _held(self) -> list[tuple[str, Arrival]]:
+        return [*self.waiting, *[(one.key, arrival) for one in self.pending for arrival in one.used]]
 
     def _waiting_at(self, key: str) -> list[Arrival]:
         return [arrival for at, arrival in self.waiting if at == key]
 
-    def _waiting_events(self) -> set[tuple[str, int, EventIdentity]]:
-        return {(key, arrival.slot, arrival.event) for key, arrival in self.waiting}
+    def _is_over(self, end: Micros, new: Arrival) -> bool:
+        return new.reached > end or self.ticked >= end
 
+    def _reset_frame(self, time: Micros) -> Frame:
+        return frame_of(self.plan.reset, time) if self.plan.reset else FOREVER
 
-def best_assignment(trigger: Trigger, waiting: Sequence[Arrival], new: Arrival) -> Assignment | None:
-    """Return the match of design.md's rules 1 and 2 that contains ``new``, or None."""
-    near = [arrival for arrival in waiting if arrival.slot != new.slot and _fit(trigger, [arrival, new])]
-    choices: list[list[Arrival | None]] = [
-        [None, *(arrival for arrival in near if arrival.slot == slot)] for slot in range(len(trigger.slots))
-    ]
-    choices[new.slot] = [new]
-    complete = [assignment for assignment in product(*choices) if is_complete(trigger, assignment)]
-    if not complete:
-        return None
-    sign = -1 if trigger.collect == "latest" else 1
-    times = [arrival.time for arrival in (*near, new)]
+    def _schedule(self) -> Schedule:
+        assert self.plan.schedule is not None
+        return self.plan.schedule
 
-    def preference(assignment: Assignment) -> tuple[object, ...]:
-        used = [arrival.time for arrival in assignment if arrival]
-        starts = [start for start in times if start <= min(used) and max(used) <= start + (trigger.within or 0)]
-        filled_first_then_age = [
-            (0, sign * arrival.time, sign * arrival.offset) if arrival else (1, 0, 0) for arrival in assignment
-        ]
-        return (min(sign * start for start in starts), filled_first_then_age)
-
-    return min(complete, key=preference)
-
-
-def is_complete(trigger: Trigger, assignment: Assignment) -> bool:
-    """Tell whether the arrivals fill exactly what is required, with distinct events that fit together."""
-    used = [arrival for arrival in assignment if arrival]
-    distinct = {arrival.event for arrival in used}
-    return len(used) == len(distinct) == trigger.require and _fit(trigger, used)
-
-
-def _fit(trigger: Trigger, arrivals: list[Arrival]) -> bool:
-    within = trigger.within or 0
-    times, reached = [arrival.time for arrival in arrivals], [arrival.reached for arrival in arrivals]
-    return max(times) - min(times) <= within and max(reached) - min(reached) <= within + trigger.grace
-
-
-def _age(arrival: Arrival) -> tuple[Micros, int]:
-    return (arrival.time, arrival.offset)
+    @staticmethod
+    def _newest_offset(used: list[Arrival]) -> Arrival:
+        return max(used, key=lambda one: one.offset)

@@ -5,14 +5,16 @@ What the matcher stage does around the rules, without Kafka: enough to run any s
 
 from __future__ import annotations
 
-import heapq
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bridge.core.decision import Decision, Reason
+from bridge.core.ending import UNTICKED, Clock, advanced, end, needs_clock, next_due, retire, waits_alone
 from bridge.core.event import EventIdentity, Micros
-from bridge.core.step import Step, deadline, expire, forget, step
-from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
-from bridge.core.window import Arrival, Spent, Window, empty_window
+from bridge.core.fate import Step
+from bridge.core.sliding import deadline, expire, forget
+from bridge.core.step import step
+from bridge.core.trigger import RunPlan, Schedule, Slot, Trigger, WindowPlan
+from bridge.core.window import Arrival, Frame, Match, Spent, Window, empty_window
 
 
 class Held(NamedTuple):
@@ -24,62 +26,97 @@ class Held(NamedTuple):
 
 
 class Stepping:
-    """One trigger's windows and identities, of all keys."""
+    """One trigger's windows and identities, of all keys.
+
+    Attributes:
+        windows: The windows that are not empty, by key.
+        held: What waits or is remembered.
+        clock: The clock of the condition.
+        matches: Every match so far: its key, its arrivals, its calendar window.
+
+    """
 
     def __init__(self, trigger: Trigger, bound: int = 10_000) -> None:
         self.trigger = trigger
         self.bound = bound
         self.windows: dict[str, Window] = {}
         self.held: dict[Held, Arrival | Spent] = {}
+        self.clock: Clock = UNTICKED
+        self.matches: list[tuple[str, Match, Frame | None]] = []
 
     def arrive(self, key: str, new: Arrival) -> Step:
         """Apply one arrival."""
-        slots = range(len(self.trigger.slots))
-        places = {slot: Held(key, slot, new.event) for slot in slots}
+        places = {slot: Held(key, slot, new.event) for slot in range(len(self.trigger.slots))}
         known = {slot: self.held[place] for slot, place in places.items() if place in self.held}
-        window = self.windows.get(key, empty_window(len(slots)))
-        stepped = step(self.trigger, window, key, new, known, bound=self.bound)
+        ticked = self.clock.ticked if needs_clock(self.trigger) else None
+        stepped = step(self.trigger, self.window(key), key, new, known, bound=self.bound, ticked=ticked)
         self._keep(key, stepped)
         return stepped
 
     def tick(self, time: Micros) -> list[Decision]:
-        """Fire all timers that are due at ``time``, those that firing sets included."""
-        timers = [timer for timer in map(self._timer, self.held) if timer[0] <= time]
-        heapq.heapify(timers)
+        """End all that is due at ``time``, what that sets included, in the order in which it is due."""
         decided: list[Decision] = []
-        while timers:
-            _, place = heapq.heappop(timers)
+        while (due := self._first_due()) is not None and due[0] <= time:
+            _, key, place = due
+            if place is None:
+                decided += self._keep(key, end(self.trigger, self.window(key), key, self.clock))
+                continue
             held = self.held[place]
             if isinstance(held, Spent):
                 del self.held[place]
-                self._hold_window(place.key, forget(self.windows.get(place.key, self._empty()), place.slot, held))
-                continue
-            stepped = expire(self.trigger, self.windows[place.key], place.key, held)
-            self._keep(place.key, stepped)
-            decided += stepped.decisions
-            if self._timer(place)[0] <= time:
-                heapq.heappush(timers, self._timer(place))
+                self._hold_window(key, forget(self.window(key), place.slot, held))
+            else:
+                decided += self._keep(key, expire(self.trigger, self.window(key), key, held))
+        self.clock = advanced(self.trigger, self.clock, time)
         return decided
 
-    def _timer(self, place: Held) -> tuple[Micros, Held]:
-        held = self.held[place]
-        return (held.until if isinstance(held, Spent) else deadline(self.trigger, held)), place
+    def retire(self) -> list[Decision]:
+        """End everything, as when the trigger's condition has changed."""
+        decided: list[Decision] = []
+        for key in list(self.windows):
+            while (came := retire(self.trigger, self.window(key), key)) is not None:
+                decided += self._keep(key, came)
+        self.windows.clear()
+        self.held.clear()
+        return decided
 
-    def _keep(self, key: str, stepped: Step) -> None:
+    def window(self, key: str) -> Window:
+        """Return the window of a key."""
+        return self.windows.get(key, empty_window(len(self.trigger.slots)))
+
+    def _first_due(self) -> tuple[Micros, str, Held | None] | None:
+        dues: list[tuple[Micros, str, Held | None]] = [
+            (due, place.key, place) for place, held in self.held.items() if (due := self._due(held)) is not None
+        ]
+        for key in {*self.windows, *([""] if self.trigger.is_switch else [])}:
+            due = next_due(self.trigger, self.window(key), self.clock)
+            if due is not None:
+                dues.append((due, key, None))
+        return min(dues, key=lambda one: (one[0], one[1], one[2] or ()), default=None)
+
+    def _due(self, held: Arrival | Spent) -> Micros | None:
+        if isinstance(held, Spent):
+            return held.until
+        is_pending = any(held in one.arrivals for window in self.windows.values() for one in window.pending)
+        return None if is_pending or not waits_alone(self.trigger) else deadline(self.trigger, held)
+
+    def _keep(self, key: str, stepped: Step) -> tuple[Decision, ...]:
         self._hold_window(key, stepped.window)
+        if stepped.through is not None:
+            self.clock = self.clock._replace(through=stepped.through)
+        if stepped.match is not None:
+            self.matches.append((key, stepped.match, stepped.frame))
         if stepped.kept is not None:
             self.held[Held(key, stepped.kept.slot, stepped.kept.event)] = stepped.kept
         for arrival, spent in stepped.spent:
             self.held[Held(key, arrival.slot, arrival.event)] = spent
+        return stepped.decisions
 
     def _hold_window(self, key: str, window: Window) -> None:
         if window.is_empty:
             self.windows.pop(key, None)
         else:
             self.windows[key] = window
-
-    def _empty(self) -> Window:
-        return empty_window(len(self.trigger.slots))
 
 
 def trigger_of(
@@ -90,20 +127,33 @@ def trigger_of(
     grace: Micros = 5,
     dedupe: Micros | None = None,
     first: bool = False,
+    **fields: Any,
 ) -> Trigger:
-    """Return a trigger with a slot for each word of ``events``; a slot's variable is ``event`` and its index."""
-    slots = tuple(Slot(event, f"{event}{index}") for index, event in enumerate(events.split()))
-    return Trigger(
-        "ml",
-        "refresh",
-        slots,
-        RunPlan("refresh-model", "ml"),
-        require=len(slots) if require is None else require,
-        window=WindowPlan("within", within),
-        grace=grace,
-        dedupe=within + grace if dedupe is None else dedupe,
-        collect="first" if first else "latest",
-    )
+    """Return a trigger with a slot for each word of ``events``; a slot's variable is ``event`` and its index.
+
+    ``a*3`` is a slot that three events fill, ``!a`` one that is absent. ``fields`` are of the trigger; its ``window``
+    is a sliding one of ``within`` unless given.
+    """
+    slots = tuple(_slot(word, index) for index, word in enumerate(events.split()))
+    present = sum(not slot.absent for slot in slots)
+    usual: dict[str, Any] = {
+        "window": WindowPlan("within", within),
+        "grace": grace,
+        "dedupe": within + grace if dedupe is None else dedupe,
+        "collect": "first" if first else "latest",
+    }
+    plan = RunPlan("refresh-model", "ml")
+    return Trigger("ml", "refresh", slots, plan, require=present if require is None else require, **{**usual, **fields})
+
+
+def _slot(word: str, index: int) -> Slot:
+    name, _, count = word.lstrip("!").partition("*")
+    return Slot(name, f"{name}{index}", count=int(count or 1), absent=word.startswith("!"))
+
+
+def each(length: Micros) -> Schedule:
+    """Return boundaries at all multiples of ``length``."""
+    return Schedule(every=length)
 
 
 class Story:
@@ -129,10 +179,29 @@ class Story:
         """Let time come to ``time``; return what was decided."""
         return [(decision.slot, decision.event.id, decision.reason.value) for decision in self.stepping.tick(time)]
 
+    def retire(self) -> list[tuple[str, str, str]]:
+        """Change the trigger's condition; return what was decided."""
+        return [(decision.slot, decision.event.id, decision.reason.value) for decision in self.stepping.retire()]
+
+    @property
+    def matches(self) -> list[str]:
+        """Return the ids of each match so far."""
+        return [match_text(match) for _, match, _ in self.stepping.matches]
+
+    @property
+    def frames(self) -> list[Frame | None]:
+        """Return the calendar window of each match so far."""
+        return [frame for _, _, frame in self.stepping.matches]
+
+
+def match_text(match: Match | None) -> str:
+    """Return the ids of a match, in slot order, ``+`` between those of a slot, ``-`` for a slot left out."""
+    return " ".join("+".join(one.event.id for one in slot) or "-" for slot in match or ())
+
 
 def ids(stepped: Step) -> str:
-    """Return the ids of the match, in slot order, ``-`` for a slot left out; empty when nothing matched."""
-    return " ".join(arrival.event.id if arrival else "-" for arrival in stepped.match or ())
+    """Return the ids of the match; empty when nothing matched."""
+    return match_text(stepped.match)
 
 
 def reason(stepped: Step) -> Reason:

@@ -57,7 +57,7 @@ def test_between_counts_both_ends(arrivals: list[Arrival], start: int, end: int)
 
 
 def test_a_window_with_a_mark_alone_is_not_empty() -> None:
-    marked = empty_window(SLOTS).with_mark(1, (0, 0))
-    assert marked.marks == (None, (0, 0))
+    marked = empty_window(SLOTS).with_mark(1, (0, 0, 9))
+    assert marked.marks == (None, (0, 0, 9))
     assert not marked.is_empty
     assert marked.with_mark(1, None).is_empty

@@ -4,7 +4,7 @@ import base64
 import hashlib
 
 from bridge.core.event import DAY, HOUR
-from bridge.stages.ledger import FinalKeys
+from bridge.stages.final_keys import FinalKeys
 
 
 def run_key(number: int) -> str:
@@ -27,7 +27,7 @@ def test_what_outgrows_memory_is_remembered_on_disk_and_forgotten_there_too() ->
     for number in range(500):
         keys.add(run_key(number), at=10 * DAY + number * HOUR // 4)
     assert len(keys) == 500
-    assert keys._in_memory <= 100
+    assert keys.in_memory <= 100
     assert all(run_key(number) in keys for number in range(500))
     assert run_key(501) not in keys
     keys.forget(25 * DAY)

@@ -1,0 +1,236 @@
+"""Boundaries in the calendar: where calendar windows begin and end, and where ``reset`` forgets.
+
+A schedule's boundaries cut time into *frames*: each moment lies in exactly one, in every time zone, also on days when
+clocks change. Boundaries are wall-clock times (multiples of ``every`` since the local midnight, or what the cron
+expression names), taken to moments by these rules, which are those of Debian's cron:
+
+===========================  ====================================  ==============================================
+the wall-clock time          steps of an hour or less; cron with   longer steps; cron with given hours and minutes
+                             hours or minutes that begin with *
+===========================  ====================================  ==============================================
+comes once                   a boundary                            a boundary
+comes twice (clocks back)    a boundary each time                  a boundary the first time only
+never comes (clocks ahead)   none                                  a boundary at the moment when the clocks change
+===========================  ====================================  ==============================================
+
+So an hourly window stays an hour long, and a daily one is 23 or 25 hours long on such days. Whole days are counted
+from 1970-01-01, whole weeks from Monday 1970-01-05, by the wall clock of the schedule's zone.
+
+The calendar is that of the years 1900 to 9000: what lies before belongs to one endless frame, and so does what lies
+behind. Nothing here raises for any time; a schedule is checked with :func:`schedule_fault` when it is loaded.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from zoneinfo import ZoneInfo, available_timezones
+
+from cronsim import CronSim, CronSimError
+
+from bridge.core.event import DAY, HOUR, Micros
+from bridge.core.trigger import Schedule
+
+LONG_AGO: Micros = -(2**62)
+"""Start of the frame that has none; far enough from the ends of 64 bits to add any duration."""
+
+FAR_AHEAD: Micros = 2**62
+"""End of the frame that has none."""
+
+CLOCK_SHIFT: Micros = 3 * HOUR
+"""No zone's clocks change by more at once today: frames are at most this much longer than by the wall clock."""
+
+_WEEK: Micros = 7 * DAY
+_MONDAY: Micros = 4 * DAY  # 1970-01-05
+_FIRST: Micros = -2_208_988_800_000_000  # 1900-01-01
+_LAST: Micros = 221_845_392_000_000_000  # 9000-01-01
+_AROUND: Micros = 26 * HOUR  # once, clocks changed by a whole day (Apia, 2011)
+_CRON_FIELDS = 5
+_STEPS_KEPT = 60  # boundaries in a piece of time that is looked up at once
+_PIECES_KEPT = 4_096
+_LOOKED_AT = 12 * 366  # days in which the longest step of a cron expression is looked for
+_MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - wall clocks have no zone
+
+
+def frame_of(schedule: Schedule, time: Micros) -> tuple[Micros, Micros]:
+    """Return the frame [start, end) that ``time`` (between :data:`LONG_AGO` and :data:`FAR_AHEAD`) lies in."""
+    piece = HOUR if schedule.every is None else min(HOUR, schedule.every * _STEPS_KEPT)
+    boundaries = _boundaries_around(schedule, time // piece, piece)
+    after = bisect_right(boundaries, time)
+    return boundaries[after - 1], boundaries[after]
+
+
+def next_boundary(schedule: Schedule, time: Micros) -> Micros:
+    """Return the first boundary after ``time``; :data:`FAR_AHEAD` where there is none."""
+    return frame_of(schedule, time)[1]
+
+
+def longest_step(schedule: Schedule) -> Micros:
+    """Return the longest frame of a sound schedule by the wall clock, in the years from 2000 to 2011."""
+    return schedule.every if schedule.every is not None else _longest_step(schedule.cron or "")
+
+
+def longest_frame(schedule: Schedule) -> Micros:
+    """Return a length that its frames keep to, whatever the clocks do."""
+    return longest_step(schedule) + (0 if schedule.timezone == "UTC" else CLOCK_SHIFT)
+
+
+def schedule_fault(schedule: Schedule) -> tuple[str, str] | None:
+    """Return what is wrong with a schedule: the attribute and what would be right. None for a sound one."""
+    if schedule.timezone not in _zone_names():
+        return "timezone", "write a name of the time zone database, as Europe/Berlin"
+    if schedule.every is None:
+        return _cron_fault(schedule.cron or "")
+    if schedule.every <= 0 or (DAY % schedule.every and schedule.every % DAY):
+        return "every", "write what divides a day (as 10s, 15m, 1h, 6h) or whole days (as 1d, 7d)"
+    if not 0 <= schedule.offset < schedule.every:
+        return "offset", "write less than every"
+    return None
+
+
+@lru_cache(maxsize=_PIECES_KEPT)
+def _boundaries_around(schedule: Schedule, index: int, piece: Micros) -> tuple[Micros, ...]:
+    """Return the boundaries in one piece of time (its index counts from the epoch), one before it and one after it.
+
+    Near a change of the clocks a wall-clock time tells little about the moment. So all those are looked at that an end
+    of the piece could have under any of the offsets in force around it, and one more that is a moment.
+    """
+    zone = ZoneInfo(schedule.timezone)
+    start, end = (min(max(time, _FIRST), _LAST) for time in (index * piece, (index + 1) * piece))
+    from_earliest, from_latest = _wall_clocks(zone, start)
+    to_latest = _wall_clocks(zone, end)[1]
+    boundaries = {LONG_AGO, FAR_AHEAD}
+    for wall in _steps_back(schedule, from_latest):
+        found = _moments(zone, wall, is_repeated=_is_repeated(schedule))
+        boundaries.update(found)
+        if found and wall <= from_earliest:
+            break
+    for wall in _steps_ahead(schedule, from_earliest):
+        found = _moments(zone, wall, is_repeated=_is_repeated(schedule))
+        boundaries.update(found)
+        if found and wall > to_latest:
+            break
+    return tuple(sorted(boundaries))
+
+
+def _wall_clocks(zone: ZoneInfo, time: Micros) -> tuple[Micros, Micros]:
+    """Return the earliest and the latest wall-clock time of a moment, by all offsets in force around it."""
+    offsets = [_offset(zone, near) for near in (time - _AROUND, time, time + _AROUND)]
+    return time + min(offsets), time + max(offsets)
+
+
+def _steps_back(schedule: Schedule, wall: Micros) -> Iterator[Micros]:
+    """Yield the schedule's wall-clock times at ``wall`` and before it, the newest first."""
+    if schedule.every is None:
+        for found in CronSim(schedule.cron or "", _wall_clock(wall) + _MICROSECOND, reverse=True):
+            yield _micros(found)
+        return
+    step = wall - (wall - _anchor(schedule)) % schedule.every
+    while True:
+        yield step
+        step -= schedule.every
+
+
+def _steps_ahead(schedule: Schedule, wall: Micros) -> Iterator[Micros]:
+    """Yield the schedule's wall-clock times after ``wall``, the oldest first."""
+    if schedule.every is None:
+        for found in CronSim(schedule.cron or "", _wall_clock(wall)):
+            yield _micros(found)
+        return
+    step = wall - (wall - _anchor(schedule)) % schedule.every
+    while True:
+        step += schedule.every
+        yield step
+
+
+def _anchor(schedule: Schedule) -> Micros:
+    return schedule.offset + (_MONDAY if schedule.every and not schedule.every % _WEEK else 0)
+
+
+def _is_repeated(schedule: Schedule) -> bool:
+    """Tell whether wall-clock times count each time that they come."""
+    if schedule.every is not None:
+        return schedule.every <= HOUR
+    minutes, hours = (schedule.cron or "").split()[:2]
+    return minutes.startswith("*") or hours.startswith("*")
+
+
+def _moments(zone: ZoneInfo, wall: Micros, *, is_repeated: bool) -> tuple[Micros, ...]:
+    """Return the moments that are boundaries because clocks show ``wall``: none, one or two."""
+    clock = _wall_clock(wall)
+    first, second = (wall - _shift(clock.replace(fold=fold, tzinfo=zone)) for fold in (0, 1))
+    if first == second:
+        return (first,)
+    if first < second:
+        return (first, second) if is_repeated else (first,)
+    return () if is_repeated else (_change_between(zone, second, first),)
+
+
+def _change_between(zone: ZoneInfo, before: Micros, after: Micros) -> Micros:
+    """Return the moment at which the clocks change, after ``before`` and not after ``after``."""
+    offset = _offset(zone, after)
+    while after - before > 1:
+        middle = (before + after) // 2
+        before, after = (before, middle) if _offset(zone, middle) == offset else (middle, after)
+    return after
+
+
+def _offset(zone: ZoneInfo, time: Micros) -> Micros:
+    """Return what the zone's clocks show at ``time`` less UTC."""
+    return _shift((_EPOCH + timedelta(microseconds=time)).replace(tzinfo=UTC).astimezone(zone))
+
+
+def _shift(clock: datetime) -> Micros:
+    return (clock.utcoffset() or timedelta()) // _MICROSECOND
+
+
+def _wall_clock(wall: Micros) -> datetime:
+    return _EPOCH + timedelta(microseconds=wall)
+
+
+def _micros(clock: datetime) -> Micros:
+    return (clock - _EPOCH) // _MICROSECOND
+
+
+@lru_cache(maxsize=1)
+def _zone_names() -> frozenset[str]:
+    return frozenset(available_timezones()) - {"localtime", "Factory"}  # these differ from machine to machine
+
+
+def _cron_fault(cron: str) -> tuple[str, str] | None:
+    if len(cron.split()) != _CRON_FIELDS:
+        return "cron", "write five fields: minute hour day-of-month month day-of-week, as '0 6 * * MON-FRI'"
+    try:
+        is_never = next(CronSim(cron, _wall_clock(0)), None) is None
+    except CronSimError as error:
+        return "cron", f"{str(error)[:1].lower()}{str(error)[1:]}: write an expression as '0 6 * * MON-FRI'"
+    return ("cron", "it never comes: write days that there are") if is_never else None
+
+
+@lru_cache(maxsize=1_024)
+def _longest_step(cron: str) -> Micros:
+    """Return the longest time between two wall-clock times of a cron expression, in the 12 years from 2000 on.
+
+    The days on which it comes are looked at, and the times of one day, so that few steps need to be made.
+    """
+    minutes, hours, *days = cron.split()
+    start = datetime(2000, 1, 1)  # noqa: DTZ001 - wall clocks have no zone
+    times = _within(f"{minutes} {hours} * * *", start, 1)
+    dates = _within(f"0 0 {' '.join(days)}", start, _LOOKED_AT)
+    within_day = max((after - before for before, after in pairwise(times)), default=0)
+    between_days = max((after - before for before, after in pairwise(dates)), default=_LOOKED_AT * DAY)
+    return max(within_day, between_days - (times[-1] - times[0]))
+
+
+def _within(cron: str, start: datetime, days: int) -> list[Micros]:
+    """Return the wall-clock times of a cron expression in so many days from ``start`` on."""
+    end, found = _micros(start) + days * DAY, []
+    for clock in CronSim(cron, start - _MICROSECOND):
+        if _micros(clock) >= end:
+            break
+        found.append(_micros(clock))
+    return found

@@ -1,0 +1,54 @@
+"""What triggers say of their runs now: the limits of the definition in force.
+
+A run is frozen when it is made, but how many of its kind may start is a matter of now: an edit of ``run.limits`` holds
+for what waits already. So the submitter reads the definitions, too. Of a trigger that is gone the definition that made
+the run speaks, if it is still known.
+"""
+
+from __future__ import annotations
+
+from bridge.core.event import Micros
+from bridge.core.limits import look_back
+from bridge.core.trigger import RunLimits
+from bridge.stages.definitions import Definitions
+from bridge.stages.lanes import Rule
+
+
+class Governing:
+    """The limits of all triggers.
+
+    Args:
+        definitions: The topic ``triggers`` as read so far.
+
+    """
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
+
+    def refresh(self) -> bool:
+        """Read ``triggers`` to its end; tell whether anything was new.
+
+        Raises:
+            LogError: Kafka did not answer.
+
+        """
+        return self._definitions.refresh()
+
+    def refresh_when_due(self) -> bool:
+        """Do so, if the last time is long enough ago."""
+        return self._definitions.refresh_when_due()
+
+    def rule_of(self, trigger: str, made_by: str) -> Rule:
+        """Return what governs a trigger's runs; ``made_by``: the definition hash of one of them."""
+        found = self._definitions.in_force.get(trigger)
+        if found is not None:
+            return Rule(found.hash, found.trigger.run.limits, found.trigger.suspend)
+        known = self._definitions.known.get(made_by)
+        return Rule(made_by, known.trigger.run.limits if known is not None else RunLimits(), is_over=True)
+
+    def looks_back(self, trigger: str) -> Micros:
+        """Return how far back the limits of a trigger count; without a name the longest of all."""
+        named = self._definitions.in_force.get(trigger)
+        if named is not None:
+            return look_back(named.trigger.run.limits)
+        return max((look_back(one.trigger.run.limits) for one in self._definitions.known.values()), default=0)

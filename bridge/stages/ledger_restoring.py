@@ -1,0 +1,143 @@
+"""The ledger as it comes back from Kafka.
+
+Nearly all of it are runs that have ended, of which only the key matters: they are told by the first bytes of their
+records, and aged by the time at which Kafka appended these. Bodies of runs that have not ended go to the shelf at once,
+so that restoring takes no more memory than what is restored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from bridge.core.decision import RunReason
+from bridge.core.event import Micros
+from bridge.kafka.log import Admin, Partition, Reader, Record
+from bridge.kafka.records import LEDGER_ENTRY
+from bridge.stages.ledger import LedgerPartition, OpenRun
+from bridge.stages.run_records import decode_run
+from bridge.stages.shelf import Shelf
+
+_SYMBOLS = LEDGER_ENTRY.schema["fields"][0]["type"]["symbols"]
+_FINAL = tuple(LEDGER_ENTRY.prefix + bytes([2 * _SYMBOLS.index(state)]) for state in ("done", "dead"))
+_HEAD = len(_FINAL[0])
+_SAME_AGE = 60_000  # milliseconds that make no difference to how long a key is remembered
+
+LooksBack = Callable[[str], Micros]
+"""How far back the limits of a trigger count; 0 for one without limits."""
+
+
+def read_ledgers(
+    reader: Reader,
+    admin: Admin,
+    partitions: Collection[Partition],
+    horizon: Micros,
+    now: Micros,
+    looks_back: LooksBack,
+) -> dict[int, LedgerPartition]:
+    """Return partitions of the ledger, by number, as they stand in Kafka; their former owners have been fenced.
+
+    Args:
+        reader: Reads them.
+        admin: Knows their ends.
+        partitions: Which ones.
+        horizon: How long keys of ended runs are remembered.
+        now: The process's time.
+        looks_back: How far back limits count; the empty name asks for the longest of all triggers.
+
+    """
+    ledgers = {}
+    for partition, end in admin.end_offsets(partitions).items():
+        restoring = _Restoring(LedgerPartition(horizon), partition.number, now, looks_back)
+        for records in reader.read(partition, 0, end):
+            restoring.apply(records)
+        ledgers[partition.number] = restoring.ledger_at(now)
+    return ledgers
+
+
+class _Restoring:
+    """One partition while it is read."""
+
+    def __init__(self, ledger: LedgerPartition, number: int, now: Micros, looks_back: LooksBack) -> None:
+        self._ledger = ledger
+        self._number = number
+        self._now = now
+        self._looks_back = looks_back
+        self._counts_since = now - looks_back("") if looks_back("") else 2**62
+        self._unfinished: dict[str, None] = {}
+        self._values = Shelf()
+
+    def apply(self, records: Sequence[Record]) -> None:
+        """Apply records in their order."""
+        if not records:
+            return
+        ended: list[bytes] = []
+        unfinished, counts_since = self._unfinished, self._counts_since
+        age = records[0].timestamp
+        for _, _, _, timestamp, key, value, _ in records:
+            if key is None:
+                continue
+            if timestamp - age > _SAME_AGE:
+                self._ledger.final.add_all(ended, age * 1000)
+                ended, age = [], timestamp
+            if unfinished and (run_key := key.decode()) in unfinished:
+                del unfinished[run_key]
+                self._values.discard(run_key)
+            if value is None:
+                continue
+            if value[:_HEAD] in _FINAL:
+                ended.append(key)
+                if timestamp * 1000 >= counts_since:
+                    self._count(LEDGER_ENTRY.decode(value))
+            else:
+                self._apply_other(key, value, timestamp, ended)
+        self._ledger.final.add_all(ended, age * 1000)
+
+    def _apply_other(self, key: bytes, value: bytes, timestamp: int, ended: list[bytes]) -> None:
+        if not value.startswith(LEDGER_ENTRY.prefix):  # an older format
+            entry = LEDGER_ENTRY.decode(value)
+            if entry["state"] in ("done", "dead"):
+                ended.append(key)
+                if timestamp * 1000 >= self._counts_since:
+                    self._count(entry)
+                return
+        run_key = key.decode()
+        self._unfinished[run_key] = None
+        self._values.put(run_key, value)
+
+    def _count(self, entry: dict[str, Any]) -> None:
+        """Count a run that has ended for its trigger's limits."""
+        trigger = entry["trigger"]
+        oldest = self._now - self._looks_back(trigger)
+        if entry["since"] > oldest:
+            self._ledger.asked[trigger].append(entry["since"])
+        if entry["at"] > oldest and entry["state"] == "done" and not entry["reason"].startswith(RunReason.SKIPPED):
+            self._ledger.started[trigger].append(entry["at"])
+
+    def ledger_at(self, now: Micros) -> LedgerPartition:
+        """Return the ledger, all of it having been applied."""
+        ledger = self._ledger
+        ledger.final.forget(now)
+        for run_key in self._unfinished:
+            one = _open(LEDGER_ENTRY.decode(self._values.take(run_key)), self._number)
+            ledger.open[run_key] = one
+            if one.intent is not None:
+                ledger.started[one.run.trigger].append(one.intent)
+            ledger.lay_down(one)
+        return ledger
+
+
+def _open(fields: dict[str, Any], partition: int) -> OpenRun:
+    is_intent = fields["state"] == "intent"
+    return OpenRun(
+        run=decode_run(fields["run"]),
+        partition=partition,
+        since=fields["since"],
+        body=fields["run"],
+        intent=fields["at"] if is_intent else None,
+        started=fields["at"] if is_intent else None,
+        in_doubt=is_intent,
+        attempts=fields["attempts"],
+        is_kept=True,
+        reason=fields["reason"],
+    )

@@ -1,0 +1,81 @@
+"""What the submitter writes of a run: entries of the ledger, dead letters, and the decisions that go with them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from bridge.core.decision import RunDecision, RunReason
+from bridge.core.event import Micros, time_text
+from bridge.kafka.outbox import Outbox
+from bridge.kafka.topics import InternalTopics, partition_of
+from bridge.stages.ledger import LedgerPartition, OpenRun, State, encode_entry
+from bridge.stages.run_records import dead_letter
+
+logger = logging.getLogger(__name__)
+
+
+class LedgerWriter:
+    """Writes within the transaction of a batch.
+
+    Args:
+        topics: The internal topics.
+        ledger: The partitions of the ledger that are owned, by number.
+
+    """
+
+    def __init__(self, topics: InternalTopics, ledger: Mapping[int, LedgerPartition]) -> None:
+        self._topics = topics
+        self._ledger = ledger
+
+    def write(self, state: State, one: OpenRun, now: Micros, out: Outbox) -> None:
+        """Write where a run stands."""
+        out.send(self._topics.ledger, one.partition, one.run.run_key.encode(), encode_entry(state, one, now))
+        one.is_kept = True
+
+    def park(self, one: OpenRun, reason: str, now: Micros, out: Outbox) -> None:
+        """Keep a run that does not start yet, unless the ledger has it already."""
+        if not one.is_kept:
+            one.reason = reason
+            self.write("parked", one, now, out)
+            one.reason = ""
+
+    def done(self, one: OpenRun, reason: RunReason, now: Micros, out: Outbox) -> None:
+        """End a run whose Workflow is there."""
+        self._end("done", one, reason, {}, now, out)
+
+    def skip(self, one: OpenRun, evidence: Mapping[str, str], now: Micros, out: Outbox) -> None:
+        """End a run of which nothing was made, and nothing will be."""
+        one.reason = ", ".join(f"{name} {text}" for name, text in evidence.items())
+        self._end("done", one, RunReason.SKIPPED, evidence, now, out)
+
+    def bury(self, one: OpenRun, reason: RunReason, text: str, now: Micros, out: Outbox) -> None:
+        """End a run as a dead letter."""
+        run = one.run
+        letter = dead_letter(
+            None, stage="submitter", reason=reason, text=text, at=now, trigger=run.trigger, run_key=run.run_key
+        )
+        place = run.trigger.encode()
+        out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
+        one.reason = text
+        self._end("dead", one, reason, {"because": f"{reason}: {text}"}, now, out)
+        logger.error("run %s/%s is a dead letter (%s): %s", run.namespace, run.name, reason, text)
+
+    def _end(
+        self, state: State, one: OpenRun, reason: RunReason, evidence: Mapping[str, str], now: Micros, out: Outbox
+    ) -> None:
+        one.reason = f"{reason}: {one.reason}" if one.reason else reason
+        self._ledger[one.partition].end(one, now)
+        self.write(state, one, now, out)
+        out.decisions.append(decide(reason, one, {"attempts": str(one.attempts), **evidence}))
+
+
+def decide(reason: RunReason, one: OpenRun, evidence: Mapping[str, str]) -> RunDecision:
+    """Return a decision about a run."""
+    run = one.run
+    return RunDecision(reason, run.trigger, run.run_key, f"{run.namespace}/{run.name}", evidence)
+
+
+def lateness(one: OpenRun) -> dict[str, str]:
+    """Return the evidence that it is too late to start a run."""
+    return {"deadline": time_text(one.run.start_by or 0), "reached": time_text(one.run.reached)}

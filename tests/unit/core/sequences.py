@@ -1,0 +1,150 @@
+"""Any trigger that makes sense, and any sequence of arrivals and ticks: what Hypothesis tries the rules with."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from bridge.core.decision import Decision
+from bridge.core.event import EventIdentity
+from bridge.core.trigger import Collect, Trigger, WindowKind, WindowPlan
+from bridge.core.window import Arrival, Spent
+from unit.core.reference import Outcome, Reference
+from unit.core.stepping import Stepping, each, trigger_of
+
+EXAMPLES = int(os.environ.get("FLOWBRIDGE_TEST_EXAMPLES", "600"))
+"""Examples of the comparison, six times those of each promise that it implies; raise it for a long search."""
+
+FAR = 1_000
+
+compared = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+searched = settings(compared, max_examples=max(1, EXAMPLES // 6))
+
+
+@dataclass(frozen=True)
+class Came:
+    """An event that came, and the indices of the slots whose filter it passes if they read it."""
+
+    event: str
+    time: int
+    reached: int
+    passes: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Time that has safely come."""
+
+    time: int
+
+
+Happening = Came | Tick
+
+
+@st.composite
+def plans(draw: st.DrawFn, kind: WindowKind) -> WindowPlan:
+    """Draw how long arrivals wait for each other."""
+    length = draw(st.integers(0 if kind in {"within", "batch", "session"} else 1, 5))
+    reset = draw(st.sampled_from([None, None, each(8)]))
+    if kind == "within":
+        return WindowPlan("within", length, reset=reset)
+    if kind in {"every", "until"}:
+        return WindowPlan(kind, schedule=each(draw(st.sampled_from([3, 5, 8]))))
+    if kind == "batch":
+        return WindowPlan("batch", length, size=draw(st.sampled_from([2, 3, *([None] if length else [])])), reset=reset)
+    return WindowPlan(kind, length, max_wait=draw(st.sampled_from([None, 3, 7])), reset=reset)
+
+
+@st.composite
+def triggers(draw: st.DrawFn, kinds: tuple[WindowKind, ...] = get_args(WindowKind)) -> Trigger:
+    """Draw a trigger of any kind, of all that can be combined."""
+    kind = draw(st.sampled_from(kinds))
+    names = draw(st.lists(st.sampled_from("ab"), min_size=1, max_size=3))
+    words = [draw(st.sampled_from([f"{name}", f"{name}", f"{name}*2"])) for name in names]
+    absent = draw(st.sampled_from([[], [], ["!a"], ["!b"]])) if kind in {"within", "every", "until"} else []
+    at = draw(st.integers(0, len(words)))
+    if kind in {"every", "until"} and draw(st.integers(0, 9)) == 0:
+        words, absent = [], ["!a"]  # a dead man's switch
+    collects: list[Collect] = ["latest", "first"] if kind == "within" else ["latest", "first", "all"]
+    order: Literal["any", "sequence"] = draw(st.sampled_from(["any", "any", "sequence"]))
+    return trigger_of(
+        " ".join([*words[:at], *absent, *words[at:]]),
+        require=draw(st.integers(1, len(words))) if words else 0,
+        grace=draw(st.integers(0, 3)),
+        dedupe=draw(st.integers(0, 12)),
+        window=draw(plans(kind)),
+        order=order,
+        collect=draw(st.sampled_from(collects)),
+    )
+
+
+def events(keys: str = "xy") -> st.SearchStrategy[Came]:
+    """Draw an event that came."""
+    return st.builds(
+        Came,
+        event=st.sampled_from(["a1", "b1", "a2", "b2", "a3", "b3", "a4", "b4", "a5", "b5"]),
+        time=st.integers(0, 9),
+        reached=st.integers(0, 12),
+        passes=st.sampled_from(["0123", "0123", "0123", "02", "13", "012", "3", "1", "0"]),
+        key=st.sampled_from(keys),
+    )
+
+
+happenings = st.lists(events("xxxy") | events("x") | st.builds(Tick, st.integers(0, 30)), max_size=14)
+
+
+def arrivals_of(trigger: Trigger, came: Came, first_offset: int) -> list[Arrival]:
+    """Return an arrival for each slot that reads the event and lets it pass, as the router sends them."""
+    identity = EventIdentity(came.event[0], "shop", came.event)
+    slots = [
+        index for index, slot in enumerate(trigger.slots) if slot.event == came.event[0] and str(index) in came.passes
+    ]
+    return [
+        Arrival(came.time, first_offset + at, slot, identity, came.reached, "", (None, b""))
+        for at, slot in enumerate(slots)
+    ]
+
+
+def key_of(trigger: Trigger, came: Came) -> str:
+    """Return an event's key; a dead man's switch has none."""
+    return "" if trigger.is_switch else came.key
+
+
+def outcomes(trigger: Trigger, decisions: list[Decision] | tuple[Decision, ...]) -> Counter[Outcome]:
+    """Return decisions as the reference gives them."""
+    variables = [slot.variable for slot in trigger.slots]
+    return Counter((one.reason, variables.index(one.slot), one.event) for one in decisions)
+
+
+def assert_same_state(real: Stepping, naive: Reference) -> None:
+    """Check that the rules hold what the reference holds."""
+    windows = real.windows.items()
+    waiting = {(key, arrival) for key, window in windows for slot in window.waiting for arrival in slot}
+    assert waiting == set(naive.waiting)
+    marks = {(key, slot): mark for key, window in windows for slot, mark in enumerate(window.marks) if mark is not None}
+    assert marks == {place: (one.time, one.offset, until) for place, (one, until) in naive.marks.items()}
+    pending = {(key, one.match, one.until) for key, window in windows for one in window.pending}
+    assert pending == {(one.key, one.choice, one.until) for one in naive.pending}
+    cancelling = {(key, *age) for key, window in windows for age in window.cancelling}
+    assert cancelling == {(key, one.time, one.offset) for key, one in naive.cancelling}
+    assert {(key, frame) for key, window in windows for frame in window.fired} == naive.fired
+    groups = {(key, one.oldest, one.newest, one.first, one.last) for key, window in windows for one in window.groups}
+    assert groups == {
+        (
+            key,
+            min(one.time for one in group),
+            max(one.time for one in group),
+            min(one.reached for one in group),
+            max(one.reached for one in group),
+        )
+        for key, group in naive.groups
+    }
+    spent = {place: (held.until, held.fate) for place, held in real.held.items() if isinstance(held, Spent)}
+    assert spent == {place: (one.until, one.fate) for place, one in naive.remembered.items()}
+    assert real.clock.through == naive.through

@@ -1,0 +1,93 @@
+"""A world with one trigger with a window, and a bridge in it that can be killed and started again at any time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.core.event import HOUR, MINUTE, SECOND
+from bridge.core.trigger import RunPlan, Schedule, Slot, Trigger, WindowPlan
+from bridge.kafka.log import Partition
+from bridge.stages.definitions import Definitions
+from bridge.stages.restoring import read_changelog, restore_windows
+from bridge.stages.windows import Windows
+from unit.stages.world import Process, World, parameters_of
+
+HOURLY = Schedule(every=HOUR)
+
+ORDER = Slot("order.created", "order", key="payload.order")
+PAYMENT = Slot("payment.done", "payment", key="payload.order")
+NO_PAYMENT = Slot("payment.done", "payment", key="payload.order", absent=True)
+SILENCE = Slot("order.created", "order", absent=True)
+
+
+def windowed(window: WindowPlan, *slots: Slot, run: tuple[tuple[str, str], ...] = (), **fields: Any) -> Trigger:
+    """Return a trigger with a window; of one slot, ``order.created``, unless given. ``run``: its parameters."""
+    slots = slots or (ORDER,)
+    usual: dict[str, Any] = {
+        "require": sum(not slot.absent for slot in slots),
+        "grace": MINUTE,
+        "dedupe": 2 * HOUR,
+        "window": window,
+    }
+    return Trigger("default", "ship", slots, RunPlan("ship", "default", run), **{**usual, **fields})
+
+
+class Bridge:
+    """One process in a world, and a name for the next one."""
+
+    def __init__(self, trigger: Trigger, partitions: int = 2) -> None:
+        self.world = World(trigger, partitions=partitions)
+        self.world.api.add_template("default", "other", parameters=("order", "amount"))
+        for event in ("order.created", "payment.done"):
+            if event not in self.world.broker.topics:
+                self.world.topic(event)
+        self.process: Process = self.world.start()
+        self.world.run(3)
+
+    def order(self, order: int = 7, *, ago: int = 0, amount: int = 1, id: str = "") -> None:  # noqa: A002 - an event's
+        """Publish an order, and let it be decided; ``ago`` seconds before now it happened."""
+        self.world.publish("order.created", {"order": order, "amount": amount}, ago=ago * SECOND, id=id)
+        self.world.run(1)
+
+    def pay(self, order: int = 7, *, ago: int = 0) -> None:
+        """Publish a payment, and let it be decided."""
+        self.world.publish("payment.done", {"order": order, "amount": 1}, ago=ago * SECOND)
+        self.world.run(1)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.world.run(seconds - seconds % 5, step=5)
+
+    def restart(self) -> None:
+        """Kill the bridge, and start it again once its work has been taken from it."""
+        self.process.crash()
+        self.world.processes.remove(self.process)
+        self.process = self.world.start(f"{self.process.name}'")
+        self.world.run(12, step=0.5)
+
+    def windows(self) -> dict[int, Windows]:
+        """Return the windows that the matcher holds."""
+        windows: dict[int, Windows] = self.process.stage("matcher").windows
+        return windows
+
+    def check_restoring(self) -> None:
+        """Check that what the changelog says is what the matcher holds."""
+        log = self.process.memory
+        definitions = Definitions(log, self.world.topics.triggers, lambda: 0)
+        definitions.refresh()
+        reader, admin = log.reader(), log.admin()
+        for number, held in self.windows().items():
+            kept = read_changelog(reader, admin, Partition(self.world.topics.windows, number))
+            assert _plain(restore_windows(kept, definitions)) == _plain(held)
+
+    def runs(self) -> list[dict[str, str]]:
+        """Return the parameters of every Workflow that was created, in order."""
+        return [parameters_of(workflow) for workflow in self.world.created]
+
+    def reasons(self) -> list[str]:
+        """Return the reasons of all final decisions about events."""
+        return [reason for reason in self.world.reasons() if reason not in {"waiting", "created"}]
+
+
+def _plain(windows: Windows) -> dict[str, Any]:
+    return {name: value for name, value in vars(windows).items() if name != "timers"}

@@ -31,6 +31,7 @@ lint: setup ## ruff, mypy, the layers
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) mypy tests/servers tests/conftest.py
+	MYPYPATH=tests $(RUN) mypy tests/drawings
 	$(RUN) lint-imports
 
 .PHONY: test
@@ -56,6 +57,10 @@ cluster-down: setup ## stop them again and remove their data
 .PHONY: docs
 docs: setup ## write docs/settings.md anew from the settings' code
 	$(RUN) python -m bridge.cli.settings_page > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
+
+.PHONY: drawings
+drawings: setup ## draw the timelines in docs/triggers anew from the rules
+	$(TESTS_ON_PATH) $(RUN) python -m drawings
 
 .PHONY: wheels
 wheels: setup ## build both distributions into dist/

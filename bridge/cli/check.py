@@ -16,8 +16,9 @@ from bridge.cli.setting_options import settings_options
 from bridge.cli.template_check import Finding, template_findings
 from bridge.errors import ExitCode, KubernetesUnreachableError, UsageError
 from bridge.settings import Settings
+from bridge.triggers.cycles import without_cycles
 from bridge.triggers.errors import TriggerError
-from bridge.triggers.files import Reading, TriggerFolder
+from bridge.triggers.files import Reading, TriggerFolder, merge
 
 if TYPE_CHECKING:
     from bridge.argo.api import WorkflowApi
@@ -38,7 +39,8 @@ def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
     if not chosen:
         raise UsageError("there is nothing to check", "name files or folders, or set FLOWBRIDGE_TRIGGERS")
     reading = TriggerFolder(chosen, settings.namespace).read()
-    findings = [Finding("error", error) for error in sorted((*reading.errors, *_empty_folders(reading)))]
+    _, cycles = without_cycles((), merge((), reading))
+    findings = [Finding("error", error) for error in sorted((*reading.errors, *cycles, *_empty_folders(reading)))]
     if cluster:
         with _cluster() as api:
             findings += template_findings(reading.loaded, api)

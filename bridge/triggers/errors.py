@@ -57,6 +57,9 @@ class MisfitError(ValueError):
 FieldPath = tuple[str | int, ...]
 """Where a value stands in a document: names and list indexes."""
 
+Misfit = tuple[FieldPath, MisfitError]
+"""A value that does not fit, and where it stands."""
+
 
 def path_text(path: FieldPath) -> str:
     """Return ``path`` as people write it: ``spec.events[0].where``."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
 from bridge.core.event import Micros
-from bridge.triggers import values
+from bridge.triggers import run_values, values
 from bridge.triggers.errors import FieldPath, MisfitError, shown
 
 API_VERSION = "flowbridge.dev/v1"
@@ -25,6 +25,9 @@ Mapped = Annotated[values.Pairs, PlainValidator(values.slot_parameters)]
 Expressions = Annotated[values.Pairs, PlainValidator(values.expressions)]
 Labels = Annotated[values.Pairs, PlainValidator(values.label_pairs)]
 Annotations = Annotated[values.Pairs, PlainValidator(values.annotation_pairs)]
+EventName = Annotated[str, BeforeValidator(values.event_name)]
+Duration = Annotated[Micros, PlainValidator(values.duration)]
+PositiveDuration = Annotated[Micros, PlainValidator(values.positive_duration)]
 
 
 class Part(BaseModel):
@@ -45,17 +48,56 @@ class MetadataPart(Part):
 class SlotPart(Part):
     """One entry of ``events``."""
 
-    name: Annotated[str, BeforeValidator(values.event_name)]
+    name: EventName
     variable: Annotated[str, BeforeValidator(values.variable)] | None = Field(default=None, alias="as")
     where: Text | None = None
     key: Text | None = None
     parameters: Mapped = ()
+    count: Annotated[int, PlainValidator(values.count)] = 1
+    absent: bool = False
+
+
+class CronPart(Part):
+    """Moments in a calendar, for ``until`` and ``reset``."""
+
+    cron: Text
+    timezone: Text = "UTC"
+
+
+class BatchPart(Part):
+    """When a batch is taken: so many arrivals, so long after the first of them, or whichever comes first."""
+
+    size: Annotated[int, PlainValidator(values.batch_size)] | None = None
+    wait: PositiveDuration | None = None
 
 
 class WindowPart(Part):
-    """How far apart the events of a match may be."""
+    """What brings events together: exactly one of the first six, and what modifies it."""
 
-    within: Annotated[Micros, PlainValidator(values.positive_duration)]
+    within: PositiveDuration | None = None
+    every: PositiveDuration | None = None
+    until: CronPart | None = None
+    session: PositiveDuration | None = None
+    batch: BatchPart | None = None
+    settle: PositiveDuration | None = None
+    timezone: Text | None = None
+    offset: Duration | None = None
+    max_wait: PositiveDuration | None = Field(default=None, alias="maxWait")
+    reset: CronPart | None = None
+
+
+class StormPart(Part):
+    """More runs than ``count`` asked for ``within`` so long hold the trigger."""
+
+    count: Annotated[int, PlainValidator(run_values.storm_count)]
+    within: PositiveDuration
+
+
+class LimitsPart(Part):
+    """How many runs are created."""
+
+    rate: Annotated[run_values.Rate, PlainValidator(run_values.rate)] | None = None
+    storm: StormPart | None = None
 
 
 class RunPart(Part):
@@ -68,6 +110,10 @@ class RunPart(Part):
     annotations: Annotations = ()
     id: Text | None = None
     allow_template_tags: bool = Field(default=False, alias="allowTemplateTags")
+    limits: LimitsPart = LimitsPart()
+    start_deadline: PositiveDuration | None = Field(default=None, alias="startDeadline")
+    synchronization: Annotated[str, PlainValidator(run_values.synchronization)] | None = None
+    emits: Annotated[tuple[str, ...], PlainValidator(run_values.event_names)] = ()
 
 
 class SpecPart(Part):
@@ -75,12 +121,14 @@ class SpecPart(Part):
 
     events: Annotated[list[SlotPart], Field(min_length=1, max_length=SLOT_LIMIT)]
     run: RunPart
-    require: Annotated[Literal["all", "any"] | int, PlainValidator(values.require)] = "all"
+    require: Annotated[Literal["all", "any"] | int, PlainValidator(values.require)] | None = None
+    order: Literal["any", "sequence"] = "any"
     window: WindowPart | None = None
-    grace: Annotated[Micros, PlainValidator(values.duration)] | None = None
-    dedupe: Annotated[Micros, PlainValidator(values.duration)] | None = None
-    collect: Literal["latest", "first"] | None = None
+    grace: Duration | None = None
+    dedupe: Duration | None = None
+    collect: Literal["latest", "first", "all"] | None = None
     key: Text | None = None
+    sensitive: Annotated[tuple[str, ...], PlainValidator(run_values.field_paths)] = ()
     suspend: bool = False
     start_from: Annotated[Literal["now", "earliest"] | Micros, PlainValidator(values.start_from)] = Field(
         default="now",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bridge.core.trigger import Trigger
+from bridge.triggers.cycles import without_cycles
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.files import Reading, TriggerFolder, merge
 from bridge.triggers.resources import LoadedTrigger
@@ -54,13 +55,21 @@ class FileSource:
         reading = self._folder.read()
         before = [self._loaded(one) for one in in_force.values()]
         merged = merge([one for one in before if one.root], reading)
-        triggers = [Sourced(one.trigger, f"{one.file}:{one.line}") for one in merged]
-        return Sources(triggers, [*reading.errors, *_silences(reading)])
+        others = _others(before, merged)
+        kept, cycles = without_cycles(before, [*others, *merged])
+        triggers = [Sourced(one.trigger, f"{one.file}:{one.line}") for one in kept if one.root]
+        return Sources(triggers, [*reading.errors, *_silences(reading), *cycles])
 
     def _loaded(self, one: Sourced) -> LoadedTrigger:
         file, _, line = one.origin.rpartition(":")
         root = next((root for root in self._roots if file == root or Path(root) in Path(file).parents), "")
         return LoadedTrigger(one.trigger, root, file, int(line) if line.isdigit() else 1)
+
+
+def _others(before: Sequence[LoadedTrigger], merged: Sequence[LoadedTrigger]) -> list[LoadedTrigger]:
+    """Return what other sources have put in force: it may be part of a cycle."""
+    own = {one.trigger.identity for one in merged}
+    return [one for one in before if not one.root and one.trigger.identity not in own]
 
 
 def _silences(reading: Reading) -> list[TriggerError]:

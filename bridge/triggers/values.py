@@ -18,6 +18,12 @@ DURATION_LIMIT: Micros = 366 * DAY
 EVENT_NAME_LIMIT = 249
 """Characters in an event's name: as many as a topic's name may have."""
 
+COUNT_LIMIT = 1_000
+"""Events that one slot may ask for."""
+
+BATCH_LIMIT = 10_000
+"""Arrivals in a batch."""
+
 Pairs = tuple[tuple[str, str], ...]
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -91,6 +97,23 @@ def require(value: Any) -> Literal["all", "any"] | int:
     raise MisfitError(f"found {shown(value)}", "write all, any, or how many slots a match fills")
 
 
+def count(value: Any) -> int:
+    """Return how many events fill a slot."""
+    return whole(value, 1, COUNT_LIMIT, "how many events fill the slot")
+
+
+def batch_size(value: Any) -> int:
+    """Return how many arrivals a batch has; one alone would never wait."""
+    return whole(value, 2, BATCH_LIMIT, "how many events make the batch full")
+
+
+def whole(value: Any, least: int, most: int, meaning: str) -> int:
+    """Return a whole number between two bounds, both included."""
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    raise MisfitError(f"found {shown(value)}", f"write {meaning}, a number from {least} to {most}")
+
+
 def event_name(value: Any) -> str:
     """Return an event's name: 1 to 249 characters, none of them a control character."""
     name = text(value)
@@ -145,9 +168,15 @@ def slot_parameters(value: Any) -> Pairs:
         if not isinstance(pair, tuple | list) or [type(part) for part in pair] != [str, str]:
             raise MisfitError(f"found {shown(pair)}", "write {parameter: field}, both as texts")
         parameter_name(pair[0])
-        if len(pair[1]) > _PATH_LIMIT or not _FIELD_PATH.fullmatch(pair[1]):
-            raise MisfitError(f"found {shown(pair[1])}", "write the path of a payload field, as customer.id")
+        field_path(pair[1])
     return _once([(name, path) for name, path in pairs])
+
+
+def field_path(value: Any) -> str:
+    """Return the path of a payload field: names with dots between them."""
+    if not isinstance(value, str) or len(value) > _PATH_LIMIT or not _FIELD_PATH.fullmatch(value):
+        raise MisfitError(f"found {shown(value)}", "write the path of a payload field, as customer.id")
+    return value
 
 
 def parameter_name(name: str) -> str:

@@ -149,3 +149,12 @@ def test_no_answer_is_never_taken_for_no_template(tmp_path: Path, api: MemoryWor
     api.cut()
     with pytest.raises(KubernetesUnreachableError):
         findings(write(tmp_path, good=GOOD), api)
+
+
+def test_a_cycle_is_an_error_at_the_trigger_that_closes_it(tmp_path: Path) -> None:
+    there = GOOD.replace("{workflowTemplate: refresh}", "{workflowTemplate: refresh, emits: [model.built]}")
+    back = there.replace("data.updated", "model.built").replace("[model.built]", "[data.updated]")
+    back = back.replace("name: refresh}", "name: rebuild}", 1)
+    result = checked(str(write(tmp_path, a=there, b=back)))
+    assert result.exit_code == ExitCode.NOT_SO
+    assert f"{tmp_path}/b.yaml:1: spec.run.emits: it closes a cycle: default/rebuild causes" in result.stdout

@@ -1,0 +1,63 @@
+"""The slots of a condition, one beside the other: their names in CEL, their keys, the parameters that they fill."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import combinations
+
+from bridge.core.expression import RESERVED_WORDS, TYPE_NAMES
+from bridge.triggers.errors import FieldPath, Misfit, MisfitError
+from bridge.triggers.model import SlotPart, SpecPart
+
+_NO_IDENTIFIER = re.compile(r"[^A-Za-z0-9_]")
+
+
+def variable_of(slot: SlotPart) -> str:
+    """Return the slot's name in CEL: its ``as``, or the event's name with ``_`` for what no identifier has."""
+    if slot.variable is not None:
+        return slot.variable
+    name = _NO_IDENTIFIER.sub("_", slot.name)
+    return f"_{name}" if name[0].isdigit() else name
+
+
+def is_list(slot: SlotPart, *, collects_all: bool) -> bool:
+    """Tell whether the slot's variable is a list of events, not one event."""
+    return not slot.absent and (slot.count > 1 or collects_all)
+
+
+def variable_misfits(spec: SpecPart) -> Iterator[Misfit]:
+    """Yield slots that CEL could not tell apart, or name."""
+    variables = [variable_of(slot) for slot in spec.events]
+    for index, variable in enumerate(variables):
+        place: FieldPath = ("spec", "events", index)
+        if variable in variables[:index]:
+            found = f"the variable {variable!r} is already that of events[{variables.index(variable)}]"
+            yield (*place, "name"), MisfitError(found, "give this one another name with `as`")
+        elif variable in RESERVED_WORDS | TYPE_NAMES:
+            yield (*place, "name"), MisfitError(f"{variable!r} is a word of CEL", "give it another name with `as`")
+
+
+def key_misfits(spec: SpecPart) -> Iterator[Misfit]:
+    """Yield slots whose events could not meet those of the others."""
+    keyed = [slot for slot in spec.events if slot.key]
+    if keyed and spec.key is None and len(keyed) < len(spec.events):
+        index = next(index for index, slot in enumerate(spec.events) if not slot.key)
+        found = "no key, although other events have one"
+        yield ("spec", "events", index, "key"), MisfitError(found, "write one here, or spec.key for all")
+    for (_, one), (index, other) in combinations(enumerate(spec.events), 2):
+        if one.name == other.name and (one.key or spec.key) != (other.key or spec.key):
+            found = f"another key for {other.name!r} than its other slot has"
+            right = "give both slots the same key: an event is used in one match at most, so its slots share a window"
+            yield ("spec", "events", index, "key"), MisfitError(found, right)
+
+
+def parameter_misfits(spec: SpecPart) -> Iterator[Misfit]:
+    """Yield parameters that are filled twice."""
+    filled = {name: "run.parameters" for name, _ in spec.run.parameters}
+    for index, slot in enumerate(spec.events):
+        for name, _ in slot.parameters:
+            if name in filled:
+                found = f"the parameter {name!r} is already filled by {filled[name]}"
+                yield ("spec", "events", index, "parameters", name), MisfitError(found, "fill it once")
+            filled.setdefault(name, f"events[{index}]")

@@ -1,0 +1,140 @@
+"""From the ``window`` that somebody wrote to core's plan of it, and the durations that follow from it by default.
+
+==========  =========================  ===============================  =====================================
+kind        its length                 grace, if not given              dedupe, if not given
+==========  =========================  ===============================  =====================================
+within      ``within``                 a tenth of it, at least 1 min    length + grace; twice that with absent
+every       the longest step           a tenth of it, at least 1 min    the longest frame + grace
+until       the longest step           a tenth of it, at least 1 min    the longest frame + grace
+session     ``session``                a tenth of it, at least 1 min    length or ``maxWait`` + grace
+batch       ``wait``                   a tenth of it, at least 1 min    length + grace; an hour without wait
+settle      ``settle``                 a tenth of it, at least 1 min    length or ``maxWait`` + grace
+==========  =========================  ===============================  =====================================
+
+A frame may be longer than its step by the wall clock, on days when clocks change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bridge.core.boundaries import longest_frame, longest_step, schedule_fault
+from bridge.core.duration import duration_text
+from bridge.core.event import HOUR, MINUTE, SECOND, Micros
+from bridge.core.trigger import Collect, Schedule, WindowKind, WindowPlan
+from bridge.triggers.errors import FieldPath, Misfit, MisfitError, shown
+from bridge.triggers.model import CronPart, SpecPart, WindowPart
+from bridge.triggers.values import DURATION_LIMIT
+
+KINDS: tuple[WindowKind, ...] = ("within", "every", "until", "session", "batch", "settle")
+"""Each window is of one of these; the field of that name says so."""
+
+CALENDAR: frozenset[WindowKind] = frozenset({"every", "until"})
+GATHERING: frozenset[WindowKind] = frozenset({"session", "batch", "settle"})
+
+GRACE_SHARE = 10
+"""The default grace is the window divided by this, and a minute at least."""
+
+_WINDOW: FieldPath = ("spec", "window")
+_ONE_KIND = f"write one of {', '.join(KINDS)}"
+
+
+def window_misfits(window: WindowPart) -> Iterator[Misfit]:
+    """Yield what is wrong with a window by itself."""
+    kinds = _kinds(window)
+    if len(kinds) != 1:
+        yield _WINDOW, MisfitError(f"found {' and '.join(kinds) or 'none of its kinds'}", _ONE_KIND)
+        return
+    for name in ("timezone", "offset"):
+        if getattr(window, name) is not None and kinds[0] != "every":
+            right = "write it inside of until" if kinds[0] == "until" and name == "timezone" else "leave it out"
+            yield (*_WINDOW, name), MisfitError(f"{name} belongs to every", right)
+    if window.every is not None:
+        yield from _every_misfits(window)
+    for name, part in (("until", window.until), ("reset", window.reset)):
+        if part is not None:
+            yield from _cron_misfits(part, name)
+    yield from _length_misfits(window)
+
+
+def window_kind(window: WindowPart | None) -> WindowKind | None:
+    """Return the kind of a window that is one; None without a window."""
+    return _kinds(window)[0] if window is not None else None
+
+
+def window_plan(window: WindowPart) -> WindowPlan:
+    """Return core's plan of a window in which nothing is wrong."""
+    kind = _kinds(window)[0]
+    schedule = _every(window) if window.every is not None else _schedule(window.until)
+    batch_wait = window.batch.wait if window.batch is not None else None
+    return WindowPlan(
+        kind=kind,
+        length=window.within or window.session or window.settle or batch_wait or 0,
+        schedule=schedule,
+        size=window.batch.size if window.batch is not None else None,
+        max_wait=window.max_wait,
+        reset=_schedule(window.reset),
+    )
+
+
+def default_grace(plan: WindowPlan) -> Micros:
+    """Return how much later than its partners an event may reach us."""
+    length = longest_step(plan.schedule) if plan.schedule is not None else plan.length
+    return max(MINUTE, length // GRACE_SHARE)
+
+
+def default_dedupe(plan: WindowPlan, grace: Micros, *, has_absent: bool) -> Micros:
+    """Return how long the identity of an event is remembered after its last use."""
+    if plan.schedule is not None:
+        return longest_frame(plan.schedule) + grace
+    if plan.kind == "within":
+        return (plan.length + grace) * (2 if has_absent else 1)
+    return max(plan.length or HOUR, plan.max_wait or 0) + grace
+
+
+def default_collect(spec: SpecPart) -> Collect:
+    """Return which arrivals a match takes: what gathers is taken whole."""
+    return "all" if window_kind(spec.window) in GATHERING else "latest"
+
+
+def _kinds(window: WindowPart) -> list[WindowKind]:
+    return [kind for kind in KINDS if getattr(window, kind) is not None]
+
+
+def _every(window: WindowPart) -> Schedule:
+    return Schedule(window.timezone or "UTC", every=window.every, offset=window.offset or 0)
+
+
+def _schedule(part: CronPart | None) -> Schedule | None:
+    return Schedule(part.timezone, cron=" ".join(part.cron.split())) if part is not None else None
+
+
+def _every_misfits(window: WindowPart) -> Iterator[Misfit]:
+    schedule = _every(window)
+    if window.every is not None and window.every < SECOND:
+        yield (*_WINDOW, "every"), MisfitError(f"found {duration_text(window.every)}", "write 1s at least")
+        return
+    fault = schedule_fault(schedule)
+    if fault is not None:
+        name, right = fault
+        found = window.timezone if name == "timezone" else duration_text(getattr(schedule, name))
+        yield (*_WINDOW, name), MisfitError(f"found {shown(found)}", right)
+
+
+def _cron_misfits(part: CronPart, name: str) -> Iterator[Misfit]:
+    schedule = _schedule(part) or Schedule()
+    fault = schedule_fault(schedule)
+    if fault is not None:
+        yield (*_WINDOW, name, fault[0]), MisfitError(f"found {shown(getattr(part, fault[0]))}", fault[1])
+    elif longest_step(schedule) > DURATION_LIMIT:
+        found = f"found {shown(part.cron)}, which may leave out more than a year"
+        yield (*_WINDOW, name, "cron"), MisfitError(found, "write one that comes every year")
+
+
+def _length_misfits(window: WindowPart) -> Iterator[Misfit]:
+    shortest = window.session or window.settle
+    if window.max_wait is not None and shortest is not None and window.max_wait < shortest:
+        found = f"found {duration_text(window.max_wait)}, which is over before {duration_text(shortest)} are"
+        yield (*_WINDOW, "maxWait"), MisfitError(found, f"write {duration_text(shortest)} at least")
+    if window.batch is not None and window.batch.size is None and window.batch.wait is None:
+        yield (*_WINDOW, "batch"), MisfitError("found neither size nor wait", "write size, wait, or both")

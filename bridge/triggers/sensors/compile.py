@@ -1,0 +1,213 @@
+"""From a Sensor as Metaflow writes it to core's trigger, and what fills the parameters of its runs.
+
+A Sensor becomes a trigger with a slot for each dependency; the slot's event is the name that its filter asks for. The
+latest event of each counts and a match takes all, as with Argo Events. What it never had: several events wait for each
+other no longer than a window, so that an old event cannot pair with a new one.
+
+All that is wrong is found at once as far as it can be, each with its path in the Sensor; a trigger comes out only when
+nothing is. Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from bridge.core.boundaries import schedule_fault
+from bridge.core.event import DAY, Micros
+from bridge.core.expression import Expression, ExpressionSyntaxError
+from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
+from bridge.triggers.errors import FieldPath, MisfitError
+from bridge.triggers.expression_check import EVENT_VARIABLES
+from bridge.triggers.model import SLOT_LIMIT
+from bridge.triggers.sensors.conditions import read_conditions
+from bridge.triggers.sensors.directives import Directives, read_directives
+from bridge.triggers.sensors.fields import FieldParameter
+from bridge.triggers.sensors.filters import Dependency, read_dependency
+from bridge.triggers.sensors.parts import Part, SensorMisfitError
+from bridge.triggers.sensors.templates import read_parameter
+from bridge.triggers.sensors.workflow import WorkflowPart, marks, read_workflow
+from bridge.triggers.windows import default_dedupe, default_grace
+
+Misfit = tuple[FieldPath, MisfitError]
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True)
+class SensorRules:
+    """What holds for all Sensors.
+
+    Attributes:
+        window: How far apart the events of a match may have happened, where the Sensor does not say.
+        run_namespaces: Namespaces in which Sensors of other namespaces may have Workflows run.
+
+    """
+
+    window: Micros = DAY
+    run_namespaces: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class SensorTrigger:
+    """A Sensor as compiled.
+
+    Attributes:
+        trigger: The trigger; its run plan has no parameters of its own.
+        texts: The parameters of its runs, in order, with their texts; None has to come from an event.
+        fields: What events put into those parameters.
+        allow_shell: Values may hold what the shell of Metaflow's pod evaluates.
+
+    """
+
+    trigger: Trigger
+    texts: tuple[tuple[str, str | None], ...]
+    fields: tuple[FieldParameter, ...]
+    allow_shell: bool
+
+
+def compile_sensor(plain: Any, rules: SensorRules) -> SensorTrigger | list[Misfit]:
+    """Return the trigger of a Sensor (its plain JSON), or all that is wrong with it and where."""
+    return _Compiling(Part(plain), rules).result()
+
+
+class _Compiling:
+    """One Sensor on its way, and what was found wrong with it."""
+
+    def __init__(self, sensor: Part, rules: SensorRules) -> None:
+        self._sensor = sensor
+        self._rules = rules
+        self._misfits: list[Misfit] = []
+
+    def result(self) -> SensorTrigger | list[Misfit]:
+        compiled = self._tried(self._compiled)
+        return compiled if compiled is not None and not self._misfits else self._misfits
+
+    def _tried(self, read: Callable[[], Read]) -> Read | None:
+        """Return what ``read`` gives; None with a misfit noted, where it refuses."""
+        try:
+            return read()
+        except SensorMisfitError as error:
+            self._misfits.append((error.path, error))
+            return None
+
+    def _compiled(self) -> SensorTrigger | None:
+        metadata, spec = self._sensor["metadata"], self._sensor["spec"]
+        metadata["name"].text()
+        # What runs a Sensor's pod (template, replicas, bus, …) has no meaning here.
+        pod = ("template", "replicas", "eventBusName", "revisionHistoryLimit", "loggingFields")
+        self._tried(lambda: spec.only("dependencies", "triggers", *pod))
+        dependencies = self._dependencies(spec["dependencies"])
+        workflow = self._tried(lambda: read_workflow(spec["triggers"]))
+        if not dependencies or workflow is None:
+            return None
+        used, required = read_conditions(workflow.conditions, [one.name for one in dependencies])
+        slots = [one for one in dependencies if one.name in used]
+        directives = self._tried(lambda: read_directives(metadata["annotations"], len(slots)))
+        self._tried(lambda: self._check_namespace(metadata, workflow))
+        self._tried(lambda: _check_reset(self._sensor, workflow))
+        fields = self._fields(workflow, dependencies)
+        if directives is None or self._misfits:
+            return None
+        trigger = self._trigger(metadata, workflow, slots, required, directives)
+        variables = {slot.variable for slot in trigger.slots}
+        # A dependency that the conditions leave out never has an event.
+        idle = {one.parameter: one.left_out for one in fields if one.slot not in variables and one.left_out is not None}
+        texts = tuple((name, idle.get(name, text)) for name, text in workflow.texts)
+        filled = tuple(one for one in fields if one.slot in variables)
+        return SensorTrigger(trigger, texts, filled, directives.allow_shell)
+
+    def _dependencies(self, part: Part) -> list[Dependency]:
+        members = self._tried(lambda: list(part.members())) or []
+        if not 1 <= len(members) <= SLOT_LIMIT:
+            found = f"{len(members)} dependencies"
+            self._misfits.append((part.path, MisfitError(found, f"write 1 to {SLOT_LIMIT}")))
+        read: list[Dependency] = []
+        for member in members[:SLOT_LIMIT]:
+            one = self._tried(partial(read_dependency, member))
+            if one is None:
+                continue
+            if one.name in [other.name for other in read]:
+                self._misfits.append((member["name"].path, member["name"].misfit("name each dependency once")))
+            if read and one.source != read[0].source:
+                self._misfits.append((member.path, MisfitError("another event source", "use one for all")))
+            read.append(one)
+        return read
+
+    def _check_namespace(self, metadata: Part, workflow: WorkflowPart) -> None:
+        own, wanted = metadata["namespace"].text(), workflow.namespace
+        if wanted not in (None, own) and wanted not in self._rules.run_namespaces:
+            path = ("spec", "triggers", 0, "template", "k8s" if not workflow.early else "argoWorkflow", "source")
+            found = f"Workflows in the namespace {wanted}, while the Sensor is in {own}"
+            raise SensorMisfitError(path, found, f"name {wanted} in the setting, as {own}={wanted}")
+
+    def _fields(self, workflow: WorkflowPart, dependencies: Sequence[Dependency]) -> list[FieldParameter]:
+        variables = {one.name: variable_of(one.name) for one in dependencies}
+        known = dict(workflow.texts)
+        fields: dict[str, FieldParameter] = {}
+        for member in self._tried(lambda: list(workflow.parameters.members())) or []:
+            one = self._tried(partial(read_parameter, member, variables, early=workflow.early))
+            if one is None:
+                continue
+            if one.parameter in fields:
+                found = f"the parameter {one.parameter!r} is filled twice"
+                self._misfits.append((member["dest"].path, MisfitError(found, "fill it once")))
+            if one.parameter in known:  # Argo Events sets nothing where the Workflow has no such parameter
+                fields[one.parameter] = one
+        return list(fields.values())
+
+    def _trigger(
+        self,
+        metadata: Part,
+        workflow: WorkflowPart,
+        slots: Sequence[Dependency],
+        required: int,
+        directives: Directives,
+    ) -> Trigger:
+        namespace = metadata["namespace"].text()
+        window = self._window(workflow, len(slots), directives)
+        grace = default_grace(window) if window else 0
+        return Trigger(
+            namespace=namespace,
+            name=metadata["name"].text(),
+            slots=tuple(Slot(one.event, variable_of(one.name), _sound(one.where), directives.key) for one in slots),
+            run=RunPlan(
+                template=workflow.template,
+                namespace=workflow.namespace or namespace,
+                labels=(*marks(metadata["name"].text(), workflow.name), *workflow.labels),
+                annotations=workflow.annotations,
+            ),
+            require=required,
+            window=window,
+            grace=grace,
+            dedupe=default_dedupe(window, grace, has_absent=False) if window else 0,
+        )
+
+    def _window(self, workflow: WorkflowPart, slots: int, said: Directives) -> WindowPlan | None:
+        length = said.window or self._rules.window
+        return WindowPlan("within", length, reset=workflow.reset) if slots > 1 else None
+
+
+def variable_of(dependency: str) -> str:
+    """Return the slot's name in CEL: the dependency's, which may begin with a digit or hold a dash."""
+    name = dependency.replace("-", "_")
+    return f"_{name}" if name[0].isdigit() else name
+
+
+def _check_reset(sensor: Part, workflow: WorkflowPart) -> None:
+    if workflow.reset is None:
+        return
+    fault = schedule_fault(workflow.reset)
+    if fault is not None:
+        part = sensor["spec"]["triggers"].one()["template"]["conditionsReset"].one()["byTime"][fault[0]]
+        raise part.misfit(fault[1])
+
+
+def _sound(expression: str) -> str:
+    """Return an expression of ours, which always compiles; a defect shows here and not in the router."""
+    try:
+        Expression(expression).check(EVENT_VARIABLES)
+    except ExpressionSyntaxError as error:
+        raise AssertionError(f"{expression}: {error}") from error
+    return expression

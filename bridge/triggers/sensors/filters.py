@@ -1,0 +1,116 @@
+"""The dependencies of a Sensor: which events each one takes.
+
+Of an expression over event data three forms are known: ``name == 'X'`` on the payload's name, which becomes the slot's
+event; ``true == true`` on a field, which must be there (it may be null); ``field == 'v'``, which compares texts and is
+false for a value of another type. A name in the payload that contradicts the event's is filtered, as by Argo Events;
+an event whose payload has no name (from a publisher other than Metaflow) is taken by the name of its topic.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bridge.core.expression import RESERVED_WORDS
+from bridge.triggers import values
+from bridge.triggers.errors import MisfitError
+from bridge.triggers.sensors.parts import Part, SensorMisfitError
+
+_PATH = re.compile(r"body\.payload\.([A-Za-z0-9_-]+)")
+_COMPARED = re.compile(r"(name|field) == '([^'\\\x00-\x1f\x7f]*)'")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME_PATH = "body.payload.name"
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """A dependency of a Sensor.
+
+    Attributes:
+        name: Its name in the Sensor.
+        event: Name of the events that it takes.
+        where: CEL that they must fulfil.
+        source: Argo Events' own source and name of the events, which all of Metaflow's share.
+
+    """
+
+    name: str
+    event: str
+    where: str
+    source: tuple[str, str]
+
+
+def read_dependency(part: Part) -> Dependency:
+    """Return an entry of ``dependencies``.
+
+    Raises:
+        SensorMisfitError: It is none that Metaflow writes.
+
+    """
+    part.only("name", "eventName", "eventSourceName", "filters", "filtersLogicalOperator")
+    # With expressions alone, both operators mean the same.
+    part["filtersLogicalOperator"].must_be(None, "and", "or")
+    filters = part["filters"].only("exprs", "exprLogicalOperator")
+    expressions = list(filters["exprs"].members())
+    filters["exprLogicalOperator"].must_be(None, "and", *(("or",) if len(expressions) == 1 else ()))
+    named = [event for one in expressions if (event := _event_name(one)) is not None]
+    if len(named) != 1:
+        found = "no name of an event" if not named else f"{len(named)} names of events"
+        raise SensorMisfitError(filters["exprs"].path, found, "write name == 'X' on body.payload.name, once")
+    guard = f"!has(payload.name) || payload.name == {_cel_text(named[0])}"
+    others = [condition for one in expressions if (condition := _condition(one))]
+    return Dependency(
+        name=part["name"].text(),
+        event=named[0],
+        where=" && ".join([f"({guard})", *others]) if others else guard,
+        source=(part["eventSourceName"].text(), part["eventName"].text()),
+    )
+
+
+def field_of(field: str, of: str = "payload") -> str:
+    """Return CEL for a field of a mapping, by ``.`` where that can be written: it is evaluated faster."""
+    if _IDENTIFIER.fullmatch(field) and field not in RESERVED_WORDS:
+        return f"{of}.{field}"
+    return f"{of}[{_cel_text(field)}]"
+
+
+def _event_name(part: Part) -> str | None:
+    """Return the event's name, if this expression is the one on it."""
+    found = _COMPARED.fullmatch(part["expr"].text())
+    if found is None or found[1] != "name":
+        return None
+    if _field_path(part, "name").text() != _NAME_PATH:
+        raise part["fields"].one()["path"].misfit(f"write {_NAME_PATH}")
+    try:
+        return values.event_name(found[2])
+    except MisfitError as error:
+        raise SensorMisfitError(part["expr"].path, error.found, error.right) from error
+
+
+def _condition(part: Part) -> str | None:
+    """Return CEL for an expression on another field; None for the one on the event's name."""
+    expression = part["expr"].text()
+    found = _COMPARED.fullmatch(expression)
+    if found is not None and found[1] == "name":
+        return None
+    if found is None and expression != "true == true":
+        raise part["expr"].misfit("write name == 'X', true == true, or field == 'v'")
+    path = _field_path(part, "field")
+    field = _PATH.fullmatch(path.text())
+    if field is None:
+        raise path.misfit("write body.payload.X, where X is letters, digits, '_' and '-'")
+    if found is not None:
+        return f"{field_of(field[1])} == {_cel_text(found[2])}"
+    place = field_of(field[1])
+    return f"{_cel_text(field[1])} in payload" if place.endswith("]") else f"has({place})"
+
+
+def _field_path(part: Part, variable: str) -> Part:
+    """Return the path of the one field that an expression is on."""
+    field = part.only("expr", "fields")["fields"].one().only("name", "path")
+    field["name"].must_be(variable)
+    return field["path"]
+
+
+def _cel_text(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,100 @@
+"""The sources of a Sensor's parameters: the forms that Metaflow has written since 2.9, and no others.
+
+=======================  ==============================================  =======================================
+Metaflow                 a field                                         where the payload does not have it
+=======================  ==============================================  =======================================
+2.9                      ``dataKey: body.payload.X``                     the default
+2.10 to 2.11.5           ``toJson``                                      ``null``
+2.11.10 to 2.12.0        ``hasKey``, ``toJson``                          the default
+2.12.20 and later        ``hasKey``, ``get``, ``toRawJson``              the default
+2.15 to 2.18, JSONType   the same, and ``squote``                        the default
+2.19, JSONType           the same, and ``toRawJson`` once or twice       the default
+=======================  ==============================================  =======================================
+
+Templates are compared with these texts and never evaluated. A field with a dash in its name could not be read before
+2.12.20, since Go's templates take the dash for something else: then Argo Events always takes the default.
+"""
+
+from __future__ import annotations
+
+import re
+
+from bridge.triggers.sensors.fields import Encoding, FieldParameter
+from bridge.triggers.sensors.parts import Part, SensorMisfitError
+
+_FIELD = "(?P<field>[A-Za-z0-9_-]+)"
+_HAS = '{{ if (hasKey $.Input.body.payload "%s") }}'
+_ELSE = '{{- else -}}{{ (fail "use-default-instead") }}{{- end -}}'
+_GET = '(get $.Input.body.payload "%s"'
+_FORMS: tuple[tuple[str, Encoding], ...] = (
+    ("{{ .Input.body.payload.%s | toJson }}", "json"),
+    (_HAS + "{{- (.Input.body.payload.%s | toJson) -}}" + _ELSE, "json"),
+    (_HAS + "{{- " + _GET + " | toRawJson) -}}" + _ELSE, "json"),
+    (_HAS + "{{- " + _GET + " | toRawJson | squote) -}}" + _ELSE, "json-quoted"),
+    (
+        _HAS + "{{- $pv:=" + _GET + ') -}}{{ if kindIs "string" $pv }}{{- $pv | toRawJson -}}{{- else -}}'
+        "{{ $pv | toRawJson | toRawJson }}{{- end -}}" + _ELSE,
+        "json-twice",
+    ),
+)
+_DATA_KEY = re.compile(rf"body\.payload(?:\.{_FIELD})?")
+_NOT_RAW = (None, False)
+_DESTINATION = re.compile(r"spec\.arguments\.parameters\.#\(name=([A-Za-z0-9_-]+)\)\.value")
+
+
+def _pattern(form: str) -> re.Pattern[str]:
+    """Return the pattern of a template; where the field's name stands again it must be the same."""
+    first, *rest = (re.escape(text) for text in form.split("%s"))
+    return re.compile(first + _FIELD + "(?P=field)".join(rest))
+
+
+_TEMPLATES = tuple((_pattern(form), encoding) for form, encoding in _FORMS)
+_WITHOUT_DASHES = (_TEMPLATES[0][0], _TEMPLATES[1][0])
+
+
+def read_parameter(part: Part, slots: dict[str, str], *, early: bool) -> FieldParameter:
+    """Return an entry of a trigger's ``parameters``.
+
+    Args:
+        part: The entry.
+        slots: Variable of the slot by the name of its dependency.
+        early: The Sensor is of a Metaflow before 2.17.
+
+    Raises:
+        SensorMisfitError: It is none that Metaflow writes.
+
+    """
+    part.only("src", "dest", "operation")
+    part["operation"].must_be(None, "overwrite")
+    source = part["src"].only("dependencyName", "dataKey", "dataTemplate", "value", "useRawData")
+    source["useRawData"].must_be(*_NOT_RAW)
+    destination = _DESTINATION.fullmatch(part["dest"].text())
+    if destination is None:
+        raise part["dest"].misfit("write spec.arguments.parameters.#(name=X).value")
+    dependency = source["dependencyName"]
+    if dependency.text() not in slots:
+        raise dependency.misfit("name one of the dependencies")
+    default = source["value"].text() if source["value"] else None
+    field, encoding, missing = _source(source, default)
+    if encoding == "json" and early:
+        encoding = "json-early"
+    return FieldParameter(destination[1], slots[dependency.text()], field, encoding, missing, default)
+
+
+def _source(source: Part, default: str | None) -> tuple[str | None, Encoding, str | None]:
+    """Return the field (None for the whole payload), its encoding, and the text where it is missing."""
+    key, template = source["dataKey"], source["dataTemplate"]
+    if bool(key) == bool(template):
+        raise SensorMisfitError(source.path, "a dataKey and a dataTemplate, or neither")
+    if key:
+        found = _DATA_KEY.fullmatch(key.text())
+        if found is None:
+            raise key.misfit("write body.payload, or body.payload.X for a field")
+        return (found["field"], "text", default) if found["field"] else (None, "event", default)
+    for pattern, encoding in _TEMPLATES:
+        if (found := pattern.fullmatch(template.text())) is None:
+            continue
+        if "-" in found["field"] and pattern in _WITHOUT_DASHES:
+            return found["field"], "default", default
+        return found["field"], encoding, "null" if pattern is _WITHOUT_DASHES[0] else default
+    raise SensorMisfitError(template.path, f"a template that no known Metaflow writes: {template.text()[:200]!r}")

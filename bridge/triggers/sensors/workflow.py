@@ -1,0 +1,137 @@
+"""The Workflow that a Sensor creates: its one trigger, of either kind that Metaflow has written.
+
+Since 2.17 Metaflow has Argo Events create the Workflow (``k8s``), before that submit it (``argoWorkflow``); what is
+inside is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge.core.trigger import Schedule
+from bridge.triggers import values
+from bridge.triggers.errors import MisfitError
+from bridge.triggers.sensors.parts import Part, SensorMisfitError
+
+SENSOR_LABEL = "events.argoproj.io/sensor"
+TRIGGER_LABEL = "events.argoproj.io/trigger"
+"""The labels by which Argo Events marks what it created; its third one, a time, has no counterpart here."""
+
+_KINDS = {
+    "k8s": {"operation": "create"},
+    "argoWorkflow": {"operation": "submit", "group": "argoproj.io", "version": "v1alpha1", "resource": "workflows"},
+}
+_LABEL_LIMIT = 63
+
+
+@dataclass(frozen=True)
+class WorkflowPart:
+    """What a Sensor's trigger says of its Workflow.
+
+    Attributes:
+        name: Name of the trigger.
+        early: It is of a Metaflow before 2.17.
+        conditions: The expression over dependencies.
+        reset: When what waits is forgotten; None for never.
+        template: Name of the WorkflowTemplate.
+        namespace: Namespace of the Workflow; None for the Sensor's.
+        labels: Labels of the Workflow.
+        annotations: Annotations of the Workflow.
+        texts: Its parameters, in order; a value of None has to come from an event.
+        parameters: The list of what events put into them.
+
+    """
+
+    name: str
+    early: bool
+    conditions: Part
+    reset: Schedule | None
+    template: str
+    namespace: str | None
+    labels: tuple[tuple[str, str], ...]
+    annotations: tuple[tuple[str, str], ...]
+    texts: tuple[tuple[str, str | None], ...]
+    parameters: Part
+
+
+def read_workflow(triggers: Part) -> WorkflowPart:
+    """Return what ``spec.triggers`` of a Sensor says.
+
+    Raises:
+        SensorMisfitError: It is none that Metaflow writes.
+
+    """
+    # Argo Events' own delivery (retryStrategy, atLeastOnce) has no meaning here: a run is never given up.
+    trigger = triggers.one().only("template", "retryStrategy", "atLeastOnce")
+    template = trigger["template"].only("name", "conditions", "conditionsReset", *_KINDS)
+    kinds = [kind for kind in _KINDS if template[kind]]
+    if len(kinds) != 1:
+        raise SensorMisfitError(template.path, f"{len(kinds)} of the kinds {' and '.join(_KINDS)}")
+    action = template[kinds[0]].only("source", "parameters", *_KINDS[kinds[0]])
+    for name, written in _KINDS[kinds[0]].items():
+        action[name].must_be(written, None)
+    resource = action["source"].only("resource")["resource"].only("apiVersion", "kind", "metadata", "spec")
+    resource["apiVersion"].must_be("argoproj.io/v1alpha1")
+    resource["kind"].must_be("Workflow")
+    metadata = resource["metadata"].only("generateName", "namespace", "labels", "annotations")
+    spec = resource["spec"].only("arguments", "workflowTemplateRef")
+    reference = spec["workflowTemplateRef"].only("name")["name"]
+    return WorkflowPart(
+        name=template["name"].text(),
+        early=kinds[0] == "argoWorkflow",
+        conditions=template["conditions"],
+        reset=_reset(template["conditionsReset"]),
+        template=_valid(reference, values.resource_name),
+        namespace=_valid(metadata["namespace"], values.namespace_name) if metadata["namespace"] else None,
+        labels=_pairs(metadata["labels"], values.label_pairs),
+        annotations=_pairs(metadata["annotations"], values.annotation_pairs),
+        texts=_texts(spec["arguments"].only("parameters")["parameters"]),
+        parameters=action["parameters"],
+    )
+
+
+def marks(sensor: str, trigger: str) -> tuple[tuple[str, str], ...]:
+    """Return the labels by which Argo Events would mark the Workflow, where their values are labels at all."""
+    pairs = ((SENSOR_LABEL, sensor), (TRIGGER_LABEL, trigger))
+    return tuple((name, value) for name, value in pairs if len(value) <= _LABEL_LIMIT)
+
+
+def _reset(part: Part) -> Schedule | None:
+    if not part:
+        return None
+    by_time = part.one().only("byTime")["byTime"].only("cron", "timezone")
+    # '?' is '*' for Argo Events; without a zone it takes its pod's, which is UTC.
+    cron = by_time["cron"].text().replace("?", "*")
+    return Schedule(timezone=by_time["timezone"].text() if by_time["timezone"] else "UTC", cron=cron)
+
+
+def _texts(part: Part) -> tuple[tuple[str, str | None], ...]:
+    texts: dict[str, str | None] = {}
+    for one in part.members():
+        name = one.only("name", "value")["name"]
+        if _valid(name, values.parameter_name) in texts:
+            raise name.misfit("name each parameter once")
+        value = one["value"].value
+        if value is not None and not isinstance(value, str):
+            raise one["value"].misfit("write a text")
+        texts[name.text()] = value
+    if not texts:
+        raise SensorMisfitError(part.path, "no parameters, where Metaflow writes one for each event")
+    return tuple(texts.items())
+
+
+def _valid(part: Part, check: Callable[[str], str]) -> str:
+    try:
+        return check(part.text())
+    except MisfitError as error:
+        raise SensorMisfitError(part.path, error.found, error.right) from error
+
+
+def _pairs(part: Part, check: Callable[[dict[str, str]], tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
+    try:
+        return check(part.texts())
+    except SensorMisfitError:
+        raise
+    except MisfitError as error:
+        raise SensorMisfitError(part.path, error.found, error.right) from error

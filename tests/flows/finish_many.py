@@ -1,0 +1,21 @@
+"""Runs when both of two other flows have finished."""
+
+from metaflow import FlowSpec, step, trigger_on_finish
+
+
+@trigger_on_finish(flows=["OneEvent", "TwoEvents"])
+class FinishMany(FlowSpec):
+    """Runs when both of two other flows have finished."""
+
+    @step
+    def start(self) -> None:
+        """Show what came in."""
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Do nothing more."""
+
+
+if __name__ == "__main__":
+    FinishMany()

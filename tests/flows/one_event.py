@@ -1,0 +1,21 @@
+"""A run for each event."""
+
+from metaflow import FlowSpec, step, trigger
+
+
+@trigger(event="data_updated")
+class OneEvent(FlowSpec):
+    """A run for each event."""
+
+    @step
+    def start(self) -> None:
+        """Show what came in."""
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Do nothing more."""
+
+
+if __name__ == "__main__":
+    OneEvent()

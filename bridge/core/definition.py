@@ -59,7 +59,7 @@ class Definition:
         self.parameters = tuple((name, Expression(source)) for name, source in trigger.run.parameters)
         self.id = Expression(trigger.run.id) if trigger.run.id is not None else None
         self.is_default_mapped = trigger.is_default_mapped
-        mapped = any(slot.parameters for slot in trigger.slots) or self.is_default_mapped
+        mapped = any(slot.parameters for slot in trigger.slots) or self.is_default_mapped or bool(trigger.run.fields)
         self.run_needs_payload = mapped or bool(self.parameters) or self.id is not None
 
     def shown_key(self, key: str) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 
 from bridge.core.correlation import UnkeyedError, key_text
 from bridge.core.definition import Definition, filled_slot
-from bridge.core.event import Event, Micros
+from bridge.core.event import SECOND, Event, Micros
 from bridge.core.expression import Expression, ExpressionError
+from bridge.core.field_parameters import event_payload, field_text
 from bridge.core.parameters import ParameterError, check_size, named_text, payload_json
 from bridge.core.run import Run
 from bridge.core.run_identity import RunIdentity, workflow_name
@@ -120,6 +121,8 @@ def _identity(
 def _parameters(
     definition: Definition, match: Sequence[Sequence[Event]], variables: Mapping[str, Any]
 ) -> tuple[tuple[str, str], ...]:
+    if definition.trigger.run.texts:
+        return _sensor_parameters(definition.trigger, match)
     allow = definition.trigger.run.allow_template_tags
     try:
         mapped = [
@@ -137,6 +140,28 @@ def _parameters(
     except ParameterError as error:
         raise UnrunnableError(str(error)) from error
     return (*mapped, *computed)
+
+
+def _sensor_parameters(trigger: Trigger, match: Sequence[Sequence[Event]]) -> tuple[tuple[str, str], ...]:
+    """Return the parameters that a Metaflow Sensor says: its own texts, and in their place what events put there."""
+    plan = trigger.run
+    texts = dict(plan.texts)
+    newest = {slot.variable: events[-1] for slot, events in zip(trigger.slots, match, strict=True) if events}
+    try:
+        for one in plan.fields:
+            event = newest.get(one.slot)
+            if event is None:
+                texts[one.parameter] = one.left_out if one.left_out is not None else texts[one.parameter]
+                continue
+            payload = event.payload
+            if one.field is None:
+                payload = event_payload(payload, event.name, event.id, event.time // SECOND)
+            texts[one.parameter] = field_text(one, payload, allow_shell=plan.allow_shell)
+        parameters = [(name, text) for name, text in texts.items() if text is not None]
+        check_size(parameters)
+    except ParameterError as error:
+        raise UnrunnableError(str(error)) from error
+    return tuple(parameters)
 
 
 def _evaluate(name: str, expression: Expression, variables: Mapping[str, Any]) -> Any:

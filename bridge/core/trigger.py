@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from bridge.core.event import Micros
+from bridge.core.field_parameters import FieldParameter
 
 Collect = Literal["latest", "first", "all"]
 Order = Literal["any", "sequence"]
@@ -125,6 +126,10 @@ class RunPlan:
         start_deadline: A run older than this, by reached time, is skipped; None for never.
         synchronization: JSON text of the Workflow's ``spec.synchronization``, which Argo queues by; None for none.
         emits: Names of the events that its Workflows publish, as far as its owner says: for finding cycles.
+        texts: Workflow parameters, in order, and the texts that they have without an event; None for none. Only a
+            Metaflow Sensor has them, and then neither ``parameters`` nor the slots' own.
+        fields: What events put into those.
+        allow_shell: Let the values of ``fields`` hold what the shell of Metaflow's pod evaluates.
 
     """
 
@@ -139,6 +144,9 @@ class RunPlan:
     start_deadline: Micros | None = None
     synchronization: str | None = None
     emits: tuple[str, ...] = ()
+    texts: tuple[tuple[str, str | None], ...] = ()
+    fields: tuple[FieldParameter, ...] = ()
+    allow_shell: bool = False
 
 
 @dataclass(frozen=True)
@@ -213,7 +221,7 @@ class Trigger:
     def is_default_mapped(self) -> bool:
         """Tell whether the WorkflowTemplate's parameters take the payload fields of the same names."""
         only = self.slots[0]
-        return len(self.slots) == 1 and not (self.run.parameters or only.parameters or only.absent)
+        return len(self.slots) == 1 and not (self.run.parameters or self.run.texts or only.parameters or only.absent)
 
     @property
     def events(self) -> tuple[str, ...]:
@@ -259,7 +267,12 @@ class Trigger:
 
 def _run_plan(plain: dict[str, Any]) -> RunPlan:
     pairs = {name: _pairs(plain[name]) for name in ("parameters", "labels", "annotations")}
-    return RunPlan(**{**plain, **pairs, "limits": RunLimits(**plain["limits"]), "emits": tuple(plain["emits"])})
+    lists = {
+        "emits": tuple(plain["emits"]),
+        "texts": tuple((name, text) for name, text in plain["texts"]),
+        "fields": tuple(FieldParameter(**one) for one in plain["fields"]),
+    }
+    return RunPlan(**{**plain, **pairs, **lists, "limits": RunLimits(**plain["limits"])})
 
 
 def _window_plan(plain: dict[str, Any] | None) -> WindowPlan | None:

@@ -11,8 +11,9 @@ import pytest
 from kubernetes.client import CustomObjectsApi, RbacAuthorizationV1Api
 
 from bridge.core.event import HOUR
-from bridge.triggers.sensors.compile import SensorRules, SensorTrigger, compile_sensor
-from bridge.triggers.sensors.fields import field_text
+from bridge.core.field_parameters import field_text
+from bridge.core.trigger import Trigger
+from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 from bridge.triggers.sensors.kubernetes import KubernetesSensorApi
 from bridge.triggers.sensors.source import SensorSource
 from bridge.triggers.sources import Sourced
@@ -48,8 +49,8 @@ def test_a_sensor_on_a_real_api_server_is_the_one_that_was_compiled(
         (sensor,) = _sensors(api, namespace)
     assert _settled(sensor, namespace) == _settled(fixture(form)["sensor"], NAMESPACE)
     compiled = compile_sensor(sensor, SensorRules())
-    assert isinstance(compiled, SensorTrigger), compiled
-    assert compiled.trigger.identity == f"{namespace}/{sensor['metadata']['name']}"
+    assert isinstance(compiled, Trigger), compiled
+    assert compiled.identity == f"{namespace}/{sensor['metadata']['name']}"
 
 
 def test_a_sensor_that_is_deployed_again_loses_its_annotations_and_keeps_its_docstring(
@@ -217,17 +218,17 @@ def watched(kubernetes: AnyKubernetes, namespace: str) -> Iterator[_Watched]:
 def _parameters(form: str, payload: dict[str, Any]) -> dict[str, str]:
     """Return the parameters of a run from one event that are the flow's own."""
     compiled = _compiled(form)
-    events = {one.parameter for one in compiled.fields if one.field is None}
-    texts = dict(compiled.texts) | {
-        one.parameter: field_text(one, payload, allow_shell=compiled.allow_shell) for one in compiled.fields
+    events = {one.parameter for one in compiled.run.fields if one.field is None}
+    texts = dict(compiled.run.texts) | {
+        one.parameter: field_text(one, payload, allow_shell=compiled.run.allow_shell) for one in compiled.run.fields
     }
     return {name: text for name, text in texts.items() if name not in events and text is not None}
 
 
 @cache
-def _compiled(form: str) -> SensorTrigger:
+def _compiled(form: str) -> Trigger:
     compiled = compile_sensor(fixture(form)["sensor"], SensorRules())
-    assert isinstance(compiled, SensorTrigger)
+    assert isinstance(compiled, Trigger)
     return compiled
 
 

@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 from bridge.core.boundaries import schedule_fault
 from bridge.core.event import DAY, Micros
 from bridge.core.expression import Expression, ExpressionSyntaxError
+from bridge.core.field_parameters import FieldParameter
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.triggers.errors import FieldPath, MisfitError
 from bridge.triggers.expression_check import EVENT_VARIABLES
 from bridge.triggers.model import SLOT_LIMIT
 from bridge.triggers.sensors.conditions import read_conditions
 from bridge.triggers.sensors.directives import Directives, read_directives
-from bridge.triggers.sensors.fields import FieldParameter
 from bridge.triggers.sensors.filters import Dependency, read_dependency
 from bridge.triggers.sensors.parts import Part, SensorMisfitError
 from bridge.triggers.sensors.templates import read_parameter
@@ -49,25 +49,7 @@ class SensorRules:
     run_namespaces: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class SensorTrigger:
-    """A Sensor as compiled.
-
-    Attributes:
-        trigger: The trigger; its run plan has no parameters of its own.
-        texts: The parameters of its runs, in order, with their texts; None has to come from an event.
-        fields: What events put into those parameters.
-        allow_shell: Values may hold what the shell of Metaflow's pod evaluates.
-
-    """
-
-    trigger: Trigger
-    texts: tuple[tuple[str, str | None], ...]
-    fields: tuple[FieldParameter, ...]
-    allow_shell: bool
-
-
-def compile_sensor(plain: Any, rules: SensorRules) -> SensorTrigger | list[Misfit]:
+def compile_sensor(plain: Any, rules: SensorRules) -> Trigger | list[Misfit]:
     """Return the trigger of a Sensor (its plain JSON), or all that is wrong with it and where."""
     return _Compiling(Part(plain), rules).result()
 
@@ -80,7 +62,7 @@ class _Compiling:
         self._rules = rules
         self._misfits: list[Misfit] = []
 
-    def result(self) -> SensorTrigger | list[Misfit]:
+    def result(self) -> Trigger | list[Misfit]:
         compiled = self._tried(self._compiled)
         return compiled if compiled is not None and not self._misfits else self._misfits
 
@@ -92,7 +74,7 @@ class _Compiling:
             self._misfits.append((error.path, error))
             return None
 
-    def _compiled(self) -> SensorTrigger | None:
+    def _compiled(self) -> Trigger | None:
         metadata, spec = self._sensor["metadata"], self._sensor["spec"]
         metadata["name"].text()
         # What runs a Sensor's pod (template, replicas, bus, …) has no meaning here.
@@ -110,13 +92,30 @@ class _Compiling:
         fields = self._fields(workflow, dependencies)
         if directives is None or self._misfits:
             return None
-        trigger = self._trigger(metadata, workflow, slots, required, directives)
-        variables = {slot.variable for slot in trigger.slots}
+        variables = {variable_of(one.name) for one in slots}
         # A dependency that the conditions leave out never has an event.
         idle = {one.parameter: one.left_out for one in fields if one.slot not in variables and one.left_out is not None}
-        texts = tuple((name, idle.get(name, text)) for name, text in workflow.texts)
-        filled = tuple(one for one in fields if one.slot in variables)
-        return SensorTrigger(trigger, texts, filled, directives.allow_shell)
+        run = RunPlan(
+            template=workflow.template,
+            namespace=workflow.namespace or metadata["namespace"].text(),
+            labels=(*marks(metadata["name"].text(), workflow.name), *workflow.labels),
+            annotations=workflow.annotations,
+            texts=tuple((name, idle.get(name, text)) for name, text in workflow.texts),
+            fields=tuple(one for one in fields if one.slot in variables),
+            allow_shell=directives.allow_shell,
+        )
+        window = self._window(workflow, len(slots), directives)
+        grace = default_grace(window) if window else 0
+        return Trigger(
+            namespace=metadata["namespace"].text(),
+            name=metadata["name"].text(),
+            slots=tuple(Slot(one.event, variable_of(one.name), _sound(one.where), directives.key) for one in slots),
+            run=run,
+            require=required,
+            window=window,
+            grace=grace,
+            dedupe=default_dedupe(window, grace, has_absent=False) if window else 0,
+        )
 
     def _dependencies(self, part: Part) -> list[Dependency]:
         members = self._tried(lambda: list(part.members())) or []
@@ -156,33 +155,6 @@ class _Compiling:
             if one.parameter in known:  # Argo Events sets nothing where the Workflow has no such parameter
                 fields[one.parameter] = one
         return list(fields.values())
-
-    def _trigger(
-        self,
-        metadata: Part,
-        workflow: WorkflowPart,
-        slots: Sequence[Dependency],
-        required: int,
-        directives: Directives,
-    ) -> Trigger:
-        namespace = metadata["namespace"].text()
-        window = self._window(workflow, len(slots), directives)
-        grace = default_grace(window) if window else 0
-        return Trigger(
-            namespace=namespace,
-            name=metadata["name"].text(),
-            slots=tuple(Slot(one.event, variable_of(one.name), _sound(one.where), directives.key) for one in slots),
-            run=RunPlan(
-                template=workflow.template,
-                namespace=workflow.namespace or namespace,
-                labels=(*marks(metadata["name"].text(), workflow.name), *workflow.labels),
-                annotations=workflow.annotations,
-            ),
-            require=required,
-            window=window,
-            grace=grace,
-            dedupe=default_dedupe(window, grace, has_absent=False) if window else 0,
-        )
 
     def _window(self, workflow: WorkflowPart, slots: int, said: Directives) -> WindowPlan | None:
         length = said.window or self._rules.window

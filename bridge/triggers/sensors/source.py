@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.core.trigger import Trigger
 from bridge.triggers.errors import TriggerError, path_text
 from bridge.triggers.sensors.api import Away, Expired, Plain, SensorApi
-from bridge.triggers.sensors.compile import SensorRules, SensorTrigger, compile_sensor
+from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 from bridge.triggers.sources import Sourced, Sources
 
 HOLD_OFF = 10.0
@@ -77,8 +78,8 @@ class SensorSource:
                 errors += [trouble] if trouble is not None else []
                 continue
             for origin, compiled in view.known.items():
-                if isinstance(compiled, SensorTrigger):
-                    triggers.append(Sourced(compiled.trigger, origin))
+                if isinstance(compiled, Trigger):
+                    triggers.append(Sourced(compiled, origin))
                     continue
                 errors += compiled
                 triggers += [before[origin]] if origin in before else []
@@ -107,7 +108,7 @@ class _NamespaceView:
 
     def __init__(self, api: SensorApi, namespace: str, rules: SensorRules) -> None:
         self.namespace = namespace
-        self.known: dict[str, SensorTrigger | list[TriggerError]] | None = None
+        self.known: dict[str, Trigger | list[TriggerError]] | None = None
         self._api = api
         self._rules = rules
         self._version: str | None = None
@@ -147,9 +148,9 @@ class _NamespaceView:
         )
 
 
-def _compiled(sensor: Any, origin: str, identity: str, rules: SensorRules) -> SensorTrigger | list[TriggerError]:
+def _compiled(sensor: Any, origin: str, identity: str, rules: SensorRules) -> Trigger | list[TriggerError]:
     compiled = compile_sensor(sensor, rules)
-    if isinstance(compiled, SensorTrigger):
+    if isinstance(compiled, Trigger):
         return compiled
     return [SensorError(origin, 0, path_text(path), one.found, one.right, identity) for path, one in compiled]
 

@@ -10,9 +10,9 @@ import pytest
 
 from bridge.core.event import DAY, HOUR, MINUTE
 from bridge.core.expression import Expression, ExpressionError
-from bridge.core.trigger import Schedule, WindowPlan
+from bridge.core.trigger import Schedule, Trigger, WindowPlan
 from bridge.triggers.errors import path_text
-from bridge.triggers.sensors.compile import SensorRules, SensorTrigger, compile_sensor
+from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 from flows.bed.deploy import FORMS
 from flows.bed.fixtures import GENERATION_FORMS, GENERATIONS, fixture
 
@@ -32,9 +32,9 @@ def sensor_of(form: str, metaflow: str | None = None) -> dict[str, Any]:
     return sensor
 
 
-def compiled(sensor: dict[str, Any], rules: SensorRules = RULES) -> SensorTrigger:
+def compiled(sensor: dict[str, Any], rules: SensorRules = RULES) -> Trigger:
     result = compile_sensor(sensor, rules)
-    assert isinstance(result, SensorTrigger), [(path_text(path), str(error)) for path, error in result]
+    assert isinstance(result, Trigger), [(path_text(path), str(error)) for path, error in result]
     return result
 
 
@@ -67,45 +67,45 @@ def test_every_form_of_the_documentation_compiles(form: str) -> None:
     sensor = sensor_of(form)
     one = compiled(sensor)
     workflow = sensor["spec"]["triggers"][0]["template"]["k8s"]["source"]["resource"]
-    assert one.trigger.identity == f"jobs/{sensor['metadata']['name']}"
-    assert one.trigger.run.template == workflow["spec"]["workflowTemplateRef"]["name"]
-    assert dict(one.trigger.run.annotations) == workflow["metadata"]["annotations"]
-    assert [name for name, _ in one.texts] == [item["name"] for item in workflow["spec"]["arguments"]["parameters"]]
-    assert one.trigger.require == len(one.trigger.slots)
-    assert one.trigger.collect == "latest"
+    assert one.identity == f"jobs/{sensor['metadata']['name']}"
+    assert one.run.template == workflow["spec"]["workflowTemplateRef"]["name"]
+    assert dict(one.run.annotations) == workflow["metadata"]["annotations"]
+    assert [name for name, _ in one.run.texts] == [item["name"] for item in workflow["spec"]["arguments"]["parameters"]]
+    assert one.require == len(one.slots)
+    assert one.collect == "latest"
 
 
 @pytest.mark.parametrize("metaflow", GENERATIONS)
 @pytest.mark.parametrize("form", GENERATION_FORMS)
 def test_sensors_of_earlier_metaflows_compile(form: str, metaflow: str) -> None:
     now, then = compiled(sensor_of(form)), compiled(sensor_of(form, metaflow))
-    assert then.trigger.slots == now.trigger.slots
-    assert sorted((one.parameter, one.field) for one in then.fields) == sorted(
-        (one.parameter, one.field) for one in now.fields
+    assert then.slots == now.slots
+    assert sorted((one.parameter, one.field) for one in then.run.fields) == sorted(
+        (one.parameter, one.field) for one in now.run.fields
     )
 
 
 def test_a_single_event_never_waits() -> None:
-    trigger = compiled(sensor_of("one_event")).trigger
+    trigger = compiled(sensor_of("one_event"))
     assert [slot.event for slot in trigger.slots] == ["data_updated"]
     assert not trigger.is_windowed
 
 
 def test_two_events_wait_for_each_other_for_the_window_of_the_setting() -> None:
-    trigger = compiled(sensor_of("two_events"), SensorRules(window=2 * HOUR)).trigger
+    trigger = compiled(sensor_of("two_events"), SensorRules(window=2 * HOUR))
     assert [slot.event for slot in trigger.slots] == ["data.updated", "model-approved"]
     assert trigger.window == WindowPlan("within", 2 * HOUR)
     assert trigger.grace == 12 * MINUTE
 
 
 def test_the_default_mapping_names_the_field_of_each_parameter() -> None:
-    fields = {one.parameter: one.field for one in compiled(sensor_of("default_parameters")).fields}
+    fields = {one.parameter: one.field for one in compiled(sensor_of("default_parameters")).run.fields}
     assert fields == {"rows": "rows", "title": "title", "spare-time": "spare-time", "dataupdated_nn77": None}
 
 
 def test_two_events_fill_parameters_of_their_own() -> None:
     one = compiled(sensor_of("two_mapped"))
-    filled = {(field.parameter, field.slot, field.field, field.encoding) for field in one.fields}
+    filled = {(field.parameter, field.slot, field.field, field.encoding) for field in one.run.fields}
     assert filled == {
         ("rows", "dataupdated_nn77", "row_count", "json"),
         ("model", "modelapproved_f2pg", "model_name", "json"),
@@ -113,11 +113,11 @@ def test_two_events_fill_parameters_of_their_own() -> None:
         ("dataupdated_nn77", "dataupdated_nn77", None, "event"),
         ("modelapproved_f2pg", "modelapproved_f2pg", None, "event"),
     }
-    assert dict(one.texts)["region"] == '"north"'
+    assert dict(one.run.texts)["region"] == '"north"'
 
 
 def test_reset_at_becomes_the_reset_of_the_window() -> None:
-    window = compiled(sensor_of("reset_at")).trigger.window
+    window = compiled(sensor_of("reset_at")).window
     assert window is not None
     assert window.reset == Schedule(timezone="Europe/Berlin", cron="0 0 * * *")
 
@@ -125,38 +125,38 @@ def test_reset_at_becomes_the_reset_of_the_window() -> None:
 def test_a_reset_without_a_zone_is_in_utc() -> None:
     sensor = sensor_of("reset_at")
     put(sensor, f"{TRIGGER}.conditionsReset[0].byTime.timezone", None)
-    window = compiled(sensor).trigger.window
+    window = compiled(sensor).window
     assert window is not None
     assert window.reset == Schedule(timezone="UTC", cron="0 0 * * *")
 
 
 def test_a_branch_of_a_project_has_events_of_its_own() -> None:
-    trigger = compiled(sensor_of("project_branch")).trigger
+    trigger = compiled(sensor_of("project_branch"))
     assert trigger.slots[0].event == "mfns.shop.test.summer.data.updated"
     assert trigger.run.template == "shop.test.summer.projectbranch"
     assert trigger.name == "shop-test-summer-projectbranch"
 
 
 def test_a_field_that_must_exist_may_be_null_but_not_missing() -> None:
-    where = compiled(sensor_of("mapping")).trigger.slots[0].where
+    where = compiled(sensor_of("mapping")).slots[0].where
     assert passes(where, {"name": "data.updated", "headline": "rain"})
     assert passes(where, {"name": "data.updated", "headline": None})
     assert not passes(where, {"name": "data.updated"})
 
 
 def test_a_name_in_the_payload_that_contradicts_the_event_is_filtered() -> None:
-    where = compiled(sensor_of("one_event")).trigger.slots[0].where
+    where = compiled(sensor_of("one_event")).slots[0].where
     assert passes(where, {"name": "data_updated"})
     assert not passes(where, {"name": "model.approved"})
     assert not passes(where, {"name": None})
 
 
 def test_an_event_without_a_name_in_its_payload_is_taken_by_its_topic() -> None:
-    assert passes(compiled(sensor_of("one_event")).trigger.slots[0].where, {"rows": 7})
+    assert passes(compiled(sensor_of("one_event")).slots[0].where, {"rows": 7})
 
 
 def test_a_finished_flow_counts_only_in_its_project_and_branch() -> None:
-    slot = compiled(sensor_of("finish_project")).trigger.slots[0]
+    slot = compiled(sensor_of("finish_project")).slots[0]
     event = {
         "name": slot.event,
         "auto-generated-by-metaflow": "True",
@@ -172,7 +172,7 @@ def test_a_finished_flow_counts_only_in_its_project_and_branch() -> None:
 
 
 def test_lines_of_the_docstring_set_window_and_key() -> None:
-    trigger = compiled(sensor_of("window_lines")).trigger
+    trigger = compiled(sensor_of("window_lines"))
     assert trigger.window == WindowPlan("within", 6 * HOUR)
     assert [slot.key for slot in trigger.slots] == ["payload.customer", "payload.customer"]
 
@@ -180,7 +180,7 @@ def test_lines_of_the_docstring_set_window_and_key() -> None:
 def test_an_annotation_wins_over_a_line_of_the_docstring() -> None:
     sensor = sensor_of("window_lines")
     sensor["metadata"]["annotations"]["flowbridge.dev/window"] = "1h"
-    trigger = compiled(sensor).trigger
+    trigger = compiled(sensor)
     assert trigger.window == WindowPlan("within", HOUR)
     assert trigger.slots[0].key == "payload.customer"
 
@@ -188,11 +188,11 @@ def test_an_annotation_wins_over_a_line_of_the_docstring() -> None:
 def test_a_key_may_lie_deeper_in_the_payload_and_have_any_name() -> None:
     sensor = sensor_of("two_events")
     sensor["metadata"]["annotations"]["flowbridge.dev/key"] = "customer.the-id"
-    assert compiled(sensor).trigger.slots[0].key == 'payload.customer["the-id"]'
+    assert compiled(sensor).slots[0].key == 'payload.customer["the-id"]'
 
 
 def test_the_workflow_carries_the_marks_of_argo_events() -> None:
-    labels = dict(compiled(sensor_of("project_branch")).trigger.run.labels)
+    labels = dict(compiled(sensor_of("project_branch")).run.labels)
     assert labels == {
         "events.argoproj.io/sensor": "shop-test-summer-projectbranch",
         "events.argoproj.io/trigger": "shop.test.summer.projectbranch",
@@ -202,7 +202,7 @@ def test_the_workflow_carries_the_marks_of_argo_events() -> None:
 def test_labels_of_the_sensors_workflow_are_copied() -> None:
     sensor = sensor_of("one_event")
     put(sensor, f"{WORKFLOW}.metadata.labels", {"team": "ranking"})
-    assert dict(compiled(sensor).trigger.run.labels)["team"] == "ranking"
+    assert dict(compiled(sensor).run.labels)["team"] == "ranking"
 
 
 @pytest.mark.parametrize(
@@ -216,14 +216,14 @@ def test_labels_of_the_sensors_workflow_are_copied() -> None:
     ],
 )
 def test_conditions_become_the_number_of_slots_that_a_match_needs(conditions: str, required: int) -> None:
-    assert compiled(_of_three(conditions)).trigger.require == required
+    assert compiled(_of_three(conditions)).require == required
 
 
 def test_a_dependency_that_the_conditions_leave_out_is_no_slot_and_leaves_defaults() -> None:
     one = compiled(_of_three("a && c"))
-    assert [slot.variable for slot in one.trigger.slots] == ["a", "c"]
-    assert one.trigger.require == 2
-    assert {field.slot for field in one.fields} <= {"a", "c"}
+    assert [slot.variable for slot in one.slots] == ["a", "c"]
+    assert one.require == 2
+    assert {field.slot for field in one.run.fields} <= {"a", "c"}
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_workflows_in_another_namespace_need_a_setting_that_names_it() -> None:
     sensor = sensor_of("one_event")
     sensor["metadata"]["namespace"] = "events"
     assert "jobs" in refusals(sensor)[0][1]
-    trigger = compiled(sensor, SensorRules(run_namespaces=frozenset({"jobs"}))).trigger
+    trigger = compiled(sensor, SensorRules(run_namespaces=frozenset({"jobs"})))
     assert (trigger.namespace, trigger.run.namespace) == ("events", "jobs")
 
 

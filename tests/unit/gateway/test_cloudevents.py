@@ -1,0 +1,113 @@
+"""The promises of the second path: what any CloudEvents client sends becomes an event."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from unit.gateway.house import CLOUDEVENTS, House, run
+
+STRUCTURED = {"content-type": "application/cloudevents+json; charset=utf-8"}
+BINARY = {
+    "content-type": "application/json",
+    "ce-specversion": "1.0",
+    "ce-id": "e-1",
+    "ce-source": "/shop",
+    "ce-type": "order.created",
+    "ce-time": "2026-01-31T12:00:00Z",
+}
+EVENT: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "e-1",
+    "source": "/shop",
+    "type": "order.created",
+    "time": "2026-01-31T13:00:00+01:00",
+    "partitionkey": "c-7",
+    "traceparent": "00-ab",
+    "data": {"order_id": "o-1"},
+}
+
+
+def test_structured_and_binary_say_the_same() -> None:
+    async def work() -> None:
+        house = House()
+        assert (await house.post(EVENT, STRUCTURED, CLOUDEVENTS)).status_code == 200
+        binary = {**BINARY, "ce-partitionkey": "c-7", "ce-traceparent": "00-ab"}
+        assert (await house.post({"order_id": "o-1"}, binary, CLOUDEVENTS)).status_code == 200
+        one, other = house.log.events["order.created"]
+        assert one == other
+        assert one.key == b"c-7"
+        assert ("ce_traceparent", b"00-ab") in one.headers
+        head, payload = house.events("order.created")[0]
+        assert head == ("order.created", "e-1", "/shop", 1_769_860_800_000_000)
+        assert payload == {"order_id": "o-1"}
+
+    run(work)
+
+
+def test_an_event_without_data_has_an_empty_payload_and_percents_are_undone() -> None:
+    async def work() -> None:
+        house = House()
+        headers = {**BINARY, "ce-source": "Caf%C3%A9"}
+        del headers["content-type"]
+        assert (await house.post(b"", headers, CLOUDEVENTS)).status_code == 200
+        ((head, payload),) = house.events("order.created")
+        assert (head.source, payload) == ("Café", {})
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "text"),
+    [
+        ({"specversion": "0.3"}, 400, "specversion: found '0.3'"),
+        ({"id": ""}, 400, "id: found ''"),
+        ({"source": None}, 400, "source: found None"),
+        ({"type": 7}, 400, "type: found 7"),
+        ({"time": "noon"}, 400, "time: found 'noon'"),
+        ({"time": "2026-01-31T12:00:00"}, 400, "time: found"),
+        ({"time": "0001-01-01T00:00:00+14:00"}, 400, "time: found"),
+        ({"data": "text"}, 400, "data: a JSON object is right"),
+        ({"data_base64": "AAAA"}, 400, "data: a JSON object is right"),
+        ({"partitionkey": 7}, 400, "partitionkey"),
+        ({"partitionkey": "k" * 1025}, 400, "the key has 1025 bytes"),
+        ({"extension": "x" * 5000}, 400, "extensions"),
+        ({"Not-A-Name": "x"}, 400, "extensions"),
+        ({"extension": {}}, 400, "extensions"),
+    ],
+)
+def test_what_is_no_cloudevent_is_refused_with_what_was_found(change: dict[str, Any], status: int, text: str) -> None:
+    async def work() -> None:
+        house = House()
+        answer = await house.post({**EVENT, **change}, STRUCTURED, CLOUDEVENTS)
+        assert (answer.status_code, text in answer.text) == (status, True), answer.text
+        assert not house.log.events
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "application/cloudevents-batch+json"}, 415),
+        ({"content-type": "application/json"}, 400),
+        ({**BINARY, "content-type": "text/plain"}, 415),
+    ],
+)
+def test_other_forms_are_refused(headers: dict[str, str], status: int) -> None:
+    async def work() -> None:
+        answer = await House().post(json.dumps({}).encode(), headers, CLOUDEVENTS)
+        assert answer.status_code == status
+
+    run(work)
+
+
+def test_its_clients_are_told_what_they_may_try_again() -> None:
+    async def work() -> None:
+        house = House()
+        assert (await house.post(b"", path=CLOUDEVENTS, method="GET")).status_code == 405
+        assert (await house.post(b" " * (1 << 20) + b" ", STRUCTURED, CLOUDEVENTS)).status_code == 413
+
+    run(work)

@@ -8,7 +8,6 @@ after the clock has passed them, so a run with a set clock is the same run every
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,8 @@ from bridge.kafka.memory_partition import Message, PartitionLog
 from bridge.kafka.memory_transaction import Transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from types import TracebackType
 
     from bridge.kafka.memory_client import Client
     from bridge.kafka.memory_partition import Transaction
@@ -55,12 +55,31 @@ class Topic:
         return "compact" in self.config["cleanup.policy"]
 
 
+class _Turn:
+    """One call of a client, under the broker's lock; a class, since a simulation takes thousands of turns a second."""
+
+    __slots__ = ("_broker", "_client")
+
+    def __init__(self, broker: MemoryBroker, client: Client | None) -> None:
+        self._broker = broker
+        self._client = client
+
+    def __enter__(self) -> None:
+        self._broker.enter(self._client)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._broker.leave()
+
+
 @dataclass
 class MemoryBroker:
     """All of an in-memory Kafka.
 
     Attributes:
         clock: The time in ms; simulations set it.
+        topic_changes: How often topics came, went or grew.
         patience: Seconds (real time) that a call waits at most for another thread. 0, for runs in one thread, makes
             every call answer at once.
 
@@ -73,6 +92,7 @@ class MemoryBroker:
     topics: dict[str, Topic] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     transactions: Transactions = field(init=False)
+    topic_changes: int = 0
     _created: int = 0
     _expired: int = -1
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -80,14 +100,24 @@ class MemoryBroker:
     def __post_init__(self) -> None:
         self.transactions = Transactions(self.clock, self.notify)
 
-    @contextmanager
-    def turn(self, client: Client | None = None) -> Iterator[None]:
-        """Take the lock for one call of ``client``; what has timed out by now happens first."""
-        with self._changed:
+    def turn(self, client: Client | None = None) -> _Turn:
+        """Return the lock for one call of ``client``; what has timed out by now happens first."""
+        return _Turn(self, client)
+
+    def enter(self, client: Client | None) -> None:
+        """Begin a turn; see :meth:`turn`."""
+        self._changed.acquire()
+        try:
             self._expire()
             if client is not None:
                 client.wake()
-            yield
+        except BaseException:
+            self._changed.release()
+            raise
+
+    def leave(self) -> None:
+        """End a turn."""
+        self._changed.release()
 
     def wait(self, seconds: float) -> None:
         """Wait, inside a turn, until something changes: at most ``seconds`` and the broker's patience."""
@@ -114,6 +144,7 @@ class MemoryBroker:
         with self.turn():
             if spec.name not in self.topics:
                 self._created += 1
+                self.topic_changes += 1
                 logs = [PartitionLog(Partition(spec.name, number)) for number in range(spec.partitions)]
                 self.topics[spec.name] = Topic(spec.name, f"id-{self._created}", {**_DEFAULTS, **spec.config}, logs)
                 self.notify()
@@ -122,6 +153,7 @@ class MemoryBroker:
         """Delete a topic, its records, and the groups' offsets on it."""
         with self.turn():
             self.topics.pop(name, None)
+            self.topic_changes += 1
             for group in self.groups.values():
                 group.forget_topic(name)
             self.notify()
@@ -130,6 +162,7 @@ class MemoryBroker:
         """Add partitions to a topic, until it has so many."""
         with self.turn():
             logs = self.topics[name].logs
+            self.topic_changes += 1
             logs.extend(PartitionLog(Partition(name, number)) for number in range(len(logs), partitions))
             self.notify()
 

@@ -34,6 +34,7 @@ class MemoryConsumer(GroupConsumer):
         self._positions: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
         self._last: Partition | None = None
+        self._topic_changes = -1
 
     @property
     def _group(self) -> Group:
@@ -57,7 +58,7 @@ class MemoryConsumer(GroupConsumer):
     @override
     def poll(self, seconds: float, limit: int = 500) -> list[Record]:
         records = self._poll_now(limit)
-        if not records:
+        if not records and self._broker.patience > 0:  # without it nothing can change meanwhile
             with self._broker.turn(self._client):
                 self._broker.wait(seconds)
             records = self._poll_now(limit)
@@ -75,7 +76,9 @@ class MemoryConsumer(GroupConsumer):
             if self._member is None or self._rebalance is None:
                 return False
             rebalance, group, member = self._rebalance, self._group, self._member
-            group.watch_topics()
+            if self._topic_changes != self._broker.topic_changes:
+                self._topic_changes = self._broker.topic_changes
+                group.watch_topics()
             if group.fenced(member):
                 raise FencedError(f"another member of {self._name} goes by the name {self._instance}")
             expelled = not group.has(member)
@@ -158,7 +161,8 @@ class MemoryConsumer(GroupConsumer):
     def metadata(self) -> GroupMetadata:
         with self._broker.turn(self._client):
             member = self._member
-            if member is None:
+            if member is None or not (self._group.has(member) or self._group.fenced(member)):
+                # The client hears of its expulsion in the background, and forgets its member id at once.
                 return GroupMetadata(self._name, "", -1, self._instance)
             return GroupMetadata(self._name, member.id, member.generation, self._instance)
 

@@ -134,17 +134,21 @@ class Group:
     def accept(self, transaction: Transaction, metadata: GroupMetadata, offsets: Mapping[Partition, Committed]) -> None:
         """Keep offsets until their transaction ends.
 
+        Like Kafka, it asks nothing of somebody who claims no membership: such offsets are taken from anybody.
+
         Raises:
             AbortableError: The member is none any more, or its generation is past.
             FencedError: Another member has come under the same static name.
 
         """
         member = self._members.get(metadata.member)
-        if member is None:
+        if not metadata.member and metadata.generation < 0 and metadata.instance is None:
+            pass
+        elif member is None:
             if any(m.instance == metadata.instance for m in self._members.values() if m.instance is not None):
                 raise FencedError(f"another member of {self.name} goes by the name {metadata.instance}")
             raise AbortableError(f"{metadata.member} is no member of group {self.name} any more")
-        if metadata.generation != self.generation:
+        elif metadata.generation != self.generation:
             raise AbortableError(f"group {self.name} is at generation {self.generation}, not {metadata.generation}")
         if transaction not in self._pending:
             transaction.groups.append(self)

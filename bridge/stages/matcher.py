@@ -8,7 +8,6 @@ time that is safe for each condition of which something is due, and acts on it w
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -17,9 +16,8 @@ from sys import intern
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
 from bridge.core.ending import Clock, advanced, needs_clock
-from bridge.core.event import SECOND, Event, EventIdentity, Micros
-from bridge.core.fate import Step, with_evidence
-from bridge.core.matched import UnrunnableError, make_run
+from bridge.core.event import SECOND, EventIdentity, Micros
+from bridge.core.fate import Step
 from bridge.core.step import step
 from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival
@@ -31,8 +29,8 @@ from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
+from bridge.stages.match_runs import MatchRuns
 from bridge.stages.restoring import Kept, restore_windows
-from bridge.stages.run_records import dead_letter, run_record
 from bridge.stages.ticks import Ended, TickPlanner, TickRound
 from bridge.stages.timers import Condition
 from bridge.stages.window_records import (
@@ -48,13 +46,8 @@ from bridge.stages.window_records import (
     place_key,
 )
 from bridge.stages.windows import Windows
-from flowbridge_sdk.errors import DecodeError
-from flowbridge_sdk.topics import topic_of
-
-logger = logging.getLogger(__name__)
 
 _TICK_PACE = SECOND
-_REGISTRY_PAUSE = 2.0  # seconds until a partition is read again whose schema could not be asked for
 
 
 @dataclass(frozen=True)
@@ -102,7 +95,7 @@ class Matcher(Stage):
     ) -> None:
         self._definitions = definitions
         self._topics = topics
-        self._decoder = decoder
+        self._runs = MatchRuns(topics, decoder, clock)
         self._planner = planner
         self._restore = restore
         self._clock = clock
@@ -169,7 +162,7 @@ class Matcher(Stage):
         definition = self._definition(fields["definition"])
         if definition is None:
             text = f"definition {fields['definition']} of {fields['trigger']} is not in triggers"
-            self._bury(record, fields["trigger"], text, out)
+            self._runs.bury(record, fields["trigger"], text, out)
             return
         event = EventIdentity(definition.trigger.slots[fields["slot"]].event, intern(fields["source"]), fields["id"])
         arrival = arrival_of(fields, event, record.offset, min(fields["reached"], record.timestamp * 1000))
@@ -188,7 +181,7 @@ class Matcher(Stage):
         ticked = None if trigger.is_plain else windows.ticked(key[:2], trigger)
         came = step(trigger, window, key.key, arrival, known, bound=self._bounds.window, ticked=ticked)
         if came.match is not None:
-            sent = self._send_run(definition, key, came, record, out)
+            sent = self._runs.send(definition, key, came, record, out)
             if sent is None:
                 return
             came = sent
@@ -230,45 +223,12 @@ class Matcher(Stage):
         windows.set_clock(condition, clock, trigger)
         out.send(self._topics.windows, partition, clock_key(condition), encode_clock(clock))
 
-    def _send_run(self, definition: Definition, key: WindowKey, came: Step, record: Record, out: Outbox) -> Step | None:
-        """Send the run of a match, or its dead letter; return the step with that as evidence.
-
-        Returns:
-            None if the match has to wait for a schema.
-
-        """
-        try:
-            events = [[self._event(definition, arrival) for arrival in slot] for slot in came.match or ()]
-            run = make_run(definition, self._topics.prefix, key.key, events, came.frame)
-            value = run_record(run)
-        except (DecodeError, UnrunnableError) as error:
-            if isinstance(error, DecodeError) and not error.permanent:
-                out.hold(Partition(record.topic, record.partition), record.offset, _REGISTRY_PAUSE)
-                return None
-            self._bury(record, key.trigger, f"the match has no run: {error}", out)
-            return with_evidence(came, {"error": str(error)})
-        place = partition_of(run.trigger.encode(), self._topics.partitions)
-        out.send(self._topics.runs, place, run.run_key.encode(), value)
-        return with_evidence(came, {"run": run.name})
-
-    def _event(self, definition: Definition, arrival: Arrival) -> Event:
-        key, value = arrival.body
-        identity = arrival.event
-        payload = self._decoder.decode(topic_of(identity.name), value) if definition.run_needs_payload else {}
-        return Event(identity.name, identity.source, identity.id, arrival.time, arrival.reached, key, payload)
-
     def _definition(self, known: str) -> Definition | None:
         definition = self._definitions.known.get(known)
         if definition is None:  # a router may have read further than we: what it used is in the log
             self._definitions.refresh()
             definition = self._definitions.known.get(known)
         return definition
-
-    def _bury(self, record: Record, trigger: str, text: str, out: Outbox) -> None:
-        logger.error("%s/%d@%d: %s", record.topic, record.partition, record.offset, text)
-        letter = dead_letter(record, stage=self.name, reason="unrunnable", text=text, at=self._clock(), trigger=trigger)
-        place = trigger.encode()
-        out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -306,7 +266,7 @@ class Matcher(Stage):
         """Apply what a timer has ended; False if its match has to wait for a schema."""
         key, came, trigger = ended.key, ended.came, ended.definition.trigger
         if came.match is not None:
-            sent = self._send_run(self._definition_of(ended), key, came, record, out)
+            sent = self._runs.send(self._definition_of(ended), key, came, record, out)
             if sent is None:
                 return False
             came = sent

@@ -58,6 +58,7 @@ class SafeTime:
         candidate = self._candidates.get(topic) or self._candidate(topic, places, now)
         committed = self._admin.committed(self._group, places, stable=False)
         if not self._reached(candidate, committed, applied):
+            self._forget_lost(topic, candidate)
             return None
         del self._candidates[topic]
         return candidate.time
@@ -95,6 +96,12 @@ class SafeTime:
         candidate = _Candidate(now - self._skew, self._admin.end_offsets(places))
         self._candidates[topic] = candidate
         return candidate
+
+    def _forget_lost(self, topic: str, candidate: _Candidate) -> None:
+        """Give up the ends of a topic that was deleted and created again: nobody may ever reach them."""
+        ends = self._admin.end_offsets(candidate.ends)
+        if any(ends.get(place, 0) < end for place, end in candidate.ends.items()):
+            del self._candidates[topic]
 
     @staticmethod
     def _reached(candidate: _Candidate, committed: Mapping[Partition, Committed], applied: int) -> bool:

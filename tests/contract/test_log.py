@@ -201,6 +201,18 @@ def test_offsets_of_a_past_generation_are_refused(bed: Bed, group: str) -> None:
     assert bed.log().admin().committed(group, [kept], stable=True) == {kept: Committed(0, "")}
 
 
+def test_offsets_of_somebody_who_claims_no_membership_are_taken(bed: Bed, group: str) -> None:
+    """So metadata of one who was expelled meanwhile proves nothing: whoever uses it has to have taken it before."""
+    topic = bed.topic()
+    membership = Membership()
+    until(lambda: bool(membership.owned), "a member", bed.consumer(group, [topic], membership))
+    stranger, producer, place = bed.log().consumer(group), writer(bed), Partition(topic, 0)
+    producer.begin()
+    producer.send_offsets({place: Committed(7, "a stranger")}, stranger.metadata())
+    producer.commit()
+    assert bed.log().admin().committed(group, [place], stable=True) == {place: Committed(7, "a stranger")}
+
+
 def test_a_later_producer_of_the_same_id_fences_the_earlier(bed: Bed) -> None:
     topic, name = bed.topic(), f"w{uuid.uuid4().hex[:10]}"
     earlier = writer(bed, name)

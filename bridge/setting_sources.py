@@ -26,7 +26,7 @@ KAFKA_PREFIX = PREFIX + "KAFKA_"
 _MEANT = 0.85
 """How alike a name must be to a setting's to be taken for a slip of the pen (difflib's ratio)."""
 _MAY_BE_EMPTY = "listen"  # everywhere else an empty variable counts as not set
-_PATHS = ("triggers", "schemas")
+_PATHS = ("triggers", "schemas", "gateway_tokens", "gateway_certificate", "gateway_key")
 
 Values = Mapping[str, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -126,6 +126,34 @@ def _address_text(value: Address | None) -> str:
     return value.text() if value else ""
 
 
+def _file(value: Any) -> Any:
+    texts = value if isinstance(value, list) else [value]
+    return Path(str(texts[0])) if len(texts) == 1 and texts[0] else None
+
+
+def _url_path(value: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]{1,200}", value) or value in ("/livez", "/readyz", "/health"):
+        raise ValueError("a path such as /metaflow-event is right, and none of /livez, /readyz and /health")
+    return value
+
+
+def _shared_topics(value: Any) -> Any:
+    """Read ``PATTERN=TOPIC`` texts, separated by commas, or a mapping."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    pairs = [part.strip().partition("=") for part in str(value).split(",") if part.strip()]
+    return {pattern.strip(): topic.strip() for pattern, _, topic in pairs}
+
+
+def _checked_shares(shares: dict[str, str]) -> dict[str, str]:
+    for pattern, topic in shares.items():
+        if not re.fullmatch(r"[^\s*?\[]*\*", pattern) or not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", topic):
+            raise ValueError(
+                "BEGINNING*=TOPIC is right, several separated by commas, such as metaflow.*=metaflow-events"
+            )
+    return shares
+
+
 def _servers(value: str) -> str:
     servers = [part.strip() for part in value.split(",")]
     if not all(servers) or any(re.search(r"\s", part) for part in servers):
@@ -196,6 +224,12 @@ Listen = Annotated[
     PlainSerializer(_address_text, when_used="json"),
 ]
 """An address to listen on; None is off."""
+FilePath = Annotated[Path | None, BeforeValidator(_file)]
+"""A file, or none."""
+UrlPath = Annotated[str, AfterValidator(_url_path)]
+"""A path of HTTP that is not one of the health pages'."""
+SharedTopics = Annotated[dict[str, str], BeforeValidator(_shared_topics), AfterValidator(_checked_shares)]
+"""Topics that the names with a common beginning share: pattern to topic."""
 Servers = Annotated[str, AfterValidator(_servers)]
 """Brokers: HOST:PORT, separated by commas."""
 _Property = Annotated[str, AfterValidator(_property_name)]

@@ -27,20 +27,24 @@ from bridge.setting_values import (
     HIDDEN,
     Address,
     Duration,
+    FilePath,
     KafkaProperties,
     Listen,
     Namespace,
     Paths,
     Servers,
+    SharedTopics,
     Stage,
     Stages,
     TopicPart,
     Url,
+    UrlPath,
     is_secret,
     without_password,
 )
 
 DEFAULT_LISTEN = Address("127.0.0.1", 9630)
+DEFAULT_GATEWAY_LISTEN = Address("127.0.0.1", 12_000)
 
 
 class Settings(BaseSettings):
@@ -149,6 +153,51 @@ class Settings(BaseSettings):
         DEFAULT_LISTEN,
         description="Where `/livez`, `/readyz` and `/metrics` answer; port 0 is any free one, an empty text turns "
         "them off. If the default is taken, a free port is used and logged; another address that is taken is an error.",
+    )
+    gateway_listen: Listen = Field(
+        DEFAULT_GATEWAY_LISTEN,
+        description="Where the gateway takes events over HTTP, as `HOST:PORT`.",
+    )
+    gateway_path: UrlPath = Field(
+        "/metaflow-event",
+        description="The path of Argo Events' webhook contract: what METAFLOW_ARGO_EVENTS_WEBHOOK_URL ends with.",
+    )
+    gateway_cloudevents_path: UrlPath = Field(
+        "/cloudevents", description="The path that takes CloudEvents, structured or binary."
+    )
+    gateway_tokens: FilePath = Field(
+        None,
+        description="A file of bearer tokens and of the events that each may publish; read again when it changes. "
+        "Without one, whoever reaches the gateway may publish.",
+    )
+    gateway_certificate: FilePath = Field(
+        None, description="A certificate (PEM, with its chain) for HTTPS; read again when it changes."
+    )
+    gateway_key: FilePath = Field(None, description="The certificate's key (PEM), if it is not in the same file.")
+    gateway_new_names: Literal["create", "refuse"] = Field(
+        "create",
+        description="What the gateway does with an event whose name has no topic: `create` makes one, as with event "
+        "topics of triggers, `refuse` answers 404.",
+    )
+    gateway_topic_bound: int = Field(
+        1_000,
+        ge=1,
+        le=100_000,
+        description="The number of topics in the cluster at which the gateway makes no more.",
+    )
+    gateway_hold: Duration = Field(
+        timedelta(seconds=50),
+        ge=timedelta(seconds=2),
+        le=timedelta(minutes=10),
+        description="How long a request is held while Kafka is away. Metaflow's publisher waits 60 s.",
+    )
+    gateway_held: int = Field(
+        1_000, ge=1, le=100_000, description="Requests that are held at once; beyond, the gateway is not ready."
+    )
+    shared_topics: SharedTopics = Field(
+        {},
+        description="Topics that all names with a common beginning share, instead of one a name: `metaflow.*=TOPIC`, "
+        "several separated by commas. It is the installation's: gateway and router need the same.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
     log_format: Literal["text", "json"] = Field("text", description="Lines for people, or one JSON object a line.")

@@ -22,6 +22,7 @@ from bridge.errors import ExitCode, FlowbridgeError, UsageError
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "dev": ("bridge.cli.dev", "Try Flowbridge on this machine, with nothing but Python."),
     "run": ("bridge.cli.run", "Run the bridge."),
+    "gateway": ("bridge.cli.gateway", "Take events over HTTP: Argo Events' webhook contract, and CloudEvents."),
     "status": ("bridge.cli.status", "Show lag, open windows and runs by outcome, read from Kafka."),
     "check": ("bridge.cli.check", "Validate triggers; with --cluster their WorkflowTemplates, too."),
     "publish": ("bridge.cli.publish", "Publish an event."),

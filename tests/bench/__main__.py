@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import latency, recovery, restores, throughput
+from bench import gateway, kinds, latency, recovery, restores, throughput
 from bench.bed import Bed, bed
 from bench.cores import CLIENT, SERVERS, pin_self
 from bench.figures import HEAD, Figure
@@ -21,7 +21,9 @@ Measure = Callable[[Bed, Scale], list[Figure]]
 MEASURES: dict[str, Measure] = {
     "routers": throughput.routers,
     "matchers": throughput.matchers,
+    "kinds": kinds.kinds,
     "submitters": throughput.submitters,
+    "gateway": gateway.gateways,
     "latency": latency.latencies,
     "windows": restores.windows,
     "ledger": restores.entries,

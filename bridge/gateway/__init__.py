@@ -1,0 +1,1 @@
+"""HTTP in: Argo Events' webhook contract, and CloudEvents over HTTP."""

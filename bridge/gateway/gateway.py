@@ -1,0 +1,224 @@
+"""The gateway as an ASGI application: from a request to an event that is safe, and its answer.
+
+The way of a request: its path, method and token; room for its body; the body; the event in it, and whether its token
+may publish that; a place among those that are held; its topic; its record; and the answer, once every in-sync replica
+has it. Whatever has to wait (for room, for a place, for Kafka) waits until one deadline, counted from the request's
+head: the publisher would wait no longer. So an outage of Kafka up to that long costs no event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from bridge.gateway import answers
+from bridge.gateway.answers import Answer, cloudevents_status, webhook_status
+from bridge.gateway.cloudevents import read_cloudevent
+from bridge.gateway.event_log import EventLog, NotRecordedError
+from bridge.gateway.incoming import Encoded, Incoming, encode
+from bridge.gateway.metrics import GatewayMetrics
+from bridge.gateway.room import Room
+from bridge.gateway.tokens import Grant, Tokens
+from bridge.gateway.topics import EventTopics
+from bridge.gateway.webhook import read_webhook
+
+BODY_LIMIT = 1 << 20
+"""Bytes of a request's body."""
+
+WEBHOOK_PATH = "/metaflow-event"
+CLOUDEVENTS_PATH = "/cloudevents"
+PAGES = ("/livez", "/readyz", "/health")
+
+_PLAIN = (b"content-type", b"text/plain; charset=utf-8")
+_CHALLENGE = (b"www-authenticate", b"Bearer")
+_log = logging.getLogger(__name__)
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much the gateway takes on at once.
+
+    Attributes:
+        hold: Seconds from a request's head until it is given up.
+        held: Events that wait for Kafka at once.
+        body_bytes: Bytes of bodies that are being read or held.
+
+    """
+
+    hold: float = 50.0
+    held: int = 1_000
+    body_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A path that takes events.
+
+    Attributes:
+        read: Makes an event of headers and body.
+        status: HTTP's status of an answer on this path.
+
+    """
+
+    read: Callable[[Headers, bytes], Incoming | Answer]
+    status: Callable[[Answer], int]
+
+
+class Gateway:
+    """Takes events over HTTP and appends them to the log. An ASGI application for one event loop.
+
+    Attributes:
+        is_leaving: Set when the process is to end: not ready any more, but everything is still served.
+
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        topics: EventTopics,
+        tokens: Tokens,
+        metrics: GatewayMetrics,
+        bounds: Bounds = Bounds(),
+        webhook: str = WEBHOOK_PATH,
+        cloudevents: str = CLOUDEVENTS_PATH,
+    ) -> None:
+        self.log = log
+        self.topics = topics
+        self.tokens = tokens
+        self.metrics = metrics
+        self.bounds = bounds
+        self.is_leaving = False
+        self._endpoints = {
+            cloudevents: Endpoint(read_cloudevent, cloudevents_status),
+            webhook: Endpoint(lambda _headers, body: read_webhook(body), webhook_status),
+        }
+        self._places = Room(bounds.held)
+        self._bytes = Room(bounds.body_bytes)
+        self._pages = _pages(self)
+        metrics.holding(lambda: self._places.taken)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can take another event. It can while Kafka is away, as long as there are places to hold one."""
+        return not (self.is_leaving or self._places.is_full or self._bytes.is_full)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        endpoint = self._endpoints.get(scope["path"])
+        if endpoint is None:
+            await self._pages(scope, receive, send)
+            return
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            answer = await self._publish(endpoint, scope, receive, began + self.bounds.hold)
+        except Exception:  # noqa: BLE001 - the last one to see it: a stranger's request must not end in silence
+            _log.exception("a request failed; this is a bug of Flowbridge")
+            answer = answers.BUG
+        if answer is not answers.DISCONNECTED:
+            await _send(send, endpoint.status(answer), answer.text)
+        self.metrics.answered(answer.outcome, clock() - began)
+
+    async def _publish(self, endpoint: Endpoint, scope: Scope, receive: Receive, deadline: float) -> Answer:
+        if scope["method"] != "POST":
+            return answers.WRONG_METHOD
+        headers = scope["headers"]
+        grant = self.tokens.grant(_header(headers, b"authorization"))
+        if isinstance(grant, Answer):
+            return grant
+        size = _declared(headers)
+        if size > BODY_LIMIT:
+            return answers.too_large(BODY_LIMIT)
+        if not self._bytes.take(size) and not await self._bytes.wait(size, deadline):
+            return answers.NOT_RECORDED
+        try:
+            body = await _body(receive)
+            if isinstance(body, Answer):
+                return body
+            return await self._record(endpoint.read(headers, body), grant, deadline)
+        finally:
+            self._bytes.give(size)
+
+    async def _record(self, event: Incoming | Answer, grant: Grant, deadline: float) -> Answer:
+        if isinstance(event, Answer):
+            return event
+        if not grant.may_publish(event.name):
+            return answers.forbidden(event.name)
+        topic = self.topics.at_once(event.name)
+        if isinstance(topic, Answer):
+            return topic
+        encoded = encode(event)
+        if isinstance(encoded, Answer):
+            return encoded
+        if not self._places.take(1) and not await self._places.wait(1, deadline):
+            return answers.NOT_RECORDED
+        try:
+            topic = topic or await self.topics.find(event.name, deadline)
+            return topic if isinstance(topic, Answer) else await self._append(topic, encoded, deadline)
+        finally:
+            self._places.give(1)
+
+    async def _append(self, topic: str, event: Encoded, deadline: float) -> Answer:
+        try:
+            async with asyncio.timeout_at(deadline):  # the log's own time began later than the request's
+                await self.log.append(topic, event)
+        except (NotRecordedError, TimeoutError) as error:
+            _log.warning("an event for topic %s was not recorded: %s", topic, error)
+            return answers.NOT_RECORDED
+        return answers.PUBLISHED
+
+
+async def _body(receive: Receive) -> bytes | Answer:
+    """Return a request's body, or why there is none."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        return answers.DISCONNECTED
+    body: bytes = message["body"]
+    while message.get("more_body") and len(body) <= BODY_LIMIT:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return answers.DISCONNECTED
+        body += message["body"]
+    return body if len(body) <= BODY_LIMIT else answers.too_large(BODY_LIMIT)
+
+
+async def _send(send: Send, status: int, text: str) -> None:
+    body = text.encode("utf-8", "replace")
+    headers = [_PLAIN, (b"content-length", b"%d" % len(body))]
+    if status == 401:  # noqa: PLR2004 - HTTP's own number
+        headers.append(_CHALLENGE)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _header(headers: Headers, wanted: bytes) -> bytes | None:
+    for name, value in headers:
+        if name == wanted:
+            return value
+    return None
+
+
+def _declared(headers: Headers) -> int:
+    """Return the length that a request's head declares; the limit where it does not."""
+    text = _header(headers, b"content-length")
+    return int(text) if text is not None and text.isdigit() else BODY_LIMIT
+
+
+def _pages(gateway: Gateway) -> Starlette:
+    async def live(_request: Request) -> Response:
+        return PlainTextResponse("OK")
+
+    async def ready(_request: Request) -> Response:
+        return PlainTextResponse("OK") if gateway.is_ready else PlainTextResponse("full or leaving", 503)
+
+    return Starlette(routes=[Route("/livez", live), Route("/health", live), Route("/readyz", ready)])

@@ -1,0 +1,131 @@
+"""An event as it came in over HTTP, checked and encoded: ready for its topic.
+
+All payloads travel in the generic payload schema, so every router can read them. JSON knows more than a payload can
+hold; what is written otherwise there: an int beyond 64 bits is a Decimal, half a character (a lone surrogate) becomes
+U+FFFD, as in Argo Events. NaN and infinity are no JSON and refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple, NoReturn
+
+from bridge.gateway.answers import Answer, malformed
+from flowbridge_sdk.attributes import text_of
+from flowbridge_sdk.avro_encoding import LONG_MAX, LONG_MIN
+from flowbridge_sdk.codec import Encoder
+from flowbridge_sdk.errors import BadAttributeError, BadPayloadError, RefusedError, TooLargeError
+from flowbridge_sdk.headers import OwnHeaders, write_headers
+
+KEY_LIMIT = 1_024
+"""Bytes of a key."""
+
+_DEPTH = 64  # the codec refuses what lies deeper
+_NAME_SHOWN = 60
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_encoder = Encoder()  # without schemas: what comes over HTTP has none
+_ANY_NAME = "event"  # the encoder remembers names, and strangers must not make it remember
+
+
+class Incoming(NamedTuple):
+    """An event that was posted.
+
+    Attributes:
+        name: Its name.
+        id: Its id.
+        source: Who publishes it.
+        time: When it happened, with a time zone.
+        payload: Its fields.
+        key: What decides its partition, where it says so.
+        extensions: More headers of its record.
+
+    """
+
+    name: str
+    id: str
+    source: str
+    time: datetime
+    payload: Mapping[str, Any]
+    key: str | None = None
+    extensions: tuple[tuple[str, bytes], ...] = ()
+
+
+class Encoded(NamedTuple):
+    """An event as its record carries it."""
+
+    key: bytes | None
+    value: bytes
+    headers: OwnHeaders
+
+
+def parse(body: bytes) -> Any:
+    """Return a body of JSON as plain values, or the refusal."""
+    try:
+        return _json.decode(body.decode())
+    except UnicodeDecodeError as error:
+        return malformed(f"the body is no UTF-8 at byte {error.start}")
+    except RecursionError:
+        return malformed("the body is nested too deeply; 64 levels are right")
+    except ValueError as error:  # JSONDecodeError, and an int of thousands of digits
+        return malformed(f"the body is no JSON: {error}")
+
+
+def encode(event: Incoming) -> Encoded | Answer:
+    """Return the event as a record, or the refusal that names the field."""
+    try:
+        headers = write_headers(event.name, text_of("id", event.id), text_of("source", event.source), event.time)
+        key = None if event.key is None else event.key.encode()
+        value = _value(event.payload)
+    except (BadAttributeError, UnicodeEncodeError, OverflowError) as error:
+        return malformed(str(error))
+    except BadPayloadError as error:
+        return malformed(f"field {error.path or '(payload)'}: found {error.found}; {error.right}")
+    except TooLargeError as error:
+        return malformed(f"the payload takes {error.size} bytes when encoded; {1 << 20} is the limit")
+    except RefusedError as error:
+        return malformed(str(error))
+    if key is not None and len(key) > KEY_LIMIT:
+        return malformed(f"the key has {len(key)} bytes; {KEY_LIMIT} is the limit")
+    headers.extend(event.extensions)
+    return Encoded(key, value, headers)
+
+
+def shown(found: object) -> str:
+    """Return something that was found, short enough for an answer."""
+    text = repr(found)
+    return text if len(text) <= _NAME_SHOWN else text[:_NAME_SHOWN] + "…"
+
+
+def _value(payload: Mapping[str, Any]) -> bytes:
+    try:
+        return _encoder.encode(_ANY_NAME, payload)
+    except BadPayloadError:
+        return _encoder.encode(_ANY_NAME, _mended(payload, 0))  # seldom, so the cost is paid only here
+
+
+def _mended(value: Any, depth: int) -> Any:
+    """Return a value with what JSON can say and a payload cannot written otherwise, down to the codec's depth."""
+    match value:
+        case str():
+            return _SURROGATES.sub("\ufffd", value)
+        case bool():
+            return value
+        case int() if not LONG_MIN <= value <= LONG_MAX:
+            return Decimal(value)
+        case dict() if depth <= _DEPTH:
+            return {_mended(key, 0): _mended(item, depth + 1) for key, item in value.items()}
+        case list() if depth <= _DEPTH:
+            return [_mended(item, depth + 1) for item in value]
+        case _:
+            return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+_json = json.JSONDecoder(parse_constant=_refuse_constant)

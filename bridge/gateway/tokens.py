@@ -1,0 +1,176 @@
+"""Bearer tokens: who may publish which events.
+
+They stand in a file (a mounted Secret, say), YAML or JSON, which is read again when it changes:
+
+    tokens:
+      - name: team-a                  # for logs and metrics
+        token: 4f9c0c…                # or sha256: its SHA-256 in hex
+        events: [order.*, payment.done]    # `*` is any text
+
+A file that cannot be read, or is wrong, leaves the tokens that are known in force. Nothing of a token is ever logged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bridge.gateway.answers import BAD_TOKEN, NO_TOKEN, Answer
+
+LEAST_LENGTH = 16
+"""Characters that a token has at least."""
+
+_BEARER = b"bearer "
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_log = logging.getLogger(__name__)
+
+
+class TokensError(Exception):
+    """The file of tokens cannot be used; the text says where and why, and shows nothing that stands there."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What one token may do.
+
+    Attributes:
+        name: What to call its holder.
+        digest: The token's SHA-256.
+        events: Patterns of the names that it may publish.
+
+    """
+
+    name: str
+    digest: bytes
+    events: tuple[str, ...]
+
+    def may_publish(self, event: str) -> bool:
+        """Tell whether it may publish events of this name."""
+        return self._pattern.fullmatch(event) is not None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile("|".join(translate(pattern) for pattern in self.events))
+
+
+ANYBODY = Grant("anybody", b"", ("*",))
+"""Where there are no tokens."""
+
+
+class Tokens:
+    """The grants of a file, as it is now."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file.
+
+        Raises:
+            TokensError: It cannot be used.
+
+        """
+        self._path = path
+        self._seen = self._state()
+        self._grants = read_tokens(path)
+
+    def grant(self, authorization: bytes | None) -> Grant | Answer:
+        """Return what an ``Authorization`` header grants, or the refusal."""
+        if authorization is None or authorization[: len(_BEARER)].lower() != _BEARER:
+            return NO_TOKEN
+        digest = hashlib.sha256(authorization[len(_BEARER) :].strip()).digest()
+        found: Grant | None = None
+        for grant in self._grants:  # all of them, so that the time says nothing
+            if hmac.compare_digest(grant.digest, digest):
+                found = grant
+        return found or BAD_TOKEN
+
+    def refresh(self) -> None:
+        """Read the file again if it has changed."""
+        state = self._state()
+        if state == self._seen:
+            return
+        self._seen = state
+        try:
+            self._grants = read_tokens(self._path)
+        except TokensError as error:
+            _log.error("the tokens that are known stay: %s", error)
+        else:
+            _log.info("tokens read again: %s", ", ".join(grant.name for grant in self._grants))
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - once a second
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+class NoTokens(Tokens):
+    """Anybody may publish anything."""
+
+    def __init__(self) -> None:
+        self._grants = (ANYBODY,)
+
+    def grant(self, authorization: bytes | None) -> Grant:
+        """Return what anybody may do."""
+        del authorization
+        return ANYBODY
+
+    def refresh(self) -> None:
+        """Do nothing: there is no file."""
+
+
+def read_tokens(path: Path) -> tuple[Grant, ...]:
+    """Return the grants of a file.
+
+    Raises:
+        TokensError: It cannot be read, or is not as it should be.
+
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TokensError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError, yaml.YAMLError):  # their texts would show what stands there
+        raise TokensError(f"{path} is no YAML or JSON") from None
+    entries = content.get("tokens") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise TokensError(f"{path}: a list `tokens` with at least one entry is right")
+    grants = tuple(_grant(f"{path}: tokens[{index}]", entry) for index, entry in enumerate(entries))
+    if len({grant.digest for grant in grants}) < len(grants):
+        raise TokensError(f"{path}: two entries have the same token; one with the events of both is right")
+    return grants
+
+
+def _grant(place: str, entry: Any) -> Grant:
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+        raise TokensError(f"{place}: name, token (or sha256) and events are right")
+    if unknown := set(map(str, entry)) - {"name", "token", "sha256", "events"}:
+        raise TokensError(f"{place}: {len(unknown)} fields besides name, token, sha256 and events")
+    events = entry.get("events")
+    if not isinstance(events, list) or not events or not all(isinstance(one, str) and one for one in events):
+        raise TokensError(f"{place}: a list of event names is right, such as events: [order.*]")
+    return Grant(entry["name"], _digest(place, entry), _plain(events))
+
+
+def _digest(place: str, entry: Mapping[str, Any]) -> bytes:
+    token, sha256 = entry.get("token"), entry.get("sha256")
+    if isinstance(sha256, str) and token is None and _SHA256.fullmatch(sha256):
+        return bytes.fromhex(sha256)
+    if isinstance(token, str) and sha256 is None and len(token) >= LEAST_LENGTH and token.isascii():
+        return hashlib.sha256(token.encode()).digest()
+    raise TokensError(f"{place}: a token of at least {LEAST_LENGTH} ASCII characters, or its sha256 in hex, is right")
+
+
+def _plain(patterns: Sequence[str]) -> tuple[str, ...]:
+    """Return patterns in which only ``*`` means anything: ``[`` and ``?`` may stand in names."""
+    return tuple(re.sub(r"[\[?]", lambda found: f"[{found[0]}]", pattern) for pattern in patterns)

@@ -1,0 +1,3 @@
+module flowbridge/bench/load
+
+go 1.26

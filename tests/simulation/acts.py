@@ -1,0 +1,144 @@
+"""What can happen to a simulated world: a method for each kind of act in a script."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from bridge.core.event import Micros
+from bridge.kafka.log import FencedError, TopicSpec
+from bridge.kafka.memory import MemoryLog
+from bridge.kafka.memory_producer import MemoryProducer
+from bridge.kafka.ownership import read_note
+from bridge.stages.assembly import group_of
+from simulation.conditions import edited
+from simulation.process import Trap
+from simulation.script import Act
+from simulation.world import World
+
+_MORE_SEATS = 4
+
+
+class Acts:
+    """Does acts."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._open: list[tuple[Micros, MemoryProducer, bool]] = []
+        self._transactions = 0
+
+    def do(self, act: Act) -> None:
+        """Do one act."""
+        self._world.said(f"{act.kind} {act.detail}")
+        getattr(self, act.kind)(*act.detail)
+
+    def publish(
+        self, topic: str, id_: str, key: str, number: int, ago: Micros, wrong: Micros | None, partition: int
+    ) -> None:
+        """Publish an event; its record has the broker's timestamp, or one that is wrong by so much."""
+        world = self._world
+        value, headers = world.record_of(topic, id_, key, number, ago)
+        stamp = None if wrong is None else (world.now - wrong) // 1000
+        world.broker.append(topic, partition, None, value, headers, stamp)
+        world.came(topic, partition)
+
+    def publish_in_transaction(
+        self,
+        topic: str,
+        id_: str,
+        key: str,
+        number: int,
+        ago: Micros,
+        wrong: Micros | None,
+        partition: int,
+        lasts: Micros,
+        commits: bool,  # noqa: FBT001  (a plain value of the script)
+    ) -> None:
+        """Publish an event in a transaction that stays open for a while, and commits or aborts."""
+        del wrong
+        world = self._world
+        self._transactions += 1
+        producer = MemoryLog(world.broker).producer(f"publisher-{self._transactions}")
+        producer.init()
+        producer.begin()
+        value, headers = world.record_of(topic, id_, key, number, ago)
+        producer.send(topic, partition, None, value, headers)
+        world.came(topic, partition)
+        self._open.append((world.now + lasts, producer, commits))
+
+    def end_transactions(self, *, all_of_them: bool = False) -> None:
+        """End the publishers' transactions whose time has come; Kafka has aborted those that took too long."""
+        now, still = self._world.now, []
+        for at, producer, commits in self._open:
+            if at > now and not all_of_them:
+                still.append((at, producer, commits))
+            else:
+                with suppress(FencedError):
+                    (producer.commit if commits else producer.abort)()
+        self._open = still
+
+    def trap(self, seat: int, unit: str, effect: str, countdown: int, harm: str, lasts: Micros) -> None:
+        """Let harm await a process, or the next one in its seat."""
+        process, trap = self._world.seats.get(seat), Trap(unit, effect, countdown, harm, lasts)
+        if process is None or process.is_dead or process.is_stopping:
+            self._world.traps.setdefault(seat, []).append(trap)
+        else:
+            process.traps.append(trap)
+
+    def trouble(self, seat: int, trouble: str) -> None:
+        """Let Kafka make trouble for a process."""
+        process = self._world.seats.get(seat)
+        if process is not None and not process.is_dead:
+            process.troubles.append(trouble)
+
+    def answer(self, answer: str) -> None:
+        """Let a create meet an answer."""
+        self._world.cluster.answer_next(answer)
+
+    def stop(self, seat: int) -> None:
+        """Stop a process in good order."""
+        process = self._world.seats.get(seat)
+        if process is not None:
+            process.is_stopping = True
+
+    def join(self) -> None:
+        """Let one more process join."""
+        seat = len(self._world.seats)
+        if seat < _MORE_SEATS:
+            self._world.start(seat)
+
+    def edit(self, number: int, change: str) -> None:
+        """Edit, delete or restore a trigger file."""
+        files, first = self._world.files, self._world.script.triggers
+        if number >= len(first):
+            return
+        if change == "delete":
+            files.pop(number, None)
+        elif change == "restore":
+            files[number] = first[number]
+        elif number in files:
+            files[number] = edited(files[number], change)
+
+    def compact(self, topic: str) -> None:
+        """Compact an internal topic."""
+        self._world.history.note()
+        self._world.broker.compact(self._world.topics.prefix + topic)
+
+    def retain(self, topic: str) -> None:
+        """Drop what routers have read of a topic."""
+        found = self._world.broker.topics[topic]
+        committed = self._world.broker.group(group_of(self._world.topics, "router")).committed
+        for log in found.logs:
+            one = committed.get(log.partition)
+            if one is not None and one.offset <= log.end and read_note(one).topic_id == found.id:
+                self._world.broker.expire_below(log.partition, one.offset)
+
+    def recreate(self, topic: str) -> None:
+        """Delete a topic and create it again."""
+        partitions = len(self._world.broker.topics[topic].logs)
+        self._world.broker.delete(topic)
+        self._world.routing.forget_topic(topic)
+        self._world.broker.create(TopicSpec(topic, partitions))
+
+    def grow(self, topic: str) -> None:
+        """Add a partition to a topic."""
+        self._world.broker.grow(topic, len(self._world.broker.topics[topic].logs) + 1)

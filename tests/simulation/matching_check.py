@@ -1,0 +1,179 @@
+"""What matchers have to decide: the reference matcher, and real windows that never crashed, over the same log.
+
+Both follow the commits of the matchers' group, record by record. The reference (``tests/unit/core``) says which
+decisions and runs have to be. The real windows that were never dropped, restored or aborted say what each matcher has
+to hold in memory: after each commit, and after each restore.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bridge.core.event import EventIdentity
+from bridge.core.window import Arrival
+from bridge.kafka.log import Committed, Partition, Record
+from bridge.kafka.observer import Unobserved
+from bridge.kafka.outbox import Outbox
+from bridge.kafka.ownership import read_note
+from bridge.kafka.records import ARRIVAL, TICK
+from bridge.kafka.topics import InternalTopics
+from bridge.stages.decoding import EventDecoder
+from bridge.stages.definitions import Definitions
+from bridge.stages.matcher import Bounds, Matcher
+from bridge.stages.windows import Windows
+from flowbridge_sdk.codec import Decoder
+from simulation.history import History
+from simulation.reference_windows import ReferenceWindows
+from simulation.routing_check import Asked, Decided
+from simulation.trigger_log import Known, TriggerLog
+
+
+class WrongStateError(AssertionError):
+    """A matcher holds other windows than one that never crashed."""
+
+
+class MatchingCheck:
+    """Follows the commits of the matchers.
+
+    Attributes:
+        runs: Each run that has to be asked for.
+        decisions: Each decision that has to be made.
+
+    """
+
+    def __init__(self, topics: InternalTopics, history: History, triggers: TriggerLog, bound: int) -> None:
+        self._topics = topics
+        self._history = history
+        self._triggers = triggers
+        self._committed: dict[Partition, int] = {}
+        self._reference: dict[int, ReferenceWindows] = {}
+        self._bound = bound
+        self._unbroken = _Unbroken(topics, bound)
+        self.runs: Counter[Asked] = Counter()
+        self.decisions: Counter[Decided] = Counter()
+
+    def follow(self, committed: dict[Partition, Committed], definitions: Definitions | None) -> None:
+        """Take note of what the matchers' group has committed now.
+
+        Args:
+            committed: The group's offsets.
+            definitions: Those of the matcher that committed, as they are at this moment.
+
+        """
+        for place, one in committed.items():
+            before = self._committed.get(place, 0)
+            if one.offset != before:
+                self._committed[place] = one.offset
+                records = self._history.between(place, before, one.offset)
+                self._apply(place, records, self._triggers.at(read_note(one).triggers))
+                if definitions is not None:
+                    self._unbroken.apply(place.number, records, definitions)
+
+    def _apply(self, place: Partition, records: list[Record], known: Known) -> None:
+        reference = self._reference.setdefault(place.number, ReferenceWindows(self._triggers, self._bound))
+        for record in records:
+            value = record.value or b""
+            if value.startswith(TICK.prefix):
+                reference.tick(TICK.decode(value), known)
+                continue
+            fields = ARRIVAL.decode(value)
+            hash_ = fields["definition"]
+            definition = known.definitions.get(hash_) or self._triggers.whole().definitions[hash_]
+            arrival = _arrival(fields, record, definition.trigger.slots[fields["slot"]].event)
+            reference.arrive(definition, fields["key"], arrival)
+        self.runs.update(reference.asked)
+        self.decisions.update(reference.decided)
+        reference.asked, reference.decided = [], []
+
+    def compare(self, who: str, windows: dict[int, Windows]) -> None:
+        """Hold the windows of a matcher against those that never crashed at the same offset.
+
+        Raises:
+            WrongStateError: They differ.
+
+        """
+        for partition, found in windows.items():
+            place = Partition(self._topics.arrivals, partition)
+            if self._is_mid_tick(place):
+                continue
+            expected = self._unbroken.windows(partition)
+            if _plain(found) != _plain(expected):
+                raise WrongStateError(
+                    f"{who} holds other windows of partition {partition} than one that never crashed at "
+                    f"{self._committed.get(place, 0)}:\n  found    {_plain(found)}\n  expected {_plain(expected)}"
+                )
+
+    def waiting(self) -> Iterator[str]:
+        """Yield what a matcher has to hold now, at the committed offsets; a dead man's switch watches for ever."""
+        for windows in self._unbroken.all_windows():
+            for place in windows.remembered:
+                if not self._triggers.condition(place.window.condition).trigger.is_switch:
+                    yield str(place)
+
+    def _is_mid_tick(self, place: Partition) -> bool:
+        """Tell whether a tick stands at the committed offset, of which slices may have been ended."""
+        offset = self._committed.get(place, 0)
+        behind = self._history.between(place, offset, 2**62)
+        return bool(behind) and (behind[0].value or b"").startswith(TICK.prefix)
+
+
+class _Unbroken:
+    """The real matcher, which nothing ever befalls."""
+
+    def __init__(self, topics: InternalTopics, bound: int) -> None:
+        decoder = EventDecoder(Decoder, lambda: 0)
+        nothing: Any = None
+        self._matcher = Matcher(nothing, topics, decoder, nothing, lambda _: [], lambda: 0, Unobserved(), Bounds(bound))
+        self._matcher._next_tick = 2**63
+
+    def windows(self, partition: int) -> Windows:
+        return self._matcher.windows.setdefault(partition, Windows())
+
+    def all_windows(self) -> Iterable[Windows]:
+        return self._matcher.windows.values()
+
+    def apply(self, partition: int, records: list[Record], definitions: Definitions) -> None:
+        self.windows(partition)
+        self._matcher._definitions = _AsTheyAre(definitions)  # type: ignore[assignment]  # the same but for reading on
+        nowhere: Any = _Nowhere()
+        left = deque(records)
+        while left:
+            self._matcher.process(left, Outbox(nowhere))
+
+
+class _AsTheyAre:
+    """Definitions that read no further."""
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._definitions, name)
+
+    def refresh(self) -> bool:
+        return False
+
+
+class _Nowhere:
+    """A producer that sends nothing."""
+
+    def send(self, *record: Any) -> None:
+        """Send nothing."""
+
+
+def _plain(windows: Windows) -> dict[str, Any]:
+    return {name: value for name, value in vars(windows).items() if name != "timers"}
+
+
+def _arrival(fields: dict[str, Any], record: Record, event: str) -> Arrival:
+    return Arrival(
+        fields["time"],
+        record.offset,
+        fields["slot"],
+        EventIdentity(event, fields["source"], fields["id"]),
+        min(fields["reached"], record.timestamp * 1000),
+        fields["definition"],
+        (fields["event_key"], fields["value"]),
+    )

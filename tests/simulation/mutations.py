@@ -1,0 +1,199 @@
+"""Deliberate faults of the product, one function each: what the simulator has to notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from bridge.argo import creation
+from bridge.argo.creation import Confirmation, Standing
+from bridge.core.decision import Reason
+from bridge.kafka import loop as loop_module
+from bridge.kafka.log import Admin, Committed, Partition
+from bridge.kafka.loop import StageLoop
+from bridge.kafka.memory_partition import PartitionLog
+from bridge.kafka.ownership import Note
+from bridge.stages import assembly, safe_time
+from bridge.stages.ledger_writing import LedgerWriter
+from bridge.stages.matcher import Matcher
+from bridge.stages.safe_time import SafeTime
+from bridge.stages.submitter import Submitter
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A fault.
+
+    Attributes:
+        name: What is wrong.
+        parts: Object, attribute, and what stands in its place.
+        within: In so many seeds it has to be noticed.
+
+    """
+
+    name: str
+    parts: tuple[tuple[Any, str, Any], ...]
+    within: int = 100
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Let the product have the fault."""
+        with ExitStack() as stack:
+            for target, attribute, replacement in self.parts:
+                stack.enter_context(patch.object(target, attribute, replacement))
+            yield
+
+
+# -- the loop ----------------------------------------------------------------------------------------------------------
+
+_transact, _offsets, _commit_alone = StageLoop._transact, StageLoop._offsets, StageLoop._commit_alone
+
+
+def _offsets_apart(self: Any, work: Callable[..., None]) -> None:
+    """Commit the records first, and the offsets in a transaction of their own."""
+    producer, send_offsets, late = self._producer, self._producer.send_offsets, []
+    producer.send_offsets = lambda offsets, metadata: late.append((offsets, metadata))
+    commit = producer.commit
+
+    def commit_both() -> None:
+        commit()
+        while late:
+            offsets, metadata = late.pop()
+            producer.begin()
+            send_offsets(offsets, metadata)
+            commit()
+
+    producer.commit = commit_both
+    try:
+        _transact(self, work)
+    finally:
+        del producer.send_offsets, producer.commit
+
+
+def _late_metadata(self: Any, out: Any) -> dict[Partition, Committed]:
+    self._metadata = self._consumer.metadata()
+    return _offsets(self, out)
+
+
+def _late_claim(self: Any, offsets: Mapping[Partition, Committed]) -> None:
+    self._metadata = self._consumer.metadata()
+    _commit_alone(self, offsets)
+
+
+def _keep_revoked(self: Any, partitions: Collection[Partition]) -> None:
+    del partitions
+    self._rebalanced = True
+
+
+def _keep_state(self: Any) -> None:
+    """Go back in the log after an abort, and keep what memory holds."""
+    self._queue.clear()
+    self._spoiled = False
+    self._rebalanced = True
+    for partition, one in self._admin.committed(self._group, list(self._committed), stable=True).items():
+        self._committed[partition] = one
+        self._consumer.seek(partition, one.offset)
+
+
+def _take_over_softly(
+    admin: Admin, group: str, partitions: Iterable[Partition], own: str
+) -> Mapping[Partition, Committed]:
+    del own
+    return admin.committed(group, tuple(partitions), stable=False)
+
+
+def _read_to_stable(reader: Any, admin: Admin, partition: Partition) -> list[tuple[bytes, bytes]]:
+    last: dict[bytes, bytes | None] = {}
+    for records in reader.read(partition, 0, admin.stable_ends([partition])[partition]):
+        last.update((record.key, record.value) for record in records)
+    return [(key, value) for key, value in last.items() if value is not None]
+
+
+def _fetch_uncommitted(self: Any, offset: int, limit: int) -> tuple[list[Any], int]:
+    entries = [entry for entry in self._entries if entry.record.offset >= offset]
+    records = [entry.record for entry in entries if not entry.marker][:limit]
+    return records, records[-1].offset + 1 if len(records) == limit else max(offset, self.end)
+
+
+# -- time --------------------------------------------------------------------------------------------------------------
+
+
+def _any_time(self: Any, topic: str, partitions: int, applied: int) -> int:
+    del topic, partitions, applied
+    return int(self._clock() - self._skew)
+
+
+def _note_of_all(committed: Committed | None) -> Note:
+    del committed
+    return Note("", 2**62, "")
+
+
+# -- the matcher -------------------------------------------------------------------------------------------------------
+
+_keep = Matcher._keep
+
+
+def _forget_matched(self: Any, windows: Any, key: Any, came: Any, *more: Any) -> None:
+    for arrival, spent in came.spent:
+        if spent.fate is Reason.MATCHED:
+            windows.remembered.pop((key, arrival.slot, arrival.event), None)
+    left = tuple(one for one in came.spent if one[1].fate is not Reason.MATCHED)
+    _keep(self, windows, key, came._replace(spent=left), *more)
+
+
+def _known_only(self: Any, known: str) -> Any:
+    return self._definitions.known.get(known)
+
+
+# -- the submitter -----------------------------------------------------------------------------------------------------
+
+_write, _confirm = LedgerWriter.write, creation.confirm
+
+
+def _write_no_intent(self: Any, state: Any, one: Any, now: Any, out: Any) -> None:
+    if state != "intent":
+        _write(self, state, one, now, out)
+
+
+def _pass_the_rest(self: Any, now: Any, out: Any) -> None:
+    del now, out
+    self._fresh = []
+
+
+def _compare_nothing(api: Any, namespace: str, name: str, run_key: str) -> Confirmation:
+    look = _confirm(api, namespace, name, run_key)
+    return look._replace(standing=Standing.OURS) if look.standing is Standing.FOREIGN else look
+
+
+def _terminating_is_gone(api: Any, namespace: str, name: str, run_key: str) -> Confirmation:
+    look = _confirm(api, namespace, name, run_key)
+    return Confirmation(Standing.ABSENT) if look.standing is Standing.OURS and look.terminating else look
+
+
+MUTATIONS = (
+    Mutation("offsets committed outside the transaction", ((StageLoop, "_transact", _offsets_apart),)),
+    Mutation(
+        "group metadata taken late",
+        ((StageLoop, "_offsets", _late_metadata), (StageLoop, "_commit_alone", _late_claim)),
+        within=150,
+    ),
+    Mutation("a revoked partition's record kept in the batch", ((StageLoop, "_discard", _keep_revoked),)),
+    Mutation("state kept in memory after an abort", ((StageLoop, "_take_again", _keep_state),)),
+    Mutation(
+        "restore to the stable offset only",
+        ((assembly, "read_changelog", _read_to_stable), (loop_module, "take_over", _take_over_softly)),
+    ),
+    Mutation("former owners are not fenced", ((loop_module, "take_over", _take_over_softly),)),
+    Mutation("read_uncommitted", ((PartitionLog, "fetch", _fetch_uncommitted),)),
+    Mutation("tick without safe time", ((SafeTime, "of_topic", _any_time),)),
+    Mutation("safe time that ignores applied definitions", ((safe_time, "read_note", _note_of_all),)),
+    Mutation("ids forgotten at a match", ((Matcher, "_keep", _forget_matched),)),
+    Mutation("create without intent", ((LedgerWriter, "write", _write_no_intent),)),
+    Mutation("409 not compared", ((creation, "confirm", _compare_nothing),)),
+    Mutation("terminating ours created again", ((creation, "confirm", _terminating_is_gone),)),
+    Mutation("prefix commit that skips one in flight", ((Submitter, "_park_rest", _pass_the_rest),)),
+    Mutation("a definition not read before its arrivals", ((Matcher, "_definition", _known_only),)),
+)

@@ -1,0 +1,68 @@
+"""The reference matcher's windows of one partition, condition by condition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.core.definition import Definition
+from bridge.core.window import Arrival
+from simulation.routing_check import Asked, Decided
+from simulation.trigger_log import Known, TriggerLog
+from unit.core.reference import Happened, Matched, Reference
+
+Condition = tuple[str, str]
+
+
+class ReferenceWindows:
+    """A :class:`~unit.core.reference.Reference` for each condition.
+
+    Attributes:
+        decided: What was decided.
+        asked: The runs of what matched.
+
+    """
+
+    def __init__(self, triggers: TriggerLog, bound: int) -> None:
+        self._triggers = triggers
+        self._bound = bound
+        self._references: dict[Condition, Reference] = {}
+        self.decided: list[Decided] = []
+        self.asked: list[Asked] = []
+
+    def arrive(self, definition: Definition, key: str, arrival: Arrival) -> None:
+        """Decide an arrival."""
+        reference = self._of((definition.identity, definition.condition), definition)
+        self._collect(definition, reference.arrive(key, arrival))
+
+    def tick(self, tick: dict[str, Any], known: Known) -> None:
+        """Let time come."""
+        for one in tick["safe"]:
+            definition = self._triggers.condition(one["condition"])
+            reference = self._of((one["trigger"], one["condition"]), definition)
+            self._collect(definition, reference.tick(one["time"]))
+        for one in tick["retired"]:
+            condition = one["trigger"], one["condition"]
+            if not known.is_in_force(*condition) and condition in self._references:
+                definition = self._triggers.condition(one["condition"])
+                self._collect(definition, self._references.pop(condition).retire())
+
+    def _of(self, condition: Condition, definition: Definition) -> Reference:
+        if condition not in self._references:
+            self._references[condition] = Reference(definition.trigger, self._bound)
+        return self._references[condition]
+
+    def _collect(self, definition: Definition, happened: Happened) -> None:
+        slots = definition.trigger.slots
+        self.decided += [
+            Decided(definition.identity, slots[slot].variable, event, reason)
+            for reason, slot, event in happened.decided
+        ]
+        self.asked += [_asked(definition, match) for match in happened.matches]
+
+
+def _asked(definition: Definition, match: Matched) -> Asked:
+    used = [one for slot in match.choice for one in slot]
+    last = max(used, key=lambda one: one.offset, default=None)
+    events = [(definition.trigger.slots[one.slot].variable, one.event) for one in used]
+    by = last.definition if last is not None else ""
+    return Asked(definition.identity, by, match.key, tuple(sorted(events)))

@@ -1,0 +1,57 @@
+"""What the simulator has found in the product: scripts that failed once, as small as they came to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+
+from bridge.core.event import SECOND
+from simulation.conditions import TABLE
+from simulation.script import Act, Script
+
+_PAIR = TABLE["pair"][1](Random(0))
+_TOPICS = tuple(slot.event for slot in _PAIR.slots)
+
+
+def _script(*acts: Act, seed: int = 0) -> Script:
+    return Script(
+        seed=seed,
+        partitions=1,
+        triggers=(_PAIR,),
+        seats=2,
+        keeps_names=True,
+        concurrency=1,
+        bound=100,
+        slice=1000,
+        step=SECOND // 2,
+        acts=tuple(sorted(acts)),
+    )
+
+
+def _event(at: int, topic: str, id_: str) -> Act:
+    return Act(at * SECOND, "publish", (topic, id_, "k0", 5, 0, None, 0))
+
+
+# One who was paused between fencing and claiming claimed under the membership of the moment, which Kafka does not
+# refuse of one who was expelled: the offsets went back, and the wrong owner stood beside them.
+_LATE_CLAIM = (
+    _event(9, _TOPICS[0], "e2"),
+    Act(9 * SECOND, "trap", (0, "matcher", "after ask", 2, "pause", 9 * SECOND)),
+    Act(17_338_332, "trap", (1, "matcher", "before commit", 3, "kill", 0)),
+    _event(19, _TOPICS[0], "e9"),
+)
+
+# A time whose ends were asked for before its topic was created again was waited for for ever.
+_ENDS_OF_BEFORE = (
+    _event(3, _TOPICS[0], "e6"),
+    Act(8 * SECOND, "trap", (0, "router", "before poll", 1, "delay", 20 * SECOND)),
+    Act(8 * SECOND, "trap", (1, "router", "before poll", 1, "delay", 20 * SECOND)),
+    _event(9, _TOPICS[0], "e7"),
+    Act(26 * SECOND, "recreate", (_TOPICS[0],)),
+)
+
+REGRESSIONS: Mapping[str, Script] = {
+    "a claim under a membership that is over": _script(*_LATE_CLAIM, seed=57),
+    "the ends of a topic that was created again": _script(*_ENDS_OF_BEFORE, seed=98),
+}
+"""By what was wrong."""

@@ -1,0 +1,158 @@
+"""One seed from beginning to end: the script, the healing, and what has to be true afterwards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+from typing import Any, NamedTuple
+
+from bridge.core.decision import Decision, Reason
+from bridge.core.event import SECOND
+from bridge.kafka.records import LEDGER_ENTRY
+from bridge.stages import ticks
+from bridge.stages.assembly import group_of
+from simulation.acts import Acts
+from simulation.conditions import TOPICS
+from simulation.routing_check import Arrived, Decided, arrived
+from simulation.script import EVENTFUL, Script
+from simulation.submitting_check import asked_for, other_letters, wrong_workflows
+from simulation.world import BEGIN, World
+
+_ROUNDS = 600
+
+
+class Verdict(NamedTuple):
+    """What came of a seed.
+
+    Attributes:
+        wrong: What is wrong, for people; empty if nothing is.
+        told: What happened.
+        figures: How much of what happened.
+
+    """
+
+    wrong: tuple[str, ...]
+    told: tuple[str, ...]
+    figures: Counter[str]
+
+
+def run(script: Script) -> Verdict:
+    """Run a script."""
+    world = World(script)
+    former, ticks.SLICE = ticks.SLICE, script.slice
+    try:
+        _live(world)
+        wrong = tuple(_wrong(world))
+    except Exception as error:  # noqa: BLE001  (whatever it is, the seed is to be repeated)
+        wrong = (f"{type(error).__name__}: {error}",)
+    finally:
+        ticks.SLICE = former
+        world.end()
+    return Verdict(wrong, tuple(world.told), _figures(world))
+
+
+def _live(world: World) -> None:
+    script, acts, random = world.script, Acts(world), Random(world.script.seed)
+    left = list(script.acts)
+    while left or world.now < BEGIN + EVENTFUL:
+        while left and left[0].at <= world.now - BEGIN:
+            acts.do(left.pop(0))
+        acts.end_transactions()
+        world.go_on(script.step / SECOND, random)
+    acts.end_transactions(all_of_them=True)
+    _heal(world, random)
+
+
+def _heal(world: World, random: Random) -> None:
+    """Let nothing more happen, until nothing is left to do and nothing waits."""
+    world.said("everything heals")
+    world.cluster.heal()
+    for process in world.living():
+        process.heal()
+    quiet = 0
+    for _ in range(_ROUNDS):
+        world.go_on(1 if not quiet else 2, random)
+        quiet = quiet + 1 if not _left(world) else 0
+        if quiet >= 3:
+            return
+    raise AssertionError(f"work is left over: {_left(world)}")
+
+
+def _left(world: World) -> list[str]:
+    """Return what is not done yet."""
+    read = {"router": TOPICS, "matcher": (world.topics.arrivals,), "submitter": (world.topics.runs,)}
+    found = []
+    for stage, topics in read.items():
+        committed = world.broker.group(group_of(world.topics, stage)).committed
+        reading = _read_by(world) if stage == "router" else set(topics)
+        for log in [log for topic in topics if topic in reading for log in world.broker.topics[topic].logs]:
+            one = committed.get(log.partition)
+            if one is None or one.offset != log.end:
+                found.append(f"{log.partition.topic}/{log.partition.number} at {one}, of {log.end}")
+    entries: dict[bytes, str] = {}
+    for record in world.history.records(world.topics.ledger):
+        if record.value is not None:
+            entries[record.key or b""] = LEDGER_ENTRY.decode(record.value)["state"]
+    found += [f"run {key.decode()} is {state}" for key, state in entries.items() if state not in ("done", "dead")]
+    found += [f"{place} waits" for place in world.matching.waiting()]
+    return found
+
+
+def _read_by(world: World) -> set[str]:
+    return {event for one in world.triggers.whole().in_force.values() for event in one.trigger.events}
+
+
+def _wrong(world: World) -> Iterator[str]:
+    """Say what is wrong at the end."""
+    history, topics, tolerant = world.history, world.topics, world.routing.is_uncertain
+    found, decided = arrived(history.records(topics.arrivals)), _decided(world)
+    yield from _differences("arrival", world.routing.arrivals, found, tolerant=tolerant)
+    asked = world.routing.runs + world.matching.runs
+    yield from _differences("run", asked, asked_for(history, topics), tolerant=tolerant)
+    yield from wrong_workflows(history, topics, world.cluster)
+    yield from other_letters(history, topics)
+    expected = world.routing.decisions + world.matching.decisions
+    yield from _differences("decision", expected, decided, tolerant=tolerant)
+    yield from _undecided(world, found, decided)
+    world.time.retirements(history)
+
+
+def _undecided(world: World, found: Counter[Arrived], decided: Counter[Decided]) -> Iterator[str]:
+    """Say which arrivals have no final decision, or more than one."""
+    definitions = world.triggers.whole().definitions
+    switches = {one.identity for one in definitions.values() if one.trigger.is_switch}
+    final, came = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
+    for one, count in decided.items():
+        if one.reason is not Reason.WAITING:
+            final[one.trigger, one.slot, one.event.source, one.event.id] += count
+    for arrival, count in found.items():
+        variable = definitions[arrival.definition].slots[arrival.slot].slot.variable
+        came[arrival.trigger, variable, arrival.source, arrival.id] += count
+    for place, count in came.items():
+        if final[place] < count and place[0] not in switches:
+            yield f"{place} came {count} times and has {final[place]} final decisions"
+
+
+def _decided(world: World) -> Counter[Decided]:
+    return Counter(
+        Decided(one.trigger, one.slot, one.event, one.reason)
+        for written in world.written
+        for one in written.decisions
+        if isinstance(one, Decision)
+    )
+
+
+def _differences(what: str, expected: Counter[Any], found: Counter[Any], *, tolerant: bool) -> Iterator[str]:
+    yield from (f"{what} missing: {one} ({count})" for one, count in (expected - found).items())
+    if not tolerant:
+        yield from (f"{what} besides: {one} ({count})" for one, count in (found - expected).items())
+
+
+def _figures(world: World) -> Counter[str]:
+    return Counter(
+        commits=len(world.written),
+        creates=sum(map(len, world.cluster.created.values())),
+        events=sum(len(one) for one in world.time.came.values()),
+        harmed=sum(process.harmed for process in world.all_processes),
+    )

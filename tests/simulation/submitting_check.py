@@ -1,0 +1,83 @@
+"""That each run that was asked for has exactly one Workflow, and no other has any."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from bridge.core.decision import RunReason
+from bridge.kafka.records import DEAD_LETTER, LEDGER_ENTRY
+from bridge.kafka.topics import InternalTopics
+from bridge.stages.run_records import decode_run
+from simulation.cluster import LIFETIME, Cluster
+from simulation.history import History
+from simulation.routing_check import Asked
+
+
+def asked_for(history: History, topics: InternalTopics) -> Counter[Asked]:
+    """Return the runs in the log."""
+    runs = (decode_run(record.value or b"") for record in history.records(topics.runs))
+    return Counter(
+        Asked(run.trigger, run.definition_hash if run.events else "", run.key, tuple(sorted(run.events)))
+        for run in runs
+    )
+
+
+def wrong_workflows(history: History, topics: InternalTopics, cluster: Cluster) -> Iterator[str]:
+    """Say which runs have too few Workflows, or too many."""
+    runs = {(record.key or b"").decode(): record.value or b"" for record in history.records(topics.runs)}
+    letters, skipped = _letters(history, topics), _skipped(history, topics)
+    for run_key, value in runs.items():
+        run, count = decode_run(value), len(cluster.created.get(run_key, ()))
+        letter = letters.get(run_key)
+        allowed = skipped.get(run_key, {1}) if letter is None else _allowed(letter, history, topics)
+        if count not in allowed:
+            why = f"; its dead letter: {letter['reason']}: {letter['text']}" if letter else ""
+            yield f"run {run.name} of {run.trigger} for {run.events} has {count} Workflows, not {sorted(allowed)}{why}"
+        for workflow in cluster.created.get(run_key, ())[:1]:
+            given = workflow.manifest["spec"].get("arguments", {}).get("parameters", ())
+            found = {one["name"]: one["value"] for one in given}
+            if run.parameters is not None and found != dict(run.parameters):
+                yield f"run {run.name} has parameters {found}, not {dict(run.parameters)}"
+    for run_key in cluster.created.keys() - runs.keys():
+        yield f"{cluster.created[run_key][0].name} was created, and nobody asked for it"
+
+
+def _letters(history: History, topics: InternalTopics) -> dict[str, dict[str, Any]]:
+    found = (DEAD_LETTER.decode(record.value or b"") for record in history.records(topics.dead_letters))
+    return {letter["run_key"]: letter for letter in found if letter["run_key"]}
+
+
+def _skipped(history: History, topics: InternalTopics) -> dict[str, set[int]]:
+    """Return the runs that were too late to start; a create in doubt may have been applied all the same."""
+    found = {}
+    for record in history.records(topics.ledger):
+        if record.value is not None:
+            entry = LEDGER_ENTRY.decode(record.value)
+            if entry["state"] == "done" and entry["reason"].startswith(RunReason.SKIPPED):
+                found[(record.key or b"").decode()] = {0, 1}
+    return found
+
+
+def _allowed(letter: dict[str, Any], history: History, topics: InternalTopics) -> set[int]:
+    """Return how many Workflows the run of a dead letter may have."""
+    if letter["reason"] == "refused" and "is not this run's" in letter["text"]:
+        return {0}
+    if letter["reason"] == "outcome-unknown":
+        intents = [
+            entry["at"]
+            for record in history.records(topics.ledger)
+            if record.key == letter["run_key"].encode() and record.value is not None
+            if (entry := LEDGER_ENTRY.decode(record.value))["state"] == "intent"
+        ]
+        return {0, 1} if intents and letter["at"] - max(intents) > LIFETIME else {1}
+    return {1}
+
+
+def other_letters(history: History, topics: InternalTopics) -> Iterator[str]:
+    """Say which dead letters there are besides those of runs."""
+    for record in history.records(topics.dead_letters):
+        letter = DEAD_LETTER.decode(record.value or b"")
+        if not letter["run_key"]:
+            yield f"a dead letter of {letter['stage']}: {letter['reason']}: {letter['text']}"

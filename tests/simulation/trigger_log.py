@@ -1,0 +1,114 @@
+"""What was in force at each offset of ``triggers``, read from the log by itself."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import NamedTuple
+
+from bridge.core.definition import Definition
+from bridge.core.trigger import Trigger
+from bridge.kafka.log import Record
+from bridge.kafka.records import DEFINITION, IN_FORCE, START, kind_of
+from flowbridge_sdk.topics import topic_of
+from simulation.history import History
+
+END = 2**62
+
+
+class Begin(NamedTuple):
+    """Where a topic is begun, and the offset behind the record that says so."""
+
+    topic_id: str
+    offsets: tuple[int, ...]
+    written: int
+
+
+class Known(NamedTuple):
+    """What somebody knows who has read ``triggers`` up to an offset.
+
+    Attributes:
+        definitions: By hash.
+        in_force: By trigger.
+        changed: By trigger, the offset behind the record that changed it last.
+        starts: By topic.
+
+    """
+
+    definitions: dict[str, Definition]
+    in_force: dict[str, Definition]
+    changed: dict[str, int]
+    starts: dict[str, Begin]
+
+    def is_in_force(self, trigger: str, condition: str) -> bool:
+        """Tell whether a trigger has this condition."""
+        return trigger in self.in_force and self.in_force[trigger].condition == condition
+
+    def reading(self, topic: str) -> list[Definition]:
+        """Return the definitions in force that read a topic."""
+        return [one for one in self.in_force.values() if topic in map(topic_of, one.trigger.events)]
+
+
+class TriggerLog:
+    """All that ``triggers`` has held."""
+
+    def __init__(self, history: History, topic: str) -> None:
+        self._history = history
+        self._topic = topic
+        self._at: dict[int, Known] = {}
+        self._count = 0
+
+    def at(self, offset: int) -> Known:
+        """Return what is known at an offset."""
+        if offset not in self._at:
+            known = Known({}, {}, {}, {})
+            for record in self._history.records(self._topic):
+                if record.offset < offset and record.key is not None:
+                    _apply(known, record)
+            self._at[offset] = known
+        return self._at[offset]
+
+    def condition(self, hash_: str) -> Definition:
+        """Return a definition of a condition, whenever it was written."""
+        return next(one for one in self.whole().definitions.values() if one.condition == hash_)
+
+    def whole(self) -> Known:
+        """Return what is known at the end so far."""
+        count = len(self._history.records(self._topic))
+        if count != self._count:
+            self._count = count
+            self._at.pop(END, None)
+        return self.at(END)
+
+    def times_in_force(self, trigger: str, condition: str) -> int:
+        """Return how often a condition has come into force."""
+        found, former = 0, False
+        for record in self._history.records(self._topic):
+            now = self.at(record.offset + 1).is_in_force(trigger, condition)
+            found, former = found + (now and not former), now
+        return found
+
+
+def _apply(known: Known, record: Record) -> None:
+    kind, _, name = (record.key or b"").decode().partition(":")
+    if record.value is None:
+        (known.starts if kind == "start" else known.definitions).pop(name, None)
+        return
+    written = kind_of(record.value)
+    if written == "definition":
+        known.definitions[name] = _definition(DEFINITION.decode(record.value)["spec"])
+    elif written == "start":
+        fields = START.decode(record.value)
+        known.starts[name] = Begin(fields["topic_id"], tuple(fields["offsets"]), record.offset + 1)
+    else:
+        known.changed[name] = record.offset + 1
+        hash_ = IN_FORCE.decode(record.value)["definition"]
+        if hash_ is None:
+            known.in_force.pop(name, None)
+        else:
+            known.in_force[name] = known.definitions[hash_]
+
+
+@cache
+def _definition(spec: str) -> Definition:
+    return Definition(Trigger.from_json(json.loads(spec)))

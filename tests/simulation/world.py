@@ -1,0 +1,190 @@
+"""A simulated world: Kafka, a cluster, publishers and bridge processes on one clock, and those who watch them.
+
+Nothing runs by itself. The world goes on in small steps of time; in each, what the script says for that time happens,
+and every unit of every process (a stage, a create) may take a turn, in an order that follows from the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+
+from bridge.core.event import SECOND, Micros, moment
+from bridge.core.trigger import Trigger
+from bridge.kafka.log import Partition, TopicSpec
+from bridge.kafka.memory import MemoryBroker
+from bridge.kafka.ownership import read_note
+from bridge.kafka.topics import InternalTopics
+from bridge.stages.assembly import Surroundings, group_of
+from bridge.stages.submitter import Limits
+from flowbridge_sdk.codec import Encoder
+from flowbridge_sdk.headers import write_headers
+from simulation.cluster import LIFETIME, Cluster, HarmedApi
+from simulation.conditions import TOPICS
+from simulation.effects import HarmedDecoder, Written
+from simulation.history import History
+from simulation.matching_check import MatchingCheck
+from simulation.process import SimulatedProcess, Trap, surroundings_of
+from simulation.routing_check import RoutingCheck
+from simulation.script import Script
+from simulation.time_check import TimeCheck, ticks_of
+from simulation.trigger_log import TriggerLog
+
+BEGIN: Micros = 1_700_000_000 * SECOND
+SKEW: Micros = SECOND
+"""Bound on the difference between any two clocks of bridge and brokers."""
+
+_SILENCE: Micros = 2 * SECOND  # until a process that died is replaced
+
+
+class World:
+    """All there is.
+
+    Attributes:
+        script: What happens.
+        now: The true time, which is the brokers'.
+        files: The trigger files, by number.
+        seats: Processes that run at once.
+        all_processes: All that there ever were.
+        traps: Harm that awaits the next process in a seat.
+        told: What happened, for people.
+        written: Every transaction that was committed.
+
+    """
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.now = BEGIN
+        self.told: list[str] = []
+        self.broker = MemoryBroker(clock=lambda: self.now // 1000)
+        self.topics = InternalTopics("fb.", script.partitions)
+        self.cluster = Cluster(lambda: self.now)
+        self.files: dict[int, Trigger] = dict(enumerate(script.triggers))
+        self.seats: dict[int, SimulatedProcess | None] = dict.fromkeys(range(script.seats))
+        self.all_processes: list[SimulatedProcess] = []
+        self.traps: dict[int, list[Trap]] = {}
+        self._replaced_at: dict[int, Micros] = {}
+        self._born = 0
+        self._encoder = Encoder()
+        for spec in (*self.topics.specs(), *(TopicSpec(topic, 2) for topic in TOPICS)):
+            self.broker.create(spec)
+        for topic in (self.topics.windows, self.topics.ledger, self.topics.triggers):
+            self.broker.topics[topic].config["delete.retention.ms"] = "20000"
+        kept = (self.topics.triggers, self.topics.arrivals, self.topics.runs, self.topics.ledger)
+        self.history = History(self.broker, (*kept, self.topics.dead_letters))
+        self.triggers = TriggerLog(self.history, self.topics.triggers)
+        self.routing = RoutingCheck(self.broker, self.triggers)
+        self.matching = MatchingCheck(self.topics, self.history, self.triggers, script.bound)
+        self.time = TimeCheck(self.broker, self.topics, self.triggers, self.routing.read_on)
+        self.written: list[Written] = []
+        self._fill_seats()
+
+    def surroundings(self, process: SimulatedProcess) -> Surroundings:
+        """Return what the stages of a process meet."""
+        return surroundings_of(
+            process,
+            api=HarmedApi(self.cluster, process),
+            topics=self.topics,
+            decoder=lambda: HarmedDecoder(process),
+            sink=lambda _, __: None,
+            skew=2 * SKEW,
+            hold_off=3 * SECOND,
+            lifetime=LIFETIME,
+            limits=Limits(concurrency=self.script.concurrency, outcome_pace=0),
+            random=Random(self.script.seed),
+            window_bound=self.script.bound,
+        )
+
+    def said(self, text: str) -> None:
+        """Tell people what happened."""
+        self.told.append(f"{(self.now - BEGIN) / SECOND:7.2f} {text}")
+
+    # -- publishers ----------------------------------------------------------------------------------------------------
+
+    def record_of(
+        self, topic: str, id_: str, key: str, number: int, ago: Micros
+    ) -> tuple[bytes, list[tuple[str, bytes]]]:
+        """Return value and headers of an event."""
+        written = write_headers(topic, id_, "publisher", moment(self.now - ago))
+        headers = [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in written]
+        return self._encoder.encode(topic, {"k": key, "n": number, "id": id_}), headers
+
+    def came(self, topic: str, partition: int) -> None:
+        """Note that the last record of a partition came just now."""
+        offset = self.broker.topics[topic].logs[partition].end - 1
+        self.time.append(topic, partition, offset, self.now)
+
+    # -- processes -----------------------------------------------------------------------------------------------------
+
+    def living(self) -> list[SimulatedProcess]:
+        """Return the processes that have not ended."""
+        return [process for process in self.seats.values() if process is not None and not process.is_dead]
+
+    def start(self, seat: int) -> None:
+        """Start a process."""
+        self._born += 1
+        name = f"p{seat}" if self.script.keeps_names else f"p{seat}-{self._born}"
+        random = Random(self.script.seed * 1000 + self._born)
+        process = SimulatedProcess(self, name, random.randrange(-SKEW, SKEW))
+        self.seats[seat] = process
+        self.all_processes.append(process)
+        process.traps += self.traps.pop(seat, [])
+        self.said(f"{name} starts")
+
+    def _fill_seats(self) -> None:
+        for seat, process in self.seats.items():
+            if process is None:
+                self.start(seat)
+            elif process.is_dead and self.now >= self._replaced_at.setdefault(seat, self.now + _SILENCE):
+                del self._replaced_at[seat]
+                self.start(seat)
+
+    def go_on(self, seconds: float, random: Random) -> None:
+        """Let time go on, and everybody take turns."""
+        self.now += round(seconds * SECOND)
+        self.cluster.pass_time()
+        self._fill_seats()
+        turns = [(process, unit) for process in self.living() for unit in process.units()]
+        random.shuffle(turns)
+        for process, unit in turns:
+            process.turn(unit)
+
+    def end(self) -> None:
+        """End all processes, and the threads of what stands still in them."""
+        for process in self.seats.values():
+            if process is not None:
+                process.crash()
+                process.bury()
+
+    # -- watching ------------------------------------------------------------------------------------------------------
+
+    def committed(self, process: SimulatedProcess, written: Written) -> None:
+        """Follow a commit."""
+        self.written.append(written)
+        stage = written.stage.removeprefix(self.topics.prefix).partition("-")[0]
+        committed = self.broker.group(group_of(self.topics, stage)).committed
+        if stage == "router":
+            self.routing.follow(committed)
+        elif stage == "matcher":
+            running = process.stage("matcher")
+            self.matching.follow(committed, running._definitions if running is not None else None)
+            for tick in ticks_of(written.records):
+                self.time.tick(tick, running.applied())
+            if running is not None:
+                self._hold(process, running)
+
+    def _hold(self, process: SimulatedProcess, matcher: object) -> None:
+        owned = {place.number for place in process.loops["matcher"].owned}
+        windows = {number: one for number, one in matcher.windows.items() if number in owned}  # type: ignore[attr-defined]
+        self.matching.compare(process.name, windows)
+
+    def restored(self, process: SimulatedProcess, offsets: Mapping[Partition, int]) -> None:
+        """Look at windows that were just restored, unless somebody else has them by now."""
+        committed = self.broker.group(group_of(self.topics, "matcher")).committed
+        windows = process.stage("matcher").windows
+        found = {
+            place.number: windows[place.number]
+            for place, offset in offsets.items()
+            if committed[place].offset == offset and read_note(committed[place]).owner == process.member_of("matcher")
+        }
+        self.matching.compare(f"{process.name}, restored,", found)

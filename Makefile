@@ -42,6 +42,12 @@ test: lint ## everything, the tests on real Kafka and a real Kubernetes API serv
 quick: setup ## the tests that need no servers
 	FLOWBRIDGE_TEST_SERVERS=off $(RUN) pytest
 
+SEEDS ?= 20000
+
+.PHONY: soak
+soak: setup ## simulated worlds in which everything breaks: make soak SEEDS=20000
+	$(TESTS_ON_PATH) $(RUN) python -m simulation --seeds $(SEEDS)
+
 .PHONY: bench
 bench: setup ## speeds, latencies and memory, measured on real servers
 	$(TESTS_ON_PATH) $(RUN) python -m bench

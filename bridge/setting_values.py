@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -137,23 +137,6 @@ def _url_path(value: str) -> str:
     return value
 
 
-def _shared_topics(value: Any) -> Any:
-    """Read ``PATTERN=TOPIC`` texts, separated by commas, or a mapping."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    pairs = [part.strip().partition("=") for part in str(value).split(",") if part.strip()]
-    return {pattern.strip(): topic.strip() for pattern, _, topic in pairs}
-
-
-def _checked_shares(shares: dict[str, str]) -> dict[str, str]:
-    for pattern, topic in shares.items():
-        if not re.fullmatch(r"[^\s*?\[]*\*", pattern) or not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", topic):
-            raise ValueError(
-                "BEGINNING*=TOPIC is right, several separated by commas, such as metaflow.*=metaflow-events"
-            )
-    return shares
-
-
 def _servers(value: str) -> str:
     servers = [part.strip() for part in value.split(",")]
     if not all(servers) or any(re.search(r"\s", part) for part in servers):
@@ -228,8 +211,6 @@ FilePath = Annotated[Path | None, BeforeValidator(_file)]
 """A file, or none."""
 UrlPath = Annotated[str, AfterValidator(_url_path)]
 """A path of HTTP that is not one of the health pages'."""
-SharedTopics = Annotated[dict[str, str], BeforeValidator(_shared_topics), AfterValidator(_checked_shares)]
-"""Topics that the names with a common beginning share: pattern to topic."""
 Servers = Annotated[str, AfterValidator(_servers)]
 """Brokers: HOST:PORT, separated by commas."""
 _Property = Annotated[str, AfterValidator(_property_name)]

@@ -33,7 +33,6 @@ from bridge.setting_values import (
     Namespace,
     Paths,
     Servers,
-    SharedTopics,
     Stage,
     Stages,
     TopicPart,
@@ -193,11 +192,6 @@ class Settings(BaseSettings):
     )
     gateway_held: int = Field(
         1_000, ge=1, le=100_000, description="Requests that are held at once; beyond, the gateway is not ready."
-    )
-    shared_topics: SharedTopics = Field(
-        {},
-        description="Topics that all names with a common beginning share, instead of one a name: `metaflow.*=TOPIC`, "
-        "several separated by commas. It is the installation's: gateway and router need the same.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
     log_format: Literal["text", "json"] = Field("text", description="Lines for people, or one JSON object a line.")

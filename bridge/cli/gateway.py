@@ -57,7 +57,6 @@ logger = logging.getLogger(__name__)
     "gateway_topic_bound",
     "gateway_hold",
     "gateway_held",
-    "shared_topics",
     "listen",
     "log_level",
     "log_format",
@@ -155,7 +154,7 @@ def _gateway(settings: Settings, admin: Admin, tokens: Tokens, registry: Collect
     creates = settings.gateway_new_names == "create"
     rules = TopicRules(
         settings.internal_prefix,
-        settings.shared_topics,
+        {},  # topics that names share are for when the router reads them, too
         (lambda name: TopicSpec(name, settings.event_topic_partitions, settings.replication)) if creates else None,
         settings.gateway_topic_bound,
     )

@@ -28,7 +28,6 @@ _GROUPS = {
         "gateway_topic_bound",
         "gateway_hold",
         "gateway_held",
-        "shared_topics",
     ),
     "Windows and runs": (
         "window_bound",

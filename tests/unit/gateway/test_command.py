@@ -46,13 +46,6 @@ def test_a_path_that_can_be_none_is_refused(path: str) -> None:
     assert "a path such as /metaflow-event is right" in str(found)
 
 
-@pytest.mark.parametrize("shares", ["metaflow.*", "a*b=topic", "x.*=a b", "*x=y"])
-def test_a_share_is_a_beginning_and_a_topic(shares: str) -> None:
-    found = failure("--shared-topics", shares)
-    assert isinstance(found, SettingsError)
-    assert "BEGINNING*=TOPIC is right" in str(found)
-
-
 def test_a_port_that_is_taken_is_said_with_the_option_that_names_another() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         found = failure("--gateway-listen", f"127.0.0.1:{taken.getsockname()[1]}")

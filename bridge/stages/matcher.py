@@ -176,7 +176,11 @@ class Matcher(Stage):
         if not known and len(windows.timers.get(key[:2], ())) >= self._bounds.remembered:
             evidence = {"bound": str(self._bounds.remembered)}
             variable = trigger.slots[arrival.slot].variable
-            out.decisions.append(Decision(Reason.OVER_BOUND, key.trigger, variable, arrival.event, key.key, evidence))
+            out.decisions.append(
+                Decision(
+                    Reason.OVER_BOUND, key.trigger, variable, arrival.event, definition.shown_key(key.key), evidence
+                )
+            )
             return
         ticked = None if trigger.is_plain else windows.ticked(key[:2], trigger)
         came = step(trigger, window, key.key, arrival, known, bound=self._bounds.window, ticked=ticked)
@@ -204,7 +208,14 @@ class Matcher(Stage):
             place = Place(key, arrival.slot, arrival.event)
             windows.spend(place, spent)
             out.send(self._topics.windows, partition, place_key(place), encode_spent(spent))
-        out.decisions.extend(came.decisions)
+        out.decisions.extend(self._shown(key, came.decisions))
+
+    def _shown(self, key: WindowKey, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+        """Return decisions as they may be shown: without a key that is made of a sensitive field."""
+        definition = self._definitions.conditions[key.condition]
+        if not definition.hides_key:
+            return decisions
+        return tuple([one._replace(key=definition.shown_key(one.key)) for one in decisions])
 
     def _keep_beside(
         self, windows: Windows, key: WindowKey, came: Step, trigger: Trigger, partition: int, out: Outbox

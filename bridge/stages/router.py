@@ -208,14 +208,16 @@ class Router(Stage):
         )
         if len(value) > SENT_LIMIT:
             text = f"its arrival has {len(value)} bytes with key, source and id; at most {SENT_LIMIT} are sent"
-            decide = Decision(Reason.OVERSIZE, trigger, slot.slot.variable, event.identity, key, {"error": text})
+            decide = Decision(
+                Reason.OVERSIZE, trigger, slot.slot.variable, event.identity, definition.shown_key(key), {"error": text}
+            )
             out.decisions.append(decide)
             self._bury(carried.record, decide, text, out)
             return
         out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, value)
 
     def _send_run(self, definition: Definition, slot: CompiledSlot, carried: _Carried, key: str, out: Outbox) -> None:
-        what = (definition.identity, slot.slot.variable, carried.event.identity, key)
+        what = (definition.identity, slot.slot.variable, carried.event.identity, definition.shown_key(key))
         try:
             run = make_run(definition, self._topics.prefix, key, ((carried.event,),))
             value = run_record(run)

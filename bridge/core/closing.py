@@ -57,7 +57,7 @@ def close(
         _cancel(trigger, leaving, gathered, absent, at)
         return leaving.step(window, new)
     if trigger.collect == "all":
-        match = _with_the_rest(match, gathered)
+        match = _with_the_rest(trigger, match, gathered)
     take(trigger, leaving, gathered, match)
     return leaving.step(window, new)._replace(match=match, frame=frame)
 
@@ -82,12 +82,17 @@ def _cancel(trigger: Trigger, leaving: Leaving, gathered: Gathered, absent: list
     leaving.leave(absent, Reason.MATCHED, {"cancelled": events_text(present)}, at + trigger.dedupe)
 
 
-def _with_the_rest(match: Match, gathered: Gathered) -> Match:
-    """Return a match with everything else at its slots; an event that stands at two of them goes to the first."""
+def _with_the_rest(trigger: Trigger, match: Match, gathered: Gathered) -> Match:
+    """Return a match with everything else at the slots that are filled, also those that were not required.
+
+    An event that stands at two of them goes to the first.
+    """
     taken = {one.event for slot in match for one in slot}
     whole = []
-    for chosen, slot in zip(match, gathered, strict=True):
-        rest = [one for one in slot if chosen and one.event not in taken]
+    for place, chosen, slot in zip(trigger.slots, match, gathered, strict=True):
+        rest = [one for one in slot if one.event not in taken]
+        if not chosen and len(rest) < place.count:
+            rest = []
         taken.update([one.event for one in rest])
         whole.append(tuple(sorted([*chosen, *rest])))
     return tuple(whole)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SERVERS_OWN = ("uid", "creationTimestamp", "resourceVersion", "generation", "managedFields")
 _OURS = "flowbridge.dev/"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class ExpectedRun:
         event_time: Of its newest event.
         parameters: Its parameters, by name.
         key: Its correlation key.
-        run_id: What ``run.id`` says; None where the events are its identity.
+        run_id: What ``run.id`` says; None where something else is its identity.
+        frame: The calendar window that it is of, which is its identity then; None where the events are.
+        synchronization: What the trigger passes on to Argo.
         labels: What the trigger asks for.
         annotations: What the trigger asks for.
 
@@ -53,6 +56,8 @@ class ExpectedRun:
     parameters: Mapping[str, str]
     key: str = ""
     run_id: str | None = None
+    frame: tuple[datetime, datetime] | None = None
+    synchronization: Mapping[str, Any] | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 
@@ -66,6 +71,12 @@ def assert_is(workflow: Manifest, run: ExpectedRun, installation: Installation) 
     added = {_OURS + "definition": definition, _OURS + "reached": reached}
     left = {name: value for name, value in workflow["metadata"].items() if name not in _SERVERS_OWN}
     assert {**workflow, "metadata": left} == _manifest(run, installation, added)
+
+
+def name_of(run: ExpectedRun, installation: Installation) -> str:
+    """Return the name of the Workflow that a run must be."""
+    run_key = _run_key(installation.prefix, f"{installation.namespace}/{run.trigger}", run)
+    return f"{run.template}-{run_key[:16]}"
 
 
 def _manifest(run: ExpectedRun, installation: Installation, added: Mapping[str, str]) -> Manifest:
@@ -89,11 +100,13 @@ def _manifest(run: ExpectedRun, installation: Installation, added: Mapping[str, 
         spec["arguments"] = {
             "parameters": [{"name": name, "value": value} for name, value in run.parameters.items()],
         }
+    if run.synchronization is not None:
+        spec["synchronization"] = run.synchronization
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Workflow",
         "metadata": {
-            "name": f"{run.template}-{run_key[:16]}",
+            "name": name_of(run, installation),
             "namespace": installation.namespace,
             "labels": {**run.labels, **own_labels},
             "annotations": {**run.annotations, **marks},
@@ -104,11 +117,16 @@ def _manifest(run: ExpectedRun, installation: Installation, added: Mapping[str, 
 
 def _run_key(prefix: str, trigger: str, run: ExpectedRun) -> str:
     """Return SHA-256, in lower-case base32, over all that makes a run what it is, each part behind its length."""
-    identity = ["run.id", run.run_id] if run.run_id is not None else []
-    for event in run.events if run.run_id is None else ():
-        identity += [event.slot, event.source, event.id]
     digest = hashlib.sha256()
-    for part in (prefix, trigger, run.key, "", *identity):
+    for part in (prefix, trigger, run.key, "", *_identity(run)):
         encoded = part.encode()
         digest.update(len(encoded).to_bytes(8, "big") + encoded)
     return base64.b32encode(digest.digest()).decode().rstrip("=").lower()
+
+
+def _identity(run: ExpectedRun) -> list[str]:
+    if run.run_id is not None:
+        return ["run.id", run.run_id]
+    if run.frame is not None:
+        return ["window.frame", *[str((moment - _EPOCH) // timedelta(microseconds=1)) for moment in run.frame]]
+    return [part for event in run.events for part in (event.slot, event.source, event.id)]

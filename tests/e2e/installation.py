@@ -42,6 +42,7 @@ PARTITIONS = 4
 _REQUEST_SECONDS = 10
 _ARGO = ("argoproj.io", "v1alpha1")
 _TRIGGER = "flowbridge.dev/trigger"
+_OPEN = ("parked", "under way")
 
 Manifest = dict[str, Any]
 
@@ -137,12 +138,30 @@ class Installation:
 
     def dead_letters(self, topic: str) -> list[Manifest]:
         """Return the dead letters of an event topic."""
-        return [letter for letter in self._all_dead_letters() if letter["topic"] == topic]
+        letters = [DEAD_LETTER.decode(value) for value in self.records("dead-letters")]
+        return [letter for letter in letters if letter["topic"] == topic]
 
     def wait_dead_letters(self, topic: str, number: int) -> list[Manifest]:
         """Return the dead letters of an event topic once there are that many."""
         wait_for(lambda: len(self.dead_letters(topic)) >= number, DEADLINE, f"{number} dead letters of {topic}")
         return self.dead_letters(topic)
+
+    def records(self, topic: str) -> list[bytes]:
+        """Return the values of one of the installation's own topics, as far as they are committed."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": f"{self.prefix}reads-{topic}",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+            }
+        )
+        try:
+            consumer.assign([TopicPartition(f"{self.prefix}{topic}", number, 0) for number in range(PARTITIONS)])
+            return _read_to_ends(consumer, PARTITIONS)
+        finally:
+            consumer.close()
 
     def decisions(self, bridge: BridgeProcess, trigger: str) -> Counter[str]:
         """Return how often a process decided what about the events and runs of a trigger."""
@@ -171,16 +190,18 @@ class Installation:
         return counts
 
     def triggers_in_force(self) -> dict[str, bool]:
-        """Return what ``flowbridge status`` says: the triggers in force, and whether every router has applied them.
+        """Return what ``flowbridge status`` says: the triggers in force, and whether every router has applied them."""
+        return {line["trigger"]: line["ready"] for line in self._status() if line["kind"] == "trigger"}
 
-        The command runs inside of this process, since it is asked often; nothing before there is an installation.
-        """
-        words = ["--bootstrap-servers", self.bootstrap, "--internal-prefix", self.prefix, "-o", "json"]
-        done = CliRunner().invoke(status.command, words)
-        if done.exception is not None and not isinstance(done.exception, FlowbridgeError):
-            raise done.exception
-        lines = [json.loads(line) for line in done.stdout.splitlines()] if done.exception is None else []
-        return {line["trigger"]: line["ready"] for line in lines if line["kind"] == "trigger"}
+    def wait_idle(self) -> None:
+        """Wait until all that was published is processed, and all runs have ended."""
+
+        def is_idle() -> bool:
+            lines = self._status()
+            lags = [line["lag"] for line in lines if line["kind"] == "stage"]
+            return bool(lags) and not any(lags) and not any(line.get("outcome") in _OPEN for line in lines)
+
+        wait_for(is_idle, DEADLINE, "all to be processed")
 
     def wait_triggers(self, *names: str, seconds: float = DEADLINE) -> None:
         """Wait until exactly these triggers are in force, and every router has applied them."""
@@ -197,22 +218,16 @@ class Installation:
         except TimeoutError:
             raise TimeoutError(f"waited {seconds} s in vain for the triggers {wanted}; there are {seen}") from None
 
-    def _all_dead_letters(self) -> list[Manifest]:
-        topic = f"{self.prefix}dead-letters"
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.bootstrap,
-                "group.id": f"{self.prefix}reads-dead-letters",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-            }
-        )
-        try:
-            consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
-            return [DEAD_LETTER.decode(value) for value in _read_to_ends(consumer, PARTITIONS)]
-        finally:
-            consumer.close()
+    def _status(self) -> list[Manifest]:
+        """Return what ``flowbridge status`` says; nothing before there is an installation.
+
+        The command runs inside of this process, since it is asked often.
+        """
+        words = ["--bootstrap-servers", self.bootstrap, "--internal-prefix", self.prefix, "-o", "json"]
+        done = CliRunner().invoke(status.command, words)
+        if done.exception is not None and not isinstance(done.exception, FlowbridgeError):
+            raise done.exception
+        return [json.loads(line) for line in done.stdout.splitlines()] if done.exception is None else []
 
 
 def parameters(workflow: Manifest) -> dict[str, str]:
@@ -230,7 +245,7 @@ def _read_to_ends(consumer: Consumer, partitions: int) -> list[bytes]:
     ended: set[int | None] = set()
     give_up = time.monotonic() + DEADLINE
     while len(ended) < partitions:
-        assert time.monotonic() < give_up, "the dead letters could not be read"
+        assert time.monotonic() < give_up, "the records could not be read"
         message = consumer.poll(0.2)
         if message is None:
             continue

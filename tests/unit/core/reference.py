@@ -346,10 +346,11 @@ class Reference:
 
     def _with_all(self, choice: Choice, held: list[Arrival]) -> Choice:
         whole = [list(slot) for slot in choice]
-        for slot in whole:
-            for one in sorted(one for one in held if slot and one.slot == slot[0].slot):
-                if one.event not in [used.event for there in whole for used in there]:
-                    slot.append(one)
+        for index, slot in enumerate(whole):
+            used = [one.event for there in whole for one in there]
+            rest = [one for one in held if one.slot == index and one.event not in used]
+            if slot or len(rest) >= self.trigger.slots[index].count:
+                slot.extend(rest)
         return tuple(tuple(sorted(slot)) for slot in whole)
 
     # -- what is held --------------------------------------------------------------------------------------------------

@@ -170,6 +170,15 @@ def test_a_batch_counts_the_arrivals_of_all_slots_together() -> None:
     assert ids(story.comes("b1", "b2", 3)) == "a1 b1+b2"
 
 
+def test_a_batch_takes_all_that_came_at_the_slots_that_are_filled_whatever_is_required() -> None:
+    story = gathering("batch", 60, "a b", size=2, require=1)
+    story.comes("a0", "a1", 1)
+    assert ids(story.comes("b1", "b1", 2)) == "a1 b1"
+    counted = gathering("batch", 60, "a b*2", size=2, require=1)
+    counted.comes("a0", "a1", 1)
+    assert ids(counted.comes("b1", "b1", 2)) == "a1 -"
+
+
 def test_a_full_batch_that_lacks_a_slot_expires() -> None:
     story = gathering("batch", 60, "a b", size=2)
     story.comes("a0", "x", 1)

@@ -1,0 +1,203 @@
+"""Stories of sliding windows: what fits together within so long, how many, in which order, and what must not come."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from e2e.constructs import BACK, DOWN, FIRST, LAST, OVER, THEN, Construct, Match, Sent, slots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HOUR: dict[str, Any] = {"within": "1h"}
+_SHORT: dict[str, Any] = {"window": {"within": "10s"}, "grace": "8s"}  # over while the bridge is dead
+
+
+def sliding(began: datetime) -> Iterator[Construct]:
+    """Yield the stories, for those that begin at a moment."""
+    yield _within()
+    yield _absent()
+    yield from _how_many()
+    yield from _which()
+    yield _dedupe()
+    yield _reset(began)
+
+
+def _within() -> Construct:
+    return Construct(
+        "within",
+        "an outage longer than the window costs no match that was possible, and what is alone expires",
+        slots("a", "b"),
+        _SHORT,
+        {
+            FIRST: [Sent("a-1", 0, "torn"), Sent("a-2", 0, "alone"), Sent("a-3", 0, "far")],
+            DOWN: [
+                *(Sent("b-1", 10, "torn"), Sent("b-3", 10.000001, "far")),
+                *(Sent("b-4", 1, "both"), Sent("a-4", 2, "both")),
+            ],
+        },
+        [Match("a-1 b-1", "torn"), Match("a-4 b-4", "both")],
+        {"matched": "a-1 b-1 a-4 b-4", "expired": "a-2 a-3 b-3"},
+    )
+
+
+def _absent() -> Construct:
+    return Construct(
+        "absent",
+        "what did not come runs, and what came in time while the bridge was down cancels",
+        {"a": {}, "b": {"absent": True}},
+        _SHORT,
+        {
+            FIRST: [
+                *(Sent("a-1", 0, "unpaid"), Sent("a-2", 0, "paid"), Sent("a-5", 0, "too late")),
+                *(Sent("b-3", 3, "before"), Sent("a-4", 0, "at once"), Sent("b-4", 0, "at once")),
+            ],
+            DOWN: [Sent("b-2", 10, "paid"), Sent("a-3", 1, "before"), Sent("b-5", 10.000001, "too late")],
+        },
+        [Match("a-1", "unpaid"), Match("a-4", "at once"), Match("a-5", "too late")],
+        {
+            "matched": "a-1 a-4 a-5 b-2 b-3",
+            "cancelled": "a-2 a-3",
+            "expired": "b-4 b-5",
+        },
+    )
+
+
+def _how_many() -> Iterator[Construct]:
+    yield Construct(
+        "require-any",
+        "one event is enough",
+        slots("a", "b"),
+        {"require": "any", "window": _HOUR},
+        {FIRST: [Sent("a-1")], BACK: [Sent("b-1")]},
+        [Match("a-1"), Match("b-1")],
+        {"matched": "a-1 b-1"},
+    )
+    yield Construct(
+        "require-two",
+        "two of three are enough, whichever they are, and a third waits for another match",
+        slots("a", "b", "c"),
+        {"require": 2, "window": _HOUR},
+        {FIRST: [Sent("c-1")], BACK: [Sent("a-1")], LAST: [Sent("b-1")]},
+        [Match("a-1 c-1")],
+        {"matched": "a-1 c-1"},
+        waiting="b-1",
+    )
+    yield Construct(
+        "count",
+        "three distinct events make a run, the oldest three, and a repeat does not count",
+        {"a": {"count": 3}},
+        {"window": _HOUR, "collect": "first"},
+        {FIRST: [Sent("a-1", 1), Sent("a-2", 2), Sent("a-1", 1)], DOWN: [Sent("a-2", 2)], BACK: [Sent("a-3", 0)]},
+        [Match("a-3 a-1 a-2")],
+        {"matched": "a-1 a-2 a-3", "duplicate": "a-1 a-2"},
+    )
+    yield Construct(
+        "sequence",
+        "event times in slot order make a run, in whatever order they come; equal ones are in order",
+        slots("a", "b"),
+        {"order": "sequence", "window": _HOUR},
+        {
+            FIRST: [Sent("b-1", -5), Sent("b-2", 1), Sent("b-3", 0, "equal"), Sent("a-4", 1, "wrong")],
+            DOWN: [Sent("b-4", 0, "wrong")],
+            BACK: [Sent("a-2", 0), Sent("a-3", 0, "equal")],
+        },
+        [Match("a-2 b-2"), Match("a-3 b-3", "equal")],
+        {"matched": "a-2 b-2 a-3 b-3", "superseded": "b-1"},
+        waiting="a-4 b-4",
+    )
+
+
+def _which() -> Iterator[Construct]:
+    yield Construct(
+        "latest",
+        "the newest is taken, and what is older has been passed over, also when it comes later",
+        slots("a", "b"),
+        {"window": _HOUR, "collect": "latest"},
+        {
+            FIRST: [Sent("a-1", 0), Sent("a-2", 1), Sent("a-4", 0, "soon"), Sent("b-4", 0, "soon")],
+            DOWN: [Sent("a-5", -1, "soon")],
+            BACK: [Sent("b-1")],
+            LAST: [Sent("a-0", -1)],
+        },
+        [Match("a-2 b-1"), Match("a-4 b-4", "soon")],
+        {"matched": "a-2 b-1 a-4 b-4", "superseded": "a-1 a-0 a-5"},
+    )
+    yield Construct(
+        "first",
+        "events pair off in their order",
+        slots("a", "b"),
+        {"window": _HOUR, "collect": "first"},
+        {FIRST: [Sent("a-1", 0), Sent("a-2", 1)], BACK: [Sent("b-1"), Sent("b-2")]},
+        [Match("a-1 b-1"), Match("a-2 b-2")],
+        {"matched": "a-1 a-2 b-1 b-2"},
+    )
+    yield Construct(
+        "run-id",
+        "two matches of one business key are one run, also after a crash",
+        slots("a", "b"),
+        {"window": _HOUR},
+        {
+            FIRST: [Sent("a-1", payload={"day": "monday"})],
+            THEN: [Sent("b-1")],
+            DOWN: [Sent("a-2", 1, payload={"day": "monday"})],
+            BACK: [Sent("b-2", 1)],
+            LAST: [Sent("a-3", 2, payload={"day": "tuesday"}), Sent("b-3", 2)],
+        },
+        [Match("a-1 b-1", run_id="monday"), Match("a-3 b-3", run_id="tuesday")],
+        {"matched": "a-1 b-1 a-2 b-2 a-3 b-3"},
+        run={"id": "a.payload.day"},
+        ran_already=1,
+    )
+    yield Construct(
+        "suspended",
+        "events of a suspended trigger do not wait for better days",
+        slots("a", "b"),
+        {"suspend": True, "window": _HOUR},
+        {FIRST: [Sent("a-1")], BACK: [Sent("b-1")]},
+        (),
+        {"suspended": "a-1 b-1"},
+    )
+
+
+def _dedupe() -> Construct:
+    """a-2 is alone, and its end shows that the time is over for which a-1 is remembered."""
+    return Construct(
+        "dedupe",
+        "a repeat is known for as long as `dedupe` says after its last use, and is another event after that",
+        slots("a", "b"),
+        {"window": {"within": "2s"}, "grace": "10s", "dedupe": "10s", "collect": "first"},
+        {
+            FIRST: [Sent("a-1")],
+            THEN: [Sent("b-1"), Sent("a-1")],
+            DOWN: [Sent("a-1"), Sent("a-2", 1_000)],
+            BACK: [Sent("a-1")],
+            LAST: [Sent("b-3")],
+        },
+        [Match("a-1 b-1"), Match("a-1 b-3")],
+        {"matched": "a-1 b-1 a-1 b-3", "duplicate": "a-1 a-1", "expired": "a-2"},
+        closes=("expired", "a-2"),
+    )
+
+
+def _reset(began: datetime) -> Construct:
+    hour = began.replace(minute=0, second=0, microsecond=0)
+    before, last = hour - timedelta(seconds=2), hour - timedelta(microseconds=1)
+    return Construct(
+        "reset",
+        "no match spans a boundary, and what waits behind one is reset when that is over",
+        slots("a", "b"),
+        {
+            "window": {"within": "1h", "reset": {"cron": "0 * * * *", "timezone": "UTC"}},
+            "grace": f"{(began - hour).seconds + OVER}s",
+        },
+        {
+            FIRST: [Sent("a-1", before, "one side"), Sent("a-2", last, "both"), Sent("b-2", hour, "both")],
+            DOWN: [Sent("b-1", last, "one side")],
+            BACK: [Sent("a-3", hour, "both"), Sent("a-4", before, "one side")],
+        },
+        [Match("a-1 b-1", "one side"), Match("a-3 b-2", "both")],
+        {"matched": "a-1 b-1 a-3 b-2", "reset": "a-2 a-4"},
+        closes=("reset", "a-2"),
+    )

@@ -10,6 +10,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from bridge.core.definition import CompiledSlot, Definition
@@ -21,6 +22,7 @@ from flowbridge_sdk.topics import topic_of
 
 logger = logging.getLogger(__name__)
 
+_COMPILED = 4_096  # definitions that are kept as compiled
 _PACE = SECOND  # how often the end of ``triggers`` is asked for
 
 
@@ -131,7 +133,7 @@ class Definitions:
 
     def _define(self, name: str, record: Record) -> None:
         fields = _fields(DEFINITION, record)
-        definition = Definition(Trigger.from_json(json.loads(fields["spec"])))
+        definition = _compiled(fields["spec"])
         self.known[name] = definition
         self.conditions[definition.condition] = definition
         self.origins[name] = fields["origin"]
@@ -154,6 +156,12 @@ class Definitions:
             for event in definition.trigger.events:
                 reading[topic_of(event)].append((definition, definition.slots_for(event)))
         self._reading = {topic: tuple(found) for topic, found in reading.items()}
+
+
+@lru_cache(maxsize=_COMPILED)
+def _compiled(spec: str) -> Definition:
+    """Return a definition, compiled once for all stages of the process."""
+    return Definition(Trigger.from_json(json.loads(spec)))
 
 
 def _fields(kind: Any, record: Record) -> dict[str, Any]:

@@ -1,14 +1,14 @@
-"""Work that can stand still in the middle and go on later, while others take their turns: coroutines made of threads.
+"""Work that can stand still in the middle and go on later, while others take their turns.
 
-Each coroutine has a thread of its own, but only one thread of the whole simulation runs at any time: who resumes a
-coroutine waits until it pauses or ends, and who pauses waits until it is resumed. Both hand over through locks, so the
-order is the scheduler's alone, and a seed goes the same way every time, whatever the operating system does.
+Each piece of work is a greenlet: it has a stack of its own and no thread, so only one runs at any time, and the order
+is the scheduler's alone: a seed goes the same way every time, whatever the operating system does.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+
+from greenlet import greenlet
 
 
 class KilledError(BaseException):
@@ -16,7 +16,7 @@ class KilledError(BaseException):
 
 
 class Coroutine:
-    """One piece of work on a thread of its own.
+    """One piece of work with a stack of its own.
 
     Args:
         work: What to do; whatever it raises, :meth:`resume` raises.
@@ -24,35 +24,28 @@ class Coroutine:
     """
 
     def __init__(self, work: Callable[[], None]) -> None:
-        self._work = work
-        self._turn = _held()
-        self._back = _held()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._error: BaseException | None = None
+        self._stack = greenlet(work)
         self._is_killed = False
-        self.is_over = False
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether it has come to its end."""
+        return self._stack.dead
 
     def resume(self) -> None:
         """Let it go on until it pauses or ends."""
-        if self._thread.ident is None:
-            self._thread.start()
-        else:
-            self._turn.release()
-        self._back.acquire()
-        if self.is_over:
-            self._thread.join()
-            if self._error is not None:
-                raise self._error
+        self._stack.parent = greenlet.getcurrent()
+        self._stack.switch()
 
     def pause(self) -> None:
-        """Stand still, in the coroutine's own thread, until resumed.
+        """Stand still, inside the coroutine, until resumed.
 
         Raises:
             KilledError: It will never go on.
 
         """
-        self._back.release()
-        self._turn.acquire()
+        parent = self._stack.parent
+        parent.switch()
         if self._is_killed:
             raise KilledError
 
@@ -60,17 +53,3 @@ class Coroutine:
         """Let it end where it stands."""
         self._is_killed = True
         self.resume()
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        except BaseException as error:  # noqa: BLE001  (raised again where it is resumed)
-            self._error = error
-        self.is_over = True
-        self._back.release()
-
-
-def _held() -> threading.Lock:
-    lock = threading.Lock()
-    lock.acquire()
-    return lock

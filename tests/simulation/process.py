@@ -131,7 +131,7 @@ class SimulatedProcess:
             elif self._may_stand_still(unit):
                 unit.coroutine = Coroutine(unit.work)
                 unit.coroutine.resume()
-            else:  # without a thread of its own, which is much quicker
+            else:  # without a stack of its own, which is quicker
                 unit.work()
         except (KilledError, CrashedError):
             assert self.is_dead, "only a process that was killed ends so"

@@ -150,7 +150,7 @@ class World:
             process.turn(unit)
 
     def end(self) -> None:
-        """End all processes, and the threads of what stands still in them."""
+        """End all processes, and what stands still in them."""
         for process in self.seats.values():
             if process is not None:
                 process.crash()

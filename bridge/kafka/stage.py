@@ -9,9 +9,13 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Collection, Mapping
 
-from bridge.core.event import Micros
+from bridge.core.event import SECOND, Micros
 from bridge.kafka.log import Committed, Partition, Record
 from bridge.kafka.outbox import Outbox
+
+
+BATCH_TIME: Micros = 2 * SECOND
+"""After so long a batch ends, and what it has not come to is the next one's: its transaction may last 10 s in all."""
 
 
 class Stage(ABC):
@@ -72,7 +76,7 @@ class Stage(ABC):
         A batch takes what is there and never waits for more, so a large appetite costs no time where little comes, and
         makes few large transactions of a backlog.
         """
-        return 2_000
+        return 5_000
 
     def committed(self) -> None:
         """Learn that the transaction is committed: what it allowed may now be done."""

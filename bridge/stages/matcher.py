@@ -25,7 +25,7 @@ from bridge.kafka.log import Partition, Record
 from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import ARRIVAL, TICK
-from bridge.kafka.stage import Stage
+from bridge.kafka.stage import BATCH_TIME, Stage
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
@@ -141,7 +141,7 @@ class Matcher(Stage):
         if self.is_due(now):
             self._next_tick = now + _TICK_PACE
             self._append_ticks(now, out)
-        while records:
+        while records and self._clock() < now + BATCH_TIME:
             record = records[0]
             if Partition(record.topic, record.partition) not in out.held:
                 if (record.value or b"").startswith(TICK.prefix):

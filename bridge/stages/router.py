@@ -20,7 +20,7 @@ from bridge.kafka.log import Admin, Committed, Headers, LogError, Partition, Rec
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
 from bridge.kafka.records import ARRIVAL
-from bridge.kafka.stage import Stage
+from bridge.kafka.stage import BATCH_TIME, Stage
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
@@ -144,8 +144,9 @@ class Router(Stage):
         return self._admin.start_offsets([partition])[partition]
 
     def process(self, records: deque[Record], out: Outbox) -> None:
-        """Route all records; those of a partition that has to wait for its schema are read again later."""
-        while records:
+        """Route records for a while; those of a partition that has to wait for its schema are read again later."""
+        end = self._clock() + BATCH_TIME
+        while records and self._clock() < end:
             record = records.popleft()
             if Partition(record.topic, record.partition) not in out.held:
                 self._route(record, out)

@@ -1,6 +1,10 @@
 """An event's way through all stages, on the in-memory ports."""
 
-from bridge.core.event import MINUTE
+from typing import Any
+
+from bridge.core.event import MINUTE, SECOND
+from flowbridge_sdk.codec import Decoder
+from flowbridge_sdk.headers import Headers
 from unit.stages.world import World, one_slot, two_slots
 
 
@@ -40,3 +44,22 @@ def test_what_waits_in_vain_expires_and_leaves_nothing_behind() -> None:
     windows = process.stage("matcher").windows.values()
     assert [(one.open, one.remembered, one.timers) for one in windows] == [({}, {}, {})] * 2
     assert world.workflows() == []
+
+
+def test_events_that_take_long_are_split_over_transactions_before_one_lasts_too_long() -> None:
+    world = World(one_slot())
+
+    class Slow(Decoder):
+        def decode(self, topic: str, value: bytes | None, headers: Headers | None = None) -> dict[str, Any]:
+            world.now += SECOND
+            return super().decode(topic, value, headers)
+
+    world.decoder = Slow
+    process = world.start()
+    world.run(3)
+    for number in range(5):
+        world.publish("order.created", {"order": str(number)})
+    process.step("router")
+    decided = world.reasons().count("matched")
+    world.run(3)
+    assert (decided, world.reasons().count("matched")) == (2, 5)

@@ -57,24 +57,25 @@ def make_run(
     identity = _identity(definition, variables, events, frame)
     run_key = RunIdentity(installation, definition.identity, key, identity).run_key()
     event_time, reached = _times(trigger, match, frame)
-    return Run(
-        run_key=run_key,
-        trigger=definition.identity,
-        definition_hash=definition.hash,
-        key=key,
-        namespace=plan.namespace,
-        name=workflow_name(plan.template, run_key),
-        template=plan.template,
-        parameters=None if definition.is_default_mapped else _parameters(definition, match, variables),
-        payload=_payload(match[0][-1]) if definition.is_default_mapped else None,
-        labels=plan.labels,
-        annotations=plan.annotations,
-        events=events,
-        event_time=event_time,
-        reached=reached,
-        allow_template_tags=plan.allow_template_tags,
-        start_by=None if plan.start_deadline is None else start_by(trigger, event_time, reached, frame),
-        synchronization=plan.synchronization,
+    is_default_mapped = definition.is_default_mapped
+    return Run(  # by position, in the order of its fields: by name takes three times as long
+        run_key,
+        definition.identity,
+        definition.hash,
+        key,
+        plan.namespace,
+        workflow_name(plan.template, run_key),
+        plan.template,
+        None if is_default_mapped else _parameters(definition, match, variables),
+        _payload(match[0][-1]) if is_default_mapped else None,
+        plan.labels,
+        plan.annotations,
+        events,
+        event_time,
+        reached,
+        plan.allow_template_tags,
+        None if plan.start_deadline is None else start_by(trigger, event_time, reached, frame),
+        plan.synchronization,
     )
 
 
@@ -83,6 +84,8 @@ def _times(
 ) -> tuple[Micros, Micros]:
     """Return the newest event time of a match, and when the last of it reached us; without events, when it closed."""
     filled = [event for slot in match for event in slot]
+    if len(filled) == 1:
+        return filled[0].time, filled[0].reached
     if not filled and frame is not None:
         return frame[1], frame[1] + trigger.grace
     return max([event.time for event in filled]), max([event.reached for event in filled])

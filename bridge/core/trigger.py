@@ -196,7 +196,7 @@ class Trigger:
         """Tell whether arrivals must wait for others; if not, each event that passes is a match."""
         return self.window is not None
 
-    @property
+    @cached_property
     def within(self) -> Micros | None:
         """Return newest minus oldest event time of a match; None where another rule brings events together."""
         return self.window.length if self.window is not None and self.window.kind == "within" else None
@@ -228,7 +228,7 @@ class Trigger:
         """Return the names of the events that it reads, each once, in slot order."""
         return tuple(dict.fromkeys(slot.event for slot in self.slots))
 
-    @property
+    @cached_property
     def span(self) -> Micros:
         """Return how far apart two events of a match may reach us: ``within`` and ``grace``."""
         return (self.within or 0) + self.grace

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 from bridge.core.decision import Reason
@@ -180,8 +181,9 @@ class Window(NamedTuple):
         return Window(waiting, self.marks, self.pending, self.cancelling, self.fired, self.groups)
 
 
+@cache
 def empty_window(slots: int) -> Window:
-    """Return the window in which nothing has happened yet."""
+    """Return the window in which nothing has happened yet; its parts are shared by all that are made of it."""
     return Window(((),) * slots, (None,) * slots)
 
 

@@ -13,7 +13,6 @@ from bridge.core.event import SECOND, Micros
 from bridge.kafka.log import Committed, Partition, Record
 from bridge.kafka.outbox import Outbox
 
-
 BATCH_TIME: Micros = 2 * SECOND
 """After so long a batch ends, and what it has not come to is the next one's: its transaction may last 10 s in all."""
 

@@ -27,6 +27,7 @@ from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import ARRIVAL, TICK
 from bridge.kafka.stage import BATCH_TIME, Stage
 from bridge.kafka.topics import InternalTopics, partition_of
+from bridge.stages.collecting import building_state
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
 from bridge.stages.match_runs import MatchRuns
@@ -118,8 +119,10 @@ class Matcher(Stage):
         """Bring back the windows of partitions from the changelog."""
         self._definitions.refresh()
         for partition in offsets:
-            kept = self._restore(Partition(self._topics.windows, partition.number))
-            self.windows[partition.number] = restore_windows(kept, self._definitions)
+            with building_state():
+                kept = self._restore(Partition(self._topics.windows, partition.number))
+                self.windows[partition.number] = restore_windows(kept, self._definitions)
+                del kept
         self._armed = -1
 
     def drop(self, partitions: Collection[Partition]) -> None:

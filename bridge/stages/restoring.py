@@ -133,6 +133,8 @@ class _Restoring:
 def _window(trigger: Trigger, found: _Found) -> Window:
     """Return a window of what was found of it."""
     window = empty_window(len(trigger.slots))
+    if trigger.is_plain and len(found.waiting) == 1 and not found.spent:  # as most are that wait for their second event
+        return window.with_arrival(found.waiting[0])
     taken = {offset for _, _, offsets in found.pending for offset in offsets}
     waiting: list[list[Arrival]] = [[] for _ in trigger.slots]
     for arrival in found.waiting:

@@ -5,7 +5,7 @@ FlowbridgeError
 │   └── EventRefusedError      2  the event to be published cannot be sent as it is
 ├── SettingsError              2  an option, an environment variable or the file is wrong
 ├── SchemasError               2  the folder of schemas cannot be read
-├── ListenError                2  the address for health and metrics cannot be had
+├── ListenError                2  an address to listen on cannot be had
 ├── KafkaUnreachableError      3  no broker answers
 ├── KafkaRefusedError          3  Kafka answers, and refuses
 ├── NewerRecordsError          3  a newer version has written to our topics
@@ -117,7 +117,7 @@ class SchemasError(FlowbridgeError):
 
 
 class ListenError(FlowbridgeError):
-    """The address for health and metrics cannot be had."""
+    """The address for health and metrics, or the gateway's, cannot be had."""
 
     code = "listen"
     exit_code = ExitCode.USAGE

@@ -25,7 +25,7 @@ CONFIG = PREFIX + "CONFIG"
 KAFKA_PREFIX = PREFIX + "KAFKA_"
 _MEANT = 0.85
 """How alike a name must be to a setting's to be taken for a slip of the pen (difflib's ratio)."""
-_MAY_BE_EMPTY = "listen"  # everywhere else an empty variable counts as not set
+_MAY_BE_EMPTY = ("listen", "gateway_listen")  # everywhere else an empty variable counts as not set
 _PATHS = ("triggers", "schemas", "gateway_tokens", "gateway_certificate", "gateway_key")
 
 Values = Mapping[str, Any]
@@ -86,7 +86,7 @@ class EnvironmentSource(PlacedSource):
         values: dict[str, Any] = {}
         for variable, value in environment.items():
             name = variable.removeprefix(PREFIX).lower()
-            if variable.startswith(PREFIX) and name in fields and (value or name == _MAY_BE_EMPTY):
+            if variable.startswith(PREFIX) and name in fields and (value or name in _MAY_BE_EMPTY):
                 values[name] = value
         kafka = {_property(name): value for name, value in environment.items() if name.startswith(KAFKA_PREFIX)}
         super().__init__(settings, values | ({"kafka": kafka} if kafka else {}))

@@ -153,9 +153,14 @@ class Settings(BaseSettings):
         description="Where `/livez`, `/readyz` and `/metrics` answer; port 0 is any free one, an empty text turns "
         "them off. If the default is taken, a free port is used and logged; another address that is taken is an error.",
     )
+    gateway: bool = Field(
+        default=False,
+        description="Take events over HTTP in this process of `run`, too, as `flowbridge gateway` does by itself.",
+    )
     gateway_listen: Listen = Field(
         DEFAULT_GATEWAY_LISTEN,
-        description="Where the gateway takes events over HTTP, as `HOST:PORT`.",
+        description="Where the gateway takes events over HTTP, as `HOST:PORT`; port 0 is any free one. In `dev` an "
+        "empty text turns the gateway off, and if the default is taken, a free port is used and shown.",
     )
     gateway_path: UrlPath = Field(
         "/metaflow-event",
@@ -219,6 +224,11 @@ class Settings(BaseSettings):
     def is_listen_explicit(self) -> bool:
         """Tell whether somebody chose the address to listen on."""
         return "listen" in self.model_fields_set
+
+    @property
+    def is_gateway_listen_explicit(self) -> bool:
+        """Tell whether somebody chose the gateway's address."""
+        return "gateway_listen" in self.model_fields_set
 
     @cached_property
     def member(self) -> str:

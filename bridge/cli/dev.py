@@ -1,7 +1,7 @@
 """``flowbridge dev``: the whole bridge on one machine, with nothing installed but Python.
 
-An embedded broker, a stand-in for the Workflow API, all stages, example triggers and a producer; ``--kafka`` and
-``--kubeconfig`` put the real ones in their places.
+An embedded broker, a stand-in for the Workflow API, all stages, the gateway, example triggers and a producer;
+``--kafka`` and ``--kubeconfig`` put the real ones in their places.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from typing import Any
 
 import click
 import yaml
+from prometheus_client import CollectorRegistry
 
 from bridge.argo.api import WorkflowApi
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.argo.workflow import Workflow
 from bridge.cli import example, logs
 from bridge.cli.decision_lines import DecisionLines
+from bridge.cli.gateway_wiring import gateway_server, webhook_url
 from bridge.cli.output import Output, output_option
 from bridge.cli.setting_options import settings_options
 from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare_topics, surroundings
@@ -53,7 +55,7 @@ _LIMITS = (
 @click.option("--kafka", metavar="HOST:PORT", help="A real Kafka instead of the embedded broker.")
 @click.option("--kubeconfig", metavar="FILE", help="A real cluster instead of the stand-in; needs the templates there.")
 @click.option("--templates", metavar="FILE", help="WorkflowTemplates (YAML) that the stand-in is to know.")
-@settings_options("triggers", "schemas", "schema_registry_url", "namespace", "log_level")
+@settings_options("triggers", "schemas", "schema_registry_url", "namespace", "gateway_listen", "log_level")
 @output_option
 def command(
     *,
@@ -67,7 +69,8 @@ def command(
     """Try Flowbridge on this machine: every decision scrolls by.
 
     Without --triggers it runs the example: a trigger on one event, and one on two events that belong together. Events
-    of your own can be published to it from another terminal with the bootstrap address that it prints.
+    of your own can be published to it from another terminal with the bootstrap address that it prints, and by
+    Metaflow's ArgoEvent, or over HTTP, at the gateway's.
     """
     is_example = not settings.triggers
     if once and not is_example:
@@ -79,6 +82,8 @@ def command(
         api = connect_cluster(settings, kubeconfig) if kubeconfig else _stand_in(settings, templates, is_example)
         around = _around(settings, api, lines, embedded=kafka is None)
         _introduce(settings, output, embedded=kafka is None, standing_in=kubeconfig is None)
+        _open_gateway(settings, around, stack, output)
+        output.remark("")
         health = Health(_STAGES)
         process = Process({name: partial(open_loop, name, around) for name in _STAGES}, health.stage)
         process.start()
@@ -119,7 +124,15 @@ def _introduce(settings: Settings, output: Output, *, embedded: bool, standing_i
     output.remark(
         f"try: flowbridge publish data.updated table=sales rows:=3 --bootstrap-servers {settings.bootstrap_servers}"
     )
-    output.remark("")
+
+
+def _open_gateway(settings: Settings, around: Surroundings, stack: ExitStack, output: Output) -> None:
+    """Serve the gateway until the end, and say where; a default address that is taken gives way to a free port."""
+    if settings.gateway_listen is None:
+        return
+    is_free = not settings.is_gateway_listen_explicit
+    server = stack.enter_context(gateway_server(settings, around.log, CollectorRegistry(), or_any_free=is_free))
+    output.remark(f"gateway: METAFLOW_ARGO_EVENTS_WEBHOOK_URL={webhook_url(settings, server)}")
 
 
 # -- the stand-in ------------------------------------------------------------------------------------------------------

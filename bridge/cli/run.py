@@ -9,14 +9,17 @@ from contextlib import ExitStack
 from functools import partial
 
 import click
+from prometheus_client import CollectorRegistry
 
 from bridge.cli import logs
+from bridge.cli.gateway_wiring import LINGER_S, PART, gateway_server
 from bridge.cli.setting_options import settings_options
 from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare_topics, surroundings
 from bridge.console.health import Health
 from bridge.console.metrics import Metrics
 from bridge.console.server import ConsoleServer, application, open_listener
 from bridge.errors import NewerRecordsError
+from bridge.gateway.server import GatewayServer
 from bridge.kafka.records import RecordError
 from bridge.setting_values import Address
 from bridge.settings import Settings
@@ -32,30 +35,47 @@ def command(*, settings: Settings) -> None:
     """Run the bridge until SIGTERM or SIGINT: read events, match them, create Workflows.
 
     Any number of processes may run, each with any of the stages: what one has, another takes over when it ends. On
-    SIGTERM a process finishes what is under way, within 60 s, and hands over at once.
+    SIGTERM a process finishes what is under way, within 60 s, and hands over at once. With --gateway it takes events
+    over HTTP as well.
     """
     logs.set_up(settings)
     log, topics = connect(settings), internal_topics(settings)
     prepare_topics(log, topics, settings)
     api = connect_cluster(settings)
-    metrics = Metrics()
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
     around = surroundings(settings, log, api, topics, metrics.decided, metrics)
-    health = Health([stage.value for stage in settings.stages])
+    stages = [stage.value for stage in settings.stages]
+    health = Health([*stages, PART] if settings.gateway else stages)
     with ExitStack() as stack:
         stack.callback(api.close)
         if settings.listen is not None:
             stack.enter_context(_console(settings, settings.listen, health, metrics))
-        serve(around, [stage.value for stage in settings.stages], health)
+        gateway = None
+        if settings.gateway:
+            gateway = stack.enter_context(gateway_server(settings, log, registry, health.stage(PART)))
+        serve(around, stages, health, gateway)
 
 
-def serve(around: Surroundings, stages: Sequence[str], health: Health) -> None:
-    """Run stages until a signal asks to stop, or one of them fails."""
+def serve(around: Surroundings, stages: Sequence[str], health: Health, gateway: GatewayServer | None = None) -> None:
+    """Run stages until a signal asks to stop, or one of them fails, or the gateway does; then that begins to leave."""
     process = Process({name: partial(open_loop, name, around) for name in stages}, health.stage)
-    before = {number: signal.signal(number, lambda *_: process.stop.set()) for number in _SIGNALS}
+    asked: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        asked.append(number)
+        process.stop.set()
+
+    before = {number: signal.signal(number, note) for number in _SIGNALS}
     try:
         around.decoder()  # wrong schemas are said before anything runs
         process.start()
         logger.info("running %s as %s", ", ".join(stages), around.member)
+        while gateway is not None and gateway.is_alive and not process.stop.wait(_LOOK_S):
+            pass
+        if gateway is not None:
+            process.stop.set()
+            gateway.leave(0.0 if signal.SIGINT in asked else LINGER_S)  # both drain at once
         process.wait()
         logger.info("stopped")
     except RecordError as error:
@@ -66,6 +86,7 @@ def serve(around: Surroundings, stages: Sequence[str], health: Health) -> None:
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_LOOK_S = 0.2
 
 
 def _console(settings: Settings, address: Address, health: Health, metrics: Metrics) -> ConsoleServer:

@@ -18,6 +18,7 @@ _GROUPS = {
     "The installation": ("internal_prefix", "partitions", "replication", "ledger_horizon"),
     "The process": ("stages", "instance", "listen", "log_level", "log_format"),
     "The gateway": (
+        "gateway",
         "gateway_listen",
         "gateway_path",
         "gateway_cloudevents_path",
@@ -47,7 +48,7 @@ A setting has one name in three forms: an option (`--ledger-horizon 14d`), an en
 (`FLOWBRIDGE_LEDGER_HORIZON=14d`), and a key of the file (`ledger_horizon: 14d`) that `--config` or
 `{CONFIG}` names: YAML, JSON or TOML, by its ending. An option wins over the environment, that over the
 file, that over the default; `kafka` is merged property by property. An empty variable counts as not
-set, except for `{PREFIX}LISTEN`.
+set, except for `{PREFIX}LISTEN` and `{PREFIX}GATEWAY_LISTEN`.
 
 Lengths of time are written with units: `250ms`, `30s`, `10m`, `1h30m`, `7d`.
 

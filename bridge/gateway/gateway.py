@@ -78,7 +78,7 @@ class Gateway:
     """Takes events over HTTP and appends them to the log. An ASGI application for one event loop.
 
     Attributes:
-        is_leaving: Set when the process is to end: not ready any more, but everything is still served.
+        is_leaving: Whether the process is to end: not ready any more, but everything is still served.
 
     """
 
@@ -98,6 +98,7 @@ class Gateway:
         self.metrics = metrics
         self.bounds = bounds
         self.is_leaving = False
+        self._end = float("inf")
         self._endpoints = {
             cloudevents: Endpoint(read_cloudevent, cloudevents_status),
             webhook: Endpoint(lambda _headers, body: read_webhook(body), webhook_status),
@@ -112,6 +113,11 @@ class Gateway:
         """Whether it can take another event. It can while Kafka is away, as long as there are places to hold one."""
         return not (self.is_leaving or self._places.is_full or self._bytes.is_full)
 
+    def leave(self) -> None:
+        """Be unready from now on. Whatever comes after is held only as long as what came before, so the end is near."""
+        self.is_leaving = True
+        self._end = asyncio.get_running_loop().time() + self.bounds.hold
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         endpoint = self._endpoints.get(scope["path"])
@@ -121,7 +127,7 @@ class Gateway:
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
-            answer = await self._publish(endpoint, scope, receive, began + self.bounds.hold)
+            answer = await self._publish(endpoint, scope, receive, min(began + self.bounds.hold, self._end))
         except Exception:  # noqa: BLE001 - the last one to see it: a stranger's request must not end in silence
             _log.exception("a request failed; this is a bug of Flowbridge")
             answer = answers.BUG

@@ -2,7 +2,7 @@
 
 A connection for which there is no room waits in the kernel's queue: its publisher waits, and loses nothing. The end is
 in order: not ready any more; still serving for a while, until balancers have noticed; no new connections; what is
-held is answered; the log is closed.
+held is answered, within the time that a request is held; the log is closed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bridge.gateway.protocol import BoundedProtocol
 _START_S = 30.0
 _TICK_S = 1.0
 _EXHAUSTED_S = 0.2
-_SLACK_S = 10.0
+_SLACK_S = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -58,7 +58,6 @@ class GatewayServer:
 
     Attributes:
         port: The port that it answers on.
-        linger: Seconds that it goes on serving, unready, once it is to stop.
 
     """
 
@@ -77,7 +76,7 @@ class GatewayServer:
         self._bounds = connections
         self._tls = tls
         self._chores = (gateway.tokens.refresh, *chores)
-        self.linger = 0.0
+        self._linger = 0.0
         self._config = uvicorn.Config(
             gateway,
             http=BoundedProtocol,
@@ -91,7 +90,6 @@ class GatewayServer:
             date_header=False,
             proxy_headers=False,
             timeout_keep_alive=int(connections.idle),
-            timeout_graceful_shutdown=int(gateway.bounds.hold + _SLACK_S),
         )
         self._server = uvicorn.Server(self._config)
         self._started = threading.Event()
@@ -105,6 +103,17 @@ class GatewayServer:
         """Whether it serves."""
         return self._thread.is_alive()
 
+    def leave(self, linger: float = 0.0) -> None:
+        """Begin to end, and return at once; leaving the context waits for the end. To ask again changes nothing.
+
+        Args:
+            linger: Seconds that it goes on serving, unready, before it takes no more connections.
+
+        """
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(self._stop, linger)
+
     def __enter__(self) -> Self:
         self._thread.start()
         if not self._started.wait(_START_S) or self._failure is not None:
@@ -117,9 +126,7 @@ class GatewayServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended by itself
-                self._loop.call_soon_threadsafe(self._stopping.set)
+        self.leave()
         self._thread.join()
         self._listener.close()
         if self._failure is not None and error is None:
@@ -148,9 +155,10 @@ class GatewayServer:
         await asyncio.wait((stopping, serving, accepting), return_when=asyncio.FIRST_COMPLETED)
         if accepting.done():
             accepting.result()  # it never ends by itself, so this says why it did
-        self._gateway.is_leaving = True
-        await asyncio.sleep(self.linger)
+        self._gateway.leave()
+        await asyncio.sleep(self._linger)
         accepting.cancel()
+        self._config.timeout_graceful_shutdown = int(max(self._gateway.bounds.hold - self._linger, 0) + _SLACK_S)
         self._listener.close()
         self._server.should_exit = True
         await serving
@@ -158,6 +166,11 @@ class GatewayServer:
         for task in tending:
             task.cancel()
         await asyncio.gather(accepting, *tending, return_exceptions=True)
+
+    def _stop(self, linger: float) -> None:
+        if not self._stopping.is_set():
+            self._linger = linger
+            self._stopping.set()
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()

@@ -246,7 +246,7 @@ def test_names_that_share_a_topic_keep_their_names_in_it() -> None:
 def test_one_that_is_leaving_is_unready_and_still_serves() -> None:
     async def work() -> None:
         house = House()
-        house.gateway.is_leaving = True
+        house.gateway.leave()
         assert await house.ready() == 503
         assert (await house.post(metaflow_body("a"))).status_code == 200
 

@@ -200,9 +200,9 @@ def test_while_it_lingers_it_is_unready_and_serves() -> None:
         seen.append(httpx.post(url(server), content=BODY).status_code)
 
     with serving(house) as server:
-        server.linger = 1.0
         asking = threading.Thread(target=ask)
         asking.start()
+        server.leave(linger=1.0)
     asking.join()
     assert seen == [503, 200]
     with pytest.raises(httpx.ConnectError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -137,6 +137,17 @@ def _url_path(value: str) -> str:
     return value
 
 
+def _shared_topics(value: Any) -> Any:
+    """Read ``BEGINNING*=TOPIC`` texts, separated by commas, or a mapping."""
+    if not value:
+        return {}
+    from flowbridge_sdk.shared_topics import SharedTopics  # noqa: PLC0415 - 0.2 s that --help need not wait
+
+    if isinstance(value, Mapping):
+        return SharedTopics({str(pattern): str(topic) for pattern, topic in value.items()}).patterns
+    return SharedTopics.from_text(str(value)).patterns
+
+
 def _servers(value: str) -> str:
     servers = [part.strip() for part in value.split(",")]
     if not all(servers) or any(re.search(r"\s", part) for part in servers):
@@ -211,6 +222,8 @@ FilePath = Annotated[Path | None, BeforeValidator(_file)]
 """A file, or none."""
 UrlPath = Annotated[str, AfterValidator(_url_path)]
 """A path of HTTP that is not one of the health pages'."""
+SharedTopicPatterns = Annotated[dict[str, str], BeforeValidator(_shared_topics)]
+"""Topics that the names with a common beginning share: pattern to topic."""
 Servers = Annotated[str, AfterValidator(_servers)]
 """Brokers: HOST:PORT, separated by commas."""
 _Property = Annotated[str, AfterValidator(_property_name)]

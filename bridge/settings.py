@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -33,6 +33,7 @@ from bridge.setting_values import (
     Namespace,
     Paths,
     Servers,
+    SharedTopicPatterns,
     Stage,
     Stages,
     TopicPart,
@@ -95,8 +96,14 @@ class Settings(BaseSettings):
         description="Replicas of the bridge's own topics and of event topics that it creates; `-1` is the broker's "
         "default.",
     )
+    shared_topics: SharedTopicPatterns = Field(
+        {},
+        description="Topics that all names with a common beginning share, instead of one a name: "
+        "`metaflow.*=metaflow-events`, several separated by commas. It is the installation's: bridges, gateways and "
+        "publishers with the SDK need the same.",
+    )
     create_topics: bool = Field(
-        default=True, description="Create the topics of triggers' events where they are missing."
+        default=True, description="Create the topics of triggers' events, and shared topics, where they are missing."
     )
     event_topic_partitions: int = Field(4, ge=1, le=1_000, description="Partitions of event topics that it creates.")
     stages: Stages = Field(
@@ -180,8 +187,8 @@ class Settings(BaseSettings):
     gateway_key: FilePath = Field(None, description="The certificate's key (PEM), if it is not in the same file.")
     gateway_new_names: Literal["create", "refuse"] = Field(
         "create",
-        description="What the gateway does with an event whose name has no topic: `create` makes one, as with event "
-        "topics of triggers, `refuse` answers 404.",
+        description="What the gateway does with an event whose name has no topic and shares none: `create` makes one, "
+        "as with event topics of triggers, `refuse` answers 404.",
     )
     gateway_topic_bound: int = Field(
         1_000,
@@ -200,6 +207,15 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
     log_format: Literal["text", "json"] = Field("text", description="Lines for people, or one JSON object a line.")
+
+    @field_validator("shared_topics")
+    @classmethod
+    def _are_for_events(cls, patterns: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        """Refuse topics that are the bridge's or Kafka's own."""
+        prefix = info.data.get("internal_prefix", "__")
+        if any(topic.startswith((prefix, "__")) for topic in patterns.values()):
+            raise ValueError(f"a topic that begins neither with the internal prefix {prefix!r} nor with '__' is right")
+        return patterns
 
     def __init__(self, *sources: PlacedSource, **values: Any) -> None:
         """Merge ``values`` and ``sources``, the earlier winning; nothing else is read."""

@@ -55,7 +55,9 @@ _LIMITS = (
 @click.option("--kafka", metavar="HOST:PORT", help="A real Kafka instead of the embedded broker.")
 @click.option("--kubeconfig", metavar="FILE", help="A real cluster instead of the stand-in; needs the templates there.")
 @click.option("--templates", metavar="FILE", help="WorkflowTemplates (YAML) that the stand-in is to know.")
-@settings_options("triggers", "schemas", "schema_registry_url", "namespace", "gateway_listen", "log_level")
+@settings_options(
+    "triggers", "schemas", "schema_registry_url", "namespace", "shared_topics", "gateway_listen", "log_level"
+)
 @output_option
 def command(
     *,
@@ -196,7 +198,9 @@ def _run_example(
     once: bool,
 ) -> int:
     _wait_until(process, partial(_topics_begun, Definitions(around.log, around.topics.triggers, wall_clock)))
-    with Publisher(config=settings.client_properties(), source="flowbridge-dev") as publisher:
+    with Publisher(
+        config=settings.client_properties(), source="flowbridge-dev", shared_topics=settings.shared_topics
+    ) as publisher:
         round_ = int(time.time())
         _publish(publisher, round_)
         if once:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from confluent_kafka import KafkaException
 from prometheus_client import CollectorRegistry
 
+from bridge.cli.wiring import new_topic
 from bridge.console.health import StageHealth
 from bridge.console.server import open_listener
 from bridge.errors import ListenError, SettingProblem, SettingsError
@@ -21,9 +22,10 @@ from bridge.gateway.server import Connections, GatewayServer
 from bridge.gateway.tls import Certificate
 from bridge.gateway.tokens import NoTokens, Tokens, TokensError
 from bridge.gateway.topics import EventTopics, TopicRules
-from bridge.kafka.log import Admin, Log, TopicSpec
+from bridge.kafka.log import Admin, Log
 from bridge.setting_values import Address
 from bridge.settings import Settings
+from flowbridge_sdk.shared_topics import SharedTopics
 
 PART = "gateway"
 """What a gateway is called among the parts of a process that tell of their health."""
@@ -104,12 +106,12 @@ def _listener(address: Address, *, or_any_free: bool) -> socket.socket:
 
 def _gateway(settings: Settings, admin: Admin, tokens: Tokens, registry: CollectorRegistry) -> Gateway:
     hold = settings.gateway_hold / timedelta(seconds=1)
-    creates = settings.gateway_new_names == "create"
     rules = TopicRules(
         settings.internal_prefix,
-        {},  # topics that names share are for when the router reads them, too
-        (lambda name: TopicSpec(name, settings.event_topic_partitions, settings.replication)) if creates else None,
+        SharedTopics(settings.shared_topics),
+        new_topic(settings) if settings.gateway_new_names == "create" else None,
         settings.gateway_topic_bound,
+        new_topic(settings) if settings.create_topics else None,
     )
     return Gateway(
         KafkaEventLog(settings.client_properties(), hold),

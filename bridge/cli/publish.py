@@ -60,7 +60,7 @@ Examples:
 )
 @click.option("--source", help="Who says so.  [FLOWBRIDGE_SOURCE; default: flowbridge-sdk]")
 @click.option("--timeout", default="30s", show_default=True, help="How long Kafka may take to acknowledge.")
-@settings_options("bootstrap_servers", "kafka", "schemas", "schema_registry_url")
+@settings_options("bootstrap_servers", "kafka", "schemas", "schema_registry_url", "shared_topics")
 @output_option
 def command(
     *,
@@ -191,6 +191,7 @@ def _publisher(settings: Settings, timeout: timedelta) -> Publisher:
     return Publisher(
         schemas=EventSchemas.load(*settings.schemas),
         registry=_registry(settings),
+        shared_topics=settings.shared_topics,
         config=_QUIET
         | settings.client_properties()
         | {"delivery.timeout.ms": str(timeout // timedelta(milliseconds=1))},

@@ -13,7 +13,7 @@ from bridge.setting_values import OWNED_PROPERTIES
 from bridge.settings import Settings
 
 _GROUPS = {
-    "Kafka and events": ("bootstrap_servers", "kafka", "schemas", "schema_registry_url"),
+    "Kafka and events": ("bootstrap_servers", "kafka", "schemas", "schema_registry_url", "shared_topics"),
     "Triggers": ("triggers", "namespace", "reload", "hold_off", "create_topics", "event_topic_partitions"),
     "The installation": ("internal_prefix", "partitions", "replication", "ledger_horizon"),
     "The process": ("stages", "instance", "listen", "log_level", "log_format"),

@@ -22,6 +22,7 @@ from bridge.triggers.sources import FileSource
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import SchemaError
 from flowbridge_sdk.schemas import EventSchemas
+from flowbridge_sdk.shared_topics import SharedTopics
 
 EMBEDDED_PARTITIONS = 4
 """Partitions of every topic on the embedded broker."""
@@ -97,10 +98,11 @@ def surroundings(
         decoder=lambda: _decoder(settings),
         read_sources=files.read,
         sink=sink,
+        shared_topics=SharedTopics(settings.shared_topics),
         member=settings.member,
         instance=settings.instance,
         observer=observer or Unobserved(),
-        new_topic=_new_topic(settings) if settings.create_topics else None,
+        new_topic=new_topic(settings) if settings.create_topics else None,
         reload=_micros(settings.reload),
         hold_off=_micros(settings.hold_off),
         skew=_micros(settings.clock_skew),
@@ -134,7 +136,8 @@ def _registry(settings: Settings) -> Any:
     return Registry(settings.schema_registry_url)
 
 
-def _new_topic(settings: Settings) -> Callable[[str], TopicSpec]:
+def new_topic(settings: Settings) -> Callable[[str], TopicSpec]:
+    """Return what makes the spec of an event topic that is missing."""
     return lambda name: TopicSpec(name, settings.event_topic_partitions, settings.replication)
 
 

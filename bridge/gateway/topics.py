@@ -12,11 +12,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from bridge.gateway.answers import NOT_RECORDED, Answer, malformed, no_topic
+from bridge.gateway.aside import aside
 from bridge.kafka.log import Admin, LogError, TopicSpec
 from flowbridge_sdk.errors import BadNameError
-from flowbridge_sdk.topics import topic_of
+from flowbridge_sdk.shared_topics import SharedTopics
 
 _REFRESH_S = 30.0
 _PACE_S = 1.0  # between two questions to Kafka, however many names are unknown
@@ -30,24 +32,23 @@ class TopicRules:
 
     Attributes:
         internal_prefix: What the bridge's own topics begin with.
-        shared: Topics that names share: ``BEGINNING*`` to topic.
-        new_topic: How a topic that is missing is created; None to refuse its events.
-        most: The number of topics in the cluster at which no more are created.
+        shared: Topics that names share.
+        new_topic: How a name's own topic that is missing is created; None to refuse its events.
+        most: The number of topics in the cluster at which no more of those are created.
+        new_shared: How a shared topic that is missing is created, which no publisher can name; None to refuse.
 
     """
 
     internal_prefix: str
-    shared: Mapping[str, str] = field(default_factory=dict)
+    shared: SharedTopics = field(default_factory=SharedTopics)
     new_topic: Callable[[str], TopicSpec] | None = None
     most: int = 1_000
+    new_shared: Callable[[str], TopicSpec] | None = None
 
     def topic_for(self, name: str) -> str | Answer:
         """Return the topic of a name, or why it can have none."""
-        for pattern, topic in self.shared.items():
-            if name.startswith(pattern.removesuffix("*")):
-                return topic
         try:
-            topic = topic_of(name)
+            topic = self.shared.topic_for(name)
         except BadNameError as error:
             return malformed(str(error))
         if topic.startswith((self.internal_prefix, "__")):
@@ -116,7 +117,7 @@ class EventTopics:
     async def _ask(self) -> bool:
         asked = self._clock()
         try:
-            self._known = await asyncio.to_thread(self._admin.topics)
+            self._known = await aside(self._admin.topics)
         except LogError as error:
             _log.warning("Kafka does not tell its topics: %s", error)
             return False
@@ -125,12 +126,14 @@ class EventTopics:
 
     async def _missing(self, topic: str, name: str) -> str | Answer | None:
         """Return the topic made, why it is not, or None if Kafka could not make it now."""
-        if self._rules.new_topic is None:
-            return no_topic(f"there is no topic for {name!r}, and new names are refused")
-        if len(self._known) >= self._rules.most:
+        is_shared = topic in self._rules.shared.topics
+        new_topic = self._rules.new_shared if is_shared else self._rules.new_topic
+        if new_topic is None:
+            return no_topic(f"there is no topic for {name!r}, and new ones are not made")
+        if not is_shared and len(self._known) >= self._rules.most:
             return no_topic(f"there is no topic for {name!r}, and no more are made: there are {len(self._known)}")
         try:
-            await asyncio.to_thread(self._admin.create, [self._rules.new_topic(topic)])
+            await aside(partial(self._admin.create, [new_topic(topic)]))
         except LogError as error:
             _log.warning("topic %s cannot be created: %s", topic, error)
             return None

@@ -32,7 +32,9 @@ from bridge.stages.safe_time import SafeTime
 from bridge.stages.submitter import Limits, Submitter
 from bridge.stages.ticks import TickPlanner
 from bridge.triggers.sources import Sourced, Sources
+from bridge.triggers.topics import with_shared_topics
 from flowbridge_sdk.codec import Decoder
+from flowbridge_sdk.shared_topics import SharedTopics
 
 SESSION: Micros = 6 * SECOND
 """How long a member may be silent before its partitions move."""
@@ -49,6 +51,7 @@ class Surroundings:
         decoder: Reads the schemas, and makes a reader of events of them.
         read_sources: Reads the sources of triggers.
         sink: Takes decisions.
+        shared_topics: Topics that names share, as this process is set; what counts is what its controller wrote.
         member: Name of the process for its transactional ids.
         instance: Static member name, or None.
         observer: Who hears how the work goes.
@@ -75,6 +78,7 @@ class Surroundings:
     sink: Sink
     member: str
     instance: str | None = None
+    shared_topics: SharedTopics = field(default_factory=SharedTopics)
     observer: Observer = field(default_factory=Unobserved)
     clock: Callable[[], Micros] = wall_clock
     new_topic: Callable[[str], TopicSpec] | None = None
@@ -125,7 +129,7 @@ def _open_controller(around: Surroundings) -> StageLoop:
         definitions,
         around.topics,
         admin,
-        around.read_sources,
+        with_shared_topics(around.read_sources, around.shared_topics),
         around.clock,
         around.reload,
         around.hold_off,

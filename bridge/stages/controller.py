@@ -23,7 +23,7 @@ from bridge.kafka.topics import InternalTopics
 from bridge.stages.definitions import Definitions, definition_key, in_force_key, start_key
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.sources import Sourced, Sources
-from flowbridge_sdk.topics import topic_of
+from bridge.triggers.topics import topics_of
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class Controller(Stage):
 
     def _begin_topics(self, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
         """Write where new topics are begun; tell topics that were recreated, and those that nobody reads any more."""
-        read = {topic_of(event) for trigger in triggers for event in trigger.events} | self._definitions.topics()
+        read = {topic for trigger in triggers for topic in topics_of(trigger)} | self._definitions.topics()
         starts = self._definitions.starts
         look_again = now >= self._next_topics
         unknown = read if look_again else read - starts.keys()
@@ -197,7 +197,7 @@ class Controller(Stage):
     def _start_offsets(self, info: TopicInfo, triggers: Sequence[Trigger]) -> list[int]:
         """Return the earliest offsets that any of the triggers that read a topic asks for; 0 if it is asked by none."""
         places = [Partition(info.name, number) for number in range(info.partitions)]
-        wanted = {one.start_from for one in triggers if info.name in map(topic_of, one.events)}
+        wanted = {one.start_from for one in triggers if info.name in topics_of(one)}
         found = [self._offsets_for(start_from, places) for start_from in wanted]
         return [min((offsets[place] for offsets in found), default=0) for place in places]
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import defaultdict
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from bridge.core.definition import CompiledSlot, Definition
+from bridge.core.definition import Definition
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
 from bridge.kafka.log import Log, Partition, Record
 from bridge.kafka.records import DEFINITION, IN_FORCE, START, RecordError, kind_of
-from flowbridge_sdk.topics import topic_of
+from bridge.stages.readers import Readers, Reading
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class Definitions:
         self.changed: dict[str, int] = {}
         self.starts: dict[str, Start] = {}
         self.origins: dict[str, str] = {}
-        self._reading: dict[str, tuple[tuple[Definition, tuple[CompiledSlot, ...]], ...]] = {}
+        self._readers = Readers()
 
     def refresh_when_due(self) -> bool:
         """Read on, if the last time is long enough ago; tell whether anything was new."""
@@ -90,16 +89,20 @@ class Definitions:
             for record in records:
                 self._apply(record)
         self.offset = end
-        self._index()
+        self._readers = Readers(self.in_force.values())
         return True
 
-    def reading(self, topic: str) -> tuple[tuple[Definition, tuple[CompiledSlot, ...]], ...]:
-        """Return the definitions in force that read a topic, each with the slots that its events may fill."""
-        return self._reading.get(topic, ())
+    def reading(self, topic: str) -> Reading:
+        """Return the definitions in force that read all of a topic, each with the slots that its events may fill."""
+        return self._readers.own.get(topic, ())
+
+    def reading_shared(self, record: Record) -> Reading:
+        """Return those that read a record of a topic that names share, by its name; of any other topic nobody."""
+        return self._readers.of_shared(record.topic, record.headers)
 
     def topics(self) -> frozenset[str]:
         """Return the topics that definitions in force read."""
-        return frozenset(self._reading)
+        return self._readers.topics
 
     def is_in_force(self, trigger: str, condition: str) -> bool:
         """Tell whether the definition of a trigger that is in force has this condition."""
@@ -149,13 +152,6 @@ class Definitions:
     def _begin(self, name: str, record: Record) -> None:
         fields = _fields(START, record)
         self.starts[name] = Start(fields["topic_id"], tuple(fields["offsets"]), record.offset + 1)
-
-    def _index(self) -> None:
-        reading: dict[str, list[tuple[Definition, tuple[CompiledSlot, ...]]]] = defaultdict(list)
-        for definition in self.in_force.values():
-            for event in definition.trigger.events:
-                reading[topic_of(event)].append((definition, definition.slots_for(event)))
-        self._reading = {topic: tuple(found) for topic, found in reading.items()}
 
 
 @lru_cache(maxsize=_COMPILED)

@@ -16,8 +16,8 @@ from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.run_records import dead_letter, run_record
 from bridge.stages.window_records import WindowKey
+from bridge.triggers.topics import slot_topic
 from flowbridge_sdk.errors import DecodeError
-from flowbridge_sdk.topics import topic_of
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,8 @@ class MatchRuns:
     def _event(self, definition: Definition, arrival: Arrival) -> Event:
         key, value = arrival.body
         identity = arrival.event
-        payload = self._decoder.decode(topic_of(identity.name), value) if definition.run_needs_payload else {}
+        topic = slot_topic(definition.slots[arrival.slot].slot)
+        payload = self._decoder.decode(topic, value) if definition.run_needs_payload else {}
         return Event(identity.name, identity.source, identity.id, arrival.time, arrival.reached, key, payload)
 
     def bury(self, record: Record, trigger: str, text: str, out: Outbox) -> None:

@@ -23,7 +23,7 @@ from bridge.stages.safe_time import SafeTime
 from bridge.stages.timers import Condition, Timer
 from bridge.stages.window_records import Place, WindowKey
 from bridge.stages.windows import Windows
-from flowbridge_sdk.topics import topic_of
+from bridge.triggers.topics import topics_of
 
 SLICE = 1_000
 """Endings in one transaction, counted by arrivals; what ends as one may make it more."""
@@ -87,7 +87,7 @@ class TickPlanner:
         """Return the safe time of a condition; for one that is not in force, any time once it may be retired."""
         trigger, hash_ = condition
         applied = self._definitions.changed.get(trigger, 0)
-        topics = [topic_of(event) for event in self._definitions.conditions[hash_].trigger.events]
+        topics = topics_of(self._definitions.conditions[hash_].trigger)
         if self._definitions.is_in_force(*condition):
             times = [self._safe_on(topic, applied) for topic in topics]
             return None if None in times else min(time for time in times if time is not None)

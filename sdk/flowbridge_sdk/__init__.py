@@ -26,6 +26,7 @@ from flowbridge_sdk.event import Event
 from flowbridge_sdk.ids import event_id
 from flowbridge_sdk.publisher import Publisher
 from flowbridge_sdk.schemas import EventSchemas
+from flowbridge_sdk.shared_topics import SharedTopics
 from flowbridge_sdk.topics import name_of, topic_of
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "RegistryUnavailableError",
     "SchemaError",
     "SettingsError",
+    "SharedTopics",
     "TooLargeError",
     "event_id",
     "name_of",

@@ -32,7 +32,6 @@ from flowbridge_sdk.failures import Failures
 from flowbridge_sdk.headers import OwnHeaders, write_headers
 from flowbridge_sdk.schemas import EventSchemas
 from flowbridge_sdk.settings import PublisherSettings
-from flowbridge_sdk.topics import topic_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,6 +54,7 @@ class Publisher:
         source: The source of events that name none; else FLOWBRIDGE_SOURCE.
         schemas: Typed schemas, or the folder that holds them; else FLOWBRIDGE_SCHEMAS.
         registry: A schema registry; else FLOWBRIDGE_SCHEMA_REGISTRY_URL.
+        shared_topics: Topics that names share, ``{"metaflow.*": "metaflow-events"}``; else FLOWBRIDGE_SHARED_TOPICS.
         config: Any librdkafka properties.
         on_failure: Called for each event that was not delivered, in the thread that publishes, flushes or closes.
             With it, ``flush`` and ``close`` no longer raise for those events.
@@ -72,11 +72,13 @@ class Publisher:
         source: str | None = None,
         schemas: EventSchemas | str | os.PathLike[str] | None = None,
         registry: Registry | None = None,
+        shared_topics: Mapping[str, str] | None = None,
         config: Mapping[str, Any] | None = None,
         on_failure: Callable[[Failure], None] | None = None,
     ) -> None:
-        settings = PublisherSettings.of(bootstrap, config, source)
+        settings = PublisherSettings.of(bootstrap, config, source, shared_topics=shared_topics)
         self._source = text_of("source", settings.source)
+        self._shared_topics = settings.shared_topics
         self._encoder = Encoder(_schemas(schemas, settings), registry or _registry(settings))
         self._kafka = {**settings.kafka, "delivery.report.only.error": True, "error_cb": _quiet}
         self._timeout_s = settings.delivery_timeout_s
@@ -119,7 +121,7 @@ class Publisher:
         """
         if self._closed:
             raise ClosedError("the publisher is closed; open another")
-        topic = topic_of(name)
+        topic = self._shared_topics.topic_for(name)
         event_id = os.urandom(16).hex() if id is None else text_of("id", id)
         origin = self._source if source is None else text_of("source", source)
         headers = write_headers(name, event_id, origin, moment_of(time))

@@ -6,6 +6,7 @@ variable                          meaning
 FLOWBRIDGE_BOOTSTRAP_SERVERS      Kafka's addresses, ``host:port`` with commas between
 FLOWBRIDGE_SCHEMAS                files and folders of typed event schemas, with ``:`` between
 FLOWBRIDGE_SCHEMA_REGISTRY_URL    a Confluent-compatible schema registry
+FLOWBRIDGE_SHARED_TOPICS          topics that names share, ``BEGINNING*=TOPIC`` with commas between
 FLOWBRIDGE_SOURCE                 the source of events that name none
 FLOWBRIDGE_KAFKA_<PROPERTY>       any librdkafka property, dots written as underscores: FLOWBRIDGE_KAFKA_SASL_USERNAME
 FLOWBRIDGE_LOCAL                  1 or true: a local run, in which ``safe_publish`` does nothing
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowbridge_sdk.errors import SettingsError
+from flowbridge_sdk.shared_topics import SharedTopics
 
 DEFAULT_SOURCE = "flowbridge-sdk"
 KAFKA_PREFIX = "FLOWBRIDGE_KAFKA_"
@@ -48,6 +50,7 @@ class PublisherSettings:
         source: The source of events that name none.
         schemas: Where typed schemas are: files and folders with ``os.pathsep`` between.
         registry_url: The schema registry; empty for none.
+        shared_topics: The topics that names share.
 
     """
 
@@ -55,6 +58,7 @@ class PublisherSettings:
     source: str
     schemas: str
     registry_url: str
+    shared_topics: SharedTopics
 
     @property
     def delivery_timeout_s(self) -> float:
@@ -72,11 +76,13 @@ class PublisherSettings:
         config: Mapping[str, Any] | None = None,
         source: str | None = None,
         environment: Mapping[str, str] = os.environ,
+        *,
+        shared_topics: Mapping[str, str] | None = None,
     ) -> PublisherSettings:
         """Put the settings together.
 
         Raises:
-            SettingsError: No Kafka is named, or a property is the SDK's own.
+            SettingsError: No Kafka is named, a property is the SDK's own, or shared topics are none.
 
         """
         kafka = {**_DEFAULTS, **_kafka_properties(environment), **(config or {})}
@@ -93,6 +99,7 @@ class PublisherSettings:
             source or environment.get("FLOWBRIDGE_SOURCE") or DEFAULT_SOURCE,
             environment.get("FLOWBRIDGE_SCHEMAS", ""),
             environment.get("FLOWBRIDGE_SCHEMA_REGISTRY_URL", ""),
+            _shared_topics(shared_topics, environment),
         )
 
 
@@ -103,6 +110,12 @@ def is_local(environment: Mapping[str, str] = os.environ) -> bool:
         return True
     named = ("FLOWBRIDGE_BOOTSTRAP_SERVERS", f"{KAFKA_PREFIX}BOOTSTRAP_SERVERS")
     return not any(environment.get(name) for name in named)
+
+
+def _shared_topics(given: Mapping[str, str] | None, environment: Mapping[str, str]) -> SharedTopics:
+    if given is not None:
+        return SharedTopics(given)
+    return SharedTopics.from_text(environment.get("FLOWBRIDGE_SHARED_TOPICS", ""))
 
 
 def _kafka_properties(environment: Mapping[str, str]) -> dict[str, str]:

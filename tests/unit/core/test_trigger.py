@@ -74,6 +74,7 @@ OTHER_CONDITION = {
     "variable": with_slot(variable="paid"),
     "where": with_slot(where=None),
     "key": with_slot(key="payload.order"),
+    "shared topic": with_slot(shared_topic="orders"),
     "run.id": with_run(id=None),
 }
 SAME_CONDITION = {
@@ -112,6 +113,10 @@ def test_a_changed_condition_has_another_condition_hash(change: str) -> None:
 def test_a_changed_run_keeps_the_condition_hash_and_changes_the_definition_hash(change: str) -> None:
     assert SAME_CONDITION[change].condition_hash == TRIGGER.condition_hash
     assert SAME_CONDITION[change].definition_hash != TRIGGER.definition_hash
+
+
+def test_hashes_are_what_they_were_before_topics_could_be_shared() -> None:
+    assert "shared_topic" not in json.dumps(TRIGGER.to_json())
 
 
 def test_an_unknown_field_is_refused() -> None:

@@ -20,6 +20,7 @@ from bridge.kafka.log import TopicSpec
 from bridge.kafka.memory import MemoryBroker, MemoryLog
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.headers import EventHead, read_headers
+from flowbridge_sdk.shared_topics import SharedTopics
 
 WEBHOOK = "/metaflow-event"
 CLOUDEVENTS = "/cloudevents"
@@ -83,7 +84,12 @@ class House:
 
 def creating(most: int = 1_000, shared: Mapping[str, str] | None = None) -> TopicRules:
     """Return rules by which new names get topics."""
-    return TopicRules("flowbridge.", shared or {}, lambda name: TopicSpec(name, 4), most)
+    return TopicRules("flowbridge.", SharedTopics(shared), new_topic, most, new_topic)
+
+
+def new_topic(name: str) -> TopicSpec:
+    """Return how a topic is created."""
+    return TopicSpec(name, 4)
 
 
 def metaflow_body(name: str, /, **payload: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from starlette.types import Message
 from bridge.gateway.gateway import BODY_LIMIT, Bounds
 from bridge.gateway.topics import TopicRules
 from bridge.kafka.log import TopicSpec
-from unit.gateway.house import CLOUDEVENTS, House, creating, metaflow_body, run, until
+from flowbridge_sdk.shared_topics import SharedTopics
+from unit.gateway.house import CLOUDEVENTS, House, creating, metaflow_body, new_topic, run, until
 
 TOKENS = """\
 tokens:
@@ -225,6 +227,22 @@ def test_new_names_get_topics_up_to_a_number_of_topics_in_the_cluster() -> None:
         assert (await house.post(metaflow_body("two"))).status_code == 404
         assert (await house.post(metaflow_body("one"))).status_code == 200
         assert set(house.broker.topics) == {"other", "one"}
+
+    run(work)
+
+
+@pytest.mark.parametrize("making", [new_topic, None])
+def test_a_shared_topic_that_is_missing_is_made_where_topics_are_whatever_becomes_of_new_names(
+    making: Callable[[str], TopicSpec] | None,
+) -> None:
+    rules = TopicRules("flowbridge.", SharedTopics({"metaflow.*": "shared"}), None, 1, making)
+
+    async def work() -> None:
+        house = House(rules=rules)
+        house.broker.create(TopicSpec("other", 1))
+        assert (await house.post(metaflow_body("metaflow.Flow.end"))).status_code == (200 if making else 404)
+        assert (await house.post(metaflow_body("unknown"))).status_code == 404
+        assert set(house.broker.topics) == ({"other", "shared"} if making else {"other"})
 
     run(work)
 

@@ -26,6 +26,7 @@ from bridge.stages.submitter import Limits
 from bridge.triggers.sources import Sourced, Sources
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.headers import write_headers
+from flowbridge_sdk.shared_topics import SharedTopics
 from unit.stages.effects import Hook, HookedApi, HookedLog, KilledError
 
 STAGES = ("controller", "router", "matcher", "submitter")
@@ -161,10 +162,11 @@ class World:
         decoder: Makes the decoders of processes.
         lost_offsets: The setting of that name.
         created: Each Workflow that was ever created.
+        shared: The topics that names share, for publishers and for processes that start from now on.
 
     """
 
-    def __init__(self, *triggers: Trigger, partitions: int = 2) -> None:
+    def __init__(self, *triggers: Trigger, partitions: int = 2, shared: Mapping[str, str] | None = None) -> None:
         self.now = BEGIN
         self.broker = MemoryBroker(clock=lambda: self.now // 1000)
         self.topics = InternalTopics("fb.", partitions)
@@ -175,6 +177,7 @@ class World:
         self.lost_offsets: Literal["hold", "continue"] = "hold"
         self.new_topic: Callable[[str], TopicSpec] | None = lambda name: TopicSpec(name, 2)
         self.triggers = list(triggers)
+        self.shared = SharedTopics(shared)
         self.decisions: list[Decision | RunDecision] = []
         self.processes: list[Process] = []
         self.encoder = Encoder()
@@ -183,7 +186,7 @@ class World:
         self._create_internal_topics()
         for trigger in triggers:
             for event in trigger.events:
-                self.topic(event)
+                self.topic(self.shared.topic_for(event))
             self.api.add_template("default", trigger.run.template, parameters=("order", "amount"))
 
     def _create_internal_topics(self) -> None:
@@ -199,6 +202,7 @@ class World:
             decoder=self.decoder,
             read_sources=process.read_sources,
             sink=lambda _, decisions: self.decisions.extend(decisions),
+            shared_topics=self.shared,
             member=process.name,
             clock=lambda: self.now,
             new_topic=self.new_topic,
@@ -234,7 +238,8 @@ class World:
         event_id = id or f"e{self._ids}"
         written = write_headers(name, event_id, "tests", moment(self.now - ago))
         headers = [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in written]
-        self.broker.append(name, partition, None, self.encoder.encode(name, payload), headers)
+        topic = self.shared.topic_for(name)
+        self.broker.append(topic, partition, None, self.encoder.encode(name, payload), headers)
         return event_id
 
     def round(self) -> None:

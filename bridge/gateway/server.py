@@ -26,7 +26,9 @@ from bridge.gateway.protocol import BoundedProtocol
 _START_S = 30.0
 _TICK_S = 1.0
 _EXHAUSTED_S = 0.2
-_SLACK_S = 3.0
+SLACK_S = 3.0
+"""Seconds from the last answer that is due until whoever has not taken his is left."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -158,7 +160,7 @@ class GatewayServer:
         self._gateway.leave()
         await asyncio.sleep(self._linger)
         accepting.cancel()
-        self._config.timeout_graceful_shutdown = int(max(self._gateway.bounds.hold - self._linger, 0) + _SLACK_S)
+        self._config.timeout_graceful_shutdown = int(max(self._gateway.bounds.hold - self._linger, 0) + SLACK_S)
         self._listener.close()
         self._server.should_exit = True
         await serving

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from kubernetes.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
+from kubernetes.client import ApiClient, ApiException, AppsV1Api, CoreV1Api, CustomObjectsApi
 from kubernetes.utils import create_from_dict
 
 from bridge.argo.creation import Done, attempt
@@ -24,7 +24,8 @@ from servers.cluster import client_of
 if TYPE_CHECKING:
     from servers.choice import AnyKubernetes
 
-BASE = Path(__file__).parents[2] / "deploy" / "base"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+BASE = DEPLOY / "base"
 ACCOUNT = "flowbridge"
 RUN = "r" * 52
 ARGO = ("argoproj.io", "v1alpha1")
@@ -33,13 +34,17 @@ ARGO = ("argoproj.io", "v1alpha1")
 @pytest.fixture
 def account(kubernetes: AnyKubernetes, namespace: str) -> Path:
     """A kubeconfig of the account that the base creates in a namespace of the test's own."""
-    names = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
     with kubernetes.api() as api:
-        for name in names:
-            for manifest in yaml.safe_load_all((BASE / name).read_text(encoding="utf-8")):
-                create_from_dict(api, manifest, namespace=namespace, field_validation="Strict")
+        apply(api, BASE, namespace)
         create_template(api, namespace)
     return kubernetes.kubeconfig_for(kubernetes.service_account_token(namespace, ACCOUNT), namespace=namespace)
+
+
+def apply(api: ApiClient, base: Path, namespace: str) -> None:
+    """Create all that a kustomize base names, as the API server takes it in its strictest mood."""
+    for name in yaml.safe_load((base / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]:
+        for manifest in yaml.safe_load_all((base / name).read_text(encoding="utf-8")):
+            create_from_dict(api, manifest, namespace=namespace, field_validation="Strict")
 
 
 def create_template(api: ApiClient, namespace: str) -> None:
@@ -107,3 +112,31 @@ def test_a_namespace_that_the_account_may_not_look_at_ends_a_check_with_4(accoun
     assert result.exit_code == ExitCode.KUBERNETES
     assert "403 Forbidden" in result.stderr
     assert "deploy/base/role.yaml" in result.stderr
+
+
+def test_the_gateway_stands_beside_the_bridge_and_may_do_nothing(
+    kubernetes: AnyKubernetes, account: Path, namespace: str
+) -> None:
+    with kubernetes.api() as admin:
+        apply(admin, DEPLOY / "gateway", namespace)
+        core = CoreV1Api(admin)
+        assert core.read_namespaced_service("flowbridge-gateway", namespace).spec.ports[0].port == 12_000
+        maps = {one.metadata.name for one in core.list_namespaced_config_map(namespace).items}
+        pod = AppsV1Api(admin).read_namespaced_deployment("flowbridge-gateway", namespace).spec.template.spec
+    named = {one.config_map_ref.name for one in pod.containers[0].env_from if one.config_map_ref}
+    assert named <= maps
+    token = kubernetes.service_account_token(namespace, pod.service_account_name)
+    eventually(lambda: checked(account, namespace).exit_code == ExitCode.OK)  # rights have spread by then
+    with client_of(kubernetes.kubeconfig_for(token, namespace=namespace)) as api:
+        core, objects = CoreV1Api(api), CustomObjectsApi(api)
+        forbidden: list[Callable[[], object]] = [
+            lambda: core.list_namespaced_secret(namespace),
+            lambda: core.list_namespaced_config_map(namespace),
+            lambda: core.list_namespaced_pod(namespace),
+            lambda: objects.list_namespaced_custom_object(*ARGO, namespace, "workflows"),
+            lambda: objects.get_namespaced_custom_object(*ARGO, namespace, "workflowtemplates", "refresh-model"),
+        ]
+        for ask in forbidden:
+            with pytest.raises(ApiException) as refusal:
+                ask()
+            assert refusal.value.status == 403

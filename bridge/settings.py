@@ -185,6 +185,11 @@ class Settings(BaseSettings):
         None, description="A certificate (PEM, with its chain) for HTTPS; read again when it changes."
     )
     gateway_key: FilePath = Field(None, description="The certificate's key (PEM), if it is not in the same file.")
+    gateway_source: Literal["kept", "one"] = Field(
+        "kept",
+        description="The source of CloudEvents that the gateway takes: `kept` as the event names it, `one` for all, "
+        "that of Metaflow's events, so that the same name and id twice is one event whoever publishes it.",
+    )
     gateway_new_names: Literal["create", "refuse"] = Field(
         "create",
         description="What the gateway does with an event whose name has no topic and shares none: `create` makes one, "

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
     "gateway_tokens",
     "gateway_certificate",
     "gateway_key",
+    "gateway_source",
     "gateway_new_names",
     "gateway_topic_bound",
     "gateway_hold",

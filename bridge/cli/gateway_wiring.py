@@ -121,6 +121,7 @@ def _gateway(settings: Settings, admin: Admin, tokens: Tokens, registry: Collect
         Bounds(hold, settings.gateway_held),
         settings.gateway_path,
         settings.gateway_cloudevents_path,
+        keeps_sources=settings.gateway_source == "kept",
     )
 
 

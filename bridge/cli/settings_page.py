@@ -25,6 +25,7 @@ _GROUPS = {
         "gateway_tokens",
         "gateway_certificate",
         "gateway_key",
+        "gateway_source",
         "gateway_new_names",
         "gateway_topic_bound",
         "gateway_hold",

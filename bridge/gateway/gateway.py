@@ -23,7 +23,7 @@ from bridge.gateway import answers
 from bridge.gateway.answers import Answer, cloudevents_status, webhook_status
 from bridge.gateway.cloudevents import read_cloudevent
 from bridge.gateway.event_log import EventLog, NotRecordedError
-from bridge.gateway.incoming import Encoded, Incoming, encode
+from bridge.gateway.incoming import SOURCE, Encoded, Incoming, encode
 from bridge.gateway.metrics import GatewayMetrics
 from bridge.gateway.room import Room
 from bridge.gateway.tokens import Grant, Tokens
@@ -77,6 +77,16 @@ class Endpoint:
 class Gateway:
     """Takes events over HTTP and appends them to the log. An ASGI application for one event loop.
 
+    Args:
+        log: Where events go.
+        topics: Finds the topic of a name.
+        tokens: Who may publish what.
+        metrics: Counts.
+        bounds: How much it takes on at once.
+        webhook: The path of Argo Events' webhook.
+        cloudevents: The path of CloudEvents.
+        keeps_sources: Whether CloudEvents keep their source, or have the gateway's.
+
     Attributes:
         is_leaving: Whether the process is to end: not ready any more, but everything is still served.
 
@@ -91,6 +101,8 @@ class Gateway:
         bounds: Bounds = Bounds(),
         webhook: str = WEBHOOK_PATH,
         cloudevents: str = CLOUDEVENTS_PATH,
+        *,
+        keeps_sources: bool = True,
     ) -> None:
         self.log = log
         self.topics = topics
@@ -100,7 +112,7 @@ class Gateway:
         self.is_leaving = False
         self._end = float("inf")
         self._endpoints = {
-            cloudevents: Endpoint(read_cloudevent, cloudevents_status),
+            cloudevents: Endpoint(read_cloudevent if keeps_sources else _read_sourceless, cloudevents_status),
             webhook: Endpoint(lambda _headers, body: read_webhook(body), webhook_status),
         }
         self._places = Room(bounds.held)
@@ -182,6 +194,12 @@ class Gateway:
             _log.warning("an event for topic %s was not recorded: %s", topic, error)
             return answers.NOT_RECORDED
         return answers.PUBLISHED
+
+
+def _read_sourceless(headers: Headers, body: bytes) -> Incoming | Answer:
+    """Return the event that a request carries, as one of the gateway's own source."""
+    event = read_cloudevent(headers, body)
+    return event if isinstance(event, Answer) else event._replace(source=SOURCE)
 
 
 async def _body(receive: Receive) -> bytes | Answer:

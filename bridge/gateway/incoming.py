@@ -21,6 +21,9 @@ from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.errors import BadAttributeError, BadPayloadError, RefusedError, TooLargeError
 from flowbridge_sdk.headers import OwnHeaders, write_headers
 
+SOURCE = "flowbridge-gateway"
+"""The source of events that come without one: so the same (name, id) twice is the same event."""
+
 KEY_LIMIT = 1_024
 """Bytes of a key."""
 

@@ -13,10 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bridge.gateway.answers import Answer, malformed
-from bridge.gateway.incoming import Incoming, parse, shown
-
-SOURCE = "flowbridge-gateway"
-"""The source of all events of the webhook: so the same (name, id) twice is the same event."""
+from bridge.gateway.incoming import SOURCE, Incoming, parse, shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 253_402_300_799  # the last second of the year 9999; milliseconds since 1970 are beyond it

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from metaflow.plugins.argo.argo_events import ArgoEvent
 
-from bridge.gateway.webhook import SOURCE
+from bridge.gateway.incoming import SOURCE
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.headers import EventHead, read_headers
 from integration.gateway_process import GatewayProcess, records_of, topics_of

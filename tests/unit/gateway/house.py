@@ -38,7 +38,12 @@ class House:
     """
 
     def __init__(
-        self, bounds: Bounds | None = None, rules: TopicRules | None = None, tokens: Path | None = None
+        self,
+        bounds: Bounds | None = None,
+        rules: TopicRules | None = None,
+        tokens: Path | None = None,
+        *,
+        keeps_sources: bool = True,
     ) -> None:
         bounds = bounds or Bounds()
         self.log = MemoryEventLog(bounds.hold)
@@ -50,6 +55,7 @@ class House:
             Tokens(tokens) if tokens else NoTokens(),
             self.metrics,
             bounds,
+            keeps_sources=keeps_sources,
         )
 
     async def post(

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from unit.gateway.house import CLOUDEVENTS, House, run
+from bridge.gateway.incoming import SOURCE
+from unit.gateway.house import CLOUDEVENTS, House, metaflow_body, run
 
 STRUCTURED = {"content-type": "application/cloudevents+json; charset=utf-8"}
 BINARY = {
@@ -43,6 +44,27 @@ def test_structured_and_binary_say_the_same() -> None:
         head, payload = house.events("order.created")[0]
         assert head == ("order.created", "e-1", "/shop", 1_769_860_800_000_000)
         assert payload == {"order_id": "o-1"}
+
+    run(work)
+
+
+def test_a_cloudevent_keeps_its_source_since_its_id_is_unique_only_there() -> None:
+    async def work() -> None:
+        house = House()
+        for source in ("/shop", "/warehouse"):
+            assert (await house.post({**EVENT, "source": source}, STRUCTURED, CLOUDEVENTS)).status_code == 200
+        assert [head.source for head, _ in house.events("order.created")] == ["/shop", "/warehouse"]
+
+    run(work)
+
+
+def test_where_there_is_one_source_for_all_a_cloudevent_and_metaflows_are_one_event() -> None:
+    async def work() -> None:
+        house = House(keeps_sources=False)
+        assert (await house.post(EVENT, STRUCTURED, CLOUDEVENTS)).status_code == 200
+        assert (await house.post(metaflow_body("order.created", id=EVENT["id"]))).status_code == 200
+        assert (await house.post({**EVENT, "source": ""}, STRUCTURED, CLOUDEVENTS)).status_code == 400
+        assert {head[:3] for head, _ in house.events("order.created")} == {("order.created", "e-1", SOURCE)}
 
     run(work)
 

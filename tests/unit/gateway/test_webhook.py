@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bridge.gateway.answers import Answer
-from bridge.gateway.incoming import Incoming
-from bridge.gateway.webhook import SOURCE, read_webhook
+from bridge.gateway.incoming import SOURCE, Incoming
+from bridge.gateway.webhook import read_webhook
 from unit.gateway.house import House, metaflow_body, run
 
 NOON = 1_769_860_800_000_000

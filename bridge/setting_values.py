@@ -37,6 +37,7 @@ OWNED_PROPERTIES = frozenset(
 )
 """Properties that the bridge sets itself: its promises rest on them."""
 _PORTS = range(65_536)
+_FIELD_PATH = re.compile(r"(?!payload\.)[^.\x00-\x1f\x7f]+(\.[^.\x00-\x1f\x7f]+)*")
 
 
 class Stage(StrEnum):
@@ -86,6 +87,18 @@ def _paths(value: Any) -> Any:
         raise ValueError("a path, or a list of paths, is right")  # noqa: TRY004 - pydantic takes ValueError for "wrong"
     separator = "|".join(map(re.escape, {",", os.pathsep}))
     return tuple(Path(part.strip()) for text in texts for part in re.split(separator, str(text)) if part.strip())
+
+
+def _field_paths(value: Any) -> Any:
+    """Split a text at commas; the paths are those that a trigger's ``sensitive`` takes."""
+    texts = value.split(",") if isinstance(value, str) else value
+    right = "payload fields are right, as customer.email (payload stays out), separated by commas"
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(right)
+    paths = tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
+    if not all(_FIELD_PATH.fullmatch(path) for path in paths):
+        raise ValueError(right)
+    return paths
 
 
 def _stages(value: Any) -> Any:
@@ -204,6 +217,8 @@ Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_dur
 """A length of time, written ``1h30m``."""
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
 """Files or folders."""
+FieldPaths = Annotated[tuple[str, ...], BeforeValidator(_field_paths)]
+"""Payload fields."""
 Stages = Annotated[
     frozenset[Stage],
     BeforeValidator(_stages),

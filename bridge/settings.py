@@ -27,6 +27,7 @@ from bridge.setting_values import (
     HIDDEN,
     Address,
     Duration,
+    FieldPaths,
     FilePath,
     KafkaProperties,
     Listen,
@@ -65,6 +66,11 @@ class Settings(BaseSettings):
         (),
         description="Files or folders with triggers. In one text they are separated by commas or by the system's "
         "path separator; relative ones in the file start at the file's folder.",
+    )
+    sensitive: FieldPaths = Field(
+        (),
+        description="Payload fields whose values no decision shows, of whatever trigger, beside those that a trigger "
+        "names: `card.number,customer.email`. Only the controller's counts: it writes them into the definitions.",
     )
     schemas: Paths = Field(
         (),

@@ -103,6 +103,7 @@ def surroundings(
         instance=settings.instance,
         observer=observer or Unobserved(),
         new_topic=new_topic(settings) if settings.create_topics else None,
+        sensitive=settings.sensitive,
         reload=_micros(settings.reload),
         hold_off=_micros(settings.hold_off),
         skew=_micros(settings.clock_skew),

@@ -17,7 +17,7 @@ _INT_BITS = 2_048  # 617 digits; Python refuses to print far longer ones
 
 
 class UnkeyedError(ValueError):
-    """A value that is no correlation key; its text says why."""
+    """A value that is no correlation key; its text says why, and never quotes it."""
 
 
 def key_text(value: Any) -> str:
@@ -57,5 +57,5 @@ def _refusal(value: Any) -> str:
     if value is None:
         return "the key is null"
     if isinstance(value, float):
-        return f"the key is a float ({value}); write int(...) or string(...) around it"
+        return "the key is a float; write int(...) or string(...) around it"
     return f"the key is a {type(value).__name__}; a key is a string, an int, a bool or bytes"

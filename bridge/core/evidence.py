@@ -1,8 +1,9 @@
 """What a decision about an expression rests on: its text, and the values that it read.
 
 Hundreds of thousands of events are filtered for one whose evidence somebody reads, so the values are looked up when
-they are asked for. A field that the trigger names as sensitive is never shown: neither its value, nor an error that may
-quote it, nor a key that is made of it.
+they are asked for. A sensitive field (the trigger names it, or a setting does for all triggers) is never shown: neither
+its value, nor an error that may quote it, nor a key that is made of it. What may quote values is CEL; no error of ours
+does.
 """
 
 from __future__ import annotations
@@ -26,11 +27,17 @@ def reads_sensitive(expression: Expression, sensitive: Sequence[str]) -> bool:
     )
 
 
+def match_reads_sensitive(expression: Expression, sensitive: Sequence[str]) -> bool:
+    """Tell whether an expression over the slots of a match reads a sensitive field, or something that holds it."""
+    below = [path.partition(".")[2] for path in expression.reads]  # the slot's variable stands in front
+    return bool(sensitive) and (bool(expression.read_whole) or any(is_sensitive(path, sensitive) for path in below))
+
+
 def is_sensitive(path: str, sensitive: Sequence[str]) -> bool:
-    """Tell whether the field at ``payload.…`` is, holds, or lies in a sensitive field."""
+    """Tell whether the field at ``payload.…`` is, holds, or lies in a sensitive field; ``payload`` holds them all."""
     root, _, field = path.partition(".")
     return root == "payload" and any(
-        f"{field}.".startswith(f"{one}.") or one.startswith(f"{field}.") for one in sensitive
+        not field or f"{field}.".startswith(f"{one}.") or one.startswith(f"{field}.") for one in sensitive
     )
 
 

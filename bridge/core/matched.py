@@ -14,6 +14,7 @@ from typing import Any
 from bridge.core.correlation import UnkeyedError, key_text
 from bridge.core.definition import Definition, filled_slot
 from bridge.core.event import SECOND, Event, Micros
+from bridge.core.evidence import REDACTED, match_reads_sensitive
 from bridge.core.expression import Expression, ExpressionError
 from bridge.core.field_parameters import event_payload, field_text
 from bridge.core.parameters import ParameterError, check_size, named_text, payload_json
@@ -27,7 +28,7 @@ PAYLOAD_TEXT_LIMIT = 1_300_000
 
 
 class UnrunnableError(ValueError):
-    """A match that no run can be made of: its events become a dead letter with this text."""
+    """A match that no run can be made of: its events become a dead letter with this text, without what is sensitive."""
 
 
 def make_run(
@@ -118,7 +119,7 @@ def _identity(
     try:
         return ("run.id", key_text(definition.id.evaluate(variables)))
     except (ExpressionError, UnkeyedError) as error:
-        raise UnrunnableError(f"run.id ({definition.id.source}): {error}") from error
+        raise UnrunnableError(f"run.id ({definition.id.source}): {_shown(definition, definition.id, error)}") from error
 
 
 def _parameters(
@@ -136,7 +137,7 @@ def _parameters(
             for value in _field(events[-1].payload, path)
         ]
         computed = [
-            (name, named_text(name, _evaluate(name, expression, variables), allow_template_tags=allow))
+            (name, named_text(name, _evaluate(definition, name, expression, variables), allow_template_tags=allow))
             for name, expression in definition.parameters
         ]
         check_size([*mapped, *computed])
@@ -167,11 +168,17 @@ def _sensor_parameters(trigger: Trigger, match: Sequence[Sequence[Event]]) -> tu
     return tuple(parameters)
 
 
-def _evaluate(name: str, expression: Expression, variables: Mapping[str, Any]) -> Any:
+def _evaluate(definition: Definition, name: str, expression: Expression, variables: Mapping[str, Any]) -> Any:
     try:
         return expression.evaluate(variables)
     except ExpressionError as error:
-        raise UnrunnableError(f"run.parameters.{name} ({expression.source}): {error}") from error
+        shown = _shown(definition, expression, error)
+        raise UnrunnableError(f"run.parameters.{name} ({expression.source}): {shown}") from error
+
+
+def _shown(definition: Definition, expression: Expression, error: ValueError) -> str:
+    """Return an error of an expression as it may be shown."""
+    return REDACTED if match_reads_sensitive(expression, definition.trigger.sensitive) else str(error)
 
 
 def _field(payload: Mapping[str, Any], path: str) -> tuple[Any, ...]:

@@ -47,7 +47,10 @@ _UNWRITABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # json escape
 
 
 class ParameterError(ValueError):
-    """A value that cannot become a parameter: of no known type, not finite, evaluated by Argo, or too large."""
+    """A value that cannot become a parameter: of no known type, not finite, evaluated by Argo, or too large.
+
+    Its text never quotes the value.
+    """
 
 
 def parameter_text(value: Any, *, allow_template_tags: bool) -> str:
@@ -191,12 +194,12 @@ def _moment_text(moment: date | time) -> str:
     try:
         return aware.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
     except OverflowError as error:
-        raise ParameterError(f"{moment.isoformat()} has no UTC time between the years 1 and 9999") from error
+        raise ParameterError("a time that is not between the years 1 and 9999 in UTC") from error
 
 
 def _decimal_text(number: Decimal) -> str:
     if not number.is_finite():
-        raise ParameterError(f"a number must be finite, found {number}")
+        raise ParameterError("a number must be finite")
     exponent = number.as_tuple().exponent
     digits = len(number.as_tuple().digits) + abs(int(exponent))
     if digits > _DECIMAL_DIGITS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
@@ -57,6 +57,7 @@ class Surroundings:
         observer: Who hears how the work goes.
         clock: The process's clock.
         new_topic: Makes the spec of an event topic to create; None where topics are not created.
+        sensitive: Payload fields that no decision shows, of whatever trigger.
         reload: Time between two readings of the sources.
         hold_off: How long a trigger must be gone before it is retired.
         skew: Bound on the difference between clocks.
@@ -82,6 +83,7 @@ class Surroundings:
     observer: Observer = field(default_factory=Unobserved)
     clock: Callable[[], Micros] = wall_clock
     new_topic: Callable[[str], TopicSpec] | None = None
+    sensitive: Sequence[str] = ()
     reload: Micros = SECOND
     hold_off: Micros = 10 * SECOND
     skew: Micros = 2 * SECOND
@@ -134,6 +136,7 @@ def _open_controller(around: Surroundings) -> StageLoop:
         around.reload,
         around.hold_off,
         around.new_topic,
+        around.sensitive,
     )
     return _loop(stage, around, definitions.close, admin.close)
 

@@ -12,6 +12,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
@@ -42,6 +43,8 @@ class Controller(Stage):
         reload: Time between two readings.
         hold_off: How long a trigger must be gone before it is retired.
         new_topic: Makes the spec of an event topic to create; None where topics are not created.
+        sensitive: Payload fields that no decision shows, of whatever trigger. They become part of the definitions, so
+            that whoever shows decisions knows them, also where nothing is set.
 
     """
 
@@ -57,6 +60,7 @@ class Controller(Stage):
         reload: Micros,
         hold_off: Micros,
         new_topic: Callable[[str], TopicSpec] | None,
+        sensitive: Sequence[str] = (),
     ) -> None:
         self._definitions = definitions
         self._topics = topics
@@ -66,6 +70,7 @@ class Controller(Stage):
         self._reload = reload
         self._hold_off = hold_off
         self._new_topic = new_topic
+        self._sensitive = sensitive
         self._leads = False
         self._next: Micros = 0
         self._next_topics: Micros = 0
@@ -131,13 +136,18 @@ class Controller(Stage):
     # -- definitions ---------------------------------------------------------------------------------------------------
 
     def _define(self, sourced: Sourced, now: Micros, out: Outbox) -> None:
-        trigger = sourced.trigger
+        trigger = _hiding(sourced.trigger, self._sensitive)
         self._gone.pop(trigger.identity, None)
         in_force = self._definitions.in_force.get(trigger.identity)
         if in_force is not None and in_force.hash == trigger.definition_hash:
             return
         if trigger.definition_hash not in self._definitions.known:
-            out.send(self._topics.triggers, 0, definition_key(trigger.definition_hash), _definition(sourced, now))
+            out.send(
+                self._topics.triggers,
+                0,
+                definition_key(trigger.definition_hash),
+                _definition(trigger, sourced.origin, now),
+            )
         self._enforce(trigger.identity, trigger.definition_hash, now, out)
         logger.info("trigger %s is in force as written at %s", trigger.identity, sourced.origin)
 
@@ -209,15 +219,20 @@ class Controller(Stage):
         return self._admin.offsets_at(places, int(start_from) // 1000)
 
 
-def _definition(sourced: Sourced, now: Micros) -> bytes:
-    trigger = sourced.trigger
+def _hiding(trigger: Trigger, sensitive: Sequence[str]) -> Trigger:
+    """Return a trigger whose decisions show none of these fields either."""
+    fields = tuple(dict.fromkeys((*trigger.sensitive, *sensitive)))
+    return trigger if fields == trigger.sensitive else replace(trigger, sensitive=fields)
+
+
+def _definition(trigger: Trigger, origin: str, now: Micros) -> bytes:
     return DEFINITION.encode(
         {
             "trigger": trigger.identity,
             "definition": trigger.definition_hash,
             "condition": trigger.condition_hash,
             "spec": json.dumps(trigger.to_json(), sort_keys=True),
-            "origin": sourced.origin,
+            "origin": origin,
             "at": now,
         }
     )

@@ -46,7 +46,8 @@ class Definitions:
     Attributes:
         offset: Offset in ``triggers`` up to which all is applied.
         known: Every definition, by its hash.
-        conditions: A definition of every condition, by its hash: all of one condition match alike.
+        conditions: A definition of every condition, by its hash: all of one condition match alike. It is the one that
+            is in force, or was last.
         in_force: The definition in force, by trigger.
         changed: By trigger, the offset behind the record that put its definition in force, or ended it.
         starts: Where topics are begun.
@@ -147,7 +148,8 @@ class Definitions:
         if definition is None:
             self.in_force.pop(name, None)
         else:
-            self.in_force[name] = self.known[definition]
+            known = self.known[definition]
+            self.in_force[name] = self.conditions[known.condition] = known
 
     def _begin(self, name: str, record: Record) -> None:
         fields = _fields(START, record)

@@ -70,7 +70,7 @@ def read_int(buf: bytes, pos: int, depth: int) -> tuple[int, int]:
     """Read a zigzag varint of at most 32 bits."""
     number, pos = read_long(buf, pos, depth)
     if not -_INT <= number < _INT:
-        raise UnreadableError(f"an int has 32 bits, found {number}")
+        raise UnreadableError("a number takes more than 32 bits")
     return number, pos
 
 

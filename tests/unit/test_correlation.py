@@ -33,7 +33,7 @@ def test_what_reads_the_same_is_the_same_key(value: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (7.0, r"float \(7.0\)"),
+        (7.0, "a float; write int"),
         (None, "null"),
         ([1], "list"),
         ({}, "dict"),

@@ -65,6 +65,13 @@ def test_paths_in_one_text_are_separated_by_commas_or_as_the_system_does(text: s
     assert load_settings({}, {"FLOWBRIDGE_TRIGGERS": text}).triggers == (Path("a"), Path("b"))
 
 
+@pytest.mark.parametrize("given", ["card.number, email", "card.number,email,card.number,", ["card.number", "email"]])
+def test_sensitive_fields_are_separated_by_commas_or_a_list(tmp_path: Path, given: str | list[str]) -> None:
+    config = tmp_path / "flowbridge.yaml"
+    config.write_text(json.dumps({"sensitive": given}))
+    assert load_settings({}, {}, config).sensitive == ("card.number", "email")
+
+
 def test_paths_in_a_file_start_at_its_folder(tmp_path: Path) -> None:
     config = tmp_path / "flowbridge.yaml"
     config.write_text("triggers: [here, /there]\nschemas: schemas")
@@ -103,6 +110,8 @@ def test_an_address_to_listen_on_is_a_host_and_a_port(text: str, address: Addres
         ("internal_prefix", "a b", "letters, digits"),
         ("schema_registry_url", "registry:8081", "http://HOST:PORT"),
         ("bootstrap_servers", "a, ,b", "HOST:PORT is right"),
+        ("sensitive", "card..number", "payload fields are right, as customer.email"),
+        ("sensitive", "payload.card", "payload stays out"),
         ("lost_offsets", "ignore", "it should be 'hold' or 'continue'"),
         ("log_format", "xml", "it should be 'text' or 'json'"),
     ],

@@ -71,6 +71,18 @@ def test_a_retired_switch_that_is_edited_watches_on_under_its_new_condition() ->
     assert bridge.runs() == [{"order": "silence"}]
 
 
+def test_a_switch_that_is_edited_there_and_back_runs_as_it_says_now() -> None:
+    silence = (("order", "'silence'"),)
+    trigger = windowed(WindowPlan("every", schedule=HOURLY), SILENCE, run=silence)
+    bridge = Bridge(trigger)
+    for written in (replace(trigger, run=RunPlan("other", "default", silence)), trigger):
+        bridge.world.triggers[:] = [written]
+        bridge.world.run(10)
+    bridge.wait(2 * 3_600)
+    made = [workflow.manifest["spec"]["workflowTemplateRef"]["name"] for workflow in bridge.world.created]
+    assert made == ["ship"]
+
+
 def test_a_changed_run_part_keeps_a_window_and_what_its_last_arrival_was_routed_by_decides() -> None:
     trigger = windowed(WindowPlan("settle", 5 * MINUTE), run=SIZE, collect="all")
     bridge = Bridge(trigger)

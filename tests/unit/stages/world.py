@@ -161,6 +161,7 @@ class World:
         read_sources: Reads triggers instead of ``triggers``.
         decoder: Makes the decoders of processes.
         lost_offsets: The setting of that name.
+        sensitive: The setting of that name.
         created: Each Workflow that was ever created.
         shared: The topics that names share, for publishers and for processes that start from now on.
 
@@ -175,6 +176,7 @@ class World:
         self.read_sources: Callable[[Mapping[str, Sourced]], Sources] | None = None
         self.decoder: Callable[[], Decoder] = Decoder
         self.lost_offsets: Literal["hold", "continue"] = "hold"
+        self.sensitive: tuple[str, ...] = ()
         self.new_topic: Callable[[str], TopicSpec] | None = lambda name: TopicSpec(name, 2)
         self.triggers = list(triggers)
         self.shared = SharedTopics(shared)
@@ -207,6 +209,7 @@ class World:
             clock=lambda: self.now,
             new_topic=self.new_topic,
             lost_offsets=self.lost_offsets,
+            sensitive=self.sensitive,
             limits=self.limits,
             executor=lambda _: InlineExecutor(),
             random=Random(1),

@@ -10,8 +10,8 @@ All the stories happen at once, around one crash (:mod:`e2e.constructs_story`), 
 ``LAST``   the same
 =========  =========================================================================================================
 
-Moments are seconds after the stories begin. What is short ends at :data:`OVER`, while the bridge is dead; so it holds
-what came in time, and nothing else, only if an outage lets no timer overtake an event.
+Moments are seconds after the stories begin. What is short is over :attr:`Plan.outage` after that, while the bridge is
+dead; so it holds what came in time, and nothing else, only if an outage lets no timer overtake an event.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
@@ -31,13 +31,27 @@ if TYPE_CHECKING:
 
 FIRST, THEN, DOWN, BACK, LAST = range(5)
 
-OVER = 20
-"""Seconds after the beginning: three acts are over long before, and the bridge does not run."""
-
 TEMPLATE = "construct"
 SLOTS = ("a", "b", "c")
 
 _GATHERS = {"session", "batch", "settle"}
+
+
+class Plan(NamedTuple):
+    """When the stories happen.
+
+    Attributes:
+        begins: When they are to begin.
+        outage: For how many seconds the bridge is dead; what is short is over so long after the beginning.
+
+    """
+
+    begins: datetime
+    outage: int
+
+    def short(self, less: int = 0) -> str:
+        """Return a duration that the outage outlasts by so many seconds."""
+        return f"{self.outage - less}s"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Stories of calendar windows. They lie in the past, and their grace lasts until :data:`e2e.constructs.OVER`.
+"""Stories of calendar windows. They lie in the past, and their grace lasts until the end of the outage.
 
 So a window of a day closes while somebody watches, and an event from the day on which the clocks changed last counts.
 Frames are worked out here from the zones alone.
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from e2e.constructs import BACK, DOWN, FIRST, LAST, OVER, Construct, Match, Sent, slots
+from e2e.constructs import BACK, DOWN, FIRST, LAST, Construct, Match, Plan, Sent, slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,18 +19,18 @@ _BERLIN = ZoneInfo("Europe/Berlin")
 _KATHMANDU = timedelta(hours=5, minutes=45)  # no step of minutes that it shares with UTC's; its clocks never change
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
-_TEN_MINUTES = timedelta(minutes=10)
+_HALF_HOUR = timedelta(minutes=30)
 
 
-def calendar(began: datetime) -> Iterator[Construct]:
-    """Yield the stories, for those that begin at a moment."""
-    yield _every(began)
-    yield _grace(began)
-    yield _until(began)
+def calendar(plan: Plan) -> Iterator[Construct]:
+    """Yield the stories."""
+    yield _every(plan)
+    yield _grace(plan)
+    yield _until(plan)
 
 
-def _every(began: datetime) -> Construct:
-    frame = _changing_day(began)
+def _every(plan: Plan) -> Construct:
+    frame = _changing_day(plan.begins)
     start, last = frame[0], frame[1] - _MICROSECOND
     return Construct(
         "every",
@@ -38,7 +38,7 @@ def _every(began: datetime) -> Construct:
         slots("a", "b"),
         {
             "window": {"every": "1d", "timezone": "Europe/Berlin", "offset": "6h"},
-            "grace": _grace_until_over(began, frame[1]),
+            "grace": _grace_until_over(plan, frame[1]),
         },
         {
             FIRST: [
@@ -55,14 +55,14 @@ def _every(began: datetime) -> Construct:
     )
 
 
-def _grace(began: datetime) -> Construct:
-    hour = began.replace(minute=0, second=0, microsecond=0)
+def _grace(plan: Plan) -> Construct:
+    hour = plan.begins.replace(minute=0, second=0, microsecond=0)
     frame = (hour - timedelta(hours=1), hour)
     return Construct(
         "grace",
         "what reaches us within the grace counts in a window that is over, and what comes later is late",
         {"a": {}},
-        {"window": {"every": "1h"}, "grace": _grace_until_over(began, hour), "collect": "all"},
+        {"window": {"every": "1h"}, "grace": _grace_until_over(plan, hour), "collect": "all"},
         {
             FIRST: [Sent("a-1", frame[0])],
             DOWN: [Sent("a-2", hour - _MICROSECOND)],
@@ -74,17 +74,17 @@ def _grace(began: datetime) -> Construct:
     )
 
 
-def _until(began: datetime) -> Construct:
-    end = began - (began + _KATHMANDU - datetime.min.replace(tzinfo=UTC)) % _TEN_MINUTES
-    frame = (end - _TEN_MINUTES, end)
+def _until(plan: Plan) -> Construct:
+    end = plan.begins - (plan.begins + _KATHMANDU - datetime.min.replace(tzinfo=UTC)) % _HALF_HOUR
+    frame = (end - _HALF_HOUR, end)
     last = end - _MICROSECOND
     return Construct(
         "until",
         "between two times of a cron expression in Kathmandu nothing must come beside the others, until it closes",
         {"a": {}, "b": {"absent": True}},
         {
-            "window": {"until": {"cron": "*/10 * * * *", "timezone": "Asia/Kathmandu"}},
-            "grace": _grace_until_over(began, end),
+            "window": {"until": {"cron": "*/30 * * * *", "timezone": "Asia/Kathmandu"}},
+            "grace": _grace_until_over(plan, end),
         },
         {
             FIRST: [Sent("a-1", frame[0], "quiet"), Sent("a-2", last, "loud"), Sent("b-4", last, "empty")],
@@ -115,6 +115,6 @@ def _changing_day(began: datetime) -> tuple[datetime, datetime]:
         day -= _DAY
 
 
-def _grace_until_over(began: datetime, end: datetime) -> str:
+def _grace_until_over(plan: Plan, end: datetime) -> str:
     """Return the grace of a window that ended, so that it closes when everything does."""
-    return f"{int((began - end).total_seconds()) + OVER}s"
+    return f"{int((plan.begins - end).total_seconds()) + plan.outage}s"

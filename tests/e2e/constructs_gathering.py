@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from e2e.constructs import BACK, DOWN, FIRST, LAST, THEN, Construct, Match, Sent, slots
+from e2e.constructs import BACK, DOWN, FIRST, LAST, THEN, Construct, Match, Plan, Sent, slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECRET = "4711-0815-secret"
+OWNER = "Alma Secretive"
+
+SENSITIVE = "card.owner"
+"""What the setting names, for all triggers; the one of the story names the card's number."""
 
 UNDISTURBED = "settle-alone"
 """Of its topic nothing waits in Kafka while the bridge is dead, so that its time goes on without a router."""
 
 
-def gathering() -> Iterator[Construct]:
+def gathering(plan: Plan) -> Iterator[Construct]:
     """Yield the stories."""
-    yield _session()
-    yield from _batches()
-    yield from _settling()
+    yield from _sessions(plan)
+    yield from _batches(plan)
+    yield from _settling(plan)
     yield _sensitive()
 
 
-def _session() -> Construct:
-    return Construct(
+def _sessions(plan: Plan) -> Iterator[Construct]:
+    yield Construct(
         "session",
         "an event between two sessions makes them one, also when it comes last; what comes to a closed one is late",
         slots("a"),
-        {"window": {"session": "5s"}, "grace": "7s"},
+        {"window": {"session": "5s"}, "grace": plan.short(less=13)},
         {
             FIRST: [Sent("a-1", 0), Sent("a-2", 8), Sent("a-4", 0, "two"), Sent("a-5", 5.000001, "two")],
             DOWN: [Sent("a-3", 4)],
@@ -38,9 +42,18 @@ def _session() -> Construct:
         {"matched": "a-1 a-2 a-3 a-4 a-5", "late": "a-6"},
         closes=("matched", "a-3"),
     )
+    yield Construct(
+        "session-capped",
+        "`maxWait` after its first event reached us a session ends that would go on",
+        slots("a"),
+        {"window": {"session": plan.short(less=5), "maxWait": plan.short(less=5)}, "grace": "1h"},
+        {FIRST: [Sent("a-1")], DOWN: [Sent("a-2", 1)]},
+        [Match("a-1 a-2")],
+        {"matched": "a-1 a-2"},
+    )
 
 
-def _batches() -> Iterator[Construct]:
+def _batches(plan: Plan) -> Iterator[Construct]:
     yield Construct(
         "batch-size",
         "so many are a batch, in the order in which they came, across a crash",
@@ -61,7 +74,7 @@ def _batches() -> Iterator[Construct]:
         "batch-wait",
         "a batch that is not full goes when it has waited, with what came while the bridge was down",
         slots("a"),
-        {"window": {"batch": {"size": 3, "wait": "15s"}}},
+        {"window": {"batch": {"size": 3, "wait": plan.short(less=5)}}},
         {
             FIRST: [Sent("a-1", 0, "full"), Sent("a-2", 1, "full"), Sent("a-4", 0, "short")],
             DOWN: [Sent("a-3", 2, "full"), Sent("a-5", 1, "short")],
@@ -71,12 +84,12 @@ def _batches() -> Iterator[Construct]:
     )
 
 
-def _settling() -> Iterator[Construct]:
+def _settling(plan: Plan) -> Iterator[Construct]:
     yield Construct(
         "settle",
         "what came until it was quiet is one run",
         slots("a"),
-        {"window": {"settle": "12s"}},
+        {"window": {"settle": plan.short(less=8)}},
         {FIRST: [Sent("a-1")], THEN: [Sent("a-1")], DOWN: [Sent("a-2", 1)]},
         [Match("a-1 a-2")],
         {"matched": "a-1 a-2", "duplicate": "a-1"},
@@ -85,7 +98,7 @@ def _settling() -> Iterator[Construct]:
         UNDISTURBED,
         "where nothing waits in Kafka time goes on, also without a router",
         slots("a"),
-        {"window": {"settle": "12s"}},
+        {"window": {"settle": plan.short(less=8)}},
         {FIRST: [Sent("a-1")], BACK: [Sent("a-2")]},
         [Match("a-1"), Match("a-2")],
         {"matched": "a-1 a-2"},
@@ -94,7 +107,7 @@ def _settling() -> Iterator[Construct]:
         "settle-latest",
         "of what came until it was quiet the newest runs",
         slots("a", "b"),
-        {"window": {"settle": "12s", "maxWait": "15s"}, "collect": "latest"},
+        {"window": {"settle": plan.short(less=8), "maxWait": plan.short(less=5)}, "collect": "latest"},
         {
             FIRST: [Sent("a-1", 1), Sent("b-1"), Sent("a-3", 0, "alone")],
             DOWN: [Sent("a-2", 0), Sent("b-2", 1)],
@@ -106,7 +119,7 @@ def _settling() -> Iterator[Construct]:
         "max-wait",
         "`maxWait` after its first event a window ends, whether or not it is quiet",
         slots("a"),
-        {"window": {"settle": "15s", "maxWait": "15s"}},
+        {"window": {"settle": plan.short(less=5), "maxWait": plan.short(less=5)}},
         {FIRST: [Sent("a-1")], THEN: [Sent("a-2", 1)], DOWN: [Sent("a-3", 2)]},
         [Match("a-1 a-2 a-3")],
         {"matched": "a-1 a-2 a-3"},
@@ -114,11 +127,12 @@ def _settling() -> Iterator[Construct]:
 
 
 def _sensitive() -> Construct:
-    card: dict[str, Any] = {"number": SECRET, "country": "DE"}
+    card: dict[str, Any] = {"number": SECRET, "owner": OWNER, "country": "DE"}
+    where = 'payload.card.number != "" && payload.card.owner != "" && payload.card.country == "DE"'
     return Construct(
         "sensitive",
         "a run has the values of sensitive fields, and no decision has",
-        {"a": {"key": "payload.card.number", "where": 'payload.card.number != "" && payload.card.country == "DE"'}},
+        {"a": {"key": "payload.card.number", "where": where}},
         {"window": {"batch": {"size": 2}}, "sensitive": ["card.number"]},
         {
             FIRST: [

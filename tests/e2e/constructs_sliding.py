@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from e2e.constructs import BACK, DOWN, FIRST, LAST, OVER, THEN, Construct, Match, Sent, slots
+from e2e.constructs import BACK, DOWN, FIRST, LAST, THEN, Construct, Match, Plan, Sent, slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HOUR: dict[str, Any] = {"within": "1h"}
-_SHORT: dict[str, Any] = {"window": {"within": "10s"}, "grace": "8s"}  # over while the bridge is dead
 
 
-def sliding(began: datetime) -> Iterator[Construct]:
-    """Yield the stories, for those that begin at a moment."""
-    yield _within()
-    yield _absent()
+def sliding(plan: Plan) -> Iterator[Construct]:
+    """Yield the stories."""
+    yield _within(plan)
+    yield _absent(plan)
     yield from _how_many()
     yield from _which()
-    yield _dedupe()
-    yield _reset(began)
+    yield _dedupe(plan)
+    yield _reset(plan)
 
 
-def _within() -> Construct:
+def _short(plan: Plan) -> dict[str, Any]:
+    """Return a window that is over while the bridge is dead."""
+    return {"window": {"within": "10s"}, "grace": plan.short(less=12)}
+
+
+def _within(plan: Plan) -> Construct:
     return Construct(
         "within",
         "an outage longer than the window costs no match that was possible, and what is alone expires",
         slots("a", "b"),
-        _SHORT,
+        _short(plan),
         {
             FIRST: [Sent("a-1", 0, "torn"), Sent("a-2", 0, "alone"), Sent("a-3", 0, "far")],
             DOWN: [
@@ -42,12 +46,12 @@ def _within() -> Construct:
     )
 
 
-def _absent() -> Construct:
+def _absent(plan: Plan) -> Construct:
     return Construct(
         "absent",
         "what did not come runs, and what came in time while the bridge was down cancels",
         {"a": {}, "b": {"absent": True}},
-        _SHORT,
+        _short(plan),
         {
             FIRST: [
                 *(Sent("a-1", 0, "unpaid"), Sent("a-2", 0, "paid"), Sent("a-5", 0, "too late")),
@@ -161,19 +165,23 @@ def _which() -> Iterator[Construct]:
     )
 
 
-def _dedupe() -> Construct:
+def _dedupe(plan: Plan) -> Construct:
     """a-2 is alone, and its end shows that the time is over for which a-1 is remembered."""
     return Construct(
         "dedupe",
         "a repeat is known for as long as `dedupe` says after its last use, and is another event after that",
         slots("a", "b"),
-        {"window": {"within": "2s"}, "grace": "10s", "dedupe": "10s", "collect": "first"},
+        {
+            "window": {"within": "2s"},
+            "grace": plan.short(less=4),
+            "dedupe": plan.short(less=5),
+            "collect": "first",
+        },
         {
             FIRST: [Sent("a-1")],
             THEN: [Sent("b-1"), Sent("a-1")],
             DOWN: [Sent("a-1"), Sent("a-2", 1_000)],
-            BACK: [Sent("a-1")],
-            LAST: [Sent("b-3")],
+            BACK: [Sent("a-1"), Sent("b-3")],
         },
         [Match("a-1 b-1"), Match("a-1 b-3")],
         {"matched": "a-1 b-1 a-1 b-3", "duplicate": "a-1 a-1", "expired": "a-2"},
@@ -181,8 +189,8 @@ def _dedupe() -> Construct:
     )
 
 
-def _reset(began: datetime) -> Construct:
-    hour = began.replace(minute=0, second=0, microsecond=0)
+def _reset(plan: Plan) -> Construct:
+    hour = plan.begins.replace(minute=0, second=0, microsecond=0)
     before, last = hour - timedelta(seconds=2), hour - timedelta(microseconds=1)
     return Construct(
         "reset",
@@ -190,7 +198,7 @@ def _reset(began: datetime) -> Construct:
         slots("a", "b"),
         {
             "window": {"within": "1h", "reset": {"cron": "0 * * * *", "timezone": "UTC"}},
-            "grace": f"{(began - hour).seconds + OVER}s",
+            "grace": f"{(plan.begins - hour).seconds + plan.outage}s",
         },
         {
             FIRST: [Sent("a-1", before, "one side"), Sent("a-2", last, "both"), Sent("b-2", hour, "both")],

@@ -193,13 +193,16 @@ class Installation:
         """Return what ``flowbridge status`` says: the triggers in force, and whether every router has applied them."""
         return {line["trigger"]: line["ready"] for line in self._status() if line["kind"] == "trigger"}
 
+    def wait_processed(self) -> None:
+        """Wait until no stage has left anything of what was published; runs may be open."""
+        wait_for(lambda: _is_processed(self._status()), DEADLINE, "all to be processed")
+
     def wait_idle(self) -> None:
         """Wait until all that was published is processed, and all runs have ended."""
 
         def is_idle() -> bool:
             lines = self._status()
-            lags = [line["lag"] for line in lines if line["kind"] == "stage"]
-            return bool(lags) and not any(lags) and not any(line.get("outcome") in _OPEN for line in lines)
+            return _is_processed(lines) and not any(line.get("outcome") in _OPEN for line in lines)
 
         wait_for(is_idle, DEADLINE, "all to be processed")
 
@@ -238,6 +241,11 @@ def parameters(workflow: Manifest) -> dict[str, str]:
 def names_in(text: str) -> list[str]:
     """Return the names of the triggers in a trigger file."""
     return [document["metadata"]["name"] for document in yaml.safe_load_all(text) if document]
+
+
+def _is_processed(status: list[Manifest]) -> bool:
+    lags = [line["lag"] for line in status if line["kind"] == "stage"]  # in the order of an event's way
+    return bool(lags) and not any(lags)
 
 
 def _read_to_ends(consumer: Consumer, partitions: int) -> list[bytes]:

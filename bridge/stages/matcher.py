@@ -35,6 +35,7 @@ from bridge.stages.restoring import Kept, restore_windows
 from bridge.stages.ticks import Ended, TickPlanner, TickRound
 from bridge.stages.timers import Condition
 from bridge.stages.window_records import (
+    RETIRING_KEY,
     Place,
     WindowKey,
     arrival_key,
@@ -42,6 +43,7 @@ from bridge.stages.window_records import (
     beside_records,
     clock_key,
     encode_clock,
+    encode_retiring,
     encode_spent,
     encode_waiting,
     place_key,
@@ -263,18 +265,29 @@ class Matcher(Stage):
         """End what is due, a slice of it at a time; tell whether the tick can be passed, or is held back."""
         windows = self.windows[record.partition]
         tick = TICK.decode(record.value or b"")
-        if tick["retired"]:
+        if tick["retired"] and windows.retiring is None:
             self._definitions.refresh()
         round_ = TickRound(windows, self._definitions, tick)
         for condition in round_.retired:
             if windows.clocks.pop(condition, None) is not None:
                 out.send(self._topics.windows, record.partition, clock_key(condition), None)
-        for ended in round_.slice():
-            if not self._end(windows, ended, record, out):
-                return True
+        is_held = not all(self._end(windows, ended, record, out) for ended in round_.slice())
         if round_.is_over:
             self._advance(windows, round_.times, record.partition, out)
-        return round_.is_over
+        if tick["retired"]:
+            self._keep_retiring(windows, None if round_.is_over else round_.retired, record.partition, out)
+        return round_.is_over or is_held
+
+    def _keep_retiring(
+        self, windows: Windows, retiring: tuple[Condition, ...] | None, partition: int, out: Outbox
+    ) -> None:
+        """Keep what the tick at the head of the log retires, for as long as its slices are not over."""
+        if retiring == windows.retiring:
+            return
+        windows.retiring = retiring
+        value = None if retiring is None else encode_retiring(retiring)
+        out.send(self._topics.windows, partition, RETIRING_KEY, value)
+        self._armed = -1  # a switch that came back between two slices has to be armed anew
 
     def _end(self, windows: Windows, ended: Ended, record: Record, out: Outbox) -> bool:
         """Apply what a timer has ended; False if its match has to wait for a schema."""

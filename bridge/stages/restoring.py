@@ -15,7 +15,7 @@ from bridge.core.step import USED
 from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival, Frame, Spent, Window, empty_window
 from bridge.kafka.log import Admin, Partition, Reader
-from bridge.kafka.records import CLOCK, FIRED, PENDING, SPENT, WAITING, RecordError
+from bridge.kafka.records import CLOCK, FIRED, PENDING, RETIRING, SPENT, WAITING, RecordError
 from bridge.stages.definitions import Definitions
 from bridge.stages.timers import Timer
 from bridge.stages.window_records import (
@@ -24,6 +24,7 @@ from bridge.stages.window_records import (
     decode_clock,
     decode_fired,
     decode_pending,
+    decode_retiring,
     decode_spent,
     decode_waiting,
     read_clock_key,
@@ -95,6 +96,8 @@ class _Restoring:
             self._found[read_key_beside(key)[0]].fired.append(decode_fired(value))
         elif value.startswith(CLOCK.prefix):
             self._windows.clocks[read_clock_key(key)] = decode_clock(value)
+        elif value.startswith(RETIRING.prefix):
+            self._windows.retiring = decode_retiring(value)
         else:
             raise RecordError("a record of the windows' changelog is of no kind that this version knows")
 

@@ -3,7 +3,8 @@
 A tick ends what waits in the order (deadline, trigger, key), in slices: the transaction of a slice does not pass the
 tick until the last one has ended all, and only then do the conditions' clocks show its time. A condition that is no
 longer in force is *retired*, once no router can route by it any more: what its windows hold ends
-(:func:`bridge.core.ending.retire`), what is remembered is forgotten.
+(:func:`bridge.core.ending.retire`), what is remembered is forgotten. Whether it is over is decided once, at the first
+slice, and kept with what the windows hold: a trigger that comes back between two slices begins with empty windows.
 """
 
 from __future__ import annotations
@@ -140,9 +141,7 @@ class TickRound:
         self._windows = windows
         self._definitions = definitions
         self.times: dict[Condition, Micros] = {(one["trigger"], one["condition"]): one["time"] for one in tick["safe"]}
-        retired = [(one["trigger"], one["condition"]) for one in tick["retired"]]
-        # One that is in force again meanwhile is not over. Whoever routed by it knew that, so it is in `triggers`.
-        self.retired: list[Condition] = [one for one in retired if not definitions.is_in_force(*one)]
+        self.retired = _retired(tick, definitions) if windows.retiring is None else windows.retiring
         self.is_over = False
 
     def slice(self) -> Iterator[Ended]:
@@ -185,3 +184,12 @@ class TickRound:
         if one is None:
             return Ended(key, definition, end(trigger, window, key.key, self._windows.clock(key[:2])))
         return Ended(key, definition, expire(trigger, window, key.key, one))
+
+
+def _retired(tick: dict[str, Any], definitions: Definitions) -> tuple[Condition, ...]:
+    """Return what a tick retires.
+
+    A condition that is in force again meanwhile is not over. Whoever routed by it knew that, so it is in ``triggers``.
+    """
+    named = [(one["trigger"], one["condition"]) for one in tick["retired"]]
+    return tuple([one for one in named if not definitions.is_in_force(*one)])

@@ -6,11 +6,13 @@ nothing but the last record of each key. What the key says, the value does not s
 as it came.
 
 What a window holds besides has records of its own: a match that waits for an absence, a calendar window that has
-matched; and each condition whose rules ask for it has its clock.
+matched; and each condition whose rules ask for it has its clock. While a retirement goes on in slices, one record says
+of which conditions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from sys import intern
 from typing import Any, NamedTuple
 
@@ -18,7 +20,10 @@ from bridge.core.decision import Reason
 from bridge.core.ending import Clock
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.window import Arrival, Frame, Pending, Spent, Window
-from bridge.kafka.records import ARRIVAL, CLOCK, FIRED, PENDING, SPENT, WAITING
+from bridge.kafka.records import ARRIVAL, CLOCK, FIRED, PENDING, RETIRING, SPENT, WAITING
+
+RETIRING_KEY = b"retiring"
+"""The key of the record that says what a tick retires whose slices are not over."""
 
 
 class WindowKey(NamedTuple):
@@ -174,6 +179,17 @@ def encode_clock(clock: Clock) -> bytes:
 def decode_clock(value: bytes) -> Clock:
     """Return what :func:`encode_clock` wrote."""
     return Clock(**CLOCK.decode(value))
+
+
+def encode_retiring(conditions: Iterable[tuple[str, str]]) -> bytes:
+    """Return the record of what a tick retires, by trigger and condition hash."""
+    fields = [{"trigger": trigger, "condition": condition} for trigger, condition in conditions]
+    return RETIRING.encode({"conditions": fields})
+
+
+def decode_retiring(value: bytes) -> tuple[tuple[str, str], ...]:
+    """Return what :func:`encode_retiring` wrote."""
+    return tuple([(intern(one["trigger"]), intern(one["condition"])) for one in RETIRING.decode(value)["conditions"]])
 
 
 def _key_beside(window: WindowKey, kind: str, number: int) -> bytes:

@@ -23,6 +23,8 @@ class Windows:
         open: The windows in which something waits or is marked.
         remembered: What is known of each event at each slot.
         clocks: How far time has come, by condition, where its rules ask for that.
+        retiring: The conditions that the tick at the committed offset retires, once its first slice has ended and until
+            it is passed; else None.
         timers: By trigger and condition, a heap of what ends when. An entry whose arrival has left meanwhile is stale.
 
     """
@@ -31,6 +33,7 @@ class Windows:
         self.open: dict[WindowKey, Window] = {}
         self.remembered: Remembered = {}
         self.clocks: dict[Condition, Clock] = {}
+        self.retiring: tuple[Condition, ...] | None = None
         self.timers = Timers()
 
     def window(self, key: WindowKey, slots: int) -> Window:

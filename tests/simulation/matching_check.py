@@ -17,21 +17,26 @@ from bridge.kafka.log import Committed, Partition, Record
 from bridge.kafka.observer import Unobserved
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
-from bridge.kafka.records import ARRIVAL, TICK
+from bridge.kafka.records import ARRIVAL, RETIRING, TICK
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
 from bridge.stages.matcher import Bounds, Matcher
+from bridge.stages.window_records import decode_retiring
 from bridge.stages.windows import Windows
 from flowbridge_sdk.codec import Decoder
 from simulation.history import History
-from simulation.reference_windows import ReferenceWindows
+from simulation.reference_windows import Condition, ReferenceWindows
 from simulation.routing_check import Asked, Decided
 from simulation.trigger_log import Known, TriggerLog
 
 
 class WrongStateError(AssertionError):
     """A matcher holds other windows than one that never crashed."""
+
+
+Sent = tuple[str, int, bytes | None]
+"""Topic, partition and value of a record."""
 
 
 class MatchingCheck:
@@ -50,16 +55,20 @@ class MatchingCheck:
         self._committed: dict[Partition, int] = {}
         self._reference: dict[int, ReferenceWindows] = {}
         self._bound = bound
+        self._retiring: dict[Partition, tuple[Condition, ...]] = {}
         self._unbroken = _Unbroken(topics, bound)
         self.runs: Counter[Asked] = Counter()
         self.decisions: Counter[Decided] = Counter()
 
-    def follow(self, committed: dict[Partition, Committed], definitions: Definitions | None) -> None:
+    def follow(
+        self, committed: dict[Partition, Committed], definitions: Definitions | None, written: Iterable[Sent]
+    ) -> None:
         """Take note of what the matchers' group has committed now.
 
         Args:
             committed: The group's offsets.
             definitions: Those of the matcher that committed, as they are at this moment.
+            written: Topic, partition and value of what was committed with them.
 
         """
         for place, one in committed.items():
@@ -67,16 +76,33 @@ class MatchingCheck:
             if one.offset != before:
                 self._committed[place] = one.offset
                 records = self._history.between(place, before, one.offset)
-                self._apply(place, records, self._triggers.at(read_note(one).triggers))
+                retiring = self._retiring.pop(place, None)
+                self._apply(place, records, self._triggers.at(read_note(one).triggers), retiring)
                 if definitions is not None:
-                    self._unbroken.apply(place.number, records, definitions)
+                    self._unbroken.apply(place.number, records, definitions, retiring)
+        for topic, partition, value in written:
+            if topic == self._topics.windows and value is not None and value.startswith(RETIRING.prefix):
+                place = Partition(self._topics.arrivals, partition)
+                self._begin_retirement(place, decode_retiring(value), committed[place])
 
-    def _apply(self, place: Partition, records: list[Record], known: Known) -> None:
+    def _begin_retirement(self, place: Partition, found: tuple[Condition, ...], committed: Committed) -> None:
+        """Hold what a tick is said to retire, from its first slice on, against what was in force then."""
+        tick = TICK.decode(self._history.between(place, committed.offset, 2**62)[0].value or b"")
+        now = _retired(tick, self._triggers.at(read_note(committed).triggers))
+        expected = self._retiring.setdefault(place, now)
+        if found != expected:
+            raise WrongStateError(f"a tick at {place} {committed.offset} retires {found}, not {expected}")
+
+    def _apply(
+        self, place: Partition, records: list[Record], known: Known, retiring: tuple[Condition, ...] | None
+    ) -> None:
         reference = self._reference.setdefault(place.number, ReferenceWindows(self._triggers, self._bound))
         for record in records:
             value = record.value or b""
             if value.startswith(TICK.prefix):
-                reference.tick(TICK.decode(value), known)
+                tick = TICK.decode(value)
+                reference.tick(tick, _retired(tick, known) if retiring is None else retiring)
+                retiring = None  # it was of the tick that stood at the committed offset
                 continue
             fields = ARRIVAL.decode(value)
             hash_ = fields["definition"]
@@ -134,8 +160,14 @@ class _Unbroken:
     def all_windows(self) -> Iterable[Windows]:
         return self._matcher.windows.values()
 
-    def apply(self, partition: int, records: list[Record], definitions: Definitions) -> None:
-        self.windows(partition)
+    def apply(
+        self,
+        partition: int,
+        records: list[Record],
+        definitions: Definitions,
+        retiring: tuple[Condition, ...] | None,
+    ) -> None:
+        self.windows(partition).retiring = retiring
         self._matcher._definitions = _AsTheyAre(definitions)  # type: ignore[assignment]  # the same but for reading on
         nowhere: Any = _Nowhere()
         left = deque(records)
@@ -161,6 +193,12 @@ class _Nowhere:
 
     def send(self, *record: Any) -> None:
         """Send nothing."""
+
+
+def _retired(tick: dict[str, Any], known: Known) -> tuple[Condition, ...]:
+    """Return which of the conditions that a tick retires are not in force."""
+    named = [(one["trigger"], one["condition"]) for one in tick["retired"]]
+    return tuple([one for one in named if not known.is_in_force(*one)])
 
 
 def _plain(windows: Windows) -> dict[str, Any]:

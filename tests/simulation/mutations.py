@@ -133,7 +133,7 @@ def _note_of_all(committed: Committed | None) -> Note:
 
 # -- the matcher -------------------------------------------------------------------------------------------------------
 
-_keep = Matcher._keep
+_keep, _keep_retiring = Matcher._keep, Matcher._keep_retiring
 
 
 def _forget_matched(self: Any, windows: Any, key: Any, came: Any, *more: Any) -> None:
@@ -142,6 +142,11 @@ def _forget_matched(self: Any, windows: Any, key: Any, came: Any, *more: Any) ->
             windows.remembered.pop((key, arrival.slot, arrival.event), None)
     left = tuple(one for one in came.spent if one[1].fate is not Reason.MATCHED)
     _keep(self, windows, key, came._replace(spent=left), *more)
+
+
+def _decide_each_slice(self: Any, windows: Any, retiring: Any, partition: int, out: Any) -> None:
+    _keep_retiring(self, windows, retiring, partition, out)
+    windows.retiring = None
 
 
 def _known_only(self: Any, known: str) -> Any:
@@ -191,6 +196,7 @@ MUTATIONS = (
     Mutation("tick without safe time", ((SafeTime, "of_topic", _any_time),)),
     Mutation("safe time that ignores applied definitions", ((safe_time, "read_note", _note_of_all),)),
     Mutation("ids forgotten at a match", ((Matcher, "_keep", _forget_matched),)),
+    Mutation("a retirement decided anew at each slice", ((Matcher, "_keep_retiring", _decide_each_slice),), within=150),
     Mutation("create without intent", ((LedgerWriter, "write", _write_no_intent),)),
     Mutation("409 not compared", ((creation, "confirm", _compare_nothing),)),
     Mutation("terminating ours created again", ((creation, "confirm", _terminating_is_gone),)),

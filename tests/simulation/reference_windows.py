@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from bridge.core.definition import Definition
 from bridge.core.window import Arrival
 from simulation.routing_check import Asked, Decided
-from simulation.trigger_log import Known, TriggerLog
+from simulation.trigger_log import TriggerLog
 from unit.core.reference import Happened, Matched, Reference
 
 Condition = tuple[str, str]
@@ -34,16 +35,15 @@ class ReferenceWindows:
         reference = self._of((definition.identity, definition.condition), definition)
         self._collect(definition, reference.arrive(key, arrival))
 
-    def tick(self, tick: dict[str, Any], known: Known) -> None:
-        """Let time come."""
+    def tick(self, tick: dict[str, Any], retired: Iterable[Condition]) -> None:
+        """Let time come; ``retired``: the conditions that it ends for good."""
         for one in tick["safe"]:
             definition = self._triggers.condition(one["condition"])
             reference = self._of((one["trigger"], one["condition"]), definition)
             self._collect(definition, reference.tick(one["time"]))
-        for one in tick["retired"]:
-            condition = one["trigger"], one["condition"]
-            if not known.is_in_force(*condition) and condition in self._references:
-                definition = self._triggers.condition(one["condition"])
+        for condition in retired:
+            if condition in self._references:
+                definition = self._triggers.condition(condition[1])
                 self._collect(definition, self._references.pop(condition).retire())
 
     def _of(self, condition: Condition, definition: Definition) -> Reference:

@@ -103,8 +103,7 @@ def script_of(seed: int) -> Script:
         keeps_names=random.random() < 0.5,
         concurrency=random.choice((1, 3)),
         bound=random.choice((3, 100, 100)),
-        # What a retirement ends is decided by slice, so a trigger that comes back meanwhile keeps what is left.
-        slice=random.choice((1, 2, 1000)) if all(act.kind != "edit" for act in acts) else 1000,
+        slice=random.choice((1, 2, 1000)),
         step=random.choice((SECOND // 4, SECOND // 2, SECOND)),
         acts=tuple(sorted(acts, key=lambda act: act.at)),
     )

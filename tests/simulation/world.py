@@ -167,7 +167,7 @@ class World:
             self.routing.follow(committed)
         elif stage == "matcher":
             running = process.stage("matcher")
-            self.matching.follow(committed, running._definitions if running is not None else None)
+            self.matching.follow(committed, running._definitions if running is not None else None, written.records)
             for tick in ticks_of(written.records):
                 self.time.tick(tick, running.applied())
             if running is not None:

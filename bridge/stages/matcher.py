@@ -51,6 +51,7 @@ from bridge.stages.window_records import (
 from bridge.stages.windows import Windows
 
 _TICK_PACE = SECOND
+_LOOK_PACE = SECOND // 10
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,10 @@ class Matcher(Stage):
             return False
         if self._armed != self._definitions.offset:
             self._arm_switches()
-        return self._planner.is_due(self.windows, now)
+        if not self._planner.is_due(self.windows, now):
+            self._next_tick = now + _LOOK_PACE  # with thousands of triggers a look takes milliseconds
+            return False
+        return True
 
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Apply arrivals and ticks in their order; a tick that ends much is left in place until it has ended all."""

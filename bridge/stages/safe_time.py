@@ -18,6 +18,23 @@ from bridge.kafka.ownership import read_note
 _ABANDONED = MINUTE // 2  # so long a topic that nobody reads any more may show an old definition
 
 
+_EVER = 2**63
+
+
+class Safe(NamedTuple):
+    """A time that is safe for one topic.
+
+    Attributes:
+        time: The time.
+        applied: For triggers that were changed by this offset of ``triggers`` or an earlier one: no router of the topic
+            had applied less.
+
+    """
+
+    time: Micros
+    applied: int
+
+
 class _Candidate(NamedTuple):
     """A time and the ends that routers have to reach for it to be safe."""
 
@@ -42,26 +59,31 @@ class SafeTime:
         self._clock = clock
         self._skew = skew
         self._candidates: dict[str, _Candidate] = {}
+        self._committed: dict[str, Mapping[Partition, Committed]] = {}
         self._lagging: dict[tuple[Partition, str], Micros] = {}
 
-    def of_topic(self, topic: str, partitions: int, applied: int) -> Micros | None:
-        """Return the latest time known to be safe for one topic; None if none is yet.
+    def look_anew(self) -> None:
+        """Ask for the routers' offsets anew from now on; until the next time each topic is asked for once."""
+        self._committed.clear()
+
+    def of_topic(self, topic: str, partitions: int) -> Safe | None:
+        """Return a time that is safe for one topic; None if that of the last time is not yet reached.
 
         Args:
             topic: The topic.
             partitions: How many partitions it has.
-            applied: Offset of ``triggers`` that the routers must have applied.
 
         """
         places = [Partition(topic, number) for number in range(partitions)]
         now = self._clock()
         candidate = self._candidates.get(topic) or self._candidate(topic, places, now)
-        committed = self._admin.committed(self._group, places, stable=False)
-        if not self._reached(candidate, committed, applied):
+        committed = self._committed_on(topic, partitions)
+        if not self._reached(candidate, committed):
             self._forget_lost(topic, candidate)
             return None
         del self._candidates[topic]
-        return candidate.time
+        applied = [read_note(committed[place]).triggers for place in candidate.ends]
+        return Safe(candidate.time, min(applied, default=_EVER))
 
     def all_applied(self, topics: Mapping[str, int], applied: int, read: frozenset[str]) -> bool:
         """Tell whether no router can still route by definitions from before ``applied``.
@@ -75,10 +97,9 @@ class SafeTime:
             read: The topics that routers read now.
 
         """
-        places = [Partition(topic, number) for topic, count in topics.items() for number in range(count)]
-        committed = self._admin.committed(self._group, places, stable=False)
+        committed = [one for topic, count in topics.items() for one in self._committed_on(topic, count).items()]
         # Each is asked, so that the times of all that lag run at once.
-        answers = [self._has_applied(place, one, applied, read) for place, one in committed.items()]
+        answers = [self._has_applied(place, one, applied, read) for place, one in committed]
         return all(answers)  # each is asked for, since asking is what begins the time after which an owner is fenced
 
     def _has_applied(self, place: Partition, one: Committed, applied: int, read: frozenset[str]) -> bool:
@@ -92,6 +113,12 @@ class SafeTime:
         self._admin.fence(note.owner)
         return True
 
+    def _committed_on(self, topic: str, partitions: int) -> Mapping[Partition, Committed]:
+        if topic not in self._committed:
+            places = [Partition(topic, number) for number in range(partitions)]
+            self._committed[topic] = self._admin.committed(self._group, places, stable=False)
+        return self._committed[topic]
+
     def _candidate(self, topic: str, places: list[Partition], now: Micros) -> _Candidate:
         candidate = _Candidate(now - self._skew, self._admin.end_offsets(places))
         self._candidates[topic] = candidate
@@ -104,8 +131,5 @@ class SafeTime:
             del self._candidates[topic]
 
     @staticmethod
-    def _reached(candidate: _Candidate, committed: Mapping[Partition, Committed], applied: int) -> bool:
-        return all(
-            place in committed and committed[place].offset >= end and read_note(committed[place]).triggers >= applied
-            for place, end in candidate.ends.items()
-        )
+    def _reached(candidate: _Candidate, committed: Mapping[Partition, Committed]) -> bool:
+        return all(place in committed and committed[place].offset >= end for place, end in candidate.ends.items())

@@ -9,6 +9,7 @@ slice, and kept with what the windows hold: a trigger that comes back between tw
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -20,11 +21,16 @@ from bridge.core.sliding import expire, forget
 from bridge.core.window import Spent
 from bridge.kafka.log import Admin
 from bridge.stages.definitions import Definitions
-from bridge.stages.safe_time import SafeTime
+from bridge.stages.safe_time import Safe, SafeTime
 from bridge.stages.timers import Condition, Timer
 from bridge.stages.window_records import Place, WindowKey
 from bridge.stages.windows import Windows
 from bridge.triggers.topics import topics_of
+
+_EVER: Micros = 2**63
+
+_First = tuple[tuple[Micros, str, str], Condition, Timer]
+"""The first timer of a condition that is due, behind what orders it: deadline, trigger, key."""
 
 SLICE = 1_000
 """Endings in one transaction, counted by arrivals; what ends as one may make it more."""
@@ -47,7 +53,8 @@ class TickPlanner:
         self._admin = admin
         self._skew = skew
         self._counts: Mapping[str, int] = {}
-        self._safe: dict[tuple[str, int], Micros] = {}
+        self._asked: set[str] = set()
+        self._safe: dict[str, Safe] = {}
 
     def is_due(self, windows: Mapping[int, Windows], now: Micros) -> bool:
         """Tell whether anything could end by a tick now."""
@@ -56,6 +63,8 @@ class TickPlanner:
     def plan(self, windows: Mapping[int, Windows], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield, by partition, the fields of the tick to append."""
         self._counts = self._admin.topics()  # each time anew: a partition left out would be overtaken
+        self._asked.clear()
+        self._safe_time.look_anew()
         safe: dict[Condition, Micros | None] = {}
         for partition, one in windows.items():
             due = [condition for condition in one.conditions() if self._is_due(one, condition, now)]
@@ -97,10 +106,13 @@ class TickPlanner:
         return 0 if is_over else None
 
     def _safe_on(self, topic: str, applied: int) -> Micros | None:
-        time = self._safe_time.of_topic(topic, self._counts.get(topic, 0), applied)
-        if time is not None:
-            self._safe[topic, applied] = time
-        return self._safe.get((topic, applied))
+        if topic not in self._asked:  # once for all triggers that read it
+            self._asked.add(topic)
+            now = self._safe_time.of_topic(topic, self._counts.get(topic, 0))
+            if now is not None:
+                self._safe[topic] = now
+        safe = self._safe.get(topic)
+        return safe.time if safe is not None and safe.applied >= applied else None
 
 
 class Ended(NamedTuple):
@@ -146,29 +158,34 @@ class TickRound:
 
     def slice(self) -> Iterator[Ended]:
         """Yield endings in order, until they are of :data:`SLICE` arrivals or more."""
-        ever: Micros = 2**63
         size = 0
-        while size < SLICE:
-            found = self._first(self.times) or self._first(dict.fromkeys(self.retired, ever))
-            if found is None:
-                self.is_over = True
-                return
-            condition, timer = found
-            ended = self._end(timer, is_retired=condition in self.retired)
-            size += ended.size
-            yield ended
+        for times, is_retired in ((self.times, False), (dict.fromkeys(self.retired, _EVER), True)):
+            for timer in self._due(times):
+                ended = self._end(timer, is_retired=is_retired)
+                size += ended.size
+                yield ended
+                if size >= SLICE:
+                    return
+        self.is_over = True
 
-    def _first(self, times: Mapping[Condition, Micros]) -> tuple[Condition, Timer] | None:
-        due = [
-            ((timer.due, condition[0], timer.place.window.key), condition, timer)
-            for condition, time in times.items()
-            if condition in self._windows.timers
-            and (timer := self._windows.due(condition, time, self._definitions.conditions[condition[1]].trigger))
-        ]
-        if not due:
+    def _due(self, times: Mapping[Condition, Micros]) -> Iterator[Timer]:
+        """Yield the first timer that is due, over and over; what it ends has ended before the next is asked for."""
+        firsts = [first for condition, time in times.items() if (first := self._first(condition, time))]
+        heapq.heapify(firsts)
+        while firsts:
+            _, condition, timer = firsts[0]
+            yield timer
+            following = self._first(condition, times[condition])  # an ending sets no timer but of its own condition
+            if following is None:
+                heapq.heappop(firsts)
+            else:
+                heapq.heapreplace(firsts, following)
+
+    def _first(self, condition: Condition, time: Micros) -> _First | None:
+        if condition not in self._windows.timers:
             return None
-        _, condition, timer = min(due)
-        return condition, timer
+        timer = self._windows.due(condition, time, self._definitions.conditions[condition[1]].trigger)
+        return None if timer is None else ((timer.due, condition[0], timer.place.window.key), condition, timer)
 
     def _end(self, timer: Timer, *, is_retired: bool) -> Ended:
         key = timer.place.window

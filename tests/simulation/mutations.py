@@ -19,7 +19,7 @@ from bridge.kafka.ownership import Note
 from bridge.stages import assembly, safe_time
 from bridge.stages.ledger_writing import LedgerWriter
 from bridge.stages.matcher import Matcher
-from bridge.stages.safe_time import SafeTime
+from bridge.stages.safe_time import Safe, SafeTime
 from bridge.stages.submitter import Submitter
 
 
@@ -121,9 +121,9 @@ def _fetch_uncommitted(self: Any, offset: int, limit: int) -> tuple[list[Any], i
 # -- time --------------------------------------------------------------------------------------------------------------
 
 
-def _any_time(self: Any, topic: str, partitions: int, applied: int) -> int:
-    del topic, partitions, applied
-    return int(self._clock() - self._skew)
+def _any_time(self: Any, topic: str, partitions: int) -> Safe:
+    del topic, partitions
+    return Safe(int(self._clock() - self._skew), 2**62)
 
 
 def _note_of_all(committed: Committed | None) -> Note:

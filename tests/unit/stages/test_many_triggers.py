@@ -1,0 +1,113 @@
+"""Time with thousands of triggers: Kafka is asked once a topic, and what a tick ends is looked at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from bridge.core.definition import Definition
+from bridge.core.event import SECOND, EventIdentity
+from bridge.core.trigger import WindowPlan
+from bridge.core.window import Arrival, empty_window
+from bridge.kafka.log import Committed, Partition, TopicSpec
+from bridge.kafka.memory import MemoryBroker, MemoryLog
+from bridge.kafka.memory_admin import MemoryAdmin
+from bridge.kafka.ownership import Note
+from bridge.stages.safe_time import SafeTime
+from bridge.stages.ticks import TickPlanner, TickRound
+from bridge.stages.timers import Condition, Timer
+from bridge.stages.window_records import Place, WindowKey
+from bridge.stages.windows import Windows
+from unit.stages.window_world import ORDER, PAYMENT, windowed
+
+COUNT = 300
+BEGIN = 1_700_000_000 * SECOND
+PAIR = windowed(WindowPlan("within", 60 * SECOND), ORDER, PAYMENT)
+
+
+class Known:
+    """The definitions of many triggers, all in force since offset 5 of ``triggers``."""
+
+    def __init__(self) -> None:
+        self.all = [Definition(replace(PAIR, name=f"t{number:04}")) for number in range(COUNT)]
+        self.conditions = {one.condition: one for one in self.all}
+        self.changed = {one.identity: 5 for one in self.all}
+        self.conditions_in_force = {(one.identity, one.condition) for one in self.all}
+
+    def is_in_force(self, trigger: str, condition: str) -> bool:
+        return (trigger, condition) in self.conditions_in_force
+
+    def topics(self) -> frozenset[str]:
+        return frozenset(PAIR.events)
+
+
+class CountedAdmin(MemoryAdmin):
+    """An admin client that counts what it is asked; the routers have applied ``triggers`` up to 5."""
+
+    asked = 0
+
+    def committed(self, group: str, partitions: Iterable[Partition], *, stable: bool) -> dict[Partition, Committed]:
+        del group, stable
+        self.asked += 1
+        return {one: Committed(0, Note("router", 5).text()) for one in partitions}
+
+    def end_offsets(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+        self.asked += 1
+        return super().end_offsets(partitions)
+
+
+class CountedWindows(Windows):
+    """Windows that count how often they are asked what is due."""
+
+    asked = 0
+
+    def due(self, *what: object) -> Timer | None:
+        self.asked += 1
+        return super().due(*what)  # type: ignore[arg-type]  # as it was called
+
+
+def with_an_order_each(known: Known) -> CountedWindows:
+    """Return windows in which one order waits for each trigger, the last trigger's for the shortest time."""
+    windows = CountedWindows()
+    for number, one in enumerate(known.all):
+        event = EventIdentity("order.created", "tests", str(number))
+        arrival = Arrival(BEGIN, number, 0, event, BEGIN - number, one.hash, (None, b""))
+        key = WindowKey(one.identity, one.condition, "7")
+        windows.keep(Place(key, 0, event), arrival, one.trigger)
+        windows.put(key, empty_window(2).with_arrival(arrival), one.trigger)
+    return windows
+
+
+def test_a_tick_of_many_triggers_asks_kafka_once_a_topic() -> None:
+    known, now = Known(), BEGIN + 10**5 * SECOND
+    broker = MemoryBroker(clock=lambda: now // 1000)
+    for topic in PAIR.events:
+        broker.create(TopicSpec(topic, 2))
+    admin = CountedAdmin(broker, MemoryLog(broker)._client)
+    planner = TickPlanner(known, SafeTime(admin, "fb.router", lambda: now, SECOND), admin, SECOND)  # type: ignore[arg-type]
+    ((partition, tick),) = planner.plan({3: with_an_order_each(known)}, now)
+    assert partition == 3
+    assert len(tick["safe"]) == COUNT
+    assert {one["time"] for one in tick["safe"]} == {now - SECOND}
+    assert admin.asked <= 2 * len(PAIR.events)
+    known.conditions_in_force.clear()
+    admin.asked = 0
+    ((_, tick),) = planner.plan({3: with_an_order_each(known)}, now)
+    assert len(tick["retired"]) == COUNT
+    assert admin.asked <= len(PAIR.events)
+
+
+def test_what_a_tick_of_many_triggers_ends_comes_in_order_and_is_looked_at_once() -> None:
+    known = Known()
+    windows = with_an_order_each(known)
+    safe = [{"trigger": one.identity, "condition": one.condition, "time": 2 * BEGIN} for one in known.all]
+    round_ = TickRound(windows, known, {"safe": safe, "retired": []})  # type: ignore[arg-type]
+    ended: list[Condition] = []
+    for one in round_.slice():
+        place = Place(one.key, 0, one.came.spent[0][0].event)
+        windows.forget(place)
+        windows.put(one.key, one.came.window, one.definition.trigger)
+        ended.append(one.key[:2])
+    assert ended == [(one.identity, one.condition) for one in reversed(known.all)]
+    assert round_.is_over
+    assert windows.asked <= 2 * COUNT

@@ -16,6 +16,10 @@ from bridge.triggers.errors import FieldPath, Misfit, MisfitError
 from bridge.triggers.model import SpecPart
 from bridge.triggers.windows import CALENDAR, GATHERING, default_collect, window_kind
 
+SHARED_LIMIT = 50
+"""Events of a condition in which one event name stands at two slots. Sharing out 100 takes a good part of a second, and
+twice as many take ten times as long."""
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -101,6 +105,7 @@ def combination_misfits(condition: Condition) -> Iterator[Misfit]:
         found = f"found {size}, but a match needs {condition.least} events"
         yield ("spec", "window", "batch", "size"), MisfitError(found, f"write {condition.least} at least")
     yield from _slot_misfits(condition)
+    yield from _shared_misfits(condition)
 
 
 def _slot_misfits(condition: Condition) -> Iterator[Misfit]:
@@ -122,6 +127,18 @@ def _slot_misfits(condition: Condition) -> Iterator[Misfit]:
                 right = "give both a `where` of which only one holds; that it stops coming is what settle is for"
                 yield (*place, "absent"), MisfitError(found, right)
                 break
+
+
+def _shared_misfits(condition: Condition) -> Iterator[Misfit]:
+    """Yield an event at two slots, if they need more events than can be shared out between them in good time."""
+    total, seen = sum(condition.counts), set[str]()
+    for index, slot in enumerate(condition.spec.events):
+        if not slot.absent and slot.name in seen and total > SHARED_LIMIT:
+            found = f"{slot.name!r} at two slots, in a condition of {total} events: which fills which is a search"
+            right = f"let all counts together be {SHARED_LIMIT} at most, or write a trigger for each slot"
+            yield ("spec", "events", index, "count"), MisfitError(found, right)
+            return
+        seen.update([] if slot.absent else [slot.name])
 
 
 def _has(condition: Condition, name: str) -> bool:

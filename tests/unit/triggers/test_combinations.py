@@ -220,6 +220,14 @@ def _events(match: Match) -> list[list[Event]]:
         ),
         (
             {
+                "events": [{"name": "a", "count": 26}, {"name": "a", "as": "b", "count": 25}],
+                "window": WINDOWS["within"],
+            },
+            "spec.events.1.count",
+            "51 events: which fills which is a search",
+        ),
+        (
+            {
                 "events": [{"name": "a", "absent": True}],
                 "window": WINDOWS["every"],
                 "run": {"workflowTemplate": "w", "id": '"x"'},
@@ -242,6 +250,14 @@ def test_what_can_never_fire_is_refused(changes: dict[str, Any], field: str, rea
     assert isinstance(outcome, list)
     assert [".".join(map(str, path)) for path, _ in outcome] == [field]
     assert reason in str(outcome[0][1])
+
+
+def test_an_event_at_two_slots_may_be_counted_as_far_as_a_search_goes() -> None:
+    slots = [{"name": "a", "count": 25}, {"name": "a", "as": "b", "count": 25}]
+    alone = [{"name": "a", "count": 1000}, {"name": "b", "count": 1000}]
+    for events in (slots, alone):
+        outcome = compiled({"events": events, "window": WINDOWS["within"], "run": {"workflowTemplate": "w"}})
+        assert isinstance(outcome, Trigger), outcome
 
 
 def test_one_event_may_fill_and_cancel_when_filters_tell_apart_which() -> None:

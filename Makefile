@@ -31,7 +31,7 @@ lint: setup ## ruff, mypy, the layers
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) mypy tests/servers tests/conftest.py
-	MYPYPATH=tests $(RUN) mypy tests/drawings
+	MYPYPATH=tests $(RUN) mypy tests/drawings tests/bench
 	$(RUN) lint-imports
 
 .PHONY: test

@@ -31,7 +31,7 @@ _DEFAULTS: dict[str, Any] = {
     "client.id": "flowbridge-sdk",
     "enable.idempotence": True,
     "acks": "all",
-    "linger.ms": 5,
+    "linger.ms": 1,
     "compression.type": "lz4",
     "partitioner": "murmur2_random",  # Java's: one key, one partition, whoever publishes
     "message.max.bytes": 2 << 20,  # a payload of 1 MiB and its headers; the topic's own limit still counts

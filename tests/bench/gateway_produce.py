@@ -14,7 +14,7 @@ from typing import Any
 from confluent_kafka import KafkaError, Message, Producer
 
 from bench.cores import CLIENT, pin_self
-from bridge.gateway.gateway import Answer
+from bridge.gateway.answers import Answer
 from bridge.gateway.incoming import Encoded, encode
 from bridge.gateway.webhook import read_webhook
 

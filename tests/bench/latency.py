@@ -11,7 +11,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -78,7 +77,7 @@ def environment(bed: Bed, triggers: Path, namespace: str) -> dict[str, str]:
 
 def _create(api: KubernetesWorkflowApi, namespace: str, number: int) -> tuple[str, float]:
     run = bench_run(namespace, number)
-    manifest = workflow_manifest(replace(run, parameters=(("order", f"bare-{number}"), ("amount", "1"))))
+    manifest = workflow_manifest(run._replace(parameters=(("order", f"bare-{number}"), ("amount", "1"))))
     began = time.monotonic()
     api.create(manifest, timeout=10)
     return f"bare-{number}", began

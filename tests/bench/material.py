@@ -7,6 +7,9 @@ from pathlib import Path
 
 EVENT = "bench.order"
 PARTNER = "bench.payment"
+NEVER = "bench.never"
+"""An event that does not come; its topic exists."""
+
 PARTITIONS = 4
 """Of event topics and of internal ones."""
 

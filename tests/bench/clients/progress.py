@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 
@@ -27,5 +28,6 @@ class Progress:
         self._ended = now
 
     def rate(self, worth: float = 1.0) -> float:
-        """Return how many were done in a second, each of them ``worth`` so much."""
-        return (self.done - self._first) * worth / (self._ended - self._began)
+        """Return how many were done in a second, each of them ``worth`` so much; NaN where one batch was all."""
+        lasted = self._ended - self._began
+        return (self.done - self._first) * worth / lasted if lasted else math.nan

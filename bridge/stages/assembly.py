@@ -67,6 +67,7 @@ class Surroundings:
         executor: Makes the submitter's workers, so many of them.
         random: Where jitter comes from.
         window_bound: Arrivals in one window.
+        remembered_bound: Events of one condition that one partition remembers.
         lost_offsets: What to do about an offset that the log no longer holds.
 
     """
@@ -93,6 +94,7 @@ class Surroundings:
     executor: Callable[[int], Executor] = ThreadPoolExecutor
     random: Random = field(default_factory=Random)
     window_bound: int = 10_000
+    remembered_bound: int = 1_000_000
     lost_offsets: Literal["hold", "continue"] = "hold"
 
 
@@ -165,7 +167,7 @@ def _open_matcher(around: Surroundings) -> StageLoop:
         restore,
         around.clock,
         around.observer,
-        Bounds(around.window_bound),
+        Bounds(around.window_bound, around.remembered_bound),
     )
     return _loop(stage, around, definitions.close, admin.close, reader.close)
 

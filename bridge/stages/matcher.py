@@ -182,7 +182,7 @@ class Matcher(Stage):
         windows, trigger = self.windows[record.partition], definition.trigger
         window = windows.window(key, len(trigger.slots))
         known = windows.known(key, arrival.event, trigger)
-        if not known and len(windows.timers.get(key[:2], ())) >= self._bounds.remembered:
+        if not known and windows.counts.get(key[:2], 0) >= self._bounds.remembered:
             evidence = {"bound": str(self._bounds.remembered)}
             variable = trigger.slots[arrival.slot].variable
             out.decisions.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from bridge.core import absence, gathering
@@ -105,6 +105,7 @@ class _Restoring:
         """Return the windows, once all is taken in."""
         for heap in self._windows.timers.values():
             heapq.heapify(heap)
+        self._windows.counts = dict(Counter([place.window[:2] for place in self._windows.remembered]))
         for key, found in self._found.items():
             trigger = self._trigger(key)
             self._windows.put(key, _window(trigger, found), trigger)

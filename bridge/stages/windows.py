@@ -22,6 +22,7 @@ class Windows:
     Attributes:
         open: The windows in which something waits or is marked.
         remembered: What is known of each event at each slot.
+        counts: How much of that there is, by condition.
         clocks: How far time has come, by condition, where its rules ask for that.
         retiring: The conditions that the tick at the committed offset retires, once its first slice has ended and until
             it is passed; else None.
@@ -32,6 +33,7 @@ class Windows:
     def __init__(self) -> None:
         self.open: dict[WindowKey, Window] = {}
         self.remembered: Remembered = {}
+        self.counts: dict[Condition, int] = {}
         self.clocks: dict[Condition, Clock] = {}
         self.retiring: tuple[Condition, ...] | None = None
         self.timers = Timers()
@@ -69,13 +71,13 @@ class Windows:
 
     def keep(self, place: Place, arrival: Arrival, trigger: Trigger) -> None:
         """Remember an arrival that waits, and set its timer if it has one of its own."""
-        self.remembered[place] = arrival
+        self._remember(place, arrival)
         if waits_alone(trigger):
             self.timers.set(deadline(trigger, arrival), place)
 
     def spend(self, place: Place, spent: Spent) -> None:
         """Remember an arrival that has left, and set the timer by which it is forgotten."""
-        self.remembered[place] = spent
+        self._remember(place, spent)
         self.timers.set(spent.until, place)
 
     def set_clock(self, condition: Condition, clock: Clock, trigger: Trigger) -> None:
@@ -110,7 +112,17 @@ class Windows:
 
     def forget(self, place: Place) -> None:
         """Remember an event at a slot no longer."""
-        self.remembered.pop(place, None)
+        if self.remembered.pop(place, None) is not None:
+            condition = place.window[:2]
+            self.counts[condition] -= 1
+            if not self.counts[condition]:
+                del self.counts[condition]
+
+    def _remember(self, place: Place, one: Arrival | Spent) -> None:
+        if place not in self.remembered:
+            condition = place.window[:2]
+            self.counts[condition] = self.counts.get(condition, 0) + 1
+        self.remembered[place] = one
 
     def conditions(self) -> Iterator[Condition]:
         """Yield each trigger and condition hash of which something is held."""

@@ -10,7 +10,7 @@ from bridge.kafka.memory import MemoryLog
 from bridge.kafka.memory_producer import MemoryProducer
 from bridge.kafka.ownership import read_note
 from bridge.stages.assembly import group_of
-from simulation.conditions import edited
+from simulation.conditions import LOST_DIGIT, edited
 from simulation.process import Trap
 from simulation.script import Act
 from simulation.world import World
@@ -25,6 +25,7 @@ class Acts:
         self._world = world
         self._open: list[tuple[Micros, MemoryProducer, bool]] = []
         self._transactions = 0
+        self._lost = 0
 
     def do(self, act: Act) -> None:
         """Do one act."""
@@ -131,6 +132,17 @@ class Acts:
             one = committed.get(log.partition)
             if one is not None and one.offset <= log.end and read_note(one).topic_id == found.id:
                 self._world.broker.expire_below(log.partition, one.offset)
+
+    def lose(self, topic: str) -> None:
+        """Let retention take what nobody has read yet of a partition, two events that come just now among it."""
+        world = self._world
+        (log, *_) = world.broker.topics[topic].logs
+        for _ in range(2):
+            self._lost += 1
+            self.publish(topic, f"lost{self._lost}", "k0", LOST_DIGIT, 0, None, log.partition.number)
+        if log.stable_end == log.end:  # else a publisher's transaction is open
+            world.routing.lose(log)
+            world.broker.expire_below(log.partition, log.end)
 
     def recreate(self, topic: str) -> None:
         """Delete a topic and create it again."""

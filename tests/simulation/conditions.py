@@ -15,6 +15,8 @@ from bridge.core.trigger import Collect, RunLimits, RunPlan, Schedule, Slot, Tri
 
 TOPICS = ("order", "paid", "sent")
 TEMPLATE = "work"
+LOST_DIGIT = 5
+"""What events carry that retention takes."""
 
 _COLLECTS: tuple[Collect, ...] = ("latest", "first", "all")
 
@@ -27,11 +29,33 @@ def random_triggers(random: Random) -> tuple[Trigger, ...]:
 
 
 def _named(trigger: Trigger, number: int, random: Random) -> Trigger:
-    limits = RunLimits(rate=1, per=random.choice((1, 3)) * SECOND) if random.random() < 0.15 else RunLimits()
-    deadline = 8 * SECOND if random.random() < 0.05 else None
-    plan = replace(trigger.run, limits=limits, start_deadline=deadline)
+    deadline = random.choice((2, 8)) * SECOND if random.random() < 0.1 else None
+    plan = replace(trigger.run, limits=_limits(trigger, random), start_deadline=deadline, id=_run_id(trigger, random))
     named = replace(trigger, name=f"t{number}", run=plan)
     return replace(named, start_from="now") if random.random() < 0.3 else replace(named, start_from="earliest")
+
+
+def _limits(trigger: Trigger, random: Random) -> RunLimits:
+    is_rated, is_watched = random.random() < 0.15, random.random() < 0.15
+    if trigger.is_switch:  # it asks for runs for ever: what waits for its limits would never have had its turn
+        return RunLimits()
+    return RunLimits(
+        rate=random.choice((1, 2)) if is_rated else None,
+        per=random.choice((1, 3, 12)) * SECOND if is_rated else 0,
+        storm=random.choice((1, 2)) if is_watched else None,
+        storm_within=random.choice((3, 15)) * SECOND if is_watched else 0,
+    )
+
+
+def _run_id(trigger: Trigger, random: Random) -> str | None:
+    """Return an identity that several matches share, now and then."""
+    first, window = trigger.slots[0], trigger.window
+    is_there = (
+        not first.absent and first.count == 1 and trigger.require == len(trigger.slots) - len(trigger.absent_slots)
+    )
+    if not is_there or (window is not None and window.kind != "within") or random.random() < 0.8:
+        return None
+    return f"string({first.variable}.payload.n % 2)"
 
 
 def edited(trigger: Trigger, change: str) -> Trigger:

@@ -48,15 +48,15 @@ class MatchingCheck:
 
     """
 
-    def __init__(self, topics: InternalTopics, history: History, triggers: TriggerLog, bound: int) -> None:
+    def __init__(self, topics: InternalTopics, history: History, triggers: TriggerLog, bounds: Bounds) -> None:
         self._topics = topics
         self._history = history
         self._triggers = triggers
         self._committed: dict[Partition, int] = {}
         self._reference: dict[int, ReferenceWindows] = {}
-        self._bound = bound
+        self._bounds = bounds
         self._retiring: dict[Partition, tuple[Condition, ...]] = {}
-        self._unbroken = _Unbroken(topics, bound)
+        self._unbroken = _Unbroken(topics, bounds)
         self.runs: Counter[Asked] = Counter()
         self.decisions: Counter[Decided] = Counter()
 
@@ -96,7 +96,7 @@ class MatchingCheck:
     def _apply(
         self, place: Partition, records: list[Record], known: Known, retiring: tuple[Condition, ...] | None
     ) -> None:
-        reference = self._reference.setdefault(place.number, ReferenceWindows(self._triggers, self._bound))
+        reference = self._reference.setdefault(place.number, ReferenceWindows(self._triggers, self._bounds))
         for record in records:
             value = record.value or b""
             if value.startswith(TICK.prefix):
@@ -148,10 +148,10 @@ class MatchingCheck:
 class _Unbroken:
     """The real matcher, which nothing ever befalls."""
 
-    def __init__(self, topics: InternalTopics, bound: int) -> None:
+    def __init__(self, topics: InternalTopics, bounds: Bounds) -> None:
         decoder = EventDecoder(Decoder, lambda: 0)
         nothing: Any = None
-        self._matcher = Matcher(nothing, topics, decoder, nothing, lambda _: [], lambda: 0, Unobserved(), Bounds(bound))
+        self._matcher = Matcher(nothing, topics, decoder, nothing, lambda _: [], lambda: 0, Unobserved(), bounds)
         self._matcher._next_tick = 2**63
 
     def windows(self, partition: int) -> Windows:

@@ -10,17 +10,23 @@ from unittest.mock import patch
 
 from bridge.argo import creation
 from bridge.argo.creation import Confirmation, Standing
+from bridge.core import matched
 from bridge.core.decision import Reason
+from bridge.core.limits import Brake
 from bridge.kafka import loop as loop_module
 from bridge.kafka.log import Admin, Committed, Partition
 from bridge.kafka.loop import StageLoop
 from bridge.kafka.memory_partition import PartitionLog
 from bridge.kafka.ownership import Note
 from bridge.stages import assembly, safe_time
+from bridge.stages.lanes import Lanes
+from bridge.stages.ledger import OpenRun
 from bridge.stages.ledger_writing import LedgerWriter
 from bridge.stages.matcher import Matcher
+from bridge.stages.router import Router
 from bridge.stages.safe_time import Safe, SafeTime
 from bridge.stages.submitter import Submitter
+from bridge.stages.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -178,6 +184,51 @@ def _terminating_is_gone(api: Any, namespace: str, name: str, run_key: str) -> C
     return Confirmation(Standing.ABSENT) if look.standing is Standing.OURS and look.terminating else look
 
 
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+_restore_lane = Lanes.restore
+
+
+def _no_wait(self: Any, now: Any) -> None:
+    del self, now
+
+
+def _no_storm(self: Any, now: Any) -> Any:
+    return self.wait_for_rate(now)
+
+
+def _count_from_nothing(self: Any, partition: int, trigger: str, made_by: str, asked: Any, started: Any) -> None:
+    del asked, started
+    _restore_lane(self, partition, trigger, made_by, (), ())
+
+
+def _never_late(self: Any, now: Any) -> bool:
+    del self, now
+    return False
+
+
+def _identity_of_events(definition: Any, variables: Any, events: Any, frame: Any) -> tuple[str, ...]:
+    del definition, variables, frame
+    return tuple(part for slot, event in events for part in (slot, event.source, event.id))
+
+
+# -- what is lost, and what is remembered ------------------------------------------------------------------------------
+
+
+def _go_on(self: Any, partition: Partition, offset: int) -> int:
+    del offset
+    return int(self._admin.start_offsets([partition])[partition])
+
+
+def _go_on_at_the_end(self: Any, partition: Partition, offset: int) -> int | None:
+    del offset
+    return None if self._lost_offsets == "hold" else int(self._admin.end_offsets([partition])[partition])
+
+
+def _forget_uncounted(self: Any, place: Any) -> None:
+    self.remembered.pop(place, None)
+
+
 MUTATIONS = (
     Mutation("offsets committed outside the transaction", ((StageLoop, "_transact", _offsets_apart),)),
     Mutation(
@@ -197,6 +248,14 @@ MUTATIONS = (
     Mutation("safe time that ignores applied definitions", ((safe_time, "read_note", _note_of_all),)),
     Mutation("ids forgotten at a match", ((Matcher, "_keep", _forget_matched),)),
     Mutation("a retirement decided anew at each slice", ((Matcher, "_keep_retiring", _decide_each_slice),), within=150),
+    Mutation("a restart counts anew what is remembered", ((Windows, "forget", _forget_uncounted),)),
+    Mutation("a lost offset passed unasked", ((Router, "lost_offset", _go_on),)),
+    Mutation("what stands behind a lost offset passed", ((Router, "lost_offset", _go_on_at_the_end),)),
+    Mutation("rate not kept", ((Brake, "wait_for_rate", _no_wait),)),
+    Mutation("storm not held", ((Brake, "wait", _no_storm),)),
+    Mutation("limits that forget at a restart", ((Lanes, "restore", _count_from_nothing),), within=150),
+    Mutation("start deadline not kept", ((OpenRun, "is_too_late", _never_late),)),
+    Mutation("run.id not looked at", ((matched, "_identity", _identity_of_events),)),
     Mutation("create without intent", ((LedgerWriter, "write", _write_no_intent),)),
     Mutation("409 not compared", ((creation, "confirm", _compare_nothing),)),
     Mutation("terminating ours created again", ((creation, "confirm", _terminating_is_gone),)),

@@ -7,6 +7,7 @@ from typing import Any
 
 from bridge.core.definition import Definition
 from bridge.core.window import Arrival
+from bridge.stages.matcher import Bounds
 from simulation.routing_check import Asked, Decided
 from simulation.trigger_log import TriggerLog
 from unit.core.reference import Happened, Matched, Reference
@@ -23,9 +24,9 @@ class ReferenceWindows:
 
     """
 
-    def __init__(self, triggers: TriggerLog, bound: int) -> None:
+    def __init__(self, triggers: TriggerLog, bounds: Bounds) -> None:
         self._triggers = triggers
-        self._bound = bound
+        self._bounds = bounds
         self._references: dict[Condition, Reference] = {}
         self.decided: list[Decided] = []
         self.asked: list[Asked] = []
@@ -48,7 +49,7 @@ class ReferenceWindows:
 
     def _of(self, condition: Condition, definition: Definition) -> Reference:
         if condition not in self._references:
-            self._references[condition] = Reference(definition.trigger, self._bound)
+            self._references[condition] = Reference(definition.trigger, self._bounds.window, self._bounds.remembered)
         return self._references[condition]
 
     def _collect(self, definition: Definition, happened: Happened) -> None:

@@ -8,7 +8,8 @@ end.
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 from bridge.core.decision import Reason
 from bridge.core.definition import CompiledSlot, Definition
@@ -16,12 +17,20 @@ from bridge.core.event import Event, EventIdentity, Micros
 from bridge.core.route import Passed, route
 from bridge.kafka.log import Committed, Partition, Record
 from bridge.kafka.memory import MemoryBroker
+from bridge.kafka.memory_partition import PartitionLog
 from bridge.kafka.ownership import Note, read_note
 from bridge.kafka.records import ARRIVAL, TICK
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.headers import read_headers
 from simulation.history import committed_records
 from simulation.trigger_log import TriggerLog
+
+
+class _Lost(NamedTuple):
+    """What retention took before everybody had read it."""
+
+    up_to: int
+    records: list[Record]
 
 
 class Arrived(NamedTuple):
@@ -55,6 +64,10 @@ class Asked(NamedTuple):
     events: tuple[tuple[str, EventIdentity], ...]
 
 
+class PassedGapError(AssertionError):
+    """A router went on behind what was lost, and nobody had decided that."""
+
+
 class RoutingCheck:
     """Follows the commits of the routers.
 
@@ -65,10 +78,13 @@ class RoutingCheck:
         is_uncertain: A topic that was created again was read on before anybody knew: what was routed of it by then is
             routed once more from its beginning.
         read_on: How far such a topic was read then, by its id and partition.
+        lost_offsets: What routers do about an offset that the log no longer holds.
 
     """
 
-    def __init__(self, broker: MemoryBroker, triggers: TriggerLog) -> None:
+    def __init__(
+        self, broker: MemoryBroker, triggers: TriggerLog, lost_offsets: Literal["hold", "continue"] = "hold"
+    ) -> None:
         self._broker = broker
         self._triggers = triggers
         self._decoder = Decoder()
@@ -78,6 +94,8 @@ class RoutingCheck:
         self.decisions: Counter[Decided] = Counter()
         self.is_uncertain = False
         self.read_on: dict[tuple[str, int], int] = {}
+        self.lost_offsets = lost_offsets
+        self._lost: dict[tuple[str, int], list[_Lost]] = {}
 
     def follow(self, committed: dict[Partition, Committed]) -> None:
         """Take note of what the routers' group has committed now."""
@@ -98,11 +116,32 @@ class RoutingCheck:
             self.read_on[topic.id, place.number] = max(now.offset, self.read_on.get((topic.id, place.number), 0))
             return
         begin = self._begin(place, before, note)
-        for record in committed_records(topic.logs[place.number], begin, now.offset):
+        for record in self._read(topic.logs[place.number], begin, now.offset):
             event = self._event(record)
             for definition in self._triggers.at(note.triggers).reading(place.topic):
                 for slot in definition.slots_for(event.name):
                     self._expect(definition, slot, event)
+
+    @property
+    def has_lost(self) -> bool:
+        """Tell whether anything was ever lost."""
+        return bool(self._lost)
+
+    def lose(self, log: PartitionLog) -> None:
+        """All of a partition is about to be lost; nobody stands at its end, since its last record came just now."""
+        key = (self._broker.topics[log.partition.topic].id, log.partition.number)
+        self._lost.setdefault(key, []).append(_Lost(log.end, committed_records(log, 0, log.end)))
+
+    def _read(self, log: PartitionLog, begin: int, end: int) -> Iterator[Record]:
+        """Yield what was routed between two offsets: what was lost, if it was polled before, and what was not."""
+        key = (self._broker.topics[log.partition.topic].id, log.partition.number)
+        lost = self._lost.get(key, ())
+        passed = max((one.up_to for one in lost if begin < one.up_to <= end), default=begin)
+        if passed > begin and self.lost_offsets == "hold":
+            raise PassedGapError(f"routers are at {end} of {log.partition}, and nobody decided to pass {passed}")
+        for one in lost:
+            yield from (record for record in one.records if passed <= record.offset < end)
+        yield from committed_records(log, passed, end)
 
     def _begin(self, place: Partition, before: Committed | None, note: Note) -> int:
         start = self._triggers.at(note.triggers).starts.get(place.topic)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
@@ -29,6 +29,7 @@ _FAULTS = {
     "join": 4,
     "compact": 4,
     "retain": 2,
+    "lose": 1,
     "recreate": 1,
     "grow": 1,
     "edit": 4,
@@ -37,6 +38,7 @@ _OF_KIND = {
     "answer": ANSWERS,
     "compact": ("windows", "ledger", "triggers"),
     "retain": TOPICS,
+    "lose": TOPICS,
     "recreate": TOPICS,
     "grow": TOPICS,
 }
@@ -68,6 +70,8 @@ class Script(NamedTuple):
         keeps_names: A process that is replaced comes back under its name.
         concurrency: Creates in flight of one process.
         bound: Arrivals in one window.
+        remembered: Events of one condition that one partition remembers.
+        lost_offsets: The setting of that name, until somebody decides.
         slice: Endings of a tick in one transaction.
         step: How far time goes at once.
         acts: What happens.
@@ -81,6 +85,8 @@ class Script(NamedTuple):
     keeps_names: bool
     concurrency: int
     bound: int
+    remembered: int
+    lost_offsets: Literal["hold", "continue"]
     slice: int
     step: Micros
     acts: tuple[Act, ...]
@@ -103,6 +109,8 @@ def script_of(seed: int) -> Script:
         keeps_names=random.random() < 0.5,
         concurrency=random.choice((1, 3)),
         bound=random.choice((3, 100, 100)),
+        remembered=random.choice((4, 1000, 1000)),
+        lost_offsets=random.choice(("hold", "continue")),
         slice=random.choice((1, 2, 1000)),
         step=random.choice((SECOND // 4, SECOND // 2, SECOND)),
         acts=tuple(sorted(acts, key=lambda act: act.at)),

@@ -14,9 +14,16 @@ from bridge.stages import ticks
 from bridge.stages.assembly import group_of
 from simulation.acts import Acts
 from simulation.conditions import TOPICS
+from simulation.limits_check import wrong_starts
 from simulation.routing_check import Arrived, Decided, arrived
 from simulation.script import EVENTFUL, Script
-from simulation.submitting_check import asked_for, other_letters, wrong_workflows
+from simulation.submitting_check import (
+    asked_for,
+    other_letters,
+    undecided_runs,
+    wrong_identities,
+    wrong_workflows,
+)
 from simulation.world import BEGIN, World
 
 _ROUNDS = 600
@@ -68,8 +75,11 @@ def _heal(world: World, random: Random) -> None:
     """Let nothing more happen, until nothing is left to do and nothing waits."""
     world.said("everything heals")
     world.cluster.heal()
+    is_held = world.routing.lost_offsets == "hold" and world.routing.has_lost
+    world.routing.lost_offsets = "continue"
     for process in world.living():
         process.heal()
+        process.is_stopping = process.is_stopping or is_held  # to be started again with what was decided
     quiet = 0
     for _ in range(_ROUNDS):
         world.go_on(1 if not quiet else 2, random)
@@ -112,6 +122,9 @@ def _wrong(world: World) -> Iterator[str]:
     yield from _differences("run", asked, asked_for(history, topics), tolerant=tolerant)
     yield from wrong_workflows(history, topics, world.cluster)
     yield from other_letters(history, topics)
+    yield from undecided_runs(history, topics, world.written)
+    yield from wrong_identities(history, topics, world.triggers, world.script)
+    yield from wrong_starts(history, topics, world.triggers)
     expected = world.routing.decisions + world.matching.decisions
     yield from _differences("decision", expected, decided, tolerant=tolerant)
     yield from _undecided(world, found, decided)

@@ -6,13 +6,18 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from bridge.core.decision import RunReason
+from bridge.core.decision import RunDecision, RunReason
+from bridge.core.run import Run
 from bridge.kafka.records import DEAD_LETTER, LEDGER_ENTRY
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.run_records import decode_run
 from simulation.cluster import LIFETIME, Cluster
+from simulation.conditions import LOST_DIGIT
+from simulation.effects import Written
 from simulation.history import History
 from simulation.routing_check import Asked
+from simulation.script import Script
+from simulation.trigger_log import TriggerLog
 
 
 def asked_for(history: History, topics: InternalTopics) -> Counter[Asked]:
@@ -26,10 +31,12 @@ def asked_for(history: History, topics: InternalTopics) -> Counter[Asked]:
 
 def wrong_workflows(history: History, topics: InternalTopics, cluster: Cluster) -> Iterator[str]:
     """Say which runs have too few Workflows, or too many."""
-    runs = {(record.key or b"").decode(): record.value or b"" for record in history.records(topics.runs)}
+    runs: dict[str, list[Run]] = {}
+    for record in history.records(topics.runs):
+        runs.setdefault((record.key or b"").decode(), []).append(decode_run(record.value or b""))
     letters, skipped = _letters(history, topics), _skipped(history, topics)
-    for run_key, value in runs.items():
-        run, count = decode_run(value), len(cluster.created.get(run_key, ()))
+    for run_key, (run, *_) in runs.items():
+        count = len(cluster.created.get(run_key, ()))
         letter = letters.get(run_key)
         allowed = skipped.get(run_key, {1}) if letter is None else _allowed(letter, history, topics)
         if count not in allowed:
@@ -42,6 +49,37 @@ def wrong_workflows(history: History, topics: InternalTopics, cluster: Cluster) 
                 yield f"run {run.name} has parameters {found}, not {dict(run.parameters)}"
     for run_key in cluster.created.keys() - runs.keys():
         yield f"{cluster.created[run_key][0].name} was created, and nobody asked for it"
+
+
+def undecided_runs(history: History, topics: InternalTopics, written: list[Written]) -> Iterator[str]:
+    """Say which runs that were asked for have no final decision, or more than one: each repeat has its own."""
+    asked = Counter((record.key or b"").decode() for record in history.records(topics.runs))
+    final = Counter(
+        one.run_key
+        for transaction in written
+        for one in transaction.decisions
+        if isinstance(one, RunDecision) and one.reason is not RunReason.RETRYING
+    )
+    for run_key in asked.keys() | final.keys():
+        if asked[run_key] != final[run_key]:
+            yield f"run {run_key} was asked for {asked[run_key]} times and has {final[run_key]} final decisions"
+
+
+def wrong_identities(history: History, topics: InternalTopics, triggers: TriggerLog, script: Script) -> Iterator[str]:
+    """Say which matches of a trigger with ``run.id`` are one run and should not be, or the other way round."""
+    digits = {act.detail[1]: act.detail[3] for act in script.acts if act.kind.startswith("publish")}
+    keys: dict[tuple[str, str, int], str] = {}
+    for record in history.records(topics.runs):
+        run, run_key = decode_run(record.value or b""), (record.key or b"").decode()
+        trigger = triggers.whole().definitions[run.definition_hash].trigger
+        if trigger.run.id is not None:  # see simulation.conditions
+            first = next(event for variable, event in run.events if variable == trigger.slots[0].variable)
+            what = (run.trigger, run.key, digits.get(first.id, LOST_DIGIT) % 2)
+            if keys.setdefault(what, run_key) != run_key:
+                yield f"{first} of {what} has the run key {run_key}, and another one {keys[what]}"
+    for run_key, count in Counter(keys.values()).items():
+        if count > 1:
+            yield f"the run key {run_key} stands for {[what for what, key in keys.items() if key == run_key]}"
 
 
 def _letters(history: History, topics: InternalTopics) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from bridge.kafka.memory import MemoryBroker
 from bridge.kafka.ownership import read_note
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.assembly import Surroundings, group_of
+from bridge.stages.matcher import Bounds
 from bridge.stages.submitter import Limits
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.headers import write_headers
@@ -73,8 +74,8 @@ class World:
         kept = (self.topics.triggers, self.topics.arrivals, self.topics.runs, self.topics.ledger)
         self.history = History(self.broker, (*kept, self.topics.dead_letters))
         self.triggers = TriggerLog(self.history, self.topics.triggers)
-        self.routing = RoutingCheck(self.broker, self.triggers)
-        self.matching = MatchingCheck(self.topics, self.history, self.triggers, script.bound)
+        self.routing = RoutingCheck(self.broker, self.triggers, script.lost_offsets)
+        self.matching = MatchingCheck(self.topics, self.history, self.triggers, Bounds(script.bound, script.remembered))
         self.time = TimeCheck(self.broker, self.topics, self.triggers, self.routing.read_on)
         self.written: list[Written] = []
         self._fill_seats()
@@ -93,6 +94,8 @@ class World:
             limits=Limits(concurrency=self.script.concurrency, outcome_pace=0),
             random=Random(self.script.seed),
             window_bound=self.script.bound,
+            remembered_bound=self.script.remembered,
+            lost_offsets=self.routing.lost_offsets,
         )
 
     def said(self, text: str) -> None:

@@ -69,6 +69,7 @@ class Reference:
 
     trigger: Trigger
     bound: int = 10_000
+    most: int = 1_000_000
     waiting: list[tuple[str, Arrival]] = field(default_factory=list)
     remembered: dict[tuple[str, int, EventIdentity], Remembered] = field(default_factory=dict)
     marks: dict[tuple[str, int], tuple[Arrival, Micros]] = field(default_factory=dict)
@@ -92,7 +93,10 @@ class Reference:
     def arrive(self, key: str, new: Arrival) -> Happened:
         """Decide a new arrival."""
         places = {(at, one.slot, one.event) for at, one in self._held()}
-        if (key, new.slot, new.event) in {*self.remembered, *places}:
+        known = {*self.remembered, *places}
+        if len(known) >= self.most and not [1 for at, _, event in known if (at, event) == (key, new.event)]:
+            self.decided.append((Reason.OVER_BOUND, new.slot, new.event))
+        elif (key, new.slot, new.event) in known:
             self.decided.append((Reason.DUPLICATE, new.slot, new.event))
         elif self._is_used(key, new.event):
             self._leave(key, [new], Reason.SUPERSEDED, new.reached)
@@ -251,7 +255,7 @@ class Reference:
         for key, arrival in list(self.waiting):
             self._leave(key, [arrival], Reason.EXPIRED, 0)
         happened = self._happened()
-        self.__init__(self.trigger, self.bound)  # type: ignore[misc]  # nothing is left of it
+        self.__init__(self.trigger, self.bound, self.most)  # type: ignore[misc]  # nothing is left of it
         return happened
 
     def _end_pending(self, time: Micros) -> None:

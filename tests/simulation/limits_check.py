@@ -1,0 +1,99 @@
+"""That runs start no faster than their triggers' limits allow, none too late, and none is called late too early.
+
+Told by the ledger at the end: it says when each run was asked for (``since``) and under which intent it was begun, both
+by the clock of the process that wrote it. The limits count exactly these moments, so they hold by the numbers alone,
+however wrong the clocks are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from bridge.core.decision import RunReason
+from bridge.core.event import Micros
+from bridge.core.trigger import RunLimits
+from bridge.kafka.log import Record
+from bridge.kafka.records import LEDGER_ENTRY
+from bridge.kafka.topics import InternalTopics
+from bridge.stages.run_records import decode_run
+from simulation.history import History
+from simulation.trigger_log import TriggerLog
+
+
+class _Begun(NamedTuple):
+    """A run that was begun: when, and what its trigger had been asked for and had begun by then."""
+
+    run_key: str
+    at: Micros
+    asked: list[Micros]
+    started: list[Micros]
+
+
+def wrong_starts(history: History, topics: InternalTopics, triggers: TriggerLog) -> Iterator[str]:
+    """Say which runs started too soon or too late."""
+    deadlines = _deadlines(history, topics)
+    records = [record for record in history.records(topics.ledger) if record.value is not None]
+    for record in records:
+        entry, by = LEDGER_ENTRY.decode(record.value or b""), deadlines[(record.key or b"").decode()]
+        yield from _wrong_by_deadline(entry, by)
+    for trigger in {LEDGER_ENTRY.decode(record.value or b"")["trigger"] for record in records}:
+        limits = _limits(trigger, triggers)
+        if limits is not None:
+            for begun in _begun(records, trigger):
+                yield from _wrong_by_limits(trigger, limits, begun)
+
+
+def _deadlines(history: History, topics: InternalTopics) -> dict[str, Micros | None]:
+    """Return until when each run may start; of several that asked for one run the first."""
+    found: dict[str, Micros | None] = {}
+    for record in history.records(topics.runs):
+        found.setdefault((record.key or b"").decode(), decode_run(record.value or b"").start_by)
+    return found
+
+
+def _wrong_by_deadline(entry: dict[str, Any], start_by: Micros | None) -> Iterator[str]:
+    what = f"run {entry['workflow']} of {entry['trigger']}, to be started by {start_by},"
+    if entry["state"] == "intent" and start_by is not None and entry["at"] >= start_by:
+        yield f"{what} was begun at {entry['at']}"
+    is_late = entry["state"] == "done" and entry["reason"].startswith(f"{RunReason.SKIPPED}: deadline")
+    if is_late and (start_by is None or entry["at"] < start_by):
+        yield f"{what} was called late at {entry['at']}"
+
+
+def _limits(trigger: str, triggers: TriggerLog) -> RunLimits | None:
+    """Return the limits of a trigger that was never edited, which is what its runs have to keep."""
+    written = {one.hash: one for one in triggers.whole().definitions.values() if one.identity == trigger}
+    if len(written) != 1 or triggers.times_in_force(trigger, next(iter(written.values())).condition) != 1:
+        return None
+    (definition,) = written.values()
+    return definition.trigger.run.limits if trigger in triggers.whole().in_force else None
+
+
+def _begun(records: list[Record], trigger: str) -> Iterator[_Begun]:
+    """Yield the runs of a trigger as they were begun, each with what had been counted by then."""
+    entries = [(record.key or b"", LEDGER_ENTRY.decode(record.value or b"")) for record in records]
+    mine = [(key.decode(), entry) for key, entry in entries if entry["trigger"] == trigger]
+    since = {key: entry["since"] for key, entry in mine}
+    seen: set[str] = set()
+    standing: dict[str, Micros] = {}
+    for key, entry in mine:
+        seen.add(key)
+        if entry["state"] == "intent":
+            # Those that were taken up in the same batch count, too; their records may come behind.
+            asked = [at for one, at in since.items() if one in seen or at == entry["at"]]
+            yield _Begun(key, entry["at"], sorted(asked), sorted(standing.values()))
+            standing[key] = entry["at"]
+        elif entry["state"] != "done" or entry["reason"].startswith(RunReason.SKIPPED):
+            standing.pop(key, None)  # nothing was made of it
+
+
+def _wrong_by_limits(trigger: str, limits: RunLimits, begun: _Begun) -> Iterator[str]:
+    if limits.rate is not None:
+        newest = begun.started[-limits.rate :]
+        if len(newest) == limits.rate and newest[0] + limits.per > begun.at:
+            yield f"{trigger} began {begun.run_key} at {begun.at}, and {limits.rate} were begun since {newest[0]}"
+    if limits.storm is not None:
+        newest = begun.asked[-limits.storm - 1 :]
+        if len(newest) > limits.storm and newest[0] + limits.storm_within > begun.at:
+            yield f"{trigger} began {begun.run_key} at {begun.at} in a storm that began at {newest[0]}"

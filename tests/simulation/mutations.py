@@ -234,7 +234,7 @@ MUTATIONS = (
     Mutation(
         "group metadata taken late",
         ((StageLoop, "_offsets", _late_metadata), (StageLoop, "_commit_alone", _late_claim)),
-        within=150,
+        within=300,
     ),
     Mutation("a revoked partition's record kept in the batch", ((StageLoop, "_discard", _keep_revoked),)),
     Mutation("state kept in memory after an abort", ((StageLoop, "_take_again", _keep_state),)),

@@ -4,16 +4,20 @@ import gc
 
 import pytest
 
-from bridge.stages.collecting import building_state
+from bridge.stages.collecting import LARGE, building_state
 
 
-def test_the_collector_rests_while_state_is_built_and_leaves_it_alone_afterwards() -> None:
+@pytest.mark.parametrize(("number", "is_left_alone"), [(LARGE // 2, False), (2 * LARGE, True)])
+def test_the_collector_rests_while_state_is_built_and_leaves_alone_what_is_large(
+    number: int,
+    is_left_alone: bool,  # noqa: FBT001 - a case of the test
+) -> None:
     before = gc.get_freeze_count()
     with building_state():
         assert not gc.isenabled()
-        built = [[number] for number in range(1_000)]
+        built = [[one] for one in range(number)]
     assert gc.isenabled()
-    assert gc.get_freeze_count() - before >= len(built)
+    assert (gc.get_freeze_count() - before >= len(built)) == is_left_alone
     gc.unfreeze()
 
 
@@ -23,4 +27,3 @@ def test_the_collector_works_again_whatever_happens_and_whoever_else_builds() ->
             pass
         raise ValueError("damaged")
     assert gc.isenabled()
-    gc.unfreeze()

@@ -17,6 +17,8 @@ PATIENCE = 60.0
 """Seconds without a beat after which a stage is taken for dead. A loop turns at least once a second; a commit that
 waits for a broker may take ten, and a fenced stage starts anew by itself within that."""
 
+_NOT_READY = "joining or restoring; a gateway: full or leaving"
+
 
 @dataclass(frozen=True, slots=True)
 class StageState:
@@ -47,7 +49,7 @@ def readiness(states: Mapping[str, StageState]) -> Verdict:
     """Return whether every stage has joined and restored."""
     return Verdict(
         all(state.ready for state in states.values()),
-        {stage: "ready" if state.ready else "joining or restoring" for stage, state in states.items()},
+        {stage: "ready" if state.ready else _NOT_READY for stage, state in states.items()},
     )
 
 

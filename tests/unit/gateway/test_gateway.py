@@ -269,3 +269,19 @@ def test_one_that_is_leaving_is_unready_and_still_serves() -> None:
         assert (await house.post(metaflow_body("a"))).status_code == 200
 
     run(work)
+
+
+def test_what_comes_to_one_that_is_leaving_does_not_put_off_the_end() -> None:
+    async def work() -> None:
+        house = House(Bounds(hold=2.0))
+        assert (await house.post(metaflow_body("a"))).status_code == 200
+        house.log.go_away()
+        house.gateway.leave()
+        end = asyncio.get_running_loop().time() + 2.0
+        held = [asyncio.create_task(house.post(metaflow_body("a")))]
+        await asyncio.sleep(1.5)
+        held.append(asyncio.create_task(house.post(metaflow_body("a"))))
+        assert {answer.status_code for answer in await asyncio.gather(*held)} == {500}
+        assert asyncio.get_running_loop().time() - end < 1.0  # the second would be held for 1.5 s more
+
+    run(work)

@@ -1,0 +1,42 @@
+"""Questions to a Kafka that is away keep neither the event loop nor the end of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from bridge.gateway.aside import aside
+
+
+def test_it_gives_what_the_work_gives() -> None:
+    def refuse() -> None:
+        raise KeyError("a")
+
+    async def whole() -> None:
+        assert await aside(lambda: 7) == 7
+        with pytest.raises(KeyError):
+            await aside(refuse)
+
+    asyncio.run(whole())
+
+
+def test_an_end_does_not_wait_for_work_that_hangs() -> None:
+    going_on, ended = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        going_on.wait(30)
+        ended.set()
+
+    async def whole() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await aside(hang)
+
+    began = time.monotonic()
+    asyncio.run(whole())
+    assert time.monotonic() - began < 10
+    going_on.set()
+    assert ended.wait(10)  # and what it gives to a loop that has ended is nobody's

@@ -60,6 +60,23 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class SensorNamespace(NamedTuple):
+    """A namespace whose Sensors are triggers.
+
+    Attributes:
+        namespace: The namespace.
+        run_namespace: Another one, in which they may have Workflows run; empty for none.
+
+    """
+
+    namespace: str
+    run_namespace: str = ""
+
+    def text(self) -> str:
+        """Return ``namespace`` or ``namespace=run_namespace``."""
+        return f"{self.namespace}={self.run_namespace}" if self.run_namespace else self.namespace
+
+
 def is_secret(kafka_property: str) -> bool:
     """Tell whether a librdkafka property's value must never be shown."""
     return _SECRET.search(kafka_property) is not None
@@ -174,6 +191,28 @@ def _namespace(value: str) -> str:
     return value
 
 
+def _sensor_namespaces(value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        raise ValueError(_SENSORS_RIGHT)  # noqa: TRY004 - pydantic takes ValueError for "wrong"
+    found = [part.strip() for text in texts for part in _sensor_text(text).split(",") if part.strip()]
+    return tuple(_sensor_namespace(part) for part in found)
+
+
+def _sensor_text(value: Any) -> str:
+    return value.text() if isinstance(value, SensorNamespace) else str(value)
+
+
+def _sensor_namespace(text: str) -> SensorNamespace:
+    names = text.split("=")
+    if len(names) > 2:  # noqa: PLR2004 - a pair
+        raise ValueError(_SENSORS_RIGHT)
+    return SensorNamespace(*map(_namespace, names))
+
+
+_SENSORS_RIGHT = "namespaces are right, separated by commas, as jobs or events=jobs"
+
+
 def _topic_part(value: str) -> str:
     if not re.fullmatch(r"[a-zA-Z0-9._-]{1,100}", value):
         raise ValueError("1 to 100 letters, digits, '.', '_' and '-' are right")
@@ -211,6 +250,12 @@ def _hide_secrets(properties: dict[str, str | SecretStr]) -> dict[str, str | Sec
 
 Namespace = Annotated[str, AfterValidator(_namespace)]
 """A namespace of Kubernetes."""
+SensorNamespaces = Annotated[
+    tuple[SensorNamespace, ...],
+    BeforeValidator(_sensor_namespaces),
+    PlainSerializer(lambda all_: [one.text() for one in all_], when_used="json"),
+]
+"""Namespaces of Sensors."""
 TopicPart = Annotated[str, AfterValidator(_topic_part)]
 """What may stand in the name of a topic or of a group."""
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text, when_used="json")]

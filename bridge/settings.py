@@ -33,6 +33,7 @@ from bridge.setting_values import (
     Listen,
     Namespace,
     Paths,
+    SensorNamespaces,
     Servers,
     SharedTopicPatterns,
     Stage,
@@ -82,6 +83,22 @@ class Settings(BaseSettings):
     namespace: Namespace = Field(
         "default",
         description="Namespace of triggers that name none, and of their Workflows.",
+    )
+    sensors: SensorNamespaces = Field(
+        (),
+        description="Namespaces whose Metaflow Sensors are triggers, separated by commas. Sensors run Workflows in "
+        "their own namespace; `events=jobs` also lets those of `events` run them in `jobs`. The account of the bridge "
+        "needs the rights of `deploy/base/role.yaml` there.",
+    )
+    sensor_window: Duration = Field(
+        timedelta(days=1),
+        ge=timedelta(seconds=1),
+        le=timedelta(days=366),
+        description="How far apart the events of a Metaflow flow with several events may have happened, where the flow "
+        "does not say: events further apart never start a run together. Argo Events pairs them however old they are. "
+        "A flow says its own by a line `flowbridge.dev/window: 6h` in its docstring, or by that annotation of its "
+        "Sensor. A new value counts from then on, and what waits in the windows of flows without their own is dropped "
+        "as `expired`.",
     )
     internal_prefix: TopicPart = Field(
         "flowbridge.",

@@ -20,8 +20,9 @@ from urllib3.exceptions import HTTPError
 
 from bridge.argo.api import Answer, Response, Unavailable, Unknown, Unreachable, WorkflowApi
 from bridge.argo.cluster_config import cluster_client
-from bridge.argo.sending import NotSentError, plain_text, witness_connections
+from bridge.argo.sending import NotSentError, witness_connections
 from bridge.argo.workflow import API_GROUP, API_VERSION, Plain, Workflow, WorkflowTemplate
+from bridge.plain_text import plain_text
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

@@ -13,6 +13,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
+from bridge.plain_text import plain_text
+
 if TYPE_CHECKING:
     from urllib3 import PoolManager
 
@@ -50,9 +52,3 @@ class _TlsPool(HTTPSConnectionPool):
 def witness_connections(manager: PoolManager) -> None:
     """Let every connection that ``manager`` opens from now on raise :class:`NotSentError` where it says so."""
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-
-
-def plain_text(error: BaseException) -> str:
-    """Return an error for people, without the object addresses that urllib3 puts in front."""
-    text = str(error) or type(error).__name__
-    return text.rpartition("object at 0x")[2].partition(": ")[2] or text if "object at 0x" in text else text

@@ -28,7 +28,7 @@ from bridge.cli.decision_lines import DecisionLines
 from bridge.cli.gateway_wiring import gateway_server, webhook_url
 from bridge.cli.output import Output, output_option
 from bridge.cli.setting_options import settings_options
-from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare_topics, surroundings
+from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare_topics, surroundings, trigger_source
 from bridge.console.health import Health
 from bridge.core.decision import RunDecision, RunReason
 from bridge.errors import ExitCode, UsageError
@@ -38,6 +38,7 @@ from bridge.settings import Settings
 from bridge.stages.assembly import Surroundings, open_loop
 from bridge.stages.definitions import Definitions
 from bridge.stages.running import Process, wall_clock
+from bridge.triggers.sources import TriggerSource
 from flowbridge_sdk import Publisher
 
 _STAGES = ("controller", "router", "matcher", "submitter")
@@ -56,7 +57,15 @@ _LIMITS = (
 @click.option("--kubeconfig", metavar="FILE", help="A real cluster instead of the stand-in; needs the templates there.")
 @click.option("--templates", metavar="FILE", help="WorkflowTemplates (YAML) that the stand-in is to know.")
 @settings_options(
-    "triggers", "schemas", "schema_registry_url", "namespace", "shared_topics", "gateway_listen", "log_level"
+    "triggers",
+    "sensors",
+    "sensor_window",
+    "schemas",
+    "schema_registry_url",
+    "namespace",
+    "shared_topics",
+    "gateway_listen",
+    "log_level",
 )
 @output_option
 def command(
@@ -70,19 +79,21 @@ def command(
 ) -> int:
     """Try Flowbridge on this machine: every decision scrolls by.
 
-    Without --triggers it runs the example: a trigger on one event, and one on two events that belong together. Events
-    of your own can be published to it from another terminal with the bootstrap address that it prints, and by
-    Metaflow's ArgoEvent, or over HTTP, at the gateway's.
+    Without --triggers and --sensors it runs the example: a trigger on one event, and one on two events that belong
+    together. Events of your own can be published to it from another terminal with the bootstrap address that it prints,
+    and by Metaflow's ArgoEvent, or over HTTP, at the gateway's.
     """
-    is_example = not settings.triggers
+    is_example = not settings.triggers and not settings.sensors
+    if settings.sensors and not kubeconfig:
+        raise UsageError("--sensors without --kubeconfig", "name the cluster that has them, or leave --sensors out")
     if once and not is_example:
-        raise UsageError("--once with --triggers", "--once runs the example; leave --triggers out")
+        raise UsageError("--once with other triggers", "--once runs the example; leave --triggers and --sensors out")
     with ExitStack() as stack:
         settings = _settings(settings, kafka, stack)
         logs.set_up(settings)
         lines = DecisionLines(output)
         api = connect_cluster(settings, kubeconfig) if kubeconfig else _stand_in(settings, templates, is_example)
-        around = _around(settings, api, lines, embedded=kafka is None)
+        around = _around(settings, api, trigger_source(settings, kubeconfig), lines, embedded=kafka is None)
         _introduce(settings, output, embedded=kafka is None, standing_in=kubeconfig is None)
         _open_gateway(settings, around, stack, output)
         output.remark("")
@@ -103,7 +114,7 @@ def _settings(settings: Settings, kafka: str | None, stack: ExitStack) -> Settin
         stack.callback(broker.close)
         kafka = broker.bootstrap
     changes: dict[str, Any] = {"bootstrap_servers": kafka}
-    if not settings.triggers:
+    if not settings.triggers and not settings.sensors:
         changes["triggers"] = (example.TRIGGERS,)
     if "log_level" not in settings.model_fields_set:
         changes["log_level"] = "warning"
@@ -112,10 +123,12 @@ def _settings(settings: Settings, kafka: str | None, stack: ExitStack) -> Settin
     return settings.model_copy(update=changes)
 
 
-def _around(settings: Settings, api: WorkflowApi, lines: DecisionLines, *, embedded: bool) -> Surroundings:
+def _around(
+    settings: Settings, api: WorkflowApi, source: TriggerSource, lines: DecisionLines, *, embedded: bool
+) -> Surroundings:
     log, topics = connect(settings, embedded=embedded), internal_topics(settings, embedded=embedded)
     prepare_topics(log, topics, settings)
-    return surroundings(settings, log, api, topics, lines.show)
+    return surroundings(settings, log, api, topics, source, lines.show)
 
 
 def _introduce(settings: Settings, output: Output, *, embedded: bool, standing_in: bool) -> None:

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from bridge.cli import logs
 from bridge.cli.gateway_wiring import LINGER_S, PART, gateway_server
 from bridge.cli.setting_options import settings_options
-from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare_topics, surroundings
+from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare_topics, surroundings, trigger_source
 from bridge.console.health import Health
 from bridge.console.metrics import Metrics
 from bridge.console.server import ConsoleServer, application, open_listener
@@ -44,7 +44,7 @@ def command(*, settings: Settings) -> None:
     api = connect_cluster(settings)
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    around = surroundings(settings, log, api, topics, metrics.decided, metrics)
+    around = surroundings(settings, log, api, topics, trigger_source(settings), metrics.decided, metrics)
     stages = [stage.value for stage in settings.stages]
     health = Health([*stages, PART] if settings.gateway else stages)
     with ExitStack() as stack:

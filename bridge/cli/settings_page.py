@@ -14,7 +14,17 @@ from bridge.settings import Settings
 
 _GROUPS = {
     "Kafka and events": ("bootstrap_servers", "kafka", "schemas", "schema_registry_url", "shared_topics"),
-    "Triggers": ("triggers", "namespace", "sensitive", "reload", "hold_off", "create_topics", "event_topic_partitions"),
+    "Triggers": (
+        "triggers",
+        "namespace",
+        "sensors",
+        "sensor_window",
+        "sensitive",
+        "reload",
+        "hold_off",
+        "create_topics",
+        "event_topic_partitions",
+    ),
     "The installation": ("internal_prefix", "partitions", "replication", "ledger_horizon"),
     "The process": ("stages", "instance", "listen", "log_level", "log_format"),
     "The gateway": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import click
@@ -22,6 +23,7 @@ from bridge.stages.definitions import Definitions
 from bridge.stages.restoring import read_changelog
 from bridge.stages.running import wall_clock
 from bridge.stages.window_records import read_place
+from bridge.triggers.errors import TriggerError
 
 
 class StageStatus(NamedTuple):
@@ -47,7 +49,7 @@ class StageStatus(NamedTuple):
 @settings_options("bootstrap_servers", "kafka", "internal_prefix", "partitions")
 @output_option
 def command(*, settings: Settings, output: Output) -> None:
-    """Show how the bridge stands: lag of each stage, triggers, open windows, runs by outcome.
+    """Show how the bridge stands: lag of each stage, triggers and what is wrong with them, windows, runs by outcome.
 
     All is read from Kafka, so it also answers while no bridge runs. A trigger is ready when every router has applied
     it.
@@ -80,6 +82,8 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
         origin = definitions.origins.get(definition.hash, "")
         text = f"trigger    {name}   {'ready' if ready else 'not yet applied by every router'}   {origin}"
         output.result(text, {"kind": "trigger", "trigger": name, "ready": ready, "origin": origin})
+    for error in sorted(error for errors in definitions.errors.values() for error in errors):
+        output.result(f"error      {error}", {"kind": "error", **_plain(error)})
     partitions = range(existing[topics.windows])
     arrivals, windows = _windows(reader, admin, [Partition(topics.windows, number) for number in partitions])
     output.result(
@@ -88,6 +92,11 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
     )
     for outcome, count in sorted(_runs(reader, admin, topics, existing[topics.ledger]).items()):
         output.result(f"runs       {count:>8} {outcome}", {"kind": "runs", "outcome": outcome, "count": count})
+
+
+def _plain(error: TriggerError) -> dict[str, Any]:
+    plain = asdict(error)
+    return {"source": plain.pop("file"), **plain}
 
 
 def _stages(

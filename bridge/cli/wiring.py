@@ -18,7 +18,9 @@ from bridge.kafka.topics import InternalTopics, TopicMismatchError
 from bridge.settings import Settings
 from bridge.stages.assembly import Surroundings
 from bridge.stages.submitter import Limits
-from bridge.triggers.sources import FileSource
+from bridge.triggers.sensors.compile import SensorRules
+from bridge.triggers.sensors.source import SensorSource
+from bridge.triggers.sources import AllSources, FileSource, TriggerSource
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import SchemaError
 from flowbridge_sdk.schemas import EventSchemas
@@ -81,22 +83,49 @@ def connect_cluster(settings: Settings, kubeconfig: str | None = None) -> Workfl
         raise KubernetesUnreachableError(str(error)) from error
 
 
+def trigger_source(settings: Settings, kubeconfig: str | None = None) -> TriggerSource:
+    """Return where the settings say that triggers come from: files and folders, and Sensors on the cluster.
+
+    Raises:
+        KubernetesUnreachableError: Sensors are named, and there is no usable configuration.
+
+    """
+    files = FileSource(settings.triggers, settings.namespace)
+    return AllSources([files, _sensors(settings, kubeconfig)] if settings.sensors else [files])
+
+
+def _sensors(settings: Settings, kubeconfig: str | None) -> TriggerSource:
+    from bridge.argo.cluster_config import ClusterConfigError, cluster_client  # noqa: PLC0415  (0.4 s, as above)
+    from bridge.triggers.sensors.kubernetes import KubernetesSensorApi  # noqa: PLC0415  (the same)
+
+    run_namespaces: dict[str, frozenset[str]] = {}
+    for one in settings.sensors:
+        allowed = run_namespaces.setdefault(one.namespace, frozenset())
+        run_namespaces[one.namespace] = allowed | ({one.run_namespace} if one.run_namespace else frozenset())
+    try:
+        client = cluster_client(kubeconfig, context=None, connections=len(run_namespaces) + 1)
+    except ClusterConfigError as error:
+        raise KubernetesUnreachableError(str(error)) from error
+    rules = SensorRules(_micros(settings.sensor_window), run_namespaces)
+    return SensorSource(KubernetesSensorApi(client), run_namespaces, rules)
+
+
 def surroundings(
     settings: Settings,
     log: Log,
     api: WorkflowApi,
     topics: InternalTopics,
+    source: TriggerSource,
     sink: Sink,
     observer: Observer | None = None,
 ) -> Surroundings:
     """Return what the stages of a process meet."""
-    files = FileSource(settings.triggers, settings.namespace)
     return Surroundings(
         log=log,
         api=api,
         topics=topics,
         decoder=lambda: _decoder(settings),
-        read_sources=files.read,
+        source=source,
         sink=sink,
         shared_topics=SharedTopics(settings.shared_topics),
         member=settings.member,

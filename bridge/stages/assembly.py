@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
@@ -31,7 +31,7 @@ from bridge.stages.running import wall_clock
 from bridge.stages.safe_time import SafeTime
 from bridge.stages.submitter import Limits, Submitter
 from bridge.stages.ticks import TickPlanner
-from bridge.triggers.sources import Sourced, Sources
+from bridge.triggers.sources import TriggerSource
 from bridge.triggers.topics import with_shared_topics
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.shared_topics import SharedTopics
@@ -49,7 +49,7 @@ class Surroundings:
         api: The Workflow API.
         topics: The internal topics.
         decoder: Reads the schemas, and makes a reader of events of them.
-        read_sources: Reads the sources of triggers.
+        source: Where triggers come from.
         sink: Takes decisions.
         shared_topics: Topics that names share, as this process is set; what counts is what its controller wrote.
         member: Name of the process for its transactional ids.
@@ -76,7 +76,7 @@ class Surroundings:
     api: WorkflowApi
     topics: InternalTopics
     decoder: Callable[[], Decoder]
-    read_sources: Callable[[Mapping[str, Sourced]], Sources]
+    source: TriggerSource
     sink: Sink
     member: str
     instance: str | None = None
@@ -133,14 +133,14 @@ def _open_controller(around: Surroundings) -> StageLoop:
         definitions,
         around.topics,
         admin,
-        with_shared_topics(around.read_sources, around.shared_topics),
+        with_shared_topics(around.source, around.shared_topics),
         around.clock,
         around.reload,
         around.hold_off,
         around.new_topic,
         around.sensitive,
     )
-    return _loop(stage, around, definitions.close, admin.close)
+    return _loop(stage, around, definitions.close, admin.close, around.source.rest)
 
 
 def _open_router(around: Surroundings) -> StageLoop:

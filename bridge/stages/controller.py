@@ -21,9 +21,10 @@ from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import DEFINITION, IN_FORCE, START
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
-from bridge.stages.definitions import Definitions, definition_key, in_force_key, start_key
+from bridge.stages.definitions import Definitions, definition_key, errors_key, in_force_key, start_key
+from bridge.stages.source_errors import by_place, encode_errors
 from bridge.triggers.errors import TriggerError
-from bridge.triggers.sources import Sourced, Sources
+from bridge.triggers.sources import Sourced, Sources, TriggerSource
 from bridge.triggers.topics import topics_of
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Controller(Stage):
         definitions: The triggers as written so far.
         topics: The internal topics.
         admin: For event topics and their offsets.
-        read_sources: Reads all sources; given the triggers in force, so that a broken source keeps its own.
+        source: Where triggers come from.
         clock: The process's clock.
         reload: Time between two readings.
         hold_off: How long a trigger must be gone before it is retired.
@@ -55,7 +56,7 @@ class Controller(Stage):
         definitions: Definitions,
         topics: InternalTopics,
         admin: Admin,
-        read_sources: Callable[[Mapping[str, Sourced]], Sources],
+        source: TriggerSource,
         clock: Callable[[], Micros],
         reload: Micros,
         hold_off: Micros,
@@ -65,7 +66,7 @@ class Controller(Stage):
         self._definitions = definitions
         self._topics = topics
         self._admin = admin
-        self._read_sources = read_sources
+        self._source = source
         self._clock = clock
         self._reload = reload
         self._hold_off = hold_off
@@ -75,7 +76,7 @@ class Controller(Stage):
         self._next: Micros = 0
         self._next_topics: Micros = 0
         self._gone: dict[str, Micros] = {}
-        self._said: Sequence[TriggerError] = ()
+        self._said: frozenset[TriggerError] = frozenset()
 
     def topics(self) -> frozenset[str]:
         """Return the topic whose one owner leads."""
@@ -96,6 +97,7 @@ class Controller(Stage):
         del partitions
         self._leads = False
         self._gone.clear()
+        self._source.rest()
 
     def is_due(self, now: Micros) -> bool:
         """Tell whether it is time to read the sources."""
@@ -113,8 +115,8 @@ class Controller(Stage):
             return
         self._next = now + self._reload
         self._definitions.refresh()
-        sources = self._read_sources(self._in_force())
-        self._say(sources.errors)
+        sources = self._source.read(self._in_force())
+        self._say(sources, now, out)
         for sourced in sources.triggers:
             self._define(sourced, now, out)
         self._retire({one.trigger.identity for one in sources.triggers}, now, out)
@@ -127,11 +129,18 @@ class Controller(Stage):
             for name, definition in known.in_force.items()
         }
 
-    def _say(self, errors: Sequence[TriggerError]) -> None:
-        if errors != self._said:
-            for error in errors:
+    def _say(self, sources: Sources, now: Micros, out: Outbox) -> None:
+        """Log what is newly wrong, and write what is wrong where it has changed."""
+        for error in sources.errors:
+            if error not in self._said:
                 logger.error("%s", error)
-            self._said = errors
+        self._said = frozenset(sources.errors) | (frozenset() if sources.complete else self._said)
+        wrong, written = by_place(sources.errors), self._definitions.errors
+        for place in sorted(wrong.keys() | (written.keys() if sources.complete else frozenset())):
+            if place not in wrong:
+                out.send(self._topics.triggers, 0, errors_key(place), None)
+            elif wrong[place] != written.get(place):
+                out.send(self._topics.triggers, 0, errors_key(place), encode_errors(place, wrong[place], now))
 
     # -- definitions ---------------------------------------------------------------------------------------------------
 

@@ -16,8 +16,10 @@ from bridge.core.definition import Definition
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
 from bridge.kafka.log import Log, Partition, Record
-from bridge.kafka.records import DEFINITION, IN_FORCE, START, RecordError, kind_of
+from bridge.kafka.records import DEFINITION, IN_FORCE, SOURCE_ERRORS, START, RecordError, kind_of
 from bridge.stages.readers import Readers, Reading
+from bridge.stages.source_errors import decode_errors
+from bridge.triggers.errors import TriggerError
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class Definitions:
         changed: By trigger, the offset behind the record that put its definition in force, or ended it.
         starts: Where topics are begun.
         origins: Where each definition was read from, by hash.
+        errors: What is wrong with the sources of triggers, by place.
 
     """
 
@@ -68,6 +71,13 @@ class Definitions:
         self.changed: dict[str, int] = {}
         self.starts: dict[str, Start] = {}
         self.origins: dict[str, str] = {}
+        self.errors: dict[str, tuple[TriggerError, ...]] = {}
+        self._appliers = {
+            "definition": self._define,
+            "in_force": self._enforce,
+            "start": self._begin,
+            "source_errors": self._note_errors,
+        }
         self._readers = Readers()
 
     def refresh_when_due(self) -> bool:
@@ -123,8 +133,7 @@ class Definitions:
             self._remove(kind, name)
             return
         try:
-            apply = {"definition": self._define, "in_force": self._enforce, "start": self._begin}[kind_of(record.value)]
-            apply(name, record)
+            self._appliers[kind_of(record.value)](name, record)
         except (RecordError, KeyError, TypeError, ValueError) as error:
             # One definition that this version cannot read leaves the others in force.
             logger.error("%s/%d of triggers (%s) is not applied: %s", kind, record.offset, name, error)  # noqa: TRY400
@@ -134,6 +143,8 @@ class Definitions:
             self.known.pop(name, None)
         elif kind == "start":
             self.starts.pop(name, None)
+        elif kind == "errors":
+            self.errors.pop(name, None)
 
     def _define(self, name: str, record: Record) -> None:
         fields = _fields(DEFINITION, record)
@@ -154,6 +165,9 @@ class Definitions:
     def _begin(self, name: str, record: Record) -> None:
         fields = _fields(START, record)
         self.starts[name] = Start(fields["topic_id"], tuple(fields["offsets"]), record.offset + 1)
+
+    def _note_errors(self, name: str, record: Record) -> None:
+        self.errors[name] = decode_errors(_fields(SOURCE_ERRORS, record))
 
 
 @lru_cache(maxsize=_COMPILED)
@@ -180,3 +194,8 @@ def in_force_key(trigger: str) -> bytes:
 def start_key(topic: str) -> bytes:
     """Return the record key of a topic's start."""
     return f"start:{topic}".encode()
+
+
+def errors_key(place: str) -> bytes:
+    """Return the record key of what is wrong with a place that triggers come from."""
+    return f"errors:{place}".encode()

@@ -16,8 +16,8 @@ class TriggerError:
     """One thing that is wrong.
 
     Attributes:
-        file: Path of the file, as it was given.
-        line: Line in it, from 1.
+        file: Path of the file, as it was given; or ``Sensor namespace/name``.
+        line: Line in it, from 1; 0 where there are no lines.
         field: Path of the field (``spec.events[0].where``); empty for the document as a whole.
         found: What was found.
         right: What would be right.
@@ -33,10 +33,9 @@ class TriggerError:
     trigger: str = ""
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}: "
-        return (
-            f"{place}{self.field}: {self.found}; {self.right}" if self.field else f"{place}{self.found}; {self.right}"
-        )
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        field = f"{self.field}: " if self.field else ""
+        return f"{place}: {field}{self.found}; {self.right}"
 
 
 class MisfitError(ValueError):

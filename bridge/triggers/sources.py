@@ -1,11 +1,13 @@
 """The sources of triggers as the controller sees them: what is to be in force, given what is.
 
 A source that is broken, or says nothing, keeps the triggers that came from it before; the controller that reads it
-first after a restart knows them from ``triggers``, where each definition has its origin.
+first after a restart knows them from ``triggers``, where each definition has its origin. All sources together are one
+source again: of two with one identity the one in force stays, and nothing that would close a cycle comes in.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,10 +20,16 @@ from bridge.triggers.resources import LoadedTrigger
 
 
 class Sourced(NamedTuple):
-    """A trigger and where it was read: ``file:line``."""
+    """A trigger and where it was read: ``file:line``, or ``Sensor namespace/name``."""
 
     trigger: Trigger
     origin: str
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Return the file and the line (0 where there are no lines)."""
+        file, _, line = self.origin.rpartition(":")
+        return (file, int(line)) if file and line.isdigit() else (self.origin, 0)
 
 
 class Sources(NamedTuple):
@@ -30,14 +38,30 @@ class Sources(NamedTuple):
     Attributes:
         triggers: All triggers that are to be in force, those kept from a source that is broken included.
         errors: What is wrong.
+        complete: All was looked at; else an error that is missing here is not known to be put right.
 
     """
 
     triggers: Sequence[Sourced]
     errors: Sequence[TriggerError]
+    complete: bool = True
 
 
-class FileSource:
+class TriggerSource(ABC):
+    """Where triggers come from. Only the process that leads reads it, from one thread, again and again."""
+
+    @abstractmethod
+    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+        """Return what is to be in force, where ``in_force`` (by identity) is now. Never waits for a network."""
+
+    def tell(self, errors: Sequence[TriggerError]) -> None:  # noqa: B027  (most sources have nobody to tell)
+        """Hear all that is wrong after a reading, so that those who wrote a trigger there can be told."""
+
+    def rest(self) -> None:  # noqa: B027  (most sources have nothing open)
+        """Let go of what is open: this process leads no longer. The next reading begins anew."""
+
+
+class FileSource(TriggerSource):
     """Files and folders as a source of triggers.
 
     Args:
@@ -51,25 +75,74 @@ class FileSource:
         self._folder = TriggerFolder(paths, namespace)
 
     def read(self, in_force: Mapping[str, Sourced]) -> Sources:
-        """Return what is to be in force, where ``in_force`` (by identity) is now."""
+        """Return what the files hold, and what is kept of those that are broken (:meth:`TriggerSource.read`)."""
         reading = self._folder.read()
         before = [self._loaded(one) for one in in_force.values()]
         merged = merge([one for one in before if one.root], reading)
-        others = _others(before, merged)
-        kept, cycles = without_cycles(before, [*others, *merged])
-        triggers = [Sourced(one.trigger, f"{one.file}:{one.line}") for one in kept if one.root]
-        return Sources(triggers, [*reading.errors, *_silences(reading), *cycles])
+        return Sources([_sourced(one) for one in merged], [*reading.errors, *_silences(reading)])
 
     def _loaded(self, one: Sourced) -> LoadedTrigger:
-        file, _, line = one.origin.rpartition(":")
+        file, line = one.place
         root = next((root for root in self._roots if file == root or Path(root) in Path(file).parents), "")
-        return LoadedTrigger(one.trigger, root, file, int(line) if line.isdigit() else 1)
+        return LoadedTrigger(one.trigger, root, file, line)
 
 
-def _others(before: Sequence[LoadedTrigger], merged: Sequence[LoadedTrigger]) -> list[LoadedTrigger]:
-    """Return what other sources have put in force: it may be part of a cycle."""
-    own = {one.trigger.identity for one in merged}
-    return [one for one in before if not one.root and one.trigger.identity not in own]
+class AllSources(TriggerSource):
+    """Several sources as one.
+
+    Args:
+        sources: The sources; of two that hold one identity, none of them in force, the earlier counts.
+
+    """
+
+    def __init__(self, sources: Sequence[TriggerSource]) -> None:
+        self._sources = tuple(sources)
+
+    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+        """Return what all hold together (:meth:`TriggerSource.read`)."""
+        readings = [source.read(in_force) for source in self._sources]
+        wanted, errors = _without_rivals([one for reading in readings for one in reading.triggers], in_force)
+        kept, cycles = without_cycles([_placed(one) for one in in_force.values()], [_placed(one) for one in wanted])
+        errors += [error for reading in readings for error in reading.errors] + cycles
+        for source in self._sources:
+            source.tell(errors)
+        return Sources([_sourced(one) for one in kept], errors, complete=all(reading.complete for reading in readings))
+
+    def rest(self) -> None:
+        """Let go of what any has open."""
+        for source in self._sources:
+            source.rest()
+
+
+def _without_rivals(
+    read: Sequence[Sourced], in_force: Mapping[str, Sourced]
+) -> tuple[list[Sourced], list[TriggerError]]:
+    """Return one trigger of each identity, and an error for each other."""
+    wanted: dict[str, Sourced] = {}
+    errors: list[TriggerError] = []
+    for one in read:
+        identity = one.trigger.identity
+        winner = loser = wanted.setdefault(identity, one)
+        if winner is one:
+            continue
+        holder = in_force.get(identity)
+        if holder is not None and holder.place[0] == one.place[0]:
+            winner = wanted[identity] = one
+        else:
+            loser = one
+        found = f"{identity} is also defined at {winner.origin}; only one of them is in force"
+        right = "keep one, or give this one another name"
+        errors.append(TriggerError(*loser.place, "metadata.name", found, right, identity))
+    return list(wanted.values()), errors
+
+
+def _placed(one: Sourced) -> LoadedTrigger:
+    file, line = one.place
+    return LoadedTrigger(one.trigger, "", file, line)
+
+
+def _sourced(one: LoadedTrigger) -> Sourced:
+    return Sourced(one.trigger, f"{one.file}:{one.line}" if one.line else one.file)
 
 
 def _silences(reading: Reading) -> list[TriggerError]:

@@ -7,17 +7,15 @@ concerns, with a start for the topic that they go to and an end of the windows t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from bridge.core.trigger import Slot, Trigger
-from bridge.triggers.sources import Sourced, Sources
+from bridge.triggers.errors import TriggerError
+from bridge.triggers.sources import Sourced, Sources, TriggerSource
 from flowbridge_sdk.shared_topics import SharedTopics
 from flowbridge_sdk.topics import topic_of
-
-ReadSources = Callable[[Mapping[str, Sourced]], Sources]
-"""Reads all sources, given the triggers in force; see :mod:`bridge.triggers.sources`."""
 
 
 def slot_topic(slot: Slot) -> str:
@@ -30,15 +28,29 @@ def topics_of(trigger: Trigger) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(slot_topic, trigger.slots)))
 
 
-def with_shared_topics(read: ReadSources, shared: SharedTopics) -> ReadSources:
-    """Return a reading of sources whose triggers know which of their topics are shared; the sources need not."""
-    return partial(_read, read, shared)
+def with_shared_topics(source: TriggerSource, shared: SharedTopics) -> TriggerSource:
+    """Return a source whose triggers know which of their topics are shared; ``source`` need not."""
+    return _Placing(source, shared)
 
 
-def _read(read: ReadSources, shared: SharedTopics, in_force: Mapping[str, Sourced]) -> Sources:
-    plain = {name: one._replace(trigger=_placed(one.trigger, _NONE)) for name, one in in_force.items()}
-    found = read(plain)
-    return Sources([one._replace(trigger=_placed(one.trigger, shared)) for one in found.triggers], found.errors)
+class _Placing(TriggerSource):
+    """A source behind which the shared topics are written into the slots."""
+
+    def __init__(self, source: TriggerSource, shared: SharedTopics) -> None:
+        self._source = source
+        self._shared = shared
+
+    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+        plain = {name: one._replace(trigger=_placed(one.trigger, _NONE)) for name, one in in_force.items()}
+        found = self._source.read(plain)
+        triggers = [one._replace(trigger=_placed(one.trigger, self._shared)) for one in found.triggers]
+        return found._replace(triggers=triggers)
+
+    def tell(self, errors: Sequence[TriggerError]) -> None:
+        self._source.tell(errors)
+
+    def rest(self) -> None:
+        self._source.rest()
 
 
 def _placed(trigger: Trigger, shared: SharedTopics) -> Trigger:

@@ -190,7 +190,7 @@ class _Watched:
 
     def close(self) -> None:
         """End the watches."""
-        self._api.close()
+        self._api.rest()
         self._behind.close()
         self._direct.close()
 

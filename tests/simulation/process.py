@@ -26,7 +26,7 @@ from bridge.kafka.memory import CrashedError
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.stage import Stage
 from bridge.stages.assembly import Surroundings, open_loop
-from bridge.triggers.sources import Sourced, Sources
+from bridge.triggers.sources import Sourced, Sources, TriggerSource
 from simulation.coroutines import Coroutine, KilledError
 from simulation.effects import STAGES, HarmedLog, HarmedProducer, Written
 
@@ -103,11 +103,6 @@ class SimulatedProcess:
     def clock(self) -> Micros:
         """Return the process's time."""
         return self._world.now + self.skew
-
-    def read_sources(self, in_force: Mapping[str, Sourced]) -> Sources:
-        """Read the trigger files."""
-        del in_force
-        return Sources([Sourced(trigger, "files") for trigger in self._world.files.values()], ())
 
     # -- turns ---------------------------------------------------------------------------------------------------------
 
@@ -352,11 +347,22 @@ class Results:
         return self.get_nowait()
 
 
+class _Files(TriggerSource):
+    """The trigger files of the process's world."""
+
+    def __init__(self, process: SimulatedProcess) -> None:
+        self._world = process._world
+
+    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+        del in_force
+        return Sources([Sourced(trigger, "files") for trigger in self._world.files.values()], ())
+
+
 def surroundings_of(process: SimulatedProcess, **fields: Any) -> Surroundings:
     """Return what the stages of a process meet."""
     return Surroundings(
         log=process.log,
-        read_sources=process.read_sources,
+        source=_Files(process),
         member=process.name,
         clock=process.clock,
         executor=process.executor,

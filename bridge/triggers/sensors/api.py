@@ -1,7 +1,7 @@
-"""The port to the cluster's Sensors: a list of them, and what changed since.
+"""The port to the cluster's Sensors: what is new of them, and a way to tell their owners what is wrong.
 
-Nothing here raises for what a cluster or a network does; each outcome is a value. An implementation selects Sensors by
-:data:`LABELS`; one that loses the label is deleted as far as the port goes.
+Nothing here raises for what a cluster or a network does, and nothing waits for one. An implementation selects Sensors
+by :data:`LABELS`; one that loses the label is deleted as far as the port goes.
 """
 
 from __future__ import annotations
@@ -20,16 +20,14 @@ Plain = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All Sensors of a namespace at one moment.
+    """All Sensors of a namespace at one moment: what is not here is not there.
 
     Attributes:
-        sensors: The Sensors.
-        version: The moment, for :meth:`SensorApi.changes`.
+        sensors: The Sensors; each has a name.
 
     """
 
     sensors: Sequence[Plain]
-    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +37,11 @@ class Change:
     Attributes:
         kind: What became of it.
         sensor: The Sensor; of a deleted one its last state.
-        version: The moment of the change.
 
     """
 
     kind: Literal["put", "deleted"]
     sensor: Plain
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """What changed since that version is no longer known: a new list is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +51,28 @@ class Away:
     reason: str
 
 
+News = Sequence[Listing | Change]
+"""What became known of a namespace, in order."""
+
+
 class SensorApi(ABC):
     """Sensors on a cluster."""
 
     @abstractmethod
-    def sensors(self, namespace: str) -> Listing | Away:
-        """Return the Sensors of a namespace now."""
+    def news(self, namespace: str) -> News | Away:
+        """Return what became known of a namespace since this was last asked.
+
+        It begins with a :class:`Listing`; another one comes where changes may have been missed. Nothing may mean that
+        the first list is still on its way.
+        """
 
     @abstractmethod
-    def changes(self, namespace: str, version: str) -> Sequence[Change] | Expired | Away:
-        """Return what changed in a namespace since ``version``, as far as it is known, without waiting."""
+    def report(self, sensor: Plain, message: str) -> None:
+        """Attach a warning to a Sensor, where ``kubectl describe`` shows it: tried once, later, and never in the way.
+
+        The same message on the same Sensor is one Event, however often it is reported.
+        """
+
+    @abstractmethod
+    def rest(self) -> None:
+        """Stop watching; each namespace then begins with a list again."""

@@ -10,8 +10,8 @@ nothing is. Nothing is guessed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -41,12 +41,12 @@ class SensorRules:
 
     Attributes:
         window: How far apart the events of a match may have happened, where the Sensor does not say.
-        run_namespaces: Namespaces in which Sensors of other namespaces may have Workflows run.
+        run_namespaces: By namespace of Sensors the other namespaces in which they may have Workflows run.
 
     """
 
     window: Micros = DAY
-    run_namespaces: frozenset[str] = frozenset()
+    run_namespaces: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def compile_sensor(plain: Any, rules: SensorRules) -> Trigger | list[Misfit]:
@@ -136,10 +136,10 @@ class _Compiling:
 
     def _check_namespace(self, metadata: Part, workflow: WorkflowPart) -> None:
         own, wanted = metadata["namespace"].text(), workflow.namespace
-        if wanted not in (None, own) and wanted not in self._rules.run_namespaces:
+        if wanted not in (None, own) and wanted not in self._rules.run_namespaces.get(own, ()):
             path = ("spec", "triggers", 0, "template", "k8s" if not workflow.early else "argoWorkflow", "source")
             found = f"Workflows in the namespace {wanted}, while the Sensor is in {own}"
-            raise SensorMisfitError(path, found, f"name {wanted} in the setting, as {own}={wanted}")
+            raise SensorMisfitError(path, found, f"allow it in FLOWBRIDGE_SENSORS, as {own}={wanted}")
 
     def _fields(self, workflow: WorkflowPart, dependencies: Sequence[Dependency]) -> list[FieldParameter]:
         variables = {one.name: variable_of(one.name) for one in dependencies}

@@ -1,12 +1,11 @@
-"""Sensors in memory, for tests and ``flowbridge dev``."""
+"""Sensors in memory, for tests."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
-from bridge.triggers.sensors.api import LABELS, Away, Change, Expired, Listing, Plain, SensorApi
+from bridge.triggers.sensors.api import LABELS, Away, Change, Listing, News, Plain, SensorApi
 
 
 class MemorySensorApi(SensorApi):
@@ -14,59 +13,65 @@ class MemorySensorApi(SensorApi):
 
     Attributes:
         away: Why it does not answer; None while it does.
+        is_slow: A first list is still on its way.
+        reports: What was reported, as (namespace/name, message), in order.
 
     """
 
     def __init__(self) -> None:
         self.away: str | None = None
+        self.is_slow = False
+        self.reports: list[tuple[str, str]] = []
         self._sensors: dict[tuple[str, str], dict[str, Any]] = {}
-        self._changes: list[tuple[str, Change]] = []
-        self._forgotten = 0
-        self._version = 0
+        self._changes: list[Change] = []
+        self._taken: dict[str, int] = {}
 
     def put(self, sensor: Plain) -> None:
         """Create or replace a Sensor."""
-        kept = self._next_version(sensor)
-        identity = (kept["metadata"]["namespace"], kept["metadata"]["name"])
-        self._sensors[identity] = kept
-        kind = kept["metadata"].get("labels") or {}
-        self._note("put" if LABELS.items() <= kind.items() else "deleted", kept)
+        kept = copy.deepcopy(dict(sensor))
+        self._sensors[kept["metadata"]["namespace"], kept["metadata"]["name"]] = kept
+        self._note(Change("put" if _is_selected(kept) else "deleted", kept))
 
     def delete(self, namespace: str, name: str) -> None:
         """Delete a Sensor; one that has finalizers stays, marked, as on a cluster."""
-        kept = self._next_version(self._sensors[namespace, name])
+        kept = copy.deepcopy(self._sensors[namespace, name])
         if kept["metadata"].get("finalizers"):
             kept["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
             self.put(kept)
             return
         del self._sensors[namespace, name]
-        self._note("deleted", kept)
+        self._note(Change("deleted", kept))
 
     def forget_changes(self) -> None:
         """Forget what changed until now, as an API server does after some minutes."""
-        self._forgotten = self._version
+        self._taken.clear()
 
-    def sensors(self, namespace: str) -> Listing | Away:
-        """Return the Sensors of a namespace now (:meth:`SensorApi.sensors`)."""
+    def news(self, namespace: str) -> News | Away:
+        """Return what became known of a namespace (:meth:`SensorApi.news`)."""
         if self.away is not None:
             return Away(self.away)
-        listed = [sensor for (home, _), sensor in self._sensors.items() if home == namespace]
-        selected = [one for one in listed if LABELS.items() <= (one["metadata"].get("labels") or {}).items()]
-        return Listing(copy.deepcopy(selected), str(self._version))
+        taken = self._taken.get(namespace)
+        if taken is None and self.is_slow:
+            return ()
+        self._taken[namespace] = len(self._changes)
+        if taken is None:
+            listed = [sensor for (home, _), sensor in self._sensors.items() if home == namespace]
+            return [Listing(copy.deepcopy([sensor for sensor in listed if _is_selected(sensor)]))]
+        changes = self._changes[taken:]
+        return [change for change in changes if change.sensor["metadata"]["namespace"] == namespace]
 
-    def changes(self, namespace: str, version: str) -> Sequence[Change] | Expired | Away:
-        """Return what changed since (:meth:`SensorApi.changes`)."""
-        if self.away is not None:
-            return Away(self.away)
-        if int(version) < self._forgotten:
-            return Expired()
-        return [change for home, change in self._changes if home == namespace and int(change.version) > int(version)]
+    def report(self, sensor: Plain, message: str) -> None:
+        """Remember a warning (:meth:`SensorApi.report`)."""
+        metadata = sensor["metadata"]
+        self.reports.append((f"{metadata['namespace']}/{metadata['name']}", message))
 
-    def _next_version(self, sensor: Plain) -> dict[str, Any]:
-        self._version += 1
-        kept = copy.deepcopy(dict(sensor))
-        kept["metadata"]["resourceVersion"] = str(self._version)
-        return kept
+    def rest(self) -> None:
+        """Begin with lists again."""
+        self._taken.clear()
 
-    def _note(self, kind: Any, kept: dict[str, Any]) -> None:
-        self._changes.append((kept["metadata"]["namespace"], Change(kind, copy.deepcopy(kept), str(self._version))))
+    def _note(self, change: Change) -> None:
+        self._changes.append(copy.deepcopy(change))
+
+
+def _is_selected(sensor: Plain) -> bool:
+    return LABELS.items() <= (sensor["metadata"].get("labels") or {}).items()

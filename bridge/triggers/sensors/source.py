@@ -1,159 +1,174 @@
 """Sensors as a source of triggers: what is to be in force, given what is.
 
-Each reading takes in what changed since the last one. An API server that is away changes nothing; neither does a
+Each reading takes in what became known since the last one. An API server that is away changes nothing; neither does a
 Sensor that cannot be compiled, which keeps the trigger that it was before and says what is wrong. A Sensor that is
-gone, or marked for deletion, takes its trigger with it at once. Only when a namespace has no Sensor left all of a
-sudden is that believed after a while: so a cluster on which somebody removes Argo Events with its kinds, and with them
-every Sensor, leaves some seconds in which it shows that the kind is gone, and nothing is deleted.
+gone, or marked for deletion, is left out, and the controller's hold-off does the rest: a cluster on which somebody
+removes Argo Events with its kinds, and with them every Sensor, shows within it that the kind is gone, and that is no
+deletion.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from bridge.core.trigger import Trigger
 from bridge.triggers.errors import TriggerError, path_text
-from bridge.triggers.sensors.api import Away, Expired, Plain, SensorApi
+from bridge.triggers.sensors.api import Away, Listing, Plain, SensorApi
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
-from bridge.triggers.sources import Sourced, Sources
+from bridge.triggers.sources import Sourced, Sources, TriggerSource
 
-HOLD_OFF = 10.0
-"""Seconds for which a namespace must stay without any Sensor until that is believed."""
+logger = logging.getLogger(__name__)
 
 _ORIGIN = "Sensor "
+_KEPT = "until they can, those known stay in force"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SensorError(TriggerError):
-    """One thing that is wrong with a Sensor (``file``), or with reading those of a namespace; there are no lines."""
-
-    def __str__(self) -> str:
-        place = f"{self.field}: " if self.field else ""
-        return f"{self.file}: {place}{self.found}; {self.right}"
-
-
-class SensorSource:
+class SensorSource(TriggerSource):
     """The Sensors of some namespaces as a source of triggers.
 
     Args:
         api: The cluster.
         namespaces: Where Sensors are looked for.
         rules: What holds for all of them.
-        hold_off: Seconds for which a namespace must stay without any Sensor until that is believed.
-        clock: Seconds that never go back.
 
     """
 
-    def __init__(
-        self,
-        api: SensorApi,
-        namespaces: Iterable[str],
-        rules: SensorRules,
-        *,
-        hold_off: float = HOLD_OFF,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._views = [_NamespaceView(api, namespace, rules) for namespace in namespaces]
-        self._hold_off = hold_off
-        self._clock = clock
-        self._empty_since: dict[str, float] = {}
+    def __init__(self, api: SensorApi, namespaces: Iterable[str], rules: SensorRules) -> None:
+        self._api = api
+        self._namespaces = tuple(namespaces)
+        self._rules = rules
+        self._views: dict[str, _View] = {}
 
     def read(self, in_force: Mapping[str, Sourced]) -> Sources:
-        """Return what is to be in force, where ``in_force`` (by identity) is now."""
+        """Return what the Sensors say, and what is kept of those that are broken (:meth:`TriggerSource.read`)."""
         triggers: list[Sourced] = []
         errors: list[TriggerError] = []
-        for view in self._views:
-            home = f"{_ORIGIN}{view.namespace}/"
+        complete = True
+        for namespace in self._namespaces:
+            view = self._views.setdefault(namespace, _View(namespace, self._rules))
+            trouble = view.take(self._api)
+            home = _origin(namespace, "")
             before = {one.origin: one for one in in_force.values() if one.origin.startswith(home)}
-            trouble = view.refresh()
-            if trouble is not None:
-                self._empty_since.pop(view.namespace, None)  # only what the API itself goes on showing counts
-            else:
-                trouble = self._sudden(view, len(before))
-            if trouble is not None or view.known is None:
-                triggers += before.values()
-                errors += [trouble] if trouble is not None else []
-                continue
-            for origin, compiled in view.known.items():
-                if isinstance(compiled, Trigger):
-                    triggers.append(Sourced(compiled, origin))
-                    continue
-                errors += compiled
-                triggers += [before[origin]] if origin in before else []
-        return Sources(triggers, errors)
+            triggers += view.triggers(before, is_sure=view.is_read and trouble is None)
+            errors += [*view.errors(), *([trouble] if trouble is not None else ())]
+            complete &= view.is_read
+        return Sources(triggers, errors, complete)
 
-    def _sudden(self, view: _NamespaceView, before: int) -> TriggerError | None:
-        """Return why it is not believed yet that a namespace has no Sensor left."""
-        if view.known or not before:
-            self._empty_since.pop(view.namespace, None)
-            return None
-        since = self._empty_since.setdefault(view.namespace, self._clock())
-        if self._clock() - since >= self._hold_off:
-            return None
-        found = f"all {before} Sensors are gone"
-        return _namespace_error(view.namespace, found, f"their triggers are dropped after {self._hold_off:g} s of this")
+    def tell(self, errors: Sequence[TriggerError]) -> None:
+        """Write an Event on each Sensor with which something new is wrong."""
+        by_origin: dict[str, list[str]] = defaultdict(list)
+        for error in errors:
+            by_origin[error.file].append(str(error).removeprefix(f"{error.file}: "))
+        for view in self._views.values():
+            view.tell(by_origin, self._api)
+
+    def rest(self) -> None:
+        """Stop watching, and forget."""
+        self._api.rest()
+        self._views.clear()
 
 
-class _NamespaceView:
+class _View:
     """What is known of the Sensors of a namespace.
 
     Attributes:
-        namespace: The namespace.
-        known: By origin what became of each Sensor: a trigger, or what is wrong. None until it was read once.
+        is_read: All of them were read once.
 
     """
 
-    def __init__(self, api: SensorApi, namespace: str, rules: SensorRules) -> None:
-        self.namespace = namespace
-        self.known: dict[str, Trigger | list[TriggerError]] | None = None
-        self._api = api
+    def __init__(self, namespace: str, rules: SensorRules) -> None:
+        self.is_read = False
+        self._namespace = namespace
         self._rules = rules
-        self._version: str | None = None
+        self._sensors: dict[str, Plain] = {}
+        self._compiled: dict[str, Trigger | list[TriggerError]] = {}
+        self._told: dict[str, tuple[str, str]] = {}
 
-    def refresh(self) -> TriggerError | None:
-        """Take in what changed; return why that could not be read."""
-        changes = self._api.changes(self.namespace, self._version) if self._version is not None else Expired()
-        if isinstance(changes, Expired):
-            listing = self._api.sensors(self.namespace)
-            if isinstance(listing, Away):
-                return self._away(listing)
-            self.known = {}
-            for sensor in listing.sensors:
-                self._put(sensor)
-            self._version = listing.version
-            return None
-        if isinstance(changes, Away):
-            return self._away(changes)
-        for change in changes:
-            self._put(change.sensor, deleted=change.kind == "deleted")
-            self._version = change.version
+    def take(self, api: SensorApi) -> TriggerError | None:
+        """Take in what is new; return why that could not be read."""
+        news = api.news(self._namespace)
+        if isinstance(news, Away):
+            found = f"the Sensors cannot be read: {news.reason}"
+            return TriggerError(f"Sensors of {self._namespace}", 0, "", found, _KEPT)
+        for one in news:
+            if isinstance(one, Listing):
+                self._list(one.sensors)
+            elif one.kind == "put":
+                self._put(one.sensor)
+            else:
+                self._remove(_origin_of(self._namespace, one.sensor))
         return None
 
-    def _put(self, sensor: Plain, *, deleted: bool = False) -> None:
-        known = self.known if self.known is not None else {}
-        name = sensor["metadata"]["name"]
-        origin = f"{_ORIGIN}{self.namespace}/{name}"
+    def triggers(self, before: Mapping[str, Sourced], *, is_sure: bool) -> list[Sourced]:
+        """Return what is to be in force.
+
+        Args:
+            before: What is in force from this namespace, by origin.
+            is_sure: What is not known is not there.
+
+        """
+        wanted = {} if is_sure else dict(before)
+        for origin, compiled in self._compiled.items():
+            if isinstance(compiled, Trigger):
+                wanted[origin] = Sourced(compiled, origin)
+            elif origin in before:
+                wanted[origin] = before[origin]
+        return list(wanted.values())
+
+    def errors(self) -> list[TriggerError]:
+        """Return what is wrong with the Sensors."""
+        return [error for one in self._compiled.values() if not isinstance(one, Trigger) for error in one]
+
+    def tell(self, messages: Mapping[str, Sequence[str]], api: SensorApi) -> None:
+        """Report what is wrong with a Sensor of this namespace, where that is new; messages are by origin."""
+        for origin in self._told.keys() - messages.keys():
+            del self._told[origin]
+        for origin, sensor in self._sensors.items():
+            message = "\n".join(sorted(messages.get(origin, ())))
+            told = (str(sensor["metadata"].get("uid")), message)
+            if message and self._told.get(origin) != told:
+                self._told[origin] = told
+                api.report(sensor, message)
+
+    def _list(self, sensors: Sequence[Plain]) -> None:
+        self.is_read = True
+        for origin in self._sensors.keys() - {_origin_of(self._namespace, sensor) for sensor in sensors}:
+            self._remove(origin)
+        for sensor in sensors:
+            self._put(sensor)
+
+    def _put(self, sensor: Plain) -> None:
+        origin = _origin_of(self._namespace, sensor)
         # Argo Events' finalizer keeps a deleted Sensor there for as long as its controller is gone.
-        if deleted or sensor["metadata"].get("deletionTimestamp"):
-            known.pop(origin, None)
-            return
-        known[origin] = _compiled(sensor, origin, f"{self.namespace}/{name}", self._rules)
+        if sensor["metadata"].get("deletionTimestamp"):
+            self._remove(origin)
+        elif self._sensors.get(origin) != sensor:
+            self._sensors[origin] = sensor
+            self._compiled[origin] = _compiled(sensor, origin, self._rules)
 
-    def _away(self, away: Away) -> TriggerError:
-        return _namespace_error(
-            self.namespace, f"the Sensors cannot be read: {away.reason}", "until they can, those known stay in force"
-        )
+    def _remove(self, origin: str) -> None:
+        self._sensors.pop(origin, None)
+        self._compiled.pop(origin, None)
 
 
-def _compiled(sensor: Any, origin: str, identity: str, rules: SensorRules) -> Trigger | list[TriggerError]:
-    compiled = compile_sensor(sensor, rules)
+def _compiled(sensor: Plain, origin: str, rules: SensorRules) -> Trigger | list[TriggerError]:
+    identity = origin.removeprefix(_ORIGIN)
+    try:
+        compiled = compile_sensor(sensor, rules)
+    except Exception as error:  # a Sensor of which nobody thought must not stop all others
+        logger.exception("%s cannot be compiled", origin)
+        found = f"a defect of Flowbridge: {type(error).__name__}: {error}"
+        return [TriggerError(origin, 0, "", found, "report it with the Sensor's YAML", identity)]
     if isinstance(compiled, Trigger):
         return compiled
-    return [SensorError(origin, 0, path_text(path), one.found, one.right, identity) for path, one in compiled]
+    return [TriggerError(origin, 0, path_text(path), one.found, one.right, identity) for path, one in compiled]
 
 
-def _namespace_error(namespace: str, found: str, right: str) -> TriggerError:
-    return SensorError(f"namespace {namespace}", 0, "", found, right)
+def _origin_of(namespace: str, sensor: Plain) -> str:
+    return _origin(namespace, sensor["metadata"]["name"])
+
+
+def _origin(namespace: str, name: str) -> str:
+    return f"{_ORIGIN}{namespace}/{name}"

@@ -42,7 +42,7 @@ def surroundings(
         api=api or MemoryWorkflowApi(),
         topics=topics,
         decoder=lambda: Decoder(EventSchemas.load(schemas)),
-        read_sources=files.read,
+        source=files,
         sink=sink or Metrics().decided,
         member="bench",
     )

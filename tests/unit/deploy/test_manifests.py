@@ -19,7 +19,8 @@ BASE = DEPLOY / "base"
 NEEDED = {
     "workflows": {"create", "get", "list", "watch"},
     "workflowtemplates": {"get", "list", "watch"},
-    "sensors": {"get", "list", "watch"},
+    "sensors": {"list", "watch"},
+    "events": {"create", "patch"},
     "triggers": {"get", "list", "watch"},
     "triggers/status": {"patch"},
 }
@@ -56,16 +57,17 @@ def test_every_manifest_belongs_to_the_base() -> None:
 
 def test_the_role_allows_nothing_that_the_bridge_does_not_need() -> None:
     for rule in the("Role")["rules"]:
-        assert rule["apiGroups"] in (["argoproj.io"], ["flowbridge.dev"])
+        assert rule["apiGroups"] in (["argoproj.io"], ["flowbridge.dev"], [""])
         for resource in rule["resources"]:
             assert set(rule["verbs"]) <= NEEDED[resource]
 
 
-def test_the_role_allows_what_the_submitter_does() -> None:
+def test_the_role_allows_what_the_submitter_and_the_controller_do() -> None:
     allowed = {
         (resource, verb) for rule in the("Role")["rules"] for resource in rule["resources"] for verb in rule["verbs"]
     }
     assert allowed >= {("workflows", "create"), ("workflows", "get"), ("workflowtemplates", "get")}
+    assert allowed >= {("sensors", "list"), ("sensors", "watch"), ("events", "create"), ("events", "patch")}
 
 
 def test_the_role_is_bound_to_the_account_of_the_pods_and_to_no_other(pod: dict[str, Any]) -> None:

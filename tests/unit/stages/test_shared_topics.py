@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from bridge.core.definition import Definition
 from bridge.core.event import MINUTE
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.stages.readers import Readers
+from bridge.triggers.sources import Sourced, Sources, TriggerSource
 from flowbridge_sdk.shared_topics import SharedTopics
 from unit.stages.world import World, one_slot, two_slots
 
@@ -163,17 +165,15 @@ def test_a_setting_that_changes_is_an_edit_of_the_triggers_that_it_concerns() ->
 
 
 def test_a_broken_file_keeps_its_triggers_on_their_shared_topics() -> None:
-    from bridge.triggers.sources import Sources  # noqa: PLC0415
-
     world = started(one_slot())
     kept: list[Trigger] = []
 
-    def read_broken(in_force: object) -> Sources:
-        assert isinstance(in_force, dict)
-        kept[:] = [one.trigger for one in in_force.values()]
-        return Sources(list(in_force.values()), ())
+    class Broken(TriggerSource):
+        def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+            kept[:] = [one.trigger for one in in_force.values()]
+            return Sources(list(in_force.values()), ())
 
-    world.read_sources = read_broken
+    world.source = lambda _: Broken()
     world.run(20)
     assert kept == [one_slot()]  # sources know nothing of topics
     world.publish("order.created", {"order": "1"})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from bridge.core.trigger import RunPlan, Trigger
-from bridge.triggers.sources import FileSource, Sourced, Sources
+from bridge.triggers.sources import FileSource
 from unit.stages.world import World, one_slot
 
 TEXT = """
@@ -113,7 +112,7 @@ def test_a_broken_or_empty_file_or_folder_ends_no_trigger(tmp_path: Path) -> Non
     file.write_text(TEXT.format(name="a"))
     other.write_text(TEXT.format(name="b"))
     source = FileSource([folder], "default")
-    world.read_sources = source.read
+    world.source = lambda _: source
     world.start()
     world.run(3)
     both = {"default/a", "default/b"}
@@ -138,11 +137,7 @@ def test_a_broken_source_ends_nothing_after_the_leader_changed_either(tmp_path: 
     world = World(one_slot())
     file = tmp_path / "a.yaml"
     file.write_text(TEXT.format(name="a"))
-
-    def read(known: Mapping[str, Sourced]) -> Sources:
-        return FileSource([file], "default").read(known)  # nothing remembered from before
-
-    world.read_sources = read
+    world.source = lambda _: FileSource([file], "default")
     first = world.start()
     world.run(3)
     file.write_text("spec: [")

@@ -23,7 +23,8 @@ from bridge.kafka.records import DEAD_LETTER
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.assembly import Surroundings, group_of, open_loop
 from bridge.stages.submitter import Limits
-from bridge.triggers.sources import Sourced, Sources
+from bridge.triggers.errors import TriggerError
+from bridge.triggers.sources import Sourced, Sources, TriggerSource
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.headers import write_headers
 from flowbridge_sdk.shared_topics import SharedTopics
@@ -40,6 +41,38 @@ class InlineExecutor(Executor):
         future: Future[Any] = Future()
         future.set_result(fn(*args, **kwargs))
         return future
+
+
+class GivenSource(TriggerSource):
+    """The source of a process: what the world has for it, which may change, or else the triggers that it was given."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._made: Callable[[str], TriggerSource] | None = None
+        self._source: TriggerSource | None = None
+
+    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+        """Return the triggers."""
+        source = self._current()
+        return (
+            source.read(in_force) if source else Sources([Sourced(one, "tests:1") for one in self._process.given], ())
+        )
+
+    def tell(self, errors: Sequence[TriggerError]) -> None:
+        """Tell it."""
+        if source := self._current():
+            source.tell(errors)
+
+    def rest(self) -> None:
+        """Let it rest."""
+        if source := self._current():
+            source.rest()
+
+    def _current(self) -> TriggerSource | None:
+        make = self._process.world.source
+        if make is not self._made:
+            self._made, self._source = make, make(self._process.name) if make else None
+        return self._source
 
 
 class Process:
@@ -66,12 +99,15 @@ class Process:
         self.is_dead = False
         self.is_busy = False
 
-    def read_sources(self, in_force: Mapping[str, Sourced]) -> Sources:
-        """Read the process's trigger files."""
-        if self._world.read_sources is not None:
-            return self._world.read_sources(in_force)
-        triggers = self._world.triggers if self.triggers is None else self.triggers
-        return Sources([Sourced(trigger, "tests:1") for trigger in triggers], ())
+    @property
+    def world(self) -> World:
+        """Return where it runs."""
+        return self._world
+
+    @property
+    def given(self) -> list[Trigger]:
+        """Return the triggers that it was given."""
+        return self._world.triggers if self.triggers is None else self.triggers
 
     def step(self, stage: str) -> None:
         """Do one batch of a stage, or open it."""
@@ -158,7 +194,7 @@ class World:
         now: The time of all clocks.
         triggers: What the sources hold.
         decisions: What became of everything, in order.
-        read_sources: Reads triggers instead of ``triggers``.
+        source: Makes the source of a process, by its name, that stands instead of ``triggers``.
         decoder: Makes the decoders of processes.
         lost_offsets: The setting of that name.
         sensitive: The setting of that name.
@@ -173,7 +209,7 @@ class World:
         self.topics = InternalTopics("fb.", partitions)
         self.created: list[Workflow] = []
         self.api = MemoryWorkflowApi(clock=lambda: self.now / SECOND, on_created=self.created.append)
-        self.read_sources: Callable[[Mapping[str, Sourced]], Sources] | None = None
+        self.source: Callable[[str], TriggerSource] | None = None
         self.decoder: Callable[[], Decoder] = Decoder
         self.lost_offsets: Literal["hold", "continue"] = "hold"
         self.sensitive: tuple[str, ...] = ()
@@ -202,7 +238,7 @@ class World:
             api=HookedApi(self.api, process.reach),
             topics=self.topics,
             decoder=self.decoder,
-            read_sources=process.read_sources,
+            source=GivenSource(process),
             sink=lambda _, decisions: self.decisions.extend(decisions),
             shared_topics=self.shared,
             member=process.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from bridge.core.trigger import RunPlan, Slot, Trigger
 from bridge.triggers.cycles import flow_templates, without_cycles
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources import FileSource, Sourced
+from bridge.triggers.sources import AllSources, FileSource, Sourced, Sources, TriggerSource
 
 
 def loaded(
@@ -140,7 +141,7 @@ spec:
 
 def test_a_file_that_closes_a_cycle_leaves_the_others_in_force(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text(TEXT.format(name="b", reads="x", emits="y"))
-    source = FileSource([tmp_path], "ns")
+    source = AllSources([FileSource([tmp_path], "ns")])
     before = source.read({})
     (tmp_path / "a.yaml").write_text(TEXT.format(name="a", reads="y", emits="x"))
     after = source.read({one.trigger.identity: one for one in before.triggers})
@@ -148,9 +149,20 @@ def test_a_file_that_closes_a_cycle_leaves_the_others_in_force(tmp_path: Path) -
     assert [(error.trigger, error.file) for error in after.errors] == [("ns/a", str(tmp_path / "a.yaml"))]
 
 
+class Given(TriggerSource):
+    """A source that holds what it is given."""
+
+    def __init__(self, *triggers: Sourced) -> None:
+        self._triggers = triggers
+
+    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+        del in_force
+        return Sources(self._triggers, ())
+
+
 def test_triggers_of_other_sources_may_be_part_of_a_cycle(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(TEXT.format(name="a", reads="y", emits="x"))
-    other = Sourced(loaded("b", "x", "y").trigger, "Trigger ns/b")
-    after = FileSource([tmp_path], "ns").read({"ns/b": other})
-    assert after.triggers == []
+    other = Sourced(loaded("b", "x", "y").trigger, "Sensor ns/b")
+    after = AllSources([FileSource([tmp_path], "ns"), Given(other)]).read({"ns/b": other})
+    assert after.triggers == [other]
     assert "ns/a causes 'x', which starts ns/b, which causes 'y', which starts ns/a" in after.errors[0].found

@@ -38,9 +38,9 @@ def compiled(sensor: dict[str, Any], rules: SensorRules = RULES) -> Trigger:
     return result
 
 
-def refusals(sensor: dict[str, Any]) -> list[tuple[str, str]]:
+def refusals(sensor: dict[str, Any], rules: SensorRules = RULES) -> list[tuple[str, str]]:
     """Return where a Sensor is refused, and why."""
-    result = compile_sensor(sensor, RULES)
+    result = compile_sensor(sensor, rules)
     assert isinstance(result, list)
     return [(path_text(path), str(error)) for path, error in result]
 
@@ -327,7 +327,8 @@ def test_workflows_in_another_namespace_need_a_setting_that_names_it() -> None:
     sensor = sensor_of("one_event")
     sensor["metadata"]["namespace"] = "events"
     assert "jobs" in refusals(sensor)[0][1]
-    trigger = compiled(sensor, SensorRules(run_namespaces=frozenset({"jobs"})))
+    assert refusals(sensor, SensorRules(run_namespaces={"others": frozenset({"jobs"})}))
+    trigger = compiled(sensor, SensorRules(run_namespaces={"events": frozenset({"jobs"})}))
     assert (trigger.namespace, trigger.run.namespace) == ("events", "jobs")
 
 

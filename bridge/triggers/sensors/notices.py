@@ -1,0 +1,106 @@
+"""Kubernetes Events on Sensors: what is wrong with one is shown where its owner looks, by ``kubectl describe``.
+
+They are written by a thread of their own, each tried once. One that cannot be written is logged and forgotten: whoever
+may not write Events loses nothing else. An Event's name comes from the Sensor and the message, so that the same thing
+said again, by whichever process, is the same Event with a later time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import queue
+import threading
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from bridge.triggers.sensors.api import Away, Plain
+from bridge.triggers.sensors.requests import Requests
+
+logger = logging.getLogger(__name__)
+
+REASON = "NotATrigger"
+WAITING_LIMIT = 1_000
+"""Events that wait to be written; those beyond are not written."""
+
+_MESSAGE_LIMIT = 1_024  # characters; Kubernetes takes no more
+_NAME_LIMIT = 253
+_REPORTER = "flowbridge"
+
+
+class Notices:
+    """Writes Events.
+
+    Args:
+        requests: The API server.
+
+    """
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._waiting: queue.Queue[tuple[Plain, str]] = queue.Queue(WAITING_LIMIT)
+        self._thread: threading.Thread | None = None
+        self._said = ""
+
+    def write(self, sensor: Plain, message: str) -> None:
+        """Have an Event written, some time."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="sensor-notices", daemon=True)
+            self._thread.start()
+        try:
+            self._waiting.put_nowait((sensor, message))
+        except queue.Full:
+            self._say("too many at once")
+
+    def _run(self) -> None:
+        while True:
+            trouble = self._written(event_of(*self._waiting.get(), datetime.now(UTC)))
+            if trouble is not None:
+                self._say(trouble.reason)
+
+    def _written(self, event: Plain) -> Away | None:
+        """Write an Event; return why it could not be."""
+        metadata = event["metadata"]
+        path = f"/api/v1/namespaces/{quote(metadata['namespace'], safe='')}/events"
+        answer = self._requests.post(path, event)
+        if not isinstance(answer, Away) and answer.status == HTTPStatus.CONFLICT:
+            answer = self._requests.patch(f"{path}/{metadata['name']}", {"lastTimestamp": event["lastTimestamp"]})
+        return answer if isinstance(answer, Away) else None
+
+    def _say(self, reason: str) -> None:
+        if reason != self._said:
+            self._said = reason
+            logger.warning("no Kubernetes Event can be written about a Sensor: %s", reason)
+
+
+def event_of(sensor: Plain, message: str, now: datetime) -> dict[str, Any]:
+    """Return the Event that warns of a Sensor."""
+    metadata = sensor["metadata"]
+    text = message if len(message) <= _MESSAGE_LIMIT else f"{message[: _MESSAGE_LIMIT - 1]}…"
+    digest = hashlib.sha256(f"{metadata.get('uid')} {text}".encode()).hexdigest()[:16]
+    time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{metadata['name'][: _NAME_LIMIT - len(digest) - 1].rstrip('.-')}.{digest}",
+            "namespace": metadata["namespace"],
+        },
+        "involvedObject": {
+            "apiVersion": sensor.get("apiVersion", "argoproj.io/v1alpha1"),
+            "kind": sensor.get("kind", "Sensor"),
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata.get("uid", ""),
+        },
+        "type": "Warning",
+        "reason": REASON,
+        "message": text,
+        "count": 1,
+        "firstTimestamp": time,
+        "lastTimestamp": time,
+        "source": {"component": _REPORTER},
+        "reportingComponent": _REPORTER,
+    }

@@ -1,0 +1,150 @@
+"""One namespace, listed and then watched by a thread of its own, so that nobody has to wait for the API server.
+
+A watch that ends is taken up where it was. Where the API server no longer knows that moment, or where nobody has taken
+what came for too long, all is listed anew. Any other trouble is :class:`Away` until the API answers again.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from urllib3.exceptions import HTTPError
+
+from bridge.plain_text import plain_text
+from bridge.triggers.sensors.api import LABELS, Away, Change, Listing, News, Plain
+from bridge.triggers.sensors.requests import Requests
+
+WATCH_SECONDS = 60
+"""Seconds for which one request watches."""
+NEWS_LIMIT = 10_000
+"""Changes that are kept for whoever takes them."""
+
+_RETRY_SECONDS = 1.0
+_SILENCE_SECONDS = 2.0 * WATCH_SECONDS
+_SELECTOR = ",".join(f"{name}={value}" for name, value in LABELS.items())
+_KINDS: dict[str, Any] = {"ADDED": "put", "MODIFIED": "put", "DELETED": "deleted"}
+
+
+class Watch:
+    """The Sensors of a namespace, from now until it is stopped.
+
+    Args:
+        requests: The API server.
+        namespace: The namespace.
+
+    """
+
+    def __init__(self, requests: Requests, namespace: str) -> None:
+        self._requests = requests
+        self._path = f"/apis/argoproj.io/v1alpha1/namespaces/{quote(namespace, safe='')}/sensors"
+        self._version = ""  # behind what came last; empty before a list
+        self._news: list[Listing | Change] = []
+        self._trouble: Away | None = None
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._response: Any = None
+        threading.Thread(target=self._run, name=f"sensors-{namespace}", daemon=True).start()
+
+    def take(self) -> News | Away:
+        """Return what came since the last time, or what is wrong."""
+        with self._lock:
+            taken, self._news = self._news, []
+            return taken or self._trouble or ()
+
+    def stop(self) -> None:
+        """End the thread, without waiting for it."""
+        with self._lock:
+            self._stopped.set()
+            if self._response is not None:
+                self._response.shutdown()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            trouble = self._watched() if self._version else self._listed()
+            with self._lock:
+                self._trouble = trouble
+            self._stopped.wait(_RETRY_SECONDS if trouble else 0)
+
+    def _listed(self) -> Away | None:
+        """List all; return why that failed."""
+        response = self._requests.get(self._path, {"labelSelector": _SELECTOR})
+        if isinstance(response, Away):
+            return response
+        try:
+            listing, version = _read_list(json.loads(response.data))
+        except (ValueError, KeyError, TypeError) as error:
+            return Away(f"the list of Sensors cannot be read: {plain_text(error)}")
+        with self._lock:
+            self._news, self._version = [listing], version
+        return None
+
+    def _watched(self) -> Away | None:
+        """Watch once; return why it ended, None for its time or where a list is needed."""
+        query = {"labelSelector": _SELECTOR, "watch": "true", "allowWatchBookmarks": "true"}
+        query |= {"resourceVersion": self._version, "timeoutSeconds": str(WATCH_SECONDS)}
+        response = self._requests.get(self._path, query, _SILENCE_SECONDS, stream=True)
+        if isinstance(response, Away):
+            return response
+        with self._lock:
+            self._trouble = None
+            self._response = response
+        try:
+            return self._followed(response)
+        except (HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+            return Away(f"the watch broke: {plain_text(error)}")
+        finally:
+            with self._lock:
+                self._response = None
+            response.close()
+
+    def _followed(self, response: Any) -> Away | None:
+        if response.status == HTTPStatus.GONE:
+            self._version = ""
+            return None
+        for line in _lines(response):
+            if self._stopped.is_set() or not self._version:
+                return None
+            trouble = self._noted(json.loads(line))
+            if trouble is not None:
+                return trouble
+        return None
+
+    def _noted(self, event: Plain) -> Away | None:
+        """Take in one line of a watch."""
+        kind, thing = event["type"], event["object"]
+        if kind == "ERROR":
+            self._version = "" if thing.get("code") == HTTPStatus.GONE else self._version
+            return Away(str(thing.get("message"))) if self._version else None
+        with self._lock:
+            self._version = thing["metadata"]["resourceVersion"]
+            if kind in _KINDS:
+                self._news.append(Change(_KINDS[kind], _named(thing)))
+            if len(self._news) > NEWS_LIMIT:
+                self._news, self._version = [], ""
+        return None
+
+
+def _read_list(body: Any) -> tuple[Listing, str]:
+    if body["metadata"].get("continue"):
+        raise ValueError("it is only a part")
+    return Listing([_named(sensor) for sensor in body["items"]]), str(body["metadata"]["resourceVersion"])
+
+
+def _named(sensor: Any) -> Plain:
+    if not isinstance(sensor["metadata"]["name"], str):
+        raise TypeError("a Sensor without a name")
+    named: Plain = sensor
+    return named
+
+
+def _lines(response: Any) -> Iterator[bytes]:
+    """Yield the lines of an answer as they come."""
+    rest = b""
+    for piece in response.stream(amt=None, decode_content=True):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from (line for line in lines if line)

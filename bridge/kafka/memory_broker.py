@@ -140,9 +140,17 @@ class MemoryBroker:
                 self.notify()
 
     def create(self, spec: TopicSpec) -> None:
-        """Create a topic; one that exists is left as it is."""
+        """Create a topic; one that exists is left as it is.
+
+        Raises:
+            LogError: Another one has the same name but for ``.`` and ``_``, which Kafka refuses.
+
+        """
         with self.turn():
             if spec.name not in self.topics:
+                rival = next((name for name in self.topics if _in_metrics(name) == _in_metrics(spec.name)), None)
+                if rival is not None:
+                    raise LogError(f"Topic '{spec.name}' collides with existing topic: {rival}")
                 self._created += 1
                 self.topic_changes += 1
                 logs = [PartitionLog(Partition(spec.name, number)) for number in range(spec.partitions)]
@@ -243,3 +251,7 @@ class MemoryBroker:
             transaction.broken = f"a record of {message.size()} bytes is too large for {partition.topic}"
         else:
             self._append(partition, message, transaction)
+
+
+def _in_metrics(topic: str) -> str:
+    return topic.replace(".", "_")

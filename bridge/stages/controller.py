@@ -12,11 +12,12 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
-from bridge.kafka.log import Admin, Partition, Record, TopicInfo, TopicSpec
+from bridge.kafka.log import Admin, LogError, Partition, Record, TopicInfo, TopicSpec
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import DEFINITION, IN_FORCE, START
 from bridge.kafka.stage import Stage
@@ -24,7 +25,7 @@ from bridge.kafka.topics import InternalTopics
 from bridge.stages.definitions import Definitions, definition_key, errors_key, in_force_key, start_key
 from bridge.stages.source_errors import by_place, encode_errors
 from bridge.triggers.errors import TriggerError
-from bridge.triggers.sources import Sourced, Sources, TriggerSource
+from bridge.triggers.sources import Sourced, TriggerSource
 from bridge.triggers.topics import topics_of
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Controller(Stage):
         self._next: Micros = 0
         self._next_topics: Micros = 0
         self._gone: dict[str, Micros] = {}
+        self._refused: dict[str, str] = {}  # why, by topic
         self._said: frozenset[TriggerError] = frozenset()
 
     def topics(self) -> frozenset[str]:
@@ -116,11 +118,11 @@ class Controller(Stage):
         self._next = now + self._reload
         self._definitions.refresh()
         sources = self._source.read(self._in_force())
-        self._say(sources, now, out)
         for sourced in sources.triggers:
             self._define(sourced, now, out)
         self._retire({one.trigger.identity for one in sources.triggers}, now, out)
         self._begin_topics([one.trigger for one in sources.triggers], now, out)
+        self._say([*sources.errors, *self._missing_topics(sources.triggers)], now, out, complete=sources.complete)
 
     def _in_force(self) -> dict[str, Sourced]:
         known = self._definitions
@@ -129,14 +131,15 @@ class Controller(Stage):
             for name, definition in known.in_force.items()
         }
 
-    def _say(self, sources: Sources, now: Micros, out: Outbox) -> None:
-        """Log what is newly wrong, and write what is wrong where it has changed."""
-        for error in sources.errors:
+    def _say(self, errors: Sequence[TriggerError], now: Micros, out: Outbox, *, complete: bool) -> None:
+        """Log what is newly wrong, tell the sources, and write what is wrong where it has changed."""
+        for error in errors:
             if error not in self._said:
                 logger.error("%s", error)
-        self._said = frozenset(sources.errors) | (frozenset() if sources.complete else self._said)
-        wrong, written = by_place(sources.errors), self._definitions.errors
-        for place in sorted(wrong.keys() | (written.keys() if sources.complete else frozenset())):
+        self._said = frozenset(errors) | (frozenset() if complete else self._said)
+        self._source.tell(errors)
+        wrong, written = by_place(errors), self._definitions.errors
+        for place in sorted(wrong.keys() | (written.keys() if complete else frozenset())):
             if place not in wrong:
                 out.send(self._topics.triggers, 0, errors_key(place), None)
             elif wrong[place] != written.get(place):
@@ -179,7 +182,8 @@ class Controller(Stage):
         read = {topic for trigger in triggers for topic in topics_of(trigger)} | self._definitions.topics()
         starts = self._definitions.starts
         look_again = now >= self._next_topics
-        unknown = read if look_again else read - starts.keys()
+        unknown = read if look_again else read - starts.keys() - self._refused.keys()
+        self._refused = {} if look_again else self._refused
         if unknown:
             found, created = self._existing(unknown)
             for topic in sorted(found.keys() & unknown):
@@ -195,9 +199,43 @@ class Controller(Stage):
         missing = sorted(topics - found.keys())
         if not missing or self._new_topic is None:
             return found, ()
-        self._admin.create([self._new_topic(topic) for topic in missing])
-        logger.info("created topics %s", ", ".join(missing))
-        return self._admin.describe(topics), missing
+        self._refused |= self._create([self._new_topic(topic) for topic in missing])
+        created = [topic for topic in missing if topic not in self._refused]
+        if created:
+            logger.info("created topics %s", ", ".join(created))
+        return self._admin.describe(topics), created
+
+    def _create(self, specs: Sequence[TopicSpec]) -> dict[str, str]:
+        """Create topics; return why those that Kafka refuses could not be, so that they stop nobody else's.
+
+        Raises:
+            LogError: Kafka did not answer.
+
+        """
+        with suppress(LogError):
+            self._admin.create(specs)
+            return {}
+        refused: dict[str, str] = {}
+        there = self._admin.topics()
+        for spec in (one for one in specs if one.name not in there):
+            try:
+                self._admin.create([spec])
+            except LogError as error:
+                refused[spec.name] = str(error)
+        return refused
+
+    def _missing_topics(self, triggers: Sequence[Sourced]) -> list[TriggerError]:
+        """Return an error for each trigger that reads a topic which could not be created."""
+        wrong = [
+            (one, topic) for one in triggers for topic in sorted(self._refused.keys() & set(topics_of(one.trigger)))
+        ]
+        right = "create it, or give the event another name"
+        return [
+            TriggerError(
+                *one.place, "", f"topic {topic} cannot be created: {self._refused[topic]}", right, one.trigger.identity
+            )
+            for one, topic in wrong
+        ]
 
     def _begin_topic(self, info: TopicInfo, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
         start = self._definitions.starts.get(info.name)

@@ -104,9 +104,12 @@ class AllSources(TriggerSource):
         wanted, errors = _without_rivals([one for reading in readings for one in reading.triggers], in_force)
         kept, cycles = without_cycles([_placed(one) for one in in_force.values()], [_placed(one) for one in wanted])
         errors += [error for reading in readings for error in reading.errors] + cycles
+        return Sources([_sourced(one) for one in kept], errors, complete=all(reading.complete for reading in readings))
+
+    def tell(self, errors: Sequence[TriggerError]) -> None:
+        """Tell all."""
         for source in self._sources:
             source.tell(errors)
-        return Sources([_sourced(one) for one in kept], errors, complete=all(reading.complete for reading in readings))
 
     def rest(self) -> None:
         """Let go of what any has open."""

@@ -465,6 +465,14 @@ def test_a_topic_is_created_as_specified_and_left_as_it_is_the_next_time(bed: Be
     assert admin.topics()[name] == 3
 
 
+def test_a_topic_whose_name_differs_in_dots_and_underscores_alone_is_refused(bed: Bed) -> None:
+    admin, name = bed.log().admin(), f"t{uuid.uuid4().hex[:10]}"
+    admin.create([TopicSpec(f"{name}.a", 1, 1)])
+    with pytest.raises(LogError, match="collides"):
+        admin.create([TopicSpec(f"{name}_a", 1, 1)])
+    assert f"{name}_a" not in admin.topics()
+
+
 def test_a_topic_that_is_created_again_has_another_id(bed: Bed) -> None:
     admin, name = bed.log().admin(), bed.topic()
     before = admin.describe([name])[name].id

@@ -127,17 +127,17 @@ def test_a_sensor_that_is_added_changed_or_deleted_takes_effect_within_seconds(b
 
 
 def test_a_sensor_that_cannot_be_compiled_is_an_error_in_the_log_of_triggers_and_disturbs_nobody(bed: Bed) -> None:
-    bed.start("p1", "one_event")
+    bed.start("p1", "two_events")
     offsets = bed.written().changed
     bed.cluster.put(broken("mapping"))
     bed.world.run(2)
-    assert bed.in_force() == {"filed", "oneevent"}
+    assert bed.in_force() == {"filed", "twoevents"}
     assert bed.written().changed == offsets
     (error,) = bed.errors().values()
     assert error.startswith("Sensor jobs/mapping: spec.triggers[0].template.k8s.operation: found 'delete'")
     bed.cluster.put(sensor_of("mapping"))
     bed.world.run(2)
-    assert bed.in_force() == {"filed", "oneevent", "mapping"}
+    assert bed.in_force() == {"filed", "twoevents", "mapping"}
     assert not bed.errors()
 
 
@@ -245,6 +245,20 @@ def test_a_process_that_leads_no_longer_begins_with_a_list_when_it_leads_again(b
     assert bed.cluster._taken
     process.stop()
     assert not bed.cluster._taken
+
+
+def test_a_topic_that_kafka_refuses_is_an_error_of_those_who_read_it_alone(bed: Bed) -> None:
+    bed.start("p1", "two_events")
+    bed.cluster.put(sensor_of("one_event"))  # on data_updated, which Kafka takes for data.updated in its metrics
+    bed.cluster.put(sensor_of("mapping"))
+    bed.world.run(15)
+    (error,) = bed.errors().values()
+    assert error.startswith("Sensor jobs/oneevent: topic data_updated cannot be created: ")
+    assert [name for name, _ in bed.cluster.reports] == ["jobs/oneevent"]
+    assert not bed.world.processes[0].troubles
+    bed.world.publish("data.updated", event("data.updated", row_count=3, headline="new"))
+    bed.world.run(2)
+    assert len(bed.world.api.workflows()) == 1
 
 
 def test_an_error_that_is_long_or_one_of_many_is_cut(bed: Bed) -> None:

@@ -39,9 +39,11 @@ class ConfluentConsumer(GroupConsumer):
     @override
     def subscribe(self, topics: Iterable[str], rebalance: Rebalance) -> None:
         self._rebalance = rebalance
-        self._consumer.subscribe(
-            sorted(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        names = sorted(topics)
+        if not names:  # librdkafka takes no empty list
+            self._consumer.unsubscribe()
+            return
+        self._consumer.subscribe(names, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     @override
     def poll(self, seconds: float, limit: int = 500) -> list[Record]:

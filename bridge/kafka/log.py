@@ -106,7 +106,7 @@ class GroupConsumer(ABC):
 
     @abstractmethod
     def subscribe(self, topics: Iterable[str], rebalance: Rebalance) -> None:
-        """Join with these topics, or replace the topics of a member that has joined."""
+        """Join with these topics, or replace the topics of a member that has joined; without any it gives all up."""
 
     @abstractmethod
     def poll(self, seconds: float, limit: int = 500) -> list[Record]:

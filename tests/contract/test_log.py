@@ -394,6 +394,17 @@ def test_other_topics_can_be_subscribed_to(bed: Bed, group: str) -> None:
     until(lambda: member.owned == {Partition(new, 0)}, "the second topic", consumer)
 
 
+def test_a_member_without_topics_gives_all_up_and_may_come_back(bed: Bed, group: str) -> None:
+    topic, member = bed.topic(), Membership()
+    consumer = bed.consumer(group, [topic], member)
+    until(lambda: member.owned == {Partition(topic, 0)}, "the topic", consumer)
+    consumer.subscribe([], member)
+    until(lambda: not member.owned, "the topic to be given up", consumer)
+    assert consumer.poll(0.1) == []
+    consumer.subscribe([topic], member)
+    until(lambda: member.owned == {Partition(topic, 0)}, "the topic again", consumer)
+
+
 def test_a_reader_reads_to_the_end_over_markers(bed: Bed) -> None:
     topic, place = (name := bed.topic()), Partition(name, 0)
     commit_records(bed.log(), topic, [b"a", b"b"])

@@ -75,10 +75,13 @@ class Flows:
         with self._kubernetes.api() as api:
             CustomObjectsApi(api).delete_namespaced_custom_object(*ARGO, self.namespace, "sensors", name)
 
-    def patch(self, name: str, body: Any) -> None:
-        """Change a Sensor."""
+    def put_right(self, name: str) -> None:
+        """Give a Sensor the operation that Metaflow writes."""
+        where = (*ARGO, self.namespace, "sensors", name)
         with self._kubernetes.api() as api:
-            CustomObjectsApi(api).patch_namespaced_custom_object(*ARGO, self.namespace, "sensors", name, body)
+            body: Any = CustomObjectsApi(api).get_namespaced_custom_object(*where)
+            body["spec"]["triggers"][0]["template"]["k8s"]["operation"] = "create"
+            CustomObjectsApi(api).replace_namespaced_custom_object(*where, body)
 
     def publish(self, name: str, **payload: Any) -> None:
         """Publish an event as Metaflow's publisher makes it."""
@@ -155,8 +158,7 @@ def test_a_broken_sensor_is_an_error_in_status_and_a_kubernetes_event_and_distur
     flows.publish("data.updated")
     flows.publish("model-approved")
     flows.installation.wait_workflows("twoevents", 1)
-    put_right = [{"op": "replace", "path": "/spec/triggers/0/template/k8s/operation", "value": "create"}]
-    flows.patch("mapping", put_right)
+    flows.put_right("mapping")
     flows.installation.wait_triggers("mapping", "twoevents", seconds=SOON)
     assert flows.errors() == []
 

@@ -14,6 +14,7 @@ import click
 from bridge.cli.output import Output, output_option
 from bridge.cli.setting_options import settings_options
 from bridge.cli.template_check import Finding, template_findings
+from bridge.cli.wiring import sensor_rules
 from bridge.errors import ExitCode, KubernetesUnreachableError, UsageError
 from bridge.settings import Settings
 from bridge.triggers.cycles import without_cycles
@@ -27,18 +28,20 @@ if TYPE_CHECKING:
 @click.command("check")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option("--cluster", is_flag=True, help="Look whether the WorkflowTemplates are there, and take the parameters.")
-@settings_options("namespace")
+@settings_options("namespace", "sensors", "sensor_window")
 @output_option
 def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, output: Output) -> int:
     """Validate the triggers in files and folders (else those of the setting triggers).
 
     Each finding is one line: FILE:LINE: FIELD: what was found; what would be right. Exits with 1 if there is an error;
     warnings alone are 0. With --cluster the API server is the one of KUBECONFIG, or of the pod.
+
+    Metaflow's Sensors (kubectl get sensors -o yaml) are checked as well: what the bridge would make of them.
     """
     chosen = paths or settings.triggers
     if not chosen:
         raise UsageError("there is nothing to check", "name files or folders, or set FLOWBRIDGE_TRIGGERS")
-    reading = TriggerFolder(chosen, settings.namespace).read()
+    reading = TriggerFolder(chosen, settings.namespace, sensor_rules(settings)).read()
     _, cycles = without_cycles((), merge((), reading))
     findings = [Finding("error", error) for error in sorted((*reading.errors, *cycles, *_empty_folders(reading)))]
     if cluster:

@@ -98,16 +98,21 @@ def _sensors(settings: Settings, kubeconfig: str | None) -> TriggerSource:
     from bridge.argo.cluster_config import ClusterConfigError, cluster_client  # noqa: PLC0415  (0.4 s, as above)
     from bridge.triggers.sensors.kubernetes import KubernetesSensorApi  # noqa: PLC0415  (the same)
 
+    rules = sensor_rules(settings)
+    try:
+        client = cluster_client(kubeconfig, context=None, connections=len(rules.run_namespaces) + 1)
+    except ClusterConfigError as error:
+        raise KubernetesUnreachableError(str(error)) from error
+    return SensorSource(KubernetesSensorApi(client), rules.run_namespaces, rules)
+
+
+def sensor_rules(settings: Settings) -> SensorRules:
+    """Return what the settings say of Sensors."""
     run_namespaces: dict[str, frozenset[str]] = {}
     for one in settings.sensors:
         allowed = run_namespaces.setdefault(one.namespace, frozenset())
         run_namespaces[one.namespace] = allowed | ({one.run_namespace} if one.run_namespace else frozenset())
-    try:
-        client = cluster_client(kubeconfig, context=None, connections=len(run_namespaces) + 1)
-    except ClusterConfigError as error:
-        raise KubernetesUnreachableError(str(error)) from error
-    rules = SensorRules(_micros(settings.sensor_window), run_namespaces)
-    return SensorSource(KubernetesSensorApi(client), run_namespaces, rules)
+    return SensorRules(_micros(settings.sensor_window), run_namespaces)
 
 
 def surroundings(

@@ -50,6 +50,13 @@ class Document:
             path = path[:-1]
         return self.lines.get(path, self.line)
 
+    def part(self, path: FieldPath) -> Document:
+        """Return the value at ``path`` as a document of its own."""
+        value = self.value
+        for step in path:
+            value = value[step]
+        return Document(value, self.line_of(path), _below(path, self.lines), _below(path, self.blocks))
+
 
 class DocumentError(MisfitError):
     """A text that is no YAML as we take it.
@@ -91,6 +98,10 @@ def read_documents(text: str, first_line: int = 1) -> Iterator[Document]:
     except (yaml.YAMLError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         raise DocumentError(f"no YAML: {reason}", "write plain YAML in UTF-8", first_line) from error
+
+
+def _below(path: FieldPath, places: dict[FieldPath, int]) -> dict[FieldPath, int]:
+    return {place[len(path) :]: line for place, line in places.items() if place[: len(path)] == path}
 
 
 class _BoundedLoader(yaml.SafeLoader):

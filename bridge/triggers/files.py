@@ -15,6 +15,7 @@ from pathlib import Path
 from bridge.core.trigger import Trigger
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.resources import LoadedTrigger, read_text
+from bridge.triggers.sensors.compile import SensorRules
 
 SUFFIXES = frozenset({".yaml", ".yml"})
 FILE_LIMIT = 10_000
@@ -56,12 +57,14 @@ class TriggerFolder:
     Args:
         paths: Files and folders.
         namespace: Namespace of triggers that name none.
+        sensors: What holds for Sensors in files; None where they are not taken.
 
     """
 
-    def __init__(self, paths: Sequence[str | Path], namespace: str) -> None:
+    def __init__(self, paths: Sequence[str | Path], namespace: str, sensors: SensorRules | None = None) -> None:
         self._paths = tuple(str(path) for path in paths)
         self._namespace = namespace
+        self._sensors = sensors
         self._digest = b""
         self._reading = Reading(complete=False)
 
@@ -95,7 +98,7 @@ class TriggerFolder:
         rivals: list[LoadedTrigger] = []
         found_errors = list(errors)
         for root, file, text in contents:
-            triggers, wrong = read_text(text, root, file, self._namespace)
+            triggers, wrong = read_text(text, root, file, self._namespace, self._sensors)
             found_errors += wrong
             for one in triggers:
                 first = loaded.setdefault(one.trigger.identity, one)

@@ -1,4 +1,7 @@
-"""The text of one file as triggers: Trigger resources, and ConfigMaps whose data holds such.
+"""The text of one file as triggers: Trigger resources, and ConfigMaps and Lists that hold such.
+
+Metaflow's Sensors are taken only where somebody wants to know what would become of them; a bridge reads them where
+they are, on the cluster.
 
 Every error gets its file, line and field here.
 """
@@ -11,7 +14,8 @@ from typing import Any
 from bridge.core.trigger import Trigger
 from bridge.triggers.compile import compile_trigger
 from bridge.triggers.documents import Document, DocumentError, read_documents
-from bridge.triggers.errors import FieldPath, MisfitError, TriggerError, path_text, shown
+from bridge.triggers.errors import FieldPath, Misfit, MisfitError, TriggerError, path_text, shown
+from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,9 @@ class LoadedTrigger:
     line: int
 
 
-def read_text(text: str, root: str, file: str, namespace: str) -> tuple[list[LoadedTrigger], list[TriggerError]]:
+def read_text(
+    text: str, root: str, file: str, namespace: str, sensors: SensorRules | None = None
+) -> tuple[list[LoadedTrigger], list[TriggerError]]:
     """Return the triggers in ``text`` and all that is wrong with it.
 
     Args:
@@ -40,9 +46,10 @@ def read_text(text: str, root: str, file: str, namespace: str) -> tuple[list[Loa
         root: The path that somebody named and under which the file was found.
         file: The file's path, for errors.
         namespace: Namespace of triggers that name none.
+        sensors: What holds for Sensors; None where they are not taken.
 
     """
-    reader = _FileReader(root, file)
+    reader = _FileReader(root, file, sensors)
     reader.read(text, 1, namespace, inside="")
     return reader.loaded, reader.errors
 
@@ -50,9 +57,10 @@ def read_text(text: str, root: str, file: str, namespace: str) -> tuple[list[Loa
 class _FileReader:
     """Collects the triggers and errors of one file."""
 
-    def __init__(self, root: str, file: str) -> None:
+    def __init__(self, root: str, file: str, sensors: SensorRules | None) -> None:
         self._root = root
         self._file = file
+        self._sensors = sensors
         self.loaded: list[LoadedTrigger] = []
         self.errors: list[TriggerError] = []
 
@@ -69,7 +77,14 @@ class _FileReader:
         if kind == "ConfigMap" and not inside:
             self._read_config_map(document, namespace)
             return
+        if kind == "List" and isinstance(document.value.get("items"), list):
+            for index in range(len(document.value["items"])):
+                self._read_document(document.part(("items", index)), namespace, inside)
+            return
         identity = _identity(document.value, namespace)
+        if kind == "Sensor" and self._sensors is not None:
+            self._take(document, compile_sensor(document.value, self._sensors), identity, inside)
+            return
         if kind != "Trigger":
             found = (
                 f"found the kind {shown(kind)}"
@@ -77,9 +92,13 @@ class _FileReader:
                 else f"found {shown(document.value)}"
             )
             right = "write kind: Trigger" if inside else "write kind: Trigger, or a ConfigMap that holds triggers"
+            if kind == "Sensor":
+                right = "name its namespace in FLOWBRIDGE_SENSORS: Sensors are read on the cluster"
             self._refuse(document.line_of(("kind",)), ("kind",), MisfitError(found, right), identity, inside)
             return
-        compiled = compile_trigger(document.value, namespace)
+        self._take(document, compile_trigger(document.value, namespace), identity, inside)
+
+    def _take(self, document: Document, compiled: Trigger | list[Misfit], identity: str, inside: str) -> None:
         if isinstance(compiled, Trigger):
             self.loaded.append(LoadedTrigger(compiled, self._root, self._file, document.line))
             return

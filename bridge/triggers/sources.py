@@ -83,7 +83,8 @@ class FileSource(TriggerSource):
 
     def _loaded(self, one: Sourced) -> LoadedTrigger:
         file, line = one.place
-        root = next((root for root in self._roots if file == root or Path(root) in Path(file).parents), "")
+        roots = (root for root in self._roots if file == root or Path(root) in Path(file).parents)
+        root = next(roots, "") if line else ""  # what has no line is of no file
         return LoadedTrigger(one.trigger, root, file, line)
 
 

@@ -115,6 +115,17 @@ def test_what_happens_to_sensors_on_a_cluster_is_seen_within_seconds(watched: _W
     assert watched.read() == {"twoevents"}
 
 
+def test_a_bridge_that_may_not_write_events_says_so_and_loses_nothing_else(
+    watched: _Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched.put("mapping", {"flowbridge.dev/windows": "1h"})
+    watched.put("one_event")
+    watched.wait_for({"oneevent"})
+    said = "no Kubernetes Event can be written about a Sensor: 403"
+    watched.wait_until(lambda: any(said in record.getMessage() for record in caplog.records))
+    assert watched.read() == {"oneevent"}
+
+
 def test_a_network_that_breaks_deletes_nothing_and_is_caught_up_with(watched: _Watched) -> None:
     watched.put("one_event")
     watched.put("two_events")
@@ -166,6 +177,7 @@ class _Watched:
     def read(self) -> set[str]:
         """Read once and return the names of the triggers in force."""
         read = self._source.read(self._in_force)
+        self._source.tell(read.errors)
         self._in_force = {one.trigger.identity: one for one in read.triggers}
         self.errors = [str(error) for error in read.errors]
         return {one.trigger.name for one in read.triggers}

@@ -25,7 +25,7 @@ NEWS_LIMIT = 10_000
 """Changes that are kept for whoever takes them."""
 
 _RETRY_SECONDS = 1.0
-_SILENCE_SECONDS = 2.0 * WATCH_SECONDS
+_SILENCE_SECONDS = WATCH_SECONDS + 10.0  # the server ends a watch before; who is silent for longer is not there
 _SELECTOR = ",".join(f"{name}={value}" for name, value in LABELS.items())
 _KINDS: dict[str, Any] = {"ADDED": "put", "MODIFIED": "put", "DELETED": "deleted"}
 
@@ -68,7 +68,7 @@ class Watch:
             trouble = self._watched() if self._version else self._listed()
             with self._lock:
                 self._trouble = trouble
-            self._stopped.wait(_RETRY_SECONDS if trouble else 0)
+            self._stopped.wait(_RETRY_SECONDS if trouble or not self._version else 0)
 
     def _listed(self) -> Away | None:
         """List all; return why that failed."""

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from bridge.argo.memory import MemoryWorkflowApi
@@ -13,6 +14,7 @@ from bridge.cli.main import cli
 from bridge.cli.template_check import template_findings
 from bridge.errors import ExitCode, KubernetesUnreachableError
 from bridge.triggers.files import TriggerFolder
+from unit.triggers.sensors.given import broken, sensor_of
 
 BASE = Path(__file__).parents[3] / "deploy" / "base"
 GOOD = """\
@@ -158,3 +160,22 @@ def test_a_cycle_is_an_error_at_the_trigger_that_closes_it(tmp_path: Path) -> No
     result = checked(str(write(tmp_path, a=there, b=back)))
     assert result.exit_code == ExitCode.NOT_SO
     assert f"{tmp_path}/b.yaml:1: spec.run.emits: it closes a cycle: default/rebuild causes" in result.stdout
+
+
+def test_sensors_are_checked_for_what_the_bridge_would_make_of_them(tmp_path: Path) -> None:
+    listed = {"apiVersion": "v1", "kind": "List", "items": [sensor_of("two_events"), broken("mapping")]}
+    path = tmp_path / "sensors.yaml"
+    path.write_text(yaml.safe_dump(listed, sort_keys=False))
+    result = checked(str(path))
+    line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if "operation: delete" in text)
+    field = "spec.triggers[0].template.k8s.operation"
+    assert result.stdout.splitlines() == [
+        f"{path}:{line}: {field}: found 'delete'; write create",
+        "1 trigger, 1 file, 1 error, 0 warnings",
+    ]
+
+
+def test_a_sensor_in_a_folder_of_triggers_is_no_trigger(tmp_path: Path) -> None:
+    (tmp_path / "sensor.yaml").write_text(yaml.safe_dump(sensor_of("two_events")))
+    (error,) = TriggerFolder([tmp_path], "jobs").read().errors
+    assert "FLOWBRIDGE_SENSORS" in error.right

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from bridge.cli.settings_page import page
+from bridge.cli.wiring import sensor_rules
 from bridge.errors import SettingsError
-from bridge.setting_values import Address, Stage
+from bridge.setting_values import Address, SensorNamespace, Stage
 from bridge.settings import DEFAULT_LISTEN, Settings, load_settings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -213,3 +214,22 @@ def test_a_process_without_an_instance_has_a_name_that_is_never_used_twice() -> 
 def test_the_page_of_settings_is_current() -> None:
     written = (DOCS / "settings.md").read_text(encoding="utf-8")
     assert written == page(), "run: python -m bridge.cli.settings_page > docs/settings.md"
+
+
+def test_namespaces_of_sensors_are_written_in_one_text_or_as_a_list(tmp_path: Path) -> None:
+    wanted = (SensorNamespace("jobs"), SensorNamespace("events", "jobs"))
+    config = tmp_path / "flowbridge.yaml"
+    config.write_text("sensors: [jobs, events=jobs]")
+    assert load_settings({}, {}, config).sensors == wanted
+    settings = load_settings({}, {"FLOWBRIDGE_SENSORS": "jobs, events=jobs"})
+    assert settings.sensors == wanted
+    assert settings.shown()["sensors"] == ["jobs", "events=jobs"]
+    assert load_settings({}, {}).sensors == ()
+    rules = sensor_rules(settings)
+    assert rules.run_namespaces == {"jobs": frozenset(), "events": frozenset({"jobs"})}
+
+
+@pytest.mark.parametrize("text", ["Jobs", "jobs=", "=jobs", "a=b=c", "jobs;models", "*"])
+def test_what_is_no_namespace_is_refused(text: str) -> None:
+    (problem,) = problems({}, {"FLOWBRIDGE_SENSORS": text})
+    assert problem.startswith(f"FLOWBRIDGE_SENSORS: found {text!r}")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +15,9 @@ from kubernetes.client import CoreV1Api, CustomObjectsApi
 from kubernetes.utils import create_from_dict
 
 from bridge.errors import ExitCode
+from e2e.bridge_process import FLOWBRIDGE, in_environment
 from e2e.installation import DEADLINE, Installation, parameters
+from flowbridge_sdk import Publisher
 from flows.bed.deploy import deploy
 from flows.bed.fixtures import NAMESPACE, fixture
 from flows.bed.stand_in import StandIn
@@ -130,6 +135,26 @@ def test_a_deployed_flow_runs_for_its_events_until_its_sensor_is_deleted(flows: 
     assert len(flows.installation.workflows()) == 1
 
 
+def test_dev_reads_the_sensors_of_a_real_cluster(flows: Flows, tmp_path: Path) -> None:
+    flows.installation.create_template("mapping", rows=None)
+    flows.put("mapping")
+    installation = flows.installation
+    words = ["dev", "--sensors", flows.namespace, "--kubeconfig", installation.environment["KUBECONFIG"]]
+    log = tmp_path / "dev.log"
+    with log.open("wb") as out:
+        dev = subprocess.Popen([*in_environment({}), str(FLOWBRIDGE), *words], stdout=out, stderr=subprocess.STDOUT)
+    try:
+        wait_for(lambda: "\nready:" in log.read_text(), 2 * DEADLINE, "dev to be ready")
+        (address,) = re.findall(r"^Kafka: (\S+)", log.read_text(), re.MULTILINE)
+        with Publisher(address, source="shop") as publisher:
+            publisher.publish("data.updated", {"name": "data.updated", "row_count": 5, "headline": "new"})
+        (workflow,) = installation.wait_workflows("mapping", 1)
+        assert parameters(workflow)["rows"] == "5"
+    finally:
+        dev.terminate()
+        dev.wait(DEADLINE)
+
+
 def test_a_broken_sensor_is_an_error_in_status_and_a_kubernetes_event_and_disturbs_nobody(
     flows: Flows, bridge: BridgeProcess
 ) -> None:
@@ -163,8 +188,9 @@ def test_a_broken_sensor_is_an_error_in_status_and_a_kubernetes_event_and_distur
     assert flows.errors() == []
 
 
-@pytest.mark.usefixtures("bridge")
-def test_an_api_server_that_is_cut_off_ends_no_trigger_and_is_caught_up_with(flows: Flows) -> None:
+def test_an_api_server_that_is_cut_off_ends_no_trigger_whoever_leads_and_is_caught_up_with(
+    flows: Flows, bridge: BridgeProcess
+) -> None:
     flows.put("mapping")
     flows.put("two_events")
     flows.installation.wait_triggers("mapping", "twoevents")
@@ -173,7 +199,15 @@ def test_an_api_server_that_is_cut_off_ends_no_trigger_and_is_caught_up_with(flo
     wait_for(lambda: bool(flows.errors()), DEADLINE, "the error in status")
     (error,) = flows.errors()
     assert error["source"] == f"Sensors of {flows.namespace}"
-    flows.installation.wait_triggers("mapping", "twoevents", seconds=SOON)
-    flows.proxy.restore()
-    flows.installation.wait_triggers("twoevents", seconds=2 * SOON)
-    wait_for(lambda: not flows.errors(), DEADLINE, "the error to be gone")
+    bridge.kill()
+    with flows.installation.process("second") as second:
+        wait_for(lambda: "the Sensors cannot be read" in second.text(), DEADLINE, "the second to lead")
+        end = time.monotonic() + 2 * HOLD_OFF
+        while time.monotonic() < end:
+            assert set(flows.installation.triggers_in_force()) == {
+                f"{flows.namespace}/mapping",
+                f"{flows.namespace}/twoevents",
+            }
+        flows.proxy.restore()
+        flows.installation.wait_triggers("twoevents", seconds=2 * SOON)
+        wait_for(lambda: not flows.errors(), DEADLINE, "the error to be gone")

@@ -226,15 +226,12 @@ class Controller(Stage):
 
     def _missing_topics(self, triggers: Sequence[Sourced]) -> list[TriggerError]:
         """Return an error for each trigger that reads a topic which could not be created."""
-        wrong = [
-            (one, topic) for one in triggers for topic in sorted(self._refused.keys() & set(topics_of(one.trigger)))
-        ]
-        right = "create it, or give the event another name"
+        right = "create it, name the event otherwise, or let it share a topic (FLOWBRIDGE_SHARED_TOPICS)"
         return [
-            TriggerError(
-                *one.place, "", f"topic {topic} cannot be created: {self._refused[topic]}", right, one.trigger.identity
-            )
-            for one, topic in wrong
+            TriggerError(*one.place, "", f"topic {topic} cannot be created: {why}", right, one.trigger.identity)
+            for one in triggers
+            for topic in topics_of(one.trigger)
+            if (why := self._refused.get(topic)) is not None
         ]
 
     def _begin_topic(self, info: TopicInfo, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:

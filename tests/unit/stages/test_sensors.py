@@ -48,6 +48,7 @@ class Bed:
 
     def start(self, name: str = "p1", *forms: str) -> Process:
         """Start a process whose cluster has the Sensors of these flows."""
+        self.clusters.setdefault(name, MemorySensorApi())
         process = self.world.start(name)
         for form in forms:
             self.cluster.put(sensor_of(form))

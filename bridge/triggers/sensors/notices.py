@@ -56,7 +56,12 @@ class Notices:
 
     def _run(self) -> None:
         while True:
-            trouble = self._written(event_of(*self._waiting.get(), datetime.now(UTC)))
+            sensor, message = self._waiting.get()
+            try:
+                trouble = self._written(event_of(sensor, message, datetime.now(UTC)))
+            except Exception as error:  # this thread must never end unnoticed
+                logger.exception("a Kubernetes Event about a Sensor cannot be made")
+                trouble = Away(f"{type(error).__name__}: {error}")
             if trouble is not None:
                 self._say(trouble.reason)
 

@@ -7,8 +7,10 @@ what came for too long, all is listed anew. Any other trouble is :class:`Away` u
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +20,8 @@ from urllib3.exceptions import HTTPError
 from bridge.plain_text import plain_text
 from bridge.triggers.sensors.api import LABELS, Away, Change, Listing, News, Plain
 from bridge.triggers.sensors.requests import Requests
+
+logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 60
 """Seconds for which one request watches."""
@@ -61,11 +65,16 @@ class Watch:
         with self._lock:
             self._stopped.set()
             if self._response is not None:
-                self._response.shutdown()
+                with suppress(ValueError, RuntimeError):  # it has just come to its end by itself
+                    self._response.shutdown()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            trouble = self._watched() if self._version else self._listed()
+            try:
+                trouble = self._watched() if self._version else self._listed()
+            except Exception as error:  # this thread must never end unnoticed: nothing would change any more
+                logger.exception("the watch of Sensors at %s broke", self._path)
+                trouble = Away(f"a defect of Flowbridge: {type(error).__name__}: {plain_text(error)}")
             with self._lock:
                 self._trouble = trouble
             self._stopped.wait(_RETRY_SECONDS if trouble or not self._version else 0)
@@ -77,7 +86,7 @@ class Watch:
             return response
         try:
             listing, version = _read_list(json.loads(response.data))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             return Away(f"the list of Sensors cannot be read: {plain_text(error)}")
         with self._lock:
             self._news, self._version = [listing], version
@@ -91,11 +100,14 @@ class Watch:
         if isinstance(response, Away):
             return response
         with self._lock:
+            if self._stopped.is_set():
+                response.close()
+                return None
             self._trouble = None
             self._response = response
         try:
             return self._followed(response)
-        except (HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+        except (HTTPError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return Away(f"the watch broke: {plain_text(error)}")
         finally:
             with self._lock:

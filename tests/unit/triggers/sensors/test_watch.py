@@ -176,6 +176,7 @@ def test_a_list_comes_first_and_then_what_changes(server: Server, watch: Callabl
         Answer(200, b'{"metadata": {"resourceVersion": "5"}, "items": [{"metadata": {}}]}'),
         Answer(200, b'{"metadata": {"resourceVersion": "5"}, "items": null}'),
         Answer(200, b"[]"),
+        Answer(200, b'{"metadata": []}'),
         Answer(404, b"404 page not found"),
         Answer(403, b'{"message": "sensors is forbidden"}'),
         Answer(410, b'{"message": "gone"}'),
@@ -213,6 +214,8 @@ def test_what_the_server_has_forgotten_is_listed_anew(
     [
         Answer(200, b"no json\n"),
         Answer(200, b"[1]\n"),
+        Answer(200, line("ERROR", "a text")),
+        Answer(200, b"[" * 100_000 + b"\n"),
         Answer(200, line("ADDED", {"metadata": {"resourceVersion": "9"}})),
         Answer(200, line("ERROR", {"code": 500, "message": "etcd is away"})),
         Answer(200, line("ADDED", sensor("c"))[:-1], cut=True),

@@ -9,22 +9,20 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from bridge.core.decision import Decision, Reason
-from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.event import Event, EventIdentity, Micros
-from bridge.core.matched import UnrunnableError, make_run
 from bridge.core.route import Passed, route
 from bridge.kafka.log import Admin, Committed, Headers, LogError, Partition, Record
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
-from bridge.kafka.records import ARRIVAL
 from bridge.kafka.stage import BATCH_TIME, Stage
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
-from bridge.stages.run_records import SENT_LIMIT, dead_letter, run_record
+from bridge.stages.passing import TOGETHER, Carried, Pass, Passing
+from bridge.stages.run_records import dead_letter
 from flowbridge_sdk.codec import SCHEMA_ID_HEADER
 from flowbridge_sdk.errors import DecodeError, NullValueError
 from flowbridge_sdk.headers import read_headers
@@ -42,14 +40,6 @@ _REGISTRY_PAUSE = 2.0  # seconds until a partition is read again whose schema co
 
 class StartChangedError(LogError):
     """A topic is to be begun anew: the router starts over."""
-
-
-class _Carried(NamedTuple):
-    """An event, its record, and its value with all of its framing in front."""
-
-    event: Event
-    record: Record
-    value: bytes
 
 
 class Router(Stage):
@@ -83,7 +73,7 @@ class Router(Stage):
         self._clock = clock
         self._lost_offsets = lost_offsets
         self._begun: dict[str, int] = {}
-        self._run_partitions: dict[str, int] = {}
+        self._passing = Passing(topics, self._bury)
 
     def topics(self) -> frozenset[str]:
         """Return the topics of triggers in force whose starts are written."""
@@ -147,11 +137,14 @@ class Router(Stage):
         """Route records for a while; those of a partition that has to wait for its schema are read again later."""
         end = self._clock() + BATCH_TIME
         while records and self._clock() < end:
-            record = records.popleft()
-            if Partition(record.topic, record.partition) not in out.held:
-                self._route(record, out)
+            passed: list[Pass] = []
+            while records and len(passed) < TOGETHER and self._clock() < end:
+                record = records.popleft()
+                if Partition(record.topic, record.partition) not in out.held:
+                    self._route(record, passed, out)
+            self._passing.send(passed, out)
 
-    def _route(self, record: Record, out: Outbox) -> None:
+    def _route(self, record: Record, passed: list[Pass], out: Outbox) -> None:
         reading = self._definitions.reading(record.topic) or self._definitions.reading_shared(record)
         if not reading:
             return
@@ -168,74 +161,19 @@ class Router(Stage):
             for slot in slots:
                 routed = route(definition, slot, carried.event)
                 if isinstance(routed, Passed):
-                    self._pass(definition, slot, carried, routed.key, out)
+                    passed.append(Pass(definition, slot, carried, routed.key))
                 else:
                     out.decisions.append(routed)
                     if routed.reason is Reason.UNKEYED:
                         self._bury(record, routed, routed.evidence["error"], out)
 
-    def _decode(self, record: Record) -> _Carried:
+    def _decode(self, record: Record) -> Carried:
         topic, partition, offset, timestamp, key, value, headers = record
         name, id_, source, time = read_headers(headers, topic, partition, offset, timestamp)
         payload = self._decoder.decode(topic, value, headers)
         text = key.decode(errors="replace") if key is not None else None
         event = Event(name, source, id_, time, timestamp * 1000, text, payload)
-        return _Carried(event, record, _framed(value or b"", headers))
-
-    def _pass(self, definition: Definition, slot: CompiledSlot, carried: _Carried, key: str, out: Outbox) -> None:
-        if definition.trigger.is_windowed:
-            self._send_arrival(definition, slot, carried, key, out)
-        else:
-            self._send_run(definition, slot, carried, key, out)
-
-    def _send_arrival(
-        self, definition: Definition, slot: CompiledSlot, carried: _Carried, key: str, out: Outbox
-    ) -> None:
-        event, trigger = carried.event, definition.identity
-        place = f"{trigger}\0{key}".encode()
-        value = ARRIVAL.encode(
-            {
-                "trigger": trigger,
-                "definition": definition.hash,
-                "slot": slot.index,
-                "key": key,
-                "source": event.source,
-                "id": event.id,
-                "time": event.time,
-                "reached": event.reached,
-                "event_key": event.key,
-                "value": carried.value,
-            }
-        )
-        if len(value) > SENT_LIMIT:
-            text = f"its arrival has {len(value)} bytes with key, source and id; at most {SENT_LIMIT} are sent"
-            decide = Decision(
-                Reason.OVERSIZE, trigger, slot.slot.variable, event.identity, definition.shown_key(key), {"error": text}
-            )
-            out.decisions.append(decide)
-            self._bury(carried.record, decide, text, out)
-            return
-        out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, value)
-
-    def _send_run(self, definition: Definition, slot: CompiledSlot, carried: _Carried, key: str, out: Outbox) -> None:
-        what = (definition.identity, slot.slot.variable, carried.event.identity, definition.shown_key(key))
-        try:
-            run = make_run(definition, self._topics.prefix, key, ((carried.event,),))
-            value = run_record(run)
-        except UnrunnableError as error:
-            decide = Decision(Reason.MATCHED, *what, {"error": str(error)})
-            out.decisions.append(decide)
-            self._bury(carried.record, decide, str(error), out, "unrunnable")
-            return
-        out.decisions.append(Decision(Reason.MATCHED, *what, {"run": run.name}))
-        out.send(self._topics.runs, self._runs_partition(run.trigger), run.run_key.encode(), value)
-
-    def _runs_partition(self, trigger: str) -> int:
-        partition = self._run_partitions.get(trigger)
-        if partition is None:
-            partition = partition_of(trigger.encode(), self._topics.partitions)
-            self._run_partitions[trigger] = partition
-        return partition
+        return Carried(event, record, _framed(value or b"", headers))
 
     def _undecodable(self, record: Record, error: DecodeError, out: Outbox) -> None:
         if isinstance(error, NullValueError):

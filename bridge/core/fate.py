@@ -85,13 +85,13 @@ def decide(trigger: Trigger, key: str, arrival: Arrival, reason: Reason, evidenc
     return Decision(reason, trigger.identity, trigger.slots[arrival.slot].variable, arrival.event, key, evidence)
 
 
-def with_evidence(came: Step, evidence: Mapping[str, str]) -> Step:
-    """Return a step whose ``matched`` decisions have this evidence as well."""
+def with_evidence(came: Step, evidence: Mapping[str, str]) -> tuple[Decision, ...]:
+    """Return the decisions of a step, the ``matched`` ones with this evidence as well."""
     decisions = [
         Decision(*one[:5], {**one.evidence, **evidence}) if one.reason is Reason.MATCHED else one
         for one in came.decisions
     ]
-    return came._replace(decisions=tuple(decisions))
+    return tuple(decisions)
 
 
 def refused(

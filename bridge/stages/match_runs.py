@@ -1,14 +1,21 @@
-"""The runs of matches: made of what the arrivals carry, and sent; or a dead letter where none can be made."""
+"""The runs of matches: made of what the arrivals carry, and sent; or a dead letter where none can be made.
+
+Reading the events of a match comes first, since it may have to wait for a schema. The rest is done for several matches
+together, step by step (:mod:`bridge.stages.passing` says why).
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+from bridge.core.decision import Decision
 from bridge.core.definition import Definition
 from bridge.core.event import Event, Micros
 from bridge.core.fate import Step, with_evidence
 from bridge.core.matched import UnrunnableError, make_run
+from bridge.core.run import Run
 from bridge.core.window import Arrival
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.outbox import Outbox
@@ -24,41 +31,91 @@ logger = logging.getLogger(__name__)
 _REGISTRY_PAUSE = 2.0  # seconds until a partition is read again whose schema could not be asked for
 
 
+class Matched(NamedTuple):
+    """A match whose events are read.
+
+    Attributes:
+        definition: What its run is made by.
+        key: The window that it came of.
+        came: The step that found it.
+        record: What was applied in that step.
+        events: Its events by slot, or why they cannot be read.
+
+    """
+
+    definition: Definition
+    key: WindowKey
+    came: Step
+    record: Record
+    events: list[list[Event]] | DecodeError
+
+
 class MatchRuns:
-    """Sends the runs of matches.
+    """Sends the runs of matches, and decides about their events.
 
     Args:
         topics: The internal topics.
         decoder: Reads the events of a match.
         clock: The process's clock.
+        shown: Returns decisions about the events of a window as they may be shown.
 
     """
 
-    def __init__(self, topics: InternalTopics, decoder: EventDecoder, clock: Callable[[], Micros]) -> None:
+    def __init__(
+        self,
+        topics: InternalTopics,
+        decoder: EventDecoder,
+        clock: Callable[[], Micros],
+        shown: Callable[[WindowKey, tuple[Decision, ...]], tuple[Decision, ...]],
+    ) -> None:
         self._topics = topics
         self._decoder = decoder
         self._clock = clock
+        self._shown = shown
 
-    def send(self, definition: Definition, key: WindowKey, came: Step, record: Record, out: Outbox) -> Step | None:
-        """Send the run of a match, or its dead letter; return the step with that as evidence.
-
-        Returns:
-            None if the match has to wait for a schema.
-
-        """
+    def read(self, definition: Definition, key: WindowKey, came: Step, record: Record, out: Outbox) -> Matched | None:
+        """Return a match with its events; None if it has to wait for a schema."""
         try:
             events = [[self._event(definition, arrival) for arrival in slot] for slot in came.match or ()]
-            run = make_run(definition, self._topics.prefix, key.key, events, came.frame)
-            value = run_record(run)
-        except (DecodeError, UnrunnableError) as error:
-            if isinstance(error, DecodeError) and not error.permanent:
-                out.hold(Partition(record.topic, record.partition), record.offset, _REGISTRY_PAUSE)
-                return None
-            self.bury(record, key.trigger, f"the match has no run: {error}", out)
-            return with_evidence(came, {"error": str(error)})
-        place = partition_of(run.trigger.encode(), self._topics.partitions)
-        out.send(self._topics.runs, place, run.run_key.encode(), value)
-        return with_evidence(came, {"run": run.name})
+        except DecodeError as error:
+            if error.permanent:
+                return Matched(definition, key, came, record, error)
+            out.hold(Partition(record.topic, record.partition), record.offset, _REGISTRY_PAUSE)
+            return None
+        return Matched(definition, key, came, record, events)
+
+    def send(self, matches: Sequence[Matched], out: Outbox) -> None:
+        """Send the run of each match, or its dead letter, and make the decisions of its step."""
+        runs = [self._run(one) for one in matches]
+        values = [self._value(run) for run in runs]
+        for one, run, value in zip(matches, runs, values, strict=True):
+            evidence = self._sent(one, run, value, out)
+            out.decisions.extend(self._shown(one.key, with_evidence(one.came, evidence)))
+
+    def _run(self, one: Matched) -> Run | Exception:
+        if isinstance(one.events, DecodeError):
+            return one.events
+        try:
+            return make_run(one.definition, self._topics.prefix, one.key.key, one.events, one.came.frame)
+        except UnrunnableError as error:
+            return error
+
+    def _value(self, run: Run | Exception) -> bytes | Exception:
+        if isinstance(run, Exception):
+            return run
+        try:
+            return run_record(run)
+        except UnrunnableError as error:
+            return error
+
+    def _sent(self, one: Matched, run: Run | Exception, value: bytes | Exception, out: Outbox) -> dict[str, str]:
+        if isinstance(run, Run) and isinstance(value, bytes):
+            place = partition_of(run.trigger.encode(), self._topics.partitions)
+            out.send(self._topics.runs, place, run.run_key.encode(), value)
+            return {"run": run.name}
+        text = str(run if isinstance(run, Exception) else value)
+        self.bury(one.record, one.key.trigger, f"the match has no run: {text}", out)
+        return {"error": text}
 
     def _event(self, definition: Definition, arrival: Arrival) -> Event:
         key, value = arrival.body

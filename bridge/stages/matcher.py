@@ -30,7 +30,8 @@ from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.collecting import building_state
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
-from bridge.stages.match_runs import MatchRuns
+from bridge.stages.match_runs import Matched, MatchRuns
+from bridge.stages.passing import TOGETHER
 from bridge.stages.restoring import Kept, restore_windows
 from bridge.stages.ticks import Ended, TickPlanner, TickRound
 from bridge.stages.timers import Condition
@@ -99,7 +100,7 @@ class Matcher(Stage):
     ) -> None:
         self._definitions = definitions
         self._topics = topics
-        self._runs = MatchRuns(topics, decoder, clock)
+        self._runs = MatchRuns(topics, decoder, clock, self._shown)
         self._planner = planner
         self._restore = restore
         self._clock = clock
@@ -150,15 +151,23 @@ class Matcher(Stage):
         if self.is_due(now):
             self._next_tick = now + _TICK_PACE
             self._append_ticks(now, out)
-        while records and self._clock() < now + BATCH_TIME:
-            record = records[0]
-            if Partition(record.topic, record.partition) not in out.held:
-                if (record.value or b"").startswith(TICK.prefix):
-                    if not self._apply_tick(record, out):
-                        return
-                else:
-                    self._apply_arrival(record, out)
-            records.popleft()
+        end, is_passed = now + BATCH_TIME, True
+        while records and is_passed and self._clock() < end:
+            matched: list[Matched] = []
+            while records and is_passed and len(matched) < TOGETHER and self._clock() < end:
+                is_passed = self._apply(records[0], matched, out)
+                if is_passed:
+                    records.popleft()
+            self._runs.send(matched, out)
+
+    def _apply(self, record: Record, matched: list[Matched], out: Outbox) -> bool:
+        """Apply a record, unless it is held; tell whether it can be passed."""
+        if Partition(record.topic, record.partition) in out.held:
+            return True
+        if (record.value or b"").startswith(TICK.prefix):
+            return self._apply_tick(record, out)
+        self._apply_arrival(record, matched, out)
+        return True
 
     def committed(self) -> None:
         """Say how many windows are open."""
@@ -166,7 +175,7 @@ class Matcher(Stage):
 
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
-    def _apply_arrival(self, record: Record, out: Outbox) -> None:
+    def _apply_arrival(self, record: Record, matched: list[Matched], out: Outbox) -> None:
         fields = ARRIVAL.decode(record.value or b"")
         definition = self._definition(fields["definition"])
         if definition is None:
@@ -176,9 +185,17 @@ class Matcher(Stage):
         event = EventIdentity(definition.trigger.slots[fields["slot"]].event, intern(fields["source"]), fields["id"])
         arrival = arrival_of(fields, event, record.offset, min(fields["reached"], record.timestamp * 1000))
         key = WindowKey(definition.identity, definition.condition, fields["key"])
-        self._step(definition, key, arrival, record, out)
+        self._step(definition, key, arrival, record, matched, out)
 
-    def _step(self, definition: Definition, key: WindowKey, arrival: Arrival, record: Record, out: Outbox) -> None:
+    def _step(
+        self,
+        definition: Definition,
+        key: WindowKey,
+        arrival: Arrival,
+        record: Record,
+        matched: list[Matched],
+        out: Outbox,
+    ) -> None:
         windows, trigger = self.windows[record.partition], definition.trigger
         window = windows.window(key, len(trigger.slots))
         known = windows.known(key, arrival.event, trigger)
@@ -193,11 +210,12 @@ class Matcher(Stage):
             return
         ticked = None if trigger.is_plain else windows.ticked(key[:2], trigger)
         came = step(trigger, window, key.key, arrival, known, bound=self._bounds.window, ticked=ticked)
-        if came.match is not None:
-            sent = self._runs.send(definition, key, came, record, out)
-            if sent is None:
-                return
-            came = sent
+        if came.match is None:
+            out.decisions.extend(self._shown(key, came.decisions))
+        elif (match := self._runs.read(definition, key, came, record, out)) is not None:
+            matched.append(match)
+        else:
+            return
         if came.kept is not None:
             place = Place(key, came.kept.slot, came.kept.event)
             windows.keep(place, came.kept, trigger)
@@ -217,7 +235,6 @@ class Matcher(Stage):
             place = Place(key, arrival.slot, arrival.event)
             windows.spend(place, spent)
             out.send(self._topics.windows, partition, place_key(place), encode_spent(spent))
-        out.decisions.extend(self._shown(key, came.decisions))
 
     def _shown(self, key: WindowKey, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
         """Return decisions as they may be shown: without a key that is made of a sensitive field."""
@@ -297,10 +314,12 @@ class Matcher(Stage):
         """Apply what a timer has ended; False if its match has to wait for a schema."""
         key, came, trigger = ended.key, ended.came, ended.definition.trigger
         if came.match is not None:
-            sent = self._runs.send(self._definition_of(ended), key, came, record, out)
-            if sent is None:
+            match = self._runs.read(self._definition_of(ended), key, came, record, out)
+            if match is None:
                 return False
-            came = sent
+            self._runs.send((match,), out)
+        else:
+            out.decisions.extend(self._shown(key, came.decisions))
         over = [Place(key, arrival.slot, arrival.event) for arrival, _ in came.spent] if ended.is_retired else []
         if ended.forgotten is not None:
             over.append(ended.forgotten)

@@ -18,6 +18,7 @@ from bridge.errors import FlowbridgeError
 from bridge.kafka.log import LogError
 from bridge.kafka.loop import StageLoop
 from bridge.kafka.records import RecordError
+from bridge.stages.collecting import Collector
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Running:
         make: Opens a loop of it: all clients new, nothing kept from the one before.
         stop: Set when the process is to end.
         health: Hears each turn of the loop, and whether the stage has joined and restored.
+        collector: The process's garbage collector.
 
     """
 
@@ -55,6 +57,7 @@ class Running:
     make: Callable[[], StageLoop]
     stop: threading.Event
     health: StageHealth
+    collector: Collector
     failure: BaseException | None = None
 
     def run(self) -> None:
@@ -77,6 +80,7 @@ class Running:
             loop.open()
             while not self.stop.is_set():
                 loop.step()
+                self.collector.between_batches()
                 self.health.beat()
                 self.health.ready(loop.restored)
         finally:
@@ -89,11 +93,13 @@ class Process:
 
     def __init__(self, stages: Mapping[str, Callable[[], StageLoop]], health: Callable[[str], StageHealth]) -> None:
         self.stop = threading.Event()
-        self.stages = [Running(name, make, self.stop, health(name)) for name, make in stages.items()]
+        self._collector = Collector()
+        self.stages = [Running(name, make, self.stop, health(name), self._collector) for name, make in stages.items()]
         self._threads = [threading.Thread(target=one.run, name=one.name) for one in self.stages]
 
     def start(self) -> None:
         """Start every stage."""
+        self._collector.take_over()
         for thread in self._threads:
             thread.start()
 
@@ -107,6 +113,7 @@ class Process:
         for thread in self._threads:
             while thread.is_alive():  # joining in pieces lets signals through
                 thread.join(0.2)
+        self._collector.hand_back()
         for one in self.stages:
             if one.failure is not None:
                 raise one.failure

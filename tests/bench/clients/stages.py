@@ -14,6 +14,7 @@ from bridge.console.metrics import Metrics
 from bridge.kafka.confluent import ConfluentLog
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.assembly import Surroundings, open_loop
+from bridge.stages.collecting import Collector
 from bridge.triggers.sources import FileSource
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.schemas import EventSchemas
@@ -74,10 +75,12 @@ def run_stage(
 
     topics = InternalTopics(prefix, partitions)
     loop = open_loop(stage, surroundings(bootstrap, topics, schemas=schemas, sink=count))
+    collector = _collector()
     loop.open()
     deadline = time.monotonic() + _SECONDS
     while progress.done < sum(reasons.values()):
         loop.step()
+        collector.between_batches()
         if time.monotonic() > deadline:
             raise TimeoutError(f"{stage} made {made}, not {reasons}")
     loop.close()
@@ -87,16 +90,25 @@ def run_stage(
     return {"rate": progress.rate(), "cpu": used.ru_utime + used.ru_stime}
 
 
+def _collector() -> Collector:
+    """Return the garbage collector on the stages' terms, as ``flowbridge run`` has it."""
+    collector = Collector()
+    collector.take_over()
+    return collector
+
+
 def fill_arrivals(*, bootstrap: str, prefix: str, partitions: int, schemas: str, count: int) -> dict[str, float]:
     """Run a router until its group has committed ``count`` events, which all become arrivals: no decisions yet."""
     topics = InternalTopics(prefix, partitions)
     around = surroundings(bootstrap, topics, schemas=schemas)
     loop = open_loop("router", around)
+    collector = _collector()
     loop.open()
     deadline = time.monotonic() + _SECONDS
     progress = Progress()
     while progress.done < count:
         loop.step()
+        collector.between_batches()
         committed = sum(one.offset for one in loop._committed.values())
         progress.add(committed - progress.done)
         if time.monotonic() > deadline:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 settings.register_profile("here", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("here")
 
-_SERVER_FIXTURES = {"kafka", "kubernetes", "namespace"}
+_SERVER_FIXTURES = {"kafka", "kubernetes", "namespace", "argo"}
 _LEFT_OUT = pytest.StashKey[int]()
 _CHOICE = pytest.StashKey[Choice]()
 _UNBUILT = pytest.StashKey[ServerError]()
@@ -61,13 +61,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build what the selected tests need: here, because a first build outlasts any test's time limit."""
     config = session.config
-    needed = any(item.get_closest_marker("servers") for item in session.items)
-    if config.option.collectonly or not needed or config.stash[_CHOICE] is not Choice.PROCESSES:
+    needed = [item for item in session.items if item.get_closest_marker("servers")]
+    if config.option.collectonly or not needed:
         return
     with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         try:
-            builds.broker_jars()
-            builds.control_plane()
+            if config.stash[_CHOICE] is Choice.PROCESSES:
+                builds.broker_jars()
+                builds.control_plane()
+            if any("argo" in getattr(item, "fixturenames", ()) for item in needed):
+                builds.argo_programs()
         except ServerError as error:
             config.stash[_UNBUILT] = error
 
@@ -97,6 +100,12 @@ def kubernetes(pytestconfig: pytest.Config) -> Iterator[AnyKubernetes]:
 def namespace(kubernetes: AnyKubernetes) -> str:
     """A namespace of the test's own."""
     return kubernetes.create_namespace(f"test-{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture(scope="session")
+def argo(pytestconfig: pytest.Config) -> None:
+    """Argo's own code as programs (servers/argo.py)."""
+    _buildable(pytestconfig)
 
 
 def _buildable(config: pytest.Config) -> Choice:

@@ -1,6 +1,7 @@
 """Events whose names and mappings are known only when the flow is deployed."""
 
 from metaflow import FlowSpec, Parameter, step, trigger
+from shown import show
 
 
 def _updated(_context: object) -> dict[str, object]:
@@ -21,6 +22,7 @@ class CallableEvents(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

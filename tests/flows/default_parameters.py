@@ -1,6 +1,7 @@
 """Each Parameter takes the payload field of its name."""
 
 from metaflow import FlowSpec, Parameter, step, trigger
+from shown import show
 
 
 @trigger(event="data.updated")
@@ -14,6 +15,7 @@ class DefaultParameters(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

@@ -1,6 +1,7 @@
 """Runs when both of two other flows have finished."""
 
 from metaflow import FlowSpec, step, trigger_on_finish
+from shown import show
 
 
 @trigger_on_finish(flows=["OneEvent", "TwoEvents"])
@@ -10,6 +11,7 @@ class FinishMany(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

@@ -1,6 +1,7 @@
 """Runs when another flow has finished."""
 
 from metaflow import FlowSpec, Parameter, step, trigger_on_finish
+from shown import show
 
 
 @trigger_on_finish(flow="OneEvent")
@@ -12,6 +13,7 @@ class FinishOne(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

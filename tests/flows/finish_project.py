@@ -1,6 +1,7 @@
 """Runs when a flow of a branch of its project has finished."""
 
 from metaflow import FlowSpec, project, step, trigger_on_finish
+from shown import show
 
 
 @project(name="shop")
@@ -11,6 +12,7 @@ class FinishProject(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

@@ -1,6 +1,7 @@
 """Parameters take the fields that the mapping names."""
 
 from metaflow import FlowSpec, Parameter, step, trigger
+from shown import show
 
 
 @trigger(event={"name": "data.updated", "parameters": {"rows": "row_count", "title": "headline"}})
@@ -14,6 +15,7 @@ class Mapping(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

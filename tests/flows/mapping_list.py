@@ -1,6 +1,7 @@
 """The mapping as a list of names and pairs."""
 
 from metaflow import FlowSpec, Parameter, step, trigger
+from shown import show
 
 
 @trigger(event={"name": "data.updated", "parameters": ["rows", ("title", "headline")]})
@@ -13,6 +14,7 @@ class MappingList(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

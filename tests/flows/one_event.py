@@ -1,6 +1,7 @@
 """A run for each event."""
 
 from metaflow import FlowSpec, step, trigger
+from shown import show
 
 
 @trigger(event="data_updated")
@@ -10,6 +11,7 @@ class OneEvent(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

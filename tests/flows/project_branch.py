@@ -1,6 +1,7 @@
 """Deployed in a branch of a project, with an event of that branch."""
 
 from metaflow import FlowSpec, Parameter, namespaced_event_name, project, step, trigger
+from shown import show
 
 
 @project(name="shop")
@@ -13,6 +14,7 @@ class ProjectBranch(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

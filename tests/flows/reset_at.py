@@ -1,6 +1,7 @@
 """What waits is forgotten every midnight in Berlin."""
 
 from metaflow import FlowSpec, step, trigger
+from shown import show
 
 
 @trigger(
@@ -13,6 +14,7 @@ class ResetAt(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

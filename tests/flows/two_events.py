@@ -1,6 +1,7 @@
 """A run for each pair of events."""
 
 from metaflow import FlowSpec, step, trigger
+from shown import show
 
 
 @trigger(events=["data.updated", "model-approved"])
@@ -10,6 +11,7 @@ class TwoEvents(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

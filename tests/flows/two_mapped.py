@@ -1,6 +1,7 @@
 """Two events, each of which fills Parameters of its own."""
 
 from metaflow import FlowSpec, JSONType, Parameter, step, trigger
+from shown import show
 
 
 @trigger(
@@ -20,6 +21,7 @@ class TwoMapped(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

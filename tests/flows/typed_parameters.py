@@ -1,6 +1,7 @@
 """A Parameter of each type."""
 
 from metaflow import FlowSpec, JSONType, Parameter, step, trigger
+from shown import show
 
 
 @trigger(event="data.updated")
@@ -17,6 +18,7 @@ class TypedParameters(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

@@ -1,6 +1,7 @@
 """Two events of the same customer, at most six hours apart."""
 
 from metaflow import FlowSpec, Parameter, step, trigger
+from shown import show
 
 
 @trigger(events=[{"name": "data.updated", "parameters": {"rows": "rows"}}, "model.approved"])
@@ -16,6 +17,7 @@ class WindowLines(FlowSpec):
     @step
     def start(self) -> None:
         """Show what came in."""
+        show(self)
         self.next(self.end)
 
     @step

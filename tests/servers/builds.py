@@ -21,6 +21,7 @@ KUBERNETES_VERSION = "v1.37.2"
 
 _BROKER = Path(__file__).with_name("broker")
 _APISERVER = Path(__file__).with_name("apiserver")
+_ARGO = {"workflows": Path(__file__).with_name("argo_events"), "templates": Path(__file__).with_name("argo_workflows")}
 _TIME_LIMIT_SECONDS = 45 * 60
 _SHOWN_LINES = 25
 
@@ -43,10 +44,28 @@ def control_plane() -> Path:
         ServerError: Go is missing, or the build failed.
 
     """
-    sources = sorted(path for path in _APISERVER.rglob("*") if path.suffix in {".go", ".mod", ".sum"})
-    inputs = [path.read_bytes() for path in sources]
-    machine = f"{platform.system()} {platform.machine()} {KUBERNETES_VERSION}".encode()
-    return cached("control-plane", [machine, *inputs], _compile_control_plane)
+    inputs = [f"{_machine()} {KUBERNETES_VERSION}".encode(), *_go_sources(_APISERVER)]
+    return cached("control-plane", inputs, _compile_control_plane)
+
+
+def argo_programs() -> Path:
+    """Return the folder of the programs made of Argo's own code: ``workflows`` and ``templates`` (servers/argo.py).
+
+    Raises:
+        ServerError: Go is missing, or the build failed.
+
+    """
+    sources = [content for folder in _ARGO.values() for content in _go_sources(folder)]
+    return cached("argo", [_machine().encode(), *sources], _compile_argo)
+
+
+def _machine() -> str:
+    return f"{platform.system()} {platform.machine()}"
+
+
+def _go_sources(folder: Path) -> list[bytes]:
+    sources = sorted(path for path in folder.rglob("*") if path.suffix in {".go", ".mod", ".sum"})
+    return [path.read_bytes() for path in sources]
 
 
 def _gather_jars(folder: Path) -> None:
@@ -61,9 +80,19 @@ def _compile_control_plane(folder: Path) -> None:
     _say("building kube-apiserver and etcd (about six minutes on two cores, once)")
     _need("go", "Go, version 1.26 or later")
     flags = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"  # kubectl rejects v0.0.0
-    programs = ["./etcd", "./kube-apiserver"]
-    build = ["go", "build", "-mod=readonly", "-buildvcs=false", "-ldflags", flags, "-o", f"{folder}/", *programs]
-    _run(build, _APISERVER, {"CGO_ENABLED": "0"})
+    _go_build(_APISERVER, f"{folder}/", flags, "./etcd", "./kube-apiserver")
+
+
+def _compile_argo(folder: Path) -> None:
+    _say("building what asks Argo's own code (about two minutes on two cores, once)")
+    _need("go", "Go, version 1.26 or later")
+    for program, module in _ARGO.items():
+        _go_build(module, f"{folder}/{program}", "-s -w", f"./{program}")
+
+
+def _go_build(module: Path, output: str, flags: str, *programs: str) -> None:
+    build = ["go", "build", "-mod=readonly", "-buildvcs=false", "-ldflags", flags, "-o", output, *programs]
+    _run(build, module, {"CGO_ENABLED": "0"})
 
 
 def _need(program: str, what: str) -> None:

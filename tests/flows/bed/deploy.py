@@ -27,9 +27,16 @@ FORMS: dict[str, tuple[str, ...]] = {
     "finish_one": (),
     "finish_many": (),
     "finish_project": ("--production",),
+    "finish_qualified": (),
+    "finish_branch": ("--branch", "summer"),
     "window_lines": (),
 }
 """Each test flow, a file name without its suffix, and what its command line has before ``argo-workflows``."""
+
+S3_ACCESS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "us-east-1"}
+"""What a client of the stand-in's S3 wants to know."""
+
+WEBHOOK = "http://127.0.0.1:12000/metaflow-event"
 
 _SECONDS = 120
 
@@ -45,6 +52,7 @@ def deploy(
     kubeconfig: Path,
     s3: str,
     namespace: str,
+    webhook: str = WEBHOOK,
     python: str = sys.executable,
 ) -> None:
     """Run ``argo-workflows create`` for one of :data:`FORMS`.
@@ -55,6 +63,7 @@ def deploy(
         kubeconfig: The cluster to deploy to.
         s3: URL of an S3.
         namespace: Namespace for the WorkflowTemplate and the Sensor.
+        webhook: Where the flow's steps publish events.
         python: The interpreter that has ``metaflow``.
 
     Raises:
@@ -63,7 +72,7 @@ def deploy(
     """
     command = [python, str(FLOWS / f"{form}.py"), "--datastore=s3", "--no-pylint", *FORMS[form]]
     command += ["argo-workflows", "create"]
-    environment = environment_of(home, kubeconfig, s3, namespace)
+    environment = environment_of(home, kubeconfig, s3, namespace, webhook)
     done = subprocess.run(
         command, cwd=home, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
     )
@@ -71,7 +80,7 @@ def deploy(
         raise DeployError(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
 
 
-def environment_of(home: Path, kubeconfig: Path, s3: str, namespace: str) -> dict[str, str]:
+def environment_of(home: Path, kubeconfig: Path, s3: str, namespace: str, webhook: str = WEBHOOK) -> dict[str, str]:
     """Return the environment of a Metaflow user whose cluster and S3 are these."""
     return {
         "PATH": os.environ["PATH"],
@@ -88,10 +97,8 @@ def environment_of(home: Path, kubeconfig: Path, s3: str, namespace: str) -> dic
         "METAFLOW_ARGO_EVENTS_EVENT_BUS": "default",
         "METAFLOW_ARGO_EVENTS_EVENT_SOURCE": "argo-events-webhook",
         "METAFLOW_ARGO_EVENTS_SERVICE_ACCOUNT": "operate-workflow-sa",
-        "METAFLOW_ARGO_EVENTS_WEBHOOK_URL": "http://127.0.0.1:12000/metaflow-event",
-        "AWS_ACCESS_KEY_ID": "none",
-        "AWS_SECRET_ACCESS_KEY": "none",
-        "AWS_DEFAULT_REGION": "us-east-1",
+        "METAFLOW_ARGO_EVENTS_WEBHOOK_URL": webhook,
+        **S3_ACCESS,
     }
 
 

@@ -1,6 +1,6 @@
 """What happens to a parameter between Argo and a flow's process, by the code that Metaflow's pods run.
 
-Argo and the kubelet are not here; what they do to texts is told by :func:`argo_substituted` and
+What Argo does to texts its own code says (servers/argo.py). The kubelet is not here; what it does is told by
 :func:`kubelet_expanded`. The rest is Metaflow's own: its module that writes the file of exports, run as its pods run
 it, and the shell that reads the file.
 """
@@ -64,16 +64,6 @@ def run_in_command(option: str, text: str, folder: Path) -> list[str]:
     line = f"printf '%s\\0' {_TAG.sub(lambda _: text, option)}"
     done = subprocess.run([SHELL, "-c", line], cwd=folder, capture_output=True, timeout=60, check=False)
     return done.stdout.decode().split("\0")[:-1]
-
-
-def argo_substituted(text: str, variables: Mapping[str, str]) -> str:
-    """Return a text after Argo's substitution, which goes on while a value brings in another known tag."""
-    for _ in range(8):
-        after = _TAG.sub(lambda found: variables.get(found[1], found[0]), text)
-        if after == text:
-            break
-        text = after
-    return text
 
 
 def kubelet_expanded(text: str, variables: Mapping[str, str]) -> str:

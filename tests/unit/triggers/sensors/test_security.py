@@ -1,6 +1,7 @@
 """The promises of security: what a payload holds is evaluated by nobody on its way into a flow.
 
-Each attack is shown first against the text that Argo Events writes, then against ours.
+Each attack is shown first against the text that Argo Events writes, then against ours; those on Argo's templating in
+tests/integration/test_argo.py, by Argo's own code.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bridge.core.field_parameters import FieldParameter, field_text
 from bridge.core.parameters import ParameterError
 from bridge.triggers.sensors.parts import Part
 from bridge.triggers.sensors.templates import read_parameter
-from flows.bed.pods import argo_substituted, exported, init_name, kubelet_expanded, run_in_command
+from flows.bed.pods import exported, init_name, kubelet_expanded, run_in_command
 from unit.triggers.sensors.reference import argo_events_text
 from unit.triggers.sensors.sources import data_of, source
 
@@ -124,19 +125,6 @@ def _unquoted(text: str) -> str:
 
 def test_the_owner_may_allow_what_a_shell_evaluates() -> None:
     assert field_text(parameter("get"), {"x": "$HOME"}, allow_shell=True) == '"$HOME"'
-
-
-def test_a_template_tag_is_evaluated_in_what_argo_events_writes_and_not_in_ours() -> None:
-    payload = {"x": "{{workflow.secret}}", "name": "e", "id": "1", "timestamp": 1}
-    known = {"workflow.secret": "hunter2"}
-    for form in ("event", "get", "twice"):
-        theirs = argo_events_text(source(form, "x"), data_of(payload))
-        assert theirs is not None
-        text = field_text(parameter(form), payload, allow_shell=False)
-        pod = "{{workflow.parameters.x}}"
-        assert "hunter2" in argo_substituted(pod, known | {"workflow.parameters.x": theirs})
-        assert argo_substituted(pod, known | {"workflow.parameters.x": text}) == text
-        assert json.loads(text) == json.loads(theirs)
 
 
 def test_the_kubelet_expands_what_argo_events_writes_and_not_ours() -> None:

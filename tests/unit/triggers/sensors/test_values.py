@@ -14,6 +14,7 @@ from bridge.core.field_parameters import FieldParameter, event_payload, field_te
 from bridge.core.parameters import ParameterError
 from bridge.triggers.sensors.parts import Part
 from bridge.triggers.sensors.templates import read_parameter
+from flows.bed.meaning import same
 from unit.triggers.sensors.reference import argo_events_text
 from unit.triggers.sensors.sources import DEFAULT, FORMS, data_of, source
 
@@ -48,17 +49,6 @@ def _is_json(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def same(ours: Any, theirs: Any) -> bool:
-    """Compare two values as JSON means them; an integer of ours may be more exact than a float64 of theirs."""
-    if isinstance(ours, dict):
-        return ours.keys() == theirs.keys() and all(same(ours[name], theirs[name]) for name in ours)
-    if isinstance(ours, list):
-        return len(ours) == len(theirs) and all(map(same, ours, theirs))
-    if isinstance(ours, bool) or not isinstance(ours, int | float):
-        return type(ours) is type(theirs) and bool(ours == theirs)
-    return not isinstance(theirs, bool) and float(ours) == float(theirs)
 
 
 def test_the_reference_says_what_argo_events_said() -> None:

@@ -1,6 +1,6 @@
 """Ask Argo Events' own code for the texts in ``argo_events_values.json``; it takes Go and some minutes to build.
 
-From ``tests/``: ``python -m unit.triggers.sensors.argo_events.ask > unit/triggers/sensors/argo_events_values.json``.
+From ``tests/``: ``python -m unit.triggers.sensors.ask_argo_events > unit/triggers/sensors/argo_events_values.json``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from unit.triggers.sensors.sources import FORMS, data_of, source
+
+MODULE = Path(__file__).parents[3] / "servers" / "argo_events"
 
 VALUES: tuple[Any, ...] = (
     "", "plain", 'a "quoted" text', "back\\slash", "line\nbreak\ttab\x01\x7f", "café ünï 漢字 🎈", "<&>", "\u2028",
@@ -31,8 +33,8 @@ def main() -> None:
         for fields in [*({field: value} for value in values), {}]
     ]
     asked = "".join(json.dumps({"source": one["source"], "data": one["data"]}) + "\n" for one in cases)
-    command = ["go", "run", "."]
-    done = subprocess.run(command, cwd=Path(__file__).parent, input=asked, capture_output=True, text=True, check=True)
+    command = ["go", "run", "./values"]
+    done = subprocess.run(command, cwd=MODULE, input=asked, capture_output=True, text=True, check=True)
     for one, line in zip(cases, done.stdout.splitlines(), strict=True):
         one["text"] = json.loads(line)
     json.dump(cases, sys.stdout, indent=0, ensure_ascii=True)

@@ -1,0 +1,93 @@
+"""Argo's own code, as the end-to-end tests ask it: what it creates for a Sensor, and what it makes of a template.
+
+And the promise of security that rests on it: no text that the bridge writes holds anything that it evaluates.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bridge.core.field_parameters import field_text
+from bridge.triggers.sensors.parts import Part
+from bridge.triggers.sensors.templates import read_parameter
+from flows.bed.fixtures import fixture
+from flows.bed.meaning import same_text
+from servers.argo import created_by_argo_events, substituted_by_argo
+from unit.triggers.sensors.reference import argo_events_text
+from unit.triggers.sensors.sources import data_of, source
+
+pytestmark = pytest.mark.usefixtures("argo")
+
+
+def post(name: str, id_: str, **fields: Any) -> str:
+    """Return what ``ArgoEvent`` posts."""
+    return json.dumps({"name": name, "payload": {"name": name, "id": id_, "timestamp": 7, **fields}})
+
+
+def values(workflow: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["value"] for one in workflow["spec"]["arguments"]["parameters"]}
+
+
+def test_argo_events_pairs_the_latest_events_and_begins_anew_after_that() -> None:
+    posts = [
+        post("data.updated", "1", row_count=1),
+        post("data.updated", "2", row_count=2),
+        post("model.approved", "3"),  # without the field of a required Parameter
+        post("model.approved", "4", model_name="m", settings={"depth": 5}),
+        post("model.approved", "5", model_name="n"),
+    ]
+    (workflow,) = created_by_argo_events([fixture("two_mapped")["sensor"]], posts)["twomapped"]
+    told = values(workflow)
+    assert {name: told[name] for name in ("rows", "model", "settings", "region")} == {
+        "rows": "2",
+        "model": '"m"',
+        "settings": '"{\\"depth\\":5}"',
+        "region": '"north"',
+    }
+    assert [json.loads(told[name])["id"] for name in ("dataupdated_nn77", "modelapproved_f2pg")] == ["2", "4"]
+    assert workflow["metadata"]["labels"]["events.argoproj.io/sensor"] == "twomapped"
+
+
+def test_argo_evaluates_what_a_value_brings_in() -> None:
+    variables = {
+        "workflow.name": "w",
+        "workflow.parameters.note": "{{workflow.name}} {{=sprig.upper('x')}} {{unknown}}",
+    }
+    template = {"plain": "{{workflow.parameters.note}}", "coded": "{{=toBase64(workflow.parameters['note'])}}"}
+    told = substituted_by_argo(template, variables, {})
+    assert told["plain"] == "w X {{unknown}}"
+    assert told["coded"] == "e3t3b3JrZmxvdy5uYW1lfX0ge3s9c3ByaWcudXBwZXIoJ3gnKX19IHt7dW5rbm93bn19"
+
+
+TAGS = (
+    "{{workflow.secret}}",
+    "{{=workflow.secret}}",
+    "{{= 'hun' + sprig.lower('TER2') }}",
+    "{{workflow.parameters.other}}",
+    "{{inputs.parameters.secret}}",
+)
+SECRET = {"workflow.secret": "hunter2", "workflow.parameters.other": "hunter2"}
+
+
+@pytest.mark.parametrize("form", ["event", "get", "twice"])
+def test_a_tag_in_a_payload_is_evaluated_in_what_argo_events_writes_and_not_in_ours(form: str) -> None:
+    payloads = [{"x": value, "name": "e", tag: 1} for tag in TAGS for value in (tag, [tag], {tag: {"deep": tag}})]
+    parameter = read_parameter(Part({"src": source(form, "x"), "dest": _DESTINATION}), {"d": "d"}, early=False)
+    ours = [field_text(parameter, payload, allow_shell=True) for payload in payloads]
+    theirs = [argo_events_text(source(form, "x"), data_of(payload)) or "" for payload in payloads]
+    assert all(map(same_text, ours, theirs))
+    assert _in_pods(ours) == ours
+    assert [text for text in _in_pods(theirs) if "hunter2" not in text] == []
+
+
+_DESTINATION = "spec.arguments.parameters.#(name=p).value"
+
+
+def _in_pods(texts: list[str]) -> list[str]:
+    """Return what stands in a pod's variable for each text of a parameter."""
+    variables = SECRET | {f"workflow.parameters.p{index}": text for index, text in enumerate(texts)}
+    template = [{"value": f"{{{{workflow.parameters.p{index}}}}}"} for index in range(len(texts))]
+    return [one["value"] for one in substituted_by_argo(template, variables, {"inputs.parameters.secret": "hunter2"})]

@@ -4,7 +4,7 @@ from metaflow import FlowSpec, step, trigger_on_finish
 from shown import show
 
 
-@trigger_on_finish(flows=["OneEvent", "TwoEvents"])
+@trigger_on_finish(flows=["OneEvent", "TwoMapped"])
 class FinishMany(FlowSpec):
     """Runs when both of two other flows have finished."""
 

@@ -4,7 +4,7 @@ from metaflow import FlowSpec, step, trigger
 from shown import show
 
 
-@trigger(event="data_updated")
+@trigger(event="report_done")
 class OneEvent(FlowSpec):
     """A run for each event."""
 

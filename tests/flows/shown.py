@@ -8,10 +8,10 @@ MARK = "SHOWN "
 
 
 def show(flow: FlowSpec) -> None:
-    """Print the flow's Parameters, what triggered the run, and which run it is."""
+    """Print the flow's Parameters, by the names of its variables, what triggered the run, and which run it is."""
     trigger = current.get("trigger")
     seen = {
-        "parameters": {parameter.name: getattr(flow, name) for name, parameter in flow._get_parameters()},
+        "parameters": {name: getattr(flow, name) for name in current.parameter_names},
         "events": [
             [event.type, event.name, event.id, int(event.timestamp.timestamp())]
             for event in (trigger.events or () if trigger else ())

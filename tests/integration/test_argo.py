@@ -9,8 +9,10 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from bridge.core.field_parameters import field_text
+from bridge.core.field_parameters import FieldParameter, field_text
 from bridge.triggers.sensors.parts import Part
 from bridge.triggers.sensors.templates import read_parameter
 from flows.bed.fixtures import fixture
@@ -27,7 +29,7 @@ def post(name: str, id_: str, **fields: Any) -> str:
     return json.dumps({"name": name, "payload": {"name": name, "id": id_, "timestamp": 7, **fields}})
 
 
-def values(workflow: dict[str, Any]) -> dict[str, str]:
+def parameters(workflow: dict[str, Any]) -> dict[str, str]:
     return {one["name"]: one["value"] for one in workflow["spec"]["arguments"]["parameters"]}
 
 
@@ -40,7 +42,7 @@ def test_argo_events_pairs_the_latest_events_and_begins_anew_after_that() -> Non
         post("model.approved", "5", model_name="n"),
     ]
     (workflow,) = created_by_argo_events([fixture("two_mapped")["sensor"]], posts)["twomapped"]
-    told = values(workflow)
+    told = parameters(workflow)
     assert {name: told[name] for name in ("rows", "model", "settings", "region")} == {
         "rows": "2",
         "model": '"m"',
@@ -75,12 +77,31 @@ SECRET = {"workflow.secret": "hunter2", "workflow.parameters.other": "hunter2"}
 @pytest.mark.parametrize("form", ["event", "get", "twice"])
 def test_a_tag_in_a_payload_is_evaluated_in_what_argo_events_writes_and_not_in_ours(form: str) -> None:
     payloads = [{"x": value, "name": "e", tag: 1} for tag in TAGS for value in (tag, [tag], {tag: {"deep": tag}})]
-    parameter = read_parameter(Part({"src": source(form, "x"), "dest": _DESTINATION}), {"d": "d"}, early=False)
-    ours = [field_text(parameter, payload, allow_shell=True) for payload in payloads]
+    ours = [field_text(_parameter(form), payload, allow_shell=True) for payload in payloads]
     theirs = [argo_events_text(source(form, "x"), data_of(payload)) or "" for payload in payloads]
     assert all(map(same_text, ours, theirs))
     assert _in_pods(ours) == ours
     assert [text for text in _in_pods(theirs) if "hunter2" not in text] == []
+
+
+texts = st.text(st.sampled_from("{}= .'\"\\\n\x00abcdefwklorst")) | st.sampled_from(TAGS)
+values = st.recursive(
+    texts | st.integers() | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(values, min_size=1, max_size=50))
+def test_nothing_in_any_payload_is_evaluated_by_argo(cases: list[Any]) -> None:
+    forms = [_parameter(form) for form in ("event", "get", "twice")]
+    ours = [field_text(one, {"x": value, "name": "e"}, allow_shell=True) for value in cases for one in forms]
+    assert _in_pods(ours) == ours
+
+
+def _parameter(form: str) -> FieldParameter:
+    return read_parameter(Part({"src": source(form, "x"), "dest": _DESTINATION}), {"d": "d"}, early=False)
 
 
 _DESTINATION = "spec.arguments.parameters.#(name=p).value"

@@ -17,7 +17,7 @@ from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 from bridge.triggers.sensors.kubernetes import KubernetesSensorApi
 from bridge.triggers.sensors.source import SensorSource
 from bridge.triggers.sources import Sourced
-from flows.bed.deploy import FORMS, deploy
+from flows.bed.deploy import deploy
 from flows.bed.fixtures import NAMESPACE, fixture, generated
 from flows.bed.stand_in import StandIn
 from flows.bed.start import started
@@ -30,27 +30,11 @@ if TYPE_CHECKING:
 
     from servers.choice import AnyKubernetes
 
-_SERVERS_OWN = ("uid", "creationTimestamp", "generation", "managedFields", "resourceVersion")
-_CHANGING = ("metaflow/deployment_timestamp", "metaflow/production_token")
-
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     with StandIn() as stand_in:
         yield stand_in.url
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_a_sensor_on_a_real_api_server_is_the_one_that_was_compiled(
-    form: str, kubernetes: AnyKubernetes, namespace: str, s3: str, tmp_path: Path
-) -> None:
-    deploy(form, home=tmp_path, kubeconfig=kubernetes.kubeconfig, s3=s3, namespace=namespace)
-    with kubernetes.api() as api:
-        (sensor,) = _sensors(api, namespace)
-    assert _settled(sensor, namespace) == _settled(fixture(form)["sensor"], NAMESPACE)
-    compiled = compile_sensor(sensor, SensorRules())
-    assert isinstance(compiled, Trigger), compiled
-    assert compiled.identity == f"{namespace}/{sensor['metadata']['name']}"
 
 
 def test_a_sensor_that_is_deployed_again_loses_its_annotations_and_keeps_its_docstring(
@@ -248,16 +232,3 @@ def _sensors(api: Any, namespace: str) -> list[dict[str, Any]]:
     listed: Any = CustomObjectsApi(api).list_namespaced_custom_object("argoproj.io", "v1alpha1", namespace, "sensors")
     sensors: list[dict[str, Any]] = listed["items"]
     return sensors
-
-
-def _settled(sensor: dict[str, Any], namespace: str) -> dict[str, Any]:
-    """Return a Sensor without what the server adds or what differs between two deployments."""
-    text = json.dumps(sensor).replace(f'"{namespace}"', '"NAMESPACE"')
-    plain: dict[str, Any] = json.loads(text)
-    for name in _SERVERS_OWN:
-        plain["metadata"].pop(name, None)
-    for part in (plain["metadata"], plain["spec"]["template"]["metadata"]):
-        for name in _CHANGING:
-            part["annotations"].pop(name, None)
-    plain["spec"]["template"].pop("container", None)
-    return plain

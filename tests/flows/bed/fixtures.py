@@ -37,6 +37,7 @@ GENERATION_FORMS = ("default_parameters", "finish_one", "two_mapped", "typed_par
 FOLDER = Path(__file__).parents[2] / "unit" / "triggers" / "sensors"
 
 _CHANGING = frozenset({"metaflow/deployment_timestamp", "metaflow/production_token", "resourceVersion", "container"})
+_SERVERS_OWN = frozenset({"uid", "creationTimestamp", "generation", "managedFields"})
 _EXPORTS = re.compile(r"(python -m metaflow.plugins.argo.set_parameters .*? && \. `pwd`/[a-z]+)")
 _OPTIONS = re.compile(r"--[\w-]+=[^\s{]*\{\{workflow\.parameters[^}]*\}\}\S*")
 _FILE_NAME = re.compile(r"(set_parameters |\. `pwd`/)[a-z]+")
@@ -68,6 +69,14 @@ def fixture(form: str, metaflow: str | None = None) -> dict[str, Any]:
     """Return a fixture; of the installed Metaflow, if no version is given."""
     read: dict[str, Any] = json.loads(fixture_path(form, metaflow or version("metaflow")).read_text())
     return read
+
+
+def comparable(sensor: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """Return a Sensor on a cluster as its fixture shows it: without what the server adds, in :data:`NAMESPACE`."""
+    read = json.loads(json.dumps(sensor).replace(f'"{namespace}"', f'"{NAMESPACE}"'))
+    metadata = {name: value for name, value in read["metadata"].items() if name not in _SERVERS_OWN}
+    settled: dict[str, Any] = _settled({**read, "metadata": metadata})
+    return settled
 
 
 def _settled(plain: Any) -> Any:

@@ -87,7 +87,7 @@ def test_sensors_of_earlier_metaflows_compile(form: str, metaflow: str) -> None:
 
 def test_a_single_event_never_waits() -> None:
     trigger = compiled(sensor_of("one_event"))
-    assert [slot.event for slot in trigger.slots] == ["data_updated"]
+    assert [slot.event for slot in trigger.slots] == ["report_done"]
     assert not trigger.is_windowed
 
 
@@ -146,7 +146,7 @@ def test_a_field_that_must_exist_may_be_null_but_not_missing() -> None:
 
 def test_a_name_in_the_payload_that_contradicts_the_event_is_filtered() -> None:
     where = compiled(sensor_of("one_event")).slots[0].where
-    assert passes(where, {"name": "data_updated"})
+    assert passes(where, {"name": "report_done"})
     assert not passes(where, {"name": "model.approved"})
     assert not passes(where, {"name": None})
 

@@ -1,5 +1,5 @@
-# `make help` lists what there is. Needs make and Python 3.11 or later; the tests on real servers also need Java 17,
-# Maven and Go 1.26 (or a Docker engine). Everything else is set up here: uv, if it is not there, comes from pip.
+# `make help` lists what there is. Needs make and Python 3.11 or later; the tests on real servers also need Go 1.26,
+# Java 17 and Maven (or a Docker engine in place of these two). Everything else is set up here: uv, if it is not there, comes from pip.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help

@@ -38,6 +38,13 @@ class Governing:
         """Do so, if the last time is long enough ago."""
         return self._definitions.refresh_when_due()
 
+    def has_to_read_for(self, definition: str) -> bool:
+        """Read ``triggers`` on, if a definition that made a run is not known yet; tell whether anything was new.
+
+        A router may have read further than we: what it used is in the log. Without it the run's limits would be none.
+        """
+        return definition not in self._definitions.known and self._definitions.refresh()
+
     def rule_of(self, trigger: str, made_by: str) -> Rule:
         """Return what governs a trigger's runs; ``made_by``: the definition hash of one of them."""
         found = self._definitions.in_force.get(trigger)

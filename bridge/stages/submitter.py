@@ -220,6 +220,8 @@ class Submitter(Stage):
     def _take_up(self, record: Record, now: Micros, out: Outbox) -> None:
         body = record.value or b""
         run = decode_run(body)
+        if self._governing.has_to_read_for(run.definition_hash):
+            self._lanes.reconsider()
         ledger = self.ledger[record.partition]
         one = OpenRun(run, record.partition, since=now, body=body)
         if ledger.knows(run.run_key):

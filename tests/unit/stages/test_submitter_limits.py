@@ -353,3 +353,24 @@ def test_synchronization_is_argos_own_and_frozen_in_the_run() -> None:
     world.run(20)
     specs = [one.manifest["spec"]["synchronization"] for one in world.api.workflows()]
     assert specs == [{"mutexes": [{"name": "one"}]}] * 2
+
+
+def test_limits_hold_for_the_first_runs_of_a_trigger_that_the_submitter_has_not_heard_of() -> None:
+    world = World()
+    world.topic("order.created")
+    process = world.start()
+    world.run(3)
+    trigger = one_slot(parameters=MAPPED, limits=SLOW)
+    world.api.add_template("default", "ship", parameters=("order",))
+    process.step("submitter")
+    world.triggers.append(trigger)
+    for _ in range(8):  # the controller writes it, the router reads it; the submitter does not look so soon
+        process.step("controller")
+        process.stage("router")._definitions.refresh()
+        process.step("router")
+    publish(world, 2)
+    process.step("router")
+    assert trigger.definition_hash not in process.stage("submitter")._governing._definitions.known
+    came = starts(world, 15)
+    assert ran(world) == ["0", "1"]
+    assert came[1] - came[0] >= 10 * SECOND

@@ -28,7 +28,25 @@ PAYLOAD_TEXT_LIMIT = 1_300_000
 
 
 class UnrunnableError(ValueError):
-    """A match that no run can be made of: its events become a dead letter with this text, without what is sensitive."""
+    """A match that no run can be made of: its events become a dead letter with the text of :meth:`shown`.
+
+    Args:
+        what: What has no value, or what is wrong.
+        expression: The expression that has none.
+        why: Why, which may quote values that it reads.
+
+    """
+
+    def __init__(self, what: str, expression: Expression | None = None, why: str = "") -> None:
+        super().__init__(f"{what}: {why}" if why else what)
+        self._what = what
+        self._expression = expression
+
+    def shown(self, sensitive: Sequence[str]) -> str:
+        """Return the text as it may be shown where these fields are sensitive."""
+        if self._expression is not None and match_reads_sensitive(self._expression, sensitive):
+            return f"{self._what}: {REDACTED}"
+        return str(self)
 
 
 def make_run(
@@ -119,7 +137,7 @@ def _identity(
     try:
         return ("run.id", key_text(definition.id.evaluate(variables)))
     except (ExpressionError, UnkeyedError) as error:
-        raise UnrunnableError(f"run.id ({definition.id.source}): {_shown(definition, definition.id, error)}") from error
+        raise UnrunnableError(f"run.id ({definition.id.source})", definition.id, str(error)) from error
 
 
 def _parameters(
@@ -137,7 +155,7 @@ def _parameters(
             for value in _field(events[-1].payload, path)
         ]
         computed = [
-            (name, named_text(name, _evaluate(definition, name, expression, variables), allow_template_tags=allow))
+            (name, named_text(name, _evaluate(name, expression, variables), allow_template_tags=allow))
             for name, expression in definition.parameters
         ]
         check_size([*mapped, *computed])
@@ -168,17 +186,11 @@ def _sensor_parameters(trigger: Trigger, match: Sequence[Sequence[Event]]) -> tu
     return tuple(parameters)
 
 
-def _evaluate(definition: Definition, name: str, expression: Expression, variables: Mapping[str, Any]) -> Any:
+def _evaluate(name: str, expression: Expression, variables: Mapping[str, Any]) -> Any:
     try:
         return expression.evaluate(variables)
     except ExpressionError as error:
-        shown = _shown(definition, expression, error)
-        raise UnrunnableError(f"run.parameters.{name} ({expression.source}): {shown}") from error
-
-
-def _shown(definition: Definition, expression: Expression, error: ValueError) -> str:
-    """Return an error of an expression as it may be shown."""
-    return REDACTED if match_reads_sensitive(expression, definition.trigger.sensitive) else str(error)
+        raise UnrunnableError(f"run.parameters.{name} ({expression.source})", expression, str(error)) from error
 
 
 def _field(payload: Mapping[str, Any], path: str) -> tuple[Any, ...]:

@@ -15,8 +15,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def aside(work: Callable[[], T]) -> T:
-    """Return what ``work`` returns, or raise what it raises; whoever is cancelled meanwhile leaves it to itself."""
+def aside(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Return what ``work`` will return, or raise; whoever is cancelled meanwhile leaves it to itself."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 
@@ -39,4 +39,4 @@ async def aside(work: Callable[[], T]) -> T:
             loop.call_soon_threadsafe(settle, result, failure)
 
     threading.Thread(target=run, name="gateway-asks", daemon=True).start()
-    return await answer
+    return answer

@@ -73,6 +73,7 @@ class EventTopics:
         self._known: Mapping[str, int] = {}
         self._asked = float("-inf")
         self._lock = asyncio.Lock()
+        self._question: tuple[float, asyncio.Future[dict[str, int]]] | None = None
 
     def at_once(self, name: str) -> str | Answer | None:
         """Return the topic of a name, or why it can have none; None if Kafka has to be asked first."""
@@ -115,12 +116,18 @@ class EventTopics:
         return NOT_RECORDED
 
     async def _ask(self) -> bool:
-        asked = self._clock()
+        """Ask, or wait for the answer to a question that somebody asked and then gave up: one thread is enough."""
+        if self._question is None:
+            self._question = self._clock(), aside(self._admin.topics)
+        asked, answer = self._question
         try:
-            self._known = await aside(self._admin.topics)
+            self._known = await asyncio.shield(answer)
         except LogError as error:
             _log.warning("Kafka does not tell its topics: %s", error)
             return False
+        finally:
+            if answer.done():
+                self._question = None
         self._asked = asked
         return True
 

@@ -168,8 +168,9 @@ class ConfluentAdmin(Admin):
 
     @override
     def close(self) -> None:
-        """Let go: the admin client itself ends with its last reference."""
+        """Let go of the client, which ends with its last reference, whoever still refers to us."""
         self._committed.close()
+        del self._client
 
 
 def _result(future: Future[T]) -> T:

@@ -2,18 +2,17 @@
 
 By itself it begins whenever so many objects have been made, which is in the middle of a batch, while all of the batch
 is alive: a third of a router's time went into looking at records that were gone a moment later. And restored windows
-and ledgers are millions of objects without cycles, over which it would walk again and again.
+are millions of objects without cycles, over which it would walk again and again.
 """
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-LARGE = 100_000
-"""Objects from which on built state is left out of the collector's rounds: it walks over fewer in milliseconds."""
+LARGE = 10_000
+"""Restored records from which on state is left out of the collector's rounds: it walks over fewer in milliseconds."""
 
 _MADE = 50_000  # objects that were made and are not freed, until they are looked at
 _FULL_PACE = 600.0  # seconds between two looks at everything
@@ -42,25 +41,20 @@ class Collector:
     def between_batches(self) -> None:
         """Collect, if it is time to."""
         if self._clock() >= self._full:
-            self._full = self._clock() + _FULL_PACE
-            gc.collect()
+            self.look_at_everything()
         elif gc.get_count()[0] >= _MADE:
             gc.collect(0)
 
+    def look_at_everything(self) -> None:
+        """Collect all there is, but for what was left out: as after a stage has ended in trouble."""
+        self._full = self._clock() + _FULL_PACE
+        gc.collect()
 
-@contextmanager
-def building_state() -> Iterator[None]:
-    """Let the collector rest inside, and leave what is there in the end out of its rounds, if much was built.
 
-    What goes later is freed as ever, when nothing refers to it any more.
+def leave_alone(restored: int) -> None:
+    """Leave what is there out of the collector's rounds, if so many records of state were restored that it is worth it.
+
+    What goes later is freed when nothing refers to it any more; it has no cycles.
     """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    before = gc.get_count()[0]
-    try:
-        yield
-    finally:
-        if gc.get_count()[0] - before >= LARGE:  # it goes on counting what was made and not freed
-            gc.freeze()
-        if was_enabled:
-            gc.enable()
+    if restored >= LARGE:
+        gc.freeze()

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
@@ -72,7 +73,7 @@ class Controller(Stage):
         self._reload = reload
         self._hold_off = hold_off
         self._new_topic = new_topic
-        self._sensitive = sensitive
+        self._sensitive = tuple(sensitive)
         self._leads = False
         self._next: Micros = 0
         self._next_topics: Micros = 0
@@ -263,8 +264,9 @@ class Controller(Stage):
         return self._admin.offsets_at(places, int(start_from) // 1000)
 
 
-def _hiding(trigger: Trigger, sensitive: Sequence[str]) -> Trigger:
-    """Return a trigger whose decisions show none of these fields either."""
+@lru_cache(maxsize=10_000)
+def _hiding(trigger: Trigger, sensitive: tuple[str, ...]) -> Trigger:
+    """Return a trigger whose decisions show none of these fields either; the same one each time, its hash known."""
     fields = tuple(dict.fromkeys((*trigger.sensitive, *sensitive)))
     return trigger if fields == trigger.sensitive else replace(trigger, sensitive=fields)
 

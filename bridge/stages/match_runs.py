@@ -57,7 +57,7 @@ class MatchRuns:
         topics: The internal topics.
         decoder: Reads the events of a match.
         clock: The process's clock.
-        shown: Returns decisions about the events of a window as they may be shown.
+        current: Returns the newest definition of a window's condition, which says what may be shown.
 
     """
 
@@ -66,12 +66,12 @@ class MatchRuns:
         topics: InternalTopics,
         decoder: EventDecoder,
         clock: Callable[[], Micros],
-        shown: Callable[[WindowKey, tuple[Decision, ...]], tuple[Decision, ...]],
+        current: Callable[[WindowKey], Definition],
     ) -> None:
         self._topics = topics
         self._decoder = decoder
         self._clock = clock
-        self._shown = shown
+        self._current = current
 
     def read(self, definition: Definition, key: WindowKey, came: Step, record: Record, out: Outbox) -> Matched | None:
         """Return a match with its events; None if it has to wait for a schema."""
@@ -90,7 +90,7 @@ class MatchRuns:
         values = [self._value(run) for run in runs]
         for one, run, value in zip(matches, runs, values, strict=True):
             evidence = self._sent(one, run, value, out)
-            out.decisions.extend(self._shown(one.key, with_evidence(one.came, evidence)))
+            out.decisions.extend(shown(self._current(one.key), with_evidence(one.came, evidence)))
 
     def _run(self, one: Matched) -> Run | Exception:
         if isinstance(one.events, DecodeError):
@@ -113,9 +113,15 @@ class MatchRuns:
             place = partition_of(run.trigger.encode(), self._topics.partitions)
             out.send(self._topics.runs, place, run.run_key.encode(), value)
             return {"run": run.name}
-        text = str(run if isinstance(run, Exception) else value)
+        text = self._text(one, run if isinstance(run, Exception) else value)
         self.bury(one.record, one.key.trigger, f"the match has no run: {text}", out)
         return {"error": text}
+
+    def _text(self, one: Matched, error: object) -> str:
+        """Return what is wrong as it may be shown now, however the run's own definition has it."""
+        if isinstance(error, UnrunnableError):
+            return error.shown(self._current(one.key).trigger.sensitive)
+        return str(error)
 
     def _event(self, definition: Definition, arrival: Arrival) -> Event:
         key, value = arrival.body
@@ -130,3 +136,10 @@ class MatchRuns:
         letter = dead_letter(record, stage="matcher", reason="unrunnable", text=text, at=self._clock(), trigger=trigger)
         place = trigger.encode()
         out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
+
+
+def shown(definition: Definition, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+    """Return decisions as they may be shown: without a key that is made of a sensitive field."""
+    if not definition.hides_key:
+        return decisions
+    return tuple([one._replace(key=definition.shown_key(one.key)) for one in decisions])

@@ -27,10 +27,10 @@ from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import ARRIVAL, TICK
 from bridge.kafka.stage import BATCH_TIME, Stage
 from bridge.kafka.topics import InternalTopics, partition_of
-from bridge.stages.collecting import building_state
+from bridge.stages.collecting import leave_alone
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
-from bridge.stages.match_runs import Matched, MatchRuns
+from bridge.stages.match_runs import Matched, MatchRuns, shown
 from bridge.stages.passing import TOGETHER
 from bridge.stages.restoring import Kept, restore_windows
 from bridge.stages.ticks import Ended, TickPlanner, TickRound
@@ -100,7 +100,7 @@ class Matcher(Stage):
     ) -> None:
         self._definitions = definitions
         self._topics = topics
-        self._runs = MatchRuns(topics, decoder, clock, self._shown)
+        self._runs = MatchRuns(topics, decoder, clock, self._current)
         self._planner = planner
         self._restore = restore
         self._clock = clock
@@ -123,10 +123,9 @@ class Matcher(Stage):
         """Bring back the windows of partitions from the changelog."""
         self._definitions.refresh()
         for partition in offsets:
-            with building_state():
-                kept = self._restore(Partition(self._topics.windows, partition.number))
-                self.windows[partition.number] = restore_windows(kept, self._definitions)
-                del kept
+            kept = self._restore(Partition(self._topics.windows, partition.number))
+            self.windows[partition.number] = restore_windows(kept, self._definitions)
+            leave_alone(len(kept))
         self._armed = -1
 
     def drop(self, partitions: Collection[Partition]) -> None:
@@ -151,7 +150,7 @@ class Matcher(Stage):
         if self.is_due(now):
             self._next_tick = now + _TICK_PACE
             self._append_ticks(now, out)
-        end, is_passed = now + BATCH_TIME, True
+        end, is_passed = self._clock() + BATCH_TIME, True  # a plan may take its time, and something has to be passed
         while records and is_passed and self._clock() < end:
             matched: list[Matched] = []
             while records and is_passed and len(matched) < TOGETHER and self._clock() < end:
@@ -211,7 +210,7 @@ class Matcher(Stage):
         ticked = None if trigger.is_plain else windows.ticked(key[:2], trigger)
         came = step(trigger, window, key.key, arrival, known, bound=self._bounds.window, ticked=ticked)
         if came.match is None:
-            out.decisions.extend(self._shown(key, came.decisions))
+            out.decisions.extend(shown(self._current(key), came.decisions))
         elif (match := self._runs.read(definition, key, came, record, out)) is not None:
             matched.append(match)
         else:
@@ -236,12 +235,9 @@ class Matcher(Stage):
             windows.spend(place, spent)
             out.send(self._topics.windows, partition, place_key(place), encode_spent(spent))
 
-    def _shown(self, key: WindowKey, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
-        """Return decisions as they may be shown: without a key that is made of a sensitive field."""
-        definition = self._definitions.conditions[key.condition]
-        if not definition.hides_key:
-            return decisions
-        return tuple([one._replace(key=definition.shown_key(one.key)) for one in decisions])
+    def _current(self, key: WindowKey) -> Definition:
+        """Return the newest definition of a window's condition, which says what may be shown of it."""
+        return self._definitions.conditions[key.condition]
 
     def _keep_beside(
         self, windows: Windows, key: WindowKey, came: Step, trigger: Trigger, partition: int, out: Outbox
@@ -319,7 +315,7 @@ class Matcher(Stage):
                 return False
             self._runs.send((match,), out)
         else:
-            out.decisions.extend(self._shown(key, came.decisions))
+            out.decisions.extend(shown(self._current(key), came.decisions))
         over = [Place(key, arrival.slot, arrival.event) for arrival, _ in came.spent] if ended.is_retired else []
         if ended.forgotten is not None:
             over.append(ended.forgotten)

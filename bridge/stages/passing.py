@@ -118,9 +118,10 @@ class Passing:
             return None
 
     def _unrunnable(self, one: Pass, error: UnrunnableError, out: Outbox) -> None:
-        decision = one.decide(Reason.MATCHED, {"error": str(error)})
+        text = error.shown(one.definition.trigger.sensitive)
+        decision = one.decide(Reason.MATCHED, {"error": text})
         out.decisions.append(decision)
-        self._bury(one.carried.record, decision, str(error), out, "unrunnable")
+        self._bury(one.carried.record, decision, text, out, "unrunnable")
 
     def _runs_partition(self, trigger: str) -> int:
         partition = self._run_partitions.get(trigger)

@@ -75,11 +75,11 @@ class Readers:
 def _shared(slots: Iterable[tuple[Definition, CompiledSlot]]) -> _Shared:
     everybody = list(slots)
     others = [one for one in everybody if not one[1].slot.shared_topic]
-    names = {slot.slot.event for _, slot in everybody if slot.slot.shared_topic}
-    named = {
-        name.encode(): _grouped(one for one in everybody if one in others or one[1].slot.event == name)
-        for name in names
-    }
+    wanting: dict[str, list[tuple[Definition, CompiledSlot]]] = defaultdict(list)
+    for definition, slot in everybody:
+        if slot.slot.shared_topic:
+            wanting[slot.slot.event].append((definition, slot))
+    named = {name.encode(): _grouped([*others, *some]) for name, some in wanting.items()}
     return _Shared(named, _grouped(others), _grouped(everybody))
 
 

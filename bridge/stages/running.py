@@ -67,6 +67,7 @@ class Running:
                 self._live()
             except LogError as error:
                 logger.warning("%s starts over: %s", self.name, error)
+                self.collector.look_at_everything()
                 self.stop.wait(_PAUSE)
             except Exception as error:
                 is_bug = not isinstance(error, FlowbridgeError | RecordError)

@@ -8,7 +8,7 @@ it is; only then is a later one tried.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from bridge.core.event import MINUTE, Micros
@@ -59,25 +59,30 @@ class SafeTime:
         self._clock = clock
         self._skew = skew
         self._candidates: dict[str, _Candidate] = {}
-        self._committed: dict[str, Mapping[Partition, Committed]] = {}
+        self._now: Micros = 0
+        self._places: dict[str, list[Partition]] = {}
+        self._committed: Mapping[Partition, Committed] = {}
+        self._ends: Mapping[Partition, int] = {}
         self._lagging: dict[tuple[Partition, str], Micros] = {}
 
-    def look_anew(self) -> None:
-        """Ask for the routers' offsets anew from now on; until the next time each topic is asked for once."""
-        self._committed.clear()
-
-    def of_topic(self, topic: str, partitions: int) -> Safe | None:
-        """Return a time that is safe for one topic; None if that of the last time is not yet reached.
+    def look_anew(self, topics: Mapping[str, int]) -> None:
+        """Ask how far the routers have come on topics, and where these end: two questions, however many they are.
 
         Args:
-            topic: The topic.
-            partitions: How many partitions it has.
+            topics: The topics, with their partition counts.
 
         """
-        places = [Partition(topic, number) for number in range(partitions)]
-        now = self._clock()
-        candidate = self._candidates.get(topic) or self._candidate(topic, places, now)
-        committed = self._committed_on(topic, partitions)
+        self._places = {name: [Partition(name, number) for number in range(count)] for name, count in topics.items()}
+        places = [place for some in self._places.values() for place in some]
+        self._committed = self._admin.committed(self._group, places, stable=False) if places else {}
+        self._now = self._clock()  # the ends are read after it
+        self._ends = self._admin.end_offsets(places) if places else {}
+
+    def of_topic(self, topic: str) -> Safe | None:
+        """Return a time that is safe for one topic that was looked at; None if that of the last time is not reached."""
+        places = self._places[topic]
+        candidate = self._candidates.get(topic) or self._candidate(topic, places)
+        committed = {place: self._committed[place] for place in places if place in self._committed}
         if not self._reached(candidate, committed):
             self._forget_lost(topic, candidate)
             return None
@@ -85,21 +90,20 @@ class SafeTime:
         applied = [read_note(committed[place]).triggers for place in candidate.ends]
         return Safe(candidate.time, min(applied, default=_EVER))
 
-    def all_applied(self, topics: Mapping[str, int], applied: int, read: frozenset[str]) -> bool:
+    def all_applied(self, topics: Iterable[str], applied: int, read: frozenset[str]) -> bool:
         """Tell whether no router can still route by definitions from before ``applied``.
 
         A partition of a topic that no trigger reads any more keeps the note of its last owner for ever. If that owner
         died without a word, it is fenced, after which it cannot route anything.
 
         Args:
-            topics: The topics concerned, with their partition counts.
+            topics: The topics concerned, which were looked at.
             applied: Offset of ``triggers`` that must have been applied.
             read: The topics that routers read now.
 
         """
-        committed = [one for topic, count in topics.items() for one in self._committed_on(topic, count).items()]
-        # Each is asked, so that the times of all that lag run at once.
-        answers = [self._has_applied(place, one, applied, read) for place, one in committed]
+        places = [place for topic in topics for place in self._places[topic] if place in self._committed]
+        answers = [self._has_applied(place, self._committed[place], applied, read) for place in places]
         return all(answers)  # each is asked for, since asking is what begins the time after which an owner is fenced
 
     def _has_applied(self, place: Partition, one: Committed, applied: int, read: frozenset[str]) -> bool:
@@ -113,21 +117,15 @@ class SafeTime:
         self._admin.fence(note.owner)
         return True
 
-    def _committed_on(self, topic: str, partitions: int) -> Mapping[Partition, Committed]:
-        if topic not in self._committed:
-            places = [Partition(topic, number) for number in range(partitions)]
-            self._committed[topic] = self._admin.committed(self._group, places, stable=False)
-        return self._committed[topic]
-
-    def _candidate(self, topic: str, places: list[Partition], now: Micros) -> _Candidate:
-        candidate = _Candidate(now - self._skew, self._admin.end_offsets(places))
+    def _candidate(self, topic: str, places: list[Partition]) -> _Candidate:
+        ends = {place: self._ends[place] for place in places if place in self._ends}
+        candidate = _Candidate(self._now - self._skew, ends)
         self._candidates[topic] = candidate
         return candidate
 
     def _forget_lost(self, topic: str, candidate: _Candidate) -> None:
         """Give up the ends of a topic that was deleted and created again: nobody may ever reach them."""
-        ends = self._admin.end_offsets(candidate.ends)
-        if any(ends.get(place, 0) < end for place, end in candidate.ends.items()):
+        if any(self._ends.get(place, 0) < end for place, end in candidate.ends.items()):
             del self._candidates[topic]
 
     @staticmethod

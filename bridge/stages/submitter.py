@@ -30,7 +30,6 @@ from bridge.kafka.outbox import Outbox
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.attempts import Attempts, Dead, Done, Lost, Parked, Resolved, Result, Retry, TooLate
-from bridge.stages.collecting import building_state
 from bridge.stages.gate import Gate
 from bridge.stages.governing import Governing
 from bridge.stages.lanes import Lanes
@@ -128,8 +127,7 @@ class Submitter(Stage):
         """Bring back the ledger of partitions; what has not ended is tried again."""
         self._governing.refresh()
         self._lanes.reconsider()
-        with building_state():
-            restored = self._read_ledgers([Partition(self._topics.ledger, partition.number) for partition in offsets])
+        restored = self._read_ledgers([Partition(self._topics.ledger, partition.number) for partition in offsets])
         self.ledger.update(restored)
         for number, ledger in restored.items():
             self._restore(number, ledger)

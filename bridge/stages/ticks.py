@@ -10,7 +10,7 @@ slice, and kept with what the windows hold: a trigger that comes back between tw
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from bridge.core.definition import Definition
@@ -52,7 +52,6 @@ class TickPlanner:
         self._safe_time = safe_time
         self._admin = admin
         self._skew = skew
-        self._counts: Mapping[str, int] = {}
         self._asked: set[str] = set()
         self._safe: dict[str, Safe] = {}
 
@@ -62,18 +61,27 @@ class TickPlanner:
 
     def plan(self, windows: Mapping[int, Windows], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield, by partition, the fields of the tick to append."""
-        self._counts = self._admin.topics()  # each time anew: a partition left out would be overtaken
-        self._asked.clear()
-        self._safe_time.look_anew()
-        safe: dict[Condition, Micros | None] = {}
-        for partition, one in windows.items():
-            due = [condition for condition in one.conditions() if self._is_due(one, condition, now)]
-            for condition in due:
-                if condition not in safe:
-                    safe[condition] = self._safe_for(condition)
-            tick = self._tick(one, due, safe)
+        due = {
+            partition: [condition for condition in one.conditions() if self._is_due(one, condition, now)]
+            for partition, one in windows.items()
+        }
+        conditions = {condition for some in due.values() for condition in some}
+        self._look(conditions)
+        safe = {condition: self._safe_for(condition) for condition in conditions}
+        for partition, some in due.items():
+            tick = self._tick(windows[partition], some, safe)
             if tick["safe"] or tick["retired"]:
                 yield partition, tick
+
+    def _look(self, conditions: Iterable[Condition]) -> None:
+        """Ask how far the routers have come on the topics of conditions, of all at once."""
+        topics = {topic for condition in conditions for topic in self._topics_of(condition)}
+        counts = self._admin.topics()  # each time anew: a partition left out would be overtaken
+        self._asked.clear()
+        self._safe_time.look_anew({topic: counts.get(topic, 0) for topic in topics})
+
+    def _topics_of(self, condition: Condition) -> tuple[str, ...]:
+        return topics_of(self._definitions.conditions[condition[1]].trigger)
 
     def _tick(self, one: Windows, due: list[Condition], safe: Mapping[Condition, Micros | None]) -> dict[str, Any]:
         times, retired = [], []
@@ -95,20 +103,18 @@ class TickPlanner:
 
     def _safe_for(self, condition: Condition) -> Micros | None:
         """Return the safe time of a condition; for one that is not in force, any time once it may be retired."""
-        trigger, hash_ = condition
-        applied = self._definitions.changed.get(trigger, 0)
-        topics = topics_of(self._definitions.conditions[hash_].trigger)
+        applied = self._definitions.changed.get(condition[0], 0)
+        topics = self._topics_of(condition)
         if self._definitions.is_in_force(*condition):
             times = [self._safe_on(topic, applied) for topic in topics]
             return None if None in times else min(time for time in times if time is not None)
-        counts = {topic: self._counts.get(topic, 0) for topic in topics}
-        is_over = self._safe_time.all_applied(counts, applied, self._definitions.topics())
+        is_over = self._safe_time.all_applied(topics, applied, self._definitions.topics())
         return 0 if is_over else None
 
     def _safe_on(self, topic: str, applied: int) -> Micros | None:
         if topic not in self._asked:  # once for all triggers that read it
             self._asked.add(topic)
-            now = self._safe_time.of_topic(topic, self._counts.get(topic, 0))
+            now = self._safe_time.of_topic(topic)
             if now is not None:
                 self._safe[topic] = now
         safe = self._safe.get(topic)

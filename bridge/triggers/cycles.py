@@ -53,7 +53,7 @@ def without_cycles(
         if way:
             errors.append(_error(one, way))
             old = before.get(one.trigger.identity)
-            if old is None or old.trigger == one.trigger or graph.add(old.trigger):
+            if old is None or _is_alike(old.trigger, one.trigger) or graph.add(old.trigger):
                 continue
             kept.append(old)
         else:
@@ -129,7 +129,13 @@ def _templates(flow: str) -> tuple[str, ...]:
 def _precedence(one: LoadedTrigger, before: Mapping[str, LoadedTrigger]) -> tuple[bool, str, int, str]:
     """Return what orders triggers: those in force as they are, then by where they stand."""
     identity = one.trigger.identity
-    return (identity not in before or before[identity].trigger != one.trigger, one.file, one.line, identity)
+    is_new = identity not in before or not _is_alike(before[identity].trigger, one.trigger)
+    return (is_new, one.file, one.line, identity)
+
+
+def _is_alike(one: Trigger, other: Trigger) -> bool:
+    """Tell whether two triggers of one name are the same as far as cycles go, whatever settings have added."""
+    return (one.slots, one.run) == (other.slots, other.run)
 
 
 def _error(one: LoadedTrigger, way: Sequence[Cause]) -> TriggerError:

@@ -127,8 +127,8 @@ def _fetch_uncommitted(self: Any, offset: int, limit: int) -> tuple[list[Any], i
 # -- time --------------------------------------------------------------------------------------------------------------
 
 
-def _any_time(self: Any, topic: str, partitions: int) -> Safe:
-    del topic, partitions
+def _any_time(self: Any, topic: str) -> Safe:
+    del topic
     return Safe(int(self._clock() - self._skew), 2**62)
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from bench.clients.progress import Progress
-from bench.clients.stages import surroundings
+from bench.clients.stages import collecting, surroundings
 from bench.filling import bench_run
 from bridge.argo.api import Answer
 from bridge.argo.kubernetes import KubernetesWorkflowApi
@@ -38,10 +38,12 @@ def submit_runs(*, bootstrap: str, prefix: str, partitions: int, kubeconfig: str
 
     api = KubernetesWorkflowApi(kubeconfig, concurrency=_CONCURRENCY)
     loop = open_loop("submitter", surroundings(bootstrap, InternalTopics(prefix, partitions), sink=take, api=api))
+    collector = collecting()
     loop.open()
     deadline = time.monotonic() + _SECONDS
     while progress.done < count:
         loop.step()
+        collector.between_batches()
         if time.monotonic() > deadline:
             raise TimeoutError(f"{progress.done} Workflows of {count}")
     loop.close()

@@ -7,7 +7,7 @@ import gc
 import time
 from pathlib import Path
 
-from bench.clients.stages import surroundings
+from bench.clients.stages import collecting, surroundings
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.kafka.log import Partition
 from bridge.kafka.topics import InternalTopics
@@ -26,6 +26,7 @@ def restore(*, stage: str, bootstrap: str, prefix: str, partitions: int, trigger
 
     """
     around = surroundings(bootstrap, InternalTopics(prefix, partitions), triggers=triggers, api=MemoryWorkflowApi())
+    collecting()
     loop = open_loop(stage, around)
     taker = loop._stage
     topic = around.topics.arrivals if stage == "matcher" else around.topics.runs

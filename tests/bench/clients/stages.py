@@ -75,7 +75,7 @@ def run_stage(
 
     topics = InternalTopics(prefix, partitions)
     loop = open_loop(stage, surroundings(bootstrap, topics, schemas=schemas, sink=count))
-    collector = _collector()
+    collector = collecting()
     loop.open()
     deadline = time.monotonic() + _SECONDS
     while progress.done < sum(reasons.values()):
@@ -90,7 +90,7 @@ def run_stage(
     return {"rate": progress.rate(), "cpu": used.ru_utime + used.ru_stime}
 
 
-def _collector() -> Collector:
+def collecting() -> Collector:
     """Return the garbage collector on the stages' terms, as ``flowbridge run`` has it."""
     collector = Collector()
     collector.take_over()
@@ -102,7 +102,7 @@ def fill_arrivals(*, bootstrap: str, prefix: str, partitions: int, schemas: str,
     topics = InternalTopics(prefix, partitions)
     around = surroundings(bootstrap, topics, schemas=schemas)
     loop = open_loop("router", around)
-    collector = _collector()
+    collector = collecting()
     loop.open()
     deadline = time.monotonic() + _SECONDS
     progress = Progress()

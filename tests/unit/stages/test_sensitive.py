@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from bridge.core.event import MINUTE
 from bridge.core.evidence import REDACTED
-from bridge.core.trigger import RunPlan, Slot, Trigger
+from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.kafka.records import DECISION
 from bridge.stages.decision_sample import ALIKE
+from unit.stages.window_world import Bridge, windowed
 from unit.stages.world import World, one_slot, two_slots
 
 SECRET = "secret-7"
@@ -130,3 +132,22 @@ def test_of_decisions_alike_so_many_a_minute_are_sent_along_and_all_are_counted(
     world.publish("order.created", {"order": "one-more"})
     world.run(2)
     assert len(list(world.values(world.topics.decisions))) == ALIKE + 1
+
+
+def test_what_becomes_sensitive_is_not_shown_of_a_window_that_was_open_before(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    parameters = (("order", "duration(order[0].payload.secret)"),)
+    bridge = Bridge(windowed(WindowPlan("settle", 5 * MINUTE), run=parameters, collect="all"))
+    bridge.world.publish("order.created", {"order": 7, "secret": SECRET})
+    bridge.world.run(2)
+    bridge.process.stop()
+    bridge.world.processes.remove(bridge.process)
+    bridge.world.sensitive = ("secret",)
+    bridge.process = bridge.world.start("p2")
+    bridge.world.run(5)
+    bridge.wait(600)
+    (letter,) = bridge.world.letters()
+    assert "run.parameters.order" in letter["text"]
+    assert SECRET not in letter["text"]
+    check_secret(bridge.world, caplog)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from bridge.core.event import MINUTE, SECOND
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.kafka.memory import MemoryLog
+from bridge.stages.ticks import TickPlanner
+from bridge.stages.windows import Windows
 from unit.stages.world import World, two_slots
 
 
@@ -136,3 +143,24 @@ def test_an_identity_that_comes_again_after_it_was_forgotten_waits_its_whole_tim
     world.publish("order.created", {"order": 7}, id="again")
     world.run(8 * 60, step=5)
     assert world.reasons().count("expired") == 0
+
+
+def test_a_plan_of_ticks_that_takes_long_leaves_time_for_what_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(two_slots(), partitions=1)
+    world.start()
+    world.run(5)
+    world.publish("order.created", {"order": 1})
+    world.run(5)
+    world.now += 3_600 * SECOND
+    plan = TickPlanner.plan
+
+    def slow_plan(self: TickPlanner, windows: Mapping[int, Windows], now: Micros) -> Iterator[Any]:
+        world.now += 3 * SECOND
+        yield from plan(self, windows, now)
+
+    monkeypatch.setattr(TickPlanner, "plan", slow_plan)
+    pay(world)
+    world.publish("order.created", {"order": 7})
+    world.run(20)
+    assert world.workflows() == [{"order": "7", "amount": "1"}]
+    assert "expired" in world.reasons()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from bridge.core.trigger import RunPlan, Trigger
-from bridge.triggers.sources import FileSource
+from bridge.triggers.sources import AllSources, FileSource
 from unit.stages.world import World, one_slot
 
 TEXT = """
@@ -149,3 +151,28 @@ def test_a_broken_source_ends_nothing_after_the_leader_changed_either(tmp_path: 
     world.publish("order.created", {"order": "1"})
     world.run(2)
     assert len(world.workflows()) == 1
+
+
+EMITTING = """
+apiVersion: flowbridge.dev/v1
+kind: Trigger
+metadata: {{name: {name}}}
+spec:
+  events: [{{name: {reads}}}]
+  run: {{workflowTemplate: ship, emits: [{emits}]}}
+"""
+
+
+@pytest.mark.parametrize("sensitive", [(), ("card",)])
+def test_what_is_in_force_stays_when_another_trigger_would_close_a_cycle_whatever_settings_add(
+    tmp_path: Path, sensitive: tuple[str, ...]
+) -> None:
+    world = World(partitions=1)
+    world.sensitive = sensitive
+    world.source = lambda _: AllSources([FileSource([tmp_path], "default")])
+    (tmp_path / "m.yaml").write_text(EMITTING.format(name="old", reads="ev.x", emits="ev.y"))
+    world.start()
+    world.run(5)
+    (tmp_path / "a.yaml").write_text(EMITTING.format(name="new", reads="ev.y", emits="ev.x"))
+    world.run(35)
+    assert in_force(world) == {"default/old"}

@@ -49,7 +49,7 @@ class Definitions:
         offset: Offset in ``triggers`` up to which all is applied.
         known: Every definition, by its hash.
         conditions: A definition of every condition, by its hash: all of one condition match alike. It is the one that
-            is in force, or was last.
+            is in force, where one is.
         in_force: The definition in force, by trigger.
         changed: By trigger, the offset behind the record that put its definition in force, or ended it.
         starts: Where topics are begun.
@@ -103,13 +103,12 @@ class Definitions:
         self._readers = Readers(self.in_force.values())
         return True
 
-    def reading(self, topic: str) -> Reading:
-        """Return the definitions in force that read all of a topic, each with the slots that its events may fill."""
-        return self._readers.own.get(topic, ())
+    def reading(self, record: Record) -> Reading:
+        """Return the definitions in force that read a record, each with the slots that its event may fill.
 
-    def reading_shared(self, record: Record) -> Reading:
-        """Return those that read a record of a topic that names share, by its name; of any other topic nobody."""
-        return self._readers.of_shared(record.topic, record.headers)
+        In a topic that several names share, the name in its header decides.
+        """
+        return self._readers.own.get(record.topic) or self._readers.of_shared(record.topic, record.headers)
 
     def topics(self) -> frozenset[str]:
         """Return the topics that definitions in force read."""

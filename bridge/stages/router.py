@@ -145,7 +145,7 @@ class Router(Stage):
             self._passing.send(passed, out)
 
     def _route(self, record: Record, passed: list[Pass], out: Outbox) -> None:
-        reading = self._definitions.reading(record.topic) or self._definitions.reading_shared(record)
+        reading = self._definitions.reading(record)
         if not reading:
             return
         excess = _excess(record)
@@ -191,7 +191,7 @@ class Router(Stage):
         self._bury(record, Decision(reason, "", "", _place_identity(record)), text, out)
 
     def _decide_all(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
-        for definition, slots in self._definitions.reading(record.topic) or self._definitions.reading_shared(record):
+        for definition, slots in self._definitions.reading(record):
             for slot in slots:
                 identity, evidence = _place_identity(record), {"error": text}
                 out.decisions.append(Decision(reason, definition.identity, slot.slot.variable, identity, "", evidence))

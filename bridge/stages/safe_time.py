@@ -17,8 +17,8 @@ from bridge.kafka.ownership import read_note
 
 _ABANDONED = MINUTE // 2  # so long a topic that nobody reads any more may show an old definition
 
-
-_EVER = 2**63
+EVER = 2**63
+"""Later than any time, and behind any offset."""
 
 
 class Safe(NamedTuple):
@@ -88,7 +88,7 @@ class SafeTime:
             return None
         del self._candidates[topic]
         applied = [read_note(committed[place]).triggers for place in candidate.ends]
-        return Safe(candidate.time, min(applied, default=_EVER))
+        return Safe(candidate.time, min(applied, default=EVER))
 
     def all_applied(self, topics: Iterable[str], applied: int, read: frozenset[str]) -> bool:
         """Tell whether no router can still route by definitions from before ``applied``.

@@ -21,13 +21,11 @@ from bridge.core.sliding import expire, forget
 from bridge.core.window import Spent
 from bridge.kafka.log import Admin
 from bridge.stages.definitions import Definitions
-from bridge.stages.safe_time import Safe, SafeTime
+from bridge.stages.safe_time import EVER, Safe, SafeTime
 from bridge.stages.timers import Condition, Timer
 from bridge.stages.window_records import Place, WindowKey
 from bridge.stages.windows import Windows
 from bridge.triggers.topics import topics_of
-
-_EVER: Micros = 2**63
 
 _First = tuple[tuple[Micros, str, str], Condition, Timer]
 """The first timer of a condition that is due, behind what orders it: deadline, trigger, key."""
@@ -165,7 +163,7 @@ class TickRound:
     def slice(self) -> Iterator[Ended]:
         """Yield endings in order, until they are of :data:`SLICE` arrivals or more."""
         size = 0
-        for times, is_retired in ((self.times, False), (dict.fromkeys(self.retired, _EVER), True)):
+        for times, is_retired in ((self.times, False), (dict.fromkeys(self.retired, EVER), True)):
             for timer in self._due(times):
                 ended = self._end(timer, is_retired=is_retired)
                 size += ended.size

@@ -124,8 +124,9 @@ class Matcher(Stage):
         self._definitions.refresh()
         for partition in offsets:
             kept = self._restore(Partition(self._topics.windows, partition.number))
+            restored = len(kept)
             self.windows[partition.number] = restore_windows(kept, self._definitions)
-            leave_alone(len(kept))
+            leave_alone(restored)
         self._armed = -1
 
     def drop(self, partitions: Collection[Partition]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 
 from bridge.core import absence, gathering
 from bridge.core.decision import Reason
@@ -55,11 +54,14 @@ def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[K
     return list(last.items())
 
 
-def restore_windows(kept: Iterable[Kept], definitions: Definitions) -> Windows:
-    """Return the windows that the records of a changelog describe."""
+def restore_windows(kept: list[Kept], definitions: Definitions) -> Windows:
+    """Return the windows that the records of a changelog describe; the list is used up.
+
+    Each record is let go once it is taken in, so that records and windows are never there as a whole at the same time.
+    """
     restoring = _Restoring(definitions)
-    for key, value in kept:
-        restoring.add(key, value)
+    while kept:
+        restoring.add(*kept.pop())
     return restoring.windows()
 
 

@@ -76,7 +76,6 @@ def make_run(
     identity = _identity(definition, variables, events, frame)
     run_key = RunIdentity(installation, definition.identity, key, identity).run_key()
     event_time, reached = _times(trigger, match, frame)
-    is_default_mapped = definition.is_default_mapped
     return Run(  # by position, in the order of its fields: by name takes three times as long
         run_key,
         definition.identity,
@@ -85,8 +84,8 @@ def make_run(
         plan.namespace,
         workflow_name(plan.template, run_key),
         plan.template,
-        None if is_default_mapped else _parameters(definition, match, variables),
-        _payload(match[0][-1]) if is_default_mapped else None,
+        None if definition.is_default_mapped else _parameters(definition, match, variables),
+        _payload(match[0][-1]) if definition.is_default_mapped else None,
         plan.labels,
         plan.annotations,
         events,

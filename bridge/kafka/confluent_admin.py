@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -168,9 +169,15 @@ class ConfluentAdmin(Admin):
 
     @override
     def close(self) -> None:
-        """Let go of the client, which ends with its last reference, whoever still refers to us."""
+        """Let go of the client, whoever still refers to us.
+
+        It ends with its last reference, and waits for what it asked a broker that may be away: aside, since nobody else
+        has to.
+        """
         self._committed.close()
+        last = [self._client]
         del self._client
+        threading.Thread(target=last.clear, name="admin-ends", daemon=True).start()
 
 
 def _result(future: Future[T]) -> T:

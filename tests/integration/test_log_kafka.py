@@ -16,6 +16,7 @@ from bridge.kafka.embedded import PARTITIONS, EmbeddedBroker
 from bridge.kafka.log import Committed, Partition
 from bridge.kafka.topics import InternalTopics
 from contract.log_beds import KafkaBed, Membership, take, until
+from servers.process import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,3 +104,15 @@ def test_records_and_offsets_flow_on_the_embedded_broker(embedded: ConfluentLog)
     producer.close()
     consumer.close()
     admin.close()
+
+
+def test_an_admin_that_is_closed_ends_though_somebody_still_refers_to_it(kafka: AnyKafka) -> None:
+    tasks = Path("/proc/self/task")
+    before = len(list(tasks.iterdir()))
+    admins = [ConfluentLog({"bootstrap.servers": kafka.bootstrap}).admin() for _ in range(5)]
+    for admin in admins:
+        admin.topics()
+    assert len(list(tasks.iterdir())) > before
+    for admin in admins:
+        admin.close()
+    wait_for(lambda: len(list(tasks.iterdir())) <= before, 20, "the clients' threads to end")

@@ -72,7 +72,10 @@ def _live(world: World) -> None:
 
 
 def _heal(world: World, random: Random) -> None:
-    """Let nothing more happen, until nothing is left to do and nothing waits."""
+    """Let nothing more happen, until nothing is left to do and nothing waits.
+
+    That has to be seen three times; not in a row, since dead man's switches in turn may never be silent for so long.
+    """
     world.said("everything heals")
     world.cluster.heal()
     is_held = world.routing.lost_offsets == "hold" and world.routing.has_lost
@@ -82,10 +85,11 @@ def _heal(world: World, random: Random) -> None:
         process.is_stopping = process.is_stopping or is_held  # to be started again with what was decided
     quiet = 0
     for _ in range(_ROUNDS):
-        world.go_on(1 if not quiet else 2, random)
-        quiet = quiet + 1 if not _left(world) else 0
-        if quiet >= 3:
-            return
+        world.go_on(1, random)
+        if not _left(world):
+            quiet += 1
+            if quiet == 3:
+                return
     raise AssertionError(f"work is left over: {_left(world)}")
 
 

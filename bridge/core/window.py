@@ -30,7 +30,8 @@ class Arrival(NamedTuple):
         event: The event's identity.
         reached: When the event reached us.
         definition: Hash of the definition under which it was routed.
-        body: The event's key and value as they travelled; the rules do not look at them.
+        key: The key of the event's record; the rules do not look at it, nor at the value.
+        value: The event's value as it travelled.
 
     """
 
@@ -40,7 +41,8 @@ class Arrival(NamedTuple):
     event: EventIdentity
     reached: Micros
     definition: str
-    body: tuple[str | None, bytes]
+    key: str | None
+    value: bytes
 
     @property
     def age(self) -> tuple[Micros, int]:

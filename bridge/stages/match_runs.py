@@ -124,11 +124,10 @@ class MatchRuns:
         return str(error)
 
     def _event(self, definition: Definition, arrival: Arrival) -> Event:
-        key, value = arrival.body
         identity = arrival.event
         topic = slot_topic(definition.slots[arrival.slot].slot)
-        payload = self._decoder.decode(topic, value) if definition.run_needs_payload else {}
-        return Event(identity.name, identity.source, identity.id, arrival.time, arrival.reached, key, payload)
+        payload = self._decoder.decode(topic, arrival.value) if definition.run_needs_payload else {}
+        return Event(identity.name, identity.source, identity.id, arrival.time, arrival.reached, arrival.key, payload)
 
     def bury(self, record: Record, trigger: str, text: str, out: Outbox) -> None:
         """Keep a record that no run can be made of as a dead letter, and say so."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter, defaultdict
+from collections import Counter
 
 from bridge.core import absence, gathering
 from bridge.core.decision import Reason
@@ -68,6 +68,8 @@ def restore_windows(kept: list[Kept], definitions: Definitions) -> Windows:
 class _Found:
     """What was found of one window."""
 
+    __slots__ = ("fired", "pending", "spent", "waiting")
+
     def __init__(self) -> None:
         self.waiting: list[Arrival] = []
         self.spent: list[tuple[int, Spent]] = []
@@ -81,7 +83,8 @@ class _Restoring:
     def __init__(self, definitions: Definitions) -> None:
         self._conditions = definitions.conditions
         self._windows = Windows()
-        self._found: defaultdict[WindowKey, _Found] = defaultdict(_Found)
+        self._alone: dict[WindowKey, Arrival] = {}  # the one thing that was found of its window, as of most
+        self._found: dict[WindowKey, _Found] = {}
 
     def add(self, key: bytes, value: bytes) -> None:
         """Take in one record."""
@@ -93,9 +96,9 @@ class _Restoring:
             self._add_spent(place, decode_spent(value))
         elif value.startswith(PENDING.prefix):
             window, offset = read_key_beside(key)
-            self._found[window].pending.append((offset, *decode_pending(value)))
+            self._of(window).pending.append((offset, *decode_pending(value)))
         elif value.startswith(FIRED.prefix):
-            self._found[read_key_beside(key)[0]].fired.append(decode_fired(value))
+            self._of(read_key_beside(key)[0]).fired.append(decode_fired(value))
         elif value.startswith(CLOCK.prefix):
             self._windows.clocks[read_clock_key(key)] = decode_clock(value)
         elif value.startswith(RETIRING.prefix):
@@ -108,6 +111,11 @@ class _Restoring:
         for heap in self._windows.timers.values():
             heapq.heapify(heap)
         self._windows.counts = dict(Counter([place.window[:2] for place in self._windows.remembered]))
+        for key in [key for key in self._alone if not self._trigger(key).is_plain]:
+            self._of(key)
+        for key, arrival in self._alone.items():
+            trigger = self._trigger(key)
+            self._windows.put(key, empty_window(len(trigger.slots)).with_arrival(arrival), trigger)
         for key, found in self._found.items():
             trigger = self._trigger(key)
             self._windows.put(key, _window(trigger, found), trigger)
@@ -115,9 +123,21 @@ class _Restoring:
             self._windows.set_clock(condition, clock, self._conditions[condition[1]].trigger)
         return self._windows
 
+    def _of(self, key: WindowKey) -> _Found:
+        """Return what was found of a window of which there is more than one arrival that waits."""
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = _Found()
+            if key in self._alone:
+                found.waiting.append(self._alone.pop(key))
+        return found
+
     def _add_waiting(self, place: Place, arrival: Arrival) -> None:
-        trigger = self._trigger(place.window)
-        self._found[place.window].waiting.append(arrival)
+        key, trigger = place.window, self._trigger(place.window)
+        if key in self._alone or key in self._found:
+            self._of(key).waiting.append(arrival)
+        else:
+            self._alone[key] = arrival
         self._windows.remembered[place] = arrival
         if waits_alone(trigger):
             self._add_timer(deadline(trigger, arrival), place)
@@ -127,7 +147,7 @@ class _Restoring:
         self._windows.remembered[place] = spent
         self._add_timer(spent.until, place)
         if waits_alone(trigger) and spent.fate in USED:
-            self._found[place.window].spent.append((place.slot, spent))
+            self._of(place.window).spent.append((place.slot, spent))
 
     def _add_timer(self, due: Micros, place: Place) -> None:
         self._windows.timers.setdefault(place.window[:2], []).append(Timer(due, place))
@@ -139,8 +159,6 @@ class _Restoring:
 def _window(trigger: Trigger, found: _Found) -> Window:
     """Return a window of what was found of it."""
     window = empty_window(len(trigger.slots))
-    if trigger.is_plain and len(found.waiting) == 1 and not found.spent:  # as most are that wait for their second event
-        return window.with_arrival(found.waiting[0])
     taken = {offset for _, _, offsets in found.pending for offset in offsets}
     waiting: list[list[Arrival]] = [[] for _ in trigger.slots]
     for arrival in found.waiting:

@@ -70,8 +70,16 @@ def arrival_of(fields: dict[str, Any], event: EventIdentity, offset: int, reache
         reached: When it reached us.
 
     """
-    body = (fields["event_key"], fields["value"])
-    return Arrival(fields["time"], offset, fields["slot"], event, reached, intern(fields["definition"]), body)
+    return Arrival(
+        fields["time"],
+        offset,
+        fields["slot"],
+        event,
+        reached,
+        intern(fields["definition"]),
+        fields["event_key"],
+        fields["value"],
+    )
 
 
 def encode_waiting(arrival: Arrival, record: bytes) -> bytes:

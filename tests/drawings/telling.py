@@ -115,10 +115,10 @@ class _WindowTeller:
         if isinstance(passed, Decision):
             self.fates[offset] = passed.reason
             return
-        before, body = len(self.stepping.matches), (event.key, b"")
+        before, known = len(self.stepping.matches), self._definition.hash
         came = self.stepping.arrive(
             passed.key,
-            Arrival(event.time, offset, line.slot, event.identity, event.reached, self._definition.hash, body),
+            Arrival(event.time, offset, line.slot, event.identity, event.reached, known, event.key, b""),
         )
         if any(one.reason == "duplicate" for one in came.decisions):
             self.fates[offset] = "duplicate"

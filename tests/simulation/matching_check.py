@@ -213,5 +213,6 @@ def _arrival(fields: dict[str, Any], record: Record, event: str) -> Arrival:
         EventIdentity(event, fields["source"], fields["id"]),
         min(fields["reached"], record.timestamp * 1000),
         fields["definition"],
-        (fields["event_key"], fields["value"]),
+        fields["event_key"],
+        fields["value"],
     )

@@ -106,7 +106,7 @@ def arrivals_of(trigger: Trigger, came: Came, first_offset: int) -> list[Arrival
         index for index, slot in enumerate(trigger.slots) if slot.event == came.event[0] and str(index) in came.passes
     ]
     return [
-        Arrival(came.time, first_offset + at, slot, identity, came.reached, "", (None, b""))
+        Arrival(came.time, first_offset + at, slot, identity, came.reached, "", None, b"")
         for at, slot in enumerate(slots)
     ]
 

@@ -169,7 +169,7 @@ class Story:
         index = [one.variable for one in self.trigger.slots].index(slot)
         event = EventIdentity(self.trigger.slots[index].event, "shop", name)
         self.offset += 1
-        return Arrival(time, self.offset, index, event, time if reached is None else reached, "", (None, b""))
+        return Arrival(time, self.offset, index, event, time if reached is None else reached, "", None, b"")
 
     def comes(self, slot: str, name: str, time: Micros, *, reached: Micros | None = None, key: str = "") -> Step:
         """Let the event ``name`` arrive at ``slot``."""

@@ -12,7 +12,7 @@ SLOTS = 2
 
 
 def arrival(time: int, offset: int, slot: int) -> Arrival:
-    return Arrival(time, offset, slot, EventIdentity("a", "shop", str(offset)), 0, "", (None, b""))
+    return Arrival(time, offset, slot, EventIdentity("a", "shop", str(offset)), 0, "", None, b"")
 
 
 @st.composite

@@ -71,7 +71,7 @@ def with_an_order_each(known: Known) -> CountedWindows:
     windows = CountedWindows()
     for number, one in enumerate(known.all):
         event = EventIdentity("order.created", "tests", str(number))
-        arrival = Arrival(BEGIN, number, 0, event, BEGIN - number, one.hash, (None, b""))
+        arrival = Arrival(BEGIN, number, 0, event, BEGIN - number, one.hash, None, b"")
         key = WindowKey(one.identity, one.condition, "7")
         windows.keep(Place(key, 0, event), arrival, one.trigger)
         windows.put(key, empty_window(2).with_arrival(arrival), one.trigger)

@@ -174,7 +174,7 @@ def check_decisions_and_runs(trigger: Trigger, random: Random) -> int:
         time += random.choice((10 * SECOND, MINUTE, 20 * MINUTE, 6 * HOUR))
         slot = random.randrange(len(trigger.slots))
         event = EventIdentity(trigger.slots[slot].event, "shop", str(offset))
-        arrival = Arrival(time - random.choice((0, 5 * MINUTE)), offset, slot, event, time, "", (None, b""))
+        arrival = Arrival(time - random.choice((0, 5 * MINUTE)), offset, slot, event, time, "", None, b"")
         key = "" if trigger.slots[0].key is None else random.choice("kl")
         decisions = [*stepping.arrive(key, arrival).decisions, *(stepping.tick(time) if offset % 3 else ())]
         decided.update((one.slot, one.event) for one in decisions if one.reason != "waiting")

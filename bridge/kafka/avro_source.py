@@ -8,7 +8,7 @@ of null and another, maps of strings, and arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bridge.kafka.avro_varint import SIZES, long_at, long_bytes
@@ -44,9 +44,23 @@ def reader(schema: Schema) -> Callable[[bytes, int], dict[str, Any]]:
     for number, field in enumerate(schema["fields"]):
         lines += _read(field["type"], f"f{number}")
     named = ", ".join(f"{field['name']!r}: f{number}" for number, field in enumerate(schema["fields"]))
-    end = ["if pos > len(buf):", _INDENT + "raise IndexError('it is cut short')", f"return {{{named}}}"]
-    read: Callable[[bytes, int], dict[str, Any]] = _compiled("read", "buf, pos", [*lines, *end])
+    read: Callable[[bytes, int], dict[str, Any]] = _compiled("read", "buf, pos", [*lines, *_END, f"return {{{named}}}"])
     return read
+
+
+def picker(schema: Schema, names: Sequence[str]) -> Callable[[bytes, int], tuple[Any, ...]]:
+    """Return ``pick(buf, pos)``, which gives some fields of a record alone, and looks at nothing behind the last.
+
+    It raises as what :func:`reader` returns does.
+    """
+    fields = {field["name"]: f"f{number}" for number, field in enumerate(schema["fields"])}
+    last = max(list(fields).index(name) for name in names)
+    lines: list[str] = []
+    for field in schema["fields"][: last + 1]:
+        lines += (_read if field["name"] in names else _skip)(field["type"], fields[field["name"]])
+    lines += [*_END, f"return ({', '.join(fields[name] for name in names)},)"]
+    pick: Callable[[bytes, int], tuple[Any, ...]] = _compiled("pick", "buf, pos", lines)
+    return pick
 
 
 def _compiled(name: str, arguments: str, body: list[str]) -> Any:
@@ -54,6 +68,9 @@ def _compiled(name: str, arguments: str, body: list[str]) -> Any:
     names: dict[str, Any] = dict(_KNOWN)
     exec(compile(source, f"<{name} of an Avro schema>", "exec"), names)  # noqa: S102 - made of our own schemas alone
     return names[name]
+
+
+_END = ("if pos > len(buf):", _INDENT + "raise IndexError('it is cut short')")
 
 
 # -- writing: statements that turn the variable into bytes, and what of it is joined -----------------------------------
@@ -150,6 +167,18 @@ def _read(schema: Schema, name: str) -> Iterator[str]:
             yield f"{name} = {{{', '.join(named)}}}"
         case kind:
             yield from _read_number(kind, schema, name)
+
+
+def _skip(schema: Schema, name: str) -> Iterator[str]:
+    match _type(schema):
+        case "string" | "bytes":
+            yield from _READ_SIZE
+        case "int" | "long" | "boolean" | "enum":
+            yield "while buf[pos] > 127:"
+            yield f"{_INDENT}pos += 1"
+            yield "pos += 1"
+        case _:
+            yield from _read(schema, name)
 
 
 def _read_number(kind: str, schema: Schema, name: str) -> Iterator[str]:

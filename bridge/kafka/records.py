@@ -81,19 +81,18 @@ class Kind:
             raise RecordError(f"expected a record of kind {self.name}, found {writer.kind}")
         return self._read(value, writer.schema, self.schema)
 
-    def first(self, *names: str) -> Callable[[bytes], tuple[Any, ...]]:
-        """Return a decoder of a record's first fields alone: Avro writes fields in order, and says no more of them.
-
-        Args:
-            names: The first fields of today's schema, in order.
-
-        """
-        read = avro_source.reader({**self.schema, "fields": self.schema["fields"][: len(names)]})
+    def only(self, *names: str) -> Callable[[bytes], tuple[Any, ...]]:
+        """Return a decoder of some of a record's fields, in the order of their names; it raises as :meth:`decode`."""
+        pick = avro_source.picker(self.schema, names)
 
         def decode(value: bytes) -> tuple[Any, ...]:
-            is_todays = value.startswith(self.prefix)
-            found = read(value, _PREFIX) if is_todays else self.decode(value)
-            return tuple(found[name] for name in names)
+            if not value.startswith(self.prefix):
+                found = self.decode(value)
+                return tuple(found[name] for name in names)
+            try:
+                return pick(value, _PREFIX)
+            except (ValueError, IndexError) as error:
+                raise self._damaged(error) from error
 
         return decode
 

@@ -22,6 +22,9 @@ from bridge.core.event import EventIdentity, Micros
 from bridge.core.window import Arrival, Frame, Pending, Spent, Window
 from bridge.kafka.records import ARRIVAL, CLOCK, FIRED, PENDING, RETIRING, SPENT, WAITING
 
+_waiting = WAITING.only("offset", "reached", "arrival")
+_arrival = ARRIVAL.only("time", "definition", "event_key", "value")  # the rest stands in the key of what waits
+
 RETIRING_KEY = b"retiring"
 """The key of the record that says what a tick retires whose slices are not over."""
 
@@ -95,8 +98,9 @@ def encode_waiting(arrival: Arrival, record: bytes) -> bytes:
 
 def decode_waiting(place: Place, value: bytes) -> Arrival:
     """Return what :func:`encode_waiting` wrote for a place."""
-    fields = WAITING.decode(value)
-    return arrival_of(ARRIVAL.decode(fields["arrival"]), place.event, fields["offset"], fields["reached"])
+    offset, reached, record = _waiting(value)
+    time, definition, key, body = _arrival(record)
+    return Arrival(time, offset, place.slot, place.event, reached, intern(definition), key, body)
 
 
 def encode_spent(spent: Spent) -> bytes:

@@ -42,7 +42,7 @@ EFFECTS = {
 TROUBLES = ("answer lost", "answer late", "commit refused", "offsets refused", "send lost", "poll failed", "ask failed")
 """What Kafka does to one call: a commit whose outcome is asked for again, a record that was not acknowledged, …"""
 
-_state = LEDGER_ENTRY.first("state")
+_state = LEDGER_ENTRY.only("state")
 
 
 class Written:

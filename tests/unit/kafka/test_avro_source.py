@@ -63,6 +63,18 @@ def test_a_record_that_is_cut_short_is_an_error(kind: Kind, data: st.DataObject)
         kind.decode(written[:cut])
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@given(st.data())
+def test_fields_alone_read_as_they_do_in_the_whole_record(kind: Kind, data: st.DataObject) -> None:
+    known = [one["name"] for one in kind.schema["fields"]]
+    names = data.draw(st.lists(st.sampled_from(known), min_size=1, unique=True))
+    fields = data.draw(values(kind.schema))
+    decode, written = kind.only(*names), kind.encode(fields)
+    assert decode(written) == tuple(fields[name] for name in names)
+    with pytest.raises(RecordError):
+        decode(written[: len(kind.prefix)])
+
+
 @given(LONGS)
 def test_a_number_reads_as_it_was_written_wherever_it_stands(number: int) -> None:
     written = long_bytes(number)

@@ -34,7 +34,7 @@ class ReferenceWindows:
     def arrive(self, definition: Definition, key: str, arrival: Arrival) -> None:
         """Decide an arrival."""
         reference = self._of((definition.identity, definition.condition), definition)
-        self._collect(definition, reference.arrive(key, arrival))
+        self._collect(definition, reference.arrive(key, arrival), arrival)
 
     def tick(self, tick: dict[str, Any], retired: Iterable[Condition]) -> None:
         """Let time come; ``retired``: the conditions that it ends for good."""
@@ -52,18 +52,19 @@ class ReferenceWindows:
             self._references[condition] = Reference(definition.trigger, self._bounds.window, self._bounds.remembered)
         return self._references[condition]
 
-    def _collect(self, definition: Definition, happened: Happened) -> None:
+    def _collect(self, definition: Definition, happened: Happened, completing: Arrival | None = None) -> None:
         slots = definition.trigger.slots
         self.decided += [
             Decided(definition.identity, slots[slot].variable, event, reason)
             for reason, slot, event in happened.decided
         ]
-        self.asked += [_asked(definition, match) for match in happened.matches]
+        self.asked += [_asked(definition, match, completing) for match in happened.matches]
 
 
-def _asked(definition: Definition, match: Matched) -> Asked:
+def _asked(definition: Definition, match: Matched, completing: Arrival | None) -> Asked:
+    """Return the run of a match; ``completing``, which decides by what it is made, need not be of the match itself."""
     used = [one for slot in match.choice for one in slot]
-    last = max(used, key=lambda one: one.offset, default=None)
+    last = completing or max(used, key=lambda one: one.offset, default=None)
     events = [(definition.trigger.slots[one.slot].variable, one.event) for one in used]
     by = last.definition if last is not None else ""
     return Asked(definition.identity, by, match.key, tuple(sorted(events)))

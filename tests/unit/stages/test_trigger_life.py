@@ -99,6 +99,24 @@ def test_a_changed_run_part_keeps_windows_and_the_completing_arrivals_definition
     assert "expired" not in world.reasons()
 
 
+def test_a_completing_arrival_decides_also_where_its_batch_takes_another_event() -> None:
+    batch = replace(two_slots(), require=1, collect="first", window=WindowPlan("batch", 10 * MINUTE, size=2))
+    world = World(batch)
+    world.start()
+    world.run(3)
+    world.api.add_template("default", "other", parameters=("order",))
+    first = order(world)
+    world.run(1)
+    edit(world, run=run_of("other"))
+    world.run(2)
+    second = order(world)
+    world.run(2)
+    (workflow,) = world.api.workflows()
+    assert workflow.manifest["spec"]["workflowTemplateRef"]["name"] == "other"
+    assert world.reasons_of(first)[-1] == "matched"
+    assert world.reasons_of(second)[-1] == "superseded"
+
+
 def test_an_edit_that_is_taken_back_at_once_costs_no_waiting_event() -> None:
     world, _ = begun()
     slow = world.start("slow", ("router",))

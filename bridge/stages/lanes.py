@@ -185,11 +185,12 @@ class Lanes:
             self._give_turn(lane)
 
     def start(self, one: OpenRun, now: Micros) -> None:
-        """Count that a run is tried now; of several tries the last."""
+        """Count that a run is tried now; of several tries the last, by whichever of its owners' clocks that is."""
+        moment = now if one.started is None else max(now, one.started)
         if one.started is not None:
             self.give_back(one)
-        self.lane(one).brake.start(now)
-        one.started = now
+        self.lane(one).brake.start(moment)
+        one.started = moment
 
     def give_back(self, one: OpenRun) -> None:
         """Do not count a try any more that came to nothing."""

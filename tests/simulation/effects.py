@@ -52,11 +52,13 @@ class Written:
         stage: Who wrote it, by its transactional id.
         records: Topic, partition and value of each record.
         decisions: What was decided in it.
+        applied: Offset of ``triggers`` that its stage had applied when it began.
 
     """
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
+        self.applied = 0
         self.records: list[tuple[str, int, bytes | None]] = []
         self.decisions: list[Decision | RunDecision] = []
 

@@ -280,12 +280,14 @@ def _watch(loop: StageLoop) -> None:
     stage, producer = loop._stage, loop._producer
     assert isinstance(producer, HarmedProducer)
     for name in ("process", "release"):
-        setattr(stage, name, _noted(getattr(stage, name), producer))
+        setattr(stage, name, _noted(getattr(stage, name), stage, producer))
 
 
-def _noted(work: Callable[[Any, Outbox], None], producer: HarmedProducer) -> Callable[[Any, Outbox], None]:
+def _noted(
+    work: Callable[[Any, Outbox], None], stage: Stage, producer: HarmedProducer
+) -> Callable[[Any, Outbox], None]:
     def noted(batch: Any, out: Outbox) -> None:
-        producer.written.decisions = out.decisions
+        producer.written.decisions, producer.written.applied = out.decisions, stage.applied()
         work(batch, out)
 
     return noted

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 from bridge.core.event import SECOND
+from bridge.core.trigger import RunLimits, RunPlan, Slot, Trigger
 from simulation.conditions import TABLE
 from simulation.script import Act, Script
 
@@ -13,21 +15,26 @@ _PAIR = TABLE["pair"][1](Random(0))
 _TOPICS = tuple(slot.event for slot in _PAIR.slots)
 
 
-def _script(*acts: Act, seed: int = 0) -> Script:
-    return Script(
-        seed=seed,
-        partitions=1,
-        triggers=(_PAIR,),
-        seats=2,
-        keeps_names=True,
-        concurrency=1,
-        bound=100,
-        remembered=1000,
-        lost_offsets="hold",
-        slice=1000,
-        step=SECOND // 2,
-        acts=tuple(sorted(acts)),
-    )
+_ONE_IN_TWELVE = RunPlan("work", "default", (("key", "it.payload.k"),), limits=RunLimits(rate=1, per=12 * SECOND))
+_SLOW = Trigger("default", "slow", (Slot("sent", "it"),), _ONE_IN_TWELVE, require=1, start_from="earliest")
+_PLAIN = Script(
+    seed=0,
+    partitions=1,
+    triggers=(_PAIR,),
+    seats=2,
+    keeps_names=True,
+    concurrency=1,
+    bound=100,
+    remembered=1000,
+    lost_offsets="hold",
+    slice=1000,
+    step=SECOND // 2,
+    acts=(),
+)
+
+
+def _script(*acts: Act, **fields: Any) -> Script:
+    return _PLAIN._replace(acts=tuple(sorted(acts)), **fields)
 
 
 def _event(at: int, topic: str, id_: str) -> Act:
@@ -52,8 +59,20 @@ _ENDS_OF_BEFORE = (
     Act(26 * SECOND, "recreate", (_TOPICS[0],)),
 )
 
+# A start that was tried again by an owner whose clock stood behind counted as earlier than it had been.
+_SLOWER_CLOCK = (
+    Act(0, "trap", (0, "submitter", "after ask", 1, "kill", 0)),
+    Act(3_758_501, "publish", ("sent", "e2", "k1", 0, 0, None, 0)),
+    Act(6_543_523, "trap", (0, "submitter", "before poll", 1, "kill", 0)),
+    Act(7_368_003, "join", ()),
+    Act(7_689_953, "publish", ("sent", "e17", "k1", 0, 1_433_919, None, 1)),
+)
+
 REGRESSIONS: Mapping[str, Script] = {
     "a claim under a membership that is over": _script(*_LATE_CLAIM, seed=57),
+    "a start that is tried again by a slower clock": _script(
+        *_SLOWER_CLOCK, seed=15337, triggers=(_SLOW,), partitions=2, seats=1, step=SECOND // 4
+    ),
     "the ends of a topic that was created again": _script(*_ENDS_OF_BEFORE, seed=98),
 }
 """By what was wrong."""

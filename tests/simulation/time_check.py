@@ -54,7 +54,7 @@ class TimeCheck:
 
         Args:
             value: The tick.
-            applied: Offset of ``triggers`` that the matcher knows.
+            applied: Offset of ``triggers`` that the matcher knew when it planned the tick.
 
         Raises:
             UnsafeTimeError: It names a time that is not safe.

@@ -172,7 +172,7 @@ class World:
             running = process.stage("matcher")
             self.matching.follow(committed, running._definitions if running is not None else None, written.records)
             for tick in ticks_of(written.records):
-                self.time.tick(tick, running.applied())
+                self.time.tick(tick, written.applied)
             if running is not None:
                 self._hold(process, running)
 

@@ -286,13 +286,18 @@ class StageLoop:
         self._queue.clear()
         self._spoiled = False
         self._rebalanced = True  # perhaps without a word: the next poll hears of it, and metadata is taken after that
-        owned = list(self._committed)
-        self._stage.drop(owned)
-        self._committed.update(self._admin.committed(self._group, owned, stable=True))
-        offsets = {partition: one.offset for partition, one in self._committed.items()}
+        unread = self._unread() if self._stage.by_partition else {}
+        self._committed.update(self._admin.committed(self._group, self._committed, stable=True))
+        offsets = {place: one.offset for place, one in self._committed.items() if unread.get(place) != one.offset}
+        self._stage.drop(offsets)
         self._stage.take(offsets)
         for partition, offset in offsets.items():
             self._consumer.seek(partition, offset)
+
+    def _unread(self) -> dict[Partition, int]:
+        """Return where the partitions stand of which nothing was read since the last commit."""
+        positions = self._consumer.positions()
+        return {place: one.offset for place, one in self._committed.items() if positions.get(place) == one.offset}
 
     # -- rebalances ----------------------------------------------------------------------------------------------------
 

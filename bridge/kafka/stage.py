@@ -25,6 +25,9 @@ class Stage(ABC):
     """
 
     name: str
+    by_partition = False
+    """What it holds of a partition changes by records of that partition alone, and needs no other partition: where
+    nothing was read since the last commit all is as it was, also after a transaction that failed."""
     purges = False
     """Whether records below the committed offset may be deleted: the stage is their only reader."""
 

@@ -85,6 +85,7 @@ class Matcher(Stage):
     """
 
     name = "matcher"
+    by_partition = True
     purges = True
 
     def __init__(

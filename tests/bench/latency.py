@@ -28,6 +28,8 @@ from flowbridge_sdk import Publisher
 from flowbridge_sdk.schemas import EventSchemas
 
 _PERIOD = 1 / 20
+_WARM_UP = 400
+"""Samples of each side that do not count: the broker's just-in-time compiler is busy with itself for half a minute."""
 _SECONDS = 60.0
 _P50_BOUND, _P99_BOUND = 12.0, 35.0  # milliseconds above bare creates
 
@@ -105,7 +107,7 @@ def _blocks(scale: Scale) -> Iterator[range]:
 
 def _warm_up(sides: dict[str, Side], sightings: Sightings) -> None:
     """Wait until the triggers are in force, and everything has been done a few times."""
-    for number in range(-40, 0):
+    for number in range(-_WARM_UP, 0):
         for side in sides.values():
             sightings.wait(side(number)[0], _SECONDS)
 

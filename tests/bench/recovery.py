@@ -21,6 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it offers t
 )
 
 from bench.bed import Bed
+from bench.cores import CLIENT, pin
 from bench.figures import Figure, at_most
 from bench.latency import environment
 from bench.material import EVENT, PARTNER, TWO_SLOTS, order, write_trigger
@@ -88,6 +89,7 @@ class _Pair:
             self._started += 1
             log = self._bed.folder / f"recovery-{self._started}.log"
             process = stack.enter_context(BridgeProcess(self._environment, log, f"bridge {self._started}"))
+            pin(process.pid, CLIENT)
             self.processes.append(process)
         for process in self.processes:
             process.wait_ready()

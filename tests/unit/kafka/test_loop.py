@@ -53,6 +53,27 @@ def test_an_aborted_batch_leaves_no_window_in_memory() -> None:
     assert sorted(world.reasons()) == ["created", "matched", "matched", "waiting"]
 
 
+def test_an_aborted_batch_leaves_windows_alone_from_whose_partition_nothing_was_read() -> None:
+    world = World(two_slots())
+    process = world.start()
+    world.run(3)
+    for number in range(20):
+        world.publish("order.created", {"order": str(number)})
+    world.run(2)
+    matcher = process.stage("matcher")
+    before, opened = dict(matcher.windows), {number: dict(one.open) for number, one in matcher.windows.items()}
+    assert len([one for one in opened.values() if one]) > 1
+    world.publish("payment.done", {"order": "7", "amount": 1})
+    process.step("router")
+    process.at("before commit", lambda: fail(AbortableError("the broker said no")))
+    process.step("matcher")
+    again = [number for number, one in matcher.windows.items() if one is not before[number]]
+    assert len(again) == 1
+    assert {number: one.open for number, one in matcher.windows.items()} == opened
+    world.run(3)
+    assert world.workflows() == [{"order": "7", "amount": "1"}]
+
+
 def test_an_aborted_batch_of_intents_sends_no_create() -> None:
     world, process = begun()
     world.publish("order.created", {"order": "o-1"})

@@ -42,6 +42,7 @@ class ConfluentReader(Reader):
         if start >= end:
             return
         place = TopicPartition(*partition, start)
+        self._learn_of(partition.topic)
         self._consumer.assign([place])
         position, heard = start, time.monotonic()
         while position < end:
@@ -56,6 +57,13 @@ class ConfluentReader(Reader):
             if records:
                 yield records
         self._consumer.unassign()
+
+    def _learn_of(self, topic: str) -> None:
+        """Ask who leads a topic's partitions; by itself the client does so at its next look, up to a second later."""
+        try:
+            self._consumer.list_topics(topic, timeout=self._patience)
+        except KafkaException as exception:
+            raise meaning(error_of(exception)) from exception
 
     def _records(self, partition: Partition) -> list[Record]:
         try:

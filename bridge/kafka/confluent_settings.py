@@ -19,12 +19,14 @@ LARGEST_RECORD = 4 * 1024 * 1024
 
 _CHOSEN_FOR_CONSUMERS = {
     "fetch.queue.backoff.ms": "50",  # 1000 by default: a consumer whose queue was full would stall for so long
+    "fetch.wait.max.ms": "100",  # 500 by default: so long a partition that was just taken on waits for an idle fetch
     "max.partition.fetch.bytes": str(LARGEST_RECORD),
     "topic.metadata.refresh.interval.ms": "30000",  # five minutes by default until a new partition is noticed
 }
 _CHOSEN_FOR_READERS = {
     "queued.min.messages": "500000",
     "fetch.queue.backoff.ms": "5",
+    "fetch.wait.max.ms": "5",  # 500 by default: so long each partition would wait for the fetch at the end of the last
     "max.partition.fetch.bytes": str(2 * LARGEST_RECORD),
 }
 

@@ -58,6 +58,10 @@ class Recent:
         """Return the time from which on another one fits; long ago when there is room."""
         return self._moments[0] + self._span if len(self._moments) == self._number else -(2**62)
 
+    def counts(self, now: Micros) -> bool:
+        """Tell whether any of the moments still counts."""
+        return bool(self._moments) and self._moments[-1] + self._span > now
+
     def moments(self) -> list[Micros]:
         """Return the moments that are kept, oldest first."""
         return list(self._moments)
@@ -96,6 +100,10 @@ class Brake:
         """Do not count a start any more that came to nothing."""
         if self._started is not None:
             self._started.remove(moment)
+
+    def counts_starts(self, now: Micros) -> bool:
+        """Tell whether the rate would be another one if the starts so far were forgotten."""
+        return self._started is not None and self._started.counts(now)
 
     def wait(self, now: Micros) -> Wait | None:
         """Return why the next run has to wait; None when it may start."""

@@ -166,11 +166,11 @@ class Lanes:
         if lane.place == "asking":
             self._give_turn(lane)
 
-    def reconsider(self) -> None:
-        """Learn that definitions have changed."""
+    def reconsider(self, now: Micros) -> None:
+        """Learn that definitions have changed; one that is gone is forgotten once its rate counts nothing any more."""
         for lane in list(self._lanes.values()):
             self._reconsider(lane)
-            if lane.rule.is_over and lane.place == "empty":
+            if lane.rule.is_over and lane.place == "empty" and not lane.brake.counts_starts(now):
                 del self._lanes[lane.key]
 
     def _reconsider(self, lane: Lane) -> None:

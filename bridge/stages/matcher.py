@@ -166,7 +166,7 @@ class Matcher(Stage):
         if Partition(record.topic, record.partition) in out.held:
             return True
         if (record.value or b"").startswith(TICK.prefix):
-            return self._apply_tick(record, out)
+            return self._apply_tick(record, matched, out)
         self._apply_arrival(record, matched, out)
         return True
 
@@ -280,7 +280,7 @@ class Matcher(Stage):
                 self.windows[home].arm((one.identity, one.condition))
         self._armed = self._definitions.offset
 
-    def _apply_tick(self, record: Record, out: Outbox) -> bool:
+    def _apply_tick(self, record: Record, matched: list[Matched], out: Outbox) -> bool:
         """End what is due, a slice of it at a time; tell whether the tick can be passed, or is held back."""
         windows = self.windows[record.partition]
         tick = TICK.decode(record.value or b"")
@@ -290,7 +290,7 @@ class Matcher(Stage):
         for condition in round_.retired:
             if windows.clocks.pop(condition, None) is not None:
                 out.send(self._topics.windows, record.partition, clock_key(condition), None)
-        is_held = not all(self._end(windows, ended, record, out) for ended in round_.slice())
+        is_held = not all(self._end(windows, ended, record, matched, out) for ended in round_.slice())
         if round_.is_over:
             self._advance(windows, round_.times, record.partition, out)
         if tick["retired"]:
@@ -308,14 +308,17 @@ class Matcher(Stage):
         out.send(self._topics.windows, partition, RETIRING_KEY, value)
         self._armed = -1  # a switch that came back between two slices has to be armed anew
 
-    def _end(self, windows: Windows, ended: Ended, record: Record, out: Outbox) -> bool:
+    def _end(self, windows: Windows, ended: Ended, record: Record, matched: list[Matched], out: Outbox) -> bool:
         """Apply what a timer has ended; False if its match has to wait for a schema."""
         key, came, trigger = ended.key, ended.came, ended.definition.trigger
         if came.match is not None:
             match = self._runs.read(self._definition_of(ended), key, came, record, out)
             if match is None:
                 return False
-            self._runs.send((match,), out)
+            matched.append(match)
+            if len(matched) >= TOGETHER:
+                self._runs.send(matched, out)
+                matched.clear()
         else:
             out.decisions.extend(shown(self._current(key), came.decisions))
         over = [Place(key, arrival.slot, arrival.event) for arrival, _ in came.spent] if ended.is_retired else []

@@ -120,13 +120,13 @@ class Submitter(Stage):
     def topics(self) -> frozenset[str]:
         """Return the one topic of runs."""
         if self._governing.refresh_when_due():
-            self._lanes.reconsider()
+            self._lanes.reconsider(self._clock())
         return frozenset([self._topics.runs])
 
     def take(self, offsets: Mapping[Partition, int]) -> None:
         """Bring back the ledger of partitions; what has not ended is tried again."""
         self._governing.refresh()
-        self._lanes.reconsider()
+        self._lanes.reconsider(self._clock())
         restored = self._read_ledgers([Partition(self._topics.ledger, partition.number) for partition in offsets])
         self.ledger.update(restored)
         for number, ledger in restored.items():
@@ -219,7 +219,7 @@ class Submitter(Stage):
         body = record.value or b""
         run = decode_run(body)
         if self._governing.has_to_read_for(run.definition_hash):
-            self._lanes.reconsider()
+            self._lanes.reconsider(self._clock())
         ledger = self.ledger[record.partition]
         one = OpenRun(run, record.partition, since=now, body=body)
         if ledger.knows(run.run_key):

@@ -122,6 +122,22 @@ def test_a_restart_is_no_way_around_the_rate() -> None:
     assert len(world.created) == 6
 
 
+def test_a_trigger_that_is_deleted_and_comes_back_is_no_way_around_the_rate() -> None:
+    world, process = begun(limits=RunLimits(rate=3, per=5 * MINUTE))
+    publish(world, 3)
+    world.run(3)
+    trigger = world.triggers.pop()
+    world.run(120, 1)
+    assert process.stage("submitter")._governing.rule_of(trigger.identity, "").is_over
+    world.triggers.append(trigger)
+    world.run(5)
+    publish(world, 1)
+    world.run(100, 1)
+    assert len(world.created) == 3
+    world.run(100, 1)
+    assert len(world.created) == 4
+
+
 def test_a_refused_create_takes_nothing_from_the_rate() -> None:
     world, _ = begun(limits=RunLimits(rate=1, per=HOUR))
     world.api.fail_next(answered(429, "TooManyRequests", "slow down"))

@@ -121,11 +121,15 @@ class Matcher(Stage):
         return self._definitions.offset
 
     def take(self, offsets: Mapping[Partition, int]) -> None:
-        """Bring back the windows of partitions from the changelog."""
-        self._definitions.refresh()
+        """Bring back the windows of partitions from the changelog.
+
+        Definitions are read after it: whatever it holds was made by some that stand in ``triggers`` by then, however
+        long this process stood still before.
+        """
         for partition in offsets:
             kept = self._restore(Partition(self._topics.windows, partition.number))
             restored = len(kept)
+            self._definitions.refresh()
             self.windows[partition.number] = restore_windows(kept, self._definitions)
             leave_alone(restored)
         self._armed = -1

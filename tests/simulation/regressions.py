@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from bridge.core.event import SECOND
-from bridge.core.trigger import RunLimits, RunPlan, Slot, Trigger
+from bridge.core.trigger import RunLimits, RunPlan, Slot, Trigger, WindowPlan
 from simulation.conditions import TABLE
 from simulation.script import Act, Script
 
@@ -17,6 +17,17 @@ _TOPICS = tuple(slot.event for slot in _PAIR.slots)
 
 _ONE_IN_TWELVE = RunPlan("work", "default", (("key", "it.payload.k"),), limits=RunLimits(rate=1, per=12 * SECOND))
 _SLOW = Trigger("default", "slow", (Slot("sent", "it"),), _ONE_IN_TWELVE, require=1, start_from="earliest")
+_KEYED = Trigger(
+    "default",
+    "t1",
+    tuple([Slot(name, name, key="payload.k") for name in ("sent", "order")]),
+    RunPlan("work", "default", (("key", '"fixed"'),)),
+    require=2,
+    window=WindowPlan("within", 12 * SECOND),
+    grace=SECOND,
+    dedupe=3 * SECOND,
+    start_from="earliest",
+)
 _PLAIN = Script(
     seed=0,
     partitions=1,
@@ -68,10 +79,20 @@ _SLOWER_CLOCK = (
     Act(7_689_953, "publish", ("sent", "e17", "k1", 0, 1_433_919, None, 1)),
 )
 
+# One who was paused between reading definitions and reading windows found some of conditions that it did not know.
+_WINDOWS_OF_LATER = (
+    Act(0, "trap", (0, "matcher", "before restore", 1, "pause", 14 * SECOND)),
+    Act(1_806_228, "join", ()),
+    Act(10_768_518, "publish", ("order", "e6", "k1", 3, 665_124, None, 1)),
+)
+
 REGRESSIONS: Mapping[str, Script] = {
     "a claim under a membership that is over": _script(*_LATE_CLAIM, seed=57),
     "a start that is tried again by a slower clock": _script(
         *_SLOWER_CLOCK, seed=15337, triggers=(_SLOW,), partitions=2, seats=1, step=SECOND // 4
+    ),
+    "windows of definitions that came later": _script(
+        *_WINDOWS_OF_LATER, seed=21584, triggers=(_KEYED,), partitions=2, seats=1
     ),
     "the ends of a topic that was created again": _script(*_ENDS_OF_BEFORE, seed=98),
 }

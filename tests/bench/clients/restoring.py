@@ -30,7 +30,8 @@ def restore(*, stage: str, bootstrap: str, prefix: str, partitions: int, trigger
     loop = open_loop(stage, around)
     taker = loop._stage
     topic = around.topics.arrivals if stage == "matcher" else around.topics.runs
-    taker.take({})  # reads the definitions
+    if isinstance(taker, Matcher):
+        taker._definitions.refresh()
     before = _resident()
     began = time.perf_counter()
     taker.take({Partition(topic, number): 0 for number in range(partitions)})

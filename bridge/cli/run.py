@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare
 from bridge.console.health import Health
 from bridge.console.metrics import Metrics
 from bridge.console.server import ConsoleServer, application, open_listener
-from bridge.errors import NewerRecordsError
+from bridge.errors import ExitCode, NewerRecordsError
 from bridge.gateway.server import GatewayServer
 from bridge.kafka.records import RecordError
 from bridge.setting_values import Address
@@ -54,11 +55,21 @@ def command(*, settings: Settings) -> None:
         gateway = None
         if settings.gateway:
             gateway = stack.enter_context(gateway_server(settings, log, registry, health.stage(PART)))
-        serve(around, stages, health, gateway)
+        left = serve(around, stages, health, gateway)
+    if left:
+        logging.shutdown()
+        os._exit(ExitCode.OK)  # clients of Kafka that are in the middle of a call could hold up a usual end
 
 
-def serve(around: Surroundings, stages: Sequence[str], health: Health, gateway: GatewayServer | None = None) -> None:
-    """Run stages until a signal asks to stop, or one of them fails, or the gateway does; then that begins to leave."""
+def serve(
+    around: Surroundings, stages: Sequence[str], health: Health, gateway: GatewayServer | None = None
+) -> list[str]:
+    """Run stages until a signal asks to stop, or one of them fails, or the gateway does; then that begins to leave.
+
+    Returns:
+        The stages that did not end in time, since Kafka does not answer.
+
+    """
     process = Process({name: partial(open_loop, name, around) for name in stages}, health.stage)
     asked: list[int] = []
 
@@ -76,10 +87,12 @@ def serve(around: Surroundings, stages: Sequence[str], health: Health, gateway: 
         if gateway is not None:
             process.stop.set()
             gateway.leave(0.0 if signal.SIGINT in asked else LINGER_S)  # both drain at once
-        process.wait()
+        left = process.wait()
         logger.info("stopped")
     except RecordError as error:
         raise NewerRecordsError(str(error)) from error
+    else:
+        return left
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 _PAUSE = 1.0  # seconds before a stage starts over
 
+DRAIN = 50.0
+"""Seconds that stages have to finish once they are told to stop; the grace is 60, and others have to end, too."""
+
 
 def wall_clock() -> Micros:
     """Return the process's time."""
@@ -89,14 +92,46 @@ class Running:
             loop.close()
 
 
-class Process:
-    """All stages of one process."""
+class Stop(threading.Event):
+    """Tells stages to stop, and knows since when."""
 
-    def __init__(self, stages: Mapping[str, Callable[[], StageLoop]], health: Callable[[str], StageHealth]) -> None:
-        self.stop = threading.Event()
+    def __init__(self) -> None:
+        super().__init__()
+        self._since = 0.0
+
+    def set(self) -> None:
+        """Tell them."""
+        if not self.is_set():
+            self._since = time.monotonic()
+        super().set()
+
+    def lasts(self) -> float:
+        """Return for how many seconds they have been told."""
+        return time.monotonic() - self._since if self.is_set() else 0.0
+
+
+class Process:
+    """All stages of one process.
+
+    Args:
+        stages: What opens the loop of each.
+        health: Whom each tells how it is.
+        drain: Seconds that they have to finish once they are told to stop.
+
+    """
+
+    def __init__(
+        self,
+        stages: Mapping[str, Callable[[], StageLoop]],
+        health: Callable[[str], StageHealth],
+        drain: float = DRAIN,
+    ) -> None:
+        self.stop = Stop()
+        self._drain = drain
         self._collector = Collector()
         self.stages = [Running(name, make, self.stop, health(name), self._collector) for name, make in stages.items()]
-        self._threads = [threading.Thread(target=one.run, name=one.name) for one in self.stages]
+        # Daemons, since one that Kafka does not answer could keep the process from ending.
+        self._threads = [threading.Thread(target=one.run, name=one.name, daemon=True) for one in self.stages]
 
     def start(self) -> None:
         """Start every stage."""
@@ -104,17 +139,24 @@ class Process:
         for thread in self._threads:
             thread.start()
 
-    def wait(self) -> None:
-        """Wait until all stages have ended.
+    def wait(self) -> list[str]:
+        """Wait until all stages have ended, or have had their time to; return those that have not.
+
+        These stand in calls that Kafka does not answer. They are left as by a kill, which costs nothing but time:
+        whoever comes next ends their transactions.
 
         Raises:
             BaseException: What stopped the process, if it was not told to.
 
         """
         for thread in self._threads:
-            while thread.is_alive():  # joining in pieces lets signals through
+            while thread.is_alive() and self.stop.lasts() < self._drain:  # joining in pieces lets signals through
                 thread.join(0.2)
         self._collector.hand_back()
         for one in self.stages:
             if one.failure is not None:
                 raise one.failure
+        left = [thread.name for thread in self._threads if thread.is_alive()]
+        if left:
+            logger.warning("%s left to Kafka, which does not answer: the next owner ends what is open", ", ".join(left))
+        return left

@@ -30,8 +30,7 @@ def restore(*, stage: str, bootstrap: str, prefix: str, partitions: int, trigger
     loop = open_loop(stage, around)
     taker = loop._stage
     topic = around.topics.arrivals if stage == "matcher" else around.topics.runs
-    if isinstance(taker, Matcher):
-        taker._definitions.refresh()
+    taker.topics()  # reads the definitions
     before = _resident()
     began = time.perf_counter()
     taker.take({Partition(topic, number): 0 for number in range(partitions)})

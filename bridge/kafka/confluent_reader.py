@@ -41,8 +41,12 @@ class ConfluentReader(Reader):
     def read(self, partition: Partition, start: int, end: int) -> Iterator[list[Record]]:
         if start >= end:
             return
-        place = TopicPartition(*partition, start)
         self._learn_of(partition.topic)
+        # A partition whose records have all expired starts at its end: a position below its start never moves.
+        start = max(start, self._log_start(partition))
+        if start >= end:
+            return
+        place = TopicPartition(*partition, start)
         self._consumer.assign([place])
         position, heard = start, time.monotonic()
         while position < end:
@@ -64,6 +68,18 @@ class ConfluentReader(Reader):
             self._consumer.list_topics(topic, timeout=self._patience)
         except KafkaException as exception:
             raise meaning(error_of(exception)) from exception
+
+    def _log_start(self, partition: Partition) -> int:
+        """Return the first offset that the log still holds."""
+        try:
+            watermarks = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=self._patience)
+        except KafkaException as exception:
+            raise meaning(error_of(exception)) from exception
+        if watermarks is None or watermarks[0] < 0:
+            raise LogError(
+                f"where {partition.topic}/{partition.number} begins is not known: Kafka answered {watermarks}"
+            )
+        return watermarks[0]
 
     def _records(self, partition: Partition) -> list[Record]:
         try:

@@ -205,10 +205,11 @@ class Reader(ABC):
     def read(self, partition: Partition, start: int, end: int) -> Iterator[list[Record]]:
         """Yield what is committed in [start, end), in order, until the *position* has reached ``end``.
 
-        ``start`` may be below the first offset that the log still holds; reading then begins there.
+        ``start`` may be below the first offset that the log still holds; reading then begins there. If that is
+        ``end`` or lies behind it, because all records have expired, nothing is yielded, and at once.
 
         Raises:
-            LogError: Nothing came for longer than the reader's patience.
+            LogError: Nothing came for longer than the reader's patience, or Kafka does not say where the log begins.
 
         """
 

@@ -153,14 +153,18 @@ class StageLoop:
         if self._rebalanced:
             self._rebalanced = False
             self._metadata = self._consumer.metadata()
+            if self._full:  # partitions that were assigned by this poll are not paused yet
+                self._consumer.pause(self._not_held())
 
     def _make_room(self) -> int:
         room = self._stage.appetite() - len(self._queue)
         if (room <= 0) != self._full:
             self._full = not self._full
-            free = [partition for partition in self._committed if partition not in self._held]
-            (self._consumer.pause if self._full else self._consumer.resume)(free)
+            (self._consumer.pause if self._full else self._consumer.resume)(self._not_held())
         return room
+
+    def _not_held(self) -> list[Partition]:
+        return [partition for partition in self._committed if partition not in self._held]
 
     def _resume_held(self) -> None:
         now = self._clock()

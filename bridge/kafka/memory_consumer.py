@@ -199,7 +199,8 @@ class MemoryReader(Reader):
 
     @override
     def read(self, partition: Partition, start: int, end: int) -> Iterator[list[Record]]:
-        position = start
+        with self._broker.turn(self._client):
+            position = max(start, self._broker.log(partition).start)
         while position < end:
             records, position = self._read_on(partition, position)
             within = [record for record in records if record.offset < end]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -438,6 +439,17 @@ def test_a_reader_begins_at_the_first_record_that_is_left(bed: Bed) -> None:
         bed.publish(topic, 0, None, value, T0)
     bed.log().admin().purge({place: 2})
     assert values(read(bed, place, 0, 3)) == [b"c"]
+
+
+def test_a_reader_of_a_partition_whose_records_have_all_expired_is_at_its_end_at_once(bed: Bed) -> None:
+    topic, place = (name := bed.topic()), Partition(name, 0)
+    for value in (b"a", b"b", b"c"):
+        bed.publish(topic, 0, None, value, T0)
+    bed.log().admin().purge({place: 3})
+    began = time.monotonic()
+    assert read(bed, place, 0, 3) == []
+    assert read(bed, place, 1, 2) == []
+    assert time.monotonic() - began < 4  # the reader's patience is 5 s
 
 
 def test_a_reader_that_an_open_transaction_holds_up_says_so(bed: Bed) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bridge.core.event import SECOND
@@ -190,3 +192,22 @@ def test_positions_that_moved_over_markers_are_committed_so_that_lag_ends() -> N
     world.run(4)
     for log in world.broker.topics["fb.arrivals"].logs:
         assert world.committed("matcher", "fb.arrivals", log.partition.number) == log.end
+
+
+def test_a_stage_that_has_no_room_reads_nothing_of_partitions_that_a_rebalance_brings() -> None:
+    world = World(*(replace(one_slot(), name=f"ship{number}") for number in range(8)), partitions=4)
+    full = world.start()
+    leaving = world.start("p2", ("submitter",))
+    world.run(5)
+    for process in (full, leaving):
+        process.stage("submitter").appetite = lambda: 0
+    world.run(1)
+    for number in range(20):
+        world.publish("order.created", {"order": str(number)})
+    world.run(3)
+    leaving.stop()
+    world.run(10)
+    loop = full.loops["submitter"]
+    assert loop is not None
+    assert len(loop.owned) == 4
+    assert len(world.created) <= 3  # a poll takes a record of each kind of news before it pauses

@@ -139,12 +139,32 @@ class Settings(BaseSettings):
         "StatefulSet's pod name): its partitions wait for it. Without one a process is a new member at each start, "
         "and what it had moves on at once.",
     )
-    concurrency: int = Field(8, ge=1, le=256, description="Creates of Workflows in flight at once.")
+    concurrency: int = Field(
+        8,
+        ge=1,
+        le=256,
+        description="Creates of Workflows that the API server is asked to do at once. A create that takes longer than "
+        "a second does not count, but with such slow ones there are at most twice as many, and a namespace has at most "
+        "half of this while it is slow and others have runs.",
+    )
+    waiting_runs: int = Field(
+        1_000_000,
+        ge=1,
+        description="Runs of one trigger that may wait, for their turn, their rate, a storm to end or a refusal to be "
+        "lifted. They lie in a temporary file, not in memory. A run beyond that is a dead letter, unless the trigger "
+        "has created a Workflow in the last 10 s or the whole cluster is down: then its partition of the log waits.",
+    )
+    waiting_bytes: int = Field(
+        2 * 1024**3,
+        ge=1,
+        description="Bytes that the waiting runs of one trigger may have in that file; the same happens beyond it.",
+    )
     window_bound: int = Field(10_000, ge=2, le=1_000_000, description="Arrivals that one window may hold.")
     retry_for: Duration = Field(
         timedelta(hours=24),
         ge=timedelta(0),
-        description="How long a run that the API server refuses is tried again before it is a dead letter.",
+        description="How long after its first refusal a run that the API server refuses is tried again before it is a "
+        "dead letter. What it waited for before (a rate, an outage) does not count.",
     )
     ledger_horizon: Duration = Field(
         timedelta(days=7),

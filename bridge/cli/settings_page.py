@@ -45,6 +45,8 @@ _GROUPS = {
         "window_bound",
         "clock_skew",
         "concurrency",
+        "waiting_runs",
+        "waiting_bytes",
         "retry_for",
         "workflow_lifetime",
         "lost_offsets",

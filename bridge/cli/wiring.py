@@ -17,6 +17,7 @@ from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.topics import InternalTopics, TopicMismatchError
 from bridge.settings import Settings
 from bridge.stages.assembly import Surroundings
+from bridge.stages.bulkheads import workers_for
 from bridge.stages.submitter import Limits
 from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sensors.source import SensorSource
@@ -78,7 +79,7 @@ def connect_cluster(settings: Settings, kubeconfig: str | None = None) -> Workfl
     from bridge.argo.kubernetes import KubernetesWorkflowApi  # noqa: PLC0415
 
     try:
-        return KubernetesWorkflowApi(kubeconfig, concurrency=settings.concurrency)
+        return KubernetesWorkflowApi(kubeconfig, concurrency=workers_for(settings.concurrency))
     except ClusterConfigError as error:
         raise KubernetesUnreachableError(str(error)) from error
 
@@ -143,7 +144,12 @@ def surroundings(
         skew=_micros(settings.clock_skew),
         horizon=_micros(settings.ledger_horizon),
         lifetime=_micros(settings.workflow_lifetime),
-        limits=Limits(settings.concurrency, _micros(settings.retry_for)),
+        limits=Limits(
+            settings.concurrency,
+            _micros(settings.retry_for),
+            parked=settings.waiting_runs,
+            parked_bytes=settings.waiting_bytes,
+        ),
         window_bound=settings.window_bound,
         lost_offsets=settings.lost_offsets,
     )

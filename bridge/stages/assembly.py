@@ -17,6 +17,7 @@ from bridge.kafka.ownership import Member
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.attempts import Attempts
+from bridge.stages.bulkheads import Bulkheads, workers_for
 from bridge.stages.controller import Controller
 from bridge.stages.decision_sample import DecisionSample
 from bridge.stages.decoding import EventDecoder
@@ -183,12 +184,26 @@ def _open_submitter(around: Surroundings) -> StageLoop:
     def is_fresh() -> bool:
         return loop is not None and around.clock() - loop.last_poll < SESSION
 
-    executor = around.executor(around.limits.concurrency)
-    attempts = Attempts(around.api, executor, around.clock, is_fresh, around.lifetime)
+    concurrency = around.limits.concurrency
+    executor = around.executor(workers_for(concurrency))
+    bulkheads = Bulkheads(executor, concurrency, around.clock, around.random)
     stage = Submitter(
-        around.topics, governing, attempts, restore, around.clock, around.random, around.limits, around.observer
+        around.topics,
+        governing,
+        Attempts(around.api, bulkheads, around.clock, is_fresh, around.lifetime),
+        bulkheads,
+        restore,
+        around.clock,
+        around.random,
+        around.limits,
+        around.observer,
     )
-    loop = _loop(stage, around, lambda: executor.shutdown(wait=False), definitions.close, admin.close, reader.close)
+
+    def end_workers() -> None:
+        bulkheads.close()
+        executor.shutdown(wait=False)
+
+    loop = _loop(stage, around, end_workers, definitions.close, admin.close, reader.close)
     return loop
 
 

@@ -7,8 +7,7 @@ session does nothing, since another may have taken its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -21,7 +20,8 @@ from bridge.argo.workflow import WorkflowTemplate
 from bridge.core.event import SECOND, Micros
 from bridge.core.parameters import ParameterError, check_size, default_parameters
 from bridge.core.run import Run
-from bridge.stages.ledger import OpenRun
+from bridge.stages.bulkheads import Bulkheads
+from bridge.stages.open_run import OpenRun
 
 TEMPLATE_LASTS: Micros = 10 * SECOND
 """How long a WorkflowTemplate that was read is taken for true."""
@@ -62,7 +62,7 @@ class Attempts:
 
     Args:
         api: The cluster.
-        executor: Runs the work; its size bounds the creates in flight.
+        bulkheads: The workers, by namespace.
         clock: The process's clock.
         fresh: Tells whether the stage loop polled lately enough to still own its partitions.
         lifetime: How long a finished Workflow lives at least, when its template says nothing.
@@ -72,13 +72,13 @@ class Attempts:
     def __init__(
         self,
         api: WorkflowApi,
-        executor: Executor,
+        bulkheads: Bulkheads,
         clock: Callable[[], Micros],
         fresh: Callable[[], bool],
         lifetime: Micros,
     ) -> None:
         self._api = api
-        self._executor = executor
+        self._bulkheads = bulkheads
         self._clock = clock
         self._fresh = fresh
         self._lifetime = lifetime
@@ -119,6 +119,16 @@ class Attempts:
         """Tell whether a worker came back with a WorkflowTemplate, or without."""
         return not self._answers.empty()
 
+    def has_results(self) -> bool:
+        """Return whether a worker came back from a create."""
+        return not self._results.empty()
+
+    def withdraw(self, partitions: Collection[int]) -> list[OpenRun]:
+        """Take back what no worker has begun of runs of partitions; return the runs."""
+        withdrawn = self._bulkheads.withdraw(partitions)
+        self.under_way -= len(withdrawn)
+        return withdrawn
+
     def results_age(self, now: Micros) -> Micros:
         """Return how long results of creates have been there, since this was first asked; below 0 if there are none."""
         if self._results.empty():
@@ -139,9 +149,8 @@ class Attempts:
         return found
 
     def _start(self, one: OpenRun, work: Callable[[OpenRun], Worked], results: SimpleQueue[Result]) -> None:
-        one.under_way = True
         self.under_way += 1
-        self._executor.submit(lambda: results.put(Result(one, self._guarded(one, work))))
+        self._bulkheads.submit(one, lambda: results.put(Result(one, self._guarded(one, work))))
 
     def _guarded(self, one: OpenRun, work: Callable[[OpenRun], Worked]) -> Worked:
         try:

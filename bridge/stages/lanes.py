@@ -1,8 +1,11 @@
 """Lanes: where runs wait for their turn, one lane a trigger, so that none stands in line behind another trigger's.
 
-Lanes whose next run may start take turns, a run each. A lane that its trigger's limits keep back leaves the turns until
-the moment that they name, one that waits for its WorkflowTemplate until that is read; all others go on meanwhile. In a
-lane runs keep the order in which they were taken up.
+Lanes whose next run may start take turns, a run each, and those of each namespace among themselves. A lane that its
+trigger's limits keep back leaves the turns until the moment that they name. One that waits for its WorkflowTemplate
+leaves them until that is read. All others go on meanwhile. In a lane runs keep the order in which they were taken up.
+
+The first runs of a lane are in memory while it has turns. The rest lie on the shelf of its partition, and all of them
+while the lane is kept back.
 """
 
 from __future__ import annotations
@@ -10,15 +13,26 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from bridge.core.event import Micros, time_text
 from bridge.core.limits import Brake, Wait
 from bridge.core.trigger import RunLimits
-from bridge.stages.ledger import OpenRun
+from bridge.stages.ledger import LedgerPartition
+from bridge.stages.open_run import OpenRun, Stands
+from bridge.stages.shelf import Waiting
 
 logger = logging.getLogger(__name__)
+
+IN_MEMORY = 2_000
+"""Runs that all lanes together hold in memory, besides the first of each."""
+
+SMALL = 4_096
+"""Bytes of a run that may wait in memory behind the first of its lane."""
+
+_READ_AHEAD = 32  # runs, and
+_READ_AHEAD_BYTES = 32 * SMALL  # bytes that a lane takes from the shelf at a time
 
 _Key = tuple[int, str]
 """Partition of the ledger, and trigger."""
@@ -48,21 +62,41 @@ class Lane:
 
     Attributes:
         key: Partition and trigger.
-        queue: The runs, in order.
+        queue: Those in memory, in order.
+        shelved: How many more wait for their turn, on the shelf.
+        put_off: How many are put off, on the shelf.
+        size: Bytes of those on the shelf.
         rule: What governs them.
         brake: What the limits have counted.
         place: Among those that take turns, among those kept back, asking for its template, or empty.
-        is_held: A storm holds it, and somebody was told.
+        namespace: Where the run that is next goes.
+        alarm: When a lane that is kept back is looked at again.
+        is_held: A storm holds it, and this was logged.
+        is_unwanted: What a storm held of it is being skipped, since its trigger is gone.
+        last_created: When the last Workflow of it was created by this process.
+        overflowed: When a run was last refused because too many wait.
 
     """
 
     def __init__(self, key: _Key, rule: Rule, brake: Brake) -> None:
         self.key = key
         self.queue: deque[OpenRun] = deque()
+        self.shelved = 0
+        self.put_off = 0
+        self.size = 0
         self.rule = rule
         self.brake = brake
         self.place: Literal["empty", "turn", "later", "asking"] = "empty"
+        self.namespace = ""
+        self.alarm: Micros | None = None
         self.is_held = False
+        self.is_unwanted = False
+        self.last_created: Micros = -(2**62)
+        self.overflowed: Micros = -(2**62)
+
+    def __len__(self) -> int:
+        """Return how many runs wait."""
+        return len(self.queue) + self.shelved + self.put_off
 
     def ask(self, one: OpenRun) -> None:
         """Count a run that was asked for, if by the definition whose limits hold."""
@@ -84,17 +118,25 @@ class Lanes:
 
     Args:
         rule_of: Tells what governs a trigger.
+        ledger: The partitions of the ledger that are owned, by number.
+        on_read: Hears of runs that were taken from a shelf for their turn.
 
     """
 
-    def __init__(self, rule_of: RuleOf) -> None:
+    def __init__(
+        self, rule_of: RuleOf, ledger: Mapping[int, LedgerPartition], on_read: Callable[[list[OpenRun]], None]
+    ) -> None:
         self._rule_of = rule_of
+        self._ledger = ledger
+        self._on_read = on_read
         self._lanes: dict[_Key, Lane] = {}
-        self._turns: deque[Lane] = deque()
+        self._turns: dict[str, deque[Lane]] = {}
         self._later: list[tuple[Micros, int, Lane]] = []
         self._counter = 0
-        self.unwanted: list[OpenRun] = []
-        """Runs that a storm held when their trigger went: to be skipped."""
+        self._in_memory = 0
+        self._unwanted: list[Lane] = []
+
+    # -- runs ----------------------------------------------------------------------------------------------------------
 
     def lane(self, one: OpenRun) -> Lane:
         """Return the lane of a run."""
@@ -112,52 +154,139 @@ class Lanes:
         rule = self._rule_of(trigger, made_by)
         self._lanes[partition, trigger] = Lane((partition, trigger), rule, Brake(rule.limits, asked, started))
 
-    def add(self, one: OpenRun, *, first: bool = False) -> None:
-        """Let a run wait for its turn; ``first``: before all others of its trigger."""
-        lane = self.lane(one)
-        (lane.queue.appendleft if first else lane.queue.append)(one)
-        if lane.place == "empty":
+    def restore_waiting(self, partition: int, waiting: Waiting) -> None:
+        """Give a lane that was restored the runs that lie on the shelf."""
+        lane, shelf = self._lanes[partition, waiting.trigger], self._ledger[partition].shelf
+        lane.shelved, lane.put_off, lane.size = waiting.queued, waiting.put_off, waiting.size
+        if lane.rule.limits.storm is not None:
+            for moment in reversed(shelf.latest(waiting.trigger, lane.rule.definition, lane.rule.limits.storm + 1)):
+                lane.brake.ask(moment)
+        if lane.shelved:
             self._give_turn(lane)
 
-    def next(self, now: Micros) -> OpenRun | None:
-        """Take the run whose turn it is; None when none may start now."""
+    def add(self, one: OpenRun, *, first: bool = False) -> bool:
+        """Have a run wait for its turn; ``first``: before all others of its trigger.
+
+        Returns:
+            Whether it stays in memory. Otherwise it has to be laid down.
+
+        """
+        lane = self.lane(one)
+        is_behind = bool(lane.queue or lane.shelved) and not first
+        is_large = self._in_memory >= IN_MEMORY or one.body is None or len(one.body) > SMALL
+        if is_behind and (lane.shelved or is_large):
+            return False
+        (lane.queue.appendleft if first else lane.queue.append)(one)
+        self._in_memory += 1
+        if lane.place == "empty":
+            self._give_turn(lane)
+        return True
+
+    def lay_down(self, one: OpenRun, *, first: bool = False) -> None:
+        """Leave a run that is in no queue to the shelf, until its turn or until it is due."""
+        lane = self.lane(one)
+        lane.size += self._ledger[one.partition].shelf.put(one, first=first)
+        if one.due is None:
+            lane.shelved += 1
+            if lane.place == "empty":
+                self._give_turn(lane)
+        else:
+            lane.put_off += 1
+
+    def lay_down_all(self, lane: Lane) -> list[OpenRun]:
+        """Leave what a lane holds in memory to the shelf; return these runs."""
+        runs = [one for one in lane.queue if one.stands is Stands.QUEUED]
+        self._in_memory -= len(lane.queue)
+        lane.queue.clear()
+        for one in runs:
+            lane.size += self._ledger[one.partition].shelf.put(one)
+        lane.shelved += len(runs)
+        return runs
+
+    def taken(self, one: OpenRun) -> None:
+        """Note that a run was taken from the shelf by the moment at which it had to be looked at."""
+        lane = self.lane(one)
+        lane.size -= len(one.body or b"")
+        if one.due is None:
+            lane.shelved -= 1
+        else:
+            lane.put_off -= 1
+
+    def next(self, namespace: str, now: Micros) -> OpenRun | None:
+        """Take the run of a namespace whose turn it is; None when none may start now."""
         self._bring_back(now)
-        while self._turns:
-            lane = self._turns.popleft()
+        turns = self._turns.get(namespace)
+        while turns:
+            lane = turns.popleft()
             lane.place = "empty"
-            while lane.queue and lane.queue[0].has_ended:  # too late while it waited
-                lane.queue.popleft()
-            if not lane.queue:
+            if not self._has_first(lane):
                 self._tell(lane, None)
+                continue
+            if lane.namespace != namespace:  # an edit of its trigger had its runs go elsewhere
+                self._give_turn(lane)
                 continue
             wait = lane.wait(now)
             self._tell(lane, wait)
             if wait is None:
                 one = lane.queue.popleft()
-                if lane.queue:
+                self._in_memory -= 1
+                if lane.queue or lane.shelved:
                     self._give_turn(lane)
                 return one
             if wait.why == "storm" and lane.rule.is_over:
-                self.unwanted.extend(lane.queue)
-                lane.queue.clear()
+                lane.is_unwanted = True
+                self._unwanted.append(lane)
                 self._tell(lane, None)
             else:
                 self._keep_back(lane, wait.until)
+        self._turns.pop(namespace, None)
         return None
 
-    def is_due(self, now: Micros) -> bool:
-        """Tell whether a run may have its turn now."""
-        return bool(self._turns) or bool(self._later and self._later[0][0] <= now)
+    def namespaces(self, now: Micros) -> list[str]:
+        """Return the namespaces of which a run may have its turn now."""
+        self._bring_back(now)
+        return [namespace for namespace, turns in self._turns.items() if turns]
 
-    def backlog(self) -> int:
-        """Return how many runs only wait for room."""
-        return sum(len(lane.queue) for lane in self._turns)
+    def take_unwanted(self, limit: int) -> list[OpenRun]:
+        """Take some of the runs that a storm held when their trigger went: they are to be skipped."""
+        found: list[OpenRun] = []
+        while self._unwanted and len(found) < limit:
+            lane = self._unwanted[-1]
+            while len(found) < limit and self._has_first(lane):
+                found.append(lane.queue.popleft())
+                self._in_memory -= 1
+            if not self._has_first(lane):
+                self._unwanted.pop()
+                lane.is_unwanted = False
+        return found
+
+    def has_unwanted(self) -> bool:
+        """Return whether runs are still to be skipped because their trigger went."""
+        return bool(self._unwanted)
+
+    def _has_first(self, lane: Lane) -> bool:
+        """Have the first run of a lane in memory; return False if the lane is empty."""
+        while lane.queue and lane.queue[0].has_ended:  # it was too late while it waited
+            lane.queue.popleft()
+            self._in_memory -= 1
+        if not lane.queue and lane.shelved:
+            read = self._ledger[lane.key[0]].shelf.take_next(lane.key[1], _READ_AHEAD, _READ_AHEAD_BYTES)
+            lane.shelved -= len(read)
+            lane.size -= sum(len(one.body or b"") for one in read)
+            lane.queue.extend(read)
+            self._in_memory += len(read)
+            self._on_read(read)
+        if lane.queue:
+            lane.namespace = lane.queue[0].run.namespace
+        return bool(lane.queue)
+
+    # -- limits --------------------------------------------------------------------------------------------------------
 
     def stop_for(self, one: OpenRun) -> None:
         """Keep the lane of a run back until its WorkflowTemplate is read."""
         lane = self.lane(one)
         if lane.place == "turn":
-            self._turns.remove(lane)
+            self._turns[lane.namespace].remove(lane)
         lane.place = "asking"
 
     def go_on(self, one: OpenRun) -> None:
@@ -167,10 +296,10 @@ class Lanes:
             self._give_turn(lane)
 
     def reconsider(self, now: Micros) -> None:
-        """Learn that definitions have changed; one that is gone is forgotten once its rate counts nothing any more."""
+        """Apply changed definitions; forget a lane whose trigger is gone once its rate counts nothing any more."""
         for lane in list(self._lanes.values()):
             self._reconsider(lane)
-            if lane.rule.is_over and lane.place == "empty" and not lane.brake.counts_starts(now):
+            if lane.rule.is_over and not len(lane) and lane.place == "empty" and not lane.brake.counts_starts(now):
                 del self._lanes[lane.key]
 
     def _reconsider(self, lane: Lane) -> None:
@@ -204,36 +333,54 @@ class Lanes:
     def waits(self, one: OpenRun, now: Micros) -> Wait | None:
         """Return why a run's trigger is kept back by its limits, if it is."""
         lane = self.lane(one)
-        return lane.wait(now) if lane.queue and lane.place == "later" else None
+        if lane.place != "later":
+            return None
+        return lane.wait(now) if lane.queue else lane.brake.wait(now)
 
     def held(self) -> Iterator[tuple[str, int]]:
         """Yield the triggers that a storm holds, each with how many of its runs wait."""
         for lane in self._lanes.values():
             if lane.is_held:
-                yield lane.key[1], len(lane.queue)
+                yield lane.key[1], len(lane)
+
+    def waiting(self) -> int:
+        """Return how many runs wait, for whatever reason."""
+        return sum(map(len, self._lanes.values()))
 
     def drop(self, partitions: Collection[int]) -> None:
         """Forget the lanes of partitions."""
         gone = [key for key in self._lanes if key[0] in partitions]
         for key in gone:
-            del self._lanes[key]
-        self._turns = deque(lane for lane in self._turns if lane.key in self._lanes)
-        self._later = [one for one in self._later if one[2].key in self._lanes]
+            self._in_memory -= len(self._lanes.pop(key).queue)
+        for namespace, turns in list(self._turns.items()):
+            self._turns[namespace] = deque(lane for lane in turns if lane.key in self._lanes)
+        self._later = [entry for entry in self._later if entry[2].key in self._lanes]
         heapq.heapify(self._later)
-        self.unwanted = [one for one in self.unwanted if one.partition not in partitions]
+        self._unwanted = [lane for lane in self._unwanted if lane.key in self._lanes]
+
+    def next_later(self) -> Micros | None:
+        """Return when the first lane that is kept back may go on."""
+        return self._later[0][0] if self._later else None
 
     def _give_turn(self, lane: Lane) -> None:
+        if lane.is_unwanted or not self._has_first(lane):
+            lane.place = "empty"
+            return
         lane.place = "turn"
-        self._turns.append(lane)
+        self._turns.setdefault(lane.namespace, deque()).append(lane)
 
     def _keep_back(self, lane: Lane, until: Micros) -> None:
         lane.place = "later"
-        self._counter += 1
-        heapq.heappush(self._later, (until, self._counter, lane))
+        if lane.alarm is None or until < lane.alarm:  # an earlier one looks at the lane again by itself
+            lane.alarm = until
+            self._counter += 1
+            heapq.heappush(self._later, (until, self._counter, lane))
 
     def _bring_back(self, now: Micros) -> None:
         while self._later and self._later[0][0] <= now:
-            lane = heapq.heappop(self._later)[2]
+            until, _, lane = heapq.heappop(self._later)
+            if lane.alarm == until:
+                lane.alarm = None
             if lane.place == "later":
                 self._give_turn(lane)
 
@@ -245,7 +392,7 @@ class Lanes:
             logger.error(
                 "trigger %s is held: more than %s runs were asked for in %.0f s, %d wait. It goes on by itself when "
                 "that is over (not before %s), at once when it is edited; suspended or deleted, they are skipped",
-                *(lane.key[1], limits.storm, limits.storm_within / 1e6, len(lane.queue), time_text(wait.until)),
+                *(lane.key[1], limits.storm, limits.storm_within / 1e6, len(lane), time_text(wait.until)),
             )
         elif lane.is_held and not is_held:
             logger.warning("trigger %s is no longer held", lane.key[1])

@@ -1,8 +1,8 @@
 """The ledger as it comes back from Kafka.
 
 Nearly all of it are runs that have ended, of which only the key matters: they are told by the first bytes of their
-records, and aged by the time at which Kafka appended these. Bodies of runs that have not ended go to the shelf at once,
-so that restoring takes no more memory than what is restored.
+records, and aged by the time at which Kafka appended these. Runs that have not ended go to the shelf, so restoring
+takes no more memory than what is restored.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from bridge.core.decision import RunReason
-from bridge.core.event import Micros
-from bridge.kafka.log import Admin, Partition, Reader, Record
+from bridge.core.event import DAY, Micros
+from bridge.kafka.log import Admin, LogError, Partition, Reader, Record
 from bridge.kafka.records import LEDGER_ENTRY
-from bridge.stages.ledger import LedgerPartition, OpenRun
+from bridge.stages.ledger import LedgerPartition
+from bridge.stages.open_run import OpenRun, Stands
 from bridge.stages.run_records import decode_run
-from bridge.stages.shelf import Shelf
+from bridge.stages.spool import Spool
 
 _SYMBOLS = LEDGER_ENTRY.schema["fields"][0]["type"]["symbols"]
 _FINAL = tuple(LEDGER_ENTRY.prefix + bytes([2 * _SYMBOLS.index(state)]) for state in ("done", "dead"))
@@ -39,20 +40,35 @@ def read_ledgers(
 
     Args:
         reader: Reads them.
-        admin: Knows their ends.
+        admin: Knows their ends, and how long Kafka keeps their records.
         partitions: Which ones.
         horizon: How long keys of ended runs are remembered.
         now: The process's time.
         looks_back: How far back limits count; the empty name asks for the longest of all triggers.
 
+    Raises:
+        LogError: Kafka did not answer, or an answer leaves a partition out: what it held must not be forgotten.
+
     """
-    ledgers = {}
-    for partition, end in admin.end_offsets(partitions).items():
-        restoring = _Restoring(LedgerPartition(horizon), partition.number, now, looks_back)
+    ends, ledgers = admin.end_offsets(partitions), {}
+    retention = _retention(admin, partitions)
+    for partition in partitions:
+        end = ends.get(partition, -1)
+        if end < 0:
+            raise LogError(f"the end of {partition.topic}/{partition.number} is not known: its runs cannot be restored")
+        ledger = LedgerPartition(partition.number, horizon, retention)
+        restoring = _Restoring(ledger, partition.number, now, looks_back)
         for records in reader.read(partition, 0, end):
             restoring.apply(records)
         ledgers[partition.number] = restoring.ledger_at(now)
     return ledgers
+
+
+def _retention(admin: Admin, partitions: Collection[Partition]) -> Micros:
+    """Return how long Kafka keeps an entry: as the topic is set, or eight days where the broker does not say."""
+    configs = [info.config for info in admin.describe({partition.topic for partition in partitions}).values()]
+    told = [int(config["retention.ms"]) for config in configs if config.get("retention.ms", "-1") != "-1"]
+    return min(told) * 1_000 if told else 8 * DAY
 
 
 class _Restoring:
@@ -64,8 +80,8 @@ class _Restoring:
         self._now = now
         self._looks_back = looks_back
         self._counts_since = now - looks_back("") if looks_back("") else 2**62
-        self._unfinished: dict[str, None] = {}
-        self._values = Shelf()
+        self._unfinished: dict[str, int] = {}  # when Kafka appended the last record of each, in milliseconds
+        self._values = Spool()
 
     def apply(self, records: Sequence[Record]) -> None:
         """Apply records in their order."""
@@ -102,7 +118,7 @@ class _Restoring:
                     self._count(entry)
                 return
         run_key = key.decode()
-        self._unfinished[run_key] = None
+        self._unfinished[run_key] = timestamp
         self._values.put(run_key, value)
 
     def _count(self, entry: dict[str, Any]) -> None:
@@ -118,26 +134,28 @@ class _Restoring:
         """Return the ledger, all of it having been applied."""
         ledger = self._ledger
         ledger.final.forget(now)
-        for run_key in self._unfinished:
-            one = _open(LEDGER_ENTRY.decode(self._values.take(run_key)), self._number)
-            ledger.open[run_key] = one
+        for run_key, timestamp in self._unfinished.items():
+            one = _open(LEDGER_ENTRY.decode(self._values.take(run_key)), self._number, timestamp * 1_000)
             if one.intent is not None:
                 ledger.started[one.run.trigger].append(one.intent)
-            ledger.lay_down(one)
+                one.due = 0  # at once: the former owner may have made its Workflow
+            ledger.shelf.put(one)
         return ledger
 
 
-def _open(fields: dict[str, Any], partition: int) -> OpenRun:
+def _open(fields: dict[str, Any], partition: int, written: Micros) -> OpenRun:
     is_intent = fields["state"] == "intent"
     return OpenRun(
         run=decode_run(fields["run"]),
         partition=partition,
         since=fields["since"],
         body=fields["run"],
+        stands=Stands.DOUBTFUL if is_intent else Stands.QUEUED,
         intent=fields["at"] if is_intent else None,
         started=fields["at"] if is_intent else None,
         in_doubt=is_intent,
         attempts=fields["attempts"],
-        is_kept=True,
+        refused=None if is_intent else fields["at"] or None,
+        written=written,
         reason=fields["reason"],
     )

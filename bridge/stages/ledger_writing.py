@@ -9,7 +9,8 @@ from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import Micros, time_text
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.topics import InternalTopics, partition_of
-from bridge.stages.ledger import LedgerPartition, OpenRun, State, encode_entry
+from bridge.stages.ledger import LedgerPartition, State, encode_entry
+from bridge.stages.open_run import OpenRun
 from bridge.stages.run_records import dead_letter
 
 logger = logging.getLogger(__name__)
@@ -31,11 +32,11 @@ class LedgerWriter:
     def write(self, state: State, one: OpenRun, now: Micros, out: Outbox) -> None:
         """Write where a run stands."""
         out.send(self._topics.ledger, one.partition, one.run.run_key.encode(), encode_entry(state, one, now))
-        one.is_kept = True
+        one.written = now
 
     def park(self, one: OpenRun, reason: str, now: Micros, out: Outbox) -> None:
         """Keep a run that does not start yet, unless the ledger has it already."""
-        if not one.is_kept:
+        if one.written is None:
             one.reason = reason
             self.write("parked", one, now, out)
             one.reason = ""
@@ -49,8 +50,10 @@ class LedgerWriter:
         one.reason = ", ".join(f"{name} {text}" for name, text in evidence.items())
         self._end("done", one, RunReason.SKIPPED, evidence, now, out)
 
-    def bury(self, one: OpenRun, reason: RunReason, text: str, now: Micros, out: Outbox) -> None:
-        """End a run as a dead letter."""
+    def bury(
+        self, one: OpenRun, reason: RunReason, text: str, now: Micros, out: Outbox, *, is_said: bool = False
+    ) -> None:
+        """End a run as a dead letter; ``is_said``: the log has it already."""
         run = one.run
         letter = dead_letter(
             None, stage="submitter", reason=reason, text=text, at=now, trigger=run.trigger, run_key=run.run_key
@@ -59,7 +62,8 @@ class LedgerWriter:
         out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
         one.reason = text
         self._end("dead", one, reason, {"because": f"{reason}: {text}"}, now, out)
-        logger.error("run %s/%s is a dead letter (%s): %s", run.namespace, run.name, reason, text)
+        if not is_said:
+            logger.error("run %s/%s is a dead letter (%s): %s", run.namespace, run.name, reason, text)
 
     def _end(
         self, state: State, one: OpenRun, reason: RunReason, evidence: Mapping[str, str], now: Micros, out: Outbox

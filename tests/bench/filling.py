@@ -18,7 +18,8 @@ from bridge.core.run import Run
 from bridge.core.run_identity import workflow_name
 from bridge.kafka.records import ARRIVAL
 from bridge.kafka.topics import InternalTopics, partition_of
-from bridge.stages.ledger import OpenRun, encode_entry
+from bridge.stages.ledger import encode_entry
+from bridge.stages.open_run import OpenRun
 from bridge.stages.run_records import encode_run
 from bridge.stages.window_records import Place, WindowKey, arrival_of, encode_waiting, place_key
 from flowbridge_sdk.codec import Encoder

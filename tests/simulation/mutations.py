@@ -20,9 +20,9 @@ from bridge.kafka.memory_partition import PartitionLog
 from bridge.kafka.ownership import Note
 from bridge.stages import assembly, safe_time
 from bridge.stages.lanes import Lanes
-from bridge.stages.ledger import OpenRun
 from bridge.stages.ledger_writing import LedgerWriter
 from bridge.stages.matcher import Matcher
+from bridge.stages.open_run import OpenRun
 from bridge.stages.router import Router
 from bridge.stages.safe_time import Safe, SafeTime
 from bridge.stages.submitter import Submitter

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
+from typing import ClassVar
 
 import pytest
 
 from bridge.core.event import DAY, HOUR, SECOND, EventIdentity, Micros
 from bridge.core.run import Run
 from bridge.core.run_identity import RunIdentity
-from bridge.kafka.log import Partition, Reader, Record, TopicSpec
+from bridge.kafka.log import LogError, Partition, Reader, Record, TopicSpec
 from bridge.kafka.memory import MemoryBroker, MemoryLog
-from bridge.stages.ledger import LedgerPartition, OpenRun, State, encode_entry
+from bridge.kafka.memory_admin import MemoryAdmin
+from bridge.stages.ledger import LedgerPartition, State, encode_entry
 from bridge.stages.ledger_restoring import LooksBack, read_ledgers
+from bridge.stages.open_run import OpenRun, Stands
 from bridge.stages.run_records import encode_run
 
 NOW: Micros = 1_700_000_000 * SECOND
@@ -47,7 +50,7 @@ def restored(
 ) -> LedgerPartition:
     """Return what comes back of states of runs, each written at a time."""
     broker = MemoryBroker(clock=lambda: NOW // 1000)
-    broker.create(TopicSpec(PLACE.topic, 1))
+    broker.create(TopicSpec(PLACE.topic, 1, config={"retention.ms": "40000"}))
     records = []
     for offset, (state, one, at) in enumerate(entries):
         key, value = one.run.run_key.encode(), None if state is None else encode_entry(state, one, at)
@@ -65,23 +68,62 @@ def test_the_last_record_of_each_run_tells_where_it_stands(seed: int) -> None:
         one = OpenRun(run(random.randrange(12)), 0, since=NOW - HOUR)
         state: State | None = random.choice(["parked", "intent", "done", "dead", None])
         states[one.run.run_key] = state
+        if state == "intent":
+            one.intent = NOW - HOUR
         entries.append((state, one, NOW - HOUR))
     ledger = restored(entries)
-    assert set(ledger.open) == {key for key, state in states.items() if state in ("parked", "intent")}
+    waiting = {one.run.run_key: one for one in ledger.shelf.runs()}
+    assert ledger.open == {}
+    assert set(waiting) == {key for key, state in states.items() if state in ("parked", "intent")}
     for key, state in states.items():
         if state in ("done", "dead"):
             assert key in ledger.final
         elif state is not None:
-            assert (ledger.open[key].intent is not None) == (state == "intent")
+            assert (waiting[key].stands is Stands.DOUBTFUL) == (state == "intent")
+            assert waiting[key].in_doubt == (state == "intent")
 
 
-def test_what_waits_comes_back_whole_and_lies_on_the_shelf() -> None:
+def test_a_run_that_waits_comes_back_whole() -> None:
     ledger = restored([("parked", OpenRun(run(1), 0, NOW, attempts=3, reason="quota"), NOW)])
-    (one,) = ledger.open.values()
-    assert (one.is_shelved, one.is_kept, one.attempts, one.reason) == (True, True, 3, "quota")
-    ledger.take_up(one)
+    (one,) = ledger.shelf.take_next("default/ship", 10, 1_000_000)
+    assert (one.written, one.attempts, one.reason) == (NOW, 3, "quota")
     assert one.run == run(1)
     assert one.body == encode_run(run(1))
+    assert len(ledger) == 0
+
+
+def test_the_first_refusal_of_a_run_is_remembered_across_owners() -> None:
+    entries: list[tuple[State | None, OpenRun, Micros]] = [
+        ("parked", OpenRun(run(1), 0, NOW - DAY, attempts=3, refused=NOW - HOUR), NOW),
+        ("parked", OpenRun(run(2), 0, NOW - DAY), NOW),
+    ]
+    ledger = restored(entries)
+    assert {one.run: one.refused for one in ledger.shelf.runs()} == {run(1): NOW - HOUR, run(2): None}
+
+
+def test_entries_are_written_again_when_a_quarter_of_the_topics_retention_has_passed() -> None:
+    assert restored([("parked", OpenRun(run(1), 0, NOW), NOW)]).rewrite_after == 10 * SECOND
+
+
+class Silent(MemoryAdmin):
+    """An admin client whose answers say nothing of a partition, or -1001."""
+
+    ends: ClassVar[dict[Partition, int]] = {}
+
+    def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        del partitions
+        return self.ends
+
+
+@pytest.mark.parametrize("ends", [{}, {PLACE: -1001}, {PLACE: -1}])
+def test_an_answer_without_the_end_of_a_partition_is_an_error_and_restores_nothing(ends: dict[Partition, int]) -> None:
+    broker = MemoryBroker(clock=lambda: NOW // 1000)
+    broker.create(TopicSpec(PLACE.topic, 1))
+    log = MemoryLog(broker)
+    admin = Silent(broker, log.admin()._client)
+    admin.ends = ends  # type: ignore[misc]  # of this one
+    with pytest.raises(LogError, match=r"fb\.ledger/0"):
+        read_ledgers(log.reader(), admin, [PLACE], 7 * DAY, NOW, lambda _: 0)
 
 
 def test_a_run_that_ended_is_remembered_by_when_it_ended() -> None:

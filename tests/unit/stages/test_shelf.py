@@ -1,30 +1,113 @@
-"""Where the bodies of runs lie that wait."""
+"""Runs that wait on disk."""
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
+from bridge.core.event import DAY, SECOND, Micros
+from bridge.stages.open_run import OpenRun, Stands
 from bridge.stages.shelf import Shelf
+from unit.stages.test_ledger_restoring import NOW, run
 
 
-@pytest.mark.parametrize("bound", [0, 25, 1_000])
-def test_what_was_laid_down_is_there_once_whatever_the_bound_of_memory(bound: int) -> None:
-    shelf = Shelf(bound)
-    for number in range(10):
-        shelf.put(f"key-{number}", b"old")
-        shelf.put(f"key-{number}", b"value-%d" % number)
-        assert shelf.in_memory <= bound
-    assert [shelf.take(f"key-{number}") for number in range(10)] == [b"value-%d" % number for number in range(10)]
-    assert shelf.in_memory == 0
-    with pytest.raises(KeyError):
-        shelf.take("key-3")
+def waiting(number: int, *, since: Micros = NOW, due: Micros | None = None, start_by: Micros | None = None) -> OpenRun:
+    return OpenRun(run(number)._replace(start_by=start_by), 7, since, due=due, written=NOW)
 
 
-@pytest.mark.parametrize("bound", [0, 1_000])
-def test_what_is_let_go_is_gone(bound: int) -> None:
-    shelf = Shelf(bound)
-    shelf.put("key", b"value")
-    shelf.discard("key")
-    shelf.discard("never")
-    with pytest.raises(KeyError):
-        shelf.take("key")
+def keys(runs: list[OpenRun]) -> list[str]:
+    return [one.run.run_key for one in runs]
+
+
+def numbered(*numbers: int) -> list[str]:
+    return [run(number).run_key for number in numbers]
+
+
+def test_runs_come_back_whole_in_the_order_in_which_they_were_taken_up() -> None:
+    shelf = Shelf(7)
+    laid = [waiting(number, since=NOW + number) for number in range(50)]
+    for one in Random(1).sample(laid, 50):
+        shelf.put(one)
+    assert len(shelf) == 50
+    found = shelf.take_next("default/ship", 20, 10**6) + shelf.take_next("default/ship", 100, 10**6)
+    assert keys(found) == keys(laid)
+    assert [(one.partition, one.since, one.written, one.stands) for one in found] == [
+        (7, NOW + number, NOW, Stands.QUEUED) for number in range(50)
+    ]
+    assert [one.run for one in found] == [one.run for one in laid]
+    assert (len(shelf), shelf.take_next("default/ship", 1, 1)) == (0, [])
+
+
+def test_a_run_can_be_laid_before_all_others() -> None:
+    shelf = Shelf(7)
+    shelf.put(waiting(1))
+    shelf.put(waiting(2, since=NOW + SECOND), first=True)
+    assert keys(shelf.take_next("default/ship", 9, 10**6)) == numbered(2, 1)
+
+
+def test_a_turn_takes_at_least_one_run_and_about_as_many_bytes_as_there_is_room_for() -> None:
+    shelf = Shelf(7)
+    size = sum(shelf.put(waiting(number, since=NOW + number)) for number in range(10)) // 10
+    assert keys(shelf.take_next("default/ship", 9, 1)) == numbered(0)
+    assert keys(shelf.take_next("default/ship", 9, 3 * size)) == numbered(1, 2, 3)
+
+
+def test_a_run_that_is_put_off_has_no_turn_and_comes_back_when_it_is_due() -> None:
+    shelf = Shelf(7)
+    for number in (3, 1, 2):
+        shelf.put(waiting(number, due=NOW + number * SECOND))
+    assert shelf.take_next("default/ship", 9, 10**6) == []
+    assert shelf.next_wake() == NOW + SECOND
+    assert keys(shelf.take_due(NOW + 2 * SECOND, 9)) == numbered(1, 2)
+    assert shelf.next_wake() == NOW + 3 * SECOND
+    assert keys(shelf.take_due(NOW + DAY, 9)) == numbered(3)
+    assert shelf.next_wake() > NOW + 1_000 * DAY
+
+
+def test_a_run_comes_back_when_it_is_too_late_to_start() -> None:
+    shelf = Shelf(7)
+    shelf.put(waiting(1, start_by=NOW + SECOND))
+    shelf.put(waiting(2, due=NOW + DAY, start_by=NOW + 2 * SECOND))
+    assert keys(shelf.take_due(NOW + 2 * SECOND, 9)) == numbered(1, 2)
+
+
+def test_a_run_under_an_intent_comes_back_doubtful() -> None:
+    shelf = Shelf(7)
+    one = waiting(1, due=NOW, start_by=NOW - DAY)
+    one.intent, one.started, one.in_doubt, one.attempts, one.refused = NOW - SECOND, NOW, True, 3, NOW - DAY
+    shelf.put(one)
+    (found,) = shelf.take_due(NOW, 9)
+    assert (found.stands, found.intent, found.started, found.in_doubt) == (Stands.DOUBTFUL, NOW - SECOND, NOW, True)
+    assert (found.attempts, found.refused) == (3, NOW - DAY)
+
+
+def test_entries_that_were_written_long_ago_are_told_until_they_are_written_again() -> None:
+    shelf = Shelf(7)
+    for number in range(5):
+        one = waiting(number)
+        one.written = NOW - number * DAY
+        shelf.put(one)
+    assert keys(shelf.stale(NOW - 2 * DAY, 9)) == numbered(4, 3)
+    shelf.rewritten(numbered(4), NOW)
+    assert keys(shelf.stale(NOW - 2 * DAY, 9)) == numbered(3)
+    assert len(shelf) == 5
+
+
+def test_what_waits_is_told_by_trigger() -> None:
+    shelf = Shelf(7)
+    shelf.put(waiting(1))
+    shelf.put(waiting(2, due=NOW))
+    shelf.put(OpenRun(run(3, "default/other"), 7, NOW))
+    found = {waits.trigger: (waits.queued, waits.put_off) for waits in shelf.waiting()}
+    assert found == {"default/ship": (1, 1), "default/other": (1, 0)}
+    assert shelf.latest("default/ship", "d" * 20, 9) == [NOW, NOW]
+    assert shelf.latest("default/ship", "another", 9) == []
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_shelf_knows_what_lies_on_it(number: int) -> None:
+    shelf = Shelf(7)
+    assert run(number).run_key not in shelf
+    shelf.put(waiting(1))
+    assert (run(number).run_key in shelf) == (number == 1)

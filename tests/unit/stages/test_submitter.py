@@ -10,7 +10,8 @@ from bridge.argo.api import Response, Unknown
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, REFUSED_CONNECTION, Fault, answered
 from bridge.argo.workflow import RUN_KEY, Plain
 from bridge.core.decision import RunDecision, RunReason
-from bridge.core.event import HOUR, MINUTE
+from bridge.core.event import DAY, HOUR, MINUTE
+from bridge.core.trigger import RunLimits
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.submitter import Limits
 from unit.stages.world import Process, World, one_slot
@@ -308,6 +309,43 @@ def test_a_run_that_is_refused_for_too_long_is_a_dead_letter() -> None:
     assert letter["text"].startswith("given up")
 
 
+@pytest.mark.parametrize("waits_for", ["its rate", "an outage"])
+def test_a_run_is_given_up_only_long_after_its_first_refusal_whatever_it_waited_for_before(waits_for: str) -> None:
+    limits = RunLimits(rate=1, per=DAY) if waits_for == "its rate" else RunLimits()
+    world = World(one_slot(parameters=MAPPED, limits=limits))
+    world.limits = Limits(retry_for=10 * MINUTE, outcome_pace=0)
+    world.start()
+    world.run(3)
+    if waits_for == "its rate":
+        order(world, 1)
+        world.run(3)
+    else:
+        world.api.cut()
+    order(world, 2)
+    world.run(5)
+    world.now += DAY
+    world.api.mend()
+    world.api.fail_next(answered(403, "Forbidden", "exceeded quota: q"))
+    world.run(400, step=0.5)
+    assert world.letters() == []
+    assert {"order": "2"} in world.workflows()
+
+
+def test_the_first_refusal_counts_across_owners() -> None:
+    world = World(one_slot(parameters=MAPPED))
+    world.limits = Limits(retry_for=10 * MINUTE, outcome_pace=0)
+    process = world.start()
+    world.run(3)
+    world.api.set_quota("default", 0)
+    order(world)
+    world.run(8 * 60, step=2)
+    process.stop()
+    world.start("p2")
+    world.run(8 * 60, step=2)
+    (letter,) = world.letters()
+    assert letter["text"].startswith("given up")
+
+
 def test_a_process_that_was_paused_for_longer_than_its_session_creates_nothing() -> None:
     world, process = begun()
     other = world.start("p2")
@@ -341,7 +379,7 @@ def test_a_worker_does_not_create_for_a_partition_that_was_let_go() -> None:
     order(world)
     process.step("router")
     work: list[Any] = []
-    submitter._attempts._executor.submit = work.append  # a worker that has not come to it yet
+    submitter._bulkheads._executor.submit = work.append  # a worker that has not come to it yet
     process.step("submitter")
     process.step("submitter")
     assert len(work) == 1

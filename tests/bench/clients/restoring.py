@@ -40,7 +40,7 @@ def restore(*, stage: str, bootstrap: str, prefix: str, partitions: int, trigger
     if isinstance(taker, Matcher):
         count = sum(len(one.open) for one in taker.windows.values())
     elif isinstance(taker, Submitter):
-        count = sum(len(one.final) for one in taker.ledger.values())
+        count = sum(len(ledger.final) for ledger in taker.book.ledger.values())
     return {"seconds": seconds, "bytes": grown, "count": count}
 
 

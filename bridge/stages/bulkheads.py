@@ -33,7 +33,9 @@ SLOW_AFTER: Micros = SECOND
 """A request that has been under way for so long no longer counts against ``concurrency``."""
 
 AHEAD = 32
-"""Intents for each quick request: a second or two of work, so that many intents share a transaction."""
+"""Intents for each quick request, shared by namespaces: a second or two of work, so that many share a transaction."""
+
+_AHEAD_OF_SLOW = 4  # the same for a namespace whose requests take long
 
 _PACE = Backoff(first=0.5, longest=5.0)
 
@@ -215,8 +217,10 @@ class Bulkheads:
             pending = len(bulkhead.queue) + len(bulkhead.working)
             if bulkhead.is_broken:
                 return 0 if pending or now < bulkhead.opens_at else 1
-            busy = sum(other.is_busy for other in self._bulkheads.values())
-            return max(0, max(self._concurrency, AHEAD * self._concurrency // max(1, busy)) - pending)
+            if bulkhead.is_slow(now):
+                return max(0, _AHEAD_OF_SLOW * self._concurrency - pending)
+            quick = sum(other.is_busy and not other.is_slow(now) for other in self._bulkheads.values())
+            return max(0, max(self._concurrency, AHEAD * self._concurrency // max(1, quick)) - pending)
 
     def wants(self, namespace: str, now: Micros) -> bool:
         """Return whether a namespace has so little work ahead that more of its runs should be begun."""

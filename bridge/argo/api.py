@@ -15,6 +15,20 @@ from dataclasses import dataclass
 
 from bridge.argo.workflow import Plain, Workflow, WorkflowTemplate
 
+MESSAGE_LIMIT = 2_000
+"""Characters of a text of the cluster that are passed on. A webhook may answer megabytes, and each text goes into the
+ledger, into decisions, dead letters and logs."""
+
+
+def bounded(text: str) -> str:
+    """Return a text of the cluster as it is passed on: at most :data:`MESSAGE_LIMIT` characters, all valid Unicode.
+
+    A longer text ends with a note of its whole length. Half a surrogate pair, which JSON may hold and UTF-8 may not,
+    becomes a question mark.
+    """
+    shown = text[:MESSAGE_LIMIT].encode(errors="replace").decode()
+    return shown if len(text) <= MESSAGE_LIMIT else f"{shown}… (the first {MESSAGE_LIMIT} of {len(text)} characters)"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -23,7 +37,7 @@ class Answer:
     Attributes:
         status: HTTP status.
         reason: The API's own word for a failure (``AlreadyExists``, ``Forbidden``); empty when there is none.
-        message: The API's text for people; of a body that is no JSON, its beginning.
+        message: The API's text for people, whole; of a body that is no JSON, its beginning.
         retry_after: Seconds that the answer asks to wait before the next try.
         object: The body, where it is a JSON object: what was created, or a ``Status``.
 
@@ -41,8 +55,8 @@ class Answer:
         return self.object is not None and self.object.get("kind") == "Status"
 
     def text(self) -> str:
-        """Return the answer for people: ``403 Forbidden: exceeded quota …``."""
-        return f"{self.status} {self.reason}".rstrip() + (f": {self.message}" if self.message else "")
+        """Return the answer for people, :func:`bounded`: ``403 Forbidden: exceeded quota …``."""
+        return bounded(f"{self.status} {self.reason}".rstrip() + (f": {self.message}" if self.message else ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +75,17 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """A question that got no usable answer; it says nothing about whether the object exists."""
+    """A question that got no usable answer; it says nothing about whether the object exists.
+
+    Attributes:
+        reason: Why, for people.
+        passes: It passes by itself: nothing answered, or what answered asks for patience. False for a refusal, which
+            somebody has to lift.
+
+    """
 
     reason: str
+    passes: bool = False
 
 
 Response = Answer | Unreachable | Unknown

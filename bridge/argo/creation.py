@@ -10,12 +10,14 @@ create answers                          the look finds           outcome
 409                                     ours                     Done: already
 409                                     foreign, terminating     Parked: name-terminating
 409                                     foreign                  Dead: the name is taken
-409 AlreadyExists                       nothing any more         Retry, applied unknown (it may have been ours)
+409 AlreadyExists                       nothing any more         Vanished: it may have been ours
 409 Conflict (quota bookkeeping)        nothing                  Retry, not applied
 409                                     no usable answer         Retry, applied unknown
 403                                     ours                     Done: already (quota speaks before existence)
 403 with "exceeded quota"               anything else            Parked: quota
 403, anything else                      anything else            Parked: permission (RBAC, an admission webhook)
+any 4xx in the words of an admission    (as of its status)       Parked: permission (a person can change a webhook
+webhook or policy that denied it                                 or a ValidatingAdmissionPolicy, whatever its status)
 400, 413, 422 of a Kubernetes API       (no look)                Dead: with the API's text
 401                                     (no look)                Retry, not applied (tokens are renewed)
 404                                     (no look)                Parked: missing (namespace or Workflow CRD)
@@ -27,19 +29,19 @@ nothing: surely not sent                (no look)                Retry, not appl
 nothing: timeout, connection lost       (no look)                Retry, applied unknown
 ======================================  =======================  ==============================================
 
-*Applied unknown* lets the attempt's intent stand: only a later look or a later create under the same name can settle
-it. *Not applied* and Parked void this attempt's intent. They say nothing of an earlier attempt whose outcome is
-unknown: its intent stands. Dead ends the run.
+*Applied unknown* leaves the run in doubt. All other outcomes say what this attempt came to, and nothing of an earlier
+one: what follows for the run is decided in :mod:`bridge.argo.doubt`.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from bridge.argo.api import Answer, Unavailable, Unknown, Unreachable, WorkflowApi
+from bridge.argo.api import MESSAGE_LIMIT, Answer, Unavailable, Unknown, Unreachable, WorkflowApi
 
 if TYPE_CHECKING:
     from bridge.argo.workflow import Plain
@@ -48,6 +50,10 @@ CREATE_TIMEOUT = 10.0
 """Seconds for one create. A healthy API server answers in milliseconds; its own limit for a request is 60 s."""
 
 _REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
+_DENIALS = (
+    re.compile(r"admission webhook .* denied the request"),
+    re.compile(r"ValidatingAdmissionPolicy .* denied request"),
+)
 _QUOTA_TEXTS = ("exceeded quota", "status unknown for quota")  # the second: a quota whose usage is not counted yet
 
 
@@ -112,7 +118,14 @@ class Dead:
     reason: str
 
 
-Outcome = Done | Retry | Parked | Dead
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """A Workflow of that name was there when it was created, and gone at the look right behind: perhaps ours."""
+
+    reason: str
+
+
+Outcome = Done | Retry | Parked | Dead | Vanished
 
 
 class Standing(StrEnum):
@@ -166,7 +179,7 @@ def attempt(api: WorkflowApi, manifest: Plain, run_key: str, *, timeout: float =
         if look.standing is Standing.OURS:
             return Done("already")
         return _conflict(response, look) if response.status == HTTPStatus.CONFLICT else _forbidden(response)
-    return _refusal(response)
+    return _denial(response) or _refusal(response)
 
 
 def _conflict(answer: Answer, look: Confirmation) -> Outcome:
@@ -177,14 +190,23 @@ def _conflict(answer: Answer, look: Confirmation) -> Outcome:
     if look.standing is Standing.UNAVAILABLE:
         return Retry(f"{answer.text()}; whose it is could not be seen: {look.reason}", applied=None)
     if answer.reason == "AlreadyExists":
-        return Retry(f"the Workflow of that name vanished meanwhile ({answer.text()})", applied=None)
+        return Vanished(f"a Workflow of that name vanished right behind the create ({answer.text()})")
     return Retry(answer.text(), applied=False, after=answer.retry_after)
 
 
 def _forbidden(answer: Answer) -> Outcome:
     if any(text in answer.message for text in _QUOTA_TEXTS):
         return Parked(ParkedFor.QUOTA, answer.text(), answer.retry_after)
-    return Parked(ParkedFor.PERMISSION, f"the cluster does not let the bridge create it: {answer.text()}")
+    text = f"the cluster does not let the bridge create it: {answer.text()}"
+    return _denial(answer) or Parked(ParkedFor.PERMISSION, text)
+
+
+def _denial(answer: Answer) -> Parked | None:
+    """Return the outcome of an answer in which an admission rule denies the Workflow."""
+    beginning = answer.message[:MESSAGE_LIMIT]
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or not any(words.search(beginning) for words in _DENIALS):
+        return None
+    return Parked(ParkedFor.PERMISSION, f"an admission rule of the cluster denies it: {answer.text()}")
 
 
 def _refusal(answer: Answer) -> Outcome:

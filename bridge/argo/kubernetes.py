@@ -18,7 +18,7 @@ from urllib.parse import quote
 from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
-from bridge.argo.api import Answer, Response, Unavailable, Unknown, Unreachable, WorkflowApi
+from bridge.argo.api import Answer, Response, Unavailable, Unknown, Unreachable, WorkflowApi, bounded
 from bridge.argo.cluster_config import cluster_client
 from bridge.argo.sending import NotSentError, witness_connections
 from bridge.argo.workflow import API_GROUP, API_VERSION, Plain, Workflow, WorkflowTemplate
@@ -31,6 +31,8 @@ READ_TIMEOUT = 10.0
 """Seconds for a look-up."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
+_PATIENCE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+_BODY_LIMIT = 8 * 1024 * 1024  # bytes of an answer that are read; what etcd stores is smaller
 _BODY_SHOWN = 200  # characters of a body that is no JSON, for the error's text
 
 
@@ -86,29 +88,38 @@ class KubernetesWorkflowApi(WorkflowApi):
         url = f"{self._base}/{quote(namespace, safe='')}/{plural}/{quote(name, safe='')}"
         response = self._request("GET", url, None, self._read_timeout)
         if not isinstance(response, Answer):
-            return Unavailable(response.reason)
+            return Unavailable(response.reason, passes=True)
         if response.status == HTTPStatus.OK and _is_named(response.object, namespace, name):
             return response.object
         # A server without Argo's CRDs answers 404 too, but in plain text: that says nothing of a Workflow.
         if response.status == HTTPStatus.NOT_FOUND and response.is_genuine:
             return None
-        return Unavailable(response.text())
+        is_ill = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return Unavailable(response.text(), passes=is_ill or response.status in _PATIENCE)
 
     def _request(self, method: str, url: str, body: bytes | None, timeout: float) -> Response:
         try:
             headers = self._headers(body)
         except Exception as error:  # noqa: BLE001  (credential plugins raise what they like, and nothing was sent yet)
-            return Unreachable(f"the cluster's credentials could not be renewed: {error}")
+            return Unreachable(bounded(f"the cluster's credentials could not be renewed: {error}"))
         limits = Timeout(total=timeout)
         try:
             response = self._pool.request(
-                method, url, body=body, headers=headers, timeout=limits, retries=False, redirect=False
+                method,
+                url,
+                body=body,
+                headers=headers,
+                timeout=limits,
+                retries=False,
+                redirect=False,
+                preload_content=False,
             )
+            data = _read(response)
         except NotSentError as error:
-            return Unreachable(str(error))
+            return Unreachable(bounded(str(error)))
         except (HTTPError, OSError) as error:
-            return Unknown(plain_text(error))
-        return _answer(response)
+            return Unknown(bounded(plain_text(error)))
+        return _answer(response, data)
 
     def _headers(self, body: bytes | None) -> dict[str, str]:
         headers: dict[str, str] = {"Accept": "application/json", "User-Agent": "flowbridge"}
@@ -123,13 +134,26 @@ def _is_named(body: Plain | None, namespace: str, name: str) -> bool:
     return isinstance(metadata, dict) and (metadata.get("namespace"), metadata.get("name")) == (namespace, name)
 
 
-def _answer(response: BaseHTTPResponse) -> Answer:
-    body = _json_object(response.data)
+def _read(response: BaseHTTPResponse) -> bytes:
+    """Return the body, and give its connection back; of a body that never ends its beginning, without a connection."""
+    try:
+        data = response.read(_BODY_LIMIT)
+    except BaseException:
+        response.close()
+        raise
+    if len(data) == _BODY_LIMIT:
+        response.close()
+    response.release_conn()
+    return data
+
+
+def _answer(response: BaseHTTPResponse, data: bytes) -> Answer:
+    body = _json_object(data)
     retry_after = _seconds(response.headers.get("Retry-After"))
     if response.status < HTTPStatus.BAD_REQUEST:
         return Answer(response.status, retry_after=retry_after, object=body)
     if body is None:
-        shown = " ".join(response.data.decode(errors="replace")[:_BODY_SHOWN].split())
+        shown = " ".join(data[: 4 * _BODY_SHOWN].decode(errors="replace")[:_BODY_SHOWN].split())
         return Answer(response.status, response.reason or "", shown, retry_after)
     reason, message = body.get("reason") or "", body.get("message") or ""
     return Answer(response.status, str(reason), str(message), retry_after, body)

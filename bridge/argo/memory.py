@@ -108,7 +108,7 @@ class MemoryWorkflowApi(WorkflowApi):
         """Return the Workflow of that name (:meth:`WorkflowApi.find`)."""
         with self._lock:
             if self._is_cut:
-                return Unavailable("connection refused")
+                return Unavailable("connection refused", passes=True)
             self._forget_expired()
             stored = self._workflows.get((namespace, name))
             return None if stored is None else Workflow.from_manifest(copy.deepcopy(stored.manifest))
@@ -117,7 +117,7 @@ class MemoryWorkflowApi(WorkflowApi):
         """Return the WorkflowTemplate of that name (:meth:`WorkflowApi.template`)."""
         with self._lock:
             if self._is_cut:
-                return Unavailable("connection refused")
+                return Unavailable("connection refused", passes=True)
             return self._templates.get((namespace, name))
 
     def close(self) -> None:

@@ -1,13 +1,19 @@
-"""HTTP connections that can tell *surely not sent* from *perhaps sent*.
+"""HTTP connections that can tell *surely not sent* from *perhaps sent*, and that keep to the time of a request.
 
 urllib3 reports a failed TLS handshake and a connection that broke behind the request by the same errors. So the
 connections here mark their own beginning: whatever fails before a connection stands (name, TCP, proxy, TLS) is a
 :class:`NotSentError`; any other failure may have come after the request.
+
+A socket's timeout bounds each of its operations, so that a server which sends a byte now and then is waited for
+without end. Here each operation gets what is left of the whole request's time.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import http.client
+import io
+import time
+from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -16,6 +22,8 @@ from urllib3.exceptions import HTTPError
 from bridge.plain_text import plain_text
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from urllib3 import PoolManager
 
 
@@ -23,30 +31,87 @@ class NotSentError(HTTPError):
     """No connection came to stand, so nothing of the request was sent."""
 
 
-class _Connection(HTTPConnection):
-    def connect(self) -> None:
-        try:
-            super().connect()
-        except (HTTPError, OSError) as error:
-            self.close()
-            raise NotSentError(plain_text(error)) from error
+class _Reading(io.RawIOBase):
+    """The bytes that a socket receives until a deadline."""
+
+    def __init__(self, sock: socket, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+        self._bytes = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        self._sock.settimeout(_left(self._deadline))
+        return self._bytes.readinto(buffer)
+
+    def close(self) -> None:
+        self._bytes.close()
+        super().close()
 
 
-class _TlsConnection(HTTPSConnection):
+class _TimedResponse(http.client.HTTPResponse):
+    """A response that is whole when the time of its request is over, or fails.
+
+    urllib3 sets the socket's timeout to what is left of the request's time right before it makes this.
+    """
+
+    def __init__(self, sock: socket, *arguments: Any, **named: Any) -> None:
+        super().__init__(sock, *arguments, **named)
+        left = sock.gettimeout()
+        if left is not None:
+            self.fp.close()
+            self.fp = io.BufferedReader(_Reading(sock, time.monotonic() + left))
+
+
+class _Timed(HTTPConnection):
+    """A connection that keeps to a request's time, from connecting to the last byte that is sent."""
+
+    response_class = _TimedResponse
+    _began: float | None = None
+
     def connect(self) -> None:
+        self._began = self._began or time.monotonic()
         try:
             super().connect()
+            if self.timeout is not None:
+                self.sock.settimeout(_left(self._began + self.timeout))
         except (HTTPError, OSError, ValueError) as error:  # ValueError: certificates that the TLS library cannot use
+            self._began = None
             self.close()
             raise NotSentError(plain_text(error)) from error
+
+    def request(self, *arguments: Any, **named: Any) -> None:
+        self._began = self._began or time.monotonic()
+        try:
+            super().request(*arguments, **named)
+        finally:
+            self._began = None
+
+    def send(self, data: Any) -> None:
+        if self.sock is not None and self.timeout is not None and self._began is not None:
+            self.sock.settimeout(_left(self._began + self.timeout))
+        super().send(data)
+
+
+class _TimedTls(_Timed, HTTPSConnection):
+    """The same with TLS."""
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _Timed
 
 
 class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
+    ConnectionCls = _TimedTls
 
 
 def witness_connections(manager: PoolManager) -> None:

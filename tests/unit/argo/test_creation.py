@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from bridge.argo.api import Answer, Response, Unavailable, Unknown, Unreachable
-from bridge.argo.creation import Dead, Done, Outcome, Parked, ParkedFor, Retry, attempt
+from bridge.argo.creation import Dead, Done, Outcome, Parked, ParkedFor, Retry, Vanished, attempt
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, REFUSED_CONNECTION, Fault, MemoryWorkflowApi, answered
 from bridge.argo.workflow import RUN_KEY, Workflow
 
 OURS, THEIRS = "k" * 52, "t" * 52
 QUOTA = 'workflows.argoproj.io "a" is forbidden: exceeded quota: q, requested: count/workflows.argoproj.io=1'
 QUOTA_UNCOUNTED = 'workflows.argoproj.io "a" is forbidden: status unknown for quota: q, resources: count/workflows'
+WEBHOOK = 'admission webhook "limits.example.com" denied the request: no'
+POLICY = "workflows.argoproj.io \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"
 RBAC = 'workflows.argoproj.io is forbidden: User "system:serviceaccount:x:y" cannot create resource "workflows"'
 
 
@@ -101,10 +103,17 @@ def test_a_taken_name_that_cannot_be_looked_at_stays_unknown() -> None:
     assert outcome.applied is None
 
 
-def test_a_taken_name_that_vanished_stays_unknown_since_it_may_have_been_ours() -> None:
-    outcome = outcome_of(answered(409, "AlreadyExists", "exists"))
-    assert isinstance(outcome, Retry)
-    assert outcome.applied is None
+def test_a_taken_name_that_vanished_may_have_been_ours() -> None:
+    assert isinstance(outcome_of(answered(409, "AlreadyExists", "exists")), Vanished)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429])
+@pytest.mark.parametrize("message", [WEBHOOK, POLICY])
+def test_a_denial_by_an_admission_rule_waits_for_a_person_whatever_its_status(status: int, message: str) -> None:
+    outcome = outcome_of(answered(status, "Invalid", message))
+    assert isinstance(outcome, Parked)
+    assert (outcome.waits_for, outcome.needs_operator) == (ParkedFor.PERMISSION, True)
+    assert "admission rule" in outcome.reason
 
 
 def test_a_conflict_in_the_quotas_bookkeeping_is_tried_again() -> None:

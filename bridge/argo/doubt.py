@@ -13,7 +13,8 @@ forward: looks that follow each other within one lifetime miss nothing, however 
 hold any more, a Workflow may have come and gone: the run is a dead letter, never created again.
 
 A run in doubt is created again under its name only while that create, applied as late as the server may, still meets a
-Workflow of the earlier ones (:meth:`Doubt.may_create`).
+Workflow of the earlier ones, and only soon after the last one (:meth:`Doubt.may_create`). Later a look costs less than
+another doubt, and voids this one: an outage of any length then never outlives a lifetime.
 
 The verdict on an attempt (:func:`conclude`), first row that fits:
 
@@ -101,14 +102,18 @@ class Doubt:
     lifetime: Micros | None = None
 
     def may_create(self, now: Micros, limit: Micros) -> bool:
-        """Return True if a create that is sent now cannot follow a Workflow that has come and gone.
+        """Return True if a create may be sent now without a look.
+
+        It then cannot follow a Workflow that has come and gone, and a look could not void the doubt yet.
 
         Args:
             now: The time.
             limit: How long after it was sent a create may be applied.
 
         """
-        return self.lifetime is not None and now + limit < self.absent_until + self.lifetime
+        if self.lifetime is None or now >= self.last_sent + limit:
+            return False
+        return now + limit < self.absent_until + self.lifetime
 
     def age(self, began: Micros, ended: Micros, limit: Micros) -> Age:
         """Return what a look proves that was asked at ``began`` and answered at ``ended``."""

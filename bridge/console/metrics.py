@@ -61,6 +61,12 @@ class Metrics:
             ["trigger"],
             registry=self._registry,
         )
+        self._unread = Gauge(
+            "flowbridge_unread_templates",
+            "WorkflowTemplates that runs wait for, since they are missing or cannot be read: worth an alert.",
+            ["template"],
+            registry=self._registry,
+        )
 
     def decided(self, stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
         """Count what a stage decided in a batch (a :data:`DecisionSink`)."""
@@ -100,6 +106,14 @@ class Metrics:
         else:
             with suppress(KeyError):
                 self._held.remove(trigger)
+
+    def unread(self, template: str, *, is_unread: bool) -> None:
+        """Note whether runs wait for a WorkflowTemplate; one that can be read has no such metric."""
+        if is_unread:
+            self._unread.labels(template).set(1)
+        else:
+            with suppress(KeyError):
+                self._unread.remove(template)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

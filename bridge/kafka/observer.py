@@ -29,6 +29,9 @@ class Observer(Protocol):
     def held(self, trigger: str, runs: int) -> None:
         """Hear how many runs of a trigger a storm holds; 0 when it is over."""
 
+    def unread(self, template: str, *, is_unread: bool) -> None:
+        """Hear whether runs wait for a WorkflowTemplate, ``namespace/name``, that cannot be read."""
+
 
 class Unobserved:
     """Nobody listens."""
@@ -52,4 +55,7 @@ class Unobserved:
         """Ignore it."""
 
     def held(self, trigger: str, runs: int) -> None:
+        """Ignore it."""
+
+    def unread(self, template: str, *, is_unread: bool) -> None:
         """Ignore it."""

@@ -16,7 +16,7 @@ from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.ownership import Member
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
-from bridge.stages.attempts import Attempts
+from bridge.stages.attempts import APPLIED_WITHIN, Attempts
 from bridge.stages.bulkheads import Bulkheads, workers_for
 from bridge.stages.controller import Controller
 from bridge.stages.decision_sample import DecisionSample
@@ -31,6 +31,7 @@ from bridge.stages.router import Router
 from bridge.stages.running import wall_clock
 from bridge.stages.safe_time import SafeTime
 from bridge.stages.submitter import Limits, Submitter
+from bridge.stages.templates import Templates
 from bridge.stages.ticks import TickPlanner
 from bridge.triggers.sources import TriggerSource
 from bridge.triggers.topics import with_shared_topics
@@ -64,6 +65,7 @@ class Surroundings:
         skew: Bound on the difference between clocks.
         horizon: How long run keys are remembered.
         lifetime: How long a finished Workflow lives at least.
+        applied_within: How long after it was sent a create may be applied.
         limits: The submitter's bounds.
         executor: Makes the submitter's workers, so many of them.
         random: Where jitter comes from.
@@ -91,6 +93,7 @@ class Surroundings:
     skew: Micros = 2 * SECOND
     horizon: Micros = 7 * 86_400 * SECOND
     lifetime: Micros = 3_600 * SECOND
+    applied_within: Micros = APPLIED_WITHIN
     limits: Limits = field(default_factory=Limits)
     executor: Callable[[int], Executor] = ThreadPoolExecutor
     random: Random = field(default_factory=Random)
@@ -187,10 +190,11 @@ def _open_submitter(around: Surroundings) -> StageLoop:
     concurrency = around.limits.concurrency
     executor = around.executor(workers_for(concurrency))
     bulkheads = Bulkheads(executor, concurrency, around.clock, around.random)
+    templates = Templates(around.api, around.clock, around.random)
     stage = Submitter(
         around.topics,
         governing,
-        Attempts(around.api, bulkheads, around.clock, is_fresh, around.lifetime),
+        Attempts(around.api, bulkheads, around.clock, is_fresh, around.lifetime, templates, around.applied_within),
         bulkheads,
         restore,
         around.clock,

@@ -1,42 +1,58 @@
 """Attempts: what the submitter's workers do with a run, away from the stage loop, and what it came to.
 
-A worker either resolves a run's parameters from its WorkflowTemplate, or tries once to create its Workflow. It looks
-right before the create whether the process still polls, and still owns the run: one that was paused for longer than its
-session does nothing, since another may have taken its place.
+A worker either reads the WorkflowTemplate of a run, or tries once to create its Workflow. It looks right before the
+create whether the process still polls, and still owns the run: one that was paused for longer than its session does
+nothing, since another may have taken its place.
+
+What an attempt means for its run is decided here alone, by the table of :mod:`bridge.argo.doubt`. A run in doubt is
+looked for before anything is concluded about it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from bridge.argo.api import Unavailable, WorkflowApi
-from bridge.argo.creation import Dead, Done, Outcome, Parked, ParkedFor, Retry, Standing, attempt, confirm
+from bridge.argo.api import WorkflowApi, bounded
+from bridge.argo.creation import (
+    Confirmation,
+    Dead,
+    Done,
+    Outcome,
+    Parked,
+    ParkedFor,
+    Retry,
+    Standing,
+    Vanished,
+    attempt,
+    confirm,
+)
+from bridge.argo.doubt import Age, Doubt, Sent, Verdict, conclude
 from bridge.argo.manifest import workflow_manifest
 from bridge.argo.workflow import WorkflowTemplate
 from bridge.core.event import SECOND, Micros
-from bridge.core.parameters import ParameterError, check_size, default_parameters
+from bridge.core.parameters import check_size, default_parameters
 from bridge.core.run import Run
 from bridge.stages.bulkheads import Bulkheads
 from bridge.stages.open_run import OpenRun
+from bridge.stages.templates import Missing, Templates
 
-TEMPLATE_LASTS: Micros = 10 * SECOND
-"""How long a WorkflowTemplate that was read is taken for true."""
+APPLIED_WITHIN: Micros = 90 * SECOND
+"""How long after it was sent a create may be applied: the API server's own limit for a request (60 s unless its
+``--request-timeout`` says otherwise), and half of that again for clocks and pauses."""
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
-    """A run whose parameters are known now."""
-
-    run: Run
+class Read:
+    """The run's WorkflowTemplate was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """An intent older than any finished Workflow lives, and no Workflow is there: nobody can tell whether it ran."""
+    """A Workflow of the run may have come and gone: nobody can tell whether it ran."""
 
     reason: str
 
@@ -46,15 +62,30 @@ class TooLate:
     """Its time to start has passed, and nothing was made of it."""
 
 
-Worked = Outcome | Resolved | Lost | TooLate
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A look found nothing of the run: an earlier create may still be applied; or, without a doubt left, never will."""
+
+    reason: str
+
+
+Worked = Done | Retry | Parked | Dead | Read | Missing | Lost | TooLate | Looked
 """What a worker comes to."""
 
 
 class Result(NamedTuple):
-    """What a worker came back with."""
+    """What a worker came back with.
+
+    Attributes:
+        one: The run.
+        outcome: What it came to.
+        doubt: What may have been made under its intent from now on; None: surely nothing, or it is done.
+
+    """
 
     one: OpenRun
     outcome: Worked
+    doubt: Doubt | None
 
 
 class Attempts:
@@ -66,6 +97,12 @@ class Attempts:
         clock: The process's clock.
         fresh: Tells whether the stage loop polled lately enough to still own its partitions.
         lifetime: How long a finished Workflow lives at least, when its template says nothing.
+        templates: Reads WorkflowTemplates.
+        applied_within: How long after it was sent a create may be applied.
+
+    Attributes:
+        templates: The WorkflowTemplates.
+        under_way: How many runs workers have.
 
     """
 
@@ -76,6 +113,8 @@ class Attempts:
         clock: Callable[[], Micros],
         fresh: Callable[[], bool],
         lifetime: Micros,
+        templates: Templates,
+        applied_within: Micros = APPLIED_WITHIN,
     ) -> None:
         self._api = api
         self._bulkheads = bulkheads
@@ -84,7 +123,8 @@ class Attempts:
         self._lifetime = lifetime
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._answers: SimpleQueue[Result] = SimpleQueue()  # about templates: runs wait for these
-        self._templates: dict[tuple[str, str], tuple[Micros, WorkflowTemplate]] = {}
+        self.templates = templates
+        self._applied_within = applied_within
         self._since: Micros | None = None
         self.under_way = 0
 
@@ -97,14 +137,12 @@ class Attempts:
         """
         if run.parameters is not None:
             return run
-        read = self._templates.get((run.namespace, run.template))
-        if read is None or self._clock() - read[0] > TEMPLATE_LASTS:
-            return None
-        return _with_defaults(run, read[1])
+        template = self.templates.known(run)
+        return None if template is None else _with_defaults(run, template)
 
-    def start_resolving(self, one: OpenRun) -> None:
+    def start_reading(self, one: OpenRun) -> None:
         """Ask for the run's WorkflowTemplate."""
-        self._start(one, self._resolve, self._answers)
+        self._start(one, self._read, self._answers)
 
     def start_creating(self, one: OpenRun) -> None:
         """Try to create the run's Workflow; its intent is committed."""
@@ -148,52 +186,146 @@ class Attempts:
         self.under_way -= len(found)
         return found
 
-    def _start(self, one: OpenRun, work: Callable[[OpenRun], Worked], results: SimpleQueue[Result]) -> None:
+    def _start(
+        self, one: OpenRun, work: Callable[[OpenRun], tuple[Worked, Doubt | None]], results: SimpleQueue[Result]
+    ) -> None:
         self.under_way += 1
-        self._bulkheads.submit(one, lambda: results.put(Result(one, self._guarded(one, work))))
+        self._bulkheads.submit(one, lambda: results.put(self._guarded(one, work)))
 
-    def _guarded(self, one: OpenRun, work: Callable[[OpenRun], Worked]) -> Worked:
+    def _guarded(self, one: OpenRun, work: Callable[[OpenRun], tuple[Worked, Doubt | None]]) -> Result:
+        began = self._clock()
         try:
-            return work(one)
+            return Result(one, *work(one))
         except Exception as error:  # noqa: BLE001  (a worker that dies silently would hold its run for ever)
-            return Retry(f"{type(error).__name__}: {error}", applied=None)
+            outcome = Retry(bounded(f"{type(error).__name__}: {error}"), applied=None)
+            return Result(one, outcome, None if one.intent is None else self._in_doubt(one.doubt, began))
 
-    def _resolve(self, one: OpenRun) -> Outcome | Resolved:
-        run = one.run
-        found = self._api.template(run.namespace, run.template)
-        if isinstance(found, Unavailable):
-            return Retry(f"its WorkflowTemplate could not be read: {found.reason}", applied=False)
-        if found is None:
-            reason = f"there is no WorkflowTemplate {run.namespace}/{run.template}"
-            return Parked(ParkedFor.MISSING, reason)
-        self._templates[run.namespace, run.template] = (self._clock(), found)
-        try:
-            return Resolved(_with_defaults(run, found))
-        except ParameterError as error:
-            return Dead(str(error))
+    def _read(self, one: OpenRun) -> tuple[Worked, Doubt | None]:
+        found = self.templates.read(one.run)
+        return (found if isinstance(found, Missing) else Read()), None
 
-    def _create(self, one: OpenRun) -> Worked:
-        run, now = one.run, self._clock()
+    # -- creating ------------------------------------------------------------------------------------------------------
+
+    def _create(self, one: OpenRun) -> tuple[Worked, Doubt | None]:
+        """Try once to create the run's Workflow; look for it first where a create could make a second one."""
+        run, doubt = one.run, one.doubt
         if one.is_dropped or not self._fresh():
-            return Retry("this process was paused for longer than its session, or let the run go", applied=False)
-        is_old = one.intent is not None and now - one.intent > self._lifetime_of(run)
-        is_late = run.start_by is not None and now >= run.start_by
-        if is_late and not one.in_doubt:
-            return TooLate()
-        if is_old or is_late:
-            look = confirm(self._api, run.namespace, run.name, run.run_key)
-            if look.standing is Standing.UNAVAILABLE:
-                return Retry(look.reason, applied=None)
-            if look.standing is Standing.ABSENT and is_old:
-                return Lost(f"created or not, since {run.name} may have finished and been deleted: {one.reason}")
-            if look.standing is not Standing.OURS and is_late:
-                return TooLate()
-        return attempt(self._api, workflow_manifest(run), run.run_key)
+            reason = "this process was paused for longer than its session, or its partition was revoked"
+            return Retry(reason, applied=False), doubt
+        if doubt is None:
+            return (TooLate(), None) if self._is_late(run) else self._try(one, None)
+        missing = None
+        if doubt.lifetime is None:
+            found = self.templates.read(run)
+            if isinstance(found, Missing) and not found.is_absent:
+                missing = found
+            else:
+                doubt = replace(doubt, lifetime=self._lifetime_of(found))
+        if missing is not None and missing.passes:
+            return Retry(missing.reason, applied=None), doubt
+        if doubt.may_create(self._clock(), self._applied_within) and not self._is_late(run):
+            return self._try(one, doubt)
+        return self._settle(one, doubt, None, missing)
 
-    def _lifetime_of(self, run: Run) -> Micros:
-        read = self._templates.get((run.namespace, run.template))
-        ttl = read[1].ttl if read else None
+    def _try(self, one: OpenRun, doubt: Doubt | None) -> tuple[Worked, Doubt | None]:
+        """Send a create."""
+        began = self._clock()
+        outcome = attempt(self._api, workflow_manifest(one.run), one.run.run_key)
+        sent = _sent(outcome)
+        if sent is Sent.UNKNOWN or (sent is Sent.VANISHED and doubt is None):
+            return _worked(outcome), self._in_doubt(doubt, began)
+        if sent is Sent.MADE or doubt is None:
+            return _worked(outcome), doubt
+        return self._settle(one, doubt, outcome, None)
+
+    def _in_doubt(self, doubt: Doubt | None, began: Micros) -> Doubt:
+        """Return the doubt after a create, begun at a time, that may have been applied."""
+        now = self._clock()
+        return Doubt(began, now) if doubt is None else doubt.sent_again(now)
+
+    def _settle(
+        self, one: OpenRun, doubt: Doubt, outcome: Outcome | None, missing: Missing | None
+    ) -> tuple[Worked, Doubt | None]:
+        """Return what follows for a run in doubt.
+
+        Args:
+            one: The run.
+            doubt: What earlier creates may have made.
+            outcome: What the create of this attempt came to; None when none was sent.
+            missing: Why the lifetime of its Workflow is not known.
+
+        """
+        run, sent = one.run, Sent.NOTHING if outcome is None else _sent(outcome)
+        look, age = None, Age.OPEN
+        if sent in (Sent.NOTHING, Sent.REFUSED_FOR_NOW, Sent.REFUSED):
+            began = self._clock()
+            look = confirm(self._api, run.namespace, run.name, run.run_key)
+            age = doubt.age(began, self._clock(), self._applied_within)
+            if look.standing in (Standing.ABSENT, Standing.FOREIGN) and age is not Age.OUTLIVED:
+                doubt = doubt.seen_absent(began)
+        verdict = conclude(sent, age, look.standing if look else None, is_late=self._is_late(run))
+        reason = one.reason if outcome is None or isinstance(outcome, Done) else outcome.reason
+        if verdict is Verdict.DONE:
+            return Done("already"), doubt
+        if verdict is Verdict.LOST:
+            return Lost(_lost(run, reason)), doubt
+        if verdict is Verdict.IN_DOUBT:
+            return _undecided(look, outcome, missing, reason), doubt
+        if verdict is Verdict.SKIP:
+            return TooLate(), None
+        if outcome is None or verdict is Verdict.CREATE:
+            return Looked("surely nothing was made by the creates before, so it is created as if never sent"), None
+        return _worked(outcome), doubt if verdict is Verdict.TRY_AGAIN else None
+
+    def _is_late(self, run: Run) -> bool:
+        return run.start_by is not None and self._clock() >= run.start_by
+
+    def _lifetime_of(self, template: WorkflowTemplate | Missing) -> Micros:
+        """Return how long a finished Workflow lives at least; without its template none can do its work twice."""
+        ttl = None if isinstance(template, Missing) else template.ttl
         return self._lifetime if ttl is None else round(ttl * SECOND)
+
+
+def _sent(outcome: Outcome) -> Sent:
+    """Return what a create came to, as the table of :mod:`bridge.argo.doubt` has it."""
+    if isinstance(outcome, Retry):
+        return Sent.UNKNOWN if outcome.applied is None else Sent.NOT_APPLIED
+    kinds = {Done: Sent.MADE, Vanished: Sent.VANISHED, Parked: Sent.REFUSED_FOR_NOW, Dead: Sent.REFUSED}
+    return kinds[type(outcome)]
+
+
+def _worked(outcome: Outcome) -> Worked:
+    """Return the outcome of a create that leaves no doubt."""
+    return Retry(outcome.reason, applied=None) if isinstance(outcome, Vanished) else outcome
+
+
+def _undecided(
+    look: Confirmation | None, outcome: Outcome | None, missing: Missing | None, reason: str
+) -> Retry | Parked | Looked:
+    """Return the outcome of an attempt after which a run is still in doubt, though none of its creates is unknown."""
+    if isinstance(outcome, Parked):
+        return outcome
+    if look is not None and look.standing is Standing.UNAVAILABLE:
+        return Retry(look.reason, applied=None)
+    if missing is not None:
+        text = f"{missing.reason}, so nobody knows how long a Workflow of it lives, and whether one was there"
+        return Parked(ParkedFor.PERMISSION, text)
+    return Looked(_unsettled(reason))
+
+
+def _lost(run: Run, reason: str) -> str:
+    return bounded(
+        f"an earlier create of {run.name} had no usable answer ({reason or 'its process ended'}), and its Workflow may "
+        "have run and been deleted since: look for traces of it, and publish the event again under another id if it "
+        "did not run"
+    )
+
+
+_DOUBT = "an earlier create may still be applied, so it is looked for again"
+
+
+def _unsettled(reason: str) -> str:
+    return reason if _DOUBT in reason else bounded(f"{_DOUBT}: {reason}" if reason else _DOUBT)
 
 
 def _emptied(queue: SimpleQueue[Result]) -> list[Result]:
@@ -211,4 +343,17 @@ def _with_defaults(run: Run, template: WorkflowTemplate) -> Run:
     return run._replace(parameters=parameters, payload=None)
 
 
-__all__ = ["Attempts", "Dead", "Done", "Lost", "Outcome", "Parked", "Resolved", "Result", "Retry", "TooLate"]
+__all__ = [
+    "Attempts",
+    "Dead",
+    "Done",
+    "Looked",
+    "Lost",
+    "Missing",
+    "Parked",
+    "Read",
+    "Result",
+    "Retry",
+    "TooLate",
+    "Worked",
+]

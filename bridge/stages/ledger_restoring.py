@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from bridge.argo.doubt import Doubt
 from bridge.core.decision import RunReason
 from bridge.core.event import DAY, Micros
 from bridge.kafka.log import Admin, LogError, Partition, Reader, Record
@@ -135,7 +136,7 @@ class _Restoring:
         ledger = self._ledger
         ledger.final.forget(now)
         for run_key, timestamp in self._unfinished.items():
-            one = _open(LEDGER_ENTRY.decode(self._values.take(run_key)), self._number, timestamp * 1_000)
+            one = _open(LEDGER_ENTRY.decode(self._values.take(run_key)), self._number, timestamp * 1_000, now)
             if one.intent is not None:
                 ledger.started[one.run.trigger].append(one.intent)
                 one.due = 0  # at once: the former owner may have made its Workflow
@@ -143,7 +144,8 @@ class _Restoring:
         return ledger
 
 
-def _open(fields: dict[str, Any], partition: int, written: Micros) -> OpenRun:
+def _open(fields: dict[str, Any], partition: int, written: Micros, now: Micros) -> OpenRun:
+    # Until it was fenced, its former owner may have sent the create of an intent.
     is_intent = fields["state"] == "intent"
     return OpenRun(
         run=decode_run(fields["run"]),
@@ -153,7 +155,7 @@ def _open(fields: dict[str, Any], partition: int, written: Micros) -> OpenRun:
         stands=Stands.DOUBTFUL if is_intent else Stands.QUEUED,
         intent=fields["at"] if is_intent else None,
         started=fields["at"] if is_intent else None,
-        in_doubt=is_intent,
+        doubt=Doubt(fields["at"], max(now, fields["at"])) if is_intent else None,
         attempts=fields["attempts"],
         refused=None if is_intent else fields["at"] or None,
         written=written,

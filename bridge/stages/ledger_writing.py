@@ -11,7 +11,7 @@ from bridge.kafka.outbox import Outbox
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.ledger import LedgerPartition, State, encode_entry
 from bridge.stages.open_run import OpenRun
-from bridge.stages.run_records import dead_letter
+from bridge.stages.run_records import dead_letter, encode_run
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,14 @@ class LedgerWriter:
         """End a run as a dead letter; ``is_said``: the log has it already."""
         run = one.run
         letter = dead_letter(
-            None, stage="submitter", reason=reason, text=text, at=now, trigger=run.trigger, run_key=run.run_key
+            None,
+            stage="submitter",
+            reason=reason,
+            text=text,
+            at=now,
+            trigger=run.trigger,
+            run_key=run.run_key,
+            value=one.body or encode_run(run),
         )
         place = run.trigger.encode()
         out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)

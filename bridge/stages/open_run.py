@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bridge.argo.doubt import Doubt
 from bridge.core.event import Micros
 from bridge.core.run import Run
 
@@ -62,11 +63,12 @@ class OpenRun:
         since: When it was first taken up.
         body: The record of the run; None where it has to be encoded again.
         stands: Where it stands; changed by :meth:`move` alone.
-        intent: When the oldest intent was written that no definite refusal has voided; None without one.
+        intent: When its intent was written, or up to when looks have shown since that it has no Workflow; None without
+            an intent.
         started: The start that its trigger's rate counts for it: its last attempt under the intent.
-        in_doubt: An attempt under this intent may have made the Workflow.
+        doubt: What attempts under this intent may have made; None: surely nothing.
         attempts: How many creates were sent.
-        refused: When the API server first refused it; None while it never did.
+        refused: When the API server first refused it, or its WorkflowTemplate was first not to be read; None before.
         due: When it is tried again, while it is put off; else None.
         written: When its entry in the ledger was last written; None before the first.
         reason: The result of the last attempt, or what it waits for.
@@ -80,7 +82,7 @@ class OpenRun:
     stands: Stands = Stands.QUEUED
     intent: Micros | None = None
     started: Micros | None = None
-    in_doubt: bool = False
+    doubt: Doubt | None = None
     attempts: int = 0
     refused: Micros | None = None
     due: Micros | None = None
@@ -97,6 +99,11 @@ class OpenRun:
         if to not in MOVES[self.stands]:
             raise ValueError(f"run {self.run.run_key} is {self.stands} and cannot become {to}")
         self.stands = to
+
+    @property
+    def in_doubt(self) -> bool:
+        """Return whether an attempt under its intent may have made the Workflow."""
+        return self.doubt is not None
 
     @property
     def under_way(self) -> bool:

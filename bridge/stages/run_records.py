@@ -151,7 +151,7 @@ def dead_letter(
         at: Now.
         trigger: The trigger that it concerns; empty for all.
         run_key: The run that it concerns.
-        value: What to keep instead of the record's value.
+        value: What to keep instead of the record's value; a whole run where there is no record.
 
     """
     return DEAD_LETTER.encode(
@@ -166,7 +166,7 @@ def dead_letter(
             "offset": record.offset if record else -1,
             "timestamp": record.timestamp if record else -1,
             "key": _kept(record.key, HEADERS_LIMIT) if record else None,
-            "value": _kept(value if value is not None or record is None else record.value),
+            "value": _kept(value, SENT_LIMIT) if record is None else _kept(record.value if value is None else value),
             "headers": _kept_headers(record.headers or ()) if record else [],
             "at": at,
         }

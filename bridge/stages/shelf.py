@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from bridge.argo.doubt import Doubt
 from bridge.core.event import Micros
 from bridge.stages.open_run import OpenRun, Stands
 from bridge.stages.run_records import decode_run, encode_run
@@ -22,15 +23,18 @@ from bridge.stages.run_records import decode_run, encode_run
 _CREATE = """
 CREATE TABLE runs (
     key TEXT PRIMARY KEY, trigger TEXT, definition TEXT, place INTEGER, wake INTEGER, due INTEGER, since INTEGER,
-    attempts INTEGER, refused INTEGER, intent INTEGER, started INTEGER, in_doubt INTEGER, written INTEGER, reason TEXT,
-    body BLOB
+    attempts INTEGER, refused INTEGER, intent INTEGER, started INTEGER, absent_until INTEGER, last_sent INTEGER,
+    lifetime INTEGER, written INTEGER, reason TEXT, body BLOB
 );
 CREATE INDEX by_turn ON runs (trigger, place) WHERE due IS NULL;
 CREATE INDEX by_wake ON runs (wake) WHERE wake IS NOT NULL;
 CREATE INDEX by_written ON runs (written);
 """
-_INSERT = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_SELECT = "SELECT body, since, attempts, refused, intent, started, in_doubt, written, reason, due FROM runs"
+_INSERT = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SELECT = (
+    "SELECT body, since, attempts, refused, intent, started, absent_until, last_sent, lifetime, written, reason, due "
+    "FROM runs"
+)
 _TURN = _SELECT + " WHERE trigger = ? AND due IS NULL ORDER BY place, rowid LIMIT ?"
 _WAKE = _SELECT + " WHERE wake <= ? ORDER BY wake, rowid LIMIT ?"
 _STALE = _SELECT + " WHERE written < ? ORDER BY written LIMIT ?"
@@ -89,7 +93,8 @@ class Shelf:
         wake = min(moments, default=None)
         place = 0 if first else one.since
         values = (run.run_key, run.trigger, run.definition_hash, place, wake, one.due, one.since, one.attempts)
-        more = (one.refused, one.intent, one.started, one.in_doubt, one.written, one.reason, body)
+        doubt = (one.doubt.absent_until, one.doubt.last_sent, one.doubt.lifetime) if one.doubt else (None,) * 3
+        more = (one.refused, one.intent, one.started, *doubt, one.written, one.reason, body)
         self._open().execute(_INSERT, values + more)
         self._count += 1
         if wake is not None and self._next_wake is not None:
@@ -152,7 +157,7 @@ class Shelf:
         return iter(self._open().execute(select, values)) if self._count else iter(())
 
     def _run(self, row: tuple[Any, ...]) -> OpenRun:
-        body, since, attempts, refused, intent, started, in_doubt, written, reason, due = row
+        body, since, attempts, refused, intent, started, *doubt, written, reason, due = row
         return OpenRun(
             run=decode_run(bytes(body)),
             partition=self._partition,
@@ -161,7 +166,7 @@ class Shelf:
             stands=Stands.QUEUED if intent is None else Stands.DOUBTFUL,
             intent=intent,
             started=started,
-            in_doubt=bool(in_doubt),
+            doubt=None if doubt[0] is None else Doubt(*doubt),
             attempts=attempts,
             refused=refused,
             due=due,

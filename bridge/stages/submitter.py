@@ -31,7 +31,7 @@ from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
-from bridge.stages.attempts import Attempts, Dead, Done, Lost, Parked, Resolved, Result, Retry, TooLate
+from bridge.stages.attempts import Attempts, Dead, Done, Looked, Lost, Parked, Read, Result, Retry, TooLate, Worked
 from bridge.stages.bulkheads import Bulkheads
 from bridge.stages.governing import Governing
 from bridge.stages.lanes import SMALL, Lane
@@ -40,6 +40,7 @@ from bridge.stages.ledger_writing import LedgerWriter, decide, lateness
 from bridge.stages.open_run import OpenRun, Stands
 from bridge.stages.run_book import RunBook
 from bridge.stages.run_records import decode_run
+from bridge.stages.templates import Missing
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ _REWRITTEN_AT_ONCE = 500  # entries of each partition that one batch writes agai
 _PROGRESS: Micros = 10 * SECOND  # a trigger that created a Workflow so lately gets on, however much of it waits
 _HOLD = 1.0  # seconds that a partition of the log is held back at the bound of a trigger that gets on
 _LOGGED_EVERY: Micros = MINUTE
+_KEPT_EVERY: Micros = MINUTE  # a look that shows for so much longer that a run in doubt has no Workflow is written
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class Submitter(Stage):
         self._governing = governing
         self._attempts = attempts
         self._bulkheads = bulkheads
+        self._templates = attempts.templates
         self._read_ledgers = read_ledgers
         self._clock = clock
         self._random = random
@@ -123,6 +126,7 @@ class Submitter(Stage):
         self._fresh: list[OpenRun] = []
         self._intents: list[OpenRun] = []
         self._held: set[str] = set()
+        self._unread: set[str] = set()
         self._look_for_stale: Micros = 0
 
     # -- the stage -----------------------------------------------------------------------------------------------------
@@ -201,6 +205,10 @@ class Submitter(Stage):
         for trigger in (*held, *(self._held - held.keys())):
             self._observer.held(trigger, held.get(trigger, 0))
         self._held = set(held)
+        unread = set(self._templates.unread(self._clock()))
+        for template in unread ^ self._unread:
+            self._observer.unread(template, is_unread=template in unread)
+        self._unread = unread
 
     def release(self, partitions: Collection[Partition], out: Outbox) -> None:
         """Commit the outcomes of creates that are about to end; what is still open is the next owner's.
@@ -288,10 +296,14 @@ class Submitter(Stage):
             self._writer.bury(one, RunReason.REFUSED, str(error), now, out)
             return
         if resolved is None:
+            failing = self._templates.failing(one.run, now)
+            if failing is not None:
+                self._wait_for_template(one, *failing, now, out)
+                return
             self._lanes.stop_for(one)
             self._writer.park(one, "waits for its WorkflowTemplate", now, out)
             one.move(Stands.ASKING)
-            self._attempts.start_resolving(one)
+            self._attempts.start_reading(one)
             return
         if resolved is not one.run:
             one.run, one.body = resolved, None
@@ -302,6 +314,21 @@ class Submitter(Stage):
             one.intent = now
             self._writer.write("intent", one, now, out)
         self._intents.append(one)
+
+    def _wait_for_template(self, one: OpenRun, missing: Missing, due: Micros, now: Micros, out: Outbox) -> None:
+        """Put a run off until its template is asked for again; only its first refusal is written and decided."""
+        if missing.passes:
+            self._writer.park(one, "waits for its WorkflowTemplate", now, out)
+        elif one.refused is None:
+            one.refused, one.reason = now, missing.reason
+            self._writer.write("parked", one, now, out)
+            evidence = {"waits_for": "its WorkflowTemplate", "because": missing.reason}
+            out.decisions.append(decide(RunReason.RETRYING, one, evidence))
+        elif now - one.refused >= self._limits.retry_for:
+            self._writer.bury(one, RunReason.REFUSED, f"given up: {missing.reason}", now, out)
+            return
+        one.due = due
+        self.book.lay_down(one)
 
     def _park_rest(self, now: Micros, out: Outbox) -> None:
         """Keep in the ledger what does not start yet: the log behind it is passed."""
@@ -335,56 +362,82 @@ class Submitter(Stage):
     # -- outcomes ------------------------------------------------------------------------------------------------------
 
     def _conclude(self, result: Result, now: Micros, out: Outbox) -> None:
-        one, outcome = result
-        if one.intent is not None:
-            self._observer.created(outcome.kind if isinstance(outcome, Done) else type(outcome).__name__.lower())
+        one, outcome, doubt = result
+        if one.intent is None:
+            self._conclude_reading(one, outcome, now, out)
+            return
+        self._observer.created(outcome.kind if isinstance(outcome, Done) else type(outcome).__name__.lower())
         if not self.book.owns(one):
             return
-        if one.intent is None:
-            self._lanes.go_on(one)
-        elif isinstance(outcome, Done | Parked | Dead):  # the API server answered
+        if isinstance(outcome, Done | Parked | Dead):  # a create was answered; a look says nothing of creates
             self._bulkheads.succeeded(one)
+        was_in_doubt, one.doubt = one.in_doubt, doubt
         if isinstance(outcome, Done):
             self._lanes.lane(one).last_created = now
             # One that is there after an attempt in doubt is that attempt's.
-            reason = RunReason.CREATED if outcome.kind == "created" or one.in_doubt else RunReason.ALREADY_RAN
+            reason = RunReason.CREATED if outcome.kind == "created" or was_in_doubt else RunReason.ALREADY_RAN
             self._writer.done(one, reason, now, out)
-        elif isinstance(outcome, Resolved):
-            one.run, one.body = outcome.run, None
-            self.book.queue_again(one)
         elif isinstance(outcome, TooLate):
             self._skip(one, now, out)
         elif isinstance(outcome, Dead):
             self._writer.bury(one, RunReason.REFUSED, outcome.reason, now, out)
         elif isinstance(outcome, Lost):
             self._writer.bury(one, RunReason.OUTCOME_UNKNOWN, outcome.reason, now, out)
-        else:
+        elif isinstance(outcome, Retry | Parked | Looked):
             self._put_off(one, outcome, now, out)
 
-    def _put_off(self, one: OpenRun, outcome: Retry | Parked, now: Micros, out: Outbox) -> None:
-        one.reason = outcome.reason
-        if isinstance(outcome, Retry) and outcome.applied is None and one.intent is not None:
-            one.in_doubt = True
-        if not one.in_doubt:
-            self._void(one)  # surely nothing was made under it; one that is in doubt stands until somebody has looked
-        is_refused = isinstance(outcome, Parked) and one.intent is None
-        if is_refused and one.refused is None:
-            one.refused = now  # what it waited for before is no refusal
-        if is_refused and one.refused is not None and now - one.refused >= self._limits.retry_for:
-            self._writer.bury(one, RunReason.REFUSED, f"given up: {outcome.reason}", now, out)
+    def _conclude_reading(self, one: OpenRun, outcome: Worked, now: Micros, out: Outbox) -> None:
+        """Apply what a worker learned of a run's WorkflowTemplate."""
+        if not self.book.owns(one):
             return
+        self._lanes.go_on(one)
+        if isinstance(outcome, Read):
+            self._templates.succeeded(one.run)
+            self.book.queue_again(one)
+            return
+        missing = outcome if isinstance(outcome, Missing) else Missing(str(outcome), passes=True)
+        if missing.passes:
+            self._bulkheads.failed(one, now, was_reached=False)
+        self._wait_for_template(one, missing, self._templates.failed(one.run, missing, now), now, out)
+
+    def _put_off(self, one: OpenRun, outcome: Retry | Parked | Looked, now: Micros, out: Outbox) -> None:
+        one.reason = outcome.reason
+        if one.doubt is None:
+            self._void(one)  # surely nothing was made under it; one that is in doubt stands until a look settles it
+        if isinstance(outcome, Parked):
+            one.refused = now if one.refused is None else one.refused  # what it waited for before is no refusal
+            if now - one.refused >= self._limits.retry_for:
+                reason = RunReason.OUTCOME_UNKNOWN if one.in_doubt else RunReason.REFUSED
+                self._writer.bury(one, reason, f"given up: {outcome.reason}", now, out)
+                return
         if one.intent is None:
             self._writer.write("parked", one, now, out)
+        elif one.doubt is not None and one.doubt.absent_until >= one.intent + _KEPT_EVERY:
+            one.intent = one.doubt.absent_until  # the next owner counts from this look
+            self._writer.write("intent", one, now, out)
         if isinstance(outcome, Retry):
             self._bulkheads.failed(one, now, was_reached=outcome.applied is None)
-        delay = (SLOW if isinstance(outcome, Parked) else PROMPT).delay(
-            max(1, one.attempts), self._random, outcome.after
-        )
-        one.due = now + round(delay * SECOND)
+        one.due = now + self._delay(one, outcome, now)
         self.book.lay_down(one)
-        out.decisions.append(decide(RunReason.RETRYING, one, {"because": outcome.reason, "seconds": f"{delay:.1f}"}))
+        seconds = f"{(one.due - now) / SECOND:.1f}"
+        out.decisions.append(decide(RunReason.RETRYING, one, {"because": outcome.reason, "seconds": seconds}))
         log = logger.error if isinstance(outcome, Parked) and outcome.needs_operator else logger.info
-        log("run %s/%s is put off for %.1f s: %s", one.run.namespace, one.run.name, delay, outcome.reason)
+        log("run %s/%s is put off for %s s: %s", one.run.namespace, one.run.name, seconds, outcome.reason)
+
+    def _delay(self, one: OpenRun, outcome: Retry | Parked | Looked, now: Micros) -> Micros:
+        """Return how long a run is put off; one in doubt is looked for before its Workflow may have come and gone."""
+        if isinstance(outcome, Looked) and one.doubt is None:
+            return 0
+        after = None if isinstance(outcome, Looked) else outcome.after
+        if one.doubt is not None and one.doubt.lifetime is None and isinstance(outcome, Retry):
+            tries = 1  # its template is read with the next try: with a short TTL every second counts
+        else:
+            tries = max(1, one.attempts)
+        delay = round((SLOW if isinstance(outcome, Parked) else PROMPT).delay(tries, self._random, after) * SECOND)
+        if one.doubt is None or one.doubt.lifetime is None:
+            return delay
+        left = one.doubt.absent_until + one.doubt.lifetime - now
+        return delay if left <= 0 else min(delay, left // 2)
 
     def _skip(self, one: OpenRun, now: Micros, out: Outbox) -> None:
         """End a run for which it is too late to start."""

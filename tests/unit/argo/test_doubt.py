@@ -114,6 +114,7 @@ def test_a_create_under_a_doubt_never_follows_a_workflow_that_has_gone(lifetime:
     if state.may_create(now, LIMIT):
         first_gone = 0 + lifetime  # of a create that was applied at once and whose Workflow ended at once
         assert now + LIMIT < first_gone
+        assert state.age(now, now, LIMIT) is Age.OPEN, "a look could void the doubt"
 
 
 def test_nothing_is_proven_before_the_lifetime_is_known() -> None:

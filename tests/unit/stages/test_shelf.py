@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from bridge.core.event import DAY, SECOND, Micros
+from bridge.argo.doubt import Doubt
+from bridge.core.event import DAY, HOUR, SECOND, Micros
 from bridge.stages.open_run import OpenRun, Stands
 from bridge.stages.shelf import Shelf
 from unit.stages.test_ledger_restoring import NOW, run
@@ -75,10 +76,12 @@ def test_a_run_comes_back_when_it_is_too_late_to_start() -> None:
 def test_a_run_under_an_intent_comes_back_doubtful() -> None:
     shelf = Shelf(7)
     one = waiting(1, due=NOW, start_by=NOW - DAY)
-    one.intent, one.started, one.in_doubt, one.attempts, one.refused = NOW - SECOND, NOW, True, 3, NOW - DAY
+    one.intent, one.started, one.attempts, one.refused = NOW - SECOND, NOW, 3, NOW - DAY
+    one.doubt = Doubt(NOW - SECOND, NOW, HOUR)
     shelf.put(one)
     (found,) = shelf.take_due(NOW, 9)
-    assert (found.stands, found.intent, found.started, found.in_doubt) == (Stands.DOUBTFUL, NOW - SECOND, NOW, True)
+    assert (found.stands, found.intent, found.started) == (Stands.DOUBTFUL, NOW - SECOND, NOW)
+    assert found.doubt == one.doubt
     assert (found.attempts, found.refused) == (3, NOW - DAY)
 
 

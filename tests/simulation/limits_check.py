@@ -34,9 +34,12 @@ def wrong_starts(history: History, topics: InternalTopics, triggers: TriggerLog)
     """Say which runs started too soon or too late."""
     deadlines = _deadlines(history, topics)
     records = [record for record in history.records(topics.ledger) if record.value is not None]
+    intents: set[str] = set()
     for record in records:
-        entry, by = LEDGER_ENTRY.decode(record.value or b""), deadlines[(record.key or b"").decode()]
-        yield from _wrong_by_deadline(entry, by)
+        entry, run_key = LEDGER_ENTRY.decode(record.value or b""), (record.key or b"").decode()
+        if run_key not in intents:  # an intent that is written again says what looks have shown since
+            yield from _wrong_by_deadline(entry, deadlines[run_key])
+        (intents.add if entry["state"] == "intent" else intents.discard)(run_key)
     for trigger in {LEDGER_ENTRY.decode(record.value or b"")["trigger"] for record in records}:
         limits = _limits(trigger, triggers)
         if limits is not None:
@@ -79,6 +82,8 @@ def _begun(records: list[Record], trigger: str) -> Iterator[_Begun]:
     standing: dict[str, Micros] = {}
     for key, entry in mine:
         seen.add(key)
+        if entry["state"] == "intent" and key in standing:
+            continue  # it is written again while it is in doubt
         if entry["state"] == "intent":
             # Those that were taken up in the same batch count, too; their records may come behind.
             asked = [at for one, at in since.items() if one in seen or at == entry["at"]]

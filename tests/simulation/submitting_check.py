@@ -88,13 +88,13 @@ def _letters(history: History, topics: InternalTopics) -> dict[str, dict[str, An
 
 
 def _skipped(history: History, topics: InternalTopics) -> dict[str, set[int]]:
-    """Return the runs that were too late to start; a create in doubt may have been applied all the same."""
+    """Return the runs that were too late to start, which have no Workflow, and never get one."""
     found = {}
     for record in history.records(topics.ledger):
         if record.value is not None:
             entry = LEDGER_ENTRY.decode(record.value)
             if entry["state"] == "done" and entry["reason"].startswith(RunReason.SKIPPED):
-                found[(record.key or b"").decode()] = {0, 1}
+                found[(record.key or b"").decode()] = {0}
     return found
 
 

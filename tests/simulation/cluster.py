@@ -29,6 +29,9 @@ LIVES: Micros = LIFETIME + 60 * SECOND
 ON_THE_WIRE: Micros = 6 * SECOND
 """How long a create may travel."""
 
+APPLIED_WITHIN: Micros = 2 * ON_THE_WIRE
+"""What the submitter takes for the longest time that one travels."""
+
 _HELD: Micros = 20 * SECOND  # how long a finalizer holds a Workflow that is being deleted
 
 _SEEN = 4  # creates that were answered that it is there already; its creator may have died of some of them

@@ -18,7 +18,7 @@ from bridge.kafka.log import Admin, Committed, Partition
 from bridge.kafka.loop import StageLoop
 from bridge.kafka.memory_partition import PartitionLog
 from bridge.kafka.ownership import Note
-from bridge.stages import assembly, safe_time
+from bridge.stages import assembly, attempts, safe_time
 from bridge.stages.lanes import Lanes
 from bridge.stages.ledger_writing import LedgerWriter
 from bridge.stages.matcher import Matcher
@@ -257,8 +257,11 @@ MUTATIONS = (
     Mutation("start deadline not kept", ((OpenRun, "is_too_late", _never_late),)),
     Mutation("run.id not looked at", ((matched, "_identity", _identity_of_events),)),
     Mutation("create without intent", ((LedgerWriter, "write", _write_no_intent),)),
-    Mutation("409 not compared", ((creation, "confirm", _compare_nothing),)),
-    Mutation("terminating ours created again", ((creation, "confirm", _terminating_is_gone),)),
+    Mutation("409 not compared", ((creation, "confirm", _compare_nothing), (attempts, "confirm", _compare_nothing))),
+    Mutation(
+        "terminating ours created again",
+        ((creation, "confirm", _terminating_is_gone), (attempts, "confirm", _terminating_is_gone)),
+    ),
     Mutation("prefix commit that skips one in flight", ((Submitter, "_park_rest", _pass_the_rest),)),
     Mutation("a definition not read before its arrivals", ((Matcher, "_definition", _known_only),)),
 )

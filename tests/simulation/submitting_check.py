@@ -109,7 +109,8 @@ def _allowed(letter: dict[str, Any], history: History, topics: InternalTopics) -
             if record.key == letter["run_key"].encode() and record.value is not None
             if (entry := LEDGER_ENTRY.decode(record.value))["state"] == "intent"
         ]
-        return {0, 1} if intents and letter["at"] - max(intents) > LIFETIME else {1}
+        # Before that a look tells whether a Workflow is there: nothing is unknown yet.
+        return {0, 1} if intents and letter["at"] - max(intents) > LIFETIME else set()
     return {1}
 
 

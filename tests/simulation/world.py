@@ -20,7 +20,7 @@ from bridge.stages.matcher import Bounds
 from bridge.stages.submitter import Limits
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.headers import write_headers
-from simulation.cluster import LIFETIME, Cluster, HarmedApi
+from simulation.cluster import APPLIED_WITHIN, LIFETIME, Cluster, HarmedApi
 from simulation.conditions import TOPICS
 from simulation.effects import HarmedDecoder, Written
 from simulation.history import History
@@ -91,6 +91,7 @@ class World:
             skew=2 * SKEW,
             hold_off=3 * SECOND,
             lifetime=LIFETIME,
+            applied_within=APPLIED_WITHIN,
             limits=Limits(concurrency=self.script.concurrency, outcome_pace=0),
             random=Random(self.script.seed),
             window_bound=self.script.bound,

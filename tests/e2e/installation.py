@@ -163,13 +163,12 @@ class Installation:
         finally:
             consumer.close()
 
-    def decisions(self, bridge: BridgeProcess, trigger: str, namespace: str = "") -> Counter[str]:
+    def decisions(self, bridge: BridgeProcess, trigger: str) -> Counter[str]:
         """Return how often a process decided what about the events and runs of a trigger."""
-        identity = f"{namespace or self.namespace}/{trigger}"
         counts: Counter[str] = Counter()
         for family in text_string_to_metric_families(_metrics(bridge)):
             for sample in family.samples:
-                is_ours = sample.labels.get("trigger") == identity
+                is_ours = sample.labels.get("trigger") == f"{self.namespace}/{trigger}"
                 if sample.name == "flowbridge_decisions_total" and is_ours:
                     counts[sample.labels["reason"]] += int(sample.value)
         return counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -90,8 +90,12 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
         f"windows    {windows} open, {arrivals} arrivals wait",
         {"kind": "windows", "open": windows, "waiting": arrivals},
     )
-    for outcome, count in sorted(_runs(reader, admin, topics, existing[topics.ledger]).items()):
+    counts, refused = _runs(reader, admin, topics, existing[topics.ledger])
+    for outcome, count in sorted(counts.items()):
         output.result(f"runs       {count:>8} {outcome}", {"kind": "runs", "outcome": outcome, "count": count})
+    for trigger, reasons in sorted(refused.items()):
+        fields = {"kind": "refused", "trigger": trigger, "count": len(reasons), "reason": reasons[0]}
+        output.result(f"refused    {len(reasons):>8} of {trigger} are tried again: {reasons[0]}", fields)
 
 
 def _plain(error: TriggerError) -> dict[str, Any]:
@@ -130,13 +134,22 @@ def _windows(reader: Reader, admin: Admin, places: list[Partition]) -> tuple[int
     return len(waiting), len(set(waiting))
 
 
-def _runs(reader: Reader, admin: Admin, topics: InternalTopics, partitions: int) -> dict[str, int]:
-    """Return how many runs there are by outcome; those that have not ended by their state."""
+def _runs(
+    reader: Reader, admin: Admin, topics: InternalTopics, partitions: int
+) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """Return how many runs there are by outcome, and why those of each trigger wait that were refused.
+
+    Runs that have not ended count by their state.
+    """
     counts: Counter[str] = Counter()
+    refused: defaultdict[str, list[str]] = defaultdict(list)
     for number in range(partitions):
         for _, value in read_changelog(reader, admin, Partition(topics.ledger, number)):
-            counts[_outcome(LEDGER_ENTRY.decode(value))] += 1
-    return counts
+            entry = LEDGER_ENTRY.decode(value)
+            counts[_outcome(entry)] += 1
+            if entry["state"] == "parked" and entry["at"] and entry["reason"]:
+                refused[entry["trigger"]].append(entry["reason"])
+    return counts, refused
 
 
 def _outcome(entry: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from bridge.stages.spool import Spool
 _SYMBOLS = LEDGER_ENTRY.schema["fields"][0]["type"]["symbols"]
 _FINAL = tuple(LEDGER_ENTRY.prefix + bytes([2 * _SYMBOLS.index(state)]) for state in ("done", "dead"))
 _HEAD = len(_FINAL[0])
+_NO_REFUSALS = ("rate", "storm", "waits for room", "waits for its WorkflowTemplate")  # 0.1.0 dates these, too
 _SAME_AGE = 60_000  # milliseconds that make no difference to how long a key is remembered
 
 LooksBack = Callable[[str], Micros]
@@ -157,7 +158,7 @@ def _open(fields: dict[str, Any], partition: int, written: Micros, now: Micros) 
         started=fields["at"] if is_intent else None,
         doubt=Doubt(fields["at"], max(now, fields["at"])) if is_intent else None,
         attempts=fields["attempts"],
-        refused=None if is_intent else fields["at"] or None,
+        refused=None if is_intent or fields["reason"] in _NO_REFUSALS else fields["at"] or None,
         written=written,
         reason=fields["reason"],
     )

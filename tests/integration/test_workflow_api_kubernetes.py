@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from kubernetes.client import ApiException, CoreV1Api, RbacAuthorizationV1Api
+from kubernetes.client import AdmissionregistrationV1Api, ApiException, CoreV1Api, RbacAuthorizationV1Api
 from kubernetes.config import incluster_config
 
 from bridge.argo.api import Unavailable, Unknown, Unreachable
@@ -257,3 +257,44 @@ def test_a_pods_own_account_is_used(
     api = KubernetesWorkflowApi()
     wait_for(lambda: attempt(api, manifest(namespace), OURS) == Done("created"))
     api.close()
+
+
+def test_a_denial_by_an_admission_policy_waits_for_a_person(
+    kubernetes: AnyKubernetes, api: KubernetesWorkflowApi, namespace: str
+) -> None:
+    name = f"deny.{namespace}"
+    rule = {
+        "apiGroups": ["argoproj.io"],
+        "apiVersions": ["*"],
+        "operations": ["CREATE"],
+        "resources": ["workflows"],
+    }
+    policy: Any = {
+        "metadata": {"name": name},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": "false", "message": "not on Fridays"}],
+        },
+    }
+    binding: Any = {
+        "metadata": {"name": name},
+        "spec": {
+            "policyName": name,
+            "validationActions": ["Deny"],
+            "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
+        },
+    }
+    with kubernetes.api() as admin:
+        rules = AdmissionregistrationV1Api(admin)
+        rules.create_validating_admission_policy(policy)
+        rules.create_validating_admission_policy_binding(binding)
+        try:
+            outcome = first_refusal(api, namespace)
+        finally:
+            rules.delete_validating_admission_policy_binding(name)
+            rules.delete_validating_admission_policy(name)
+    assert isinstance(outcome, Parked)
+    assert outcome.waits_for is ParkedFor.PERMISSION
+    assert "422" in outcome.reason
+    assert "not on Fridays" in outcome.reason

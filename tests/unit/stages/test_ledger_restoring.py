@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 
+from bridge.argo.doubt import Doubt
 from bridge.core.event import DAY, HOUR, SECOND, EventIdentity, Micros
 from bridge.core.run import Run
 from bridge.core.run_identity import RunIdentity
@@ -99,6 +100,20 @@ def test_the_first_refusal_of_a_run_is_remembered_across_owners() -> None:
     ]
     ledger = restored(entries)
     assert {one.run: one.refused for one in ledger.shelf.runs()} == {run(1): NOW - HOUR, run(2): None}
+
+
+@pytest.mark.parametrize("reason", ["rate", "storm", "waits for room", "waits for its WorkflowTemplate"])
+def test_a_run_that_version_0_1_0_kept_back_was_never_refused(reason: str) -> None:
+    # That version dated every parked run by when it was written; as an entry of today it looks refused at that time.
+    ledger = restored([("parked", OpenRun(run(1), 0, NOW - DAY, refused=NOW - HOUR, reason=reason), NOW)])
+    (one,) = ledger.shelf.take_next("default/ship", 10, 1_000_000)
+    assert one.refused is None
+
+
+def test_a_run_under_an_intent_is_in_doubt_from_its_intent_until_its_new_owner_came() -> None:
+    ledger = restored([("intent", OpenRun(run(1), 0, NOW - DAY, intent=NOW - HOUR), NOW)])
+    (one,) = ledger.shelf.runs()
+    assert one.doubt == Doubt(absent_until=NOW - HOUR, last_sent=NOW)
 
 
 def test_entries_are_written_again_when_a_quarter_of_the_topics_retention_has_passed() -> None:

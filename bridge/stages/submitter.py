@@ -372,6 +372,10 @@ class Submitter(Stage):
         if isinstance(outcome, Done | Parked | Dead):  # a create was answered; a look says nothing of creates
             self._bulkheads.succeeded(one)
         was_in_doubt, one.doubt = one.in_doubt, doubt
+        if was_in_doubt and doubt is None:
+            # The rate was not asked for its retries, and may have dropped another run's start for one of them. To take
+            # this one back could let too many runs start.
+            one.started = None
         if isinstance(outcome, Done):
             self._lanes.lane(one).last_created = now
             # One that is there after an attempt in doubt is that attempt's.

@@ -14,6 +14,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it offers these without exporting them
+    AclOperation,
     AdminClient,
     ConfigResource,
     NewTopic,
@@ -26,7 +27,18 @@ from bridge.kafka.confluent_committed import CommittedOffsets
 from bridge.kafka.confluent_errors import error_of, meaning
 from bridge.kafka.confluent_producer import ConfluentProducer
 from bridge.kafka.confluent_settings import logger, producer_properties
-from bridge.kafka.log import Admin, Committed, LogError, Partition, TopicInfo, TopicSpec
+from bridge.kafka.log import (
+    DENIED,
+    LEADERLESS,
+    MISSING,
+    Admin,
+    Committed,
+    LogError,
+    Partition,
+    TopicInfo,
+    TopicSpec,
+    UnansweredError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,8 +50,10 @@ T = TypeVar("T")
 
 _Spec: Any = OffsetSpec  # its constructors are untyped
 _TIMEOUT = 15.0  # seconds for one request
+_OFFSETS_TIMEOUT = 5.0  # so long the client waits for a partition's leader to come back, and a stage with it
 _PATIENCE = _TIMEOUT + 5.0  # the client's own time limit is not to be relied upon while a broker goes and comes
 _FENCING_TIMEOUT_MS = 10_000
+_NONE_SO_YOUNG = -1  # the offset for a time after the last record
 _GONE = frozenset(
     {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC}  # noqa: SLF001
 )
@@ -70,6 +84,17 @@ class ConfluentAdmin(Admin):
         found = {name: topic for name, future in futures.items() if (topic := _unless_gone(future)) is not None}
         configs = self._configs(list(found))
         return {name: _info(topic, configs[name]) for name, topic in found.items() if name in configs}
+
+    @override
+    def unreadable(self, names: Iterable[str]) -> dict[str, str]:
+        asked = list(dict.fromkeys(names))
+        if not asked:
+            return {}
+        futures = self._client.describe_topics(
+            TopicCollection(asked), request_timeout=_TIMEOUT, include_authorized_operations=True
+        )
+        found = {name: _unreadable(future) for name, future in futures.items()}
+        return {name: why for name, why in found.items() if why}
 
     def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         if not names:
@@ -123,29 +148,56 @@ class ConfluentAdmin(Admin):
 
     @override
     def offsets_at(self, partitions: Iterable[Partition], timestamp: int) -> dict[Partition, int]:
-        found = self._offsets(partitions, _Spec.for_timestamp(timestamp))
-        ends = self.end_offsets([partition for partition, offset in found.items() if offset < 0])
-        return {partition: ends.get(partition, offset) for partition, offset in found.items()}
+        found = self._offsets(partitions, _Spec.for_timestamp(timestamp), lowest=_NONE_SO_YOUNG)
+        ends = self.all_ends([partition for partition, offset in found.items() if offset == _NONE_SO_YOUNG])
+        return {**found, **ends}
 
     def _offsets(
         self,
         partitions: Iterable[Partition],
         spec: OffsetSpec,
         isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+        lowest: int = 0,
     ) -> dict[Partition, int]:
-        asked = {TopicPartition(*partition): spec for partition in partitions}
+        """Return what the brokers answer: the one place where their answers become offsets.
+
+        For a partition without a leader librdkafka answers a negative number and no error, so a number below ``lowest``
+        is no answer.
+        """
+        asked = list(dict.fromkeys(partitions))
         if not asked:
             return {}
-        try:
-            return self._listed(asked, isolation)
-        except LogError:
+        answered, unanswered = self._listed(asked, spec, isolation, lowest)
+        if unanswered:
             self.topics()  # a client that has seen leaders move asks by what it knew, until it is told anew
-            return self._listed(asked, isolation)
+            more, unanswered = self._listed(list(unanswered), spec, isolation, lowest)
+            answered |= more
+        if unanswered:
+            raise UnansweredError(answered, unanswered)
+        return answered
 
-    def _listed(self, asked: dict[TopicPartition, OffsetSpec], isolation: IsolationLevel) -> dict[Partition, int]:
-        futures = self._client.list_offsets(asked, isolation_level=isolation, request_timeout=_TIMEOUT)
-        found = {Partition(place.topic, place.partition): _unless_gone(future) for place, future in futures.items()}
-        return {partition: result.offset for partition, result in found.items() if result is not None}
+    def _listed(
+        self, asked: Sequence[Partition], spec: OffsetSpec, isolation: IsolationLevel, lowest: int
+    ) -> tuple[dict[Partition, int], dict[Partition, str]]:
+        """Return the offsets that are known, and why others are not; partitions that do not exist are in neither."""
+        places = {TopicPartition(*partition): spec for partition in asked}
+        futures = self._client.list_offsets(places, isolation_level=isolation, request_timeout=_OFFSETS_TIMEOUT)
+        answered: dict[Partition, int] = {}
+        unanswered: dict[Partition, str] = {}
+        for place, future in futures.items():
+            partition = Partition(place.topic, place.partition)
+            try:
+                result = _unless_gone(future)
+            except LogError as error:
+                unanswered[partition] = str(error)
+                continue
+            if result is None:
+                continue
+            if result.offset >= lowest:
+                answered[partition] = result.offset
+            else:
+                unanswered[partition] = LEADERLESS
+        return answered, unanswered
 
     @override
     def committed(self, group: str, partitions: Iterable[Partition], *, stable: bool) -> dict[Partition, Committed]:
@@ -198,6 +250,21 @@ def _unless_gone(future: Future[T]) -> T | None:
         if isinstance(cause, KafkaException) and error_of(cause).code() in _GONE:
             return None
         raise
+
+
+def _unreadable(future: Future[TopicDescription]) -> str:
+    """Return why a topic cannot be read; nothing if it can."""
+    try:
+        topic = _unless_gone(future)
+    except LogError as error:
+        cause = error.__cause__
+        if isinstance(cause, KafkaException) and error_of(cause).code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return DENIED
+        raise
+    if topic is None:
+        return MISSING
+    operations = topic.authorized_operations  # None from brokers that do not tell
+    return "" if operations is None or AclOperation.READ in operations else DENIED
 
 
 def _info(topic: TopicDescription, config: Mapping[str, str]) -> TopicInfo:

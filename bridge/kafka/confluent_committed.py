@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from bridge.kafka.confluent_errors import error_of, meaning
 from bridge.kafka.confluent_settings import logger
-from bridge.kafka.log import Committed, Partition
+from bridge.kafka.log import Committed, Partition, UnansweredError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,14 +43,19 @@ class CommittedOffsets:
             places = consumer.committed(asked, timeout=_STABLE_TIMEOUT if stable else _TIMEOUT)
         except KafkaException as exception:
             raise meaning(error_of(exception)) from exception
-        for place in places:
-            if place.error is not None:
-                raise meaning(place.error)
-        return {
+        found = {
             Partition(place.topic, place.partition): Committed(place.offset, place.metadata or "")
             for place in places
-            if place.offset >= 0
+            if place.error is None and place.offset >= 0
         }
+        unanswered = {
+            Partition(place.topic, place.partition): str(meaning(place.error))
+            for place in places
+            if place.error is not None
+        }
+        if unanswered:
+            raise UnansweredError(found, unanswered)
+        return found
 
     def close(self) -> None:
         """Close all consumers."""

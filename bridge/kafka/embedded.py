@@ -14,7 +14,7 @@ from typing_extensions import override
 from bridge.kafka.confluent_admin import ConfluentAdmin
 from bridge.kafka.confluent_errors import error_of, meaning
 from bridge.kafka.confluent_settings import logger
-from bridge.kafka.log import TopicInfo
+from bridge.kafka.log import MISSING, TopicInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,6 +51,11 @@ class EmbeddedAdmin(ConfluentAdmin):
     def describe(self, names: Iterable[str]) -> dict[str, TopicInfo]:
         counts = self.topics()
         return {name: TopicInfo(name, "", counts[name], 1, {}) for name in names if name in counts}
+
+    @override
+    def unreadable(self, names: Iterable[str]) -> dict[str, str]:
+        known = self.topics()
+        return {name: MISSING for name in names if name not in known}
 
     @override
     def create(self, specs: Iterable[TopicSpec]) -> None:

@@ -16,6 +16,10 @@ from typing import Any, NamedTuple, Protocol
 
 Headers = Sequence[tuple[str, bytes]]
 
+MISSING = "it does not exist"
+DENIED = "we may not read it"
+LEADERLESS = "it has no leader"
+
 
 class Partition(NamedTuple):
     """One partition of a topic."""
@@ -76,6 +80,42 @@ class FencedError(LogError):
     """Another owner of the same transactional id, or of the group's generation, has taken over: start anew."""
 
 
+class UnansweredError(LogError):
+    """Some partitions cannot be asked now: they have no leader, or we may not ask.
+
+    A caller that needs every answer lets it pass as the error that it is. A caller that can go on with the others
+    takes what was answered.
+
+    Attributes:
+        answered: What is known, as the question would have returned it.
+        unanswered: Why each of the other partitions cannot be asked.
+
+    """
+
+    def __init__(self, answered: Mapping[Partition, Any], unanswered: Mapping[Partition, str]) -> None:
+        reasons = ", ".join(f"{topic}/{number} ({why})" for (topic, number), why in sorted(unanswered.items()))
+        super().__init__(f"no answer from Kafka about {reasons}")
+        self.answered = dict(answered)
+        self.unanswered = dict(unanswered)
+
+
+class UnreadableTopicError(LogError):
+    """A topic cannot be read: it does not exist, or we may not read it. The other topics go on."""
+
+    def __init__(self, topic: str, why: str) -> None:
+        super().__init__(f"topic {topic} cannot be read: {why}")
+        self.topic = topic
+
+
+class UnfetchableError(LogError):
+    """A batch at this offset cannot be fetched, however often it is tried; that partition stands still (paused)."""
+
+    def __init__(self, partition: Partition, offset: int, why: str) -> None:
+        super().__init__(f"{partition.topic}/{partition.number} cannot be read at offset {offset}: {why}")
+        self.partition = partition
+        self.offset = offset
+
+
 class OffsetLostError(LogError):
     """The log no longer holds the offset to be read next."""
 
@@ -117,6 +157,8 @@ class GroupConsumer(ABC):
         Raises:
             OffsetLostError: A partition's next offset is not in the log; that partition stands still (paused), and the
                 next poll goes on with the others.
+            UnfetchableError: What a partition holds next cannot be fetched; the same.
+            UnreadableTopicError: A topic is missing or forbidden; the next poll goes on with the others.
             LogError: Anything else that Kafka reported; poll again.
 
         """
@@ -219,15 +261,29 @@ class Reader(ABC):
 
 
 class Admin(ABC):
-    """Questions to, and orders for, the brokers. Safe for several threads."""
+    """Questions to, and orders for, the brokers. Safe for several threads.
+
+    A question about partitions is answered with numbers that are offsets, and with nothing else. A partition that does
+    not exist, as far as the broker that answers knows, is left out. If one cannot be asked now (its leader is away, or
+    we may not ask), the call raises :class:`UnansweredError`, which carries the answers about the others.
+    """
 
     @abstractmethod
     def topics(self) -> dict[str, int]:
-        """Return the partition count of each topic."""
+        """Return the partition count of each topic that we may know of; a stale broker may leave one out."""
 
     @abstractmethod
     def describe(self, names: Iterable[str]) -> dict[str, TopicInfo]:
-        """Return those of the named topics that exist."""
+        """Return those of the named topics that exist.
+
+        Raises:
+            LogError: Also where we may not describe one of them; :meth:`unreadable` tells which.
+
+        """
+
+    @abstractmethod
+    def unreadable(self, names: Iterable[str]) -> dict[str, str]:
+        """Return which of the named topics cannot be read now, and why: they do not exist, or we may not read them."""
 
     @abstractmethod
     def create(self, specs: Iterable[TopicSpec]) -> None:
@@ -239,7 +295,21 @@ class Admin(ABC):
 
     @abstractmethod
     def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Return the true end (high watermark), open transactions included. Partitions that are gone are left out."""
+        """Return the true end (high watermark), open transactions included."""
+
+    def all_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return the true end of each of these partitions: for callers to which one without an answer is no empty one.
+
+        Raises:
+            UnansweredError: One or more have none, because they do not exist or cannot be asked.
+
+        """
+        asked = list(partitions)
+        ends = self.end_offsets(asked)
+        unknown = {partition: "the broker does not know it" for partition in asked if partition not in ends}
+        if unknown:
+            raise UnansweredError(ends, unknown)
+        return ends
 
     @abstractmethod
     def stable_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bridge.kafka.log import Headers, LogError, Partition, TopicSpec
 from bridge.kafka.memory_group import Group
@@ -82,6 +82,12 @@ class MemoryBroker:
         topic_changes: How often topics came, went or grew.
         patience: Seconds (real time) that a call waits at most for another thread. 0, for runs in one thread, makes
             every call answer at once.
+        leaderless: Partitions without a leader. Questions about their offsets get no answer, nothing of them is read,
+            and nothing is written to them. What they hold is back with their leader.
+        left_out: Topics that the broker which answers the admin client has not heard of: its answers leave them out, as
+            if they did not exist. Members and producers, which ask other brokers, go on.
+        denied: Topics that we may not ``"read"``, or not even ``"describe"``.
+        unfetchable: Partitions with a batch that no client can read, and the offset of it.
 
     """
 
@@ -93,6 +99,10 @@ class MemoryBroker:
     groups: dict[str, Group] = field(default_factory=dict)
     transactions: Transactions = field(init=False)
     topic_changes: int = 0
+    leaderless: set[Partition] = field(default_factory=set)
+    left_out: set[str] = field(default_factory=set)
+    denied: dict[str, Literal["read", "describe"]] = field(default_factory=dict)
+    unfetchable: dict[Partition, int] = field(default_factory=dict)
     _created: int = 0
     _expired: int = -1
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -186,6 +196,11 @@ class MemoryBroker:
         with self.turn():
             self.log(partition).purge(offset)
 
+    def truncate(self, partition: Partition, offset: int) -> None:
+        """Lose the records from ``offset`` on, as a partition does when a replica that lagged becomes its leader."""
+        with self.turn():
+            self.log(partition).truncate(offset)
+
     def append(
         self,
         topic: str,
@@ -205,8 +220,13 @@ class MemoryBroker:
             headers: Its headers.
             timestamp: In ms; the clock's when left out, and always on topics with LogAppendTime.
 
+        Raises:
+            LogError: The partition has no leader; nothing is acknowledged.
+
         """
         with self.turn():
+            if (topic, partition) in self.leaderless:
+                raise LogError(f"{topic}/{partition} has no leader")
             return self._append(Partition(topic, partition), Message(key, value, headers), None, timestamp)
 
     def _append(
@@ -245,6 +265,8 @@ class MemoryBroker:
         topic = self.topics.get(partition.topic)
         if topic is None or not 0 <= partition.number < len(topic.logs):
             transaction.broken = f"there is no partition {partition.topic}/{partition.number}"
+        elif partition in self.leaderless:
+            transaction.broken = f"{partition.topic}/{partition.number} has no leader"
         elif message.key is None and topic.compacted:
             transaction.broken = f"{partition.topic} is compacted: a record needs a key"
         elif message.size() > int(topic.config["max.message.bytes"]):

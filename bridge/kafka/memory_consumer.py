@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from bridge.kafka.log import FencedError, GroupConsumer, LogError, OffsetLostError, Partition, Reader, Rebalance, Record
+from bridge.kafka.log import (
+    DENIED,
+    FencedError,
+    GroupConsumer,
+    LogError,
+    OffsetLostError,
+    Partition,
+    Reader,
+    Rebalance,
+    Record,
+    UnfetchableError,
+    UnreadableTopicError,
+)
 from bridge.kafka.memory_client import Client
 from bridge.kafka.memory_group import GroupMetadata
 
@@ -15,6 +27,7 @@ if TYPE_CHECKING:
 
     from bridge.kafka.memory_broker import MemoryBroker
     from bridge.kafka.memory_group import Group, Member
+    from bridge.kafka.memory_partition import PartitionLog
 
 _READ_AT_ONCE = 1_000
 
@@ -35,6 +48,7 @@ class MemoryConsumer(GroupConsumer):
         self._paused: set[Partition] = set()
         self._last: Partition | None = None
         self._topic_changes = -1
+        self._refused: set[str] = set()  # topics that we may not read, told once
 
     @property
     def _group(self) -> Group:
@@ -68,6 +82,11 @@ class MemoryConsumer(GroupConsumer):
         while self._serve_rebalance():
             pass
         with self._broker.turn(self._client):
+            self._refused &= self._broker.denied.keys()
+            refused = sorted((self._broker.denied.keys() & self._topics) - self._refused)
+            if refused:
+                self._refused.add(refused[0])
+                raise UnreadableTopicError(refused[0], DENIED)
             return self._fetch(limit)
 
     def _serve_rebalance(self) -> bool:
@@ -114,16 +133,21 @@ class MemoryConsumer(GroupConsumer):
         behind = [partition for partition in order if self._last is None or partition > self._last]
         records: list[Record] = []
         for partition in [*behind, *order[: len(order) - len(behind)]]:
-            if partition in self._paused or not self._exists(partition):
+            if partition in self._paused or not self._is_served(partition):
                 continue
             position = self._positions[partition]
             log = self._broker.log(partition)
+            if self._broker.unfetchable.get(partition) == position:
+                if records:
+                    break
+                self._paused.add(partition)
+                raise UnfetchableError(partition, position, "its compression is unknown")
             if not log.holds(position):
                 if records:
                     break
                 self._paused.add(partition)
                 raise OffsetLostError(partition, position)
-            found, self._positions[partition] = log.fetch(position, limit - len(records))
+            found, self._positions[partition] = self._fetch_of(log, position, limit - len(records))
             records += found
             if found:
                 self._last = partition
@@ -131,9 +155,17 @@ class MemoryConsumer(GroupConsumer):
                 break
         return records
 
-    def _exists(self, partition: Partition) -> bool:
+    def _fetch_of(self, log: PartitionLog, position: int, limit: int) -> tuple[list[Record], int]:
+        bad = self._broker.unfetchable.get(log.partition, -1)
+        found, behind = log.fetch(position, limit)
+        if bad < position or behind <= bad:
+            return found, behind
+        return [record for record in found if record.offset < bad], bad
+
+    def _is_served(self, partition: Partition) -> bool:
         topic = self._broker.topics.get(partition.topic)
-        return topic is not None and partition.number < len(topic.logs)
+        is_there = topic is not None and partition.number < len(topic.logs)
+        return is_there and partition not in self._broker.leaderless and partition.topic not in self._broker.denied
 
     @override
     def positions(self) -> dict[Partition, int]:
@@ -212,7 +244,7 @@ class MemoryReader(Reader):
             for _ in range(2):
                 log = self._broker.log(partition)
                 begin = max(position, log.start)
-                if log.stable_end > begin:
+                if log.stable_end > begin and partition not in self._broker.leaderless:
                     return log.fetch(begin, _READ_AT_ONCE)
                 self._broker.wait(self._broker.patience)
             raise LogError(f"{partition.topic}/{partition.number} does not go on at {position}")

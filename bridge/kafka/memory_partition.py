@@ -110,7 +110,8 @@ class PartitionLog:
 
     def mark(self, transaction: Transaction, timestamp: int) -> None:
         """Append the marker that ends ``transaction`` here."""
-        del self._open[transaction]
+        if self._open.pop(transaction, None) is None:
+            return  # what it wrote here was truncated
         self._add(timestamp, Message(None, None), transaction, marker=True)
 
     def _add(self, timestamp: int, message: Message, transaction: Transaction | None, *, marker: bool) -> int:
@@ -148,6 +149,12 @@ class PartitionLog:
             raise LogError(f"cannot purge {self.partition} below {offset}: it ends at {self.end}")
         self.start = max(self.start, offset)
         del self._entries[: bisect_left(self._entries, self.start, key=_offset)]
+
+    def truncate(self, offset: int) -> None:
+        """Lose everything from ``offset`` on, and what is open there."""
+        del self._entries[bisect_left(self._entries, offset, key=_offset) :]
+        self.end = min(self.end, offset)
+        self._open = {transaction: begin for transaction, begin in self._open.items() if begin < self.end}
 
     def compact(self, oldest_tombstone: int) -> None:
         """Keep the last record of each key below the stable end; tombstones older than the timestamp go too."""

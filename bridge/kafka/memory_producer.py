@@ -63,6 +63,10 @@ class MemoryProducer(TransactionalProducer):
             transaction = self._broker.transactions.open(self._id)
             if transaction.broken:
                 raise AbortableError(transaction.broken)
+            denied = sorted(partition.topic for partition in offsets if partition.topic in self._broker.denied)
+            if denied:
+                transaction.broken = f"we may not commit offsets of topic {denied[0]}"
+                raise AbortableError(transaction.broken)
             try:
                 self._broker.group(metadata.group).accept(transaction, metadata, offsets)
             except (AbortableError, FencedError) as error:

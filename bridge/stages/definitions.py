@@ -93,7 +93,7 @@ class Definitions:
         """
         self._asked = self._clock()
         # What a transaction still holds open is no definition yet: nothing that was made by it can be in the log.
-        end = self._admin.stable_ends([self._partition]).get(self._partition, 0)
+        end = self._admin.stable_ends([self._partition]).get(self._partition, self.offset)
         if end <= self.offset:
             return False
         for records in self._reader.read(self._partition, self.offset, end):

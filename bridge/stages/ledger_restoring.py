@@ -52,12 +52,9 @@ def read_ledgers(
         LogError: Kafka did not answer, or an answer leaves a partition out: what it held must not be forgotten.
 
     """
-    ends, ledgers = admin.end_offsets(partitions), {}
+    ledgers = {}
     retention = _retention(admin, partitions)
-    for partition in partitions:
-        end = ends.get(partition, -1)
-        if end < 0:
-            raise LogError(f"the end of {partition.topic}/{partition.number} is not known: its runs cannot be restored")
+    for partition, end in admin.all_ends(partitions).items():
         ledger = LedgerPartition(partition.number, horizon, retention)
         restoring = _Restoring(ledger, partition.number, now, looks_back)
         for records in reader.read(partition, 0, end):

@@ -41,7 +41,7 @@ def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[K
 
     The former owner has been fenced: nothing of it is open, and the true end is what it committed.
     """
-    end = admin.end_offsets([partition])[partition]
+    end = admin.all_ends([partition])[partition]
     last: dict[bytes, bytes] = {}
     for records in reader.read(partition, 0, end):
         for record in records:

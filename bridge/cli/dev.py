@@ -37,7 +37,7 @@ from bridge.kafka.log import LogError
 from bridge.settings import Settings
 from bridge.stages.assembly import Surroundings, open_loop
 from bridge.stages.definitions import Definitions
-from bridge.stages.running import Process, wall_clock
+from bridge.stages.running import Process, steady_clock
 from bridge.triggers.sources import TriggerSource
 from flowbridge_sdk import Publisher
 
@@ -195,7 +195,7 @@ def _templates(path: Path, namespace: str) -> Iterator[tuple[str, str, list[str]
 
 def _until_interrupted(process: Process, around: Surroundings, output: Output) -> int:
     with contextlib.suppress(KeyboardInterrupt):
-        if _wait_until(process, partial(_topics_begun, Definitions(around.log, around.topics.triggers, wall_clock))):
+        if _wait_until(process, partial(_topics_begun, Definitions(around.log, around.topics.triggers, steady_clock))):
             output.remark("ready: events published from now on are seen")
         process.wait()
     return ExitCode.OK
@@ -210,7 +210,7 @@ def _run_example(
     *,
     once: bool,
 ) -> int:
-    _wait_until(process, partial(_topics_begun, Definitions(around.log, around.topics.triggers, wall_clock)))
+    _wait_until(process, partial(_topics_begun, Definitions(around.log, around.topics.triggers, steady_clock)))
     with Publisher(
         config=settings.client_properties(), source="flowbridge-dev", shared_topics=settings.shared_topics
     ) as publisher:

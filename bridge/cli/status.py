@@ -21,7 +21,7 @@ from bridge.settings import Settings
 from bridge.stages.assembly import group_of
 from bridge.stages.definitions import Definitions
 from bridge.stages.restoring import read_changelog
-from bridge.stages.running import wall_clock
+from bridge.stages.running import steady_clock
 from bridge.stages.window_records import read_place
 from bridge.triggers.errors import TriggerError
 
@@ -67,7 +67,7 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
     if topics.triggers not in existing:
         found = f"there is no installation with the prefix {topics.prefix!r} at {settings.bootstrap_servers}"
         raise KafkaRefusedError(found, "check --internal-prefix, or start one with flowbridge run")
-    definitions = Definitions(log, topics.triggers, wall_clock)
+    definitions = Definitions(log, topics.triggers, steady_clock)
     definitions.refresh()
     stages = list(_stages(admin, topics, definitions, existing))
     for one in stages:

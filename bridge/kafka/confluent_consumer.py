@@ -16,12 +16,40 @@ from bridge.kafka.confluent_errors import error_of, meaning
 from bridge.kafka.confluent_producer import Membership
 from bridge.kafka.confluent_records import records_of
 from bridge.kafka.confluent_settings import logger
-from bridge.kafka.log import GroupConsumer, LogError, OffsetLostError, Partition, Rebalance, Record
+from bridge.kafka.log import (
+    DENIED,
+    MISSING,
+    GroupConsumer,
+    LogError,
+    OffsetLostError,
+    Partition,
+    Rebalance,
+    Record,
+    UnfetchableError,
+    UnreadableTopicError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _OFFSET_LOST = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001 - spelt so
+
+
+_UNREADABLE = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: DENIED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART: MISSING,
+    KafkaError._UNKNOWN_TOPIC: MISSING,  # noqa: SLF001 - spelt so
+}
+_UNFETCHABLE = frozenset(
+    {
+        KafkaError._BAD_MSG,  # noqa: SLF001 - spelt so
+        KafkaError._BAD_COMPRESSION,  # noqa: SLF001 - spelt so
+        KafkaError._NOT_IMPLEMENTED,  # noqa: SLF001 - spelt so; an unknown codec or format
+        KafkaError._UNDERFLOW,  # noqa: SLF001 - spelt so
+        KafkaError.INVALID_MSG,
+        KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
+    }
+)
 
 
 class ConfluentConsumer(GroupConsumer):
@@ -99,6 +127,13 @@ class ConfluentConsumer(GroupConsumer):
                 offset = message.offset()
                 known = offset if offset is not None and offset >= 0 else self.positions()[partition]
                 self._failures.append(OffsetLostError(partition, known))
+        elif error.code() in _UNREADABLE and topic is not None:
+            self._failures.append(UnreadableTopicError(topic, _UNREADABLE[error.code()]))
+        elif error.code() in _UNFETCHABLE and topic is not None and number is not None:
+            partition = Partition(topic, number)
+            if partition in self._next:
+                self.pause([partition])
+                self._failures.append(UnfetchableError(partition, self.positions()[partition], error.str()))
         else:
             self._failures.append(meaning(error))
 

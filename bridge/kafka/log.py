@@ -105,6 +105,7 @@ class UnreadableTopicError(LogError):
     def __init__(self, topic: str, why: str) -> None:
         super().__init__(f"topic {topic} cannot be read: {why}")
         self.topic = topic
+        self.why = why
 
 
 class UnfetchableError(LogError):
@@ -306,7 +307,7 @@ class Admin(ABC):
         """
         asked = list(partitions)
         ends = self.end_offsets(asked)
-        unknown = {partition: "the broker does not know it" for partition in asked if partition not in ends}
+        unknown = {partition: "the broker does not know it" for partition in asked if ends.get(partition, -1) < 0}
         if unknown:
             raise UnansweredError(ends, unknown)
         return ends

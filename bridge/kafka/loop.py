@@ -22,7 +22,19 @@ from typing import Any
 
 from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import MINUTE, SECOND, Micros
-from bridge.kafka.log import AbortableError, Committed, FencedError, Log, LogError, OffsetLostError, Partition, Record
+from bridge.kafka.log import (
+    AbortableError,
+    Committed,
+    FencedError,
+    Log,
+    LogError,
+    OffsetLostError,
+    Partition,
+    Record,
+    UnansweredError,
+    UnfetchableError,
+    UnreadableTopicError,
+)
 from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import Member, Note, disown, read_note, take_over
@@ -35,6 +47,7 @@ Sink = Callable[[str, Sequence[Decision | RunDecision]], None]
 
 _PURGE_PACE = MINUTE
 _MEASURE_PACE = 10 * SECOND  # asking for the ends of all partitions takes a few milliseconds
+_SET_ASIDE = MINUTE
 _COMMIT_TRIES = 5  # each waits in the client for as long as a transaction may take
 _NEVER: Micros = 2**63
 _MARKERS_AFTER = SECOND  # a position that moved over markers only is worth a transaction this late
@@ -47,7 +60,8 @@ class StageLoop:
         log: The Kafka cluster.
         stage: What to do with records.
         member: As what it takes part.
-        clock: The process's clock.
+        clock: The process's clock, for what a stage does at a time.
+        pace: A steady clock, for all that the loop does every so often.
         sink: Where decisions go.
         observer: Who hears of transactions and lag.
         sample: Sends a sample of the decisions in the outbox of a stage along; None sends none.
@@ -62,6 +76,7 @@ class StageLoop:
         member: Member,
         *,
         clock: Callable[[], Micros],
+        pace: Callable[[], Micros],
         sink: Sink,
         observer: Observer | None = None,
         sample: Callable[[str, Outbox], None] | None = None,
@@ -72,6 +87,7 @@ class StageLoop:
         self._group = member.group
         self._id = member.transactional_id
         self._clock = clock
+        self._pace = pace
         self._sink = sink
         self._observer = observer or Unobserved()
         self._sample = sample
@@ -87,10 +103,10 @@ class StageLoop:
         self._rebalanced = False
         self._spoiled = False
         self._is_sound = True  # until a batch fails in a way that only starting over mends
-        self._last_commit: Micros = 0
-        self._last_purge: Micros = clock()
-        self._last_measured: Micros = clock()
-        self.last_poll: Micros = clock()
+        self._last_commit: Micros = pace() - _MARKERS_AFTER
+        self._last_purge: Micros = pace()
+        self._last_measured: Micros = pace()
+        self.last_poll: Micros = pace()
         self.restored = False
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -149,7 +165,11 @@ class StageLoop:
             self._queue.extend(polled)
         except OffsetLostError as error:
             self._lost_offset(error)
-        self.last_poll = self._clock()
+        except UnfetchableError as error:
+            self._set_aside(error)
+        except UnreadableTopicError as error:
+            self._stage.unreadable(error)
+        self.last_poll = self._pace()
         if self._rebalanced:
             self._rebalanced = False
             self._metadata = self._consumer.metadata()
@@ -167,7 +187,7 @@ class StageLoop:
         return [partition for partition in self._committed if partition not in self._held]
 
     def _resume_held(self) -> None:
-        now = self._clock()
+        now = self._pace()
         due = [partition for partition, until in self._held.items() if until <= now]
         for partition in due:
             del self._held[partition]
@@ -183,6 +203,15 @@ class StageLoop:
         logger.error("%s. Going on at %d: what lay between is lost", error, go_on)
         self._consumer.seek(error.partition, go_on)
         self._consumer.resume([error.partition])
+
+    def _set_aside(self, error: UnfetchableError) -> None:
+        """Let a partition that cannot be read stand still, and try it again after a while; the others go on."""
+        self._held[error.partition] = self._pace() + _SET_ASIDE
+        logger.error(
+            "%s. The partition stands still and is tried again every %d s; the others go on",
+            error,
+            _SET_ASIDE // SECOND,
+        )
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -208,7 +237,7 @@ class StageLoop:
                 self._producer.abort()
             raise
         self._committed.update(offsets)
-        self._last_commit = self._clock()
+        self._last_commit = self._pace()
         self._observer.committed(self._stage.name)
         self._purge(self._last_commit)
         self._hold(out)
@@ -221,11 +250,17 @@ class StageLoop:
             self._sample(self._stage.name, out)
 
     def _measure_lag(self) -> None:
-        now = self._clock()
+        now = self._pace()
         if now - self._last_measured < _MEASURE_PACE:
             return
         self._last_measured = now
-        for partition, end in self._admin.end_offsets(self._committed).items():
+        try:
+            ends = self._admin.end_offsets(self._committed)
+        except UnansweredError as error:
+            ends = error.answered  # the lag of a partition without a leader is not known
+        except LogError:
+            return  # it is only told, and asked for again
+        for partition, end in ends.items():
             self._observer.lag(*partition, max(0, end - self._committed[partition].offset))
 
     def _purge(self, now: Micros) -> None:
@@ -268,7 +303,7 @@ class StageLoop:
             return False
         if any(read_note(one).triggers != self._stage.applied() for one in self._committed.values()):
             return True
-        if self._clock() - self._last_commit < _MARKERS_AFTER:
+        if self._pace() - self._last_commit < _MARKERS_AFTER:
             return False
         return any(
             offset != self._committed[partition].offset
@@ -283,7 +318,7 @@ class StageLoop:
             )
             self._consumer.seek(partition, offset)
             self._consumer.pause([partition])
-            self._held[partition] = self._clock() + round(seconds * SECOND)
+            self._held[partition] = self._pace() + round(seconds * SECOND)
 
     def _take_again(self) -> None:
         """Forget what memory holds of the failed batch, and go on from the log."""

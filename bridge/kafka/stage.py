@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Collection, Mapping
 
 from bridge.core.event import SECOND, Micros
-from bridge.kafka.log import Committed, Partition, Record
+from bridge.kafka.log import Committed, Partition, Record, UnreadableTopicError
 from bridge.kafka.outbox import Outbox
 
 BATCH_TIME: Micros = 2 * SECOND
@@ -87,6 +87,10 @@ class Stage(ABC):
     def release(self, partitions: Collection[Partition], out: Outbox) -> None:
         """Finish what is under way for partitions that are about to be let go; bounded in time."""
         del partitions, out
+
+    def unreadable(self, error: UnreadableTopicError) -> None:
+        """Hear that a topic is missing or forbidden: raise the error, or leave the topic out of :meth:`topics`."""
+        raise error
 
     def lost_offset(self, partition: Partition, offset: int) -> int | None:
         """Decide about an offset that is no longer in the log: an offset to go on at, or None to stand still."""

@@ -18,7 +18,7 @@ from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.attempts import APPLIED_WITHIN, Attempts
 from bridge.stages.bulkheads import Bulkheads, workers_for
-from bridge.stages.controller import Controller
+from bridge.stages.controller import Controller, Pacing
 from bridge.stages.decision_sample import DecisionSample
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
@@ -28,7 +28,7 @@ from bridge.stages.ledger_restoring import read_ledgers
 from bridge.stages.matcher import Bounds, Matcher
 from bridge.stages.restoring import Kept, read_changelog
 from bridge.stages.router import Router
-from bridge.stages.running import wall_clock
+from bridge.stages.running import steady_clock, wall_clock
 from bridge.stages.safe_time import SafeTime
 from bridge.stages.submitter import Limits, Submitter
 from bridge.stages.templates import Templates
@@ -57,7 +57,8 @@ class Surroundings:
         member: Name of the process for its transactional ids.
         instance: Static member name, or None.
         observer: Who hears how the work goes.
-        clock: The process's clock.
+        clock: The process's clock, which a person or NTP may set.
+        pace: A steady clock: everything that waits or is done every so often goes by it.
         new_topic: Makes the spec of an event topic to create; None where topics are not created.
         sensitive: Payload fields that no decision shows, of whatever trigger.
         reload: Time between two readings of the sources.
@@ -86,6 +87,7 @@ class Surroundings:
     shared_topics: SharedTopics = field(default_factory=SharedTopics)
     observer: Observer = field(default_factory=Unobserved)
     clock: Callable[[], Micros] = wall_clock
+    pace: Callable[[], Micros] = steady_clock
     new_topic: Callable[[str], TopicSpec] | None = None
     sensitive: Sequence[str] = ()
     reload: Micros = SECOND
@@ -120,6 +122,7 @@ def _loop(stage: Stage, around: Surroundings, *closing: Callable[[], object]) ->
             group_of(around.topics, stage.name), f"{around.topics.prefix}{stage.name}-{around.member}", around.instance
         ),
         clock=around.clock,
+        pace=around.pace,
         sink=around.sink,
         observer=around.observer,
         sample=DecisionSample(around.topics, around.clock).send,
@@ -128,7 +131,7 @@ def _loop(stage: Stage, around: Surroundings, *closing: Callable[[], object]) ->
 
 
 def _definitions(around: Surroundings) -> Definitions:
-    return Definitions(around.log, around.topics.triggers, around.clock)
+    return Definitions(around.log, around.topics.triggers, around.pace)
 
 
 def _open_controller(around: Surroundings) -> StageLoop:
@@ -139,8 +142,7 @@ def _open_controller(around: Surroundings) -> StageLoop:
         admin,
         with_shared_topics(around.source, around.shared_topics),
         around.clock,
-        around.reload,
-        around.hold_off,
+        Pacing(around.pace, around.reload, around.hold_off),
         around.new_topic,
         around.sensitive,
     )
@@ -150,14 +152,20 @@ def _open_controller(around: Surroundings) -> StageLoop:
 def _open_router(around: Surroundings) -> StageLoop:
     definitions, admin = _definitions(around), around.log.admin()
     stage = Router(
-        definitions, around.topics, EventDecoder(around.decoder, around.clock), admin, around.clock, around.lost_offsets
+        definitions,
+        around.topics,
+        EventDecoder(around.decoder, around.pace),
+        admin,
+        around.clock,
+        around.pace,
+        around.lost_offsets,
     )
     return _loop(stage, around, definitions.close, admin.close)
 
 
 def _open_matcher(around: Surroundings) -> StageLoop:
     definitions, admin, reader = _definitions(around), around.log.admin(), around.log.reader()
-    safe_time = SafeTime(admin, group_of(around.topics, "router"), around.clock, around.skew)
+    safe_time = SafeTime(admin, group_of(around.topics, "router"), around.clock, around.pace, around.skew)
 
     def restore(partition: Partition) -> list[Kept]:
         return read_changelog(reader, admin, partition)
@@ -166,10 +174,11 @@ def _open_matcher(around: Surroundings) -> StageLoop:
     stage = Matcher(
         definitions,
         around.topics,
-        EventDecoder(around.decoder, around.clock),
+        EventDecoder(around.decoder, around.pace),
         planner,
         restore,
         around.clock,
+        around.pace,
         around.observer,
         Bounds(around.window_bound, around.remembered_bound),
     )
@@ -185,7 +194,7 @@ def _open_submitter(around: Surroundings) -> StageLoop:
         return read_ledgers(reader, admin, partitions, around.horizon, around.clock(), governing.looks_back)
 
     def is_fresh() -> bool:
-        return loop is not None and around.clock() - loop.last_poll < SESSION
+        return loop is not None and around.pace() - loop.last_poll < SESSION
 
     concurrency = around.limits.concurrency
     executor = around.executor(workers_for(concurrency))

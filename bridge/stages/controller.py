@@ -15,10 +15,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
-from bridge.kafka.log import Admin, LogError, Partition, Record, TopicInfo, TopicSpec
+from bridge.kafka.log import MISSING, Admin, LogError, Partition, Record, TopicInfo, TopicSpec, UnansweredError
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import DEFINITION, IN_FORCE, START
 from bridge.kafka.stage import Stage
@@ -34,6 +35,21 @@ logger = logging.getLogger(__name__)
 _TOPICS_PACE = 10 * SECOND  # between looks whether known topics are still the same
 
 
+class Pacing(NamedTuple):
+    """How long a controller waits.
+
+    Attributes:
+        clock: A steady clock, by which it does.
+        reload: Time between two readings.
+        hold_off: How long a trigger must be gone before it is retired.
+
+    """
+
+    clock: Callable[[], Micros]
+    reload: Micros
+    hold_off: Micros
+
+
 class Controller(Stage):
     """Trigger sources to definitions, on the stage loop.
 
@@ -43,8 +59,7 @@ class Controller(Stage):
         admin: For event topics and their offsets.
         source: Where triggers come from.
         clock: The process's clock.
-        reload: Time between two readings.
-        hold_off: How long a trigger must be gone before it is retired.
+        pacing: How long it waits.
         new_topic: Makes the spec of an event topic to create; None where topics are not created.
         sensitive: Payload fields that no decision shows, of whatever trigger. They become part of the definitions, so
             that whoever shows decisions knows them, also where nothing is set.
@@ -60,8 +75,7 @@ class Controller(Stage):
         admin: Admin,
         source: TriggerSource,
         clock: Callable[[], Micros],
-        reload: Micros,
-        hold_off: Micros,
+        pacing: Pacing,
         new_topic: Callable[[str], TopicSpec] | None,
         sensitive: Sequence[str] = (),
     ) -> None:
@@ -70,15 +84,18 @@ class Controller(Stage):
         self._admin = admin
         self._source = source
         self._clock = clock
-        self._reload = reload
-        self._hold_off = hold_off
+        self._pace = pacing.clock
+        self._reload = pacing.reload
+        self._hold_off = pacing.hold_off
         self._new_topic = new_topic
         self._sensitive = tuple(sensitive)
         self._leads = False
         self._next: Micros = 0
         self._next_topics: Micros = 0
         self._gone: dict[str, Micros] = {}
-        self._refused: dict[str, str] = {}  # why, by topic
+        self._refused: dict[str, str] = {}  # what is wrong with a topic
+        self._absent: set[str] = set()  # topics that somebody else has to create, looked for at each reading
+        self._unbegun: set[str] = set()  # topics that exist, and whose starts cannot be asked for now
         self._said: frozenset[TriggerError] = frozenset()
 
     def topics(self) -> frozenset[str]:
@@ -93,7 +110,7 @@ class Controller(Stage):
         """Lead."""
         del offsets
         self._definitions.refresh()
-        self._leads, self._next, self._next_topics = True, 0, 0
+        self._leads, self._next, self._next_topics = True, self._pace(), self._pace()
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Lead no longer."""
@@ -104,7 +121,8 @@ class Controller(Stage):
 
     def is_due(self, now: Micros) -> bool:
         """Tell whether it is time to read the sources."""
-        return self._leads and now >= self._next
+        del now
+        return self._leads and self._pace() >= self._next
 
     def patience(self) -> float:
         """Return the time until the next reading."""
@@ -116,13 +134,14 @@ class Controller(Stage):
         now = self._clock()
         if not self.is_due(now):
             return
-        self._next = now + self._reload
+        self._next = self._pace() + self._reload
         self._definitions.refresh()
         sources = self._source.read(self._in_force())
-        for sourced in sources.triggers:
-            self._define(sourced, now, out)
-        self._retire({one.trigger.identity for one in sources.triggers}, now, out)
         self._begin_topics([one.trigger for one in sources.triggers], now, out)
+        for sourced in sources.triggers:
+            if self._unbegun.isdisjoint(topics_of(sourced.trigger)):
+                self._define(sourced, now, out)  # else once its topics can be begun where it says
+        self._retire({one.trigger.identity for one in sources.triggers}, now, out)
         self._say([*sources.errors, *self._missing_topics(sources.triggers)], now, out, complete=sources.complete)
 
     def _in_force(self) -> dict[str, Sourced]:
@@ -166,8 +185,8 @@ class Controller(Stage):
 
     def _retire(self, present: set[str], now: Micros, out: Outbox) -> None:
         for name in self._definitions.in_force.keys() - present:
-            since = self._gone.setdefault(name, now)
-            if now - since >= self._hold_off:
+            since = self._gone.setdefault(name, self._pace())
+            if self._pace() - since >= self._hold_off:
                 del self._gone[name]
                 self._enforce(name, None, now, out)
                 logger.info("trigger %s is retired: its source no longer holds it", name)
@@ -182,29 +201,48 @@ class Controller(Stage):
         """Write where new topics are begun; tell topics that were recreated, and those that nobody reads any more."""
         read = {topic for trigger in triggers for topic in topics_of(trigger)} | self._definitions.topics()
         starts = self._definitions.starts
-        look_again = now >= self._next_topics
-        unknown = read if look_again else read - starts.keys() - self._refused.keys()
-        self._refused = {} if look_again else self._refused
+        look_again = self._pace() >= self._next_topics
+        unknown = read if look_again else read - starts.keys() - (self._refused.keys() - self._absent)
+        if look_again:
+            self._refused, self._unbegun, self._absent = {}, set(), set()
         if unknown:
+            self._refused = {topic: wrong for topic, wrong in self._refused.items() if topic not in unknown}
             found, created = self._existing(unknown)
             for topic in sorted(found.keys() & unknown):
-                self._begin_topic(found[topic], [] if topic in created else triggers, now, out)
+                self._try_to_begin(found[topic], [] if topic in created else triggers, now, out)
         for topic in starts.keys() - read:
             out.send(self._topics.triggers, 0, start_key(topic), None)
         if look_again:
-            self._next_topics = now + _TOPICS_PACE
+            self._next_topics = self._pace() + _TOPICS_PACE
 
     def _existing(self, topics: set[str]) -> tuple[dict[str, TopicInfo], Sequence[str]]:
         """Return the topics that exist, and which of them were created just now."""
-        found = self._admin.describe(topics)
-        missing = sorted(topics - found.keys())
-        if not missing or self._new_topic is None:
+        unreadable = self._admin.unreadable(topics)
+        denied = {topic for topic, why in unreadable.items() if why != MISSING}
+        self._refused |= {topic: f"topic {topic} cannot be read: {unreadable[topic]}" for topic in denied}
+        self._unbegun |= denied - self._definitions.starts.keys()
+        found = self._admin.describe(topics - denied)
+        missing = sorted(topics - denied - found.keys())
+        if not missing:
             return found, ()
-        self._refused |= self._create([self._new_topic(topic) for topic in missing])
-        created = [topic for topic in missing if topic not in self._refused]
+        if self._new_topic is None:
+            self._absent |= set(missing)
+            self._refused |= {topic: f"topic {topic} does not exist" for topic in missing}
+            return found, ()
+        refused = self._create([self._new_topic(topic) for topic in missing])
+        self._refused |= {topic: f"topic {topic} cannot be created: {why}" for topic, why in refused.items()}
+        created = [topic for topic in missing if topic not in refused]
         if created:
             logger.info("created topics %s", ", ".join(created))
-        return self._admin.describe(topics), created
+        return self._admin.describe(topics - denied), created
+
+    def _try_to_begin(self, info: TopicInfo, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
+        """Begin a topic, or remember that Kafka does not say now where: that holds up its own triggers alone."""
+        try:
+            self._begin_topic(info, triggers, now, out)
+        except UnansweredError as error:
+            self._refused[info.name] = f"topic {info.name} cannot be begun yet: {error}"
+            self._unbegun.add(info.name)
 
     def _create(self, specs: Sequence[TopicSpec]) -> dict[str, str]:
         """Create topics; return why those that Kafka refuses could not be, so that they stop nobody else's.
@@ -226,13 +264,16 @@ class Controller(Stage):
         return refused
 
     def _missing_topics(self, triggers: Sequence[Sourced]) -> list[TriggerError]:
-        """Return an error for each trigger that reads a topic which could not be created."""
-        right = "create it, name the event otherwise, or let it share a topic (FLOWBRIDGE_SHARED_TOPICS)"
+        """Return an error for each trigger that reads a topic which is missing, forbidden or without a leader."""
+        right = (
+            "put that right in Kafka, name the event otherwise, or let it share a topic (FLOWBRIDGE_SHARED_TOPICS); "
+            "until then the events of this topic wait"
+        )
         return [
-            TriggerError(*one.place, "", f"topic {topic} cannot be created: {why}", right, one.trigger.identity)
+            TriggerError(*one.place, "", wrong, right, one.trigger.identity)
             for one in triggers
             for topic in topics_of(one.trigger)
-            if (why := self._refused.get(topic)) is not None
+            if (wrong := self._refused.get(topic)) is not None
         ]
 
     def _begin_topic(self, info: TopicInfo, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
@@ -260,7 +301,7 @@ class Controller(Stage):
         if start_from == "earliest":
             return self._admin.start_offsets(places)
         if start_from == "now":
-            return self._admin.end_offsets(places)
+            return self._admin.all_ends(places)
         return self._admin.offsets_at(places, int(start_from) // 1000)
 
 

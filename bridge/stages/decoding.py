@@ -25,7 +25,7 @@ class EventDecoder:
 
     Args:
         load: Reads all schemas, and makes a decoder of them.
-        clock: The process's clock.
+        clock: A steady clock.
 
     """
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
-from bridge.kafka.log import Log, Partition, Record
+from bridge.kafka.log import MISSING, Log, Partition, Record, UnansweredError
 from bridge.kafka.records import DEFINITION, IN_FORCE, SOURCE_ERRORS, START, RecordError, kind_of
 from bridge.stages.readers import Readers, Reading
 from bridge.stages.source_errors import decode_errors
@@ -93,7 +93,10 @@ class Definitions:
         """
         self._asked = self._clock()
         # What a transaction still holds open is no definition yet: nothing that was made by it can be in the log.
-        end = self._admin.stable_ends([self._partition]).get(self._partition, self.offset)
+        ends = self._admin.stable_ends([self._partition])
+        if self._partition not in ends:
+            raise UnansweredError({}, {self._partition: MISSING})
+        end = ends[self._partition]
         if end <= self.offset:
             return False
         for records in self._reader.read(self._partition, self.offset, end):

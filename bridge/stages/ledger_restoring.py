@@ -13,7 +13,7 @@ from typing import Any
 from bridge.argo.doubt import Doubt
 from bridge.core.decision import RunReason
 from bridge.core.event import DAY, Micros
-from bridge.kafka.log import Admin, LogError, Partition, Reader, Record
+from bridge.kafka.log import Admin, Partition, Reader, Record
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.ledger import LedgerPartition
 from bridge.stages.open_run import OpenRun, Stands

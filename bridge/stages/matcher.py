@@ -79,6 +79,7 @@ class Matcher(Stage):
         planner: Says which ticks are due and safe.
         restore: Reads one partition's windows back from the changelog.
         clock: The process's clock.
+        pace: A steady clock, for waiting.
         observer: Hears how many windows are open.
         bounds: How much it holds.
 
@@ -96,6 +97,7 @@ class Matcher(Stage):
         planner: TickPlanner,
         restore: Callable[[Partition], list[Kept]],
         clock: Callable[[], Micros],
+        pace: Callable[[], Micros],
         observer: Observer,
         bounds: Bounds,
     ) -> None:
@@ -105,6 +107,7 @@ class Matcher(Stage):
         self._planner = planner
         self._restore = restore
         self._clock = clock
+        self._pace = pace
         self._observer = observer
         self._bounds = bounds
         self._next_tick: Micros = 0
@@ -141,25 +144,28 @@ class Matcher(Stage):
 
     def is_due(self, now: Micros) -> bool:
         """Tell whether a tick may be appended."""
-        if now < self._next_tick:
+        pace = self._pace()
+        if pace < self._next_tick:
             return False
         if self._armed != self._definitions.offset:
             self._arm_switches()
         if not self._planner.is_due(self.windows, now):
-            self._next_tick = now + _LOOK_PACE  # with thousands of triggers a look takes milliseconds
+            self._next_tick = pace + _LOOK_PACE  # with thousands of triggers a look takes milliseconds
             return False
         return True
 
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Apply arrivals and ticks in their order; a tick that ends much is left in place until it has ended all."""
+        if records:
+            self._planner.hear(records[-1].timestamp)
         now = self._clock()
         if self.is_due(now):
-            self._next_tick = now + _TICK_PACE
+            self._next_tick = self._pace() + (_TICK_PACE if self._planner.knows_time() else _LOOK_PACE)
             self._append_ticks(now, out)
-        end, is_passed = self._clock() + BATCH_TIME, True  # a plan may take its time, and something has to be passed
-        while records and is_passed and self._clock() < end:
+        end, is_passed = self._pace() + BATCH_TIME, True  # a plan may take its time, and something has to be passed
+        while records and is_passed and self._pace() < end:
             matched: list[Matched] = []
-            while records and is_passed and len(matched) < TOGETHER and self._clock() < end:
+            while records and is_passed and len(matched) < TOGETHER and self._pace() < end:
                 is_passed = self._apply(records[0], matched, out)
                 if is_passed:
                     records.popleft()

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
 from bridge.core.decision import Decision, Reason
-from bridge.core.event import Event, EventIdentity, Micros
+from bridge.core.event import SECOND, Event, EventIdentity, Micros
 from bridge.core.route import Passed, route
-from bridge.kafka.log import Admin, Committed, Headers, LogError, Partition, Record
+from bridge.kafka.log import Admin, Committed, Headers, LogError, Partition, Record, UnreadableTopicError
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
 from bridge.kafka.stage import BATCH_TIME, Stage
@@ -35,6 +35,7 @@ VALUE_LIMIT = 1024 * 1024 + 1024
 MARGIN_LIMIT = 16 * 1024
 """Bytes of an event's key and headers together."""
 
+_LOOK_PACE = 10 * SECOND  # between two looks whether a topic that could not be read can be now
 _REGISTRY_PAUSE = 2.0  # seconds until a partition is read again whose schema could not be asked for
 
 
@@ -51,6 +52,7 @@ class Router(Stage):
         decoder: Reads events.
         admin: For the starts of topics whose offsets were lost.
         clock: The process's clock.
+        pace: A steady clock, for waiting.
         lost_offsets: What to do about an offset that the log no longer holds.
 
     """
@@ -64,6 +66,7 @@ class Router(Stage):
         decoder: EventDecoder,
         admin: Admin,
         clock: Callable[[], Micros],
+        pace: Callable[[], Micros],
         lost_offsets: Literal["hold", "continue"] = "hold",
     ) -> None:
         self._definitions = definitions
@@ -71,15 +74,47 @@ class Router(Stage):
         self._decoder = decoder
         self._admin = admin
         self._clock = clock
+        self._pace = pace
         self._lost_offsets = lost_offsets
         self._begun: dict[str, int] = {}
+        self._seen: frozenset[str] = frozenset()
+        self._unreadable: dict[str, str] = {}  # why, by topic
+        self._next_look: Micros = pace()
         self._passing = Passing(topics, self._bury)
 
     def topics(self) -> frozenset[str]:
         """Return the topics of triggers in force whose starts are written."""
         self._definitions.refresh_when_due()
         self._check_starts()
-        return frozenset(topic for topic in self._definitions.topics() if topic in self._definitions.starts)
+        begun = self._definitions.topics() & self._definitions.starts.keys()
+        self._look_at(begun)
+        return begun - self._unreadable.keys()
+
+    def _look_at(self, begun: frozenset[str]) -> None:
+        """Ask whether topics can be read: those that are new, and after a while again those that could not be."""
+        is_time = self._pace() >= self._next_look
+        asked = (begun - self._seen) | (begun & self._unreadable.keys() if is_time else set())
+        if not asked:
+            return
+        self._next_look = self._pace() + _LOOK_PACE
+        found = self._admin.unreadable(asked)
+        for topic in sorted(asked):
+            if topic not in found and self._unreadable.pop(topic, None) is not None:
+                logger.info("topic %s can be read again", topic)
+            elif topic in found and self._unreadable.get(topic) != found[topic]:
+                self._leave_out(topic, found[topic])
+        self._seen = begun
+        self._unreadable = {topic: why for topic, why in self._unreadable.items() if topic in begun}
+
+    def _leave_out(self, topic: str, why: str) -> None:
+        self._unreadable[topic] = why
+        logger.error("topic %s is left out: %s. Its events wait; other topics are read", topic, why)
+
+    def unreadable(self, error: UnreadableTopicError) -> None:
+        """Leave out a topic that became missing or forbidden while it was read."""
+        if error.topic not in self._unreadable:
+            self._leave_out(error.topic, error.why)
+        self._next_look = self._pace() + _LOOK_PACE
 
     def _check_starts(self) -> None:
         starts = self._definitions.starts
@@ -135,10 +170,10 @@ class Router(Stage):
 
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Route records for a while; those of a partition that has to wait for its schema are read again later."""
-        end = self._clock() + BATCH_TIME
-        while records and self._clock() < end:
+        end = self._pace() + BATCH_TIME
+        while records and self._pace() < end:
             passed: list[Pass] = []
-            while records and len(passed) < TOGETHER and self._clock() < end:
+            while records and len(passed) < TOGETHER and self._pace() < end:
                 record = records.popleft()
                 if Partition(record.topic, record.partition) not in out.held:
                     self._route(record, passed, out)

@@ -33,6 +33,11 @@ def wall_clock() -> Micros:
     return time.time_ns() // 1000
 
 
+def steady_clock() -> Micros:
+    """Return a time that only goes forward, by which everything is paced; its zero means nothing."""
+    return time.monotonic_ns() // 1000
+
+
 class StageHealth(Protocol):
     """Whom a stage tells how it is."""
 

@@ -1,21 +1,31 @@
 """How far time has safely come for a trigger: no event that reached Kafka before it can come to a window after it.
 
-A time T, the clock less a bound on its skew, is safe for a trigger when the routers' committed offsets on every
-partition of its topics have reached the true ends (high watermarks) read after T, and all of them show the definition
-as applied. While routers work off a backlog the ends move on, so a T that is not safe yet is kept with its ends until
-it is; only then is a later one tried.
+A time T is safe for a trigger when the routers' committed offsets on every partition of its topics have reached the
+true ends (high watermarks) read after T, and all of them show the definition as applied. While routers work off a
+backlog the ends move on, so a T that is not safe yet is kept with its ends until it is. Only then is a later one tried.
+
+T is this process's clock less a bound on its skew, and no later than what the brokers' own clocks are known to show: a
+clock that is ahead ends no window early. A topic about which Kafka gives no answer has no safe time. That holds back
+only the triggers that read it.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from bridge.core.event import MINUTE, Micros
-from bridge.kafka.log import Admin, Committed, Partition
+from bridge.core.event import MINUTE, SECOND, Micros
+from bridge.kafka.log import Admin, Committed, Partition, UnansweredError
 from bridge.kafka.ownership import read_note
 
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
 _ABANDONED = MINUTE // 2  # so long a topic that nobody reads any more may show an old definition
+_GONE_AFTER = MINUTE  # brokers that left out a partition for so long have heard whether it was deleted
+_ASK_AGAIN = 5 * SECOND  # a question about a partition without a leader may take the client seconds
 
 EVER = 2**63
 """Later than any time, and behind any offset."""
@@ -42,6 +52,28 @@ class _Candidate(NamedTuple):
     ends: Mapping[Partition, int]
 
 
+class BrokerTime:
+    """A time that the brokers' clocks have passed, learned from records that carry the time of their append.
+
+    Args:
+        pace: A steady clock: it only goes forward, and its zero means nothing.
+
+    """
+
+    def __init__(self, pace: Callable[[], Micros]) -> None:
+        self._pace = pace
+        self._lead: Micros | None = None
+
+    def hear(self, timestamp: int) -> None:
+        """Learn from a record that was read now: it was appended by a broker's clock at ``timestamp`` (ms)."""
+        lead = timestamp * 1000 - self._pace()
+        self._lead = lead if self._lead is None else max(self._lead, lead)
+
+    def now(self) -> Micros | None:
+        """Return a time that the brokers' clocks have passed; None as long as no record was read."""
+        return None if self._lead is None else self._lead + self._pace()
+
+
 class SafeTime:
     """Asks Kafka how far the routers have come.
 
@@ -49,39 +81,116 @@ class SafeTime:
         admin: The cluster.
         group: The routers' consumer group.
         clock: The process's clock.
+        pace: A steady clock, for waiting.
         skew: Bound on the difference between this clock and the brokers'.
 
     """
 
-    def __init__(self, admin: Admin, group: str, clock: Callable[[], Micros], skew: Micros) -> None:
+    def __init__(
+        self, admin: Admin, group: str, clock: Callable[[], Micros], pace: Callable[[], Micros], skew: Micros
+    ) -> None:
         self._admin = admin
         self._group = group
         self._clock = clock
+        self._pace = pace
         self._skew = skew
+        self._broker_time = BrokerTime(pace)
+        self._is_ahead = False
         self._candidates: dict[str, _Candidate] = {}
         self._now: Micros = 0
+        self._counts: dict[str, int] = {}
         self._places: dict[str, list[Partition]] = {}
         self._committed: Mapping[Partition, Committed] = {}
         self._ends: Mapping[Partition, int] = {}
+        self._unanswered: dict[Partition, str] = {}
+        self._ask_again: dict[str, Micros] = {}
+        self._missing: dict[Partition, Micros] = {}
         self._lagging: dict[tuple[Partition, str], Micros] = {}
+        self._fenced: dict[str, int] = {}
 
-    def look_anew(self, topics: Mapping[str, int]) -> None:
+    def hear(self, timestamp: int) -> None:
+        """Learn the brokers' time from a record that was read now, and appended at ``timestamp`` (ms)."""
+        self._broker_time.hear(timestamp)
+
+    def knows_time(self) -> bool:
+        """Tell whether anything is known of the brokers' time."""
+        return self._broker_time.now() is not None
+
+    def is_ahead(self) -> bool:
+        """Tell whether this process's clock, less the skew, shows more than the brokers' clocks are known to show."""
+        known = self._broker_time.now()
+        is_ahead = known is None or self._clock() - self._skew > known
+        if is_ahead and known is not None and not self._is_ahead:
+            seconds = (self._clock() - known) // SECOND
+            logger.warning(
+                "this machine's clock is ahead of Kafka's by about %d s, or Kafka's time was not heard for so long; "
+                "windows end by Kafka's time. Check the clock (NTP) if this stays",
+                seconds,
+            )
+        self._is_ahead = is_ahead and known is not None
+        return is_ahead
+
+    def look(self, topics: Mapping[str, int]) -> None:
         """Ask how far the routers have come on topics, and where these end: two questions, however many they are.
 
         Args:
-            topics: The topics, with their partition counts.
+            topics: The topics, with their partition counts as far as they are known; 0 for one that seems to be
+                missing. A count that was larger before is not forgotten, since a stale broker may answer less.
+
+        Raises:
+            LogError: Kafka did not answer at all.
 
         """
-        self._places = {name: [Partition(name, number) for number in range(count)] for name, count in topics.items()}
+        now = self._pace()
+        self._places = {}
+        for name, count in topics.items():
+            known = self._counts[name] = max(count, self._counts.get(name, 1))
+            if self._ask_again.get(name, now) <= now:
+                self._places[name] = [Partition(name, number) for number in range(known)]
         places = [place for some in self._places.values() for place in some]
-        self._committed = self._admin.committed(self._group, places, stable=False) if places else {}
-        self._now = self._clock()  # the ends are read after it
-        self._ends = self._admin.end_offsets(places) if places else {}
+        self._unanswered = {}
+        self._committed = self._answers(lambda: self._admin.committed(self._group, places, stable=False))
+        known_time = self._broker_time.now()  # the ends are read after it
+        self._now = self._clock() if known_time is None else min(self._clock(), known_time + self._skew)
+        self._ends = self._answers(lambda: self._admin.end_offsets(places))
+        self._note_missing(places, topics)
+
+    def _answers(self, ask: Callable[[], Mapping[Partition, T]]) -> Mapping[Partition, T]:
+        try:
+            return ask()
+        except UnansweredError as error:
+            self._unanswered.update(error.unanswered)
+            return error.answered
+
+    def _note_missing(self, places: Iterable[Partition], topics: Mapping[str, int]) -> None:
+        """Remember since when partitions are missing, and wait before topics without an answer are asked for again."""
+        now = self._pace()
+        silent = {place.topic for place in self._unanswered}
+        for topic in self._places:
+            if topic not in silent:
+                self._ask_again.pop(topic, None)
+                continue
+            if topic not in self._ask_again:
+                why = next(why for place, why in self._unanswered.items() if place.topic == topic)
+                logger.warning("windows of triggers that read %s wait: %s", topic, why)
+            self._ask_again[topic] = now + _ASK_AGAIN
+        for place in places:
+            if place in self._ends or place in self._unanswered:
+                self._missing.pop(place, None)
+            elif now - self._missing.setdefault(place, now) >= _GONE_AFTER:
+                self._counts[place.topic] = max(topics[place.topic], 1)
 
     def of_topic(self, topic: str) -> Safe | None:
-        """Return a time that is safe for one topic that was looked at; None if that of the last time is not reached."""
-        places = self._places[topic]
+        """Return a time that is safe for one topic that was looked at.
+
+        None if that of the last time is not reached, or if Kafka gave no answer about a partition.
+        """
+        places = self._places.get(topic)
+        if places is None or not self.knows_time():
+            return None
         candidate = self._candidates.get(topic) or self._candidate(topic, places)
+        if candidate is None:
+            return None
         committed = {place: self._committed[place] for place in places if place in self._committed}
         if not self._reached(candidate, committed):
             self._forget_lost(topic, candidate)
@@ -90,7 +199,7 @@ class SafeTime:
         applied = [read_note(committed[place]).triggers for place in candidate.ends]
         return Safe(candidate.time, min(applied, default=EVER))
 
-    def all_applied(self, topics: Iterable[str], applied: int, read: frozenset[str]) -> bool:
+    def all_applied(self, topics: Iterable[str], applied: int, known: int, read: frozenset[str]) -> bool:
         """Tell whether no router can still route by definitions from before ``applied``.
 
         A partition of a topic that no trigger reads any more keeps the note of its last owner for ever. If that owner
@@ -99,33 +208,57 @@ class SafeTime:
         Args:
             topics: The topics concerned, which were looked at.
             applied: Offset of ``triggers`` that must have been applied.
+            known: Offset of ``triggers`` that is known here.
             read: The topics that routers read now.
 
         """
-        places = [place for topic in topics for place in self._places[topic] if place in self._committed]
-        answers = [self._has_applied(place, self._committed[place], applied, read) for place in places]
+        asked = list(topics)
+        places = [place for topic in asked for place in self._places.get(topic, ())]
+        if any(topic not in self._places for topic in asked) or any(
+            self._is_unsure(place) for place in places if place not in self._committed
+        ):
+            return False
+        answers = [
+            self._has_applied(place, self._committed[place], applied, known, read)
+            for place in places
+            if place in self._committed
+        ]
         return all(answers)  # each is asked for, since asking is what begins the time after which an owner is fenced
 
-    def _has_applied(self, place: Partition, one: Committed, applied: int, read: frozenset[str]) -> bool:
-        note = read_note(one)
+    def _is_unsure(self, place: Partition) -> bool:
+        """Tell whether nothing is known of a partition: it gives no answer, or was left out not long enough ago."""
+        return place in self._unanswered or (place in self._missing and not self._is_gone(place))
+
+    def _is_gone(self, place: Partition) -> bool:
+        return self._pace() - self._missing.get(place, self._pace()) >= _GONE_AFTER
+
+    def _has_applied(
+        self, place: Partition, committed: Committed, applied: int, known: int, read: frozenset[str]
+    ) -> bool:
+        note = read_note(committed)
         if note.triggers >= applied or not note.owner:
             return True
+        if self._fenced.get(note.owner, -1) >= applied:
+            return True
         lagging = (place, note.owner)
-        since = self._lagging.setdefault(lagging, self._clock())
-        if place.topic in read or self._clock() - since < _ABANDONED:
+        since = self._lagging.setdefault(lagging, self._pace())
+        if place.topic in read or self._pace() - since < _ABANDONED:
             return False
         self._admin.fence(note.owner)
+        self._fenced[note.owner] = known  # if it comes back, it first reads ``triggers`` to its end, at least so far
         return True
 
-    def _candidate(self, topic: str, places: list[Partition]) -> _Candidate:
+    def _candidate(self, topic: str, places: list[Partition]) -> _Candidate | None:
+        """Return the next time to be reached; None if Kafka did not say where each partition ends."""
+        if any(self._is_unsure(place) for place in places):
+            return None
         ends = {place: self._ends[place] for place in places if place in self._ends}
-        candidate = _Candidate(self._now - self._skew, ends)
-        self._candidates[topic] = candidate
+        candidate = self._candidates[topic] = _Candidate(self._now - self._skew, ends)
         return candidate
 
     def _forget_lost(self, topic: str, candidate: _Candidate) -> None:
         """Give up the ends of a topic that was deleted and created again: nobody may ever reach them."""
-        if any(self._ends.get(place, 0) < end for place, end in candidate.ends.items()):
+        if any(self._ends.get(place, 0) < end and not self._is_unsure(place) for place, end in candidate.ends.items()):
             del self._candidates[topic]
 
     @staticmethod

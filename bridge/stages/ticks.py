@@ -10,6 +10,7 @@ slice, and kept with what the windows hold: a trigger that comes back between tw
 from __future__ import annotations
 
 import heapq
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -19,13 +20,15 @@ from bridge.core.event import Micros
 from bridge.core.fate import Step
 from bridge.core.sliding import expire, forget
 from bridge.core.window import Spent
-from bridge.kafka.log import Admin
+from bridge.kafka.log import Admin, LogError
 from bridge.stages.definitions import Definitions
 from bridge.stages.safe_time import EVER, Safe, SafeTime
 from bridge.stages.timers import Condition, Timer
 from bridge.stages.window_records import Place, WindowKey
 from bridge.stages.windows import Windows
 from bridge.triggers.topics import topics_of
+
+logger = logging.getLogger(__name__)
 
 _First = tuple[tuple[Micros, str, str], Condition, Timer]
 """The first timer of a condition that is due, behind what orders it: deadline, trigger, key."""
@@ -52,13 +55,37 @@ class TickPlanner:
         self._skew = skew
         self._asked: set[str] = set()
         self._safe: dict[str, Safe] = {}
+        self._trouble = ""
+
+    def hear(self, timestamp: int) -> None:
+        """Learn the brokers' time from a record that was read now, and appended at ``timestamp`` (ms)."""
+        self._safe_time.hear(timestamp)
+
+    def knows_time(self) -> bool:
+        """Tell whether anything is known of the brokers' time."""
+        return self._safe_time.knows_time()
 
     def is_due(self, windows: Mapping[int, Windows], now: Micros) -> bool:
         """Tell whether anything could end by a tick now."""
         return any(self._is_due(one, condition, now) for one in windows.values() for condition in one.conditions())
 
     def plan(self, windows: Mapping[int, Windows], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield, by partition, the fields of the tick to append."""
+        """Yield, by partition, the fields of the tick to append.
+
+        A tick with nothing in it asks for the brokers' time: it is read back with the time at which it was appended.
+        A question that Kafka does not answer costs the ticks of this time, and no more.
+        """
+        try:
+            yield from self._ticks(windows, now)
+        except LogError as error:
+            if str(error) != self._trouble:
+                logger.warning("no window ends for now: %s", error)
+            self._trouble = str(error)
+        else:
+            self._trouble = ""
+
+    def _ticks(self, windows: Mapping[int, Windows], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the ticks that can be given."""
         due = {
             partition: [condition for condition in one.conditions() if self._is_due(one, condition, now)]
             for partition, one in windows.items()
@@ -66,17 +93,22 @@ class TickPlanner:
         conditions = {condition for some in due.values() for condition in some}
         self._look(conditions)
         safe = {condition: self._safe_for(condition) for condition in conditions}
+        asking = (
+            next((partition for partition, some in due.items() if some), None) if self._safe_time.is_ahead() else None
+        )
         for partition, some in due.items():
             tick = self._tick(windows[partition], some, safe)
-            if tick["safe"] or tick["retired"]:
+            if tick["safe"] or tick["retired"] or partition == asking:
                 yield partition, tick
 
     def _look(self, conditions: Iterable[Condition]) -> None:
         """Ask how far the routers have come on the topics of conditions, of all at once."""
         topics = {topic for condition in conditions for topic in self._topics_of(condition)}
-        counts = self._admin.topics()  # each time anew: a partition left out would be overtaken
+        counts = self._admin.topics()  # each time: a partition that is new would be overtaken
         self._asked.clear()
-        self._safe_time.look_anew({topic: counts.get(topic, 0) for topic in topics})
+        starts = self._definitions.starts
+        begun = {topic: len(starts[topic].offsets) for topic in topics if topic in starts}
+        self._safe_time.look({topic: max(counts.get(topic, 0), begun.get(topic, 0)) for topic in topics})
 
     def _topics_of(self, condition: Condition) -> tuple[str, ...]:
         return topics_of(self._definitions.conditions[condition[1]].trigger)
@@ -106,7 +138,7 @@ class TickPlanner:
         if self._definitions.is_in_force(*condition):
             times = [self._safe_on(topic, applied) for topic in topics]
             return None if None in times else min(time for time in times if time is not None)
-        is_over = self._safe_time.all_applied(topics, applied, self._definitions.topics())
+        is_over = self._safe_time.all_applied(topics, applied, self._definitions.offset, self._definitions.topics())
         return 0 if is_over else None
 
     def _safe_on(self, topic: str, applied: int) -> Micros | None:

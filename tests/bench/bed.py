@@ -23,7 +23,7 @@ from bridge.kafka.log import LogError, TopicSpec
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.assembly import open_loop
 from bridge.stages.definitions import Definitions
-from bridge.stages.running import Process, wall_clock
+from bridge.stages.running import Process, steady_clock
 from servers.kafka import RUN_FAST, KafkaServer
 from servers.kubernetes import KubernetesServer
 from servers.process import wait_for
@@ -66,7 +66,7 @@ class Bed:
     def _enforce(self, topics: InternalTopics, log: ConfluentLog, trigger: str) -> Definition:
         file = write_trigger(self.folder, topics.prefix.rstrip("."), trigger)
         around = surroundings(self.bootstrap, topics, triggers=str(file), schemas=str(self.schemas))
-        definitions = Definitions(log, topics.triggers, wall_clock)
+        definitions = Definitions(log, topics.triggers, steady_clock)
 
         def in_force() -> bool:
             try:

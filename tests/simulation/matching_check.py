@@ -145,13 +145,22 @@ class MatchingCheck:
         return bool(behind) and (behind[0].value or b"").startswith(TICK.prefix)
 
 
+class _NoTicks:
+    """A planner that is never asked for a tick."""
+
+    def hear(self, timestamp: int) -> None:
+        """Ignore it."""
+
+
 class _Unbroken:
     """The real matcher, which nothing ever befalls."""
 
     def __init__(self, topics: InternalTopics, bounds: Bounds) -> None:
         decoder = EventDecoder(Decoder, lambda: 0)
         nothing: Any = None
-        self._matcher = Matcher(nothing, topics, decoder, nothing, lambda _: [], lambda: 0, Unobserved(), bounds)
+        self._matcher = Matcher(
+            nothing, topics, decoder, _NoTicks(), lambda _: [], lambda: 0, lambda: 0, Unobserved(), bounds
+        )
         self._matcher._next_tick = 2**63
 
     def windows(self, partition: int) -> Windows:

@@ -367,6 +367,7 @@ def surroundings_of(process: SimulatedProcess, **fields: Any) -> Surroundings:
         source=_Files(process),
         member=process.name,
         clock=process.clock,
+        pace=process.clock,
         executor=process.executor,
         **fields,
     )

@@ -13,6 +13,7 @@ from bridge.kafka.log import Committed, Partition, TopicSpec
 from bridge.kafka.memory import MemoryBroker, MemoryLog
 from bridge.kafka.memory_admin import MemoryAdmin
 from bridge.kafka.ownership import Note
+from bridge.stages.definitions import Start
 from bridge.stages.safe_time import SafeTime
 from bridge.stages.ticks import TickPlanner, TickRound
 from bridge.stages.timers import Condition, Timer
@@ -32,6 +33,8 @@ class Known:
         self.all = [Definition(replace(PAIR, name=f"t{number:04}")) for number in range(COUNT)]
         self.conditions = {one.condition: one for one in self.all}
         self.changed = {one.identity: 5 for one in self.all}
+        self.offset = 5
+        self.starts: dict[str, Start] = {}
         self.conditions_in_force = {(one.identity, one.condition) for one in self.all}
 
     def is_in_force(self, trigger: str, condition: str) -> bool:
@@ -84,7 +87,9 @@ def test_a_tick_of_many_triggers_asks_kafka_of_all_their_topics_at_once() -> Non
     for topic in PAIR.events:
         broker.create(TopicSpec(topic, 2))
     admin = CountedAdmin(broker, MemoryLog(broker)._client)
-    planner = TickPlanner(known, SafeTime(admin, "fb.router", lambda: now, SECOND), admin, SECOND)  # type: ignore[arg-type]
+    safe_time = SafeTime(admin, "fb.router", lambda: now, lambda: now, SECOND)
+    safe_time.hear(now // 1000)
+    planner = TickPlanner(known, safe_time, admin, SECOND)  # type: ignore[arg-type]
     ((partition, tick),) = planner.plan({3: with_an_order_each(known)}, now)
     assert partition == 3
     assert len(tick["safe"]) == COUNT

@@ -77,15 +77,23 @@ def arrival(trigger: Trigger, number: int) -> Record:
     return Record("fb.arrivals", 0, number, BEGIN // 1000, b"", ARRIVAL.encode(fields), [])
 
 
+class NoTicks:
+    """A planner that is never asked for a tick."""
+
+    def hear(self, timestamp: int) -> None:
+        """Ignore it."""
+
+
 def matcher_of(trigger: Trigger) -> Matcher:
     """Return a matcher of one empty partition, in which no tick is planned."""
-    known, nothing = Known(trigger), None
+    known = Known(trigger)
     matcher = Matcher(
         known,  # type: ignore[arg-type]  # what a matcher asks of definitions
         InternalTopics("fb.", 1),
         EventDecoder(Decoder, lambda: 0),
-        nothing,  # type: ignore[arg-type]  # no tick is planned here
+        NoTicks(),  # type: ignore[arg-type]  # no tick is planned here
         lambda _: [],
+        lambda: 0,
         lambda: -(2**62),
         Unobserved(),
         Bounds(),

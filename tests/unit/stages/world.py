@@ -243,6 +243,7 @@ class World:
             shared_topics=self.shared,
             member=process.name,
             clock=lambda: self.now,
+            pace=lambda: self.now,
             new_topic=self.new_topic,
             lost_offsets=self.lost_offsets,
             sensitive=self.sensitive,

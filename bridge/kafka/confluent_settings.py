@@ -17,14 +17,23 @@ logger = logging.getLogger("bridge.kafka.client")
 LARGEST_RECORD = 4 * 1024 * 1024
 """Bytes: an event's payload of 1 MiB in the largest envelope, several times over."""
 
+_MIB = 1024 * 1024
+
 _CHOSEN_FOR_CONSUMERS = {
+    # Fetched and waiting in the client: 64 MiB by default, and as much again in each answer of a broker. Compressed
+    # batches count as they were sent, and grow when they are unpacked.
+    "queued.max.messages.kbytes": str(16 * 1024),
+    "fetch.max.bytes": str(4 * _MIB),
+    # Restoring is done inside of a poll; the default of five minutes would expel a member that has much to restore.
+    "max.poll.interval.ms": str(30 * 60 * 1000),
     "fetch.queue.backoff.ms": "50",  # 1000 by default: a consumer whose queue was full would stall for so long
     "fetch.wait.max.ms": "100",  # 500 by default: so long a partition that was just taken on waits for an idle fetch
-    "max.partition.fetch.bytes": str(LARGEST_RECORD),
+    "max.partition.fetch.bytes": str(_MIB),  # a larger record is fetched all the same
     "topic.metadata.refresh.interval.ms": "30000",  # five minutes by default until a new partition is noticed
 }
 _CHOSEN_FOR_READERS = {
     "queued.min.messages": "500000",
+    "queued.max.messages.kbytes": str(64 * 1024),
     "fetch.queue.backoff.ms": "5",
     "fetch.wait.max.ms": "5",  # 500 by default: so long each partition would wait for the fetch at the end of the last
     "max.partition.fetch.bytes": str(2 * LARGEST_RECORD),
@@ -69,6 +78,7 @@ def producer_properties(config: Mapping[str, str], transactional_id: str, timeou
     """Return the properties of a transactional producer."""
     chosen = {
         "message.max.bytes": str(LARGEST_RECORD),
+        "queue.buffering.max.kbytes": str(64 * 1024),  # 1 GiB by default; a stage that fills it waits
         # What a batch sends goes out while its offsets are still being sent, which saves a round trip; a smaller value
         # would wake the client's thread for nearly each record that a stage sends at its own pace.
         "linger.ms": "5",

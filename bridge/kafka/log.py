@@ -151,7 +151,7 @@ class GroupConsumer(ABC):
 
     @abstractmethod
     def poll(self, seconds: float, limit: int = 500) -> list[Record]:
-        """Return up to ``limit`` records, waiting at most ``seconds`` for the first.
+        """Return up to ``limit`` records, waiting at most ``seconds`` for the first; fewer where they are large.
 
         Rebalance calls are served in here; a partition that was revoked or lost meanwhile has no record in the answer.
 

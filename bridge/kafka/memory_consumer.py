@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from bridge.kafka.log import (
     DENIED,
+    MISSING,
     FencedError,
     GroupConsumer,
     LogError,
@@ -48,7 +49,7 @@ class MemoryConsumer(GroupConsumer):
         self._paused: set[Partition] = set()
         self._last: Partition | None = None
         self._topic_changes = -1
-        self._refused: set[str] = set()  # topics that we may not read, told once
+        self._refused: set[str] = set()  # topics that cannot be read, told once
 
     @property
     def _group(self) -> Group:
@@ -82,11 +83,12 @@ class MemoryConsumer(GroupConsumer):
         while self._serve_rebalance():
             pass
         with self._broker.turn(self._client):
-            self._refused &= self._broker.denied.keys()
-            refused = sorted((self._broker.denied.keys() & self._topics) - self._refused)
-            if refused:
-                self._refused.add(refused[0])
-                raise UnreadableTopicError(refused[0], DENIED)
+            unreadable = (self._topics & self._broker.denied.keys()) | (self._topics - self._broker.topics.keys())
+            self._refused &= unreadable
+            untold = sorted(unreadable - self._refused)
+            if untold:
+                self._refused.add(untold[0])
+                raise UnreadableTopicError(untold[0], DENIED if untold[0] in self._broker.denied else MISSING)
             return self._fetch(limit)
 
     def _serve_rebalance(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
 from bridge.core.decision import Decision, Reason
-from bridge.core.event import SECOND, Event, EventIdentity, Micros
+from bridge.core.event import DAY, SECOND, Event, EventIdentity, Micros
 from bridge.core.route import Passed, route
 from bridge.kafka.log import Admin, Committed, Headers, LogError, Partition, Record, UnreadableTopicError
 from bridge.kafka.outbox import Outbox
@@ -36,6 +36,7 @@ MARGIN_LIMIT = 16 * 1024
 """Bytes of an event's key and headers together."""
 
 _LOOK_PACE = 10 * SECOND  # between two looks whether a topic that could not be read can be now
+_READ_AGAIN = DAY  # of a truncated partition; the ledger remembers runs for a week
 _REGISTRY_PAUSE = 2.0  # seconds until a partition is read again whose schema could not be asked for
 
 
@@ -98,6 +99,9 @@ class Router(Stage):
             return
         self._next_look = self._pace() + _LOOK_PACE
         found = self._admin.unreadable(asked)
+        for info in self._admin.describe(asked - found.keys()).values():
+            if info.id and self.topic_id(info.name) not in ("", info.id):
+                found[info.name] = "it was created again, and where it is begun is not written yet"
         for topic in sorted(asked):
             if topic not in found and self._unreadable.pop(topic, None) is not None:
                 logger.info("topic %s can be read again", topic)
@@ -162,11 +166,27 @@ class Router(Stage):
         del partitions
 
     def lost_offset(self, partition: Partition, offset: int) -> int | None:
-        """Follow the setting ``lost_offsets``."""
+        """Follow the setting ``lost_offsets``.
+
+        To continue means at the first record that is left where records have expired. Where the log was truncated
+        below what was read, nobody knows what is new in it. What reached it within the last day is read again then:
+        the ledger remembers runs for longer, so a run that was made is not made twice.
+        """
         if self._lost_offsets == "hold":
             return None
-        del offset
-        return self._admin.start_offsets([partition])[partition]
+        start = self._admin.start_offsets([partition]).get(partition, 0)
+        if offset <= start:
+            return start
+        since = self._clock() - _READ_AGAIN
+        again = self._admin.offsets_at([partition], since // 1000).get(partition, start)
+        logger.error(
+            "%s/%d was truncated below offset %d, up to which it was read: what reached it within the last day is "
+            "read again from offset %d",
+            *partition,
+            offset,
+            again,
+        )
+        return again
 
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Route records for a while; those of a partition that has to wait for its schema are read again later."""

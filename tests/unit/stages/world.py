@@ -192,6 +192,7 @@ class World:
 
     Attributes:
         now: The time of all clocks.
+        clock_error: How far the wall clocks of processes are ahead of it; the brokers' clocks are right.
         triggers: What the sources hold.
         decisions: What became of everything, in order.
         source: Makes the source of a process, by its name, that stands instead of ``triggers``.
@@ -205,6 +206,7 @@ class World:
 
     def __init__(self, *triggers: Trigger, partitions: int = 2, shared: Mapping[str, str] | None = None) -> None:
         self.now = BEGIN
+        self.clock_error: Micros = 0
         self.broker = MemoryBroker(clock=lambda: self.now // 1000)
         self.topics = InternalTopics("fb.", partitions)
         self.created: list[Workflow] = []
@@ -242,7 +244,7 @@ class World:
             sink=lambda _, decisions: self.decisions.extend(decisions),
             shared_topics=self.shared,
             member=process.name,
-            clock=lambda: self.now,
+            clock=lambda: self.now + self.clock_error,
             pace=lambda: self.now,
             new_topic=self.new_topic,
             lost_offsets=self.lost_offsets,

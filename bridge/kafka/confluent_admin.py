@@ -29,6 +29,7 @@ from bridge.kafka.confluent_producer import ConfluentProducer
 from bridge.kafka.confluent_settings import logger, producer_properties
 from bridge.kafka.log import (
     DENIED,
+    HIDDEN,
     LEADERLESS,
     MISSING,
     Admin,
@@ -259,7 +260,7 @@ def _unreadable(future: Future[TopicDescription]) -> str:
     except LogError as error:
         cause = error.__cause__
         if isinstance(cause, KafkaException) and error_of(cause).code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            return DENIED
+            return HIDDEN
         raise
     if topic is None:
         return MISSING

@@ -18,6 +18,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 MISSING = "it does not exist"
 DENIED = "we may not read it"
+HIDDEN = "we may not even describe it"
 LEADERLESS = "it has no leader"
 
 

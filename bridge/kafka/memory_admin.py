@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from bridge.kafka.log import (
     DENIED,
+    HIDDEN,
     LEADERLESS,
     MISSING,
     Admin,
@@ -58,7 +59,8 @@ class MemoryAdmin(Admin):
     def unreadable(self, names: Iterable[str]) -> dict[str, str]:
         asked = list(names)
         with self._broker.turn(self._client):
-            denied = {name: DENIED for name in asked if name in self._broker.denied}
+            reasons = {"read": DENIED, "describe": HIDDEN}
+            denied = {name: reasons[self._broker.denied[name]] for name in asked if name in self._broker.denied}
             known = self._broker.topics.keys() - self._broker.left_out
             return {name: MISSING for name in asked if name not in known} | denied
 
@@ -95,7 +97,7 @@ class MemoryAdmin(Admin):
         for partition in partitions:
             topic = broker.topics.get(partition.topic)
             if broker.denied.get(partition.topic) == "describe":
-                unanswered[partition] = DENIED
+                unanswered[partition] = HIDDEN
             elif topic is None or partition.topic in broker.left_out or not 0 <= partition.number < len(topic.logs):
                 continue
             elif partition in broker.leaderless:
@@ -110,7 +112,7 @@ class MemoryAdmin(Admin):
     def committed(self, group: str, partitions: Iterable[Partition], *, stable: bool) -> dict[Partition, Committed]:
         asked = list(partitions)
         with self._broker.turn(self._client):
-            denied = {place: DENIED for place in asked if self._broker.denied.get(place.topic) == "describe"}
+            denied = {place: HIDDEN for place in asked if self._broker.denied.get(place.topic) == "describe"}
             allowed = [place for place in asked if place not in denied]
             try:
                 found = self._broker.group(group).offsets(allowed, stable=stable)

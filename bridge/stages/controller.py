@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
-from bridge.kafka.log import MISSING, Admin, LogError, Partition, Record, TopicInfo, TopicSpec, UnansweredError
+from bridge.kafka.log import HIDDEN, MISSING, Admin, LogError, Partition, Record, TopicInfo, TopicSpec, UnansweredError
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import DEFINITION, IN_FORCE, START
 from bridge.kafka.stage import Stage
@@ -218,11 +218,12 @@ class Controller(Stage):
     def _existing(self, topics: set[str]) -> tuple[dict[str, TopicInfo], Sequence[str]]:
         """Return the topics that exist, and which of them were created just now."""
         unreadable = self._admin.unreadable(topics)
-        denied = {topic for topic, why in unreadable.items() if why != MISSING}
+        denied = [topic for topic, why in unreadable.items() if why != MISSING]
         self._refused |= {topic: f"topic {topic} cannot be read: {unreadable[topic]}" for topic in denied}
-        self._unbegun |= denied - self._definitions.starts.keys()
-        found = self._admin.describe(topics - denied)
-        missing = sorted(topics - denied - found.keys())
+        hidden = {topic for topic, why in unreadable.items() if why == HIDDEN}
+        self._unbegun |= hidden - self._definitions.starts.keys()
+        found = self._admin.describe(topics - hidden)
+        missing = sorted(topics - hidden - found.keys())
         if not missing:
             return found, ()
         if self._new_topic is None:
@@ -234,7 +235,7 @@ class Controller(Stage):
         created = [topic for topic in missing if topic not in refused]
         if created:
             logger.info("created topics %s", ", ".join(created))
-        return self._admin.describe(topics - denied), created
+        return self._admin.describe(topics - hidden), created
 
     def _try_to_begin(self, info: TopicInfo, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
         """Begin a topic, or remember that Kafka does not say now where: that holds up its own triggers alone."""

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _ABANDONED = MINUTE // 2  # so long a topic that nobody reads any more may show an old definition
 _GONE_AFTER = MINUTE  # brokers that left out a partition for so long have heard whether it was deleted
+_SURELY_AHEAD = 10 * SECOND  # a tick that asks for the brokers' time is read back within that
 _ASK_AGAIN = 5 * SECOND  # a question about a partition without a leader may take the client seconds
 
 EVER = 2**63
@@ -95,7 +96,7 @@ class SafeTime:
         self._pace = pace
         self._skew = skew
         self._broker_time = BrokerTime(pace)
-        self._is_ahead = False
+        self._ahead_since: Micros | None = None
         self._candidates: dict[str, _Candidate] = {}
         self._now: Micros = 0
         self._counts: dict[str, int] = {}
@@ -119,16 +120,22 @@ class SafeTime:
     def is_ahead(self) -> bool:
         """Tell whether this process's clock, less the skew, shows more than the brokers' clocks are known to show."""
         known = self._broker_time.now()
-        is_ahead = known is None or self._clock() - self._skew > known
-        if is_ahead and known is not None and not self._is_ahead:
+        if known is None:
+            return True
+        if self._clock() - self._skew <= known:
+            self._ahead_since = None
+            return False
+        if self._ahead_since is None:
+            self._ahead_since = self._pace()
+        elif self._pace() - self._ahead_since >= _SURELY_AHEAD:  # what was heard before may have been read late
+            self._ahead_since = EVER  # said once
             seconds = (self._clock() - known) // SECOND
             logger.warning(
-                "this machine's clock is ahead of Kafka's by about %d s, or Kafka's time was not heard for so long; "
-                "windows end by Kafka's time. Check the clock (NTP) if this stays",
+                "this machine's clock is ahead of Kafka's by about %d s: set it right (NTP). "
+                "Windows end by Kafka's time meanwhile, so none ends early",
                 seconds,
             )
-        self._is_ahead = is_ahead and known is not None
-        return is_ahead
+        return True
 
     def look(self, topics: Mapping[str, int]) -> None:
         """Ask how far the routers have come on topics, and where these end: two questions, however many they are.

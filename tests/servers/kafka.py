@@ -67,6 +67,7 @@ class KafkaServer:
         *,
         java_options: Sequence[str] = START_QUICKLY,
         tethered: bool = True,
+        beside: KafkaServer | None = None,
     ) -> None:
         """Choose ports and a folder; nothing runs yet.
 
@@ -75,11 +76,14 @@ class KafkaServer:
             properties: More of the broker's properties; they win over those of this module.
             java_options: How its Java machine runs, besides its 512 MB of heap.
             tethered: Whether it dies with this process, however that one ends.
+            beside: The cluster's first broker, which is its controller too; this one is then broker 2 of that cluster.
 
         """
         self._temporary = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="flowbridge-kafka-"))
         self._port = free_port()
+        self._beside = beside
+        self._controller: str = beside._controller if beside else f"{HOST}:{free_port()}"
         self._properties = dict(properties or {})
         self._java_options = list(java_options)
         self._tethered = tethered
@@ -163,12 +167,13 @@ class KafkaServer:
         tool.run(_FORMAT_SECONDS)
 
     def _addresses(self) -> dict[str, str]:
-        controller = f"{HOST}:{free_port()}"
+        alone = {"listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{self._controller}"}
+        second = {"listeners": f"PLAINTEXT://{self.bootstrap}", "process.roles": "broker", "node.id": "2"}
         return {
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}",
+            **(second if self._beside else alone),
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "controller.quorum.voters": f"1@{controller}",
+            "controller.quorum.voters": f"1@{self._controller}",
             "log.dirs": str(self.folder / "data"),
         }
 

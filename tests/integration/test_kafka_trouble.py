@@ -1,0 +1,218 @@
+"""The stages on a real cluster in trouble: a broker that dies, topics that are forbidden or missing."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from confluent_kafka import Producer
+
+from bridge.argo.memory import MemoryWorkflowApi
+from bridge.core.decision import Decision
+from bridge.core.event import MINUTE, SECOND, moment
+from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
+from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.log import TopicSpec
+from bridge.kafka.topics import InternalTopics
+from bridge.stages.assembly import Surroundings, open_loop
+from bridge.stages.definitions import Definitions
+from bridge.stages.running import Process, steady_clock
+from bridge.triggers.sources import Sourced, Sources, TriggerSource
+from contract.log_beds import eventually
+from contract.trouble_beds import TroubledKafka, TwoBrokers
+from flowbridge_sdk.codec import Decoder, Encoder
+from flowbridge_sdk.headers import write_headers
+from servers.process import wait_for
+from unit.stages.world import one_slot, parameters_of, two_slots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from bridge.core.decision import RunDecision
+
+pytestmark = pytest.mark.servers
+
+TOPICS = InternalTopics("fb.", 2, 1)
+SHORT = {"window": WindowPlan("within", 5 * SECOND), "grace": SECOND, "dedupe": MINUTE}
+PAIR = two_slots(**SHORT)
+OTHER_PAIR = replace(
+    two_slots(
+        **SHORT,
+        slots=(Slot("x", "x", key="payload.order"), Slot("y", "y", key="payload.order")),
+        run=RunPlan("ship", "default", (("order", "x.payload.order"),)),
+    ),
+    name="other",
+)
+
+
+def single(topic: str) -> Trigger:
+    return replace(one_slot(), name=topic, slots=(Slot(topic, topic),))
+
+
+def prepare(bootstrap: str) -> None:
+    """Create the topics of the first broker."""
+    admin = ConfluentLog({"bootstrap.servers": bootstrap}).admin()
+    eventually(lambda: TOPICS.ensure(admin), "the internal topics")
+    admin.create([TopicSpec(name, 2, 1) for name in ("order.created", "x", "y", "plain", "secret", "gone")])
+    admin.close()
+
+
+@pytest.fixture(scope="module")
+def brokers() -> Iterator[TwoBrokers]:
+    with TwoBrokers(prepare) as two:
+        yield two
+
+
+class Given(TriggerSource):
+    """The triggers of a test."""
+
+    def __init__(self, triggers: list[Trigger]) -> None:
+        self._triggers = triggers
+
+    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+        del in_force
+        return Sources([Sourced(trigger, "tests:1") for trigger in self._triggers], ())
+
+
+class Health:
+    """Whether a stage is ready."""
+
+    def __init__(self) -> None:
+        self.is_ready = False
+
+    def beat(self) -> None:
+        """Ignore it."""
+
+    def ready(self, ready: bool, /) -> None:  # noqa: FBT001  (the value is what is said)
+        self.is_ready = ready
+
+
+class Bridge:
+    """The stages of the bridge on a real cluster, in processes that are threads of this one."""
+
+    def __init__(self, bootstrap: str, *triggers: Trigger) -> None:
+        self.bed_log = ConfluentLog({"bootstrap.servers": bootstrap})
+        self.api = MemoryWorkflowApi(clock=time.time)
+        self.api.add_template("default", "ship", parameters=("order", "amount"))
+        self.decisions: list[Decision | RunDecision] = []
+        self._triggers = list(triggers)
+        self._producer = Producer({"bootstrap.servers": bootstrap})
+        self._processes: list[Process] = []
+
+    def start(self, name: str, *stages: str) -> Process:
+        """Start stages, and wait until they have joined."""
+        around = Surroundings(
+            log=self.bed_log,
+            api=self.api,
+            topics=TOPICS,
+            decoder=Decoder,
+            source=Given(self._triggers),
+            sink=lambda _, decisions: self.decisions.extend(decisions),
+            member=name,
+            random=Random(1),
+        )
+        healths = {stage: Health() for stage in stages}
+
+        def opening(stage: str) -> Any:
+            return lambda: open_loop(stage, around)
+
+        process = Process({stage: opening(stage) for stage in stages}, lambda stage: healths[stage], drain=10.0)
+        process.start()
+        self._processes.append(process)
+        wait_for(lambda: all(health.is_ready for health in healths.values()), 30, f"{stages} to be ready")
+        return process
+
+    def publish(self, topic: str, order: int) -> str:
+        """Publish an event that Kafka acknowledges; return its id."""
+        event = uuid.uuid4().hex
+        written = write_headers(topic, event, "tests", moment(time.time_ns() // 1000))
+        headers = [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in written]
+        self._producer.produce(
+            topic, Encoder().encode(topic, {"order": order, "amount": 1}), partition=0, headers=headers
+        )
+        assert self._producer.flush(20) == 0
+        return event
+
+    def reasons(self, event: str) -> list[str]:
+        return [str(one.reason) for one in self.decisions if isinstance(one, Decision) and one.event.id == event]
+
+    def orders(self) -> list[str]:
+        return sorted(parameters_of(workflow)["order"] for workflow in self.api.workflows())
+
+    def errors(self) -> str:
+        """Return what stands in ``triggers`` about what is wrong."""
+        definitions = Definitions(self.bed_log, TOPICS.triggers, steady_clock)
+        definitions.refresh()
+        definitions.close()
+        return "\n".join(str(error) for errors in definitions.errors.values() for error in errors)
+
+    def stop(self) -> None:
+        for process in self._processes:
+            process.stop.set()
+        for process in self._processes:
+            process.wait()
+
+
+@pytest.fixture
+def bed(brokers: TwoBrokers) -> Iterator[TroubledKafka]:
+    made = TroubledKafka(brokers)
+    yield made
+    made.close()
+
+
+def test_windows_wait_for_a_dead_leader_and_nothing_else_does(bed: TroubledKafka, brokers: TwoBrokers) -> None:
+    bed.create_fragile("payment.done", 2)
+    bridge = Bridge(brokers.first.bootstrap, PAIR, OTHER_PAIR, single("plain"))
+    try:
+        bridge.start("a", "controller", "matcher", "submitter")
+        router = bridge.start("b", "router")
+        probe = bridge.publish("plain", 100)
+        wait_for(lambda: bridge.reasons(probe) == ["matched"], 30, "the topics to be read")
+        order = bridge.publish("order.created", 7)
+        wait_for(lambda: bridge.reasons(order) == ["waiting"], 30, "the order to wait")
+        router.stop.set()
+        router.wait()
+        bridge.publish("payment.done", 7)  # acknowledged, and not read yet
+        bed.lose_leaders()
+        bridge.start("c", "router")
+        lonely = bridge.publish("x", 8)  # its window ends after that of the order would have
+        began = time.monotonic()
+        wait_for(lambda: bridge.reasons(lonely) == ["waiting", "expired"], 40, "another trigger's window to end")
+        for number in range(5):
+            bridge.publish("plain", number)
+        wait_for(lambda: len(bridge.orders()) == 6, 20, "another trigger's runs")
+        wait_for(lambda: time.monotonic() - began > 15, 20, "the order's window to be over for long")
+        assert bridge.reasons(order) == ["waiting"]
+        bed.find_leaders()
+        wait_for(lambda: "7" in bridge.orders(), 60, "the pair, once the broker is back")
+        assert bridge.reasons(order) == ["waiting", "matched"]
+    finally:
+        bridge.stop()
+
+
+def test_a_forbidden_and_a_missing_topic_stop_their_own_triggers_alone(bed: TroubledKafka, brokers: TwoBrokers) -> None:
+    bed.deny("secret", "read")
+    bridge = Bridge(brokers.first.bootstrap, single("plain"), single("secret"), single("gone"))
+    try:
+        controller = bridge.start("d", "controller")
+        wait_for(lambda: "topic secret cannot be read" in bridge.errors(), 30, "the forbidden topic to be reported")
+        controller.stop.set()
+        controller.wait()
+        bed.delete("gone")
+        bridge.start("e", "controller", "router", "matcher", "submitter")
+        for number in range(5):
+            bridge.publish("plain", number)
+        wait_for(lambda: len(bridge.orders()) == 5, 30, "the runs of the trigger whose topic is sound")
+        wait_for(lambda: "topic gone does not exist" in bridge.errors(), 30, "the missing topic to be reported")
+        bed.allow("secret")
+        bed.log().admin().create([TopicSpec("gone", 2, 1)])
+        events = [bridge.publish(topic, 9) for topic in ("secret", "gone")]
+        wait_for(lambda: all(bridge.reasons(event) for event in events), 60, "both topics to be read by themselves")
+        assert [bridge.reasons(event) for event in events] == [["matched"], ["matched"]]
+        wait_for(lambda: bridge.errors() == "", 30, "the errors to be over")
+    finally:
+        bridge.stop()

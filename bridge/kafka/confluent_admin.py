@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
-    from confluent_kafka.admin import TopicDescription  # type: ignore[attr-defined]  # as above
+    from confluent_kafka.admin import TopicDescription, TopicMetadata  # type: ignore[attr-defined]  # as above
 
 T = TypeVar("T")
 
@@ -67,14 +67,17 @@ class ConfluentAdmin(Admin):
         self._config = dict(config)
         self._client = AdminClient(dict(config), logger=logger)
         self._committed = CommittedOffsets(config)
+        self._silent: frozenset[Partition] = frozenset()  # partitions without an answer when they were asked about last
 
     @override
     def topics(self) -> dict[str, int]:
+        return {name: len(topic.partitions) for name, topic in self._list_topics().items()}
+
+    def _list_topics(self) -> dict[str, TopicMetadata]:
         try:
-            listed = self._client.list_topics(timeout=_TIMEOUT).topics
+            return dict(self._client.list_topics(timeout=_TIMEOUT).topics)
         except KafkaException as exception:
             raise meaning(error_of(exception)) from exception
-        return {name: len(topic.partitions) for name, topic in listed.items()}
 
     @override
     def describe(self, names: Iterable[str]) -> dict[str, TopicInfo]:
@@ -163,24 +166,41 @@ class ConfluentAdmin(Admin):
         """Return what the brokers answer: the one place where their answers become offsets.
 
         For a partition without a leader librdkafka answers a negative number and no error, so a number below ``lowest``
-        is no answer.
+        is no answer. Or it waits for the leader until the time is over, and answers about none of the others either. So
+        partitions that had no leader are looked up first, and left out of the question.
         """
         asked = list(dict.fromkeys(partitions))
-        if not asked:
-            return {}
-        answered, unanswered = self._listed(asked, spec, isolation, lowest)
+        without = self._leaderless(asked) if self._silent.intersection(asked) else set()
+        answered, unanswered = self._listed([each for each in asked if each not in without], spec, isolation, lowest)
         if unanswered:
-            self.topics()  # a client that has seen leaders move asks by what it knew, until it is told anew
-            more, unanswered = self._listed(list(unanswered), spec, isolation, lowest)
+            # A client that has seen leaders move also asks by what it knew, until this look-up tells it.
+            without |= self._leaderless(unanswered)
+            again = [partition for partition in unanswered if partition not in without]
+            more, unanswered = self._listed(again, spec, isolation, lowest)
             answered |= more
+        unanswered |= dict.fromkeys(without, LEADERLESS)
+        self._silent = self._silent.difference(asked).union(unanswered)
         if unanswered:
             raise UnansweredError(answered, unanswered)
         return answered
+
+    def _leaderless(self, partitions: Iterable[Partition]) -> set[Partition]:
+        """Return which of these partitions have no leader."""
+        topics = self._list_topics()
+        return {
+            partition
+            for partition in partitions
+            if partition.topic in topics
+            and partition.number in topics[partition.topic].partitions
+            and topics[partition.topic].partitions[partition.number].leader < 0
+        }
 
     def _listed(
         self, asked: Sequence[Partition], spec: OffsetSpec, isolation: IsolationLevel, lowest: int
     ) -> tuple[dict[Partition, int], dict[Partition, str]]:
         """Return the offsets that are known, and why others are not; partitions that do not exist are in neither."""
+        if not asked:
+            return {}, {}
         places = {TopicPartition(*partition): spec for partition in asked}
         futures = self._client.list_offsets(places, isolation_level=isolation, request_timeout=_OFFSETS_TIMEOUT)
         answered: dict[Partition, int] = {}

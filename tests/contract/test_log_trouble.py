@@ -68,7 +68,7 @@ def test_a_partition_without_a_leader_is_never_a_number_and_the_others_are_answe
         with pytest.raises(UnansweredError) as raised:
             ask(admin, asked)
         expected = 0 if name in ("start_offsets", "offsets_at") else 1
-        assert raised.value.answered == {sound: expected}, name
+        assert raised.value.answered == {sound: expected}, (name, raised.value.unanswered)
         assert raised.value.unanswered.keys() == {lost}, name
     bed.find_leaders()
     eventually(lambda: admin.all_ends([lost]), "the leader to be back")

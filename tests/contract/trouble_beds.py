@@ -7,6 +7,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it offers these without exporting them
     AclBinding,
     AclBindingFilter,
@@ -116,12 +117,18 @@ class TwoBrokers:
             eventually(lambda: bed.log().admin().committed("g", [Partition(topic, 0)], stable=True), "a group")
             self._prepare(self.first.bootstrap)
             self.second.start()
-            admin = AdminClient({"bootstrap.servers": self.first.bootstrap})
-            wait_for(lambda: len(admin.list_topics(timeout=5).brokers) == 2, 30, "two brokers")
+            wait_for(lambda: self.count() == 2, 30, "two brokers")
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def count(self) -> int:
+        """Return how many brokers the first one knows; 0 while it does not answer."""
+        try:
+            return len(AdminClient({"bootstrap.servers": self.first.bootstrap}).list_topics(timeout=5).brokers)
+        except KafkaException:
+            return 0
 
     def __exit__(self, *_: object) -> None:
         self.second.__exit__()
@@ -151,7 +158,7 @@ class TroubledKafka(KafkaBed, TroubledBed):
 
     def lose_leaders(self) -> None:
         self._brokers.second.kill()
-        wait_for(lambda: len(self._client.list_topics(timeout=5).brokers) == 1, 30, "the broker's death to be known")
+        wait_for(lambda: self._brokers.count() == 1, 30, "the broker's death to be known")
 
     def find_leaders(self) -> None:
         self._brokers.second.start()

@@ -148,9 +148,18 @@ class TroubledKafka(KafkaBed, TroubledBed):
         self.create_fragile(name, partitions)
         return name
 
+    def topic(self, partitions: int = 1, **config: str) -> str:
+        assert not config, "topics of this bed have no settings of their own"
+        name = f"t{uuid.uuid4().hex[:10]}"
+        self._create(name, partitions, 1)
+        return name
+
     def create_fragile(self, name: str, partitions: int) -> None:
         """Create a topic on the second broker."""
-        new = NewTopic(name, partitions, replica_assignment=[[2]] * partitions)
+        self._create(name, partitions, 2)
+
+    def _create(self, name: str, partitions: int, broker: int) -> None:
+        new = NewTopic(name, partitions, replica_assignment=[[broker]] * partitions)
         self._client.create_topics([new])[name].result()
         places = [Partition(name, number) for number in range(partitions)]
         admin = self.log().admin()

@@ -196,7 +196,8 @@ class Settings(BaseSettings):
     lost_offsets: Literal["hold", "continue"] = Field(
         "hold",
         description="What to do when a topic no longer holds the offset to go on at: `hold` stops that partition "
-        "until somebody decides, `continue` goes on at its oldest record; both say so loudly.",
+        "until somebody decides, `continue` goes on at its oldest record, or after a truncation at the first record of "
+        "the last 24 hours; both say so loudly.",
     )
     listen: Listen = Field(
         DEFAULT_LISTEN,

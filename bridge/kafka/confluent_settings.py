@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from bridge.kafka.log import FETCHED_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -22,7 +24,7 @@ _MIB = 1024 * 1024
 _CHOSEN_FOR_CONSUMERS = {
     # Fetched and waiting in the client: 64 MiB by default, and as much again in each answer of a broker. Compressed
     # batches count as they were sent, and grow when they are unpacked.
-    "queued.max.messages.kbytes": str(16 * 1024),
+    "queued.max.messages.kbytes": str(FETCHED_BYTES // 1024),
     "fetch.max.bytes": str(4 * _MIB),
     # Restoring is done inside of a poll; the default of five minutes would expel a member that has much to restore.
     "max.poll.interval.ms": str(30 * 60 * 1000),

@@ -16,6 +16,9 @@ from typing import Any, NamedTuple, Protocol
 
 Headers = Sequence[tuple[str, bytes]]
 
+FETCHED_BYTES = 16 * 1024 * 1024
+"""Bytes of records that a consumer holds ready, and that a poll returns, at most; one poll may exceed it by a batch."""
+
 MISSING = "it does not exist"
 DENIED = "we may not read it"
 HIDDEN = "we may not even describe it"
@@ -152,7 +155,9 @@ class GroupConsumer(ABC):
 
     @abstractmethod
     def poll(self, seconds: float, limit: int = 500) -> list[Record]:
-        """Return up to ``limit`` records, waiting at most ``seconds`` for the first; fewer where they are large.
+        """Return up to ``limit`` records, waiting at most ``seconds`` for the first.
+
+        Where records are large, :data:`FETCHED_BYTES` make it fewer.
 
         Rebalance calls are served in here; a partition that was revoked or lost meanwhile has no record in the answer.
 

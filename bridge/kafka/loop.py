@@ -23,6 +23,7 @@ from typing import Any
 from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.kafka.log import (
+    FETCHED_BYTES,
     AbortableError,
     Committed,
     FencedError,
@@ -48,7 +49,6 @@ Sink = Callable[[str, Sequence[Decision | RunDecision]], None]
 _PURGE_PACE = MINUTE
 _MEASURE_PACE = 10 * SECOND  # asking for the ends of all partitions takes a few milliseconds
 _SET_ASIDE = MINUTE
-_QUEUE_BYTES = 16 * 1024 * 1024  # of what a batch left: beyond it no more is taken until it is processed
 _COMMIT_TRIES = 5  # each waits in the client for as long as a transaction may take
 _NEVER: Micros = 2**63
 _MARKERS_AFTER = SECOND  # a position that moved over markers only is worth a transaction this late
@@ -179,7 +179,7 @@ class StageLoop:
 
     def _make_room(self) -> int:
         room = self._stage.appetite() - len(self._queue)
-        if room > 1 and self._queue and sum(len(record.value or b"") for record in self._queue) > _QUEUE_BYTES:
+        if room > 1 and self._queue and sum(len(record.value or b"") for record in self._queue) > FETCHED_BYTES:
             room = 1  # not paused: that would throw away what the client has fetched
         if (room <= 0) != self._full:
             self._full = not self._full

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from bridge.kafka.log import (
     DENIED,
+    FETCHED_BYTES,
     MISSING,
     FencedError,
     GroupConsumer,
@@ -160,6 +161,12 @@ class MemoryConsumer(GroupConsumer):
     def _fetch_of(self, log: PartitionLog, position: int, limit: int) -> tuple[list[Record], int]:
         bad = self._broker.unfetchable.get(log.partition, -1)
         found, behind = log.fetch(position, limit)
+        size = 0
+        for number, record in enumerate(found):
+            size += len(record.value or b"")
+            if size > FETCHED_BYTES and number:
+                found, behind = found[:number], record.offset
+                break
         if bad < position or behind <= bad:
             return found, behind
         return [record for record in found if record.offset < bad], bad

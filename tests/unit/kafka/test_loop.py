@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import pytest
 
 from bridge.core.event import SECOND
-from bridge.kafka.log import AbortableError, FencedError, LogError
-from bridge.kafka.ownership import read_note
+from bridge.kafka.log import FETCHED_BYTES, AbortableError, FencedError, LogError, Partition, Record, TopicSpec
+from bridge.kafka.loop import StageLoop
+from bridge.kafka.memory import MemoryBroker, MemoryLog
+from bridge.kafka.outbox import Outbox
+from bridge.kafka.ownership import Member, read_note
+from bridge.kafka.stage import Stage
 from unit.stages.world import Process, World, one_slot, two_slots
 
 
@@ -211,3 +217,37 @@ def test_a_stage_that_has_no_room_reads_nothing_of_partitions_that_a_rebalance_b
     assert loop is not None
     assert len(loop.owned) == 4
     assert len(world.created) <= 3  # a poll takes a record of each kind of news before it pauses
+
+
+class Slow(Stage):
+    """A stage that gets one record done in each batch."""
+
+    name = "slow"
+
+    def topics(self) -> frozenset[str]:
+        return frozenset(["large"])
+
+    def take(self, offsets: Mapping[Partition, int]) -> None:
+        """Keep nothing."""
+
+    def drop(self, partitions: Collection[Partition]) -> None:
+        """Keep nothing."""
+
+    def process(self, records: deque[Record], out: Outbox) -> None:
+        del out
+        records.popleft()
+
+
+def test_what_waits_for_a_slow_stage_is_bounded_by_bytes_as_well_as_by_count() -> None:
+    broker = MemoryBroker(clock=lambda: 0)
+    broker.create(TopicSpec("large", 1))
+    value = b"x" * 1_000_000
+    for _ in range(200):
+        broker.append("large", 0, None, value)
+    member = Member("g", "slow-1")
+    loop = StageLoop(MemoryLog(broker), Slow(), member, clock=lambda: 0, pace=lambda: 0, sink=lambda *_: None)
+    loop.open()
+    for _ in range(60):
+        loop.step()
+        assert sum(len(record.value or b"") for record in loop._queue) <= 2 * FETCHED_BYTES + len(value)
+    assert loop._committed[Partition("large", 0)].offset >= 55

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,18 +11,25 @@ from bridge.cli.output import Output
 from bridge.core.decision import Decision, RunDecision, RunReason
 
 _PENDING = frozenset({RunReason.RETRYING})
+_INDENT = " " * 35  # parameters stand below the name of their Workflow's trigger
 
 
 class DecisionLines:
     """Shows decisions as they are made. Safe for several threads.
+
+    Args:
+        output: Where they go.
+        parameters_of: Returns the parameters of a created Workflow, by ``namespace/name``; None where asking for them
+            would hold up the stage that calls.
 
     Attributes:
         runs: The decisions on runs so far.
 
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, parameters_of: Callable[[str], Mapping[str, str] | None] | None = None) -> None:
         self._output = output
+        self._parameters_of = parameters_of
         self._lock = threading.Lock()
         self._events = 0
         self.runs: list[RunDecision] = []
@@ -31,11 +38,17 @@ class DecisionLines:
         """Show what a stage decided in one batch."""
         with self._lock:
             for decision in decisions:
+                record = decision_record(stage, decision)
+                text = decision_text(stage, decision)
                 if isinstance(decision, RunDecision):
                     self.runs.append(decision)
+                    if decision.reason is RunReason.CREATED and self._parameters_of is not None:
+                        parameters = self._parameters_of(decision.workflow)
+                        record["parameters"] = parameters
+                        text += "".join(f"\n{_INDENT}{name} = {value}" for name, value in (parameters or {}).items())
                 else:
                     self._events += 1
-                self._output.result(decision_text(stage, decision), decision_record(stage, decision))
+                self._output.result(text, record)
 
     def runs_ended(self) -> int:
         """Return how many decisions on runs were final."""

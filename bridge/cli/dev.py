@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from prometheus_client import CollectorRegistry
 
 from bridge.argo.api import WorkflowApi
-from bridge.argo.memory import MemoryWorkflowApi
 from bridge.argo.workflow import Workflow
 from bridge.cli import example, logs
 from bridge.cli.decision_lines import DecisionLines
+from bridge.cli.dev_watch import Watch
 from bridge.cli.gateway_wiring import gateway_server, webhook_url
 from bridge.cli.output import Output, output_option
 from bridge.cli.setting_options import settings_options
+from bridge.cli.stand_in import StandIn
 from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare_topics, surroundings, trigger_source
 from bridge.console.health import Health
 from bridge.core.decision import RunDecision, RunReason
@@ -42,9 +42,11 @@ from bridge.triggers.sources import TriggerSource
 from flowbridge_sdk import Publisher
 
 _STAGES = ("controller", "router", "matcher", "submitter")
+_PORT = 9092  # where a client of Kafka looks first
 _ONCE_DEADLINE = 60.0  # seconds for --once; it takes a few
 _BETWEEN_ROUNDS = 5.0
 _LOOK = 0.1
+_WATCH = 0.5  # seconds between two looks at triggers and topics
 _LIMITS = (
     "The embedded broker forgets everything when this ends, keeps 5 MiB a partition, and keeps no offsets of "
     "transactions: trust it for trying things out, not for delivery."
@@ -53,9 +55,17 @@ _LIMITS = (
 
 @click.command("dev")
 @click.option("--once", is_flag=True, help="Run the example to its end, verify that its runs appeared, and exit.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=_PORT,
+    show_default=True,
+    metavar="PORT",
+    help="Port of the embedded broker on localhost; 0 is any free one. If the default is taken, a free port is used.",
+)
 @click.option("--kafka", metavar="HOST:PORT", help="A real Kafka instead of the embedded broker.")
 @click.option("--kubeconfig", metavar="FILE", help="A real cluster instead of the stand-in; needs the templates there.")
-@click.option("--templates", metavar="FILE", help="WorkflowTemplates (YAML) that the stand-in is to know.")
+@click.option("--templates", metavar="FILE", help="WorkflowTemplates (YAML) that the stand-in knows.")
 @settings_options(
     "triggers",
     "sensors",
@@ -71,6 +81,7 @@ _LIMITS = (
 def command(
     *,
     once: bool,
+    port: int,
     kafka: str | None,
     kubeconfig: str | None,
     templates: str | None,
@@ -80,40 +91,72 @@ def command(
     """Try Flowbridge on this machine: every decision scrolls by.
 
     Without --triggers and --sensors it runs the example: a trigger on one event, and one on two events that belong
-    together. Events of your own can be published to it from another terminal with the bootstrap address that it prints,
-    and by Metaflow's ArgoEvent, or over HTTP, at the gateway's.
+    together. From another terminal, events of your own can be published to the broker's address that it prints, and by
+    Metaflow's ArgoEvent, or over HTTP, to the gateway's. Edited triggers are read again at once.
     """
     is_example = not settings.triggers and not settings.sensors
+    _refuse(settings, kubeconfig, once=once, is_example=is_example)
+    with ExitStack() as stack:
+        broker = None if kafka else stack.enter_context(_broker(port))
+        settings = _settings(settings, kafka or (broker.bootstrap if broker else ""))
+        logs.set_up(settings)
+        api: WorkflowApi
+        if kubeconfig:
+            api, lines = connect_cluster(settings, kubeconfig), DecisionLines(output)
+        else:
+            api = StandIn(settings.namespace, _template_files(templates, is_example=is_example))
+            lines = DecisionLines(output, partial(_parameters_of, api))
+        around = _around(settings, api, trigger_source(settings, kubeconfig), lines, embedded=broker is not None)
+        webhook = _open_gateway(settings, around, stack)
+        _introduce(settings, output, webhook, embedded=broker is not None, standing_in=kubeconfig is None)
+        if broker is not None and not broker.has_door and port:
+            output.remark(f"port {port} of localhost is taken: give other commands the address above")
+        output.remark("")
+        health = Health(_STAGES)
+        process = Process({name: partial(open_loop, name, around) for name in _STAGES}, health.stage)
+        definitions = Definitions(around.log, around.topics.triggers, steady_clock)
+        stack.callback(definitions.close)
+        watch = Watch(
+            definitions, around.log.admin(), settings.internal_prefix, output, sees_all_topics=broker is not None
+        )
+        process.start()
+        stack.callback(process.wait)
+        stack.callback(process.stop.set)
+        with contextlib.suppress(KeyboardInterrupt):
+            if is_example:
+                return _run_example(process, watch, around, settings, lines, output, once=once)
+            _watch_until_the_end(process, watch)
+        output.remark("stopping")
+    return ExitCode.OK
+
+
+def _refuse(settings: Settings, kubeconfig: str | None, *, once: bool, is_example: bool) -> None:
+    """Refuse what cannot be before anything is started."""
     if settings.sensors and not kubeconfig:
         raise UsageError("--sensors without --kubeconfig", "name the cluster that has them, or leave --sensors out")
     if once and not is_example:
         raise UsageError("--once with other triggers", "--once runs the example; leave --triggers and --sensors out")
-    with ExitStack() as stack:
-        settings = _settings(settings, kafka, stack)
-        logs.set_up(settings)
-        lines = DecisionLines(output)
-        api = connect_cluster(settings, kubeconfig) if kubeconfig else _stand_in(settings, templates, is_example)
-        around = _around(settings, api, trigger_source(settings, kubeconfig), lines, embedded=kafka is None)
-        _introduce(settings, output, embedded=kafka is None, standing_in=kubeconfig is None)
-        _open_gateway(settings, around, stack, output)
-        output.remark("")
-        health = Health(_STAGES)
-        process = Process({name: partial(open_loop, name, around) for name in _STAGES}, health.stage)
-        process.start()
-        stack.callback(process.wait)
-        stack.callback(process.stop.set)
-        if not is_example:
-            return _until_interrupted(process, around, output)
-        return _run_example(process, around, settings, lines, output, once=once)
+    for path in settings.triggers:
+        if not path.exists():
+            raise UsageError(f"--triggers {path}: no such file or folder", "name a file of triggers, or a folder")
 
 
-def _settings(settings: Settings, kafka: str | None, stack: ExitStack) -> Settings:
+@contextlib.contextmanager
+def _broker(port: int) -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(port or None)
+    try:
+        if port not in (0, _PORT) and not broker.has_door:
+            raise UsageError(f"--port {port}: the port is taken", "name another port, or 0 for any free port")
+        yield broker
+    finally:
+        # Clients that are closing lose their broker first. What they say of it then is of no use to a person.
+        logging.getLogger("bridge.kafka.client").setLevel(logging.CRITICAL)
+        broker.close()
+
+
+def _settings(settings: Settings, bootstrap: str) -> Settings:
     """Return the settings with the broker that is used, and what suits a person who waits and looks."""
-    if kafka is None:
-        broker = EmbeddedBroker()
-        stack.callback(broker.close)
-        kafka = broker.bootstrap
-    changes: dict[str, Any] = {"bootstrap_servers": kafka}
+    changes: dict[str, Any] = {"bootstrap_servers": bootstrap}
     if not settings.triggers and not settings.sensors:
         changes["triggers"] = (example.TRIGGERS,)
     if "log_level" not in settings.model_fields_set:
@@ -121,6 +164,10 @@ def _settings(settings: Settings, kafka: str | None, stack: ExitStack) -> Settin
         # The client's warnings are of a cluster that is still starting; what matters comes back as an error of ours.
         logging.getLogger("bridge.kafka.client").setLevel(logging.ERROR)
     return settings.model_copy(update=changes)
+
+
+def _template_files(templates: str | None, *, is_example: bool) -> list[Path]:
+    return [*([example.TEMPLATES] if is_example else []), *([Path(templates)] if templates else [])]
 
 
 def _around(
@@ -131,78 +178,39 @@ def _around(
     return surroundings(settings, log, api, topics, source, lines.show)
 
 
-def _introduce(settings: Settings, output: Output, *, embedded: bool, standing_in: bool) -> None:
-    output.remark(f"Kafka: {settings.bootstrap_servers}{' (embedded)' if embedded else ''}")
-    output.remark(f"Workflows: {'a stand-in in memory, nothing runs them' if standing_in else 'your cluster'}")
-    if embedded:
-        output.remark(_LIMITS)
-    output.remark(
-        f"try: flowbridge publish data.updated table=sales rows:=3 --bootstrap-servers {settings.bootstrap_servers}"
-    )
-
-
-def _open_gateway(settings: Settings, around: Surroundings, stack: ExitStack, output: Output) -> None:
-    """Serve the gateway until the end, and say where; a default address that is taken gives way to a free port."""
+def _open_gateway(settings: Settings, around: Surroundings, stack: ExitStack) -> str | None:
+    """Serve the gateway until the end, and return its address. If the default is taken, it takes a free port."""
     if settings.gateway_listen is None:
-        return
+        return None
     is_free = not settings.is_gateway_listen_explicit
     server = stack.enter_context(gateway_server(settings, around.log, CollectorRegistry(), or_any_free=is_free))
-    output.remark(f"gateway: METAFLOW_ARGO_EVENTS_WEBHOOK_URL={webhook_url(settings, server)}")
+    return webhook_url(settings, server)
 
 
-# -- the stand-in ------------------------------------------------------------------------------------------------------
+def _introduce(settings: Settings, output: Output, webhook: str | None, *, embedded: bool, standing_in: bool) -> None:
+    text = f"Kafka: {settings.bootstrap_servers}{' (embedded)' if embedded else ''}\n"
+    text += f"Workflows: {'a stand-in in memory, nothing runs them' if standing_in else 'your cluster'}"
+    if webhook is not None:
+        text += f"\ngateway: METAFLOW_ARGO_EVENTS_WEBHOOK_URL={webhook}"
+    addresses = {"kind": "addresses", "bootstrap_servers": settings.bootstrap_servers, "gateway": webhook}
+    output.result(text, addresses)
+    if embedded:
+        output.remark(_LIMITS)
 
 
-class StandIn(MemoryWorkflowApi):
-    """The Workflow API in memory, which takes a template that nobody named for one without parameters."""
-
-    def template(self, namespace: str, name: str) -> Any:
-        """Return the template; one that is not known is made up, so that its Workflows show all the same."""
-        found = super().template(namespace, name)
-        if found is not None:
-            return found
-        self.add_template(namespace, name)
-        return super().template(namespace, name)
-
-
-def _stand_in(settings: Settings, templates: str | None, is_example: bool) -> StandIn:  # noqa: FBT001  (one caller)
-    api = StandIn()
-    api.add_namespace(settings.namespace)
-    paths = [Path(templates)] if templates else []
-    for path in [example.TEMPLATES, *paths] if is_example else paths:
-        for namespace, name, with_default, without in _templates(path, settings.namespace):
-            api.add_namespace(namespace)
-            api.add_template(namespace, name, without, defaults=with_default)
-    return api
-
-
-def _templates(path: Path, namespace: str) -> Iterator[tuple[str, str, list[str], list[str]]]:
-    """Yield namespace, name and parameters (with and without default) of the WorkflowTemplates in a file."""
-    try:
-        documents = [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one]
-        for document in documents:
-            metadata = document["metadata"]
-            parameters = document.get("spec", {}).get("arguments", {}).get("parameters", [])
-            with_default = [one["name"] for one in parameters if "value" in one]
-            without = [one["name"] for one in parameters if "value" not in one]
-            yield metadata.get("namespace", namespace), metadata["name"], with_default, without
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: no WorkflowTemplates: {error}", "name a YAML file of WorkflowTemplates") from error
+def _watch_until_the_end(process: Process, watch: Watch) -> None:
+    while not process.stop.is_set():
+        with contextlib.suppress(LogError):  # a broker that is away is told by the stages
+            watch.look()
+        process.stop.wait(_WATCH)
 
 
 # -- the example -------------------------------------------------------------------------------------------------------
 
 
-def _until_interrupted(process: Process, around: Surroundings, output: Output) -> int:
-    with contextlib.suppress(KeyboardInterrupt):
-        if _wait_until(process, partial(_topics_begun, Definitions(around.log, around.topics.triggers, steady_clock))):
-            output.remark("ready: events published from now on are seen")
-        process.wait()
-    return ExitCode.OK
-
-
 def _run_example(
     process: Process,
+    watch: Watch,
     around: Surroundings,
     settings: Settings,
     lines: DecisionLines,
@@ -210,7 +218,7 @@ def _run_example(
     *,
     once: bool,
 ) -> int:
-    _wait_until(process, partial(_topics_begun, Definitions(around.log, around.topics.triggers, steady_clock)))
+    _wait_until(process, partial(_is_ready, watch))
     with Publisher(
         config=settings.client_properties(), source="flowbridge-dev", shared_topics=settings.shared_topics
     ) as publisher:
@@ -218,17 +226,21 @@ def _run_example(
         _publish(publisher, round_)
         if once:
             return _verify(process, around.api, lines, output, round_)
-        with contextlib.suppress(KeyboardInterrupt):
-            while not process.stop.wait(_BETWEEN_ROUNDS):
+        published = time.monotonic()
+        while not process.stop.wait(_WATCH):
+            with contextlib.suppress(LogError):
+                watch.look()
+            if time.monotonic() - published >= _BETWEEN_ROUNDS:
+                published = time.monotonic()
                 round_ += 1
                 _publish(publisher, round_)
     return ExitCode.OK
 
 
-def _topics_begun(definitions: Definitions) -> bool:
+def _is_ready(watch: Watch) -> bool:
     with contextlib.suppress(LogError):  # a real broker may not be ready with a topic that was made just now
-        definitions.refresh()
-    return bool(definitions.topics()) and definitions.topics() <= definitions.starts.keys()
+        watch.look()
+    return watch.is_ready
 
 
 def _publish(publisher: Publisher, round_: int) -> None:
@@ -260,7 +272,12 @@ def _created(api: WorkflowApi, lines: DecisionLines) -> Iterator[Workflow]:
 
 def _parameters(workflow: Workflow) -> Mapping[str, str]:
     parameters = workflow.manifest["spec"].get("arguments", {}).get("parameters", [])
-    return {one["name"]: one["value"] for one in parameters}
+    return {parameter["name"]: parameter["value"] for parameter in parameters}
+
+
+def _parameters_of(api: WorkflowApi, workflow: str) -> Mapping[str, str] | None:
+    found = api.find(*workflow.split("/", 1))
+    return _parameters(found) if isinstance(found, Workflow) else None
 
 
 def _wait_until(process: Process, is_so: Callable[[], bool]) -> bool:

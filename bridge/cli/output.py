@@ -23,6 +23,11 @@ class Output:
         """Print one result: ``text`` for people, or ``record`` as a JSON object in one line."""
         click.echo(json.dumps(record, ensure_ascii=False, default=str) if self._as_json else text)
 
+    def record(self, record: Mapping[str, Any]) -> None:
+        """Print what people read elsewhere: as a JSON object, and nothing as text."""
+        if self._as_json:
+            self.result("", record)
+
     def remark(self, text: str) -> None:
         """Print what only people want to know; JSON leaves it out."""
         if not self._as_json:

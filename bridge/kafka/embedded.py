@@ -6,6 +6,9 @@ Good for trying things out on a machine with nothing but Python. It loses everyt
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import threading
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException, Producer
@@ -25,19 +28,100 @@ PARTITIONS = 4
 """Partitions of every topic on the embedded broker."""
 
 _TIMEOUT = 10.0
+_CHUNK = 65_536  # bytes that a door passes on at a time
 
 
 class EmbeddedBroker:
-    """A broker inside this process, on loopback; other processes reach it at ``bootstrap`` too."""
+    """A broker inside this process, on loopback.
 
-    def __init__(self) -> None:
+    The broker listens on a port that librdkafka chooses. A client that asks at the door learns that address from the
+    first answer, so only its first questions pass through the door.
+
+    Args:
+        port: Port of the door on localhost; None for no door.
+
+    Attributes:
+        bootstrap: Where other processes reach the broker: at the door, or directly where there is none.
+        has_door: Whether the port was free.
+
+    """
+
+    def __init__(self, port: int | None = None) -> None:
         self._client = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "embedded"}, logger=logger)
-        brokers = self._client.list_topics(timeout=_TIMEOUT).brokers.values()
-        self.bootstrap = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
+        (broker,) = self._client.list_topics(timeout=_TIMEOUT).brokers.values()
+        self.bootstrap = f"{broker.host}:{broker.port}"
+        self._door = _Door(port, broker.host, broker.port) if port is not None else None
+        self.has_door = self._door is not None and self._door.is_open
+        if self.has_door:
+            self.bootstrap = f"localhost:{port}"
 
     def close(self) -> None:
         """End it, and all that it held."""
+        if self._door is not None:
+            self._door.close()
         self._client.close()
+
+
+class _Door:
+    """Passes connections to a fixed port of localhost on to another address, on a thread of its own."""
+
+    def __init__(self, port: int, host: str, target: int) -> None:
+        self._port = port
+        self._target = host, target
+        self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
+        self._passing: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="embedded-broker-door", daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(_TIMEOUT)
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the port was free."""
+        return self._server is not None
+
+    def close(self) -> None:
+        """Close the port and all connections through it."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_TIMEOUT)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_TIMEOUT)
+        self._loop.close()
+
+    async def _open(self) -> None:
+        with contextlib.suppress(OSError):  # another program has the port
+            self._server = await asyncio.start_server(self._serve, "localhost", self._port)
+
+    async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in self._passing:
+            task.cancel()
+        await asyncio.gather(*self._passing, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a connection is always served by a task
+        self._passing.add(task)
+        back: asyncio.Task[None] | None = None
+        try:
+            inner_reader, inner_writer = await asyncio.open_connection(*self._target)
+            back = asyncio.create_task(_pass_on(inner_reader, writer))
+            await _pass_on(reader, inner_writer)
+        except OSError:
+            writer.close()
+        finally:
+            if back is not None:
+                back.cancel()
+            self._passing.discard(task)
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copy bytes until either side ends the connection."""
+    with contextlib.suppress(OSError):
+        while chunk := await reader.read(_CHUNK):
+            writer.write(chunk)
+            await writer.drain()
+    writer.close()
 
 
 class EmbeddedAdmin(ConfluentAdmin):

@@ -1,0 +1,80 @@
+"""The stand-in for Kubernetes in ``flowbridge dev``: Workflows are kept in memory, and nothing runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bridge.argo.memory import MemoryWorkflowApi
+from bridge.errors import UsageError
+
+
+class StandIn(MemoryWorkflowApi):
+    """The Workflow API in memory, which makes up every template that it does not know.
+
+    Args:
+        namespace: Namespace of templates that name none.
+        files: YAML files of WorkflowTemplates.
+
+    Raises:
+        UsageError: A file holds something else.
+
+    """
+
+    def __init__(self, namespace: str, files: Sequence[Path]) -> None:
+        super().__init__()
+        self.add_namespace(namespace)
+        for file in files:
+            for template in _templates(file):
+                metadata, parameters = template["metadata"], _parameters(template)
+                home = metadata.get("namespace", namespace)
+                without = [item["name"] for item in parameters if not {"value", "default"} & item.keys()]
+                defaults = [item["name"] for item in parameters if item["name"] not in without]
+                self.add_namespace(home)
+                self.add_template(home, metadata["name"], without, defaults=defaults)
+
+    def template(self, namespace: str, name: str) -> Any:
+        """Return the template. An unknown name gets a template without parameters, so that its Workflows show."""
+        found = super().template(namespace, name)
+        if found is not None:
+            return found
+        self.add_template(namespace, name)
+        return super().template(namespace, name)
+
+
+def _templates(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the WorkflowTemplates of a file, those inside of a List included."""
+    right = "name a YAML file of WorkflowTemplates, such as `kubectl get workflowtemplates -o yaml` prints"
+    try:
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: {error}", right) from error
+    for number, document in enumerate(document for document in documents if document):
+        items: Any = document.get("items") if isinstance(document, dict) and "items" in document else [document]
+        for item in items if isinstance(items, list) else [items]:
+            if not _is_template(item):
+                kind = item.get("kind", "a mapping") if isinstance(item, dict) else type(item).__name__
+                raise UsageError(f"{path}: document {number + 1}: expected a WorkflowTemplate, got {kind}", right)
+            yield item
+
+
+def _is_template(item: Any) -> bool:
+    return (
+        isinstance(item, dict)
+        and item.get("kind", "WorkflowTemplate") in ("WorkflowTemplate", "ClusterWorkflowTemplate")
+        and isinstance(item.get("metadata"), dict)
+        and isinstance(item["metadata"].get("name"), str)
+        and all(
+            isinstance(parameter, dict) and isinstance(parameter.get("name"), str) for parameter in _parameters(item)
+        )
+    )
+
+
+def _parameters(template: Mapping[str, Any]) -> list[Any]:
+    spec = template.get("spec")
+    arguments = spec.get("arguments") if isinstance(spec, dict) else None
+    parameters = arguments.get("parameters") if isinstance(arguments, dict) else None
+    return parameters if isinstance(parameters, list) else []

@@ -40,6 +40,12 @@ _PORTS = range(65_536)
 _FIELD_PATH = re.compile(r"(?!payload\.)[^.\x00-\x1f\x7f]+(\.[^.\x00-\x1f\x7f]+)*")
 
 
+class Metavar(NamedTuple):
+    """What an option's value is called in ``--help``. It stands at the type of the setting."""
+
+    text: str
+
+
 class Stage(StrEnum):
     """One of the four stages, in the order of an event's way."""
 
@@ -248,45 +254,50 @@ def _hide_secrets(properties: dict[str, str | SecretStr]) -> dict[str, str | Sec
     }
 
 
-Namespace = Annotated[str, AfterValidator(_namespace)]
+Namespace = Annotated[str, AfterValidator(_namespace), Metavar("NAMESPACE")]
 """A namespace of Kubernetes."""
 SensorNamespaces = Annotated[
     tuple[SensorNamespace, ...],
     BeforeValidator(_sensor_namespaces),
     PlainSerializer(lambda all_: [one.text() for one in all_], when_used="json"),
+    Metavar("NAMESPACE[=NAMESPACE],..."),
 ]
 """Namespaces of Sensors."""
-TopicPart = Annotated[str, AfterValidator(_topic_part)]
+TopicPart = Annotated[str, AfterValidator(_topic_part), Metavar("NAME")]
 """What may stand in the name of a topic or of a group."""
-Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text, when_used="json")]
+Duration = Annotated[
+    timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text, when_used="json"), Metavar("DURATION")
+]
 """A length of time, written ``1h30m``."""
-Paths = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_paths), Metavar("PATH")]
 """Files or folders."""
-FieldPaths = Annotated[tuple[str, ...], BeforeValidator(_field_paths)]
+FieldPaths = Annotated[tuple[str, ...], BeforeValidator(_field_paths), Metavar("FIELD,...")]
 """Payload fields."""
 Stages = Annotated[
     frozenset[Stage],
     BeforeValidator(_stages),
     PlainSerializer(lambda stages: [stage for stage in Stage if stage in stages], when_used="json"),
+    Metavar("STAGE,..."),
 ]
 """Some of the four stages."""
-Url = Annotated[str, AfterValidator(_url), PlainSerializer(without_password, when_used="json")]
+Url = Annotated[str, AfterValidator(_url), PlainSerializer(without_password, when_used="json"), Metavar("URL")]
 """An address of HTTP; what it holds before an ``@`` is never shown."""
 Listen = Annotated[
     Address | None,
     BeforeValidator(_address),
     PlainSerializer(_address_text, when_used="json"),
+    Metavar("HOST:PORT"),
 ]
 """An address to listen on; None is off."""
-FilePath = Annotated[Path | None, BeforeValidator(_file)]
+FilePath = Annotated[Path | None, BeforeValidator(_file), Metavar("FILE")]
 """A file, or none."""
-UrlPath = Annotated[str, AfterValidator(_url_path)]
+UrlPath = Annotated[str, AfterValidator(_url_path), Metavar("/PATH")]
 """A path of HTTP that is not one of the health pages'."""
-SharedTopicPatterns = Annotated[dict[str, str], BeforeValidator(_shared_topics)]
+SharedTopicPatterns = Annotated[dict[str, str], BeforeValidator(_shared_topics), Metavar("PREFIX*=TOPIC,...")]
 """Topics that the names with a common beginning share: pattern to topic."""
-Servers = Annotated[str, AfterValidator(_servers)]
+Servers = Annotated[str, AfterValidator(_servers), Metavar("HOST:PORT,...")]
 """Brokers: HOST:PORT, separated by commas."""
 _Property = Annotated[str, AfterValidator(_property_name)]
 _Value = Annotated[str | SecretStr, BeforeValidator(_property_value)]
-KafkaProperties = Annotated[dict[_Property, _Value], AfterValidator(_hide_secrets)]
+KafkaProperties = Annotated[dict[_Property, _Value], AfterValidator(_hide_secrets), Metavar("KEY=VALUE")]
 """Properties of librdkafka; after validation, secret ones are :class:`pydantic.SecretStr`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,12 +37,14 @@ def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
     Each finding is one line: FILE:LINE: FIELD: what was found; what would be right. Exits with 1 if there is an error;
     warnings alone are 0. With --cluster the API server is the one of KUBECONFIG, or of the pod.
 
+    The path - is standard input: kustomize build . | flowbridge check -
+
     Metaflow's Sensors (kubectl get sensors -o yaml) are checked as well: what the bridge would make of them.
     """
     chosen = paths or settings.triggers
     if not chosen:
         raise UsageError("there is nothing to check", "name files or folders, or set FLOWBRIDGE_TRIGGERS")
-    reading = TriggerFolder(chosen, settings.namespace, sensor_rules(settings)).read()
+    reading = TriggerFolder(chosen, settings.namespace, sensor_rules(settings), sys.stdin.buffer).read()
     _, cycles = without_cycles((), merge((), reading))
     findings = [Finding("error", error) for error in sorted((*reading.errors, *cycles, *_empty_folders(reading)))]
     if cluster:
@@ -89,10 +92,11 @@ def _report(reading: Reading, findings: Sequence[Finding], output: Output) -> in
 
 
 def _text(finding: Finding) -> str:
-    if finding.severity == "error":
-        return str(finding.error)
     place = f"{finding.error.file}:{finding.error.line}: "
-    return f"{place}warning: {str(finding.error).removeprefix(place)}"
+    text = str(finding.error).removeprefix(place)
+    if finding.severity == "error":
+        return click.style(place, bold=True) + text
+    return click.style(place, bold=True) + click.style("warning: ", fg="yellow") + text
 
 
 def _counted(number: int, plural: str) -> str:

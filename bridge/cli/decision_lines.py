@@ -7,10 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import click
+
 from bridge.cli.output import Output
-from bridge.core.decision import Decision, RunDecision, RunReason
+from bridge.core.decision import Decision, Reason, RunDecision, RunReason
 
 _PENDING = frozenset({RunReason.RETRYING})
+_COLOURS: dict[Reason | RunReason, str] = {
+    **dict.fromkeys((Reason.MATCHED, RunReason.CREATED), "green"),
+    **dict.fromkeys((Reason.UNDECODABLE, Reason.OVERSIZE, Reason.UNKEYED, Reason.OVER_BOUND), "red"),
+    **dict.fromkeys((RunReason.REFUSED, RunReason.OUTCOME_UNKNOWN), "red"),
+    **dict.fromkeys((Reason.LATE, Reason.EXPIRED, RunReason.RETRYING, RunReason.SKIPPED), "yellow"),
+}
 _INDENT = " " * 35  # parameters stand below the name of their Workflow's trigger
 
 
@@ -70,7 +78,8 @@ def decision_text(stage: str, decision: Decision | RunDecision) -> str:
         key = f" key {decision.key}" if decision.key else ""
         about = f"{decision.slot} <- {decision.event.name} {decision.event.id}{key}"
     evidence = ", ".join(f"{name}: {value}" for name, value in decision.evidence.items())
-    line = f"{now} {stage:<9} {decision.reason:<11} {decision.trigger:<20} {about}"
+    reason = click.style(f"{decision.reason:<11}", fg=_COLOURS.get(decision.reason))
+    line = f"{now} {stage:<9} {reason} {decision.trigger:<20} {about}"
     return f"{line}  ({evidence})" if evidence else line
 
 

@@ -146,7 +146,8 @@ def _certificate(settings: Settings) -> Certificate | None:
 
 def _tell(health: StageHealth, gateway: Gateway) -> None:
     health.beat()
-    health.ready(gateway.is_ready)
+    full = "room for another request: it holds as many as it may"
+    health.ready(gateway.is_ready, "its end: it takes nothing new" if gateway.is_leaving else full)
 
 
 def _is_loopback(host: str) -> bool:

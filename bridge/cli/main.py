@@ -7,6 +7,7 @@ How a command ends: an error that a person can put right is printed with what to
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 import traceback
@@ -56,6 +57,22 @@ class CommandGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name.
+
+        Raises:
+            click.UsageError: There is no such command; names the closest one.
+
+        """
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            close = difflib.get_close_matches(name, COMMANDS, 1)
+            hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(COMMANDS)}."
+            raise click.UsageError(f"there is no command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a reader that closed our pipe has seen enough."""
         try:
@@ -82,7 +99,11 @@ class CommandGroup(click.Group):
         sys.exit(guarded(run, debug="--debug" in arguments))
 
 
-@click.group(cls=CommandGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=CommandGroup,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="flowbridge", message="flowbridge %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of a bug.")
 def cli(*, debug: bool) -> None:
@@ -105,6 +126,9 @@ def guarded(run: Callable[[], Any], *, debug: bool) -> int:
         return error.exit_code
     except click.Abort:
         return ExitCode.INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.message)
+        return error.exit_code
     except click.ClickException as error:
         _report(UsageError(error.format_message(), _where_to_look(error)))
         return error.exit_code

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from bridge.errors import SettingProblem, SettingsError
 from bridge.setting_sources import CONFIG, KAFKA_PREFIX, PREFIX
+from bridge.setting_values import Metavar
 from bridge.settings import Settings, load_settings
 
 Command = Callable[..., Any]
@@ -59,17 +60,22 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
         option = f"{option}/--no-{option.removeprefix('--')}"
         return click.option(option, name, default=None, help=_help(name, field))
     several = name == "kafka" or name in _SEVERAL
-    return click.option(option, name, multiple=several, metavar=_metavar(name, field), help=_help(name, field))
+    return click.option(option, name, multiple=several, metavar=_metavar(field), help=_help(name, field))
 
 
-def _metavar(name: str, field: FieldInfo) -> str:
-    if name == "kafka":
-        return "KEY=VALUE"
-    if name in _SEVERAL:
-        return "PATH"
+def _metavar(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return "|".join(get_args(field.annotation))
-    return "TEXT"
+    if field.annotation is int:
+        return "INTEGER"
+    return next(_metavars(field.metadata, field.annotation))
+
+
+def _metavars(metadata: Iterable[Any], annotation: Any) -> Iterator[str]:
+    """Yield the metavars at a type, or inside of it where it is optional (``Url | None``)."""
+    yield from (item.text for item in metadata if isinstance(item, Metavar))
+    for part in get_args(annotation):
+        yield from _metavars(getattr(part, "__metadata__", ()), None)
 
 
 def _help(name: str, field: FieldInfo) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -11,11 +13,12 @@ import click
 
 from bridge.cli.output import Output, output_option
 from bridge.cli.setting_options import settings_options
-from bridge.cli.wiring import connect, internal_topics
+from bridge.cli.wiring import connect, internal_topics, require_kafka
+from bridge.core.event import Micros, time_text
 from bridge.errors import KafkaRefusedError, KafkaUnreachableError
 from bridge.kafka.log import Admin, Log, LogError, Partition, Reader
 from bridge.kafka.ownership import Note, read_note
-from bridge.kafka.records import LEDGER_ENTRY, WAITING
+from bridge.kafka.records import DEAD_LETTER, LEDGER_ENTRY, WAITING
 from bridge.kafka.topics import InternalTopics
 from bridge.settings import Settings
 from bridge.stages.assembly import group_of
@@ -24,6 +27,10 @@ from bridge.stages.restoring import read_changelog
 from bridge.stages.running import steady_clock
 from bridge.stages.window_records import read_place
 from bridge.triggers.errors import TriggerError
+
+_PATIENCE = 3.0  # seconds that Kafka has for a first answer
+_WATCH = 2.0
+_LETTERS = 20_000  # dead letters that are looked at, a second or two
 
 
 class StageStatus(NamedTuple):
@@ -45,18 +52,42 @@ class StageStatus(NamedTuple):
     applied: int
 
 
+class Letters(NamedTuple):
+    """Dead letters of one stage and reason.
+
+    Attributes:
+        stage: The stage that wrote them.
+        reason: The decision.
+        number: How many there are.
+        latest: When the newest of them was written, microseconds since the epoch.
+
+    """
+
+    stage: str
+    reason: str
+    number: int
+    latest: Micros
+
+
 @click.command("status")
+@click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
 @settings_options("bootstrap_servers", "kafka", "internal_prefix", "partitions")
 @output_option
-def command(*, settings: Settings, output: Output) -> None:
+def command(*, watch: bool, settings: Settings, output: Output) -> None:
     """Show how the bridge stands: lag of each stage, triggers and what is wrong with them, windows, runs by outcome.
 
     All is read from Kafka, so it also answers while no bridge runs. A trigger is ready when every router has applied
     it.
     """
+    require_kafka(settings, _PATIENCE)
     log, topics = connect(settings), internal_topics(settings)
     try:
         _show(log, topics, output, settings)
+        with suppress(KeyboardInterrupt):
+            while watch:
+                time.sleep(_WATCH)
+                click.clear()
+                _show(log, topics, output, settings)
     except LogError as error:
         raise KafkaUnreachableError(f"no answer from {settings.bootstrap_servers}: {error}") from error
 
@@ -90,6 +121,17 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
         f"windows    {windows} open, {arrivals} arrivals wait",
         {"kind": "windows", "open": windows, "waiting": arrivals},
     )
+    letters, unread = _dead_letters(reader, admin, topics, existing.get(topics.dead_letters, 0))
+    for group in letters:
+        text = (
+            f"letters    {group.number:>8} dead: {group.reason} ({group.stage}), the latest {time_text(group.latest)}"
+        )
+        output.result(text, {"kind": "dead letters", **group._asdict()})
+    if unread:
+        output.result(
+            f"letters    {unread:>8} older records of {topics.dead_letters} are not counted",
+            {"kind": "dead letters not counted", "records": unread},
+        )
     counts, refused = _runs(reader, admin, topics, existing[topics.ledger])
     for outcome, count in sorted(counts.items()):
         output.result(f"runs       {count:>8} {outcome}", {"kind": "runs", "outcome": outcome, "count": count})
@@ -132,6 +174,27 @@ def _windows(reader: Reader, admin: Admin, places: list[Partition]) -> tuple[int
         if value.startswith(WAITING.prefix)
     ]
     return len(waiting), len(set(waiting))
+
+
+def _dead_letters(reader: Reader, admin: Admin, topics: InternalTopics, partitions: int) -> tuple[list[Letters], int]:
+    """Return the newest dead letters by stage and reason, and how many older records were not looked at."""
+    places = [Partition(topics.dead_letters, number) for number in range(partitions)]
+    starts, ends = admin.start_offsets(places), admin.stable_ends(places)
+    found: dict[tuple[str, str], Letters] = {}
+    unread = 0
+    for place in places:
+        start, end = starts[place], ends[place]
+        begin = max(start, end - _LETTERS // partitions)
+        unread += begin - start
+        for records in reader.read(place, begin, end) if begin < end else ():
+            for record in records:
+                stage, reason, at = _letter(record.value or b"")
+                before = found.get((stage, reason), Letters(stage, reason, 0, at))
+                found[stage, reason] = Letters(stage, reason, before.number + 1, max(before.latest, at))
+    return sorted(found.values()), unread
+
+
+_letter = DEAD_LETTER.only("stage", "reason", "at")
 
 
 def _runs(

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
 from bridge.argo.api import WorkflowApi
 from bridge.core.event import Micros
 from bridge.errors import KafkaRefusedError, KafkaUnreachableError, KubernetesUnreachableError, SchemasError
@@ -36,6 +39,22 @@ _LEDGER_MARGIN = timedelta(days=1)  # the ledger is kept on disk that much longe
 def connect(settings: Settings, *, embedded: bool = False) -> Log:
     """Return the connection to Kafka that the settings name."""
     return ConfluentLog(settings.client_properties(), embedded=embedded)
+
+
+def require_kafka(settings: Settings, seconds: float) -> None:
+    """Return when a broker answers.
+
+    Raises:
+        KafkaUnreachableError: None did within ``seconds``.
+
+    """
+    quiet = {"log_level": "0"}  # librdkafka would repeat on stderr, many times, what the error says once
+    client = AdminClient({**settings.client_properties(), **quiet})
+    try:
+        client.list_topics(timeout=seconds)
+    except KafkaException as error:
+        found = f"no broker answers at {settings.bootstrap_servers} within {seconds:g} s: {error.args[0].str()}"
+        raise KafkaUnreachableError(found) from error
 
 
 def internal_topics(settings: Settings, *, embedded: bool = False) -> InternalTopics:

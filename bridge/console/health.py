@@ -17,15 +17,23 @@ PATIENCE = 60.0
 """Seconds without a beat after which a stage is taken for dead. A loop turns at least once a second; a commit that
 waits for a broker may take ten, and a fenced stage starts anew by itself within that."""
 
-_NOT_READY = "joining or restoring; a gateway: full or leaving"
+_JOINING = "joining its group, or restoring"
 
 
 @dataclass(frozen=True, slots=True)
 class StageState:
-    """What a stage last said. ``beat`` is in seconds of a clock that only goes forward."""
+    """What a stage last said.
+
+    Attributes:
+        beat: When it last went around its loop, in seconds of a monotonic clock.
+        ready: Whether it is ready.
+        waits_for: What it waits for while it is not.
+
+    """
 
     beat: float
     ready: bool = False
+    waits_for: str = _JOINING
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ def readiness(states: Mapping[str, StageState]) -> Verdict:
     """Return whether every stage has joined and restored."""
     return Verdict(
         all(state.ready for state in states.values()),
-        {stage: "ready" if state.ready else _NOT_READY for stage, state in states.items()},
+        {stage: "ready" if state.ready else state.waits_for for stage, state in states.items()},
     )
 
 
@@ -85,10 +93,10 @@ class Health:
         with self._lock:
             self._states[stage] = replace(self._states[stage], beat=self._clock())
 
-    def ready(self, stage: str, ready: bool) -> None:  # noqa: FBT001 - the value is what is said
-        """Note whether the stage has joined and restored."""
+    def ready(self, stage: str, ready: bool, waits_for: str = _JOINING) -> None:  # noqa: FBT001 - the value is what is said
+        """Note whether the stage has joined and restored, and what it waits for if not."""
         with self._lock:
-            self._states[stage] = replace(self._states[stage], ready=ready)
+            self._states[stage] = replace(self._states[stage], ready=ready, waits_for=waits_for)
 
     def live(self) -> Verdict:
         """Return whether this process lives."""
@@ -115,6 +123,6 @@ class StageHealth:
         """Note that the stage has gone around its loop."""
         self._health.beat(self._stage)
 
-    def ready(self, ready: bool) -> None:  # noqa: FBT001 - the value is what is said
-        """Note whether the stage has joined and restored."""
-        self._health.ready(self._stage, ready)
+    def ready(self, ready: bool, waits_for: str = _JOINING) -> None:  # noqa: FBT001 - the value is what is said
+        """Note whether the stage has joined and restored, and what it waits for if not."""
+        self._health.ready(self._stage, ready, waits_for)

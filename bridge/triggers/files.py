@@ -11,12 +11,15 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from bridge.core.trigger import Trigger
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.resources import LoadedTrigger, read_text
 from bridge.triggers.sensors.compile import SensorRules
 
+STDIN = "-"
+"""The path that stands for standard input, where a caller offers it."""
 SUFFIXES = frozenset({".yaml", ".yml"})
 FILE_LIMIT = 10_000
 """Files in one folder."""
@@ -58,11 +61,19 @@ class TriggerFolder:
         paths: Files and folders.
         namespace: Namespace of triggers that name none.
         sensors: What holds for Sensors in files; None where they are not taken.
+        stdin: What the path ``-`` reads; None where it is a path like others.
 
     """
 
-    def __init__(self, paths: Sequence[str | Path], namespace: str, sensors: SensorRules | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        namespace: str,
+        sensors: SensorRules | None = None,
+        stdin: BinaryIO | None = None,
+    ) -> None:
         self._paths = tuple(str(path) for path in paths)
+        self._stdin = stdin
         self._namespace = namespace
         self._sensors = sensors
         self._digest = b""
@@ -84,6 +95,11 @@ class TriggerFolder:
         silent: set[str] = set()
         for root in self._paths:
             found = 0
+            if root == STDIN and self._stdin is not None:
+                text = _decoded(self._stdin.read(SIZE_LIMIT + 1), "<stdin>", errors)
+                if text:
+                    contents[root] = (root, "<stdin>", text)
+                continue
             for file in _files(root, errors):
                 text = _text(file, errors)
                 found += bool(text)
@@ -168,20 +184,26 @@ def _files(root: str, errors: list[TriggerError]) -> Iterator[str]:
 
 def _text(file: str, errors: list[TriggerError]) -> str:
     """Return the text of a file; empty with an error where there is none to be had."""
-    right = "write YAML in UTF-8"
     try:
         with Path(file).open("rb") as opened:
             content = opened.read(SIZE_LIMIT + 1)
-        if len(content) > SIZE_LIMIT:
-            errors.append(TriggerError(file, 1, "", f"more than {SIZE_LIMIT} bytes", "split it"))
-            return ""
+    except OSError as error:
+        errors.append(TriggerError(file, 1, "", f"cannot be read: {error.strerror}", "let us read it"))
+        return ""
+    return _decoded(content, file, errors)
+
+
+def _decoded(content: bytes, file: str, errors: list[TriggerError]) -> str:
+    right = "write YAML in UTF-8"
+    if len(content) > SIZE_LIMIT:
+        errors.append(TriggerError(file, 1, "", f"more than {SIZE_LIMIT} bytes", "split it"))
+        return ""
+    try:
         text = content.decode("utf-8-sig")
         if text.strip():
             return text
         found = "the file is empty"
         right = "write a trigger, or delete the file"
-    except OSError as error:
-        found, right = f"cannot be read: {error.strerror}", "let us read it"
     except UnicodeDecodeError as error:
         found = f"no UTF-8 at byte {error.start}"
     errors.append(TriggerError(file, 1, "", found, right))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from confluent_kafka import Producer
 
 import bridge.cli.example
 from bridge.errors import ExitCode
@@ -133,6 +134,17 @@ def test_status_tells_how_the_bridge_stands(installation: Installation, running:
     assert runs == [{"kind": "runs", "outcome": "created", "count": before + 1}]
     text = installation.command("status").stdout
     assert f"trigger    {installation.namespace}/refresh   ready" in text
+
+
+@pytest.mark.usefixtures("running")
+def test_status_counts_dead_letters_by_reason(installation: Installation) -> None:
+    producer = Producer({"bootstrap.servers": installation.bootstrap})
+    producer.produce("commands.updated", b"no event of ours")
+    assert producer.flush(PATIENCE) == 0
+    installation.wait_dead_letters("commands.updated", 1)
+    lines = [line for line in _lines(installation.command("status", "-o", "json")) if line["kind"] == "dead letters"]
+    assert [(line["stage"], line["reason"], line["number"]) for line in lines] == [("router", "undecodable", 1)]
+    assert "1 dead: undecodable (router), the latest 2" in installation.command("status").stdout
 
 
 def test_run_says_that_kafka_cannot_be_reached(installation: Installation) -> None:

@@ -179,3 +179,9 @@ def test_a_sensor_in_a_folder_of_triggers_is_no_trigger(tmp_path: Path) -> None:
     (tmp_path / "sensor.yaml").write_text(yaml.safe_dump(sensor_of("two_events")))
     (error,) = TriggerFolder([tmp_path], "jobs").read().errors
     assert "FLOWBRIDGE_SENSORS" in error.right
+
+
+def test_standard_input_is_checked_as_a_file_is() -> None:
+    result = CliRunner().invoke(cli, ["check", "-"], input="kind: Trigger\n", prog_name="flowbridge")
+    assert result.exit_code == ExitCode.NOT_SO
+    assert "<stdin>:1: spec: it is missing" in result.output

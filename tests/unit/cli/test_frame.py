@@ -130,3 +130,36 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         )
     assert ended.returncode == ExitCode.BROKEN_PIPE
     assert ended.stderr == ""
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    result = CliRunner().invoke(cli, [], prog_name="flowbridge")
+    assert result.exit_code == ExitCode.USAGE
+    assert result.output.startswith(HELP)
+    assert "  publish " in result.output
+
+
+def test_a_misspelt_command_is_met_with_the_closest() -> None:
+    ended = subprocess.run([*FLOWBRIDGE, "chek"], capture_output=True, text=True, check=False)
+    assert ended.returncode == ExitCode.USAGE
+    assert "there is no command 'chek'. Did you mean check?" in ended.stderr
+
+
+def test_no_option_of_a_setting_says_text_where_it_means_something_else() -> None:
+    shown = CliRunner().invoke(cli, ["run", "--help"], prog_name="flowbridge", terminal_width=200).output
+    assert " TEXT " not in shown
+    for option in ("--ledger-horizon DURATION", "--partitions INTEGER", "--listen HOST:PORT", "--namespace NAMESPACE"):
+        assert option in shown
+
+
+def test_the_shells_complete_commands() -> None:
+    words = {"_FLOWBRIDGE_COMPLETE": "bash_complete", "COMP_WORDS": "flowbridge che", "COMP_CWORD": "1"}
+    ended = subprocess.run([*FLOWBRIDGE], capture_output=True, text=True, check=False, env={**os.environ, **words})
+    assert "check" in ended.stdout
+
+
+def test_status_gives_up_soon_when_kafka_is_away() -> None:
+    command = [*FLOWBRIDGE, "status", "--bootstrap-servers", "127.0.0.1:1"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == ExitCode.KAFKA
+    assert "no broker answers at 127.0.0.1:1 within 3 s" in ended.stderr

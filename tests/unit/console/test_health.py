@@ -29,7 +29,7 @@ def test_a_process_is_ready_when_every_stage_has_joined_and_restored() -> None:
     states = {"router": StageState(0.0, ready=True), "matcher": StageState(0.0)}
     verdict = readiness(states)
     assert not verdict.ok
-    assert verdict.stages == {"router": "ready", "matcher": "joining or restoring; a gateway: full or leaving"}
+    assert verdict.stages == {"router": "ready", "matcher": "joining its group, or restoring"}
     assert readiness({"router": StageState(0.0, ready=True)}).ok
 
 

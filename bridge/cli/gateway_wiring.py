@@ -18,10 +18,11 @@ from bridge.errors import ListenError, SettingProblem, SettingsError
 from bridge.gateway.gateway import Bounds, Gateway
 from bridge.gateway.kafka_log import KafkaEventLog
 from bridge.gateway.metrics import GatewayMetrics
-from bridge.gateway.server import Connections, GatewayServer
+from bridge.gateway.server import GatewayServer
 from bridge.gateway.tls import Certificate
 from bridge.gateway.tokens import NoTokens, Tokens, TokensError
 from bridge.gateway.topics import EventTopics, TopicRules
+from bridge.http.serving import Connections
 from bridge.kafka.log import Admin, Log
 from bridge.setting_values import Address
 from bridge.settings import Settings

@@ -5,16 +5,15 @@ Nothing that is answered here holds a payload, a key, an id or a setting, and no
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -23,11 +22,12 @@ from starlette.routing import Route
 from bridge.console.health import Health, Verdict
 from bridge.console.metrics import CONTENT_TYPE, Metrics
 from bridge.errors import ListenError
+from bridge.http.serving import SLACK_S, Connections, Serving
 
 _BACKLOG = 64
 _START_SECONDS = 10.0
-_STOP_SECONDS = 5.0
-_WAIT = 0.01
+_STOP_SECONDS = 2.0
+_CONNECTIONS = Connections(most=50, first=5.0, receive=10.0, idle=30.0)  # probes and Prometheus need a handful
 
 _log = logging.getLogger(__name__)
 
@@ -76,26 +76,21 @@ def port_of(listener: socket.socket) -> int:
 
 
 class ConsoleServer:
-    """Serves an application on a listening socket. A context manager: it answers from entering until leaving."""
+    """Serves an application on a listening socket, in a thread of its own. A context manager: it answers inside."""
 
     def __init__(self, app: Starlette, listener: socket.socket) -> None:
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
-        self._server = uvicorn.Server(config)
+        self._app = app
         self._listener = listener
-        self._thread = threading.Thread(target=self._serve, name="console", daemon=True)
-
-    @property
-    def port(self) -> int:
-        """The port that it answers on."""
-        return port_of(self._listener)
+        self.port = port_of(listener)
+        self._started = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._serving: Serving | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="console", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                raise ListenError(f"the server on port {self.port} did not start")
-            time.sleep(_WAIT)
+        if not self._started.wait(_START_SECONDS):
+            raise ListenError(f"the server on port {self.port} did not start")
         return self
 
     def __exit__(
@@ -104,13 +99,16 @@ class ConsoleServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._server.should_exit = True
-        self._thread.join(_STOP_SECONDS)
-        with contextlib.suppress(OSError):
-            self._listener.close()
+        if self._loop is not None and self._serving is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(self._serving.end, _STOP_SECONDS)
+        self._thread.join(_STOP_SECONDS + SLACK_S)
 
-    def _serve(self) -> None:
-        self._server.run(sockets=[self._listener])
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._serving = Serving(self._app, self._listener, _CONNECTIONS)
+        self._started.set()
+        await self._serving.serve()
 
 
 def _verdict_page(verdict: Callable[[], Verdict]) -> Callable[[Request], Awaitable[Response]]:

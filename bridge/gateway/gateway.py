@@ -1,16 +1,20 @@
 """The gateway as an ASGI application: from a request to an event that is safe, and its answer.
 
-The way of a request: its path, method and token; room for its body; the body; the event in it, and whether its token
-may publish that; a place among those that are held; its topic; its record; and the answer, once every in-sync replica
-has it. Whatever has to wait (for room, for a place, for Kafka) waits until one deadline, counted from the request's
+The way of a request: its path, method and token; the body, and room for it if it is large; the event in it, and whether
+its token may publish that; its topic; a place among those that are held; its record; and the answer, once every in-sync
+replica has it. Whatever waits (for room, for a place, for Kafka) waits until one deadline, counted from the request's
 head: the publisher would wait no longer. So an outage of Kafka up to that long costs no event.
+
+Room and places have a part for each publisher, which is a token, or an address where there are no tokens: no publisher
+can take all of them, or turn the gateway's readiness. Names whose topic Kafka has to be asked for have places of their
+own. Of an event that is held only its encoded record stays in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -33,6 +37,9 @@ from bridge.gateway.webhook import read_webhook
 BODY_LIMIT = 1 << 20
 """Bytes of a request's body."""
 
+SMALL_BODY = 64 << 10
+"""Bytes of a body that needs no room: so many wait in a connection's buffers in any case."""
+
 WEBHOOK_PATH = "/metaflow-event"
 CLOUDEVENTS_PATH = "/cloudevents"
 PAGES = ("/livez", "/readyz", "/health")
@@ -51,7 +58,7 @@ class Bounds:
     Attributes:
         hold: Seconds from a request's head until it is given up.
         held: Events that wait for Kafka at once.
-        body_bytes: Bytes of bodies that are being read or held.
+        body_bytes: Bytes of large bodies that are being read or held.
 
     """
 
@@ -115,8 +122,9 @@ class Gateway:
             cloudevents: Endpoint(read_cloudevent if keeps_sources else _read_sourceless, cloudevents_status),
             webhook: Endpoint(lambda _headers, body: read_webhook(body), webhook_status),
         }
-        self._places = Room(bounds.held)
-        self._bytes = Room(bounds.body_bytes)
+        self._places = Room(bounds.held, _part(bounds.held))
+        self._seekers = Room(_part(bounds.held), _part(_part(bounds.held)))
+        self._bytes = Room(bounds.body_bytes, max(_part(bounds.body_bytes), BODY_LIMIT))
         self._pages = _pages(self)
         metrics.holding(lambda: self._places.taken)
 
@@ -150,24 +158,22 @@ class Gateway:
     async def _publish(self, endpoint: Endpoint, scope: Scope, receive: Receive, deadline: float) -> Answer:
         if scope["method"] != "POST":
             return answers.WRONG_METHOD
-        headers = scope["headers"]
-        grant = self.tokens.grant(_header(headers, b"authorization"))
+        grant = self.tokens.grant(_header(scope["headers"], b"authorization"))
         if isinstance(grant, Answer):
             return grant
-        size = _declared(headers)
+        size = _declared(scope["headers"])
         if size > BODY_LIMIT:
             return answers.too_large(BODY_LIMIT)
-        if not self._bytes.take(size) and not await self._bytes.wait(size, deadline):
-            return answers.NOT_RECORDED
-        try:
-            body = await _body(receive)
-            if isinstance(body, Answer):
-                return body
-            return await self._record(endpoint.read(headers, body), grant, deadline)
-        finally:
-            self._bytes.give(size)
+        publisher = grant.name if grant.digest else str((scope.get("client") or ("",))[0])
+        async with self._bytes.booking(size, deadline, publisher) as book:
+            event = self._understood(endpoint, scope["headers"], await _body(receive, book), grant)
+            return event if isinstance(event, Answer) else await self._record(*event, publisher, deadline)
 
-    async def _record(self, event: Incoming | Answer, grant: Grant, deadline: float) -> Answer:
+    def _understood(
+        self, endpoint: Endpoint, headers: Headers, body: bytes | Answer, grant: Grant
+    ) -> tuple[str, str | None, Encoded] | Answer:
+        """Return name, topic and record of the event in a body, or the refusal. The topic may not be known yet."""
+        event = body if isinstance(body, Answer) else endpoint.read(headers, body)
         if isinstance(event, Answer):
             return event
         if not grant.may_publish(event.name):
@@ -176,15 +182,17 @@ class Gateway:
         if isinstance(topic, Answer):
             return topic
         encoded = encode(event)
-        if isinstance(encoded, Answer):
-            return encoded
-        if not self._places.take(1) and not await self._places.wait(1, deadline):
-            return answers.NOT_RECORDED
-        try:
-            topic = topic or await self.topics.find(event.name, deadline)
-            return topic if isinstance(topic, Answer) else await self._append(topic, encoded, deadline)
-        finally:
-            self._places.give(1)
+        return encoded if isinstance(encoded, Answer) else (event.name, topic, encoded)
+
+    async def _record(self, name: str, topic: str | None, event: Encoded, publisher: str, deadline: float) -> Answer:
+        found: str | Answer | None = topic
+        if found is None:
+            async with self._seekers.booking(1, deadline, publisher) as book:
+                found = await self.topics.find(name, deadline) if await book() else answers.NOT_RECORDED
+        if isinstance(found, Answer):
+            return found
+        async with self._places.booking(1, deadline, publisher) as book:
+            return await self._append(found, event, deadline) if await book() else answers.NOT_RECORDED
 
     async def _append(self, topic: str, event: Encoded, deadline: float) -> Answer:
         try:
@@ -202,18 +210,27 @@ def _read_sourceless(headers: Headers, body: bytes) -> Incoming | Answer:
     return event if isinstance(event, Answer) else event._replace(source=SOURCE)
 
 
-async def _body(receive: Receive) -> bytes | Answer:
-    """Return a request's body, or why there is none."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        return answers.DISCONNECTED
-    body: bytes = message["body"]
-    while message.get("more_body") and len(body) <= BODY_LIMIT:
+async def _body(receive: Receive, book: Callable[[], Awaitable[bool]]) -> bytes | Answer:
+    """Return a request's body, or why there is none. A large one takes room once that much of it has come."""
+    body = b""
+    has_room = False
+    while len(body) <= BODY_LIMIT:
         message = await receive()
         if message["type"] == "http.disconnect":
             return answers.DISCONNECTED
         body += message["body"]
+        if not message.get("more_body"):
+            break
+        if len(body) > SMALL_BODY and not has_room:
+            has_room = await book()
+            if not has_room:
+                return answers.NOT_RECORDED
     return body if len(body) <= BODY_LIMIT else answers.too_large(BODY_LIMIT)
+
+
+def _part(size: int) -> int:
+    """Return how much of a room one publisher may have: three quarters."""
+    return max(size - size // 4, 1)
 
 
 async def _send(send: Send, status: int, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
@@ -34,6 +35,26 @@ def test_it_answers_what_the_stages_say() -> None:
         assert httpx.post(f"{url}/livez").status_code == 405
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/livez")
+
+
+def test_half_open_connections_do_not_keep_probes_from_their_answer() -> None:
+    health, metrics = Health(["router"]), Metrics()
+    with ConsoleServer(application(health, metrics), open_listener(HOST, 0)) as server, ExitStack() as open_ones:
+        for number in range(120):
+            connection = open_ones.enter_context(socket.create_connection((HOST, server.port), timeout=10))
+            connection.sendall(b"GET /livez HTTP/1.1\r\nx: " if number % 2 else b"")
+        assert httpx.get(f"http://{HOST}:{server.port}/livez", timeout=20).status_code == 200
+
+
+def test_a_head_of_many_headers_is_refused() -> None:
+    health, metrics = Health(["router"]), Metrics()
+    with ConsoleServer(application(health, metrics), open_listener(HOST, 0)) as server:
+        with socket.create_connection((HOST, server.port), timeout=10) as connection:
+            with suppress(OSError):  # it is closed while we send
+                connection.sendall(b"GET /livez HTTP/1.1\r\n" + b"a:b\r\n" * 1_000_000)
+            with suppress(ConnectionResetError):
+                assert connection.recv(65_536).startswith(b"HTTP/1.1 400 ")
+        assert httpx.get(f"http://{HOST}:{server.port}/livez").status_code == 200
 
 
 def test_a_default_port_that_is_taken_gives_way_to_a_free_one_and_says_so(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from bridge.cli.gateway import command
 from bridge.cli.gateway_wiring import LINGER_S
-from bridge.gateway.server import SLACK_S
+from bridge.http.serving import SLACK_S
 from bridge.settings import Settings, load_settings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"

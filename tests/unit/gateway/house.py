@@ -59,13 +59,18 @@ class House:
         )
 
     async def post(
-        self, body: Any, headers: Mapping[str, str] | None = None, path: str = WEBHOOK, method: str = "POST"
+        self,
+        body: Any,
+        headers: Mapping[str, str] | None = None,
+        path: str = WEBHOOK,
+        method: str = "POST",
+        client: tuple[str, int] = ("127.0.0.1", 123),
     ) -> httpx.Response:
-        """Send one request; ``body`` is bytes as they are, or something that becomes JSON."""
+        """Send one request of a client; ``body`` is bytes as they are, or something that becomes JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        transport = httpx.ASGITransport(self.gateway)
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-            return await client.request(method, path, content=content, headers=headers)
+        transport = httpx.ASGITransport(self.gateway, client=client)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as publisher:
+            return await publisher.request(method, path, content=content, headers=headers)
 
     async def ready(self) -> int:
         """Return the status of ``/readyz``."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,9 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from bridge.gateway.gateway import BODY_LIMIT, Bounds
+from bridge.gateway.gateway import BODY_LIMIT, SMALL_BODY, Bounds
 from bridge.gateway.topics import TopicRules
-from bridge.kafka.log import TopicSpec
+from bridge.kafka.log import LogError, TopicSpec
 from flowbridge_sdk.shared_topics import SharedTopics
 from unit.gateway.house import CLOUDEVENTS, House, creating, metaflow_body, new_topic, run, until
 
@@ -109,12 +111,76 @@ def test_who_finds_no_place_in_time_is_told_and_takes_none() -> None:
 def test_bodies_have_so_much_room_and_no_more() -> None:
     async def work() -> None:
         house = House(Bounds(hold=0.2, body_bytes=BODY_LIMIT))
-        endless = asyncio.create_task(_ask(house, [(b"content-length", b"%d" % BODY_LIMIT)]))
+        begun = {"type": "http.request", "body": b" " * (SMALL_BODY + 1), "more_body": True}
+        endless = asyncio.create_task(_ask(house, [(b"content-length", b"%d" % BODY_LIMIT)], [dict(begun)]))
         await until(lambda: not house.gateway.is_ready)
-        assert (await house.post(metaflow_body("a"))).status_code == 500
+        end = {"type": "http.request", "body": b"", "more_body": False}
+        sent = await _ask(house, [(b"content-length", b"%d" % BODY_LIMIT)], [dict(begun), end])
+        assert sent[0]["status"] == 500
+        assert (await house.post(metaflow_body("a"))).status_code == 200  # a small one needs no room
         endless.cancel()
         await asyncio.gather(endless, return_exceptions=True)
+        assert (await house.post(metaflow_body("a", more="x" * 2 * SMALL_BODY))).status_code == 200
+
+    run(work)
+
+
+def test_one_publisher_takes_no_more_than_its_part_and_leaves_the_gateway_ready() -> None:
+    async def work() -> None:
+        house = House(Bounds(hold=10, held=8))
         assert (await house.post(metaflow_body("a"))).status_code == 200
+        house.log.go_away()
+        greedy = [asyncio.create_task(house.post(metaflow_body("a"), client=("10.0.0.1", 1))) for _ in range(20)]
+        await until(lambda: house.log.waiting == 6)
+        assert await house.ready() == 200
+        other = asyncio.create_task(house.post(metaflow_body("a"), client=("10.0.0.2", 1)))
+        await until(lambda: house.log.waiting == 7)
+        house.log.come_back()
+        assert {answer.status_code for answer in await asyncio.gather(*greedy, other)} == {200}
+
+    run(work)
+
+
+def test_names_without_a_topic_take_no_place_from_those_that_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> dict[str, int]:
+        raise LogError("no broker answers")
+
+    async def work() -> None:
+        house = House(Bounds(hold=5, held=4))
+        assert (await house.post(metaflow_body("a"))).status_code == 200
+        monkeypatch.setattr(house.gateway.topics._admin, "topics", away)
+        unknown = [
+            asyncio.create_task(house.post(metaflow_body(f"new-{number}"), client=(f"10.0.0.{number}", 1)))
+            for number in range(20)
+        ]
+        await until(lambda: house.gateway._seekers.is_full)
+        assert await house.ready() == 200
+        assert (await house.post(metaflow_body("a"))).status_code == 200
+        for request in unknown:
+            request.cancel()
+        await asyncio.gather(*unknown, return_exceptions=True)
+
+    run(work)
+
+
+def test_of_an_event_that_is_held_only_its_record_stays_in_memory() -> None:
+    async def work() -> None:
+        house = House()
+        assert (await house.post(metaflow_body("a"))).status_code == 200
+        house.log.go_away()
+        # As JSON 0.8 MB, as values of Python more than 12 MB.
+        body = json.dumps(metaflow_body("a", numbers=[[] for _ in range(200_000)])).encode()
+        sent = [{"type": "http.request", "body": body, "more_body": False}]
+        tracemalloc.start()
+        try:
+            held = asyncio.create_task(_ask(house, [(b"content-length", b"%d" % len(body))], sent))
+            await until(lambda: house.log.waiting == 1)
+            now, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert now < 3 << 20
+        house.log.come_back()
+        await held
 
     run(work)
 

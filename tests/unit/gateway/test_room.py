@@ -58,3 +58,22 @@ def test_whatever_comes_goes_and_gives_up_all_room_comes_back(seed: int) -> None
         assert 0 < most <= 10
 
     run(work)
+
+
+def test_a_holder_that_has_its_part_waits_and_keeps_no_other_waiting() -> None:
+    async def work() -> None:
+        room = Room(8, 6)
+        deadline = asyncio.get_running_loop().time() + 10
+        assert room.take(6, "greedy")
+        waiting = asyncio.create_task(room.wait(1, deadline, "greedy"))
+        await asyncio.sleep(0)
+        assert not room.is_full
+        assert room.take(2, "other")
+        assert room.is_full
+        room.give(2, "other")
+        assert not waiting.done()
+        room.give(1, "greedy")
+        assert await waiting
+        assert room.taken == 6
+
+    run(work)

@@ -9,22 +9,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
 from bridge.gateway.gateway import Bounds
-from bridge.gateway.server import Connections, GatewayServer
+from bridge.gateway.server import GatewayServer
 from bridge.gateway.tls import Certificate
+from bridge.http.serving import Connections
 from unit.gateway.certificates import write_certificate
 from unit.gateway.house import WEBHOOK, House, metaflow_body
 
 HOST = "127.0.0.1"
 BODY = json.dumps(metaflow_body("a")).encode()
 REQUEST = b"POST /metaflow-event HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(BODY) + BODY
-QUICK = Connections(most=20, receive=0.3, idle=5)
+QUICK = Connections(most=20, first=0.3, receive=0.3, idle=5)
 
 
 @contextmanager
@@ -153,6 +154,54 @@ def test_a_pipeline_is_served_in_order_up_to_its_bound() -> None:
             all_of(connection)
         assert dropped(house, "no-http") == 1
         assert len(house.log.events["a"]) < 100
+
+
+@pytest.mark.parametrize("chunk", [b"x: y\r\n" * 300, b"x" * 4_000])
+def test_headers_behind_a_chunked_body_are_bounded_as_those_before_it(chunk: bytes) -> None:
+    house = House()
+    head = b"POST /metaflow-event HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    with serving(house, Connections(receive=20)) as server, connected(server) as connection:
+        connection.sendall(head + b"%x\r\n%b\r\n0\r\n" % (len(BODY), BODY))
+        with suppress(OSError):  # it is closed while we send
+            for _ in range(1_000):
+                connection.sendall(chunk)
+        wait_for(lambda: dropped(house, "no-http") == 1)
+
+
+def test_silent_connections_make_room_for_a_publisher() -> None:
+    house = House()
+    with serving(house, Connections(most=10, first=60, receive=60)) as server, ExitStack() as silent:
+        for _ in range(60):
+            silent.enter_context(connected(server))
+        started = time.monotonic()
+        assert httpx.post(url(server), content=BODY, timeout=30).status_code == 200
+        assert time.monotonic() - started < 20  # and not the 60 s that the silent may take
+        assert dropped(house, "no-room") >= 10
+
+
+def test_requests_that_do_not_come_along_make_room_for_a_publisher() -> None:
+    house = House()
+    with serving(house, Connections(most=5, first=60, receive=60)) as server, ExitStack() as stalled:
+        for _ in range(5):
+            stalled.enter_context(connected(server)).sendall(REQUEST[:-5])
+        assert httpx.post(url(server), content=BODY, timeout=30).status_code == 200
+        assert dropped(house, "no-room") >= 1
+
+
+def test_javas_client_that_offers_to_upgrade_is_served_over_http_1_1() -> None:
+    house = House()
+    offer = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQB"
+    head, _, body = REQUEST.partition(b"\r\n\r\n")
+    with serving(house, Connections(receive=5)) as server, connected(server) as connection:
+        for pieces in ([head + b"\r\n" + offer + b"\r\n\r\n" + body], [head + b"\r\n" + offer + b"\r\n\r\n", body]):
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(0.05)
+            found = connection.recv(65_536)
+            while b"success" not in found:
+                found += connection.recv(65_536)
+            assert found.startswith(b"HTTP/1.1 200 ")
+    assert len(house.log.events["a"]) == 2
 
 
 def test_a_body_over_the_bound_is_answered_before_it_was_read() -> None:

@@ -21,6 +21,8 @@ from bridge.settings import Settings
 from bridge.triggers.cycles import without_cycles
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.files import Reading, TriggerFolder, merge
+from bridge.triggers.topics import internal_topic_error, placed
+from flowbridge_sdk.shared_topics import SharedTopics
 
 if TYPE_CHECKING:
     from bridge.argo.api import WorkflowApi
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 @click.command("check")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option("--cluster", is_flag=True, help="Look whether the WorkflowTemplates are there, and take the parameters.")
-@settings_options("namespace", "sensors", "sensor_window")
+@settings_options("namespace", "sensors", "sensor_window", "internal_prefix", "shared_topics")
 @output_option
 def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, output: Output) -> int:
     """Validate the triggers in files and folders (else those of the setting triggers).
@@ -46,7 +48,8 @@ def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
         raise UsageError("there is nothing to check", "name files or folders, or set FLOWBRIDGE_TRIGGERS")
     reading = TriggerFolder(chosen, settings.namespace, sensor_rules(settings), sys.stdin.buffer).read()
     _, cycles = without_cycles((), merge((), reading))
-    findings = [Finding("error", error) for error in sorted((*reading.errors, *cycles, *_empty_folders(reading)))]
+    errors = (*reading.errors, *cycles, *_empty_folders(reading), *_internal_topics(reading, settings))
+    findings = [Finding("error", error) for error in sorted(errors)]
     if cluster:
         with _cluster() as api:
             findings += template_findings(reading.loaded, api)
@@ -59,6 +62,15 @@ def _empty_folders(reading: Reading) -> Iterator[TriggerError]:
     for path in reading.silent:
         if not any(file == path or Path(path) in Path(file).parents for file in said):
             yield TriggerError(path, 1, "", "there is no trigger in it", "put *.yaml files there, or leave it out")
+
+
+def _internal_topics(reading: Reading, settings: Settings) -> Iterator[TriggerError]:
+    source = SharedTopics(settings.shared_topics)
+    for loaded in reading.loaded:
+        trigger = placed(loaded.trigger, source)
+        error = internal_topic_error(trigger, settings.internal_prefix, loaded.file, loaded.line)
+        if error is not None:
+            yield error
 
 
 @contextmanager

@@ -68,7 +68,8 @@ def end(trigger: Trigger, window: Window, key: str, through: Micros | None = Non
     if is_retired and trigger.absent_slots:
         return _cancel(trigger, window, key, frame)
     because = "the trigger changed, or is gone" if is_retired else ""
-    return close(trigger, window, key, gathered, at, frame=frame, because=because)
+    came = close(trigger, window, key, gathered, at, frame=frame, because=because)
+    return came._replace(is_cut=True) if is_retired else came
 
 
 def first_watched(trigger: Trigger, time: Micros) -> Micros:

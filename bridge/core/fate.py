@@ -21,6 +21,7 @@ class Step(NamedTuple):
         spent: Arrivals that have left (or never entered) the window and are to be remembered.
         match: The match, if there is one.
         frame: The calendar window that the match is of.
+        is_cut: That window ends before its time, because its trigger changed; what comes later is another match.
         pended: The match that waits for an absence from now on.
         through: Of a dead man's switch: it has been watched up to here.
 
@@ -34,6 +35,7 @@ class Step(NamedTuple):
     frame: Frame | None = None
     pended: Pending | None = None
     through: Micros | None = None
+    is_cut: bool = False
 
 
 class Leaving:

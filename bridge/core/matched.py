@@ -55,6 +55,8 @@ def make_run(
     key: str,
     match: Sequence[Sequence[Event]],
     frame: tuple[Micros, Micros] | None = None,
+    *,
+    is_cut: bool = False,
 ) -> Run:
     """Return the run of a match.
 
@@ -64,6 +66,8 @@ def make_run(
         key: Correlation key in canonical text.
         match: The events of each slot, the oldest first; none for a slot that is left out.
         frame: Start and end of the calendar window that the match is of; None for other windows.
+        is_cut: That window ended before its time: its events, and not its bounds, say what the match is, since what
+            comes to it later is another match.
 
     Raises:
         UnrunnableError: An expression has no value, or a parameter has no text.
@@ -73,7 +77,7 @@ def make_run(
     variables = _variables(definition, match)
     slots = zip(trigger.slots, match, strict=True)
     events = tuple([(slot.variable, event.identity) for slot, events in slots for event in events])
-    identity = _identity(definition, variables, events, frame)
+    identity = _identity(definition, variables, events, None if is_cut else frame)
     run_key = RunIdentity(installation, definition.identity, key, identity).run_key()
     event_time, reached = _times(trigger, match, frame)
     return Run(  # by position, in the order of its fields: by name takes three times as long

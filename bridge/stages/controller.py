@@ -28,9 +28,12 @@ from bridge.stages.definitions import Definitions, definition_key, errors_key, i
 from bridge.stages.source_errors import by_place, encode_errors
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.sources import Sourced, TriggerSource
-from bridge.triggers.topics import topics_of
+from bridge.triggers.topics import internal_topic_error, topics_of
 
 logger = logging.getLogger(__name__)
+
+DEFINITION_LIMIT = 2 * 1024 * 1024
+"""Bytes of a definition as it is written: half of the largest record, far more than people write."""
 
 _TOPICS_PACE = 10 * SECOND  # between looks whether known topics are still the same
 
@@ -137,12 +140,20 @@ class Controller(Stage):
         self._next = self._pace() + self._reload
         self._definitions.refresh()
         sources = self._source.read(self._in_force())
-        self._begin_topics([one.trigger for one in sources.triggers], now, out)
+        wanted, errors = [], list(sources.errors)
         for sourced in sources.triggers:
-            if self._unbegun.isdisjoint(topics_of(sourced.trigger)):
-                self._define(sourced, now, out)  # else once its topics can be begun where it says
-        self._retire({one.trigger.identity for one in sources.triggers}, now, out)
-        self._say([*sources.errors, *self._missing_topics(sources.triggers)], now, out, complete=sources.complete)
+            error = internal_topic_error(sourced.trigger, self._topics.prefix, *sourced.place)
+            if error is None:
+                wanted.append(sourced)
+            else:
+                errors.append(error)
+        self._begin_topics([sourced.trigger for sourced in wanted], now, out)
+        for sourced in wanted:
+            if self._unbegun.isdisjoint(topics_of(sourced.trigger)):  # else once its topics can be begun where it says
+                error = self._define(sourced, now, out)
+                errors += [error] if error is not None else []
+        self._retire({sourced.trigger.identity for sourced in wanted}, now, out)
+        self._say([*errors, *self._missing_topics(wanted)], now, out, complete=sources.complete)
 
     def _in_force(self) -> dict[str, Sourced]:
         known = self._definitions
@@ -167,21 +178,22 @@ class Controller(Stage):
 
     # -- definitions ---------------------------------------------------------------------------------------------------
 
-    def _define(self, sourced: Sourced, now: Micros, out: Outbox) -> None:
+    def _define(self, sourced: Sourced, now: Micros, out: Outbox) -> TriggerError | None:
+        """Put a trigger in force; return what is wrong with it if it is too large, and leave in force what was."""
         trigger = _hiding(sourced.trigger, self._sensitive)
         self._gone.pop(trigger.identity, None)
         in_force = self._definitions.in_force.get(trigger.identity)
         if in_force is not None and in_force.hash == trigger.definition_hash:
-            return
+            return None
         if trigger.definition_hash not in self._definitions.known:
-            out.send(
-                self._topics.triggers,
-                0,
-                definition_key(trigger.definition_hash),
-                _definition(trigger, sourced.origin, now),
-            )
+            value = _definition(trigger, sourced.origin, now)
+            if len(value) > DEFINITION_LIMIT:
+                found = f"the trigger takes {len(value)} bytes as a definition; {DEFINITION_LIMIT} is the limit"
+                return TriggerError(*sourced.place, "", found, "write shorter texts in it", trigger.identity)
+            out.send(self._topics.triggers, 0, definition_key(trigger.definition_hash), value)
         self._enforce(trigger.identity, trigger.definition_hash, now, out)
         logger.info("trigger %s is in force as written at %s", trigger.identity, sourced.origin)
+        return None
 
     def _retire(self, present: set[str], now: Micros, out: Outbox) -> None:
         for name in self._definitions.in_force.keys() - present:
@@ -319,7 +331,7 @@ def _definition(trigger: Trigger, origin: str, now: Micros) -> bytes:
             "trigger": trigger.identity,
             "definition": trigger.definition_hash,
             "condition": trigger.condition_hash,
-            "spec": json.dumps(trigger.to_json(), sort_keys=True),
+            "spec": json.dumps(trigger.to_json(), sort_keys=True, ensure_ascii=False),
             "origin": origin,
             "at": now,
         }

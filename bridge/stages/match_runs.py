@@ -96,7 +96,8 @@ class MatchRuns:
         if isinstance(one.events, DecodeError):
             return one.events
         try:
-            return make_run(one.definition, self._topics.prefix, one.key.key, one.events, one.came.frame)
+            came, prefix = one.came, self._topics.prefix
+            return make_run(one.definition, prefix, one.key.key, one.events, came.frame, is_cut=came.is_cut)
         except UnrunnableError as error:
             return error
 

@@ -28,6 +28,24 @@ def topics_of(trigger: Trigger) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(slot_topic, trigger.slots)))
 
 
+def is_internal(topic: str, internal_prefix: str) -> bool:
+    """Return whether a topic is the bridge's own, or Kafka's."""
+    return topic.startswith((internal_prefix, "__"))
+
+
+def internal_topic_error(trigger: Trigger, internal_prefix: str, file: str, line: int) -> TriggerError | None:
+    """Return what is wrong with a trigger that reads a topic of the bridge or of Kafka; None for others.
+
+    A trigger on dead letters, say, would feed itself: each letter that it cannot read becomes another one.
+    """
+    for number, slot in enumerate(trigger.slots):
+        if is_internal(slot_topic(slot), internal_prefix):
+            found = f"{slot.event!r} is not for triggers: {slot_topic(slot)} is a topic of the bridge or of Kafka"
+            right = f"name an event that begins neither with {internal_prefix!r} nor with '__'"
+            return TriggerError(file, line, f"spec.events[{number}].name", found, right, trigger.identity)
+    return None
+
+
 def with_shared_topics(source: TriggerSource, shared: SharedTopics) -> TriggerSource:
     """Return a source whose triggers know which of their topics are shared; ``source`` need not."""
     return _Placing(source, shared)
@@ -41,9 +59,9 @@ class _Placing(TriggerSource):
         self._shared = shared
 
     def read(self, in_force: Mapping[str, Sourced]) -> Sources:
-        plain = {name: one._replace(trigger=_placed(one.trigger, _NONE)) for name, one in in_force.items()}
+        plain = {name: one._replace(trigger=placed(one.trigger, _NONE)) for name, one in in_force.items()}
         found = self._source.read(plain)
-        triggers = [one._replace(trigger=_placed(one.trigger, self._shared)) for one in found.triggers]
+        triggers = [one._replace(trigger=placed(one.trigger, self._shared)) for one in found.triggers]
         return found._replace(triggers=triggers)
 
     def tell(self, errors: Sequence[TriggerError]) -> None:
@@ -53,7 +71,7 @@ class _Placing(TriggerSource):
         self._source.rest()
 
 
-def _placed(trigger: Trigger, shared: SharedTopics) -> Trigger:
+def placed(trigger: Trigger, shared: SharedTopics) -> Trigger:
     """Return the trigger with its shared topics; the same object where nothing changes, and each time again."""
     topics = [shared.shared_topic_for(slot.event) for slot in trigger.slots]
     if topics == [slot.shared_topic for slot in trigger.slots]:

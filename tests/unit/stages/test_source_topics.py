@@ -7,9 +7,46 @@ from dataclasses import replace
 import pytest
 
 from bridge.kafka.log import Partition, TopicSpec
+from bridge.stages.definitions import Definitions
 from unit.stages.world import World, one_slot, two_slots
 
 TOPIC = "order.created"
+
+
+def errors_of(world: World) -> list[str]:
+    """Return what is wrong with triggers, as ``status`` tells it."""
+    definitions = Definitions(world.processes[0].memory, world.topics.triggers, lambda: 0)
+    definitions.refresh()
+    return [str(error) for errors in definitions.errors.values() for error in errors]
+
+
+@pytest.mark.parametrize("event", ["fb.dead-letters", "fb.arrivals", "__consumer_offsets"])
+def test_a_trigger_on_a_topic_of_the_bridge_or_of_kafka_is_refused_and_others_are_in_force(event: str) -> None:
+    slots = (replace(one_slot().slots[0], event=event, variable="letter"),)
+    feeding = replace(one_slot(), name="feeding", slots=slots, run=replace(one_slot().run, parameters=()))
+    world = World(one_slot())
+    world.triggers.append(feeding)
+    world.start()
+    world.run(3)
+    world.publish(TOPIC, {"order": "1"})
+    world.run(3)
+    assert orders(world) == ["1"]
+    (error,) = errors_of(world)
+    assert f"{event!r} is not for triggers" in error
+    assert "spec.events[0].name" in error
+
+
+def test_a_trigger_that_is_too_large_is_refused_and_others_are_in_force() -> None:
+    large = replace(one_slot(), name="large")
+    large = replace(large, run=replace(large.run, annotations=(("note", "é" * 1_500_000),)))
+    world = World(large, one_slot())
+    world.start()
+    world.run(3)
+    world.publish(TOPIC, {"order": "1"})
+    world.run(3)
+    assert orders(world) == ["1"]
+    (error,) = errors_of(world)
+    assert "bytes as a definition; 2097152 is the limit" in error
 
 
 def orders(world: World) -> list[str]:

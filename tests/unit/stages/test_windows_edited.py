@@ -61,6 +61,29 @@ def test_what_a_window_of_a_changed_trigger_holds_ends_at_once_and_nothing_is_le
         assert trigger.condition_hash not in {condition for _, condition in [*one.timers, *one.clocks]}
 
 
+@pytest.mark.parametrize("how", ["changed", "changed twice", "deleted and added again"])
+def test_what_comes_to_a_calendar_window_after_an_edit_is_in_a_run_of_its_own(how: str) -> None:
+    run = (("order", "string(size(order))"), ("amount", "string(order[0].payload.amount)"))
+    trigger = windowed(WindowPlan("every", schedule=HOURLY), run=run, collect="all")
+    bridge = Bridge(trigger)
+    edits = {
+        "changed": [[replace(trigger, grace=2 * MINUTE)]],
+        "changed twice": [[replace(trigger, grace=2 * MINUTE)], [trigger]],
+        "deleted and added again": [[], [trigger]],
+    }[how]
+    amount = 0
+    for triggers in ([trigger], *edits):
+        bridge.world.triggers[:] = triggers
+        bridge.world.run(45, step=0.5)
+        for _ in range(2 if triggers else 0):
+            amount += 1
+            bridge.order(amount=amount)
+    bridge.wait(2 * 3_600)
+    assert bridge.reasons() == ["matched"] * amount
+    assert [run["order"] for run in bridge.runs()] == ["2"] * (amount // 2)
+    assert [run["amount"] for run in bridge.runs()] == [str(first) for first in range(1, amount, 2)]
+
+
 def test_a_retired_switch_that_is_edited_watches_on_under_its_new_condition() -> None:
     trigger = windowed(WindowPlan("every", schedule=HOURLY), SILENCE, run=(("order", "'silence'"),))
     bridge = Bridge(trigger)

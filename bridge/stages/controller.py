@@ -112,7 +112,7 @@ class Controller(Stage):
     def take(self, offsets: Mapping[Partition, int]) -> None:
         """Lead."""
         del offsets
-        self._definitions.refresh()
+        self._definitions.refresh(to_true_end=True)
         self._leads, self._next, self._next_topics = True, self._pace(), self._pace()
 
     def drop(self, partitions: Collection[Partition]) -> None:
@@ -138,7 +138,7 @@ class Controller(Stage):
         if not self.is_due(now):
             return
         self._next = self._pace() + self._reload
-        self._definitions.refresh()
+        self._definitions.refresh(to_true_end=True)
         sources = self._source.read(self._in_force())
         wanted, errors = [], list(sources.errors)
         for sourced in sources.triggers:

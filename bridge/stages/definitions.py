@@ -84,19 +84,27 @@ class Definitions:
         """Read on, if the last time is long enough ago; tell whether anything was new."""
         return self._clock() - self._asked >= _PACE and self.refresh()
 
-    def refresh(self) -> bool:
-        """Read ``triggers`` to its end; tell whether anything was new.
+    def refresh(self, *, to_true_end: bool = False) -> bool:
+        """Read ``triggers`` on; return whether anything was new.
+
+        Args:
+            to_true_end: Read to the high watermark, and wait for a transaction that is still open there. The process
+                that writes ``triggers`` needs it: the marker of its own last commit may be late, and what it does not
+                see it would write again, such as the start of a topic. Otherwise reading ends at the last stable
+                offset: what a transaction holds open is no definition yet, and nothing in the log was made by it.
 
         Raises:
-            LogError: Kafka did not answer.
+            LogError: Kafka did not answer, or a transaction stayed open for longer than the reader waits.
 
         """
         self._asked = self._clock()
-        # What a transaction still holds open is no definition yet: nothing that was made by it can be in the log.
-        ends = self._admin.stable_ends([self._partition])
-        if self._partition not in ends:
-            raise UnansweredError({}, {self._partition: MISSING})
-        end = ends[self._partition]
+        if to_true_end:
+            end = self._admin.all_ends([self._partition])[self._partition]
+        else:
+            ends = self._admin.stable_ends([self._partition])
+            if self._partition not in ends:
+                raise UnansweredError({}, {self._partition: MISSING})
+            end = ends[self._partition]
         if end <= self.offset:
             return False
         for records in self._reader.read(self._partition, self.offset, end):

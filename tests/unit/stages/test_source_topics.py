@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
+from bridge.core.event import SECOND
 from bridge.kafka.log import Partition, TopicSpec
+from bridge.kafka.memory_admin import MemoryAdmin
+from bridge.kafka.records import kind_of
 from bridge.stages.definitions import Definitions
 from unit.stages.world import World, one_slot, two_slots
 
@@ -61,6 +65,26 @@ def test_a_topic_that_is_new_to_the_bridge_is_begun_now() -> None:
     world.publish(TOPIC, {"order": "after"})
     world.run(3)
     assert orders(world) == ["after"]
+
+
+def test_a_topic_is_begun_once_although_the_marker_of_that_commit_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(one_slot())
+    plain = MemoryAdmin.stable_ends
+
+    def late(admin: MemoryAdmin, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        found = plain(admin, partitions)
+        return dict.fromkeys(found, 0) if world.now < until else found
+
+    monkeypatch.setattr(MemoryAdmin, "stable_ends", late)
+    until = world.now + 3 * SECOND
+    world.start("controller", ("controller",))
+    world.start("others", ("router", "matcher", "submitter"))
+    world.run(2)
+    world.publish(TOPIC, {"order": "1"})
+    world.run(10)
+    starts = [value for value in world.values(world.topics.triggers) if kind_of(value) == "start"]
+    assert len(starts) == 1
+    assert orders(world) == ["1"]
 
 
 def test_a_topic_is_begun_at_its_start_or_at_a_time_where_its_trigger_says_so() -> None:

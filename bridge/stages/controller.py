@@ -183,14 +183,19 @@ class Controller(Stage):
         trigger = _hiding(sourced.trigger, self._sensitive)
         self._gone.pop(trigger.identity, None)
         in_force = self._definitions.in_force.get(trigger.identity)
-        if in_force is not None and in_force.hash == trigger.definition_hash:
+        is_in_force = in_force is not None and in_force.hash == trigger.definition_hash
+        # A definition that is read elsewhere is written again: where it was read from decides what keeps it in force.
+        is_known = self._definitions.origins.get(trigger.definition_hash) == sourced.origin
+        if is_in_force and is_known:
             return None
-        if trigger.definition_hash not in self._definitions.known:
+        if not is_known:
             value = _definition(trigger, sourced.origin, now)
             if len(value) > DEFINITION_LIMIT:
                 found = f"the trigger takes {len(value)} bytes as a definition; {DEFINITION_LIMIT} is the limit"
                 return TriggerError(*sourced.place, "", found, "write shorter texts in it", trigger.identity)
             out.send(self._topics.triggers, 0, definition_key(trigger.definition_hash), value)
+        if is_in_force:
+            return None
         self._enforce(trigger.identity, trigger.definition_hash, now, out)
         logger.info("trigger %s is in force as written at %s", trigger.identity, sourced.origin)
         return None

@@ -53,7 +53,7 @@ class Definitions:
         in_force: The definition in force, by trigger.
         changed: By trigger, the offset behind the record that put its definition in force, or ended it.
         starts: Where topics are begun.
-        origins: Where each definition was read from, by hash.
+        origins: Where each definition was last read from, by hash.
         errors: What is wrong with the sources of triggers, by place.
 
     """

@@ -77,15 +77,20 @@ class FileSource(TriggerSource):
     def read(self, in_force: Mapping[str, Sourced]) -> Sources:
         """Return what the files hold, and what is kept of those that are broken (:meth:`TriggerSource.read`)."""
         reading = self._folder.read()
-        before = [self._loaded(one) for one in in_force.values()]
-        merged = merge([one for one in before if one.root], reading)
+        before = [self._loaded(sourced, reading) for sourced in in_force.values() if sourced.place[1]]
+        merged = merge([loaded for loaded in before if loaded.root], reading)
         return Sources([_sourced(one) for one in merged], [*reading.errors, *_silences(reading)])
 
-    def _loaded(self, one: Sourced) -> LoadedTrigger:
-        file, line = one.place
+    def _loaded(self, sourced: Sourced, reading: Reading) -> LoadedTrigger:
+        """Return a trigger of a file with the path under which it was found.
+
+        A trigger of another path counts as one of a path that is silent now: that path may be where it was mounted
+        since. While all paths hold files, such a trigger has no path, and is gone.
+        """
+        file, line = sourced.place
         roots = (root for root in self._roots if file == root or Path(root) in Path(file).parents)
-        root = next(roots, "") if line else ""  # what has no line is of no file
-        return LoadedTrigger(one.trigger, root, file, line)
+        root = next(roots, min(reading.silent, default=""))
+        return LoadedTrigger(sourced.trigger, root, file, line)
 
 
 class AllSources(TriggerSource):

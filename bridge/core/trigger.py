@@ -6,13 +6,18 @@ and has refused before what makes no sense. A trigger is plain data: its express
 
 Two hashes follow from it. The *condition hash* covers what decides which events make a match; windows belong to it,
 so that a changed condition starts with empty windows. The *definition hash* covers everything; arrivals carry it.
+
+Both are taken of the trigger's JSON form (:meth:`Trigger.to_json`), with sorted names and no spaces: SHA-256, the first
+20 hex digits. That form is stable: all fields of version 0.1.0 stand in it, and a field that came later (:func:`later`)
+stands in it only where it differs from its default. So a release that adds a field changes no hash, drops no window,
+and is read by the release before wherever the new field is not used.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -23,6 +28,25 @@ Collect = Literal["latest", "first", "all"]
 Order = Literal["any", "sequence"]
 WindowKind = Literal["within", "every", "until", "session", "batch", "settle"]
 _HASH_LENGTH = 20  # hex digits: 80 bits, among a few thousand definitions
+
+
+_LATER = {"later": True}
+
+
+def later(default: Any) -> Any:
+    """Return the dataclass field for something that version 0.1.0 did not have, with its immutable default."""
+    return field(default=default, metadata=_LATER)
+
+
+def plain_json(value: Any) -> Any:
+    """Return dataclasses, and tuples of them, as plain JSON values; fields that came later only if they are set."""
+    if is_dataclass(value):
+        return {
+            item.name: plain_json(getattr(value, item.name))
+            for item in fields(value)
+            if not (item.metadata.get("later") and getattr(value, item.name) == item.default)
+        }
+    return [plain_json(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 @dataclass(frozen=True)
@@ -48,7 +72,7 @@ class Slot:
     parameters: tuple[tuple[str, str], ...] = ()
     count: int = 1
     absent: bool = False
-    shared_topic: str | None = None
+    shared_topic: str | None = later(None)
 
 
 @dataclass(frozen=True)
@@ -252,10 +276,7 @@ class Trigger:
 
     def to_json(self) -> dict[str, Any]:
         """Return the trigger as plain JSON values, for :meth:`from_json`."""
-        plain = asdict(self)
-        for slot in plain["slots"]:
-            if slot["shared_topic"] is None:
-                del slot["shared_topic"]  # so that hashes stay what they were before topics could be shared
+        plain: dict[str, Any] = plain_json(self)
         return plain
 
     @classmethod

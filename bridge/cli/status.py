@@ -15,10 +15,10 @@ from bridge.cli.output import Output, output_option
 from bridge.cli.setting_options import settings_options
 from bridge.cli.wiring import connect, internal_topics, require_kafka
 from bridge.core.event import Micros, time_text
-from bridge.errors import KafkaRefusedError, KafkaUnreachableError
+from bridge.errors import KafkaRefusedError, KafkaUnreachableError, NewerRecordsError
 from bridge.kafka.log import Admin, Log, LogError, Partition, Reader
 from bridge.kafka.ownership import Note, read_note
-from bridge.kafka.records import DEAD_LETTER, LEDGER_ENTRY, WAITING
+from bridge.kafka.records import DEAD_LETTER, LEDGER_ENTRY, WAITING, RecordError
 from bridge.kafka.topics import InternalTopics
 from bridge.settings import Settings
 from bridge.stages.assembly import group_of
@@ -88,6 +88,8 @@ def command(*, watch: bool, settings: Settings, output: Output) -> None:
                 time.sleep(_WATCH)
                 click.clear()
                 _show(log, topics, output, settings)
+    except RecordError as error:
+        raise NewerRecordsError(str(error)) from error
     except LogError as error:
         raise KafkaUnreachableError(f"no answer from {settings.bootstrap_servers}: {error}") from error
 

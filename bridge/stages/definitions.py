@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import bridge
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
@@ -25,6 +26,16 @@ logger = logging.getLogger(__name__)
 
 _COMPILED = 4_096  # definitions that are kept as compiled
 _PACE = SECOND  # how often the end of ``triggers`` is asked for
+
+
+class UnreadableDefinitionError(RecordError):
+    """A record of ``triggers`` that this version cannot read: the process stops before it commits what needs it."""
+
+    def __init__(self, kind: str, name: str, offset: int, error: Exception) -> None:
+        super().__init__(
+            f"the {kind} of {name} (offset {offset} of triggers) cannot be read by version {bridge.__version__}: "
+            f"{error}. A newer version wrote it: upgrade this process. It has committed nothing that depends on it"
+        )
 
 
 class Start(NamedTuple):
@@ -95,6 +106,7 @@ class Definitions:
 
         Raises:
             LogError: Kafka did not answer, or a transaction stayed open for longer than the reader waits.
+            UnreadableDefinitionError: A newer version has written something that this one cannot read.
 
         """
         self._asked = self._clock()
@@ -145,8 +157,11 @@ class Definitions:
         try:
             self._appliers[kind_of(record.value)](name, record)
         except (RecordError, KeyError, TypeError, ValueError) as error:
-            # One definition that this version cannot read leaves the others in force.
-            logger.error("%s/%d of triggers (%s) is not applied: %s", kind, record.offset, name, error)  # noqa: TRY400
+            if kind == "errors":  # nothing is decided by it
+                logger.warning("offset %d of triggers (errors of %s) is not shown: %s", record.offset, name, error)
+                return
+            # To go on without it would pass events by that belong to it.
+            raise UnreadableDefinitionError(kind, name, record.offset, error) from error
 
     def _remove(self, kind: str, name: str) -> None:
         if kind == "definition":

@@ -111,20 +111,27 @@ def test_tokens_are_rotated_without_a_restart(kafka: AnyKafka, topic: str, tmp_p
 
 @pytest.mark.servers
 def test_a_full_queue_is_unready_and_ready_again_when_kafka_is_back(topic: str, tmp_path: Path) -> None:
-    settings = {"FLOWBRIDGE_GATEWAY_HELD": "5"}
+    tokens = tmp_path / "tokens.yaml"
+    tokens.write_text(
+        "tokens:\n"
+        "  - {name: first, token: the-first-publishers-token, events: ['*']}\n"
+        "  - {name: second, token: the-second-publishers-token, events: ['*']}\n"
+    )
+    settings = {"FLOWBRIDGE_GATEWAY_HELD": "5", "FLOWBRIDGE_GATEWAY_TOKENS": str(tokens)}
     with KafkaServer() as kafka, GatewayProcess(kafka.bootstrap, tmp_path / "gateway.log", settings) as gateway:
-        assert httpx.post(gateway.url(), json={"name": topic}).status_code == 200
+
+        def publish(number: int, publisher: str) -> int:
+            body = {"name": topic, "payload": {"id": str(number)}}
+            headers = {"authorization": f"Bearer the-{publisher}-publishers-token"}
+            return httpx.post(gateway.url(), json=body, headers=headers, timeout=60).status_code
+
+        assert publish(100, "first") == 200
         kafka.pause()
         with ThreadPoolExecutor(8) as clients:
-
-            def publish(number: int) -> int:
-                body = {"name": topic, "payload": {"id": str(number)}}
-                return httpx.post(gateway.url(), json=body, timeout=60).status_code
-
-            held = [clients.submit(publish, number) for number in range(4)]
-            wait_for(lambda: gateway.metric("flowbridge_gateway_held") == 4, 10, "four to be held")
+            held = [clients.submit(publish, number, "first") for number in range(6)]
+            wait_for(lambda: gateway.metric("flowbridge_gateway_held") == 4, 10, "the first to have its part")
             assert gateway.status("/readyz") == 200
-            held += [clients.submit(publish, number) for number in range(4, 8)]
+            held += [clients.submit(publish, number, "second") for number in range(6, 8)]
             wait_for(lambda: gateway.status("/readyz") == 503, 10, "the gateway to be full")
             assert gateway.status("/livez", console=True) == 200
             kafka.resume()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+
+import pytest
 
 from bridge.core.event import MINUTE, SECOND
 from bridge.core.trigger import RunPlan, Trigger, WindowPlan
+from bridge.kafka.log import Record
+from bridge.kafka.records import DEFINITION, RecordError
+from bridge.stages.definitions import Definitions
 from unit.stages.world import Process, World, two_slots
 
 
@@ -209,6 +215,41 @@ def test_a_matcher_that_meets_an_unknown_definition_reads_triggers_to_their_end(
     world.run(2)
     assert world.reasons_of(event) == ["waiting", "waiting"]
     assert world.letters() == []
+
+
+@pytest.mark.parametrize("stages", [("router",), ("matcher",), ("submitter",), ("controller",)])
+def test_a_process_that_cannot_read_a_definition_stops_before_it_commits_anything(stages: tuple[str, ...]) -> None:
+    world, process = begun()
+    process.stop()
+    world.processes.clear()
+    older = world.start("older", stages)
+    world.run(3)
+    newer = {**two_slots().to_json(), "at_most": 3}
+    fields = {"trigger": "default/ship", "definition": "newer", "condition": "newer", "origin": "a.yaml:1", "at": 0}
+    spec = json.dumps(newer)
+    world.broker.append("fb.triggers", 0, b"definition:newer", DEFINITION.encode({**fields, "spec": spec}), [])
+    event = order(world)
+    with pytest.raises(RecordError, match=r"definition of newer .* upgrade this process") as stopped:
+        world.run(5)
+    assert "at_most" in str(stopped.value)
+    older.crash()
+    world.processes.clear()
+    assert world.reasons_of(event) == []
+    Definitions._define, plain = _as_a_newer_version_does, Definitions._define  # type: ignore[method-assign]
+    try:
+        world.start("newer")
+        world.run(20, step=0.5)
+    finally:
+        Definitions._define = plain  # type: ignore[method-assign]
+    assert world.reasons_of(event) == ["waiting"]
+
+
+def _as_a_newer_version_does(definitions: Definitions, name: str, record: Record) -> None:
+    if name != "newer":
+        _define(definitions, name, record)
+
+
+_define = Definitions._define
 
 
 def another() -> Trigger:

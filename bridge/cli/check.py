@@ -15,7 +15,7 @@ import click
 from bridge.cli.output import Output, output_option
 from bridge.cli.setting_options import settings_options
 from bridge.cli.template_check import Finding, template_findings
-from bridge.cli.wiring import sensor_rules
+from bridge.cli.wiring import event_schemas, sensor_rules
 from bridge.errors import ExitCode, KubernetesUnreachableError, UsageError
 from bridge.settings import Settings
 from bridge.triggers.cycles import without_cycles
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.command("check")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option("--cluster", is_flag=True, help="Look whether the WorkflowTemplates are there, and take the parameters.")
-@settings_options("namespace", "sensors", "sensor_window", "internal_prefix", "shared_topics")
+@settings_options("namespace", "sensors", "sensor_window", "schemas", "internal_prefix", "shared_topics")
 @output_option
 def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, output: Output) -> int:
     """Validate the triggers in files and folders (else those of the setting triggers).
@@ -41,12 +41,15 @@ def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
 
     The path - is standard input: kustomize build . | flowbridge check -
 
+    Where --schemas names a folder with the events' schemas, expressions are checked against them.
+
     Metaflow's Sensors (kubectl get sensors -o yaml) are checked as well: what the bridge would make of them.
     """
     chosen = paths or settings.triggers
     if not chosen:
         raise UsageError("there is nothing to check", "name files or folders, or set FLOWBRIDGE_TRIGGERS")
-    reading = TriggerFolder(chosen, settings.namespace, sensor_rules(settings), sys.stdin.buffer).read()
+    rules, schemas = sensor_rules(settings), event_schemas(settings)
+    reading = TriggerFolder(chosen, settings.namespace, rules, sys.stdin.buffer, schemas).read()
     _, cycles = without_cycles((), merge((), reading))
     errors = (*reading.errors, *cycles, *_empty_folders(reading), *_internal_topics(reading, settings))
     findings = [Finding("error", error) for error in sorted(errors)]

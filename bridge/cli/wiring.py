@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -110,7 +111,7 @@ def trigger_source(settings: Settings, kubeconfig: str | None = None) -> Trigger
         KubernetesUnreachableError: Sensors are named, and there is no usable configuration.
 
     """
-    files = FileSource(settings.triggers, settings.namespace)
+    files = FileSource(settings.triggers, settings.namespace, event_schemas(settings))
     return AllSources([files, _sensors(settings, kubeconfig)] if settings.sensors else [files])
 
 
@@ -181,6 +182,13 @@ def schema_errors() -> Iterator[None]:
         yield
     except SchemaError as error:
         raise SchemasError(str(error)) from error
+
+
+def event_schemas(settings: Settings) -> dict[str, Any]:
+    """Return the Avro schemas of events by name, as plain values, so far as a folder holds them."""
+    with schema_errors():
+        current = EventSchemas.load(*settings.schemas).current
+    return {name: json.loads(schema.text) for name, schema in current.items()}
 
 
 def _decoder(settings: Settings) -> Decoder:

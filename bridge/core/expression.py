@@ -1,11 +1,13 @@
 """CEL expressions: compiled once when a trigger is loaded, evaluated for every event, never a crash.
 
-Everything that the binding can raise becomes an :class:`ExpressionError` with a text for people. What an expression
-may cost is bounded: its length, the nesting of its macros, and the elements that macros may walk over.
+The engine is Google's (cel-cpp). Everything that it can raise becomes an :class:`ExpressionError` with a text for
+people. What an evaluation may cost is bounded before it begins (:mod:`bridge.core.expression_cost`) and, where that
+cannot be said, while it runs (:mod:`bridge.core.expression_meter`).
 
-Speed: the binding converts all variables at each call. ``payload.rows > 0 && payload.region == "eu"`` is therefore
-rewritten into ``_v0 > 0 && _v1 == "eu"`` and given two scalars (measured: 2.5 to 5 times faster than with the payload).
-An expression that only names a field is not evaluated at all: its value is the field's, exactly.
+Speed: the engine converts all that it is given. So ``payload.rows > 0 && payload.region == "eu"`` is given two scalars
+(:mod:`bridge.core.expression_fields`). Such a condition, of comparisons with literals, does not even need the engine
+where the values have the literals' types (:mod:`bridge.core.expression_shortcut`). An expression that only names a
+field is not evaluated at all: its value is the field's, exactly.
 
 Values: str, int, float, bool, None, bytes, datetime (one without a zone is UTC), timedelta, lists and mappings pass
 through CEL. UUID, date and time become their texts. Decimal, and an int outside of 64 bits, are floats inside CEL,
@@ -14,114 +16,38 @@ and stay themselves only where the expression is no more than the field's name.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-import cel
+from cel_expr_python import cel
 
-from bridge.core.expression_fields import ABSENT, Pick, narrowed
-from bridge.core.expression_source import SourceReading, read_source
-from bridge.core.expression_values import SCALARS, elements, ordered, plain
+from bridge.core.expression_cost import LIMIT, Cost
+from bridge.core.expression_errors import ExpressionError, ExpressionSyntaxError, failure_text, syntax_error
+from bridge.core.expression_fields import ABSENT, TYPE_NAMES, Pick, names_of, narrowed
+from bridge.core.expression_meter import Meter, Metered, arenas, engine, guarded, metered, program, value_of
+from bridge.core.expression_shortcut import Shortcut, shortcut
+from bridge.core.expression_tree import Node, read_tree
+from bridge.core.expression_values import SCALARS, Shape, admitted, plain, small_size, total
+
+__all__ = ["LENGTH_LIMIT", "RESERVED_WORDS", "TYPE_NAMES", "Expression", "ExpressionError", "ExpressionSyntaxError"]
 
 LENGTH_LIMIT = 4_096
 """Characters in an expression."""
 
-NESTING_LIMIT = 2
-"""Macros inside each other: ``a.all(x, b.exists(y, ...))``."""
-
-ELEMENT_LIMITS = {(1, False): 100_000, (1, True): 1_000, (2, False): 300, (2, True): 100}
-"""Elements that macros may walk over, by their nesting and whether one of them collects (``map``, ``filter``).
-
-The binding copies the list for each element that it collects: 90,000 elements took 460 s, 1,000 take 60 ms. These
-limits keep each evaluation below about 0.2 s.
-"""
-
-FUNCTIONS = frozenset(
-    {
-        "bytes",
-        "contains",
-        "double",
-        "duration",
-        "dyn",
-        "endsWith",
-        "getDate",
-        "getDayOfMonth",
-        "getDayOfWeek",
-        "getDayOfYear",
-        "getFullYear",
-        "getHours",
-        "getMilliseconds",
-        "getMinutes",
-        "getMonth",
-        "getSeconds",
-        "int",
-        "matches",
-        "size",
-        "startsWith",
-        "string",
-        "timestamp",
-        "type",
-        "uint",
-    }
-)
-"""The functions that exist (the binding's standard library)."""
-
-TYPE_NAMES = frozenset(
-    {"bool", "bytes", "double", "duration", "int", "list", "map", "null_type", "string", "timestamp", "type", "uint"}
-)
-"""Names that CEL gives a meaning of their own, for ``type(x) == int``."""
-
 RESERVED_WORDS = frozenset(
     {
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "false",
-        "for",
-        "function",
-        "if",
-        "import",
-        "in",
-        "let",
-        "loop",
-        "namespace",
-        "null",
-        "package",
-        "return",
-        "true",
-        "var",
-        "void",
-        "while",
+        *("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop"),
+        *("namespace", "null", "package", "return", "true", "var", "void", "while"),
     }
 )
 """Words that cannot be variables."""
 
-_POSITION = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?(.*)")
-_UNDEFINED = re.compile(r"Undefined variable or function: '([^']*)'")
-
-
-class ExpressionError(ValueError):
-    """An expression that has no value for what it was given; its text says why."""
-
-
-class ExpressionSyntaxError(ValueError):
-    """An expression that can never be evaluated.
-
-    Attributes:
-        reason: What is wrong.
-        line: Line in the expression, from 1.
-        column: Column in that line, from 1.
-
-    """
-
-    def __init__(self, reason: str, line: int = 1, column: int = 1) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.line = line
-        self.column = column
+_SMALL = (16, 64, 256, 1024, 4096)
+_PLAIN_LIMIT = 5_000_000  # nanoseconds that the engine may be left alone with a loop
+_DIRECT = frozenset({bool, float, type(None)})
+_ERROR = cel.Type.ERROR
 
 
 class Expression:
@@ -132,6 +58,7 @@ class Expression:
         names: The variables that it needs; nothing else has to be given.
         reads: The fields that it reads, as it spells them.
         read_whole: The variables of which it reads more than such fields.
+        uses: Where it reads them.
 
     """
 
@@ -139,64 +66,98 @@ class Expression:
         """Compile ``source``.
 
         Raises:
-            ExpressionSyntaxError: It is no CEL, too long, nests too deep, or calls a function that does not exist.
+            ExpressionSyntaxError: It is no CEL, or too long.
 
         """
         self.source = source
-        program = _compiled(source)
-        reading = read_source(source)
-        _refuse_unbounded(reading)
-        _refuse_unknown_functions(program.functions())
-        _distrust(reading, set(program.variables()))
-        self.names = frozenset(reading.free - TYPE_NAMES)
-        self._element_limit = ELEMENT_LIMITS.get((reading.nesting, reading.collects), 0)
-        self._own_elements = source.count(",")
-        self._picks, self._whole, self._program = narrowed(source, program, reading, self.names)
-        self.reads = tuple(dict.fromkeys(pick.path() for pick in self._picks if not pick.tested))
-        self.read_whole = frozenset(self._whole)
-        is_field = len(self._picks) == 1 and self._program.source.strip() == self._picks[0].variable
-        self._only = self._picks[0] if is_field and not self._picks[0].tested else None
+        tree, self._places = _parsed(source)
+        changed, self._picks, self.uses = narrowed(tree)
+        self._tree, needs_meter = guarded(changed)
+        self._program = program(self._tree)
+        self._metered: Metered | None = None
+        self.names = frozenset(names_of(self.uses))
+        values = [pick for pick in self._picks if pick.use != "has"]
+        self.reads = tuple(dict.fromkeys(pick.path() for pick in values if pick.steps))
+        self.read_whole = frozenset(pick.root for pick in values if not pick.steps and pick.use == "value")
+        self._has_loops = any(node.kind == "loop" for node in self._tree.walk())
+        self._small = _small(self._tree, self._picks)
+        self._is_light = not needs_meter  # what it is given then decides
+        self._shortcut: Shortcut | None = shortcut(changed, self._picks)
+        self._only = self._picks[0] if changed.kind == "ident" and values and changed.name == "@v0" else None
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"
 
-    def check(self, allowed: Collection[str]) -> None:
-        """Refuse variables that nothing will be given for.
+    def check(self, allowed: Collection[str], types: Mapping[str, Any] | None = None) -> None:
+        """Refuse what can never have a value: variables that nothing is given for, functions and types that are not.
+
+        Args:
+            allowed: The variables that will be given.
+            types: Types of their fields as the engine calls them, by dotted name, as far as they are known.
 
         Raises:
-            ExpressionSyntaxError: It uses a variable that is not among ``allowed``.
+            ExpressionSyntaxError: It can never have a value.
 
         """
-        unknown = sorted(self.names - set(allowed))
-        if unknown:
-            found = re.search(rf"(?<![\w.]){re.escape(unknown[0])}(?!\w)", self.source)
-            known = ", ".join(sorted(allowed))
-            raise ExpressionSyntaxError(
-                f"{unknown[0]!r} is not known here; known are {known}",
-                *_line_and_column(self.source, found.start() if found else 0),
-            )
+        for use in self.uses:
+            if use.root not in allowed:
+                known = ", ".join(sorted(allowed)) or "no variables"
+                near = difflib.get_close_matches(use.root, sorted(allowed), 1)
+                right = f"write {near[0]}" if near else ""
+                raise ExpressionSyntaxError(
+                    f"{use.root!r} is not known here; known are {known}", *self.place(use.node), right
+                )
+        from bridge.core.expression_types import refuse_wrong_types  # noqa: PLC0415 - only checks need it
+
+        refuse_wrong_types(self.source, allowed, types or {})
+
+    def place(self, node: int) -> tuple[int, int]:
+        """Return line and column, from 1, of where a node of it starts."""
+        at = self._places.get(node, 0)
+        name = re.compile(r"[A-Za-z_][\w.]*$")
+        before = self.source[:at]
+        if self.source[at : at + 1] in {".", "["}:  # a select stands where its dot stands; people look for its start
+            before = name.sub("", before)
+        return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
         """Return the value over ``variables``: plain Python values by name; mappings for those with fields.
 
         Raises:
-            ExpressionError: There is no value: a missing field, types that do not go together, a division by zero, ….
+            ExpressionError: There is no value: a missing field, types that do not go together, a division by zero, a
+                cost above the bound, ….
 
         """
         if self._only is not None:
             return self._field(self._only, variables)
         arguments: dict[str, Any] = {}
+        is_light, small = self._is_light, 0
         for pick in self._picks:
             value = pick.value(variables)
-            if value is not ABSENT:
-                arguments[pick.variable] = value
-        for name in self._whole:
-            if name in variables:
-                arguments[name] = variables[name]
-        if self._element_limit:
-            self._refuse_costly(arguments)
-        value = self._execute(arguments)
-        return value if type(value) in SCALARS else ordered(value)
+            kind = type(value)
+            if kind is str:
+                small += 4 * len(value)
+            elif kind is int:
+                is_light = is_light and -(2**63) <= value < 2**63
+            elif value is ABSENT:
+                continue
+            elif kind not in _DIRECT and is_light:
+                size = small_size(value, self._small)
+                small += size
+                is_light = size <= self._small
+            arguments[pick.variable] = value
+        try:
+            result = (
+                self._program.eval(None, arguments, None, arenas.next())
+                if is_light and small <= self._small
+                else self._weighed(arguments)
+            )
+            value = result.value()
+            if value is True or value is False:
+                return value
+            return value_of(result)
+        except Exception as error:
+            raise ExpressionError(failure_text(error, self._picks)) from error
 
     def holds(self, variables: Mapping[str, Any]) -> bool:
         """Return the value, which must be true or false.
@@ -205,6 +166,10 @@ class Expression:
             ExpressionError: There is no value, or it is neither.
 
         """
+        if self._shortcut is not None:
+            known = self._shortcut(variables)
+            if known is not None:
+                return known
         value = self.evaluate(variables)
         if isinstance(value, bool):
             return value
@@ -212,13 +177,8 @@ class Expression:
 
     def values(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that it reads and that are there, by how it spells them."""
-        found = {pick.path(): pick.value(variables) for pick in self._picks if not pick.tested}
+        found = {pick.path(): pick.found(variables) for pick in self._picks if pick.steps and pick.use != "has"}
         return {path: plain(value) for path, value in found.items() if value is not ABSENT}
-
-    def _refuse_costly(self, arguments: dict[str, Any]) -> None:
-        limit = self._element_limit - self._own_elements
-        if elements(arguments.values(), limit) > limit:
-            raise ExpressionError(f"more than {self._element_limit} elements for the macros of this expression")
 
     def _field(self, pick: Pick, variables: Mapping[str, Any]) -> Any:
         value = pick.value(variables)
@@ -226,74 +186,57 @@ class Expression:
             raise ExpressionError(f"{pick.path()}: there is no such field")
         return value if type(value) in SCALARS else plain(value)
 
-    def _execute(self, arguments: dict[str, Any]) -> Any:
+    def _weighed(self, arguments: Mapping[str, Any]) -> cel.Value:
+        """Return the engine's result; the cost is bounded before, or paid while the engine works."""
+        meter = Meter()
+        given: dict[str, Any] = {}
+        shapes: dict[str, Shape] = {}
+        for variable, value in arguments.items():
+            given[variable], shapes[variable] = admitted(value, meter.spend)
+        size = total(shapes.values())
+        meter.spend(size)
+        if size > self._small:
+            cost = Cost(shapes)
+            cost.of(self._tree)
+            if cost.spent > _PLAIN_LIMIT and self._has_loops:
+                return self._paid(meter, given, shapes)
+            meter.spend(cost.spent)
         try:
-            try:
-                return self._program.execute(arguments)
-            except ValueError as error:
-                if not str(error).startswith("Conversion Error"):
-                    raise
-                return self._program.execute(plain(arguments))
-        except Exception as error:
-            raise ExpressionError(self._explained(error)) from error
-        except BaseException as error:
-            if type(error).__name__ != "PanicException":  # a panic of the binding derives from BaseException
+            return metered(meter, lambda: self._program.eval(None, given))
+        except RuntimeError as error:
+            if "Iteration budget" not in str(error):
                 raise
-            raise ExpressionError(f"the CEL library failed: {error}") from error
+            return self._paid(meter, given, shapes)
 
-    def _explained(self, error: Exception) -> str:
-        text = str(error)
-        undefined = _UNDEFINED.match(text)
-        if undefined and undefined[1] in FUNCTIONS:
-            return f"{undefined[1]}() does not take such a value"
-        if undefined:
-            paths = {pick.variable: pick.path() for pick in self._picks}
-            return f"{paths.get(undefined[1], undefined[1])}: there is no such field"
-        if isinstance(error, KeyError):
-            return f"{error.args[0] if error.args else text}: there is no such field"
-        return text.partition(", so common causes")[0].partition(". CEL does not coerce")[0].splitlines()[0]
+    def _paid(self, meter: Meter, given: Mapping[str, Any], shapes: dict[str, Shape]) -> cel.Value:
+        if self._metered is None:
+            self._metered = Metered(self._tree)
+        return self._metered.evaluate(meter, given, shapes)
 
 
-def _compiled(source: str) -> cel.Program:
+def _parsed(source: str) -> tuple[Node, dict[int, int]]:
     if len(source) > LENGTH_LIMIT:
         raise ExpressionSyntaxError(f"{len(source)} characters; an expression has at most {LENGTH_LIMIT}")
     if not source.strip():
         raise ExpressionSyntaxError("an empty expression")
     try:
-        return cel.compile(source)
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        found = _POSITION.search(str(error))
-        if not found:
-            raise ExpressionSyntaxError("it is nested too deep, or no CEL") from error
-        reason = found[3].partition(" expecting {")[0].replace("'<EOF>'", "end of the expression")
-        raise ExpressionSyntaxError(reason, int(found[1]), int(found[2])) from error
+        tree, places = read_tree(engine().compile(source, disable_check=True).serialize())
+    except Exception as error:
+        raise syntax_error(str(error), source) from error
+    for node in tree.walk():
+        if node.kind == "map" and node.name:
+            raise ExpressionSyntaxError(f"{node.name}: there are no message types; write a map as {{'name': value}}")
+    return tree, places
 
 
-def _distrust(reading: SourceReading, variables: set[str]) -> None:
-    """Take every name as used whole where our reader of tokens and CEL's parser do not see the same names."""
-    if reading.free <= variables <= reading.free | reading.bound:
-        return
-    reading.free |= variables - reading.bound
-    reading.bare |= reading.free
-
-
-def _refuse_unbounded(reading: SourceReading) -> None:
-    if reading.nesting > NESTING_LIMIT:
-        raise ExpressionSyntaxError(f"{reading.nesting} macros inside each other; at most {NESTING_LIMIT} may be")
-
-
-def _refuse_unknown_functions(names: Iterable[str]) -> None:
-    unknown = sorted(name for name in names if name.isidentifier() and name not in FUNCTIONS)
-    if unknown:
-        known = ", ".join(sorted(FUNCTIONS))
-        raise ExpressionSyntaxError(
-            f"there is no function {unknown[0]}(); there are {known}, and the macros has, all, "
-            "exists, exists_one, filter and map"
-        )
-
-
-def _line_and_column(source: str, offset: int) -> tuple[int, int]:
-    before = source[:offset]
-    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+def _small(tree: Node, picks: tuple[Pick, ...]) -> int:
+    """Return how large what it is given may be for the engine to be left alone with it."""
+    found = 0
+    for size in _SMALL:
+        shape = Shape(size, size, size, Shape(size, size, size, Shape(size, size, size, Shape(size, size, size))))
+        cost = Cost({pick.variable: shape for pick in picks})
+        cost.of(tree)
+        if cost.spent > min(_PLAIN_LIMIT, LIMIT):
+            break
+        found = size
+    return found

@@ -1,38 +1,50 @@
-"""An expression rewritten so that each field that it names is a variable of its own.
+"""Which fields an expression names: it is given these, each as a variable of its own, and not the mappings around them.
 
-The binding converts all that it is given; so it is given these fields and not the mappings around them.
+The engine converts all that it is given, and that would be most of the cost of an evaluation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
-import cel
-
-from bridge.core.expression_source import FieldUse, SourceReading
+from bridge.core.expression_tree import Node
 
 ABSENT = object()
 """Stands for a field that is not there."""
 
+TYPE_NAMES = frozenset(
+    {"bool", "bytes", "double", "duration", "int", "list", "map", "null_type", "string", "timestamp", "type", "uint"}
+)
+"""Names that CEL gives a meaning of their own, for ``type(x) == int``."""
+
+NAMESPACES = frozenset({"math", "optional", "strings"})
+"""Names in front of functions, as in ``math.sqrt(x)``."""
+
 
 class Pick(NamedTuple):
-    """A field that the rewritten expression takes as a variable of its own."""
+    """A field that the expression takes as a variable of its own.
+
+    Attributes:
+        variable: The variable.
+        root: The name that it stands below (``payload``).
+        steps: Names below it; none for the whole of it.
+        use: Its ``value``; whether it is there (``has``); or ``null`` or something else (``null``).
+
+    """
 
     variable: str
     root: str
     steps: tuple[str, ...]
-    tested: bool
+    use: Literal["value", "has", "null"] = "value"
 
     def path(self) -> str:
         """Return the field as the expression has it."""
         return ".".join((self.root, *self.steps))
 
-    def value(self, variables: Mapping[str, Any]) -> Any:
-        """Return the field, or for ``has()`` whether it is there; ``ABSENT`` where CEL would find no value."""
+    def found(self, variables: Mapping[str, Any]) -> Any:
+        """Return the field, or ``ABSENT``."""
         value = variables.get(self.root, ABSENT)
-        if self.tested:
-            return self.steps[0] in value if isinstance(value, Mapping) else ABSENT
         try:
             for step in self.steps:
                 value = value[step]
@@ -40,32 +52,99 @@ class Pick(NamedTuple):
             return ABSENT
         return value
 
-
-def narrowed(
-    source: str,
-    program: cel.Program,
-    reading: SourceReading,
-    names: frozenset[str],
-) -> tuple[tuple[Pick, ...], tuple[str, ...], cel.Program]:
-    """Return the fields to pick, the variables to give whole, and the program over both."""
-    uses = [use for use in reading.fields if use.root in names and use.root not in reading.bare]
-    if not uses or "_v" in source:
-        return (), tuple(names), program
-    variables: dict[tuple[str, tuple[str, ...], bool], str] = {}
-    for use in uses:
-        variables.setdefault((use.root, use.steps, use.tested), f"_v{len(variables)}")
-    try:
-        rewritten = cel.compile(_rewritten(source, uses, variables))
-    except ValueError:  # our reader of tokens has erred: then everything is given
-        return (), tuple(names), program
-    picks = tuple(Pick(variable, *place) for place, variable in variables.items())
-    return picks, tuple(names - {use.root for use in uses}), rewritten
+    def value(self, variables: Mapping[str, Any]) -> Any:
+        """Return what the variable stands for; ``ABSENT`` where CEL would find no value."""
+        if self.use == "has":
+            above = self._replace(steps=self.steps[:-1]).found(variables)
+            return self.steps[-1] in above if isinstance(above, Mapping) else ABSENT
+        value = self.found(variables)
+        return value if self.use == "value" or value is None or value is ABSENT else True
 
 
-def _rewritten(source: str, uses: list[FieldUse], variables: dict[tuple[str, tuple[str, ...], bool], str]) -> str:
-    parts: list[str] = []
-    end = 0
-    for use in uses:
-        parts += (source[end : use.start], " ", variables[use.root, use.steps, use.tested], " ")
-        end = use.end
-    return "".join((*parts, source[end:]))
+class FieldUse(NamedTuple):
+    """One place where a name that no macro binds is used.
+
+    Attributes:
+        root: The name (``payload``).
+        steps: Names below it.
+        use: As in :class:`Pick`.
+        node: The number of its node.
+
+    """
+
+    root: str
+    steps: tuple[str, ...]
+    use: Literal["value", "has", "null"]
+    node: int
+
+
+def narrowed(tree: Node) -> tuple[Node, tuple[Pick, ...], tuple[FieldUse, ...]]:
+    """Return a tree over variables of its own, the fields that these stand for, and where they are used."""
+    taken = _Narrowing()
+    changed = taken.over(tree, frozenset())
+    return changed, tuple(taken.picks.values()), tuple(taken.uses)
+
+
+class _Narrowing:
+    def __init__(self) -> None:
+        self.picks: dict[tuple[str, tuple[str, ...], str], Pick] = {}
+        self.uses: list[FieldUse] = []
+
+    def over(self, node: Node, bound: frozenset[str]) -> Node:
+        """Return a copy of ``node`` in which fields of free names are variables."""
+        if node.kind == "has":
+            path = _free(node.parts[0], bound)
+            if path:
+                return self._variable((*path, node.name), "has", node.id)
+        path = _free(node, bound)
+        if path:
+            return self._variable(path, "value", node.id)
+        if node.kind == "call" and node.name in {"_==_", "_!=_"}:
+            return self._compared(node, bound)
+        is_named = node.target is not None and node.target.kind == "ident" and node.target.name in NAMESPACES
+        target = node.target if node.target is None or is_named else self.over(node.target, bound)
+        if node.kind == "loop":
+            inner = bound | {node.name, node.second, node.accumulator}
+            head = [self.over(part, bound) for part in node.parts[:2]]
+            parts = [*head, *[self.over(part, inner) for part in node.parts[2:]]]
+        else:
+            parts = [self.over(part, bound) for part in node.parts]
+        return Node(
+            node.kind, node.id, node.name, target, parts, node.value, node.accumulator, node.second, node.optional
+        )
+
+    def _compared(self, node: Node, bound: frozenset[str]) -> Node:
+        """Return a comparison; of a field that is compared with null only that much is taken."""
+        one, other = node.parts
+        is_null = [part.kind == "const" and part.value is None for part in node.parts]
+        parts = []
+        for part, beside in ((one, is_null[1]), (other, is_null[0])):
+            path = _free(part, bound)
+            taken = self._variable(path, "null", part.id) if path and beside else self.over(part, bound)
+            parts.append(taken)
+        return Node("call", node.id, node.name, parts=parts)
+
+    def _variable(self, path: tuple[str, ...], use: Literal["value", "has", "null"], node: int) -> Node:
+        root, steps = path[0], path[1:]
+        self.uses.append(FieldUse(root, steps, use, node))
+        pick = self.picks.setdefault((root, steps, use), Pick(f"@v{len(self.picks)}", root, steps, use))
+        return Node("ident", node, pick.variable)
+
+
+def _free(node: Node, bound: frozenset[str]) -> tuple[str, ...]:
+    """Return the path of a field of a name that nothing binds; nothing for any other node."""
+    path = node.path()
+    if not path or (path[0] in bound and not _is_absolute(node)) or path[0].startswith("@"):
+        return ()
+    return () if len(path) == 1 and (path[0] in TYPE_NAMES or path[0] == "optional_type") else path
+
+
+def _is_absolute(node: Node) -> bool:
+    while node.parts:
+        node = node.parts[0]
+    return node.name.startswith(".")
+
+
+def names_of(uses: tuple[FieldUse, ...]) -> Iterator[str]:
+    """Yield the free names, once each."""
+    yield from dict.fromkeys(use.root for use in uses)

@@ -11,21 +11,29 @@ from typing import Any
 from bridge.core.trigger import RunLimits, RunPlan, Slot, Trigger
 from bridge.triggers.combinations import combination_misfits, condition_of, required_slots
 from bridge.triggers.errors import Misfit
+from bridge.triggers.event_types import Schemas
 from bridge.triggers.expression_check import expression_misfits
 from bridge.triggers.model import LimitsPart, SlotPart, SpecPart, TriggerResource, read_resource
 from bridge.triggers.slots import key_misfits, parameter_misfits, variable_misfits, variable_of
 from bridge.triggers.windows import default_collect, default_dedupe, default_grace, window_misfits, window_plan
 
 
-def compile_trigger(plain: Any, default_namespace: str) -> Trigger | list[Misfit]:
-    """Return the trigger that ``plain`` (the YAML's value) describes, or all that is wrong with it and where."""
+def compile_trigger(plain: Any, default_namespace: str, schemas: Schemas | None = None) -> Trigger | list[Misfit]:
+    """Return the trigger that ``plain`` (the YAML's value) describes, or all that is wrong with it and where.
+
+    Args:
+        plain: The YAML's value.
+        default_namespace: Namespace of a trigger that names none.
+        schemas: Avro schemas by event name, as far as they are known; expressions are checked against them.
+
+    """
     resource = read_resource(plain)
     if isinstance(resource, list):
         return resource
-    return _misfits(resource.spec) or _trigger(resource, default_namespace)
+    return _misfits(resource.spec, schemas) or _trigger(resource, default_namespace)
 
 
-def _misfits(spec: SpecPart) -> list[Misfit]:
+def _misfits(spec: SpecPart, schemas: Schemas | None) -> list[Misfit]:
     found = list(window_misfits(spec.window)) if spec.window is not None else []
     collects_all = spec.collect == "all"
     if not found:  # what goes together can be said only of a window that is one
@@ -33,7 +41,7 @@ def _misfits(spec: SpecPart) -> list[Misfit]:
         collects_all = condition.collect == "all"
         found += combination_misfits(condition)
     found += [*variable_misfits(spec), *key_misfits(spec), *parameter_misfits(spec)]
-    return [*found, *expression_misfits(spec, collects_all=collects_all)]
+    return [*found, *expression_misfits(spec, collects_all=collects_all, schemas=schemas)]
 
 
 def _trigger(resource: TriggerResource, default_namespace: str) -> Trigger:

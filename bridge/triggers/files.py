@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from bridge.core.trigger import Trigger
 from bridge.triggers.errors import TriggerError
+from bridge.triggers.event_types import Schemas
 from bridge.triggers.resources import LoadedTrigger, read_text
 from bridge.triggers.sensors.compile import SensorRules
 
@@ -62,6 +63,7 @@ class TriggerFolder:
         namespace: Namespace of triggers that name none.
         sensors: What holds for Sensors in files; None where they are not taken.
         stdin: What the path ``-`` reads; None where it is a path like others.
+        schemas: Avro schemas by event name, as far as they are known.
 
     """
 
@@ -71,11 +73,13 @@ class TriggerFolder:
         namespace: str,
         sensors: SensorRules | None = None,
         stdin: BinaryIO | None = None,
+        schemas: Schemas | None = None,
     ) -> None:
         self._paths = tuple(str(path) for path in paths)
         self._stdin = stdin
         self._namespace = namespace
         self._sensors = sensors
+        self._schemas = schemas
         self._digest = b""
         self._reading = Reading(complete=False)
 
@@ -114,7 +118,7 @@ class TriggerFolder:
         rivals: list[LoadedTrigger] = []
         found_errors = list(errors)
         for root, file, text in contents:
-            triggers, wrong = read_text(text, root, file, self._namespace, self._sensors)
+            triggers, wrong = read_text(text, root, file, self._namespace, self._sensors, self._schemas)
             found_errors += wrong
             for one in triggers:
                 first = loaded.setdefault(one.trigger.identity, one)

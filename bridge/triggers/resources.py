@@ -15,6 +15,7 @@ from bridge.core.trigger import Trigger
 from bridge.triggers.compile import compile_trigger
 from bridge.triggers.documents import Document, DocumentError, read_documents
 from bridge.triggers.errors import FieldPath, Misfit, MisfitError, TriggerError, path_text, shown
+from bridge.triggers.event_types import Schemas
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 
 
@@ -37,7 +38,12 @@ class LoadedTrigger:
 
 
 def read_text(
-    text: str, root: str, file: str, namespace: str, sensors: SensorRules | None = None
+    text: str,
+    root: str,
+    file: str,
+    namespace: str,
+    sensors: SensorRules | None = None,
+    schemas: Schemas | None = None,
 ) -> tuple[list[LoadedTrigger], list[TriggerError]]:
     """Return the triggers in ``text`` and all that is wrong with it.
 
@@ -47,9 +53,10 @@ def read_text(
         file: The file's path, for errors.
         namespace: Namespace of triggers that name none.
         sensors: What holds for Sensors; None where they are not taken.
+        schemas: Avro schemas by event name, as far as they are known.
 
     """
-    reader = _FileReader(root, file, sensors)
+    reader = _FileReader(root, file, sensors, schemas)
     reader.read(text, 1, namespace, inside="")
     return reader.loaded, reader.errors
 
@@ -57,10 +64,11 @@ def read_text(
 class _FileReader:
     """Collects the triggers and errors of one file."""
 
-    def __init__(self, root: str, file: str, sensors: SensorRules | None) -> None:
+    def __init__(self, root: str, file: str, sensors: SensorRules | None, schemas: Schemas | None) -> None:
         self._root = root
         self._file = file
         self._sensors = sensors
+        self._schemas = schemas
         self.loaded: list[LoadedTrigger] = []
         self.errors: list[TriggerError] = []
 
@@ -96,7 +104,7 @@ class _FileReader:
                 right = "name its namespace in FLOWBRIDGE_SENSORS: Sensors are read on the cluster"
             self._refuse(document.line_of(("kind",)), ("kind",), MisfitError(found, right), identity, inside)
             return
-        self._take(document, compile_trigger(document.value, namespace), identity, inside)
+        self._take(document, compile_trigger(document.value, namespace, self._schemas), identity, inside)
 
     def _take(self, document: Document, compiled: Trigger | list[Misfit], identity: str, inside: str) -> None:
         if isinstance(compiled, Trigger):

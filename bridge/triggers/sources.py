@@ -15,6 +15,7 @@ from typing import NamedTuple
 from bridge.core.trigger import Trigger
 from bridge.triggers.cycles import without_cycles
 from bridge.triggers.errors import TriggerError
+from bridge.triggers.event_types import Schemas
 from bridge.triggers.files import Reading, TriggerFolder, merge
 from bridge.triggers.resources import LoadedTrigger
 
@@ -67,12 +68,13 @@ class FileSource(TriggerSource):
     Args:
         paths: Files and folders.
         namespace: Namespace of triggers that name none.
+        schemas: Avro schemas by event name, as far as they are known.
 
     """
 
-    def __init__(self, paths: Sequence[str | Path], namespace: str) -> None:
+    def __init__(self, paths: Sequence[str | Path], namespace: str, schemas: Schemas | None = None) -> None:
         self._roots = [str(path) for path in paths]
-        self._folder = TriggerFolder(paths, namespace)
+        self._folder = TriggerFolder(paths, namespace, schemas=schemas)
 
     def read(self, in_force: Mapping[str, Sourced]) -> Sources:
         """Return what the files hold, and what is kept of those that are broken (:meth:`TriggerSource.read`)."""

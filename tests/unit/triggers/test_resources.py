@@ -129,7 +129,7 @@ BAD = [
         HEAD + "  events: [{name: a, where: paylod.x}]\n" + RUN,
         (
             "f.yaml:5: spec.events[0].where: 'paylod' is not known here; known are event, payload (at column 1 of the "
-            "expression); write CEL over event, payload"
+            "expression); write payload.x"
         ),
     ),
     (
@@ -143,7 +143,7 @@ BAD = [
         HEAD + ONE + "  run: {workflowTemplate: w, id: payload.x}\n",
         (
             "f.yaml:6: spec.run.id: 'payload' is not known here; known are a (at column 1 of the expression); "
-            "write CEL over a"
+            "write a.payload.x: this sees the slots, not one event"
         ),
     ),
     (

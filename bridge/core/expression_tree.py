@@ -1,0 +1,273 @@
+"""The syntax tree of a CEL expression, read from and written to the engine's own form (protobuf of ``cel.expr``).
+
+The engine parses; what an expression reads, and what it may cost, is found in the tree that it hands out. A tree that
+is changed goes back to the engine, which evaluates it. So there is one parser of CEL, and it is the engine's.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+_PARSED = b"type.googleapis.com/cel.expr.ParsedExpr"
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_NULL, _BOOL, _INT, _UINT, _DOUBLE, _STRING, _BYTES_VALUE = 1, 2, 3, 4, 5, 6, 7
+_LOOP_PARTS = (2, 4, 5, 6, 7)  # fields of a comprehension: range, start, condition, step, result
+
+
+@dataclass(slots=True)
+class Node:
+    """A node of the tree.
+
+    Attributes:
+        kind: ``const``, ``ident``, ``select``, ``has``, ``call``, ``list``, ``map`` or ``loop``.
+        id: The engine's number of the node; its place in the text is found by it.
+        name: Name of an ident, field of a select or has, function of a call, variable of a loop.
+        target: What a call is a member call of, or None.
+        parts: Operand, arguments, elements, keys and values in turn, or a loop's range, start, condition, step, result.
+        value: Value of a const.
+        accumulator: Variable of a loop that holds what it has gathered.
+        second: Second variable of a loop, or nothing.
+        optional: Indexes of the elements, or of the pairs, that are optional.
+
+    """
+
+    kind: str
+    id: int = 0
+    name: str = ""
+    target: Node | None = None
+    parts: list[Node] = field(default_factory=list)
+    value: Any = None
+    accumulator: str = ""
+    second: str = ""
+    optional: frozenset[int] = frozenset()
+
+    def children(self) -> Iterator[Node]:
+        """Yield the nodes right below."""
+        if self.target is not None:
+            yield self.target
+        yield from self.parts
+
+    def walk(self) -> Iterator[Node]:
+        """Yield this node and all below it."""
+        yield self
+        for child in self.children():
+            yield from child.walk()
+
+    def path(self) -> tuple[str, ...]:
+        """Return root and steps of ``a.b["c"]``; nothing for any other node."""
+        if self.kind == "ident":
+            return (self.name.removeprefix("."),)
+        if self.kind == "select":
+            above = self.parts[0].path()
+            return (*above, self.name) if above else ()
+        if self.kind == "call" and self.name == "_[_]" and self.parts[1].kind == "const":
+            above, step = self.parts[0].path(), self.parts[1].value
+            return (*above, step) if above and isinstance(step, str) else ()
+        return ()
+
+
+def read_tree(parsed: bytes) -> tuple[Node, dict[int, int]]:
+    """Return the tree of a parsed expression, and the offset in the text, in code points, of each node."""
+    whole = dict(_fields(dict(_fields(parsed))[2]))
+    places: dict[int, int] = {}
+    for number, content in _fields(whole.get(3, b"")):
+        if number == 4:  # noqa: PLR2004  (SourceInfo.positions)
+            pair = dict(_fields(content))
+            places[pair.get(1, 0)] = pair.get(2, 0)
+    return _node(whole[2]), places
+
+
+def write_tree(node: Node) -> bytes:
+    """Return ``node`` as the engine reads it."""
+    return _message((1, _PARSED), (2, _message((2, _encoded(node)))))
+
+
+def _node(data: bytes) -> Node:
+    number, where, content = 0, 0, b""
+    for at, value in _fields(data):
+        if at == 2:  # noqa: PLR2004  (Expr.id)
+            number = value
+        else:
+            where, content = at, value
+    return _READERS[where](number, content)
+
+
+def _const(number: int, data: bytes) -> Node:
+    ((kind, value),) = list(_fields(data)) or [(_NULL, 0)]
+    read: Any = value
+    if kind == _NULL:
+        read = None
+    elif kind == _BOOL:
+        read = bool(value)
+    elif kind == _INT:
+        read = value - 2**64 if value >= 2**63 else value
+    elif kind == _DOUBLE:
+        read = struct.unpack("<d", value)[0]
+    elif kind == _STRING:
+        read = value.decode()
+    return Node("const", number, "uint" if kind == _UINT else "", value=read)
+
+
+def _ident(number: int, data: bytes) -> Node:
+    return Node("ident", number, dict(_fields(data))[1].decode())
+
+
+def _select(number: int, data: bytes) -> Node:
+    parts = dict(_fields(data))
+    kind = "has" if parts.get(3) else "select"
+    return Node(kind, number, parts.get(2, b"").decode(), parts=[_node(parts[1])])
+
+
+def _call(number: int, data: bytes) -> Node:
+    node = Node("call", number)
+    for at, value in _fields(data):
+        if at == 1:
+            node.target = _node(value)
+        elif at == 2:  # noqa: PLR2004  (Call.function)
+            node.name = value.decode()
+        else:
+            node.parts.append(_node(value))
+    return node
+
+
+def _list(number: int, data: bytes) -> Node:
+    node = Node("list", number)
+    optional: list[int] = []
+    for at, value in _fields(data):
+        if at == 1:
+            node.parts.append(_node(value))
+        else:
+            optional += _packed(value) if isinstance(value, bytes) else [value]
+    node.optional = frozenset(optional)
+    return node
+
+
+def _map(number: int, data: bytes) -> Node:
+    node = Node("map", number)
+    optional: list[int] = []
+    for at, value in _fields(data):
+        if at == 1:
+            node.name = value.decode()
+            continue
+        entry = dict(_fields(value))
+        if entry.get(5):
+            optional.append(len(node.parts) // 2)
+        key = _node(entry[3]) if 3 in entry else Node("const", value=entry.get(2, b"").decode())  # noqa: PLR2004
+        node.parts += (key, _node(entry[4]))
+    node.optional = frozenset(optional)
+    return node
+
+
+def _loop(number: int, data: bytes) -> Node:
+    found = dict(_fields(data))
+    parts = [_node(found[at]) for at in _LOOP_PARTS]
+    names = [found.get(at, b"").decode() for at in (1, 3, 8)]
+    return Node("loop", number, names[0], parts=parts, accumulator=names[1], second=names[2])
+
+
+_READERS = {3: _const, 4: _ident, 5: _select, 6: _call, 7: _list, 8: _map, 9: _loop}
+
+
+def _encoded(node: Node) -> bytes:  # noqa: PLR0911 - a return for each kind of node
+    parts = [_encoded(part) for part in node.parts]
+    if node.kind == "const":
+        return _message((2, node.id), (3, _written_const(node)))
+    if node.kind == "ident":
+        return _message((2, node.id), (4, _message((1, node.name))))
+    if node.kind in {"select", "has"}:
+        tested = ((3, 1),) if node.kind == "has" else ()
+        return _message((2, node.id), (5, _message((1, parts[0]), (2, node.name), *tested)))
+    if node.kind == "call":
+        target = ((1, _encoded(node.target)),) if node.target is not None else ()
+        return _message((2, node.id), (6, _message(*target, (2, node.name), *[(3, part) for part in parts])))
+    if node.kind == "list":
+        optional = [(2, _packed_text(node.optional))] if node.optional else []
+        return _message((2, node.id), (7, _message(*[(1, part) for part in parts], *optional)))
+    if node.kind == "map":
+        pairs = list(zip(parts[::2], parts[1::2], strict=True))
+        entries = [
+            (2, _message((3, key), (4, value), *(((5, 1),) if index in node.optional else ())))
+            for index, (key, value) in enumerate(pairs)
+        ]
+        return _message((2, node.id), (8, _message(*entries)))
+    second = ((8, node.second),) if node.second else ()
+    members = list(zip(_LOOP_PARTS, parts, strict=True))
+    loop = _message((1, node.name), members[0], (3, node.accumulator), *members[1:], *second)
+    return _message((2, node.id), (9, loop))
+
+
+def _written_const(node: Node) -> bytes:
+    value = node.value
+    if value is None:
+        return _message((_NULL, 0))
+    if isinstance(value, bool):
+        return _message((_BOOL, int(value)))
+    if isinstance(value, int):
+        return _message((_UINT if node.name == "uint" else _INT, value))
+    if isinstance(value, float):
+        return bytes([_DOUBLE << 3 | _FIXED64]) + struct.pack("<d", value)
+    return _message((_STRING if isinstance(value, str) else _BYTES_VALUE, value))
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """Yield number and value of each field of a protobuf message."""
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        kind = tag & 7
+        if kind == _VARINT:
+            value, at = _varint(data, at)
+            yield tag >> 3, value
+            continue
+        size = {_FIXED64: 8, _FIXED32: 4}.get(kind)
+        if size is None:
+            size, at = _varint(data, at)
+        yield tag >> 3, data[at : at + size]
+        at += size
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:  # noqa: PLR2004  (the last byte of a varint)
+            return value, at
+        shift += 7
+
+
+def _packed(data: bytes) -> list[int]:
+    values, at = [], 0
+    while at < len(data):
+        value, at = _varint(data, at)
+        values.append(value)
+    return values
+
+
+def _packed_text(values: frozenset[int]) -> bytes:
+    return b"".join(_written_varint(value) for value in sorted(values))
+
+
+def _written_varint(value: int) -> bytes:
+    value &= 2**64 - 1
+    written = bytearray()
+    while value > 127:  # noqa: PLR2004  (the last byte of a varint)
+        written.append(value & 127 | 128)
+        value >>= 7
+    written.append(value)
+    return bytes(written)
+
+
+def _message(*fields: tuple[int, int | str | bytes]) -> bytes:
+    written = bytearray()
+    for number, value in fields:
+        if isinstance(value, int):
+            written += _written_varint(number << 3 | _VARINT) + _written_varint(value)
+        else:
+            content = value.encode() if isinstance(value, str) else value
+            written += _written_varint(number << 3 | _BYTES) + _written_varint(len(content)) + content
+    return bytes(written)

@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.core.event import Event, moment
 from bridge.core.evidence import REDACTED, reads_sensitive
-from bridge.core.expression import Expression
+from bridge.core.expression import recorded
 from bridge.core.trigger import Slot, Trigger
 
 
@@ -26,8 +26,8 @@ class CompiledSlot:
     def __init__(self, slot: Slot, index: int) -> None:
         self.slot = slot
         self.index = index
-        self.where = Expression(slot.where) if slot.where is not None else None
-        self.key = Expression(slot.key) if slot.key is not None else None
+        self.where = recorded(slot.where) if slot.where is not None else None
+        self.key = recorded(slot.key) if slot.key is not None else None
         self.needs_event = any("event" in one.names for one in (self.where, self.key) if one is not None)
 
 
@@ -56,8 +56,8 @@ class Definition:
         self.slots = tuple(CompiledSlot(slot, index) for index, slot in enumerate(trigger.slots))
         keys = [slot.key for slot in self.slots if slot.key is not None]
         self.hides_key = any(reads_sensitive(key, trigger.sensitive) for key in keys)
-        self.parameters = tuple((name, Expression(source)) for name, source in trigger.run.parameters)
-        self.id = Expression(trigger.run.id) if trigger.run.id is not None else None
+        self.parameters = tuple((name, recorded(source)) for name, source in trigger.run.parameters)
+        self.id = recorded(trigger.run.id) if trigger.run.id is not None else None
         self.is_default_mapped = trigger.is_default_mapped
         mapped = any(slot.parameters for slot in trigger.slots) or self.is_default_mapped or bool(trigger.run.fields)
         self.run_needs_payload = mapped or bool(self.parameters) or self.id is not None

@@ -22,6 +22,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from cel_expr_python import cel
+from typing_extensions import override
 
 from bridge.core.expression_cost import LIMIT, Cost
 from bridge.core.expression_errors import ExpressionError, ExpressionSyntaxError, failure_text, syntax_error
@@ -73,7 +74,10 @@ class Expression:
         tree, self._places = _parsed(source)
         changed, self._picks, self.uses = narrowed(tree)
         self._tree, needs_meter = guarded(changed)
-        self._program = program(self._tree)
+        try:
+            self._program = program(self._tree)
+        except RuntimeError as error:  # protobuf reads a hundred messages inside each other
+            raise ExpressionSyntaxError("nested too deep: write it flatter") from error
         self._metered: Metered | None = None
         self.names = frozenset(names_of(self.uses))
         values = [pick for pick in self._picks if pick.use != "has"]
@@ -212,6 +216,46 @@ class Expression:
         if self._metered is None:
             self._metered = Metered(self._tree)
         return self._metered.evaluate(meter, given, shapes)
+
+
+class RefusedExpression(Expression):
+    """An expression that was taken once, and that this release's engine refuses: it has no value for any event.
+
+    A process that cannot read a definition stops. An older release took a few expressions that are refused today, and
+    they are no reason to stop: their events are decided with the reason.
+    """
+
+    def __init__(self, source: str, error: ExpressionSyntaxError) -> None:
+        self.source = source
+        self.uses = ()
+        self.names = frozenset()
+        self.reads = ()
+        self.read_whole = frozenset()
+        self._reason = f"this release cannot read the expression: {error.reason}"
+
+    @override
+    def check(self, allowed: Collection[str], types: Mapping[str, Any] | None = None) -> None:
+        raise ExpressionSyntaxError(self._reason)
+
+    @override
+    def evaluate(self, variables: Mapping[str, Any]) -> Any:
+        raise ExpressionError(self._reason)
+
+    @override
+    def holds(self, variables: Mapping[str, Any]) -> bool:
+        raise ExpressionError(self._reason)
+
+    @override
+    def values(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        return {}
+
+
+def recorded(source: str) -> Expression:
+    """Return an expression of a trigger that was accepted, maybe by another release."""
+    try:
+        return Expression(source)
+    except ExpressionSyntaxError as error:
+        return RefusedExpression(source, error)
 
 
 def _parsed(source: str) -> tuple[Node, dict[int, int]]:

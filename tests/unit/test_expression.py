@@ -14,8 +14,13 @@ from hypothesis import strategies as st
 
 from bridge.core import expression as expression_module
 from bridge.core import expression_meter
+from bridge.core.decision import Decision, Reason
+from bridge.core.definition import Definition
+from bridge.core.event import Event
 from bridge.core.expression import LENGTH_LIMIT, Expression, ExpressionError, ExpressionSyntaxError
 from bridge.core.expression_meter import engine, value_of
+from bridge.core.route import route
+from bridge.core.trigger import RunPlan, Slot, Trigger
 
 PAYLOAD: dict[str, Any] = {
     "rows": 3,
@@ -119,6 +124,7 @@ def test_an_expression_without_a_value_says_why(source: str, text: str) -> None:
         ("payload.items.all(i, v, v > 0)", "'i' is not known here", 1, 19),
         ("(" * 300 + "1" + ")" * 300, "nested too deep", 1, 1),
         ("1" + " + 1" * 40, "nested too deep", 1, 1),
+        ("[1].map(x, " * 20 + "1" + ")" * 20, "nested too deep", 1, 1),
         ("1" + " " * LENGTH_LIMIT, "4097 characters; an expression has at most 4096", 1, 1),
         ("payload.rows > 0 &&\n  paylod.rows < 9", "'paylod' is not known here; known are event, payload", 2, 3),
         ("[1].map(x, x)[0] == x", "'x' is not known here; known are event, payload", 1, 21),
@@ -322,3 +328,13 @@ def test_a_comparison_without_the_engine_says_what_the_engine_says(
     known = expression._shortcut(variables)
     if known is not None:
         assert expression.evaluate(variables) is known
+
+
+def test_an_accepted_expression_that_is_refused_today_has_no_value_for_any_event() -> None:
+    """A definition of an older release is always read; a process that cannot read one would stop."""
+    slot = Slot("order.created", "order", "1" + " + 1" * 40 + " > 2")
+    definition = Definition(Trigger("ml", "ship", (slot,), RunPlan("ship", "ml"), require=1))
+    decision = route(definition, definition.slots[0], Event("order.created", "shop", "1", 0, 0, None, {}))
+    assert isinstance(decision, Decision)
+    assert decision.reason is Reason.FILTERED
+    assert decision.evidence["error"].startswith("this release cannot read the expression: nested too deep")

@@ -1,7 +1,8 @@
 """Whether an expression fits the types of what it will be given: the engine's own checker, told in a user's words.
 
 CEL's checker wants both sides of a comparison to have one type, while CEL compares numbers of all types when it
-evaluates. ``payload.amount > 3`` is right for a double, so a comparison of two numbers is no fault here.
+evaluates. ``payload.amount > 3`` is right for a double. So a comparison of two numbers is no fault here, nor is a
+number that is looked for among other numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bridge.core.expression_errors import ExpressionSyntaxError, split_types, ty
 from bridge.core.expression_meter import extensions
 
 _AT = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
-_COMPARED = re.compile(r"found no matching overload for '(_(?:==|!=|<|<=|>|>=)_|@in)' applied to '\((.*)\)'")
+_COMPARED = re.compile(r"found no matching overload for '(_(?:==|!=|<|<=|>|>=|\[)[_\]]+|@in)' applied to '\((.*)\)'")
 _NUMBERS = frozenset({"int", "uint", "double"})
 
 
@@ -53,9 +54,9 @@ def _is_comparison_of_numbers(reason: str) -> bool:
 
 
 def _bare(kind: str) -> str:
-    """Return the type of a number that may be null, or of the members of a list, by itself."""
-    inner = re.fullmatch(r"(?:wrapper|list)\((.*)\)", kind)
-    return _bare(inner[1]) if inner else kind
+    """Return the type of a number that may be null, of the members of a list, or of a map's keys, by itself."""
+    inner = re.fullmatch(r"(?:wrapper|list|map)\((.*)\)", kind)
+    return _bare(split_types(inner[1])[0]) if inner else kind
 
 
 def _kind(signature: str) -> cel.Type:

@@ -44,13 +44,15 @@ class MisfitError(ValueError):
     Attributes:
         found: What was found.
         right: What would be right.
+        text_line: For a text of several lines the line in it, from 1; 0 for the value as a whole.
 
     """
 
-    def __init__(self, found: str, right: str) -> None:
+    def __init__(self, found: str, right: str, text_line: int = 0) -> None:
         super().__init__(f"{found}; {right}")
         self.found = found
         self.right = right
+        self.text_line = text_line
 
 
 FieldPath = tuple[str | int, ...]

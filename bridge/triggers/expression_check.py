@@ -111,7 +111,7 @@ def _checked(source: str, variables: Variables, path: FieldPath, right: _Right) 
         place = f"line {error.line}, column {error.column}" if "\n" in source.strip() else f"column {error.column}"
         names = ", ".join(sorted(variables))
         general = f"write CEL over {names}" if variables else "no event is there to be named"
-        yield path, MisfitError(f"{error.reason} (at {place} of the expression)", error.right or general)
+        yield path, MisfitError(f"{error.reason} (at {place} of the expression)", error.right or general, error.line)
 
 
 def _refuse_unknown_names(expression: Expression, variables: Variables, right: _Right) -> None:

@@ -111,7 +111,10 @@ class _FileReader:
             self.loaded.append(LoadedTrigger(compiled, self._root, self._file, document.line))
             return
         for path, misfit in compiled:
-            self._refuse(document.line_of(path), path, misfit, identity, inside)
+            line = document.line_of(path)
+            if misfit.text_line and path in document.blocks:
+                line = document.blocks[path] + misfit.text_line - 1
+            self._refuse(line, path, misfit, identity, inside)
 
     def _read_config_map(self, document: Document, namespace: str) -> None:
         data = document.value.get("data")

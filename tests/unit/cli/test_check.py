@@ -185,3 +185,17 @@ def test_standard_input_is_checked_as_a_file_is() -> None:
     result = CliRunner().invoke(cli, ["check", "-"], input="kind: Trigger\n", prog_name="flowbridge")
     assert result.exit_code == ExitCode.NOT_SO
     assert "<stdin>:1: spec: it is missing" in result.output
+
+
+def test_an_expression_is_checked_against_the_schemas_of_a_folder_and_told_at_its_own_line(tmp_path: Path) -> None:
+    schemas = tmp_path / "schemas"
+    schemas.mkdir()
+    schema = {"type": "record", "name": "Updated", "fields": [{"name": "rows", "type": "double"}]}
+    (schemas / "data.updated.avsc").write_text(json.dumps(schema))
+    where = "\n    - name: data.updated\n      where: |\n        true &&\n        payload.row > 0"
+    folder = write(tmp_path, typo=GOOD.replace(" [{name: data.updated, where: payload.rows > 0}]", where))
+    result = checked(str(folder), "--schemas", str(schemas))
+    assert result.exit_code == ExitCode.NOT_SO
+    found = "payload has no field 'row' (at line 2, column 1 of the expression); write payload.rows"
+    assert result.stdout.splitlines()[0] == f"{tmp_path}/typo.yaml:9: spec.events[0].where: {found}"
+    assert checked(str(folder)).exit_code == ExitCode.OK  # without the schema any field may be there

@@ -136,6 +136,7 @@ def test_an_expression_is_checked_against_the_schema_of_its_event(where: str, ri
         *("payload.lines.exists(l, l.sku == 'x')", "payload.lines[0].sku == 'x'", "payload.marks['a'] > 3"),
         *("payload.marks.a > 3", "payload.note > 2.5", "payload.note == null", "payload.day == '2026-01-01'"),
         *("has(payload.later) && payload.later > 3", "has(payload.first) && payload.first.sku == 'x'"),
+        *("payload.amount in {3: true}", "{1u: true}[payload.count]", "[true, false][payload.count]"),
         *("payload.parent.parent.count == 3", "payload.first == null", "payload['count'] == 3", "size(payload) > 3"),
         *("payload.?later.orValue(3) > 2", "type(payload.count) == int", "event.time > payload.at"),
     ],

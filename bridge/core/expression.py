@@ -201,10 +201,10 @@ class Expression:
         meter.spend(size)
         if size > self._small:
             cost = Cost(shapes)
-            cost.of(self._tree)
-            if cost.spent > _PLAIN_LIMIT and self._has_loops:
+            spent = cost.of_whole(self._tree)
+            if spent > _PLAIN_LIMIT and self._has_loops:
                 return self._paid(meter, given, shapes)
-            meter.spend(cost.spent)
+            meter.spend(spent)
         try:
             return metered(meter, lambda: self._program.eval(None, given))
         except RuntimeError as error:
@@ -279,8 +279,7 @@ def _small(tree: Node, picks: tuple[Pick, ...]) -> int:
     for size in _SMALL:
         shape = Shape(size, size, size, Shape(size, size, size, Shape(size, size, size, Shape(size, size, size))))
         cost = Cost({pick.variable: shape for pick in picks})
-        cost.of(tree)
-        if cost.spent > min(_PLAIN_LIMIT, LIMIT):
+        if cost.of_whole(tree) > min(_PLAIN_LIMIT, LIMIT):
             break
         found = size
     return found

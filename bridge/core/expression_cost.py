@@ -27,6 +27,10 @@ GATHER_COST = 2_500
 MATCH_COST = 6_000
 """Nanoseconds to call a regular expression; what it does with the text is paid when it is known."""
 
+RESULT_COST = 1_000
+"""Nanoseconds for a member of the value that an expression has (measured: 1,000)."""
+
+_OPTIONAL_COST = 1_000
 _NODE_COST = 20
 _BYTE_COST = 1  # to copy a byte into a new text: 0.3 to 3 ns
 _MEMBER_COST = 100  # to copy or compare a member of a list
@@ -70,6 +74,7 @@ class Cost:
     Attributes:
         spent: Nanoseconds at most.
         turns: Where loops are paid: nanoseconds of each turn, by the loop's number.
+        gathered: Members of what a turn gathers, in the same way.
 
     """
 
@@ -78,6 +83,14 @@ class Cost:
         self._is_metered = is_metered
         self.spent = 0
         self.turns: dict[int, int] = {}
+        self.gathered: dict[int, int] = {}
+
+    def of_whole(self, tree: Node) -> int:
+        """Return what an evaluation costs at most, its value included."""
+        shape = self.of(tree)
+        is_paid = self._is_metered and tree.kind == "loop"
+        self.spent += 0 if is_paid else RESULT_COST * shape.members + shape.text
+        return self.spent
 
     def of(self, node: Node) -> Shape:
         """Add what ``node`` costs, and return the shape of its value."""
@@ -124,6 +137,7 @@ class Cost:
         if name == "_?_:_":
             return wider(parts[1], parts[2]) or TINY
         if name in _INDEXED:
+            self.spent += _OPTIONAL_COST if "?" in name else 0
             return _item(first)
         if name in _SEARCHED:
             return self._searched(name, first, second, parts)
@@ -185,6 +199,7 @@ class Cost:
         self._shapes, self.spent, turns = outer, before, around.width
         if self._is_metered:
             self.turns[node.id] = each
+            self.gathered[node.id] = member.members
         else:
             self.spent += turns * each + (COPY_COST * turns * turns // 2 if kind == "collect" else 0)
         if kind != "collect":

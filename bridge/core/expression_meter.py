@@ -83,6 +83,7 @@ class Meter:
         activation: The same, as the engine has it.
         shapes: Sizes of the same.
         turns: Nanoseconds of a turn, by the loop's number.
+        gathered: Members of what a turn gathers, in the same way.
 
     """
 
@@ -95,6 +96,7 @@ class Meter:
         self.activation: Any = None
         self.shapes: dict[str, Shape] = {}
         self.turns: dict[int, int] = {}
+        self.gathered: dict[int, int] = {}
         self._ticks = 0
         self._end = 0.0
 
@@ -250,7 +252,7 @@ class _Loop:
         cap = _GATHERED if self.kind == "collect" else _TURNS
         found: list[Any] = []
         failure: ValueError | None = None
-        extra = GATHER_COST if self.kind == "collect" else 0
+        extra = GATHER_COST * (1 + meter.gathered.get(self.node.id, 0)) if self.kind == "collect" else 0
         at, length = 0, _FIRST if self.is_nested else cap
         while at < len(members):
             part = members[at : at + length]
@@ -344,9 +346,8 @@ class Metered:
 
         """
         cost = Cost(shapes, is_metered=True)
-        cost.of(self._tree)
-        meter.spend(cost.spent)
-        meter.loops, meter.turns, meter.shapes = self._loops, cost.turns, shapes
+        meter.spend(cost.of_whole(self._tree))
+        meter.loops, meter.turns, meter.gathered, meter.shapes = self._loops, cost.turns, cost.gathered, shapes
         meter.arguments, meter.activation = arguments, engine().Activation(dict(arguments))
         return metered(meter, lambda: self._program.eval(meter.activation))
 

@@ -16,8 +16,14 @@ MEMBER_COST = 200
 PAIR_COST = 1_000
 """The same for a name and a value of a mapping (measured: 800)."""
 
-MAPPING_COST = 3_000
+MAPPING_COST = 1_500
 """The same for a mapping itself."""
+
+WALK_COST = 3_500
+"""The same for a member that has to be looked into: a list, a decimal, a UUID."""
+
+TIME_COST = 5_000
+"""The same for a moment or a duration."""
 
 SCALARS = frozenset({str, int, float, bool, type(None), bytes, dt.datetime})
 """Types that hold nothing else, and leave an expression as they are."""
@@ -64,7 +70,7 @@ def wider(one: Shape | None, other: Shape | None) -> Shape | None:
     )
 
 
-def admitted(value: Any, spend: Spend) -> tuple[Any, Shape]:
+def admitted(value: Any, spend: Spend) -> tuple[Any, Shape]:  # noqa: PLR0911 - a return for each kind
     """Return ``value`` as the engine takes it, and its shape.
 
     Raises:
@@ -84,6 +90,7 @@ def admitted(value: Any, spend: Spend) -> tuple[Any, Shape]:
             names = [_width(name) if type(name) is str else 8 for name in value]
             item = Shape(max(max(texts, default=0), max(names, default=0)))
             return value, Shape(sum(texts) + sum(names), len(value), len(value), item if names else None)
+        spend(WALK_COST * len(value))
         pairs = [(name, *admitted(member, spend)) for name, member in value.items()]
         shapes = [shape for _, _, shape in pairs]
         shapes += [Shape(_width(name) if isinstance(name, str) else 8) for name in value]
@@ -91,19 +98,21 @@ def admitted(value: Any, spend: Spend) -> tuple[Any, Shape]:
     if isinstance(value, list | tuple):
         spend(MEMBER_COST * len(value))
         return _list(value, spend)
+    if isinstance(value, dt.datetime | dt.timedelta):
+        spend(TIME_COST)
+        return _time(value), TINY
     return _scalar(value)
 
 
 def _list(value: list[Any] | tuple[Any, ...], spend: Spend) -> tuple[list[Any], Shape]:
-    kinds = set(map(type, value))
     whole = value if type(value) is list else list(value)
-    if kinds == {str}:
-        factor = 1 if all(map(str.isascii, whole)) else 4
-        lengths = list(map(len, whole))
-        item = Shape(max(lengths) * factor)
+    if _are_flat(whole):
+        texts = [member for member in whole if type(member) is str]
+        factor = 1 if all(map(str.isascii, texts)) else 4
+        lengths = list(map(len, texts))
+        item = Shape(max(lengths, default=0) * factor) if whole else None
         return whole, Shape(sum(lengths) * factor, len(whole), len(whole), item)
-    if str not in kinds and _are_flat(whole):
-        return whole, Shape(0, len(whole), len(whole), TINY if whole else None)
+    spend(WALK_COST * len(whole))
     members = [admitted(member, spend) for member in whole]
     return [member for member, _ in members], _around([shape for _, shape in members], len(whole))
 
@@ -148,14 +157,14 @@ def _scalar(value: Any) -> tuple[Any, Shape]:  # noqa: PLR0911 - a return for ea
         return value, TINY
     if isinstance(value, bytes | bytearray):
         return bytes(value), Shape(len(value))
-    if isinstance(value, dt.datetime | dt.timedelta):
-        return _time(value), TINY
     if isinstance(value, uuid.UUID):
         return str(value), Shape(36)
     if isinstance(value, dt.time | dt.date):
         return value.isoformat(), Shape(40)
     if isinstance(value, str):
         return str(value), Shape(_width(value))
+    if type(value).__name__ in {"Timestamp", "Duration"}:  # what was admitted before, on its way through a loop
+        return value, TINY
     raise TypeError(f"CEL has no type for {type(value).__name__}")
 
 

@@ -19,6 +19,7 @@ from bridge.core.definition import Definition
 from bridge.core.event import Event
 from bridge.core.expression import LENGTH_LIMIT, Expression, ExpressionError, ExpressionSyntaxError
 from bridge.core.expression_meter import engine, value_of
+from bridge.core.expression_values import admitted
 from bridge.core.route import route
 from bridge.core.trigger import RunPlan, Slot, Trigger
 
@@ -201,16 +202,24 @@ def _in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
         *("payload.n.exists(x, payload.s.exists(t, t.contains(string(x))))", "payload.n.map(x, x / (x - 5))"),
         *("optional.of(payload.n).optMap(v, v.map(x, x + 1)).orValue([])", "payload.s.map(t, bytes(t))"),
         *("payload.n.map(x, type(x) == int)", "payload.n.map(x, payload.?k.orValue(x))", "payload.n.map(n, n).size()"),
+        *(
+            "payload.t.all(x, x > timestamp(0))",
+            "payload.t.filter(x, x > timestamp(0))",
+            "payload.x.exists(x, x == 'a')",
+        ),
         *("payload.s.all(t, t.matches('^[a-c]$'))", "payload.n.all(x, payload.n.exists_one(y, x == y))"),
     ],
 )
 def test_a_loop_that_is_paid_gives_what_the_engine_gives(source: str) -> None:
-    variables = {"payload": {"n": [1, 2, 3, 4, 5, 6, 7], "m": {"a": 1, "b": 2}, "s": ["a", "b", "c"]}}
+    moments = [dt.datetime(2026, 1, day, tzinfo=dt.UTC) for day in range(1, 6)]
+    numbers = {"n": [1, 2, 3, 4, 5, 6, 7], "m": {"a": 1, "b": 2}}
+    variables = {"payload": {**numbers, "s": ["a", "b", "c"], "t": moments, "x": [1, 2.5, None, "a"]}}
     expression = Expression(source)
     expression._small = -1
     expression._is_light = False
     try:
-        expected = value_of(engine().compile(source, disable_check=True).eval(data=variables))
+        given = {name: admitted(value, lambda _: None)[0] for name, value in variables.items()}
+        expected = value_of(engine().compile(source, disable_check=True).eval(data=given))
     except ValueError:
         with pytest.raises(ExpressionError):
             expression.evaluate(variables)
@@ -237,6 +246,11 @@ ATTACKS: list[tuple[str, dict[str, Any]]] = [
     ("payload.a.all(x, x.matches('^[a-z]+$')) || true", {"a": ["abc"] * 50_000}),
     ("payload.size() > 3", {str(n): n for n in range(200_000)}),
     ("payload.a.size() > 3", {"a": list(range(1_000_000))}),
+    ("payload.a.size() > 3", {"a": [[[n]] for n in range(100_000)]}),
+    ("payload.a.exists(x, x == 'q')", {"a": [Decimal(n) for n in range(200_000)]}),
+    ("payload.a.exists(x, x > timestamp(9))", {"a": [dt.datetime(1970, 1, 1, tzinfo=dt.UTC)] * 200_000}),
+    ("payload.a + payload.a", {"a": list(range(100_000))}),
+    ("payload.a.map(x, payload.b).size() > 0", {"a": list(range(20_000)), "b": list(range(100))}),
 ]
 
 

@@ -74,7 +74,7 @@ def end(trigger: Trigger, window: Window, key: str, *, is_retired: bool = False)
     if is_retired:
         leaving.leave(one.arrivals, Reason.CANCELLED, {"because": "the trigger changed, or is gone"}, one.until)
     elif one.due < _newest(one) + trigger.span:
-        # Remembered as cancelled: the match has taken them, and its mark stays.
+        # Remembered as cancelled: the match has taken them.
         evidence = {"boundary": time_text(one.due - trigger.grace)}
         leaving.leave(one.arrivals, Reason.RESET, evidence, one.until, Reason.CANCELLED)
     else:

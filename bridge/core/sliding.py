@@ -3,7 +3,8 @@
 An arrival completes a match, waits, or is ``superseded`` when it is older than what a ``latest`` match has taken. A
 match takes its events out of every slot of its trigger. ``first`` removes the arrivals that it used; ``latest``
 removes these and all older ones of the same slots, and marks how far it took. A match of a trigger with absent slots
-is not over yet (:mod:`bridge.core.absence`).
+is not over yet (:mod:`bridge.core.absence`). Such a trigger has no marks: each match that it makes is an alarm, and
+an event that reaches us late has the alarm that it would have had in time.
 
 Time ends what waits: an arrival that no event can complete any more is ``expired``, or ``reset`` when a boundary
 came first. One that comes behind its boundary and ``grace`` is ``reset`` at once, so that it does not depend on when
@@ -118,8 +119,6 @@ def _take_pending(
     _leave_passed_over(trigger, window, leaving, match, until)
     stay = came.pended.arrivals if came.pended is not None else ()
     left = came.window.without([one for one in [*stay, *[one for one, _ in leaving.spent]] if one is not new])
-    if trigger.collect == "latest":
-        left = _marked(left, match, came.pended.until if came.pended is not None else until)
     return came._replace(window=left, decisions=(*came.decisions, *leaving.decisions), spent=tuple(leaving.spent))
 
 

@@ -170,7 +170,7 @@ def _window(trigger: Trigger, found: _Found) -> Window:
         window = window.with_pending(absence.restored(trigger, offset, until, arrivals))
     if trigger.window is not None and trigger.window.kind in ("session", "batch", "settle"):
         return window._replace(groups=gathering.grouped(trigger, found.waiting))
-    return _with_marks(trigger, window, found) if found.spent or window.pending else window
+    return _with_marks(trigger, window, found) if found.spent else window
 
 
 def _with_marks(trigger: Trigger, window: Window, found: _Found) -> Window:
@@ -180,10 +180,9 @@ def _with_marks(trigger: Trigger, window: Window, found: _Found) -> Window:
         (one.time, one.offset) for slot, one in found.spent if trigger.slots[slot].absent and one.fate is Reason.MATCHED
     ]
     window = window._replace(cancelling=tuple(sorted(cancelling)))
-    if trigger.collect != "latest":
+    if trigger.collect != "latest" or trigger.absent_slots:
         return window
     marks = [(slot, (one.time, one.offset, one.until)) for slot, one in spent]
-    marks += [(one.slot, (*one.age, pending.until)) for pending in window.pending for one in pending.arrivals]
     newest: dict[int, tuple[Micros, int, Micros]] = {}
     for slot, mark in marks:
         newest[slot] = max(mark, newest.get(slot, mark))

@@ -164,7 +164,6 @@ class Reference:
             and self._newest_offset(used).reached <= arrival.reached + self.trigger.span
         ]
         before = [arrival for at, arrival in self.cancelling if at == key and self._is_in_interval(arrival, one)]
-        mark_until = until
         if not self.absent:
             self._leave(key, used, Reason.MATCHED, None, until)
             self.matches.append(Matched(key, choice))
@@ -177,13 +176,12 @@ class Reference:
             self._remove(key, used)
             self.pending.append(one)
             self.decided.append((Reason.WAITING, self._newest_offset(used).slot, self._newest_offset(used).event))
-            mark_until = one.until
         for arrival in here:
             older = arrival.slot in marked and age(arrival) < age(marked[arrival.slot])
             if arrival not in (*used, *cancelling) and (arrival.event in events or (older and latest)):
                 self._leave(key, [arrival], Reason.SUPERSEDED, None, until)
-        if latest:
-            self.marks.update({(key, slot): (arrival, mark_until) for slot, arrival in marked.items()})
+        if latest and not self.absent:  # with absent slots each match is an alarm: a late one has its own
+            self.marks.update({(key, slot): (arrival, until) for slot, arrival in marked.items()})
 
     def _calendar(self, key: str, new: Arrival) -> None:
         frame = frame_of(self._schedule(), new.time)

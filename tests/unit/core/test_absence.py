@@ -9,7 +9,7 @@ import pytest
 
 from bridge.core.decision import Reason
 from bridge.core.event import time_text
-from unit.core.stepping import Story, ids, reason, trigger_of
+from unit.core.stepping import Story, ids, reason, superseded, trigger_of
 
 
 def test_a_match_is_pending_until_its_time_and_grace_are_over() -> None:
@@ -93,12 +93,29 @@ def test_the_last_required_event_starts_the_absence() -> None:
     assert story.tick(120) == [("b2", "between", "expired"), ("a0", "a", "matched"), ("c1", "c", "matched")]
 
 
-def test_latest_supersedes_older_events_when_a_match_is_pending() -> None:
+def test_latest_supersedes_what_waits_when_a_newer_event_of_its_slot_is_taken() -> None:
     story = Story(trigger_of("a c !b"))
     story.comes("a0", "old", 100)
     story.comes("a0", "new", 101)
-    story.comes("c1", "c", 102)
-    assert reason(story.comes("a0", "straggler", 100, reached=103)) is Reason.SUPERSEDED
+    assert superseded(story.comes("c1", "c", 102)) == [("a0", "old")]
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_each_order_has_its_alarm_in_whatever_order_they_come(*, first: bool) -> None:
+    for names in (("a1", "a2"), ("a2", "a1")):
+        story = Story(trigger_of("a !b", first=first))
+        for name in names:
+            assert reason(story.comes("a0", name, 100 + int(name[1]), reached=105)) is Reason.WAITING
+        story.tick(200)
+        assert sorted(story.matches) == ["a1 -", "a2 -"]
+
+
+def test_an_older_pair_that_comes_late_has_its_alarm_too() -> None:
+    story = Story(trigger_of("a c !b"))
+    for slot, name, time in (("a0", "a2", 104), ("c1", "c2", 105), ("a0", "a1", 100), ("c1", "c1", 101)):
+        story.comes(slot, name, time, reached=106)
+    story.tick(200)
+    assert sorted(story.matches) == ["a1 c1 -", "a2 c2 -"]
 
 
 def test_an_absent_event_that_the_match_itself_uses_does_not_cancel_it() -> None:

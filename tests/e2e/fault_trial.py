@@ -13,11 +13,12 @@ from bridge.cli.main import cli
 from e2e.bridge_process import BridgeProcess
 from e2e.fault_load import triggers
 from e2e.fault_watch import WorkflowWatch
+from e2e.installation import names_in
 from flowbridge_sdk import Publisher
 from servers.process import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from e2e.fault_load import Load, Published
@@ -66,7 +67,15 @@ class Trial:
     """
 
     def __init__(
-        self, bootstrap: str, kubernetes: AnyKubernetes, namespace: str, folder: Path, kubeconfig: Path | None = None
+        self,
+        bootstrap: str,
+        kubernetes: AnyKubernetes,
+        namespace: str,
+        folder: Path,
+        kubeconfig: Path | None = None,
+        *,
+        text: str | None = None,
+        version: Mapping[str, str] | None = None,
     ) -> None:
         """Write the triggers; nothing runs yet.
 
@@ -76,10 +85,15 @@ class Trial:
             namespace: Of the Workflows; its name begins those of all topics as well.
             folder: For triggers and logs.
             kubeconfig: The bridges' way to the cluster; the administrator's own unless given.
+            text: The triggers; those of :func:`~e2e.fault_load.triggers` unless given.
+            version: What the environment of both processes has beside the settings; it says what code they run.
 
         """
+        text = text or triggers(namespace)
+        self._triggers = len(names_in(text))
+        self._folder = folder
         file = folder / "triggers.yaml"
-        file.write_text(triggers(namespace))
+        file.write_text(text)
         self._settings = {
             "KUBECONFIG": str(kubeconfig or kubernetes.kubeconfig),
             "FLOWBRIDGE_BOOTSTRAP_SERVERS": bootstrap,
@@ -89,7 +103,7 @@ class Trial:
             "FLOWBRIDGE_PARTITIONS": "8",
         }
         names = ("first", "second")
-        self.bridges = [BridgeProcess(self._settings, folder / f"{name}.log", name) for name in names]
+        self.bridges = [self._bridge(name, version or {}) for name in names]
         self._watch = WorkflowWatch(kubernetes, namespace)
         self._publisher = Publisher(bootstrap, source="faults")
         self._stack = ExitStack()
@@ -104,7 +118,7 @@ class Trial:
                 stack.enter_context(bridge)
             for bridge in self.bridges:
                 bridge.wait_ready()
-            wait_for(self._is_ready, _READY_SECONDS, "both triggers to be applied by every router")
+            wait_for(self._is_ready, _READY_SECONDS, "all triggers to be applied by every router")
             self._stack = stack.pop_all()
         self._began = time.monotonic()
         return self
@@ -118,6 +132,12 @@ class Trial:
         for number, event in enumerate(events, 1):
             self._publisher.publish(event.name, event.payload, id=event.id)
             time.sleep(max(0.0, began + seconds * number / len(events) - time.monotonic()))
+
+    def replace(self, number: int, name: str, version: Mapping[str, str]) -> BridgeProcess:
+        """Start a process of another version in the place of one that has ended."""
+        assert not self.bridges[number].running
+        self.bridges[number] = self._stack.enter_context(self._bridge(name, version))
+        return self.bridges[number]
 
     def created(self) -> int:
         """Return how many Workflows have been created so far."""
@@ -144,9 +164,12 @@ class Trial:
             codes,
         )
 
+    def _bridge(self, name: str, version: Mapping[str, str]) -> BridgeProcess:
+        return BridgeProcess({**self._settings, **version}, self._folder / f"{name}.log", name)
+
     def _is_ready(self) -> bool:
         ready = [one["ready"] for one in self._status() if one["kind"] == "trigger"]
-        return ready == [True, True]
+        return ready == [True] * self._triggers
 
     def _is_idle(self) -> bool:
         status = self._status()

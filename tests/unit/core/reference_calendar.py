@@ -107,9 +107,7 @@ def _is_day(cron: str, day: date) -> bool:
     if day.month not in _numbers(month, 1, 12, MONTHS, 1):
         return False
     last = ((day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)).day
-    in_month = any(
-        day.day == last if part == "L" else day.day in _numbers(part, 1, 31) for part in of_month.split(",")
-    )
+    in_month = any(day.day == last if part == "L" else day.day in _numbers(part, 1, 31) for part in of_month.split(","))
     in_week = any(_is_weekday(part, day) for part in of_week.split(","))
     if not of_month.startswith("*") and not of_week.startswith("*"):
         return in_month or in_week

@@ -20,7 +20,7 @@ def seeds(count: int) -> range:
 def seeded(seed: int) -> Iterator[random.Random]:
     """Yield the chance of one seed. A failure tells how to repeat it alone."""
     try:
-        yield random.Random(seed)  # noqa: S311  (chance for a test, not for secrets)
+        yield random.Random(seed)
     except BaseException as error:
         error.add_note(f"to repeat it alone: FLOWBRIDGE_TEST_SEED={seed} FLOWBRIDGE_TEST_SEEDS=1 pytest -k <this test>")
         raise

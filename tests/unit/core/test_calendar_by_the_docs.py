@@ -61,7 +61,7 @@ def any_schedule(chance: random.Random) -> Schedule:
     if chance.random() < 0.5:
         fields = (chance.choice(choices) for choices in (MINUTES, HOURS, DAYS, MONTHS, WEEKDAYS))
         return Schedule(zone, cron=" ".join(fields))
-    short = [] if zone in {"Australia/Lord_Howe"} else [MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR]
+    short = [] if zone == "Australia/Lord_Howe" else [MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR]
     long = [2 * HOUR, 3 * HOUR, 90 * MINUTE, 6 * HOUR, 12 * HOUR, DAY, DAY, 2 * DAY, 3 * DAY, 7 * DAY, 14 * DAY]
     every = chance.choice([*short, *long])
     offset = chance.choice([0, 0, MINUTE * chance.randrange(every // MINUTE)])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
+from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import HOUR, MINUTE
-from bridge.core.trigger import RunPlan, Trigger, WindowPlan
+from bridge.core.trigger import Collect, RunPlan, Schedule, Trigger, WindowPlan
 from unit.stages.window_world import HOURLY, NO_PAYMENT, ORDER, PAYMENT, SILENCE, Bridge, windowed
+from unit.stages.world import parameters_of
 
 SIZE = (("order", "string(size(order))"),)
 
@@ -82,6 +86,58 @@ def test_what_comes_to_a_calendar_window_after_an_edit_is_in_a_run_of_its_own(ho
     assert bridge.reasons() == ["matched"] * amount
     assert [run["order"] for run in bridge.runs()] == ["2"] * (amount // 2)
     assert [run["amount"] for run in bridge.runs()] == [str(first) for first in range(1, amount, 2)]
+
+
+AMOUNTS = (("amount", "string(order[0].payload.amount) + ' ' + string(order[1].payload.amount)"),)
+ALL_AMOUNTS = (("order", "string(size(order))"), ("amount", "order.map(e, e.payload.amount)"))
+CUT: dict[str, WindowPlan] = {
+    "every": WindowPlan("every", schedule=HOURLY),
+    "until": WindowPlan("until", schedule=Schedule("Europe/Berlin", cron="0 * * * *")),
+    "session": WindowPlan("session", 10 * MINUTE),
+    "batch": WindowPlan("batch", 10 * MINUTE, size=50),
+    "settle": WindowPlan("settle", 10 * MINUTE, max_wait=HOUR),
+    "within": WindowPlan("within", HOUR),
+    "within, reset": WindowPlan("within", HOUR, reset=HOURLY),
+    "session, reset": WindowPlan("session", 10 * MINUTE, reset=Schedule(every=24 * HOUR)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "collect"),
+    [(name, collect) for name in CUT for collect in get_args(Collect) if (name[:6], collect) != ("within", "all")],
+)
+@pytest.mark.parametrize("how", ["deleted and added again", "changed there and back"])
+def test_each_event_that_is_matched_around_an_edit_is_in_the_run_that_its_decision_names(
+    name: str, collect: Collect, how: str
+) -> None:
+    run = ALL_AMOUNTS if collect == "all" else AMOUNTS
+    trigger = windowed(CUT[name], replace(ORDER, count=2), run=run, collect=collect)
+    bridge = Bridge(trigger)
+    other = replace(trigger, grace=2 * MINUTE)
+    steps = {"deleted and added again": [None, trigger], "changed there and back": [other, trigger]}
+    amount = 0
+    for written in (trigger, *steps[how]):
+        bridge.world.triggers[:] = [] if written is None else [written]
+        bridge.world.run(45 if written is None else 5, step=0.5)
+        for _ in range(0 if written is None else 3):
+            amount += 1
+            bridge.order(amount=amount, id=str(amount))
+    bridge.wait(4_000)
+    held = {
+        workflow.name: set(re.findall(r"\d+", parameters_of(workflow)["amount"])) for workflow in bridge.world.created
+    }
+    ran = {
+        one.workflow for one in bridge.world.decisions if isinstance(one, RunDecision) and one.reason == "already-ran"
+    }
+    for event in map(str, range(1, amount + 1)):
+        decided = [one for one in bridge.world.decisions if isinstance(one, Decision) and one.event.id == event]
+        (final,) = [one for one in decided if one.reason != "waiting"]
+        if final.reason == "matched":
+            workflow = final.evidence["run"]
+            assert event in held[workflow] or (collect != "all" and f"default/{workflow}" in ran), (event, final)
+    is_calendar = name in {"every", "until"}
+    assert bool(ran) == (is_calendar and collect != "all")
+    assert not bridge.world.letters()
 
 
 def test_a_retired_switch_that_is_edited_watches_on_under_its_new_condition() -> None:

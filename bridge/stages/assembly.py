@@ -207,6 +207,7 @@ def _open_submitter(around: Surroundings) -> StageLoop:
         bulkheads,
         restore,
         around.clock,
+        around.pace,
         around.random,
         around.limits,
         around.observer,

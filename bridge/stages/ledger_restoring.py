@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.argo.doubt import Doubt
 from bridge.core.decision import RunReason
-from bridge.core.event import DAY, Micros
+from bridge.core.event import DAY, MINUTE, Micros
 from bridge.kafka.log import Admin, Partition, Reader, Record
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.ledger import LedgerPartition
@@ -25,6 +25,7 @@ _FINAL = tuple(LEDGER_ENTRY.prefix + bytes([2 * _SYMBOLS.index(state)]) for stat
 _HEAD = len(_FINAL[0])
 _NO_REFUSALS = ("rate", "storm", "waits for room", "waits for its WorkflowTemplate")  # 0.1.0 dates these, too
 _SAME_AGE = 60_000  # milliseconds that make no difference to how long a key is remembered
+_CLOCKS_APART = 5 * MINUTE  # as far as clocks may be apart by the setting `clock_skew`
 
 LooksBack = Callable[[str], Micros]
 """How far back the limits of a trigger count; 0 for one without limits."""
@@ -70,6 +71,11 @@ def _retention(admin: Admin, partitions: Collection[Partition]) -> Micros:
     return min(told) * 1_000 if told else 8 * DAY
 
 
+def _true(moment: Micros, appended: Micros) -> Micros:
+    """Return a moment that a former owner noted, or when Kafka took the note, if that owner's clock was hours ahead."""
+    return moment if moment <= appended + _CLOCKS_APART else appended
+
+
 class _Restoring:
     """One partition while it is read."""
 
@@ -103,7 +109,7 @@ class _Restoring:
             if value[:_HEAD] in _FINAL:
                 ended.append(key)
                 if timestamp * 1000 >= counts_since:
-                    self._count(LEDGER_ENTRY.decode(value))
+                    self._count(LEDGER_ENTRY.decode(value), timestamp * 1000)
             else:
                 self._apply_other(key, value, timestamp, ended)
         self._ledger.final.add_all(ended, age * 1000)
@@ -114,20 +120,21 @@ class _Restoring:
             if entry["state"] in ("done", "dead"):
                 ended.append(key)
                 if timestamp * 1000 >= self._counts_since:
-                    self._count(entry)
+                    self._count(entry, timestamp * 1000)
                 return
         run_key = key.decode()
         self._unfinished[run_key] = timestamp
         self._values.put(run_key, value)
 
-    def _count(self, entry: dict[str, Any]) -> None:
+    def _count(self, entry: dict[str, Any], appended: Micros) -> None:
         """Count a run that has ended for its trigger's limits."""
         trigger = entry["trigger"]
         oldest = self._now - self._looks_back(trigger)
-        if entry["since"] > oldest:
-            self._ledger.asked[trigger].append(entry["since"])
-        if entry["at"] > oldest and entry["state"] == "done" and not entry["reason"].startswith(RunReason.SKIPPED):
-            self._ledger.started[trigger].append(entry["at"])
+        since, at = _true(entry["since"], appended), _true(entry["at"], appended)
+        if since > oldest:
+            self._ledger.asked[trigger].append(since)
+        if at > oldest and entry["state"] == "done" and not entry["reason"].startswith(RunReason.SKIPPED):
+            self._ledger.started[trigger].append(at)
 
     def ledger_at(self, now: Micros) -> LedgerPartition:
         """Return the ledger, all of it having been applied."""
@@ -145,17 +152,18 @@ class _Restoring:
 def _open(fields: dict[str, Any], partition: int, written: Micros, now: Micros) -> OpenRun:
     # Until it was fenced, its former owner may have sent the create of an intent.
     is_intent = fields["state"] == "intent"
+    since, at = _true(fields["since"], written), _true(fields["at"], written)
     return OpenRun(
         run=decode_run(fields["run"]),
         partition=partition,
-        since=fields["since"],
+        since=since,
         body=fields["run"],
         stands=Stands.DOUBTFUL if is_intent else Stands.QUEUED,
-        intent=fields["at"] if is_intent else None,
-        started=fields["at"] if is_intent else None,
-        doubt=Doubt(fields["at"], max(now, fields["at"])) if is_intent else None,
+        intent=at if is_intent else None,
+        started=at if is_intent else None,
+        doubt=Doubt(at, max(now, at)) if is_intent else None,
         attempts=fields["attempts"],
-        refused=None if is_intent or fields["reason"] in _NO_REFUSALS else fields["at"] or None,
+        refused=None if is_intent or fields["reason"] in _NO_REFUSALS else at or None,
         written=written,
         reason=fields["reason"],
     )

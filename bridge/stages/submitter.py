@@ -26,7 +26,7 @@ from bridge.argo.backoff import PROMPT, SLOW
 from bridge.core.decision import RunReason
 from bridge.core.event import DAY, MINUTE, SECOND, Micros, time_text
 from bridge.core.parameters import ParameterError
-from bridge.kafka.log import Partition, Record
+from bridge.kafka.log import LogError, Partition, Record
 from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.stage import Stage
@@ -51,6 +51,7 @@ _AT_ONCE = 2_000  # runs that one batch takes up
 _SKIPPED_AT_ONCE = 1_000  # runs that one batch skips because their trigger went
 _REWRITTEN_AT_ONCE = 500  # entries of each partition that one batch writes again before retention takes them
 _PROGRESS: Micros = 10 * SECOND  # a trigger that created a Workflow so lately gets on, however much of it waits
+_STEP: Micros = 5 * SECOND  # the wall clock moves less than that by being adjusted, and more by being set
 _HOLD = 1.0  # seconds that a partition of the log is held back at the bound of a trigger that gets on
 _LOGGED_EVERY: Micros = MINUTE
 _KEPT_EVERY: Micros = MINUTE  # a look that shows for so much longer that a run in doubt has no Workflow is written
@@ -79,6 +80,17 @@ class Limits:
     parked_bytes: int = 2 * 1024**3
 
 
+class ClockSteppedError(LogError):
+    """The wall clock was set: what was counted and put off by it is read again from the ledger.
+
+    Runs would otherwise wait for as long as the clock was ahead. What a former clock noted there is held against the
+    time at which Kafka took the note (:mod:`bridge.stages.ledger_restoring`).
+    """
+
+    def __init__(self, step: Micros) -> None:
+        super().__init__(f"the wall clock was put {'forward' if step > 0 else 'back'} by {abs(step) / SECOND:.0f} s")
+
+
 class Submitter(Stage):
     """Create and verify, on the stage loop.
 
@@ -89,6 +101,7 @@ class Submitter(Stage):
         bulkheads: The workers, by namespace.
         read_ledgers: Reads partitions of the ledger; returns them by number.
         clock: The process's clock.
+        pace: A steady clock, by which it sees that the other one was set.
         random: Where jitter comes from.
         limits: Bounds.
         observer: Hears the outcomes of creates.
@@ -106,6 +119,7 @@ class Submitter(Stage):
         bulkheads: Bulkheads,
         read_ledgers: Callable[[Collection[Partition]], dict[int, LedgerPartition]],
         clock: Callable[[], Micros],
+        pace: Callable[[], Micros],
         random: Random,
         limits: Limits,
         observer: Observer,
@@ -117,6 +131,8 @@ class Submitter(Stage):
         self._templates = attempts.templates
         self._read_ledgers = read_ledgers
         self._clock = clock
+        self._pace = pace
+        self._lead = clock() - pace()
         self._random = random
         self._limits = limits
         self._observer = observer
@@ -132,7 +148,15 @@ class Submitter(Stage):
     # -- the stage -----------------------------------------------------------------------------------------------------
 
     def topics(self) -> frozenset[str]:
-        """Return the one topic of runs."""
+        """Return the one topic of runs.
+
+        Raises:
+            ClockSteppedError: The wall clock was put forward or back.
+
+        """
+        step = self._clock() - self._pace() - self._lead
+        if abs(step) > _STEP:
+            raise ClockSteppedError(step)
         if self._governing.refresh_when_due():
             self._lanes.reconsider(self._clock())
         self._bulkheads.look()

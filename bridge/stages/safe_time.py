@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 _ABANDONED = MINUTE // 2  # so long a topic that nobody reads any more may show an old definition
 _GONE_AFTER = MINUTE  # brokers that left out a partition for so long have heard whether it was deleted
 _SURELY_AHEAD = 10 * SECOND  # a tick that asks for the brokers' time is read back within that
+_ROUNDED: Micros = 1_000  # timestamps are rounded down to ms: one that is written now may say so much less
 _ASK_AGAIN = 5 * SECOND  # a question about a partition without a leader may take the client seconds
 
 EVER = 2**63
@@ -72,7 +73,7 @@ class BrokerTime:
 
     def now(self) -> Micros | None:
         """Return a time that the brokers' clocks have passed; None as long as no record was read."""
-        return None if self._lead is None else self._lead + self._pace()
+        return None if self._lead is None else self._lead + self._pace() - _ROUNDED
 
 
 class SafeTime:

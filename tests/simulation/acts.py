@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from bridge.core.event import Micros
-from bridge.kafka.log import FencedError, TopicSpec
+from bridge.kafka.log import FencedError, LogError, Partition, TopicSpec
 from bridge.kafka.memory import MemoryLog
 from bridge.kafka.memory_producer import MemoryProducer
 from bridge.kafka.ownership import read_note
 from bridge.stages.assembly import group_of
 from simulation.conditions import LOST_DIGIT, edited
+from simulation.habits import HABITS
 from simulation.process import Trap
 from simulation.script import Act
 from simulation.world import World
@@ -26,6 +28,8 @@ class Acts:
         self._open: list[tuple[Micros, MemoryProducer, bool]] = []
         self._transactions = 0
         self._lost = 0
+        self._unanswered: list[tuple[Any, ...]] = []
+        self._habits: list[tuple[Micros, str, tuple[Any, ...]]] = []
 
     def do(self, act: Act) -> None:
         """Do one act."""
@@ -39,8 +43,12 @@ class Acts:
         world = self._world
         value, headers = world.record_of(topic, id_, key, number, ago)
         stamp = None if wrong is None else (world.now - wrong) // 1000
-        world.broker.append(topic, partition, None, value, headers, stamp)
-        world.came(topic, partition)
+        try:
+            world.broker.append(topic, partition, None, value, headers, stamp)
+        except LogError:  # there is no leader: the publisher tries again
+            self._unanswered.append((topic, id_, key, number, ago, wrong, partition))
+        else:
+            world.came(topic, partition)
 
     def publish_in_transaction(
         self,
@@ -62,6 +70,9 @@ class Acts:
         producer.init()
         producer.begin()
         value, headers = world.record_of(topic, id_, key, number, ago)
+        if Partition(topic, partition) in world.broker.leaderless:
+            self._unanswered.append((topic, id_, key, number, ago, None, partition))
+            return
         producer.send(topic, partition, None, value, headers)
         world.came(topic, partition)
         self._open.append((world.now + lasts, producer, commits))
@@ -76,6 +87,24 @@ class Acts:
                 with suppress(FencedError):
                     (producer.commit if commits else producer.abort)()
         self._open = still
+
+    def habit(self, name: str, lasts: Micros, *detail: Any) -> None:
+        """Let a habit begin."""
+        HABITS[name].begin(self._world, *detail)
+        self._habits.append((self._world.now + lasts, name, detail))
+
+    def end_habits(self, *, all_of_them: bool = False) -> None:
+        """End the habits whose time has come, and publish what had no answer meanwhile."""
+        over = [one for one in self._habits if all_of_them or one[0] <= self._world.now]
+        for one in over:
+            self._habits.remove(one)
+            _, name, detail = one
+            self._world.said(f"{name} {detail} is over")
+            HABITS[name].end(self._world, *detail)
+        if over:
+            again, self._unanswered = self._unanswered, []
+            for detail in again:
+                self.publish(*detail)
 
     def trap(self, seat: int, unit: str, effect: str, countdown: int, harm: str, lasts: Micros) -> None:
         """Let harm await a process, or the next one in its seat."""
@@ -130,13 +159,17 @@ class Acts:
         committed = self._world.broker.group(group_of(self._world.topics, "router")).committed
         for log in found.logs:
             one = committed.get(log.partition)
-            if one is not None and one.offset <= log.end and read_note(one).topic_id == found.id:
+            if one is None or log.partition in self._world.broker.leaderless:
+                continue
+            if one.offset <= log.end and read_note(one).topic_id == found.id:
                 self._world.broker.expire_below(log.partition, one.offset)
 
     def lose(self, topic: str) -> None:
         """Let retention take what nobody has read yet of a partition, two events that come just now among it."""
         world = self._world
         (log, *_) = world.broker.topics[topic].logs
+        if log.partition in world.broker.leaderless:
+            return
         for _ in range(2):
             self._lost += 1
             self.publish(topic, f"lost{self._lost}", "k0", LOST_DIGIT, 0, None, log.partition.number)

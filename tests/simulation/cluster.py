@@ -55,6 +55,8 @@ class Cluster:
     Attributes:
         created: By run key, the Workflows that were ever created for it.
         foreign: Names that others took.
+        fails: Every create is answered by 500, and nothing is made of it.
+        template_is: ``missing``, ``forbidden``, or there if empty.
 
     """
 
@@ -62,6 +64,8 @@ class Cluster:
         self._clock = clock
         self.created: dict[str, list[Workflow]] = {}
         self.foreign: set[str] = set()
+        self.fails = False
+        self.template_is = ""
         self.api = MemoryWorkflowApi(clock=lambda: clock() / SECOND, on_created=self._note)
         self.api.add_template("default", TEMPLATE, parameters=("k", "n", "key"))
         self._gone_at: dict[str, tuple[Micros, bool]] = {}
@@ -81,6 +85,9 @@ class Cluster:
 
     def create(self, manifest: Plain, timeout: float) -> Response:
         """Do what becomes of a create that was sent."""
+        if self.fails:
+            self.api.fail_next(_FAULTS["broken"])
+            return self.api.create(manifest, timeout=timeout)
         answer = self._answers.pop(0) if self._answers else ""
         if answer == "late":
             self.send_off(manifest)
@@ -136,6 +143,12 @@ class Cluster:
             else:
                 self.foreign.discard(name)
 
+    def template(self, namespace: str, name: str) -> WorkflowTemplate | Unavailable | None:
+        """Answer what a process asks about a template."""
+        if self.template_is == "forbidden":
+            return Unavailable("403 Forbidden: you may not read it", passes=False)
+        return None if self.template_is else self.api.template(namespace, name)
+
     def heal(self) -> None:
         """Answer plainly from now on."""
         self._answers.clear()
@@ -163,7 +176,7 @@ class HarmedApi(WorkflowApi):
         return self._cluster.api.find(namespace, name)
 
     def template(self, namespace: str, name: str) -> WorkflowTemplate | Unavailable | None:
-        return self._cluster.api.template(namespace, name)
+        return self._cluster.template(namespace, name)
 
     def close(self) -> None:
         """Do nothing: the cluster stays."""

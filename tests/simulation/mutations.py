@@ -10,15 +10,16 @@ from unittest.mock import patch
 
 from bridge.argo import creation
 from bridge.argo.creation import Confirmation, Standing
-from bridge.core import matched
+from bridge.core import calendar_window, matched
 from bridge.core.decision import Reason
 from bridge.core.limits import Brake
 from bridge.kafka import loop as loop_module
-from bridge.kafka.log import Admin, Committed, Partition
+from bridge.kafka.log import Admin, Committed, Partition, UnansweredError
 from bridge.kafka.loop import StageLoop
+from bridge.kafka.memory_admin import MemoryAdmin
 from bridge.kafka.memory_partition import PartitionLog
 from bridge.kafka.ownership import Note
-from bridge.stages import assembly, attempts, safe_time
+from bridge.stages import assembly, attempts, safe_time, submitter
 from bridge.stages.lanes import Lanes
 from bridge.stages.ledger_writing import LedgerWriter
 from bridge.stages.matcher import Matcher
@@ -27,6 +28,7 @@ from bridge.stages.router import Router
 from bridge.stages.safe_time import Safe, SafeTime
 from bridge.stages.submitter import Submitter
 from bridge.stages.windows import Windows
+from simulation.process import SimulatedProcess
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,40 @@ def _forget_uncounted(self: Any, place: Any) -> None:
     self.remembered.pop(place, None)
 
 
+# -- Kafka in trouble, and clocks that are set -------------------------------------------------------------------------
+
+_answers_of_the_broker, _all_ends, _end_of_frame = MemoryAdmin._answers, Admin.all_ends, calendar_window.end
+_time_of_the_brokers = SafeTime.look
+
+
+def _no_leader_is_minus_1001(self: Any, partitions: Iterable[Partition], of: Callable[..., int]) -> Any:
+    """Answer for a partition without a leader as librdkafka does: without an error."""
+    try:
+        return _answers_of_the_broker(self, partitions, of)
+    except UnansweredError as error:
+        return {**error.answered, **dict.fromkeys(error.unanswered, -1001)}
+
+
+def _whatever_is_told(self: Admin, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    """Take a partition without an answer for an empty one."""
+    asked = list(partitions)
+    try:
+        ends: Mapping[Partition, int] = self.end_offsets(asked)
+    except UnansweredError as error:
+        ends = error.answered
+    return {partition: max(0, ends.get(partition, 0)) for partition in asked}
+
+
+def _own_time(self: Any, topics: Mapping[str, int]) -> None:
+    """Take the process's clock for the time that the brokers' clocks have passed."""
+    self._broker_time._lead = self._clock() - self._pace() + 10**9
+    _time_of_the_brokers(self, topics)
+
+
+def _as_if_whole(*arguments: Any, **options: Any) -> Any:
+    return _end_of_frame(*arguments, **options)._replace(is_cut=False)
+
+
 MUTATIONS = (
     Mutation("offsets committed outside the transaction", ((StageLoop, "_transact", _offsets_apart),)),
     Mutation(
@@ -264,4 +300,13 @@ MUTATIONS = (
     ),
     Mutation("prefix commit that skips one in flight", ((Submitter, "_park_rest", _pass_the_rest),)),
     Mutation("a definition not read before its arrivals", ((Matcher, "_definition", _known_only),)),
+    Mutation(
+        "-1001 counts as an offset",
+        ((MemoryAdmin, "_answers", _no_leader_is_minus_1001), (Admin, "all_ends", MemoryAdmin.end_offsets)),
+    ),
+    Mutation("a partition without an answer restored as empty", ((Admin, "all_ends", _whatever_is_told),), within=150),
+    Mutation("a clock that is ahead ends windows early", ((SafeTime, "look", _own_time),)),
+    Mutation("pacing by the wall clock", ((SimulatedProcess, "pace", SimulatedProcess.clock),)),
+    Mutation("a submitter whose clock is set goes on", ((submitter, "_STEP", 2**62),)),
+    Mutation("a cut calendar window taken for a whole one", ((calendar_window, "end", _as_if_whole),)),
 )

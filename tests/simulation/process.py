@@ -73,6 +73,7 @@ class SimulatedProcess:
 
     Attributes:
         name: Its name, in its transactional ids.
+        seat: Where it runs.
         skew: How far its clock is off.
         traps: The harm that awaits it.
         troubles: What Kafka will do to its next calls.
@@ -82,9 +83,10 @@ class SimulatedProcess:
 
     """
 
-    def __init__(self, world: World, name: str, skew: Micros) -> None:
+    def __init__(self, world: World, name: str, seat: int, skew: Micros) -> None:
         self._world = world
         self.name = name
+        self.seat = seat
         self.skew = skew
         self.traps: list[Trap] = []
         self.troubles: list[str] = []
@@ -102,7 +104,11 @@ class SimulatedProcess:
 
     def clock(self) -> Micros:
         """Return the process's time."""
-        return self._world.now + self.skew
+        return self._world.now + self.skew + self._world.clock_errors.get(self.seat, 0)
+
+    def pace(self) -> Micros:
+        """Return the time of a clock that never steps."""
+        return self._world.now
 
     # -- turns ---------------------------------------------------------------------------------------------------------
 
@@ -367,7 +373,7 @@ def surroundings_of(process: SimulatedProcess, **fields: Any) -> Surroundings:
         source=_Files(process),
         member=process.name,
         clock=process.clock,
-        pace=process.clock,
+        pace=process.pace,
         executor=process.executor,
         **fields,
     )

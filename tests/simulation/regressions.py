@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from bridge.core.event import SECOND
-from bridge.core.trigger import RunLimits, RunPlan, Slot, Trigger, WindowPlan
+from bridge.core.trigger import RunLimits, RunPlan, Schedule, Slot, Trigger, WindowPlan
 from simulation.conditions import TABLE
 from simulation.script import Act, Script
 
@@ -86,6 +86,52 @@ _WINDOWS_OF_LATER = (
     Act(10_768_518, "publish", ("order", "e6", "k1", 3, 665_124, None, 1)),
 )
 
+# What an edit cut off a calendar window had the run key of the whole window: what came later was `already-ran`.
+_MINUTELY = Trigger(
+    "default",
+    "t0",
+    tuple([Slot(name, name, key="payload.k") for name in ("paid", "order")]),
+    RunPlan("work", "default"),
+    require=1,
+    window=WindowPlan("until", schedule=Schedule(cron="* * * * *")),
+    grace=3 * SECOND,
+    dedupe=20 * SECOND,
+    collect="all",
+    start_from="earliest",
+)
+_CUT_WINDOW = (
+    _event(16, "paid", "e9"),
+    Act(20 * SECOND, "edit", (0, "where")),
+    _event(31, "order", "e3"),
+)
+
+# A run that was put off while its owner's clock was an hour ahead waited for that hour.
+_UNMAPPED = Trigger("default", "t0", (Slot("paid", "it"),), RunPlan("work", "default"), require=1)
+_CLOCK_SET = (
+    Act(9_721_263, "habit", ("no template", 8 * SECOND, "forbidden")),
+    Act(10_817_803, "habit", ("wrong clock", 8 * SECOND, 0, 3_600 * SECOND)),
+    Act(11_452_919, "publish", ("paid", "e3", "k0", 8, 4_657_645, None, 0)),
+)
+
+# Not found in the product: a router stands still while a trigger is suspended, so that a tick would overtake its event.
+_PAYMENTS_FIRST = Trigger(
+    "default",
+    "t0",
+    tuple([Slot(name, name, key="payload.k") for name in ("paid", "order")]),
+    RunPlan("work", "default", (("key", '"fixed"'),)),
+    require=2,
+    window=WindowPlan("within", 6 * SECOND),
+    grace=SECOND,
+    dedupe=7 * SECOND,
+    collect="first",
+    start_from="earliest",
+)
+_ROUTER_BEHIND = (
+    Act(2_850_726, "trap", (2, "router", "before poll", 1, "delay", 14 * SECOND)),
+    Act(4_741_900, "publish", ("paid", "e17", "k0", 4, -10_443_313, -10_443_313, 0)),
+    Act(4_850_726, "edit", (0, "suspend")),
+)
+
 REGRESSIONS: Mapping[str, Script] = {
     "a claim under a membership that is over": _script(*_LATE_CLAIM, seed=57),
     "a start that is tried again by a slower clock": _script(
@@ -93,6 +139,13 @@ REGRESSIONS: Mapping[str, Script] = {
     ),
     "windows of definitions that came later": _script(
         *_WINDOWS_OF_LATER, seed=21584, triggers=(_KEYED,), partitions=2, seats=1
+    ),
+    "a router that is behind a trigger's edit": _script(
+        *_ROUTER_BEHIND, seed=132, triggers=(_PAYMENTS_FIRST,), partitions=2, seats=3
+    ),
+    "a calendar window that an edit cut": _script(*_CUT_WINDOW, triggers=(_MINUTELY,)),
+    "a run that was put off by a clock that was set": _script(
+        *_CLOCK_SET, seed=231, triggers=(_UNMAPPED,), seats=1, step=SECOND // 4
     ),
     "the ends of a topic that was created again": _script(*_ENDS_OF_BEFORE, seed=98),
 }

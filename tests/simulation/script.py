@@ -15,6 +15,7 @@ from bridge.core.trigger import Trigger
 from simulation.cluster import ANSWERS
 from simulation.conditions import TOPICS, random_triggers
 from simulation.effects import EFFECTS, STAGES, TROUBLES
+from simulation.habits import drawn
 
 EVENTFUL: Micros = 36 * SECOND
 """How long things happen; afterwards the world heals."""
@@ -100,7 +101,7 @@ def script_of(seed: int) -> Script:
     """Return what the seed stands for."""
     random = Random(seed)
     seats = random.choice((1, 2, 2, 3))
-    acts = [*_events(random), *_faults(random, seats)]
+    acts = [*_events(random), *_faults(random, seats), *_habits(Random(f"habits of {seed}"), seats)]
     return Script(
         seed=seed,
         partitions=random.choice((1, 2)),
@@ -157,6 +158,12 @@ def _faults(random: Random, seats: int) -> Iterator[Act]:
             yield from _edits(random, at, seats)
         else:
             yield Act(at, kind, _detail(random, kind, seats))
+
+
+def _habits(random: Random, seats: int) -> Iterator[Act]:
+    """Yield the habits of a world, drawn apart: a new one changes nothing else about a seed."""
+    for at, name, lasts, detail in drawn(random, seats, EVENTFUL):
+        yield Act(at, "habit", (name, lasts, *detail))
 
 
 def _overtaken(random: Random) -> Iterator[Act]:

@@ -20,6 +20,7 @@ from simulation.script import EVENTFUL, Script
 from simulation.submitting_check import (
     asked_for,
     other_letters,
+    shared_keys,
     undecided_runs,
     wrong_identities,
     wrong_workflows,
@@ -66,8 +67,10 @@ def _live(world: World) -> None:
         while left and left[0].at <= world.now - BEGIN:
             acts.do(left.pop(0))
         acts.end_transactions()
+        acts.end_habits()
         world.go_on(script.step / SECOND, random)
     acts.end_transactions(all_of_them=True)
+    acts.end_habits(all_of_them=True)
     _heal(world, random)
 
 
@@ -131,6 +134,7 @@ def _wrong(world: World) -> Iterator[str]:
     yield from other_letters(history, topics)
     yield from undecided_runs(history, topics, world.written)
     yield from wrong_identities(history, topics, world.triggers, world.script)
+    yield from shared_keys(history, topics, world.triggers)
     yield from wrong_starts(history, topics, world.triggers)
     expected = world.routing.decisions + world.matching.decisions
     yield from _differences("decision", expected, decided, tolerant=tolerant)

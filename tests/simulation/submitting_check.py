@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from bridge.core.calendar_window import fires_at_close
 from bridge.core.decision import RunDecision, RunReason
 from bridge.core.run import Run
+from bridge.core.trigger import Trigger
 from bridge.kafka.records import DEAD_LETTER, LEDGER_ENTRY
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.run_records import decode_run
@@ -80,6 +82,26 @@ def wrong_identities(history: History, topics: InternalTopics, triggers: Trigger
     for run_key, count in Counter(keys.values()).items():
         if count > 1:
             yield f"the run key {run_key} stands for {[what for what, key in keys.items() if key == run_key]}"
+
+
+def shared_keys(history: History, topics: InternalTopics, triggers: TriggerLog) -> Iterator[str]:
+    """Say which run keys stand for more than one match: all but the first would end as ``already-ran``.
+
+    Two kinds of trigger may do that: one with ``run.id``, and one whose calendar windows run when they are filled:
+    these have no second run after an edit.
+    """
+    events: dict[str, tuple[Any, ...]] = {}
+    for record in history.records(topics.runs):
+        run, run_key = decode_run(record.value or b""), (record.key or b"").decode()
+        if run.definition_hash and not _may_share(triggers.whole().definitions[run.definition_hash].trigger):
+            what = tuple(sorted(run.events))
+            if events.setdefault(run_key, what) != what:
+                yield f"the run key {run_key} of {run.trigger} stands for {what}, and for {events[run_key]}"
+
+
+def _may_share(trigger: Trigger) -> bool:
+    is_calendar = trigger.window is not None and trigger.window.kind in ("every", "until")
+    return trigger.run.id is not None or (is_calendar and not fires_at_close(trigger))
 
 
 def _letters(history: History, topics: InternalTopics) -> dict[str, dict[str, Any]]:

@@ -100,7 +100,7 @@ def _apply(known: Known, record: Record) -> None:
     elif written == "start":
         fields = START.decode(record.value)
         known.starts[name] = Begin(fields["topic_id"], tuple(fields["offsets"]), record.offset + 1)
-    else:
+    elif written == "in_force":
         known.changed[name] = record.offset + 1
         hash_ = IN_FORCE.decode(record.value)["definition"]
         if hash_ is None:

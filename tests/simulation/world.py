@@ -48,6 +48,7 @@ class World:
         seats: Processes that run at once.
         all_processes: All that there ever were.
         traps: Harm that awaits the next process in a seat.
+        clock_errors: How far the clock of a seat's machine is off, beyond what is bounded.
         told: What happened, for people.
         written: Every transaction that was committed.
 
@@ -64,6 +65,7 @@ class World:
         self.seats: dict[int, SimulatedProcess | None] = dict.fromkeys(range(script.seats))
         self.all_processes: list[SimulatedProcess] = []
         self.traps: dict[int, list[Trap]] = {}
+        self.clock_errors: dict[int, Micros] = {}
         self._replaced_at: dict[int, Micros] = {}
         self._born = 0
         self._encoder = Encoder()
@@ -129,7 +131,7 @@ class World:
         self._born += 1
         name = f"p{seat}" if self.script.keeps_names else f"p{seat}-{self._born}"
         random = Random(self.script.seed * 1000 + self._born)
-        process = SimulatedProcess(self, name, random.randrange(-SKEW, SKEW))
+        process = SimulatedProcess(self, name, seat, random.randrange(-SKEW, SKEW))
         self.seats[seat] = process
         self.all_processes.append(process)
         process.traps += self.traps.pop(seat, [])

@@ -389,3 +389,16 @@ def test_limits_hold_for_the_first_runs_of_a_trigger_that_the_submitter_has_not_
     came = starts(world, 15)
     assert ran(world) == ["0", "1"]
     assert came[1] - came[0] >= 10 * SECOND
+
+
+def test_runs_that_a_wrong_clock_counted_and_put_off_go_on_when_it_is_set() -> None:
+    world, process = begun(limits=SLOW)
+    world.clock_error = HOUR
+    world.run(3)
+    publish(world, 3)
+    world.api.fail_next(answered(429, "TooManyRequests"))
+    world.run(3)
+    world.clock_error = 0
+    world.run(45, step=0.5)
+    assert sorted(ran(world)) == ["0", "1", "2"]
+    assert sum("the wall clock was put" in str(trouble) for trouble in process.troubles) == 2

@@ -85,12 +85,19 @@ def _an_error(random: Random, seats: int) -> tuple[Any, ...]:
 
 
 def _step(world: World, seat: int, error: Micros) -> None:
-    """Let a clock step; where a dead man's switch watches it only steps forward.
+    """Let a clock step, if what follows can be told.
 
-    A switch that is first watched by a clock that is hours behind watches these hours, too: thousands of short windows.
+    - A dead man's switch that is first watched by a clock that is hours behind watches these hours, too: thousands of
+      short windows. There it only steps forward.
+    - What limits count is told by the clocks' own moments. There it only steps back.
     """
-    watched = any(trigger.is_switch for trigger in world.script.triggers)
-    world.clock_errors[seat] = abs(error) if watched else error
+    triggers = world.script.triggers
+    is_watched = any(trigger.is_switch for trigger in triggers)
+    is_counted = any(
+        trigger.run.limits.rate is not None or trigger.run.limits.storm is not None for trigger in triggers
+    )
+    if not (is_watched and error < 0) and not (is_counted and error > 0):
+        world.clock_errors[seat] = error
 
 
 def _step_back(world: World, seat: int, error: Micros) -> None:

@@ -105,7 +105,10 @@ def _may_share(trigger: Trigger) -> bool:
 
 
 def _letters(history: History, topics: InternalTopics) -> dict[str, dict[str, Any]]:
-    found = (DEAD_LETTER.decode(record.value or b"") for record in history.records(topics.dead_letters))
+    found = [
+        {**DEAD_LETTER.decode(record.value or b""), "appended": record.timestamp * 1_000}
+        for record in history.records(topics.dead_letters)
+    ]
     return {letter["run_key"]: letter for letter in found if letter["run_key"]}
 
 
@@ -125,14 +128,16 @@ def _allowed(letter: dict[str, Any], history: History, topics: InternalTopics) -
     if letter["reason"] == "refused" and "is not this run's" in letter["text"]:
         return {0}
     if letter["reason"] == "outcome-unknown":
+        if letter["at"] - letter["appended"] > LIFETIME // 2:
+            return {0, 1}  # to a clock that is hours ahead, a Workflow that was made just now may have come and gone
         intents = [
             entry["at"]
             for record in history.records(topics.ledger)
             if record.key == letter["run_key"].encode() and record.value is not None
             if (entry := LEDGER_ENTRY.decode(record.value))["state"] == "intent"
         ]
-        # Before that a look tells whether a Workflow is there: nothing is unknown yet.
-        return {0, 1} if intents and letter["at"] - max(intents) > LIFETIME else set()
+        # Less than a lifetime later a look tells whether a Workflow is there: nothing is unknown yet.
+        return {0, 1} if intents and letter["at"] - max(intents) >= LIFETIME else set()
     return {1}
 
 

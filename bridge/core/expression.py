@@ -30,7 +30,7 @@ from bridge.core.expression_fields import ABSENT, TYPE_NAMES, Pick, names_of, na
 from bridge.core.expression_meter import Meter, Metered, arenas, engine, guarded, metered, program, value_of
 from bridge.core.expression_shortcut import Shortcut, shortcut
 from bridge.core.expression_tree import Node, read_tree
-from bridge.core.expression_values import SCALARS, Shape, admitted, plain, small_size, total
+from bridge.core.expression_values import SCALARS, ZERO, Shape, admitted, plain, small_size, total
 
 __all__ = ["LENGTH_LIMIT", "RESERVED_WORDS", "TYPE_NAMES", "Expression", "ExpressionError", "ExpressionSyntaxError"]
 
@@ -141,6 +141,7 @@ class Expression:
             kind = type(value)
             if kind is str:
                 small += 4 * len(value)
+                is_light = is_light and ZERO not in value
             elif kind is int:
                 is_light = is_light and -(2**63) <= value < 2**63
             elif value is ABSENT:

@@ -29,6 +29,7 @@ SCALARS = frozenset({str, int, float, bool, type(None), bytes, dt.datetime})
 """Types that hold nothing else, and leave an expression as they are."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+ZERO = "\x00"
 _FLAT = frozenset({str, float, bool, type(None)})
 _FLAT_OR_INT = _FLAT | {int}
 _WIDEST_INT = 2**63
@@ -79,12 +80,14 @@ def admitted(value: Any, spend: Spend) -> tuple[Any, Shape]:  # noqa: PLR0911 - 
     """
     kind = type(value)
     if kind is str:
-        return value, Shape(_width(value))
+        return (_with_zero(value) if ZERO in value else value), Shape(_width(value))
     if kind in _FLAT:
         return value, TINY
     if isinstance(value, Mapping):
         spend(MAPPING_COST + PAIR_COST * len(value))
         members = value.values()
+        if holds_zero(value):
+            raise TypeError("CEL has no name with a zero character in it")
         if kind is dict and _are_flat(members):  # the commonest member of a list; and no other is slower
             texts = [_width(member) for member in members if type(member) is str]
             names = [_width(name) if type(name) is str else 8 for name in value]
@@ -120,7 +123,7 @@ def _list(value: list[Any] | tuple[Any, ...], spend: Spend) -> tuple[list[Any], 
 def _are_flat(members: Collection[Any]) -> bool:
     """Tell whether the engine takes all of these as they are."""
     kinds = set(map(type, members))
-    if not kinds <= _FLAT_OR_INT:
+    if not kinds <= _FLAT_OR_INT or (str in kinds and holds_zero(members)):
         return False
     return int not in kinds or all(-_WIDEST_INT <= member < _WIDEST_INT for member in members if type(member) is int)
 
@@ -134,6 +137,8 @@ def small_size(value: Any, limit: int) -> int:
     else:
         return limit + 1
     if len(members) > limit or not _are_flat(members):
+        return limit + 1
+    if members is not value and holds_zero(value):
         return limit + 1
     names = 32 * len(members) if members is not value else 0
     return names + len(members) + sum([4 * len(member) for member in members if type(member) is str])
@@ -156,16 +161,34 @@ def _scalar(value: Any) -> tuple[Any, Shape]:  # noqa: PLR0911 - a return for ea
     if isinstance(value, float):
         return value, TINY
     if isinstance(value, bytes | bytearray):
-        return bytes(value), Shape(len(value))
+        return bytearray(value), Shape(
+            len(value)
+        )  # of `bytes` the binding takes no more than what stands before a zero
     if isinstance(value, uuid.UUID):
         return str(value), Shape(36)
     if isinstance(value, dt.time | dt.date):
         return value.isoformat(), Shape(40)
     if isinstance(value, str):
-        return str(value), Shape(_width(value))
-    if type(value).__name__ in {"Timestamp", "Duration"}:  # what was admitted before, on its way through a loop
+        return admitted(str(value), lambda _: None)
+    if type(value).__name__ in {
+        "Timestamp",
+        "Duration",
+        "StringValue",
+    }:  # what was admitted before, on its way through a loop
         return value, TINY
     raise TypeError(f"CEL has no type for {type(value).__name__}")
+
+
+def holds_zero(members: Iterable[Any]) -> bool:
+    """Return whether any text among ``members`` holds a zero character."""
+    return ZERO in "".join([member for member in members if type(member) is str])
+
+
+def _with_zero(text: str) -> Any:
+    """Return a text as a message: of one with a zero character the binding takes no more than what stands before it."""
+    from google.protobuf import wrappers_pb2  # noqa: PLC0415 - hardly any text has one
+
+    return wrappers_pb2.StringValue(value=text)
 
 
 def _float(value: int) -> float:

@@ -39,7 +39,7 @@ def test_the_bridge_does_its_job_under_its_own_account_and_is_refused_a_secret(
     token = kubernetes.service_account_token(namespace, "flowbridge")
     kubeconfig = kubernetes.kubeconfig_for(token, namespace=namespace)
     installation.create_template("refresh-model", rows=None)
-    event = f"{installation.prefix}updated"
+    event = f"account.{installation.namespace}.updated"
     installation.write_triggers(TRIGGER % event)
     with installation.process(KUBECONFIG=str(kubeconfig)) as bridge:
         bridge.wait_ready()

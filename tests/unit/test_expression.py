@@ -352,3 +352,42 @@ def test_an_accepted_expression_that_is_refused_today_has_no_value_for_any_event
     assert isinstance(decision, Decision)
     assert decision.reason is Reason.FILTERED
     assert decision.evidence["error"].startswith("this release cannot read the expression: nested too deep")
+
+
+ZEROS = {
+    "text": "a\x00b",
+    "bytes": b"\x00\xff\x00",
+    "texts": ["\x00x", "b"],
+    "inner": {"text": "\x00q", "all": [b"\x00"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("payload.text + 'Z'", "a\x00bZ"),
+        ("payload.bytes + b'\\x00'", b"\x00\xff\x00\x00"),
+        ("payload.texts.map(t, t + 'y')", ["\x00xy", "by"]),
+        ("payload.inner.text + 'Z'", "\x00qZ"),
+        ("payload.inner.all[0] == b''", False),
+        ("payload.text in ['a']", False),
+        ("payload.text.matches('^a.b$')", True),
+        ("payload.texts.exists(t, t == '')", False),
+        ("{'t': payload.text, 'b': payload.bytes}", {"t": "a\x00b", "b": b"\x00\xff\x00"}),
+    ],
+)
+def test_texts_and_bytes_are_whole_also_behind_a_zero_character(source: str, expected: object) -> None:
+    assert Expression(source).evaluate({"payload": ZEROS}) == expected
+
+
+def test_a_name_with_a_zero_character_is_an_error_and_never_another_name() -> None:
+    with pytest.raises(ExpressionError, match="no name with a zero character"):
+        Expression("'a' in payload.names").evaluate({"payload": {"names": {"a\x00b": 1}}})
+
+
+@given(st.recursive(st.text() | st.binary(), st.lists, max_leaves=8))
+def test_any_text_or_bytes_pass_through_the_engine_unchanged(value: object) -> None:
+    if isinstance(value, str | bytes):
+        empty = "''" if isinstance(value, str) else "b''"
+        assert Expression(f"payload.v + {empty}").evaluate({"payload": {"v": value}}) == value
+    assert Expression("[payload.v]").evaluate({"payload": {"v": value}}) == [value]

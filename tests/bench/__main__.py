@@ -9,8 +9,9 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from bench import gateway, kinds, latency, recovery, restores, throughput
+from bench import gateway, kinds, latency, recovery, restores, revisions, throughput
 from bench.bed import Bed, bed
 from bench.cores import CLIENT, SERVERS, pin_self
 from bench.figures import HEAD, Figure
@@ -39,16 +40,23 @@ def main() -> int:
     parser.add_argument(
         "--set", action="append", default=[], metavar="COUNT=N", help=f"one of {', '.join(vars(FULL))}, otherwise"
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="FOLDER",
+        help="compare routers, matcher and submitter with those of another checkout that is set up; they take turns",
+    )
     given = parser.parse_args()
     counts = {name: int(number) for name, _, number in (one.partition("=") for one in given.set)}
     scale = dataclasses.replace(QUICK if given.quick else FULL, **counts)
     pin_self(SERVERS)
     print(_circumstances())
     print(HEAD, flush=True)
-    for name in given.only or MEASURES:
+    measures = revisions.comparisons(given.against.resolve()) if given.against else MEASURES
+    for name in [name for name in given.only or measures if name in measures]:
         began = time.monotonic()
         with bed() as servers:
-            figures = MEASURES[name](servers, scale)
+            figures = measures[name](servers, scale)
         print("\n".join(figure.row() for figure in figures), flush=True)  # at once: the rest may take half an hour
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
     return 0

@@ -6,9 +6,11 @@ What it measured comes back as one JSON object on stdout.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from bench.cores import CLIENT, pin_self
@@ -29,15 +31,22 @@ class ChildError(RuntimeError):
     """A measured client failed; the text is what it wrote."""
 
 
-def measured(name: str, **settings: Any) -> dict[str, Any]:
+def measured(name: str, checkout: Path | None = None, /, **settings: Any) -> dict[str, Any]:
     """Run a client to its end and return what it measured.
+
+    Args:
+        name: The client's.
+        checkout: Another checkout, set up with ``make setup``, whose code the client is; this one without.
+        settings: The client's.
 
     Raises:
         ChildError: It failed.
 
     """
     done = subprocess.run(
-        [sys.executable, "-m", "bench.child", name],
+        [str(checkout / ".venv/bin/python") if checkout else sys.executable, "-m", "bench.child", name],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout / "tests")} if checkout else None,
         input=json.dumps(settings),
         capture_output=True,
         text=True,

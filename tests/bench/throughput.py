@@ -14,7 +14,7 @@ from bench.filling import fill_events, fill_runs
 from bench.material import DEFAULT_MAPPED, EVENT, MAPPED, PAIRS, PARTITIONS, PARTNER, REJECTING, place
 from bench.scale import Scale
 
-_ROUTERS = {
+ROUTERS = {
     "router, rejecting by a two-term `where`": (REJECTING, "filtered"),
     "router, one slot to runs, mapped parameters": (MAPPED, "matched"),
     "router, one slot to runs, default mapping": (DEFAULT_MAPPED, "matched"),
@@ -31,13 +31,13 @@ def routers(bed: Bed, scale: Scale) -> list[Figure]:
             "consume", bootstrap=bed.bootstrap, topic=EVENT, partitions=PARTITIONS, count=scale.events, schema=schema
         )
         rates["ceiling"].append(ceiling["rate"])
-        for what, (trigger, reason) in _ROUTERS.items():
+        for what, (trigger, reason) in ROUTERS.items():
             rates[what].append(_stage(bed, "router", trigger, {reason: scale.events}))
     return [
         Figure("ceiling: consume, value, headers, key, typed decode", "/s", rates["ceiling"]),
         *(
             figure
-            for what in _ROUTERS
+            for what in ROUTERS
             for figure in (
                 Figure(what, "/s", rates[what]),
                 Figure("… of the ceiling", "%", ratios(rates[what], rates["ceiling"]), at_least(45, "45 %")),

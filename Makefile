@@ -34,13 +34,23 @@ lint: setup ## ruff, mypy, the layers
 	MYPYPATH=tests $(RUN) mypy tests/drawings tests/bench
 	$(RUN) lint-imports
 
+ONLY ?=
 .PHONY: test
-test: lint ## everything, the tests on real Kafka and a real Kubernetes API server included
-	$(RUN) pytest
+test: lint ## lint, and all tests but test-integrations; make test ONLY=tests/unit/core for some of them
+ifeq ($(ONLY),)
+	$(RUN) pytest --numprocesses auto -m "not servers"
+	$(RUN) pytest -m "servers and not integrations"
+else
+	$(RUN) pytest $(ONLY)
+endif
+
+.PHONY: test-integrations
+test-integrations: setup ## the tests with Argo's own code and Metaflow, which take large builds
+	$(RUN) pytest -m integrations
 
 .PHONY: quick
 quick: setup ## the tests that need no servers
-	FLOWBRIDGE_TEST_SERVERS=off $(RUN) pytest
+	FLOWBRIDGE_TEST_SERVERS=off $(RUN) pytest --numprocesses auto
 
 SEEDS ?= 20000
 

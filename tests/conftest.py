@@ -29,6 +29,7 @@ settings.register_profile("here", deadline=None, derandomize=bool(os.environ.get
 settings.load_profile("here")
 
 _SERVER_FIXTURES = {"kafka", "kubernetes", "namespace", "argo"}
+_LARGE_FIXTURES = {"argo"}
 _LEFT_OUT = pytest.StashKey[int]()
 _CHOICE = pytest.StashKey[Choice]()
 _UNBUILT = pytest.StashKey[ServerError]()
@@ -46,8 +47,11 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that use servers, and leave them out where they are off."""
     for item in items:
-        if _SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if _SERVER_FIXTURES & fixtures:
             item.add_marker(pytest.mark.servers)
+        if _LARGE_FIXTURES & fixtures:
+            item.add_marker(pytest.mark.integrations)
     on_servers = [item for item in items if item.get_closest_marker("servers")]
     if not on_servers:
         return

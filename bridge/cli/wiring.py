@@ -205,8 +205,9 @@ def _registry(settings: Settings) -> Any:
 
 
 def new_topic(settings: Settings) -> Callable[[str], TopicSpec]:
-    """Return what makes the spec of an event topic that is missing."""
-    return lambda name: TopicSpec(name, settings.event_topic_partitions, settings.replication)
+    """Return what makes the spec of an event topic that is missing: one whose timestamps the broker sets."""
+    config = {"message.timestamp.type": "LogAppendTime"}
+    return lambda name: TopicSpec(name, settings.event_topic_partitions, settings.replication, config)
 
 
 def _micros(length: timedelta) -> Micros:

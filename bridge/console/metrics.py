@@ -67,6 +67,12 @@ class Metrics:
             ["template"],
             registry=self._registry,
         )
+        self._untrusted = Counter(
+            "flowbridge_untrusted_timestamps",
+            "Records of an event topic whose timestamps cannot be true; when they were routed is taken in their place.",
+            ["topic"],
+            registry=self._registry,
+        )
 
     def decided(self, stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
         """Count what a stage decided in a batch (a :data:`DecisionSink`)."""
@@ -114,6 +120,10 @@ class Metrics:
         else:
             with suppress(KeyError):
                 self._unread.remove(template)
+
+    def untrusted_timestamps(self, topic: str, records: int) -> None:
+        """Count records of a topic whose timestamps cannot be true."""
+        self._untrusted.labels(topic).inc(records)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

@@ -32,6 +32,9 @@ class Observer(Protocol):
     def unread(self, template: str, *, is_unread: bool) -> None:
         """Hear whether runs wait for a WorkflowTemplate, ``namespace/name``, that cannot be read."""
 
+    def untrusted_timestamps(self, topic: str, records: int) -> None:
+        """Hear of records of a topic whose timestamps cannot be true."""
+
 
 class Unobserved:
     """Nobody listens."""
@@ -58,4 +61,7 @@ class Unobserved:
         """Ignore it."""
 
     def unread(self, template: str, *, is_unread: bool) -> None:
+        """Ignore it."""
+
+    def untrusted_timestamps(self, topic: str, records: int) -> None:
         """Ignore it."""

@@ -26,6 +26,7 @@ from bridge.stages.governing import Governing
 from bridge.stages.ledger import LedgerPartition
 from bridge.stages.ledger_restoring import read_ledgers
 from bridge.stages.matcher import Bounds, Matcher
+from bridge.stages.reached import Looks
 from bridge.stages.restoring import Kept, read_changelog
 from bridge.stages.router import Router
 from bridge.stages.running import steady_clock, wall_clock
@@ -73,6 +74,7 @@ class Surroundings:
         window_bound: Arrivals in one window.
         remembered_bound: Events of one condition that one partition remembers.
         lost_offsets: What to do about an offset that the log no longer holds.
+        looks: What its routers know of the ends of topics.
 
     """
 
@@ -102,6 +104,7 @@ class Surroundings:
     window_bound: int = 10_000
     remembered_bound: int = 1_000_000
     lost_offsets: Literal["hold", "continue"] = "hold"
+    looks: Looks = field(default_factory=Looks)
 
 
 def group_of(topics: InternalTopics, stage: str) -> str:
@@ -159,6 +162,8 @@ def _open_router(around: Surroundings) -> StageLoop:
         around.clock,
         around.pace,
         around.lost_offsets,
+        around.observer,
+        around.looks,
     )
     return _loop(stage, around, definitions.close, admin.close)
 

@@ -9,12 +9,24 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Literal
 
 from bridge.core.decision import Decision, Reason
-from bridge.core.event import DAY, SECOND, Event, EventIdentity, Micros
+from bridge.core.event import DAY, MINUTE, SECOND, Event, EventIdentity, Micros
 from bridge.core.route import Passed, route
-from bridge.kafka.log import Admin, Committed, Headers, LogError, Partition, Record, UnreadableTopicError
+from bridge.kafka.log import (
+    Admin,
+    Committed,
+    Headers,
+    LogError,
+    Partition,
+    Record,
+    TopicInfo,
+    UnansweredError,
+    UnreadableTopicError,
+)
+from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
 from bridge.kafka.stage import BATCH_TIME, Stage
@@ -22,6 +34,7 @@ from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
 from bridge.stages.passing import TOGETHER, Carried, Pass, Passing
+from bridge.stages.reached import Looks, ReachedTimes
 from bridge.stages.run_records import dead_letter
 from flowbridge_sdk.codec import SCHEMA_ID_HEADER
 from flowbridge_sdk.errors import DecodeError, NullValueError
@@ -37,6 +50,7 @@ MARGIN_LIMIT = 16 * 1024
 
 _LOOK_PACE = 10 * SECOND  # between two looks whether a topic that could not be read can be now
 _READ_AGAIN = DAY  # of a truncated partition; the ledger remembers runs for a week
+_DESCRIBE_PACE = MINUTE  # between two looks whether the settings of topics have changed
 _REGISTRY_PAUSE = 2.0  # seconds until a partition is read again whose schema could not be asked for
 
 
@@ -55,6 +69,8 @@ class Router(Stage):
         clock: The process's clock.
         pace: A steady clock, for waiting.
         lost_offsets: What to do about an offset that the log no longer holds.
+        observer: Hears of timestamps that cannot be true.
+        looks: What the process knows of the ends of topics.
 
     """
 
@@ -68,7 +84,9 @@ class Router(Stage):
         admin: Admin,
         clock: Callable[[], Micros],
         pace: Callable[[], Micros],
-        lost_offsets: Literal["hold", "continue"] = "hold",
+        lost_offsets: Literal["hold", "continue"],
+        observer: Observer,
+        looks: Looks,
     ) -> None:
         self._definitions = definitions
         self._topics = topics
@@ -81,15 +99,22 @@ class Router(Stage):
         self._seen: frozenset[str] = frozenset()
         self._unreadable: dict[str, str] = {}  # why, by topic
         self._next_look: Micros = pace()
+        self._looks = looks
+        self._reached = ReachedTimes(looks, clock, pace, observer.untrusted_timestamps)
+        self._described: dict[str, TopicInfo] = {}
+        self._next_describe: Micros = pace()
         self._passing = Passing(topics, self._bury)
 
     def topics(self) -> frozenset[str]:
         """Return the topics of triggers in force whose starts are written."""
+        self._looks.awake(self._pace())
         self._definitions.refresh_when_due()
         self._check_starts()
         begun = self._definitions.topics() & self._definitions.starts.keys()
         self._look_at(begun)
-        return begun - self._unreadable.keys()
+        readable = begun - self._unreadable.keys()
+        self._look_at_ends(readable)
+        return readable
 
     def _look_at(self, begun: frozenset[str]) -> None:
         """Ask whether topics can be read: those that are new, and after a while again those that could not be."""
@@ -99,7 +124,9 @@ class Router(Stage):
             return
         self._next_look = self._pace() + _LOOK_PACE
         found = self._admin.unreadable(asked)
-        for info in self._admin.describe(asked - found.keys()).values():
+        described = self._admin.describe(asked - found.keys())
+        self._note(described)
+        for info in described.values():
             if info.id and self.topic_id(info.name) not in ("", info.id):
                 found[info.name] = "it was created again, and where it is begun is not written yet"
         for topic in sorted(asked):
@@ -109,6 +136,33 @@ class Router(Stage):
                 self._leave_out(topic, found[topic])
         self._seen = begun
         self._unreadable = {topic: why for topic, why in self._unreadable.items() if topic in begun}
+
+    def _note(self, described: Mapping[str, TopicInfo]) -> None:
+        self._described.update(described)
+        self._reached.note(described.values())
+
+    def _look_at_ends(self, topics: frozenset[str]) -> None:
+        """Look where the topics end whose timestamps are the publishers'; see :mod:`bridge.stages.reached`."""
+        due = self._looks.due(topics, self._pace())
+        if not due:
+            return
+        if self._pace() >= self._next_describe:
+            self._next_describe = self._pace() + _DESCRIBE_PACE
+            with suppress(LogError):  # what was known before still stands
+                self._note(self._admin.describe(topics))
+        infos = [
+            self._described[name] for name in due if name in self._described and not self._reached.is_stamped(name)
+        ]
+        places = [Partition(info.name, number) for info in infos for number in range(info.partitions)]
+        ends: Mapping[Partition, int] = {}
+        silent: Collection[Partition] = ()
+        try:
+            ends = self._admin.end_offsets(places) if places else {}
+        except UnansweredError as error:
+            ends, silent = error.answered, error.unanswered
+        except LogError:
+            silent = places
+        self._looks.add(ends, silent, self._pace())
 
     def _leave_out(self, topic: str, why: str) -> None:
         self._unreadable[topic] = why
@@ -193,6 +247,7 @@ class Router(Stage):
         end = self._pace() + BATCH_TIME
         while records and self._pace() < end:
             passed: list[Pass] = []
+            self._reached.begin()
             while records and len(passed) < TOGETHER and self._pace() < end:
                 record = records.popleft()
                 if Partition(record.topic, record.partition) not in out.held:
@@ -223,11 +278,12 @@ class Router(Stage):
                         self._bury(record, routed, routed.evidence["error"], out)
 
     def _decode(self, record: Record) -> Carried:
-        topic, partition, offset, timestamp, key, value, headers = record
+        topic, partition, offset, _, key, value, headers = record
+        timestamp = self._reached.timestamp(record)
         name, id_, source, time = read_headers(headers, topic, partition, offset, timestamp)
         payload = self._decoder.decode(topic, value, headers)
         text = key.decode(errors="replace") if key is not None else None
-        event = Event(name, source, id_, time, timestamp * 1000, text, payload)
+        event = Event(name, source, id_, time, self._reached.of(record, timestamp), text, payload)
         return Carried(event, record, _framed(value or b"", headers))
 
     def _undecodable(self, record: Record, error: DecodeError, out: Outbox) -> None:

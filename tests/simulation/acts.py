@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from bridge.core.event import Micros
-from bridge.kafka.log import FencedError, LogError, Partition, TopicSpec
+from bridge.kafka.log import FencedError, LogError, Partition
 from bridge.kafka.memory import MemoryLog
 from bridge.kafka.memory_producer import MemoryProducer
 from bridge.kafka.ownership import read_note
@@ -28,7 +28,7 @@ class Acts:
         self._open: list[tuple[Micros, MemoryProducer, bool]] = []
         self._transactions = 0
         self._lost = 0
-        self._unanswered: list[tuple[Any, ...]] = []
+        self._unanswered: list[tuple[Micros, tuple[Any, ...]]] = []
         self._habits: list[tuple[Micros, str, tuple[Any, ...]]] = []
 
     def do(self, act: Act) -> None:
@@ -41,14 +41,21 @@ class Acts:
     ) -> None:
         """Publish an event; its record has the broker's timestamp, or one that is wrong by so much."""
         world = self._world
+        if topic in world.cut_off:
+            self._keep(topic, id_, key, number, ago, wrong, partition)
+            return
         value, headers = world.record_of(topic, id_, key, number, ago)
         stamp = None if wrong is None else (world.now - wrong) // 1000
         try:
             world.broker.append(topic, partition, None, value, headers, stamp)
         except LogError:  # there is no leader: the publisher tries again
-            self._unanswered.append((topic, id_, key, number, ago, wrong, partition))
+            self._keep(topic, id_, key, number, ago, wrong, partition)
         else:
-            world.came(topic, partition)
+            world.came(topic, partition, id_)
+
+    def _keep(self, *detail: Any) -> None:
+        """Keep what has no answer until a habit is over; a client then sends it with its first timestamp."""
+        self._unanswered.append((self._world.now, detail))
 
     def publish_in_transaction(
         self,
@@ -71,10 +78,10 @@ class Acts:
         producer.begin()
         value, headers = world.record_of(topic, id_, key, number, ago)
         if Partition(topic, partition) in world.broker.leaderless:
-            self._unanswered.append((topic, id_, key, number, ago, None, partition))
+            self._keep(topic, id_, key, number, ago, None, partition)
             return
         producer.send(topic, partition, None, value, headers)
-        world.came(topic, partition)
+        world.came(topic, partition, id_)
         self._open.append((world.now + lasts, producer, commits))
 
     def end_transactions(self, *, all_of_them: bool = False) -> None:
@@ -103,8 +110,9 @@ class Acts:
             HABITS[name].end(self._world, *detail)
         if over:
             again, self._unanswered = self._unanswered, []
-            for detail in again:
-                self.publish(*detail)
+            for kept, (topic, id_, key, number, ago, wrong, partition) in again:
+                delay = self._world.now - kept
+                self.publish(topic, id_, key, number, ago + delay, (wrong or 0) + delay, partition)
 
     def trap(self, seat: int, unit: str, effect: str, countdown: int, harm: str, lasts: Micros) -> None:
         """Let harm await a process, or the next one in its seat."""
@@ -182,7 +190,7 @@ class Acts:
         partitions = len(self._world.broker.topics[topic].logs)
         self._world.broker.delete(topic)
         self._world.routing.forget_topic(topic)
-        self._world.broker.create(TopicSpec(topic, partitions))
+        self._world.broker.create(self._world.event_topic(topic, partitions))
 
     def grow(self, topic: str) -> None:
         """Add a partition to a topic."""

@@ -105,6 +105,19 @@ def _step_back(world: World, seat: int, error: Micros) -> None:
     world.clock_errors.pop(seat, None)
 
 
+def _a_topic(random: Random, seats: int) -> tuple[Any, ...]:
+    del seats
+    return (random.choice(TOPICS),)
+
+
+def _cut_off(world: World, topic: str) -> None:
+    world.cut_off.add(topic)
+
+
+def _let_through(world: World, topic: str) -> None:
+    world.cut_off.discard(topic)
+
+
 def _nothing(random: Random, seats: int) -> tuple[Any, ...]:
     del random, seats
     return ()
@@ -139,6 +152,7 @@ HABITS: Mapping[str, Habit] = {
     "wrong clock": Habit(0.1, (3, 8, 20), _an_error, _step, _step_back),
     "creates fail": Habit(0.1, (8, 20, 45), _nothing, _fail_creates, _make_again),
     "no template": Habit(0.1, (3, 8, 20), _a_template, _take_template, _give_template),
+    "cut off": Habit(0.2, (8, 20, 45), _a_topic, _cut_off, _let_through),
 }
 """By name."""
 

@@ -24,6 +24,7 @@ from bridge.stages.lanes import Lanes
 from bridge.stages.ledger_writing import LedgerWriter
 from bridge.stages.matcher import Matcher
 from bridge.stages.open_run import OpenRun
+from bridge.stages.reached import ReachedTimes
 from bridge.stages.router import Router
 from bridge.stages.safe_time import Safe, SafeTime
 from bridge.stages.submitter import Submitter
@@ -132,6 +133,11 @@ def _fetch_uncommitted(self: Any, offset: int, limit: int) -> tuple[list[Any], i
 def _any_time(self: Any, topic: str) -> Safe:
     del topic
     return Safe(int(self._clock() - self._skew), 2**62)
+
+
+def _believed(self: Any, record: Any, timestamp: int) -> int:
+    del self, record
+    return timestamp * 1000
 
 
 def _note_of_all(committed: Committed | None) -> Note:
@@ -282,6 +288,7 @@ MUTATIONS = (
     Mutation("read_uncommitted", ((PartitionLog, "fetch", _fetch_uncommitted),)),
     Mutation("tick without safe time", ((SafeTime, "of_topic", _any_time),)),
     Mutation("safe time that ignores applied definitions", ((safe_time, "read_note", _note_of_all),)),
+    Mutation("a publisher's timestamp believed", ((ReachedTimes, "of", _believed),)),
     Mutation("ids forgotten at a match", ((Matcher, "_keep", _forget_matched),)),
     Mutation("a retirement decided anew at each slice", ((Matcher, "_keep_retiring", _decide_each_slice),), within=150),
     Mutation("a restart counts anew what is remembered", ((Windows, "forget", _forget_uncounted),)),

@@ -26,6 +26,7 @@ from bridge.kafka.memory import CrashedError
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.stage import Stage
 from bridge.stages.assembly import Surroundings, open_loop
+from bridge.stages.reached import Looks
 from bridge.triggers.sources import Sourced, Sources, TriggerSource
 from simulation.coroutines import Coroutine, KilledError
 from simulation.effects import STAGES, HarmedLog, HarmedProducer, Written
@@ -101,6 +102,11 @@ class SimulatedProcess:
         self._workers: list[Unit] = []
         self.log = HarmedLog(world.broker, self, world.topics)
         self._around = world.surroundings(self)
+
+    @property
+    def looks(self) -> Looks:
+        """Return what its routers know of the ends of topics."""
+        return self._around.looks
 
     def clock(self) -> Micros:
         """Return the process's time."""

@@ -33,6 +33,10 @@ class _Lost(NamedTuple):
     records: list[Record]
 
 
+UNTOLD: Micros = 0
+"""When an event reached us, where that is not told by its record; see :mod:`simulation.reached_check`."""
+
+
 class Arrived(NamedTuple):
     """An arrival, as it has to be in the log."""
 
@@ -83,7 +87,11 @@ class RoutingCheck:
     """
 
     def __init__(
-        self, broker: MemoryBroker, triggers: TriggerLog, lost_offsets: Literal["hold", "continue"] = "hold"
+        self,
+        broker: MemoryBroker,
+        triggers: TriggerLog,
+        lost_offsets: Literal["hold", "continue"],
+        stamping: str,
     ) -> None:
         self._broker = broker
         self._triggers = triggers
@@ -96,6 +104,7 @@ class RoutingCheck:
         self.read_on: dict[tuple[str, int], int] = {}
         self.lost_offsets = lost_offsets
         self._lost: dict[tuple[str, int], list[_Lost]] = {}
+        self._is_told = stamping == "LogAppendTime"
 
     def follow(self, committed: dict[Partition, Committed]) -> None:
         """Take note of what the routers' group has committed now."""
@@ -162,19 +171,21 @@ class RoutingCheck:
         if not isinstance(routed, Passed):
             self.decisions[Decided(trigger, variable, event.identity, routed.reason)] += 1
         elif definition.trigger.is_windowed:
-            whole = Arrived(trigger, definition.hash, slot.index, routed.key, event.source, event.id, *event[3:5])
+            place = (trigger, definition.hash, slot.index, routed.key)
+            whole = Arrived(*place, event.source, event.id, event.time, event.reached if self._is_told else UNTOLD)
             self.arrivals[whole] += 1
         else:
             self.decisions[Decided(trigger, variable, event.identity, Reason.MATCHED)] += 1
             self.runs[Asked(trigger, definition.hash, routed.key, ((variable, event.identity),))] += 1
 
 
-def arrived(records: list[Record]) -> Counter[Arrived]:
+def arrived(records: list[Record], stamping: str) -> Counter[Arrived]:
     """Return the arrivals among records."""
     found: Counter[Arrived] = Counter()
     for record in records:
         if record.value is not None and not record.value.startswith(TICK.prefix):
             one = ARRIVAL.decode(record.value)
             place = (one["trigger"], one["definition"], one["slot"], one["key"])
-            found[Arrived(*place, one["source"], one["id"], one["time"], one["reached"])] += 1
+            reached = one["reached"] if stamping == "LogAppendTime" else UNTOLD
+            found[Arrived(*place, one["source"], one["id"], one["time"], reached)] += 1
     return found

@@ -126,7 +126,7 @@ def _read_by(world: World) -> set[str]:
 def _wrong(world: World) -> Iterator[str]:
     """Say what is wrong at the end."""
     history, topics, tolerant = world.history, world.topics, world.routing.is_uncertain
-    found, decided = arrived(history.records(topics.arrivals)), _decided(world)
+    found, decided = arrived(history.records(topics.arrivals), world.stamping), _decided(world)
     yield from _differences("arrival", world.routing.arrivals, found, tolerant=tolerant)
     asked = world.routing.runs + world.matching.runs
     yield from _differences("run", asked, asked_for(history, topics), tolerant=tolerant)

@@ -26,6 +26,7 @@ from simulation.effects import HarmedDecoder, Written
 from simulation.history import History
 from simulation.matching_check import MatchingCheck
 from simulation.process import SimulatedProcess, Trap, surroundings_of
+from simulation.reached_check import ReachedCheck
 from simulation.routing_check import RoutingCheck
 from simulation.script import Script
 from simulation.time_check import TimeCheck, ticks_of
@@ -49,6 +50,8 @@ class World:
         all_processes: All that there ever were.
         traps: Harm that awaits the next process in a seat.
         clock_errors: How far the clock of a seat's machine is off, beyond what is bounded.
+        stamping: Who sets the timestamps of events' records: the setting ``message.timestamp.type`` of their topics.
+        cut_off: Topics whose publishers do not reach Kafka.
         told: What happened, for people.
         written: Every transaction that was committed.
 
@@ -69,14 +72,17 @@ class World:
         self._replaced_at: dict[int, Micros] = {}
         self._born = 0
         self._encoder = Encoder()
-        for spec in (*self.topics.specs(), *(TopicSpec(topic, 2) for topic in TOPICS)):
+        self.stamping = "LogAppendTime" if Random(f"stamps of {script.seed}").random() < 0.4 else "CreateTime"
+        self.cut_off: set[str] = set()
+        for spec in (*self.topics.specs(), *(self.event_topic(topic) for topic in TOPICS)):
             self.broker.create(spec)
         for topic in (self.topics.windows, self.topics.ledger, self.topics.triggers):
             self.broker.topics[topic].config["delete.retention.ms"] = "20000"
         kept = (self.topics.triggers, self.topics.arrivals, self.topics.runs, self.topics.ledger)
         self.history = History(self.broker, (*kept, self.topics.dead_letters))
         self.triggers = TriggerLog(self.history, self.topics.triggers)
-        self.routing = RoutingCheck(self.broker, self.triggers, script.lost_offsets)
+        self.routing = RoutingCheck(self.broker, self.triggers, script.lost_offsets, self.stamping)
+        self.reached = ReachedCheck(self.topics.arrivals, SKEW)
         self.matching = MatchingCheck(self.topics, self.history, self.triggers, Bounds(script.bound, script.remembered))
         self.time = TimeCheck(self.broker, self.topics, self.triggers, self.routing.read_on)
         self.written: list[Written] = []
@@ -107,6 +113,10 @@ class World:
 
     # -- publishers ----------------------------------------------------------------------------------------------------
 
+    def event_topic(self, name: str, partitions: int = 2) -> TopicSpec:
+        """Return the spec of an event topic."""
+        return TopicSpec(name, partitions, config={"message.timestamp.type": self.stamping})
+
     def record_of(
         self, topic: str, id_: str, key: str, number: int, ago: Micros
     ) -> tuple[bytes, list[tuple[str, bytes]]]:
@@ -115,10 +125,11 @@ class World:
         headers = [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in written]
         return self._encoder.encode(topic, {"k": key, "n": number, "id": id_}), headers
 
-    def came(self, topic: str, partition: int) -> None:
-        """Note that the last record of a partition came just now."""
+    def came(self, topic: str, partition: int, id_: str) -> None:
+        """Note that the last record of a partition, an event with this id, came just now."""
         offset = self.broker.topics[topic].logs[partition].end - 1
         self.time.append(topic, partition, offset, self.now)
+        self.reached.came(Partition(topic, partition), id_, self.now, self.living())
 
     # -- processes -----------------------------------------------------------------------------------------------------
 
@@ -171,6 +182,8 @@ class World:
         committed = self.broker.group(group_of(self.topics, stage)).committed
         if stage == "router":
             self.routing.follow(committed)
+            if self.clock_errors.get(process.seat, 0) >= 0 and self.stamping == "CreateTime":
+                self.reached.routed(process, written.records)
         elif stage == "matcher":
             running = process.stage("matcher")
             self.matching.follow(committed, running._definitions if running is not None else None, written.records)

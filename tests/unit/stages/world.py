@@ -19,6 +19,7 @@ from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.kafka.log import LogError, Partition, Record, TopicSpec
 from bridge.kafka.loop import StageLoop
 from bridge.kafka.memory import CrashedError, MemoryBroker, MemoryLog
+from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.records import DEAD_LETTER
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.assembly import Surroundings, group_of, open_loop
@@ -199,6 +200,7 @@ class World:
         decoder: Makes the decoders of processes.
         lost_offsets: The setting of that name.
         sensitive: The setting of that name.
+        observer: Hears how processes are.
         created: Each Workflow that was ever created.
         shared: The topics that names share, for publishers and for processes that start from now on.
 
@@ -215,6 +217,7 @@ class World:
         self.decoder: Callable[[], Decoder] = Decoder
         self.lost_offsets: Literal["hold", "continue"] = "hold"
         self.sensitive: tuple[str, ...] = ()
+        self.observer: Observer = Unobserved()
         self.new_topic: Callable[[str], TopicSpec] | None = lambda name: TopicSpec(name, 2)
         self.triggers = list(triggers)
         self.shared = SharedTopics(shared)
@@ -249,6 +252,7 @@ class World:
             new_topic=self.new_topic,
             lost_offsets=self.lost_offsets,
             sensitive=self.sensitive,
+            observer=self.observer,
             limits=self.limits,
             executor=lambda _: InlineExecutor(),
             random=Random(1),
@@ -256,9 +260,9 @@ class World:
 
     # -- acting --------------------------------------------------------------------------------------------------------
 
-    def topic(self, name: str, partitions: int = 2) -> None:
-        """Create an event topic."""
-        self.broker.create(TopicSpec(name, partitions))
+    def topic(self, name: str, partitions: int = 2, config: Mapping[str, str] | None = None) -> None:
+        """Create an event topic, with Kafka's defaults except for ``config``."""
+        self.broker.create(TopicSpec(name, partitions, config=config or {}))
 
     def start(self, name: str = "p1", stages: Sequence[str] = STAGES, triggers: list[Trigger] | None = None) -> Process:
         """Start a process."""
@@ -274,14 +278,18 @@ class World:
         id: str = "",  # noqa: A002 - an event's word for it
         ago: Micros = 0,
         partition: int = 0,
+        timestamp: int | None = None,
     ) -> str:
-        """Publish one event; ``ago`` is how long before now it happened. Returns its id."""
+        """Publish one event; ``ago`` is how long before now it happened. Returns its id.
+
+        Its record has a ``timestamp`` (ms), or that of the broker.
+        """
         self._ids += 1
         event_id = id or f"e{self._ids}"
         written = write_headers(name, event_id, "tests", moment(self.now - ago))
         headers = [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in written]
         topic = self.shared.topic_for(name)
-        self.broker.append(topic, partition, None, self.encoder.encode(name, payload), headers)
+        self.broker.append(topic, partition, None, self.encoder.encode(name, payload), headers, timestamp)
         return event_id
 
     def round(self) -> None:

@@ -73,6 +73,12 @@ class Metrics:
             ["topic"],
             registry=self._registry,
         )
+        self._unreadable = Counter(
+            "flowbridge_unreadable_records",
+            "Records of the bridge's own topics that cannot be read and are set aside: worth an alert.",
+            ["topic"],
+            registry=self._registry,
+        )
 
     def decided(self, stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
         """Count what a stage decided in a batch (a :data:`DecisionSink`)."""
@@ -124,6 +130,10 @@ class Metrics:
     def untrusted_timestamps(self, topic: str, records: int) -> None:
         """Count records of a topic whose timestamps cannot be true."""
         self._untrusted.labels(topic).inc(records)
+
+    def unreadable(self, topic: str) -> None:
+        """Count a record of ours that cannot be read."""
+        self._unreadable.labels(topic).inc()
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bridge.kafka.avro_varint import SIZES, long_at, long_bytes
+from bridge.kafka.avro_varint import SIZES, int_bytes, long_at, long_bytes
 
 Schema = Any
 """As fastavro's ``parse_schema`` returns it."""
@@ -19,11 +19,14 @@ Schema = Any
 Fields = Mapping[str, Any]
 
 _INDENT = "    "
-_KNOWN = {"sizes": SIZES, "short": len(SIZES), "long_bytes": long_bytes, "long_at": long_at}
+_KNOWN = {"sizes": SIZES, "short": len(SIZES), "long_bytes": long_bytes, "int_bytes": int_bytes, "long_at": long_at}
 
 
 def writer(schema: Schema) -> Callable[[Fields, bytes], bytes]:
-    """Return ``write(fields, prefix)``, which gives the record's bytes behind a prefix."""
+    """Return ``write(fields, prefix)``, which gives the record's bytes behind a prefix.
+
+    It raises OverflowError for a number that its type cannot hold.
+    """
     parts, lines = ["prefix"], []
     for number, field in enumerate(schema["fields"]):
         name = f"f{number}"
@@ -83,8 +86,8 @@ def _write(schema: Schema, name: str) -> Iterator[str]:
             yield _sized(name)
         case "bytes":
             yield _sized(name)
-        case "int" | "long":
-            yield f"{name} = sizes[{name}] if 0 <= {name} < short else long_bytes({name})"
+        case "int" | "long" as kind:
+            yield f"{name} = sizes[{name}] if 0 <= {name} < short else {kind}_bytes({name})"
         case "boolean":
             yield f"{name} = b'\\1' if {name} else b'\\0'"
         case "enum":

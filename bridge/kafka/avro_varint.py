@@ -9,6 +9,7 @@ from __future__ import annotations
 _MORE = 0x80
 _GROUP = 0x7F
 _LONGEST = 64  # bits
+_INT = 1 << 31
 _EIGHT_BYTES_FROM, _EIGHT_BYTES_TO = 1 << 49, 1 << 56
 _CONTINUED = 0x0080808080808080  # all bytes but the last say that more follows
 
@@ -27,7 +28,12 @@ SIZES = tuple(_plain(size << 1) for size in range(8_192))
 
 
 def long_bytes(number: int) -> bytes:
-    """Return a number of at most 64 bits as Avro writes a long."""
+    """Return a number as Avro writes a long.
+
+    Raises:
+        OverflowError: It takes more than 64 bits: nobody could read it.
+
+    """
     zigzag = number << 1 if number >= 0 else ((-number) << 1) - 1
     if _EIGHT_BYTES_FROM <= zigzag < _EIGHT_BYTES_TO:
         # the groups of seven bits move apart, in halves, quarters and eighths of the whole
@@ -35,7 +41,21 @@ def long_bytes(number: int) -> bytes:
         spread = spread & 0x00003FFF00003FFF | (spread & 0x0FFFC0000FFFC000) << 2
         spread = spread & 0x007F007F007F007F | (spread & 0x3F803F803F803F80) << 1
         return (spread | _CONTINUED).to_bytes(8, "little")
+    if zigzag >> _LONGEST:
+        raise OverflowError(f"expected a number of at most 64 bits, found {number}")
     return _plain(zigzag)
+
+
+def int_bytes(number: int) -> bytes:
+    """Return a number as Avro writes an int.
+
+    Raises:
+        OverflowError: It takes more than 32 bits.
+
+    """
+    if not -_INT <= number < _INT:
+        raise OverflowError(f"expected a number of at most 32 bits, found {number}")
+    return long_bytes(number)
 
 
 def long_at(buf: bytes, pos: int) -> tuple[int, int]:

@@ -35,6 +35,9 @@ class Observer(Protocol):
     def untrusted_timestamps(self, topic: str, records: int) -> None:
         """Hear of records of a topic whose timestamps cannot be true."""
 
+    def unreadable(self, topic: str) -> None:
+        """Hear of a record of ours that cannot be read and is set aside."""
+
 
 class Unobserved:
     """Nobody listens."""
@@ -64,4 +67,7 @@ class Unobserved:
         """Ignore it."""
 
     def untrusted_timestamps(self, topic: str, records: int) -> None:
+        """Ignore it."""
+
+    def unreadable(self, topic: str) -> None:
         """Ignore it."""

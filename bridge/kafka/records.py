@@ -28,13 +28,17 @@ class RecordError(ValueError):
 
 
 class NewerFormatError(RecordError):
-    """A record in a format that this version does not know."""
+    """A record in a format that this version does not know: to go on without it would decide by half of the state."""
 
     def __init__(self, prefix: bytes) -> None:
         super().__init__(
             f"a record has format {prefix[2:].hex() or 'none'}, which this version of Flowbridge does not know: "
             "it was written by a newer version (upgrade this process), or it is none of ours",
         )
+
+
+class UnwritableError(ValueError):
+    """A record that nobody could read: it is not written."""
 
 
 class _Writer(NamedTuple):
@@ -60,8 +64,16 @@ class Kind:
         self._read_todays = avro_source.reader(self.schema)
 
     def encode(self, fields: dict[str, Any]) -> bytes:
-        """Return the record's bytes."""
-        return self._write(fields, self.prefix)
+        """Return the record's bytes.
+
+        Raises:
+            UnwritableError: A number takes more bits than its field has.
+
+        """
+        try:
+            return self._write(fields, self.prefix)
+        except OverflowError as error:
+            raise UnwritableError(f"a record of kind {self.name} cannot be written: {error}") from error
 
     def decode(self, value: bytes) -> dict[str, Any]:
         """Return the record's fields.
@@ -129,6 +141,8 @@ def schemas_folder() -> Path:
 @cache
 def _writer(prefix: bytes) -> _Writer:
     writer = _writers().get(prefix)
+    if not prefix.startswith(_MAGIC) or len(prefix) < _PREFIX:
+        raise RecordError(f"a record begins with {prefix.hex() or 'nothing'}: it is none of ours, or it is cut short")
     if writer is None:
         raise NewerFormatError(prefix)
     return writer

@@ -34,6 +34,7 @@ from bridge.stages.safe_time import SafeTime
 from bridge.stages.submitter import Limits, Submitter
 from bridge.stages.templates import Templates
 from bridge.stages.ticks import TickPlanner
+from bridge.stages.unreadable import Unreadable
 from bridge.triggers.sources import TriggerSource
 from bridge.triggers.topics import with_shared_topics
 from flowbridge_sdk.codec import Decoder
@@ -196,7 +197,8 @@ def _open_submitter(around: Surroundings) -> StageLoop:
     loop: StageLoop | None = None
 
     def restore(partitions: Collection[Partition]) -> dict[int, LedgerPartition]:
-        return read_ledgers(reader, admin, partitions, around.horizon, around.clock(), governing.looks_back)
+        looks_back, unreadable = governing.looks_back, Unreadable(around.observer)
+        return read_ledgers(reader, admin, partitions, around.horizon, around.clock(), looks_back, unreadable)
 
     def is_fresh() -> bool:
         return loop is not None and around.pace() - loop.last_poll < SESSION

@@ -14,11 +14,12 @@ from bridge.argo.doubt import Doubt
 from bridge.core.decision import RunReason
 from bridge.core.event import DAY, MINUTE, Micros
 from bridge.kafka.log import Admin, Partition, Reader, Record
-from bridge.kafka.records import LEDGER_ENTRY
+from bridge.kafka.records import LEDGER_ENTRY, NewerFormatError, RecordError
 from bridge.stages.ledger import LedgerPartition
 from bridge.stages.open_run import OpenRun, Stands
 from bridge.stages.run_records import decode_run
 from bridge.stages.spool import Spool
+from bridge.stages.unreadable import Unreadable
 
 _SYMBOLS = LEDGER_ENTRY.schema["fields"][0]["type"]["symbols"]
 _FINAL = tuple(LEDGER_ENTRY.prefix + bytes([2 * _SYMBOLS.index(state)]) for state in ("done", "dead"))
@@ -38,6 +39,7 @@ def read_ledgers(
     horizon: Micros,
     now: Micros,
     looks_back: LooksBack,
+    unreadable: Unreadable,
 ) -> dict[int, LedgerPartition]:
     """Return partitions of the ledger, by number, as they stand in Kafka; their former owners have been fenced.
 
@@ -48,8 +50,10 @@ def read_ledgers(
         horizon: How long keys of ended runs are remembered.
         now: The process's time.
         looks_back: How far back limits count; the empty name asks for the longest of all triggers.
+        unreadable: Hears of entries that cannot be read. Their runs count as ended: none is created a second time.
 
     Raises:
+        NewerFormatError: A newer version has written something that this one cannot read.
         LogError: Kafka did not answer, or an answer leaves a partition out: what it held must not be forgotten.
 
     """
@@ -57,7 +61,7 @@ def read_ledgers(
     retention = _retention(admin, partitions)
     for partition, end in admin.all_ends(partitions).items():
         ledger = LedgerPartition(partition.number, horizon, retention)
-        restoring = _Restoring(ledger, partition.number, now, looks_back)
+        restoring = _Restoring(ledger, partition, now, looks_back, unreadable)
         for records in reader.read(partition, 0, end):
             restoring.apply(records)
         ledgers[partition.number] = restoring.ledger_at(now)
@@ -79,9 +83,12 @@ def _true(moment: Micros, appended: Micros) -> Micros:
 class _Restoring:
     """One partition while it is read."""
 
-    def __init__(self, ledger: LedgerPartition, number: int, now: Micros, looks_back: LooksBack) -> None:
+    def __init__(
+        self, ledger: LedgerPartition, partition: Partition, now: Micros, looks_back: LooksBack, unreadable: Unreadable
+    ) -> None:
         self._ledger = ledger
-        self._number = number
+        self._partition = partition
+        self._unreadable = unreadable
         self._now = now
         self._looks_back = looks_back
         self._counts_since = now - looks_back("") if looks_back("") else 2**62
@@ -101,30 +108,44 @@ class _Restoring:
             if timestamp - age > _SAME_AGE:
                 self._ledger.final.add_all(ended, age * 1000)
                 ended, age = [], timestamp
-            if unfinished and (run_key := key.decode()) in unfinished:
+            if unfinished and (run_key := key.decode(errors="replace")) in unfinished:
                 del unfinished[run_key]
                 self._values.discard(run_key)
             if value is None:
                 continue
             if value[:_HEAD] in _FINAL:
                 ended.append(key)
-                if timestamp * 1000 >= counts_since:
-                    self._count(LEDGER_ENTRY.decode(value), timestamp * 1000)
+                if timestamp * 1000 >= counts_since and (entry := self._read(key, value)) is not None:
+                    self._count(entry, timestamp * 1000)
             else:
                 self._apply_other(key, value, timestamp, ended)
         self._ledger.final.add_all(ended, age * 1000)
 
     def _apply_other(self, key: bytes, value: bytes, timestamp: int, ended: list[bytes]) -> None:
         if not value.startswith(LEDGER_ENTRY.prefix):  # an older format
-            entry = LEDGER_ENTRY.decode(value)
-            if entry["state"] in ("done", "dead"):
+            entry = self._read(key, value)
+            if entry is None or entry["state"] in ("done", "dead"):
                 ended.append(key)
-                if timestamp * 1000 >= self._counts_since:
+                if entry is not None and timestamp * 1000 >= self._counts_since:
                     self._count(entry, timestamp * 1000)
                 return
-        run_key = key.decode()
+        run_key = key.decode(errors="replace")
         self._unfinished[run_key] = timestamp
         self._values.put(run_key, value)
+
+    def _read(self, key: bytes, value: bytes) -> dict[str, Any] | None:
+        """Return the fields of an entry; None for one that cannot be read."""
+        try:
+            return LEDGER_ENTRY.decode(value)
+        except NewerFormatError:
+            raise
+        except RecordError as error:
+            self._found(key.decode(errors="replace"), error)
+            return None
+
+    def _found(self, run_key: str, error: RecordError) -> None:
+        place = f"{self._partition.number}, run {run_key[:200]!r}"
+        self._unreadable.found(self._partition.topic, place, error, "The run counts as ended: it is not created again")
 
     def _count(self, entry: dict[str, Any], appended: Micros) -> None:
         """Count a run that has ended for its trigger's limits."""
@@ -141,7 +162,15 @@ class _Restoring:
         ledger = self._ledger
         ledger.final.forget(now)
         for run_key, timestamp in self._unfinished.items():
-            one = _open(LEDGER_ENTRY.decode(self._values.take(run_key)), self._number, timestamp * 1_000, now)
+            try:
+                fields = LEDGER_ENTRY.decode(self._values.take(run_key))
+                one = _open(fields, self._partition.number, timestamp * 1_000, now)
+            except NewerFormatError:
+                raise
+            except RecordError as error:
+                self._found(run_key, error)
+                ledger.final.add(run_key, timestamp * 1_000)
+                continue
             if one.intent is not None:
                 ledger.started[one.run.trigger].append(one.intent)
                 one.due = 0  # at once: the former owner may have made its Workflow

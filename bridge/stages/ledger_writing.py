@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import Micros, time_text
+from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.ledger import LedgerPartition, State, encode_entry
@@ -71,6 +72,12 @@ class LedgerWriter:
         self._end("dead", one, reason, {"because": f"{reason}: {text}"}, now, out)
         if not is_said:
             logger.error("run %s/%s is a dead letter (%s): %s", run.namespace, run.name, reason, text)
+
+    def bury_record(self, record: Record, text: str, now: Micros, out: Outbox) -> None:
+        """Keep a record of ``runs`` that cannot be read as a dead letter; the ledger learns nothing of it."""
+        letter = dead_letter(record, stage="submitter", reason="unreadable", text=text, at=now)
+        place = record.key or b""
+        out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
 
     def _end(
         self, state: State, one: OpenRun, reason: RunReason, evidence: Mapping[str, str], now: Micros, out: Outbox

@@ -130,10 +130,10 @@ class MatchRuns:
         payload = self._decoder.decode(topic, arrival.value) if definition.run_needs_payload else {}
         return Event(identity.name, identity.source, identity.id, arrival.time, arrival.reached, arrival.key, payload)
 
-    def bury(self, record: Record, trigger: str, text: str, out: Outbox) -> None:
+    def bury(self, record: Record, trigger: str, text: str, out: Outbox, reason: str = "unrunnable") -> None:
         """Keep a record that no run can be made of as a dead letter, and say so."""
         logger.error("%s/%d@%d: %s", record.topic, record.partition, record.offset, text)
-        letter = dead_letter(record, stage="matcher", reason="unrunnable", text=text, at=self._clock(), trigger=trigger)
+        letter = dead_letter(record, stage="matcher", reason=reason, text=text, at=self._clock(), trigger=trigger)
         place = trigger.encode()
         out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
 

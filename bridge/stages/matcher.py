@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from sys import intern
+from typing import Any
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
@@ -24,7 +26,7 @@ from bridge.core.window import Arrival
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
-from bridge.kafka.records import ARRIVAL, TICK
+from bridge.kafka.records import ARRIVAL, TICK, Kind, NewerFormatError, RecordError
 from bridge.kafka.stage import BATCH_TIME, Stage
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.collecting import leave_alone
@@ -35,6 +37,7 @@ from bridge.stages.passing import TOGETHER
 from bridge.stages.restoring import Kept, restore_windows
 from bridge.stages.ticks import Ended, TickPlanner, TickRound
 from bridge.stages.timers import Condition
+from bridge.stages.unreadable import Unreadable
 from bridge.stages.window_records import (
     RETIRING_KEY,
     Place,
@@ -109,6 +112,7 @@ class Matcher(Stage):
         self._clock = clock
         self._pace = pace
         self._observer = observer
+        self._unreadable = Unreadable(observer)
         self._bounds = bounds
         self._next_tick: Micros = 0
         self._armed = -1  # the offset of `triggers` up to which dead man's switches are armed
@@ -133,9 +137,14 @@ class Matcher(Stage):
             kept = self._restore(Partition(self._topics.windows, partition.number))
             restored = len(kept)
             self._definitions.refresh()
-            self.windows[partition.number] = restore_windows(kept, self._definitions)
+            unreadable = partial(self._left_out, partition.number)
+            self.windows[partition.number] = restore_windows(kept, self._definitions, unreadable)
             leave_alone(restored)
         self._armed = -1
+
+    def _left_out(self, number: int, key: bytes, error: RecordError) -> None:
+        place = f"{number}, key {key[:200]!r}"
+        self._unreadable.found(self._topics.windows, place, error, "Its window goes on without it")
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget the windows of partitions."""
@@ -187,7 +196,9 @@ class Matcher(Stage):
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
     def _apply_arrival(self, record: Record, matched: list[Matched], out: Outbox) -> None:
-        fields = ARRIVAL.decode(record.value or b"")
+        fields = self._read(ARRIVAL, record, out)
+        if fields is None:
+            return
         definition = self._definition(fields["definition"])
         if definition is None:
             text = f"definition {fields['definition']} of {fields['trigger']} is not in triggers"
@@ -197,6 +208,17 @@ class Matcher(Stage):
         arrival = arrival_of(fields, event, record.offset, min(fields["reached"], record.timestamp * 1000))
         key = WindowKey(definition.identity, definition.condition, fields["key"])
         self._step(definition, key, arrival, record, matched, out)
+
+    def _read(self, kind: Kind, record: Record, out: Outbox) -> dict[str, Any] | None:
+        """Return the fields of a record of ``arrivals``; None for one that cannot be read, which is a dead letter."""
+        try:
+            return kind.decode(record.value or b"")
+        except NewerFormatError:
+            raise
+        except RecordError as error:
+            self._observer.unreadable(record.topic)
+            self._runs.bury(record, "", str(error), out, "unreadable")
+            return None
 
     def _step(
         self,
@@ -293,7 +315,9 @@ class Matcher(Stage):
     def _apply_tick(self, record: Record, matched: list[Matched], out: Outbox) -> bool:
         """End what is due, a slice of it at a time; tell whether the tick can be passed, or is held back."""
         windows = self.windows[record.partition]
-        tick = TICK.decode(record.value or b"")
+        tick = self._read(TICK, record, out)
+        if tick is None:
+            return True
         if tick["retired"] and windows.retiring is None:
             self._definitions.refresh()
         round_ = TickRound(windows, self._definitions, tick)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from collections.abc import Callable
 
 from bridge.core import absence, gathering
 from bridge.core.decision import Reason
@@ -14,7 +15,7 @@ from bridge.core.step import USED
 from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival, Frame, Spent, Window, empty_window
 from bridge.kafka.log import Admin, Partition, Reader
-from bridge.kafka.records import CLOCK, FIRED, PENDING, RETIRING, SPENT, WAITING, RecordError
+from bridge.kafka.records import CLOCK, FIRED, PENDING, RETIRING, SPENT, WAITING, NewerFormatError, RecordError, kind_of
 from bridge.stages.definitions import Definitions
 from bridge.stages.timers import Timer
 from bridge.stages.window_records import (
@@ -54,14 +55,31 @@ def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[K
     return list(last.items())
 
 
-def restore_windows(kept: list[Kept], definitions: Definitions) -> Windows:
+def restore_windows(
+    kept: list[Kept], definitions: Definitions, unreadable: Callable[[bytes, RecordError], None]
+) -> Windows:
     """Return the windows that the records of a changelog describe; the list is used up.
 
     Each record is let go once it is taken in, so that records and windows are never there as a whole at the same time.
+
+    Args:
+        kept: The last record of each key.
+        definitions: The triggers.
+        unreadable: Hears of each record that is left out because it cannot be read, by its key.
+
+    Raises:
+        NewerFormatError: A newer version has written something that this one cannot read.
+
     """
     restoring = _Restoring(definitions)
     while kept:
-        restoring.add(*kept.pop())
+        key, value = kept.pop()
+        try:
+            restoring.add(key, value)
+        except NewerFormatError:
+            raise
+        except RecordError as error:
+            unreadable(key, error)
     return restoring.windows()
 
 
@@ -96,15 +114,17 @@ class _Restoring:
             self._add_spent(place, decode_spent(value))
         elif value.startswith(PENDING.prefix):
             window, offset = read_key_beside(key)
-            self._of(window).pending.append((offset, *decode_pending(value)))
+            pending = (offset, *decode_pending(value))
+            self._of(window).pending.append(pending)
         elif value.startswith(FIRED.prefix):
-            self._of(read_key_beside(key)[0]).fired.append(decode_fired(value))
+            window, frame = read_key_beside(key)[0], decode_fired(value)
+            self._of(window).fired.append(frame)
         elif value.startswith(CLOCK.prefix):
             self._windows.clocks[read_clock_key(key)] = decode_clock(value)
         elif value.startswith(RETIRING.prefix):
             self._windows.retiring = decode_retiring(value)
         else:
-            raise RecordError("a record of the windows' changelog is of no kind that this version knows")
+            raise RecordError(f"expected a record of the windows' changelog, found one of kind {kind_of(value)}")
 
     def windows(self) -> Windows:
         """Return the windows, once all is taken in."""

@@ -29,6 +29,7 @@ from bridge.core.parameters import ParameterError
 from bridge.kafka.log import LogError, Partition, Record
 from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
+from bridge.kafka.records import NewerFormatError, RecordError
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.attempts import Attempts, Dead, Done, Looked, Lost, Parked, Read, Result, Retry, TooLate, Worked
@@ -41,6 +42,7 @@ from bridge.stages.open_run import OpenRun, Stands
 from bridge.stages.run_book import RunBook
 from bridge.stages.run_records import decode_run
 from bridge.stages.templates import Missing
+from bridge.stages.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +138,7 @@ class Submitter(Stage):
         self._random = random
         self._limits = limits
         self._observer = observer
+        self._unreadable = Unreadable(observer)
         self.book = RunBook(governing.rule_of)
         self._lanes = self.book.lanes
         self._writer = LedgerWriter(topics, self.book.ledger)
@@ -256,7 +259,14 @@ class Submitter(Stage):
 
     def _take_up(self, record: Record, now: Micros, out: Outbox) -> None:
         body = record.value or b""
-        run = decode_run(body)
+        try:
+            run = decode_run(body)
+        except NewerFormatError:
+            raise
+        except RecordError as error:
+            self._unreadable.found(record.topic, f"{record.partition}@{record.offset}", error, "It is a dead letter")
+            self._writer.bury_record(record, str(error), now, out)
+            return
         if self._governing.has_to_read_for(run.definition_hash):
             self._lanes.reconsider(self._clock())
         one = OpenRun(run, record.partition, since=now, body=body)

@@ -20,7 +20,7 @@ from bridge.core.decision import Reason
 from bridge.core.ending import Clock
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.window import Arrival, Frame, Pending, Spent, Window
-from bridge.kafka.records import ARRIVAL, CLOCK, FIRED, PENDING, RETIRING, SPENT, WAITING
+from bridge.kafka.records import ARRIVAL, CLOCK, FIRED, PENDING, RETIRING, SPENT, WAITING, RecordError
 
 _waiting = WAITING.only("offset", "reached", "arrival")
 _arrival = ARRIVAL.only("time", "definition", "event_key", "value")  # the rest stands in the key of what waits
@@ -53,14 +53,23 @@ def place_key(place: Place) -> bytes:
 
 
 def read_place(record_key: bytes) -> Place:
-    """Return the place that :func:`place_key` named."""
-    trigger, condition, slot, *lengths, rest = record_key.decode().split("\0", 6)
-    key_end, source_size, id_size = map(int, lengths)
+    """Return the place that :func:`place_key` named.
+
+    Raises:
+        RecordError: The key is none that it names.
+
+    """
+    try:
+        trigger, condition, slot, *lengths, rest = record_key.decode().split("\0", 6)
+        key_end, source_size, id_size = map(int, lengths)
+        index = int(slot)
+    except ValueError as error:
+        raise _damaged(record_key) from error
     source_end = key_end + source_size
     id_end = source_end + id_size
     # What many windows have in common is kept once: a fifth of a window's memory.
     event = EventIdentity(intern(rest[id_end:]), intern(rest[key_end:source_end]), rest[source_end:id_end])
-    return Place(WindowKey(intern(trigger), intern(condition), rest[:key_end]), int(slot), event)
+    return Place(WindowKey(intern(trigger), intern(condition), rest[:key_end]), index, event)
 
 
 def arrival_of(fields: dict[str, Any], event: EventIdentity, offset: int, reached: Micros) -> Arrival:
@@ -145,9 +154,17 @@ def fired_key(window: WindowKey, start: Micros) -> bytes:
 
 
 def read_key_beside(record_key: bytes) -> tuple[WindowKey, int]:
-    """Return the window and the number that :func:`pending_key` or :func:`fired_key` named."""
-    trigger, condition, kind, key = record_key.decode().split("\0", 3)
-    return WindowKey(intern(trigger), intern(condition), key), int(kind.partition(" ")[2])
+    """Return the window and the number that :func:`pending_key` or :func:`fired_key` named.
+
+    Raises:
+        RecordError: The key is none that they name.
+
+    """
+    try:
+        trigger, condition, kind, key = record_key.decode().split("\0", 3)
+        return WindowKey(intern(trigger), intern(condition), key), int(kind.partition(" ")[2])
+    except ValueError as error:
+        raise _damaged(record_key) from error
 
 
 def clock_key(condition: tuple[str, str]) -> bytes:
@@ -156,8 +173,16 @@ def clock_key(condition: tuple[str, str]) -> bytes:
 
 
 def read_clock_key(record_key: bytes) -> tuple[str, str]:
-    """Return the condition that :func:`clock_key` named."""
-    trigger, condition, _ = record_key.decode().split("\0")
+    """Return the condition that :func:`clock_key` named.
+
+    Raises:
+        RecordError: The key is none that it names.
+
+    """
+    try:
+        trigger, condition, _ = record_key.decode().split("\0")
+    except ValueError as error:
+        raise _damaged(record_key) from error
     return intern(trigger), intern(condition)
 
 
@@ -202,6 +227,10 @@ def encode_retiring(conditions: Iterable[tuple[str, str]]) -> bytes:
 def decode_retiring(value: bytes) -> tuple[tuple[str, str], ...]:
     """Return what :func:`encode_retiring` wrote."""
     return tuple([(intern(one["trigger"]), intern(one["condition"])) for one in RETIRING.decode(value)["conditions"]])
+
+
+def _damaged(record_key: bytes) -> RecordError:
+    return RecordError(f"its key {record_key[:200]!r} is none of the windows' changelog")
 
 
 def _key_beside(window: WindowKey, kind: str, number: int) -> bytes:

@@ -12,7 +12,18 @@ import fastavro
 import pytest
 
 from bridge.kafka import records
-from bridge.kafka.records import IN_FORCE, START, TICK, Kind, NewerFormatError, RecordError, kind_of, schemas_folder
+from bridge.kafka.records import (
+    ARRIVAL,
+    IN_FORCE,
+    START,
+    TICK,
+    Kind,
+    NewerFormatError,
+    RecordError,
+    UnwritableError,
+    kind_of,
+    schemas_folder,
+)
 
 FIELDS = {"trigger": "default/ship", "definition": None, "at": 7}
 OWN = sorted(schemas_folder().glob("*.avsc"))
@@ -65,9 +76,38 @@ def test_a_record_of_another_kind_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"\xc3\x01", b"plain text that is none of ours"])
-def test_what_is_none_of_ours_is_refused(value: bytes) -> None:
-    with pytest.raises(NewerFormatError, match="it is none of ours"):
+def test_what_is_none_of_ours_is_refused_and_not_taken_for_a_newer_format(value: bytes) -> None:
+    with pytest.raises(RecordError, match="it is none of ours") as refused:
         IN_FORCE.decode(value)
+    assert not isinstance(refused.value, NewerFormatError)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "number"),
+    [
+        (START, "at", 2**63),
+        (START, "at", -(2**63) - 1),
+        (START, "at", 10**19),
+        (ARRIVAL, "slot", 2**31),
+        (ARRIVAL, "slot", -(2**31) - 1),
+        (ARRIVAL, "reached", 1_700_000_000 * 10**12),
+    ],
+)
+def test_a_number_that_its_field_cannot_hold_is_an_error_at_writing(kind: Kind, field: str, number: int) -> None:
+    fields = {one["name"]: {"string": "", "bytes": b""}.get(str(one["type"]), 0) for one in kind.schema["fields"]}
+    if kind is START:
+        fields["offsets"] = []
+    else:
+        fields["event_key"] = None
+    assert kind.decode(kind.encode(fields)) == fields
+    with pytest.raises(UnwritableError, match=rf"a record of kind {kind.name} cannot be written: expected .* {number}"):
+        kind.encode({**fields, field: number})
+
+
+def test_each_number_that_a_field_can_hold_is_written_and_read() -> None:
+    for at in (2**63 - 1, -(2**63), 0, 8_191, 8_192, 2**31):
+        fields = {"topic": "orders", "topic_id": "id", "offsets": [1, at], "at": at}
+        assert START.decode(START.encode(fields)) == fields
 
 
 def test_a_record_that_is_cut_short_is_refused() -> None:

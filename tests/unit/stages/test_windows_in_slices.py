@@ -98,7 +98,7 @@ def matcher_of(trigger: Trigger) -> Matcher:
         Unobserved(),
         Bounds(),
     )
-    matcher.windows[0] = restore_windows([], known)  # type: ignore[arg-type]
+    matcher.windows[0] = restore_windows([], known, lambda _, __: None)  # type: ignore[arg-type]
     return matcher
 
 

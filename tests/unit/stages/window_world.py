@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from bridge.core.event import HOUR, MINUTE, SECOND
 from bridge.core.trigger import RunPlan, Schedule, Slot, Trigger, WindowPlan
 from bridge.kafka.log import Partition
+from bridge.kafka.records import RecordError
 from bridge.stages.definitions import Definitions
 from bridge.stages.restoring import read_changelog, restore_windows
 from bridge.stages.windows import Windows
@@ -78,7 +79,7 @@ class Bridge:
         reader, admin = log.reader(), log.admin()
         for number, held in self.windows().items():
             kept = read_changelog(reader, admin, Partition(self.world.topics.windows, number))
-            assert _plain(restore_windows(kept, definitions)) == _plain(held)
+            assert _plain(restore_windows(kept, definitions, _unreadable)) == _plain(held)
 
     def runs(self) -> list[dict[str, str]]:
         """Return the parameters of every Workflow that was created, in order."""
@@ -87,6 +88,10 @@ class Bridge:
     def reasons(self) -> list[str]:
         """Return the reasons of all final decisions about events."""
         return [reason for reason in self.world.reasons() if reason not in {"waiting", "created"}]
+
+
+def _unreadable(key: bytes, error: RecordError) -> NoReturn:
+    raise AssertionError(f"{key!r} cannot be read: {error}")
 
 
 def _plain(windows: Windows) -> dict[str, Any]:

@@ -15,8 +15,10 @@ import click
 from bridge.cli.output import Output, output_option
 from bridge.cli.setting_options import settings_options
 from bridge.cli.template_check import Finding, template_findings
-from bridge.cli.wiring import event_schemas, sensor_rules
-from bridge.errors import ExitCode, KubernetesUnreachableError, UsageError
+from bridge.cli.timestamp_check import timestamp_findings
+from bridge.cli.wiring import connect, event_schemas, require_kafka, sensor_rules
+from bridge.errors import ExitCode, KafkaUnreachableError, KubernetesUnreachableError, UsageError
+from bridge.kafka.log import LogError
 from bridge.settings import Settings
 from bridge.triggers.cycles import without_cycles
 from bridge.triggers.errors import TriggerError
@@ -27,17 +29,30 @@ from flowbridge_sdk.shared_topics import SharedTopics
 if TYPE_CHECKING:
     from bridge.argo.api import WorkflowApi
 
+_PATIENCE = 3.0  # seconds that Kafka has for a first answer
+
 
 @click.command("check")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
-@click.option("--cluster", is_flag=True, help="Look whether the WorkflowTemplates are there, and take the parameters.")
-@settings_options("namespace", "sensors", "sensor_window", "schemas", "internal_prefix", "shared_topics")
+@click.option("--cluster", is_flag=True, help="Look at WorkflowTemplates, and at topics.")
+@settings_options(
+    "namespace",
+    "sensors",
+    "sensor_window",
+    "schemas",
+    "internal_prefix",
+    "shared_topics",
+    "bootstrap_servers",
+    "kafka",
+)
 @output_option
 def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, output: Output) -> int:
     """Validate the triggers in files and folders (else those of the setting triggers).
 
     Each finding is one line: FILE:LINE: FIELD: what was found; what would be right. Exits with 1 if there is an error;
     warnings alone are 0. With --cluster the API server is the one of KUBECONFIG, or of the pod.
+    It is asked for the WorkflowTemplates: whether they are there, and take the parameters. Kafka is asked for the
+    topics of events, if bootstrap-servers is set.
 
     The path - is standard input: kustomize build . | flowbridge check -
 
@@ -56,6 +71,7 @@ def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
     if cluster:
         with _cluster() as api:
             findings += template_findings(reading.loaded, api)
+        findings += _topic_findings(reading, settings)
     return _report(reading, findings, output)
 
 
@@ -74,6 +90,23 @@ def _internal_topics(reading: Reading, settings: Settings) -> Iterator[TriggerEr
         error = internal_topic_error(trigger, settings.internal_prefix, loaded.file, loaded.line)
         if error is not None:
             yield error
+
+
+def _topic_findings(reading: Reading, settings: Settings) -> list[Finding]:
+    """Return what is to be said about topics; nothing where Kafka is not named, or does not tell."""
+    if "bootstrap_servers" not in settings.model_fields_set:
+        return []
+    shared, servers = SharedTopics(settings.shared_topics), settings.bootstrap_servers
+    try:
+        require_kafka(settings, _PATIENCE)
+        admin = connect(settings).admin()
+        try:
+            return list(timestamp_findings(reading.loaded, shared, admin, servers))
+        finally:
+            admin.close()
+    except (LogError, KafkaUnreachableError) as error:
+        click.echo(f"warning: the topics of {servers} are not looked at: {error}", err=True)
+        return []
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import click
 
 from bridge.cli.output import Output, output_option
 from bridge.cli.setting_options import settings_options
+from bridge.cli.timestamp_check import claimed_times
 from bridge.cli.wiring import connect, internal_topics, require_kafka
 from bridge.core.event import Micros, time_text
 from bridge.errors import KafkaRefusedError, KafkaUnreachableError, NewerRecordsError
@@ -115,6 +116,10 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
         origin = definitions.origins.get(definition.hash, "")
         text = f"trigger    {name}   {'ready' if ready else 'not yet applied by every router'}   {origin}"
         output.result(text, {"kind": "trigger", "trigger": name, "ready": ready, "origin": origin})
+    with suppress(LogError):  # whoever may not describe topics sees the rest
+        for claimed in claimed_times(admin, definitions.topics(), settings.bootstrap_servers):
+            text = f"warning    {claimed.found}; {claimed.right}"
+            output.result(text, {"kind": "warning", **claimed._asdict()})
     for error in sorted(error for errors in definitions.errors.values() for error in errors):
         output.result(f"error      {error}", {"kind": "error", **_plain(error)})
     partitions = range(existing[topics.windows])

@@ -54,7 +54,7 @@ def command(*, settings: Settings) -> None:
     Metaflow's ArgoEvent posts to it when METAFLOW_ARGO_EVENTS_WEBHOOK_URL names it; any CloudEvents client may use its
     second path. An event is answered 200 once every in-sync replica has it; while Kafka is away, requests are held.
     """
-    logs.set_up(settings)
+    logs.set_up(settings, logs.kafka_outage(settings))
     registry = CollectorRegistry()
     health = Health([PART])
     with ExitStack() as stack:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
+from typing import Any
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from bridge.kafka.outage import KafkaOutage
 from bridge.settings import Settings
 
+_PATIENCE = 3.0  # seconds that Kafka has for an answer
 _LINE = "%(asctime)s %(levelname)-7s %(message)s"
 
 
@@ -28,11 +35,30 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def set_up(settings: Settings) -> None:
-    """Send what is logged to stderr, as the settings say."""
+def set_up(settings: Settings, outage: KafkaOutage | None = None) -> None:
+    """Send what is logged to stderr, as the settings say, with what ``outage`` leaves of it."""
     handler = logging.StreamHandler(sys.stderr)
+    if outage is not None:
+        handler.addFilter(outage)
     handler.setFormatter(JsonLines() if settings.log_format == "json" else logging.Formatter(_LINE))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    # A producer whose Kafka is away cannot end its transaction when it is closed. Kafka does.
+    warnings.filterwarnings("ignore", "Producer .* during close", RuntimeWarning)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # that a server started is ours to say
     logging.getLogger("httpx").setLevel(logging.WARNING)  # so is each question to a schema registry, and its address
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry of ours would be said twice
+
+
+def kafka_outage(settings: Settings) -> KafkaOutage:
+    """Return what says in short that the Kafka of the settings is away."""
+    properties: dict[str, Any] = {**settings.client_properties(), "log_level": 0, "error_cb": lambda _error: None}
+
+    def answers() -> bool:
+        client = AdminClient(properties)  # for each question: it keeps no connections while all is well
+        try:
+            client.list_topics(timeout=_PATIENCE)
+        except KafkaException:
+            return False
+        return True
+
+    return KafkaOutage(answers)

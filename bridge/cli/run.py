@@ -13,6 +13,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from bridge.cli import logs
+from bridge.cli.decision_log import logged
 from bridge.cli.gateway_wiring import LINGER_S, PART, gateway_server
 from bridge.cli.setting_options import settings_options
 from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare_topics, surroundings, trigger_source
@@ -39,13 +40,13 @@ def command(*, settings: Settings) -> None:
     SIGTERM a process finishes what is under way, within 60 s, and hands over at once. With --gateway it takes events
     over HTTP as well.
     """
-    logs.set_up(settings)
+    logs.set_up(settings, logs.kafka_outage(settings))
     log, topics = connect(settings), internal_topics(settings)
     prepare_topics(log, topics, settings)
     api = connect_cluster(settings)
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    around = surroundings(settings, log, api, topics, trigger_source(settings), metrics.decided, metrics)
+    around = surroundings(settings, log, api, topics, trigger_source(settings), logged(metrics.decided), metrics)
     stages = [stage.value for stage in settings.stages]
     health = Health([*stages, PART] if settings.gateway else stages)
     with ExitStack() as stack:

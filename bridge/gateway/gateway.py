@@ -33,6 +33,7 @@ from bridge.gateway.room import Room
 from bridge.gateway.tokens import Grant, Tokens
 from bridge.gateway.topics import EventTopics
 from bridge.gateway.webhook import read_webhook
+from bridge.kafka.outage import ABOUT_KAFKA
 
 BODY_LIMIT = 1 << 20
 """Bytes of a request's body."""
@@ -199,7 +200,7 @@ class Gateway:
             async with asyncio.timeout_at(deadline):  # the log's own time began later than the request's
                 await self.log.append(topic, event)
         except (NotRecordedError, TimeoutError) as error:
-            _log.warning("an event for topic %s was not recorded: %s", topic, error)
+            _log.warning("an event for topic %s was not recorded: %s", topic, error, extra=ABOUT_KAFKA)
             return answers.NOT_RECORDED
         return answers.PUBLISHED
 

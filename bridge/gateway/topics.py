@@ -17,6 +17,7 @@ from functools import partial
 from bridge.gateway.answers import NOT_RECORDED, Answer, malformed, no_topic
 from bridge.gateway.aside import aside
 from bridge.kafka.log import Admin, LogError, TopicSpec
+from bridge.kafka.outage import ABOUT_KAFKA
 from flowbridge_sdk.errors import BadNameError
 from flowbridge_sdk.shared_topics import SharedTopics
 
@@ -123,7 +124,7 @@ class EventTopics:
         try:
             self._known = await asyncio.shield(answer)
         except LogError as error:
-            _log.warning("Kafka does not tell its topics: %s", error)
+            _log.warning("Kafka does not tell its topics: %s", error, extra=ABOUT_KAFKA)
             return False
         finally:
             if answer.done():
@@ -142,7 +143,7 @@ class EventTopics:
         try:
             await aside(partial(self._admin.create, [new_topic(topic)]))
         except LogError as error:
-            _log.warning("topic %s cannot be created: %s", topic, error)
+            _log.warning("topic %s cannot be created: %s", topic, error, extra=ABOUT_KAFKA)
             return None
         self._known = {**self._known, topic: 1}
         return topic

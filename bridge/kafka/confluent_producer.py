@@ -12,6 +12,7 @@ from bridge.kafka.confluent_bounds import StuckError, within
 from bridge.kafka.confluent_errors import error_of, meaning, patiently
 from bridge.kafka.confluent_settings import logger
 from bridge.kafka.log import AbortableError, Committed, Headers, LogError, Partition, TransactionalProducer
+from bridge.kafka.outage import ABOUT_KAFKA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -113,7 +114,7 @@ class ConfluentProducer(TransactionalProducer):
                 patiently(self._producer.abort_transaction, time.monotonic, _CLOSING_PATIENCE)
             self._producer.close()
         except (LogError, KafkaException) as error:  # it was fenced, or Kafka is away: there is nothing left to end
-            logger.info("left a transaction to Kafka: %s", error)
+            logger.info("left a transaction to Kafka: %s", error, extra=ABOUT_KAFKA)
 
 
 class EmbeddedProducer(ConfluentProducer):

@@ -37,6 +37,7 @@ from bridge.kafka.log import (
     UnreadableTopicError,
 )
 from bridge.kafka.observer import Observer, Unobserved
+from bridge.kafka.outage import ABOUT_KAFKA
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import Member, Note, disown, read_note, take_over
 from bridge.kafka.stage import Stage
@@ -229,7 +230,7 @@ class StageLoop:
                 self._producer.send_offsets(offsets, self._metadata)
             self._commit()
         except AbortableError as error:
-            logger.warning("%s: batch given up and taken again: %s", self._stage.name, error)
+            logger.warning("%s: batch given up and taken again: %s", self._stage.name, error, extra=ABOUT_KAFKA)
             self._producer.abort()
             self._observer.aborted(self._stage.name)
             self._take_again()
@@ -282,7 +283,7 @@ class StageLoop:
             except (AbortableError, FencedError):
                 raise
             except LogError as error:
-                logger.warning("%s: commit is asked for again: %s", self._stage.name, error)
+                logger.warning("%s: commit is asked for again: %s", self._stage.name, error, extra=ABOUT_KAFKA)
             else:
                 return
         raise LogError("a commit's outcome stays unknown")
@@ -355,7 +356,7 @@ class StageLoop:
         offsets = self._stage.begin(partitions, found)
         self._claim(offsets)
         self._stage.take(offsets)
-        logger.info("%s: took %d partitions", self._stage.name, len(offsets))
+        logger.info("%s: took %d partitions", self._stage.name, len(offsets), extra=ABOUT_KAFKA)
         return offsets
 
     def _claim(self, offsets: Mapping[Partition, int]) -> None:
@@ -384,7 +385,10 @@ class StageLoop:
         except LogError as error:
             self._spoiled = True  # what the stage finished is not in the log: partitions that stay are taken again
             logger.warning(
-                "%s: left without a word, the next owner will fence this process: %s", self._stage.name, error
+                "%s: left without a word, the next owner will fence this process: %s",
+                self._stage.name,
+                error,
+                extra=ABOUT_KAFKA,
             )
         self._forget(going)
 
@@ -406,7 +410,7 @@ class StageLoop:
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Forget partitions that somebody else may own already."""
-        logger.warning("%s: lost %d partitions", self._stage.name, len(partitions))
+        logger.warning("%s: lost %d partitions", self._stage.name, len(partitions), extra=ABOUT_KAFKA)
         self._discard(partitions)
         self._forget(partitions)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import Micros, time_text
 from bridge.kafka.log import Record
+from bridge.core.run import Run
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.ledger import LedgerPartition, State, encode_entry
@@ -15,6 +16,8 @@ from bridge.stages.open_run import OpenRun
 from bridge.stages.run_records import dead_letter, encode_run
 
 logger = logging.getLogger(__name__)
+
+_EVENTS_SHOWN = 5
 
 
 class LedgerWriter:
@@ -44,7 +47,7 @@ class LedgerWriter:
 
     def done(self, one: OpenRun, reason: RunReason, now: Micros, out: Outbox) -> None:
         """End a run whose Workflow is there."""
-        self._end("done", one, reason, {}, now, out)
+        self._end("done", one, reason, _about(one.run), now, out)
 
     def skip(self, one: OpenRun, evidence: Mapping[str, str], now: Micros, out: Outbox) -> None:
         """End a run of which nothing was made, and nothing will be."""
@@ -92,6 +95,14 @@ def decide(reason: RunReason, one: OpenRun, evidence: Mapping[str, str]) -> RunD
     """Return a decision about a run."""
     run = one.run
     return RunDecision(reason, run.trigger, run.run_key, f"{run.namespace}/{run.name}", evidence)
+
+
+def _about(run: Run) -> dict[str, str]:
+    """Return the evidence of what a Workflow is for."""
+    shown = [f"{event.name} {event.id}" for _, event in run.events[:_EVENTS_SHOWN]]
+    if len(run.events) > _EVENTS_SHOWN:
+        shown.append(f"and {len(run.events) - _EVENTS_SHOWN} more")
+    return {**({"key": run.key} if run.key else {}), "events": ", ".join(shown)}
 
 
 def lateness(one: OpenRun) -> dict[str, str]:

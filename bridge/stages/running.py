@@ -17,6 +17,7 @@ from bridge.core.event import Micros
 from bridge.errors import FlowbridgeError
 from bridge.kafka.log import LogError
 from bridge.kafka.loop import StageLoop
+from bridge.kafka.outage import ABOUT_KAFKA
 from bridge.kafka.records import RecordError
 from bridge.stages.collecting import Collector
 
@@ -74,7 +75,7 @@ class Running:
             try:
                 self._live()
             except LogError as error:
-                logger.warning("%s starts over: %s", self.name, error)
+                logger.warning("%s starts over: %s", self.name, error, extra=ABOUT_KAFKA)
                 self.collector.look_at_everything()
                 self.stop.wait(_PAUSE)
             except Exception as error:

@@ -32,6 +32,7 @@ from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import NewerFormatError, RecordError
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
+from bridge.stages.api_trouble import ApiTrouble
 from bridge.stages.attempts import Attempts, Dead, Done, Looked, Lost, Parked, Read, Result, Retry, TooLate, Worked
 from bridge.stages.bulkheads import Bulkheads
 from bridge.stages.governing import Governing
@@ -131,6 +132,7 @@ class Submitter(Stage):
         self._attempts = attempts
         self._bulkheads = bulkheads
         self._templates = attempts.templates
+        self._trouble = ApiTrouble(pace)
         self._read_ledgers = read_ledgers
         self._clock = clock
         self._pace = pace
@@ -405,6 +407,7 @@ class Submitter(Stage):
             return
         if isinstance(outcome, Done | Parked | Dead):  # a create was answered; a look says nothing of creates
             self._bulkheads.succeeded(one)
+            self._trouble.answered(one.run.namespace)
         was_in_doubt, one.doubt = one.in_doubt, doubt
         if was_in_doubt and doubt is None:
             # The rate was not asked for its retries, and may have dropped another run's start for one of them. To take
@@ -436,6 +439,7 @@ class Submitter(Stage):
         missing = outcome if isinstance(outcome, Missing) else Missing(str(outcome), passes=True)
         if missing.passes:
             self._bulkheads.failed(one, now, was_reached=False)
+            self._trouble.failed(one.run.namespace, missing.reason)
         self._wait_for_template(one, missing, self._templates.failed(one.run, missing, now), now, out)
 
     def _put_off(self, one: OpenRun, outcome: Retry | Parked | Looked, now: Micros, out: Outbox) -> None:
@@ -455,12 +459,14 @@ class Submitter(Stage):
             self._writer.write("intent", one, now, out)
         if isinstance(outcome, Retry):
             self._bulkheads.failed(one, now, was_reached=outcome.applied is None)
+            self._trouble.failed(one.run.namespace, outcome.reason)
         one.due = now + self._delay(one, outcome, now)
         self.book.lay_down(one)
         seconds = f"{(one.due - now) / SECOND:.1f}"
         out.decisions.append(decide(RunReason.RETRYING, one, {"because": outcome.reason, "seconds": seconds}))
-        log = logger.error if isinstance(outcome, Parked) and outcome.needs_operator else logger.info
-        log("run %s/%s is put off for %s s: %s", one.run.namespace, one.run.name, seconds, outcome.reason)
+        if isinstance(outcome, Parked):  # else it is the cluster that is in trouble, not this run
+            log = logger.error if outcome.needs_operator else logger.info
+            log("run %s/%s is put off for %s s: %s", one.run.namespace, one.run.name, seconds, outcome.reason)
 
     def _delay(self, one: OpenRun, outcome: Retry | Parked | Looked, now: Micros) -> Micros:
         """Return how long a run is put off; one in doubt is looked for before its Workflow may have come and gone."""

@@ -100,14 +100,15 @@ class Templates:
         failing = self._failing.get(key)
         failures = 1 if failing is None or failing.answer.passes != answer.passes else failing.failures + 1
         delay = (PROMPT if answer.passes else SLOW).delay(failures, self._random)
-        if failing is None:
+        if failing is None and not answer.passes:  # what passes is the cluster's trouble, and said as that
             logger.warning("%s. The runs that need it wait; it is asked for again ever more slowly", answer.reason)
         self._failing[key] = _Failing(answer, failures, now + round(delay * SECOND))
         return self._failing[key].due
 
     def succeeded(self, run: Run) -> None:
         """Note that the template of a run was read."""
-        if self._failing.pop((run.namespace, run.template), None) is not None:
+        failing = self._failing.pop((run.namespace, run.template), None)
+        if failing is not None and not failing.answer.passes:
             logger.warning("the WorkflowTemplate %s/%s is there again", run.namespace, run.template)
 
     def unread(self, now: Micros) -> list[str]:

@@ -21,6 +21,7 @@ from bridge.core.fate import Step
 from bridge.core.sliding import expire, forget
 from bridge.core.window import Spent
 from bridge.kafka.log import Admin, LogError
+from bridge.kafka.outage import ABOUT_KAFKA
 from bridge.stages.definitions import Definitions
 from bridge.stages.safe_time import EVER, Safe, SafeTime
 from bridge.stages.timers import Condition, Timer
@@ -79,7 +80,7 @@ class TickPlanner:
             yield from self._ticks(windows, now)
         except LogError as error:
             if str(error) != self._trouble:
-                logger.warning("no window ends for now: %s", error)
+                logger.warning("no window ends for now: %s", error, extra=ABOUT_KAFKA)
             self._trouble = str(error)
         else:
             self._trouble = ""

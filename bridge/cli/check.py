@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.calendar_notes import calendar_notes
 from bridge.cli.output import Output, output_option
 from bridge.cli.setting_options import settings_options
 from bridge.cli.template_check import Finding, template_findings
@@ -50,7 +52,7 @@ def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
     """Validate the triggers in files and folders (else those of the setting triggers).
 
     Each finding is one line: FILE:LINE: FIELD: what was found; what would be right. Exits with 1 if there is an error;
-    warnings alone are 0. With --cluster the API server is the one of KUBECONFIG, or of the pod.
+    warnings and notes alone are 0. With --cluster the API server is the one of KUBECONFIG, or of the pod.
     It is asked for the WorkflowTemplates: whether they are there, and take the parameters. Kafka is asked for the
     topics of events, if bootstrap-servers is set.
 
@@ -58,7 +60,8 @@ def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
 
     Where --schemas names a folder with the events' schemas, expressions are checked against them.
 
-    Metaflow's Sensors (kubectl get sensors -o yaml) are checked as well: what the bridge would make of them.
+    Metaflow's Sensors (kubectl get sensors -o yaml) are checked as well: what the bridge would make of them. Other
+    Sensors are left alone, with a note. Another note tells when the windows of a calendar trigger end next.
     """
     chosen = paths or settings.triggers
     if not chosen:
@@ -68,6 +71,8 @@ def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
     _, cycles = without_cycles((), merge((), reading))
     errors = (*reading.errors, *cycles, *_empty_folders(reading), *_internal_topics(reading, settings))
     findings = [Finding("error", error) for error in sorted(errors)]
+    notes = (*reading.left_alone, *calendar_notes(reading.loaded, time.time_ns() // 1000))
+    findings += [Finding("note", note) for note in notes]
     if cluster:
         with _cluster() as api:
             findings += template_findings(reading.loaded, api)
@@ -144,7 +149,8 @@ def _text(finding: Finding) -> str:
     text = str(finding.error).removeprefix(place)
     if finding.severity == "error":
         return click.style(place, bold=True) + text
-    return click.style(place, bold=True) + click.style("warning: ", fg="yellow") + text
+    colour = "yellow" if finding.severity == "warning" else "cyan"
+    return click.style(place, bold=True) + click.style(f"{finding.severity}: ", fg=colour) + text
 
 
 def _counted(number: int, plural: str) -> str:

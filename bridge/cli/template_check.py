@@ -31,7 +31,7 @@ _REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 class Finding:
     """Something about a trigger that a person should know."""
 
-    severity: Literal["error", "warning"]
+    severity: Literal["error", "warning", "note"]
     error: TriggerError
 
 

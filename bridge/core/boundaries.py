@@ -27,12 +27,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
 from bridge.core.event import DAY, HOUR, Micros
-from bridge.core.trigger import Schedule
+
+if TYPE_CHECKING:
+    from bridge.core.trigger import Schedule  # which reads the default grace of a schedule from here
 
 LONG_AGO: Micros = -(2**62)
 """Start of the frame that has none; far enough from the ends of 64 bits to add any duration."""

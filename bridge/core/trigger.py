@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from bridge.core.event import Micros
+from bridge.core.boundaries import longest_step, schedule_fault
+from bridge.core.event import MINUTE, Micros
 from bridge.core.field_parameters import FieldParameter
 
 Collect = Literal["latest", "first", "all"]
@@ -31,6 +32,13 @@ _HASH_LENGTH = 20  # hex digits: 80 bits, among a few thousand definitions
 
 
 _LATER = {"later": True}
+_UNWRITTEN = {"unwritten": True}
+
+GRACE_SHARE = 10
+"""The default grace is the window divided by this, and a minute at least."""
+
+CALENDAR_GRACE: Micros = 5 * MINUTE
+"""The default grace of a calendar window is no more than this."""
 
 
 def later(default: Any) -> Any:
@@ -45,6 +53,7 @@ def plain_json(value: Any) -> Any:
             item.name: plain_json(getattr(value, item.name))
             for item in fields(value)
             if not (item.metadata.get("later") and getattr(value, item.name) == item.default)
+            and not item.metadata.get("unwritten")
         }
     return [plain_json(item) for item in value] if isinstance(value, tuple | list) else value
 
@@ -194,6 +203,7 @@ class Trigger:
         start_from: Where a topic that is new to the bridge is begun: ``now``, ``earliest``, or a moment.
         future: How far ahead of its record's timestamp an event time may be.
         sensitive: Payload fields (dotted paths) whose values no decision shows.
+        written_grace: What stands for ``grace`` in the JSON form (:func:`tenth_grace`); None where that is the same.
 
     """
 
@@ -211,6 +221,7 @@ class Trigger:
     start_from: Literal["now", "earliest"] | Micros = "now"
     future: Micros = field(default=3_600_000_000)
     sensitive: tuple[str, ...] = ()
+    written_grace: Micros | None = field(default=None, metadata=_UNWRITTEN)
 
     @property
     def identity(self) -> str:
@@ -277,6 +288,8 @@ class Trigger:
     def to_json(self) -> dict[str, Any]:
         """Return the trigger as plain JSON values, for :meth:`from_json`."""
         plain: dict[str, Any] = plain_json(self)
+        if self.written_grace is not None:
+            plain["grace"] = self.written_grace
         return plain
 
     @classmethod
@@ -289,7 +302,32 @@ class Trigger:
         """
         slots = tuple(Slot(**{**slot, "parameters": _pairs(slot["parameters"])}) for slot in plain["slots"])
         lists = {"slots": slots, "sensitive": tuple(plain["sensitive"])}
-        return cls(**{**plain, **lists, "run": _run_plan(plain["run"]), "window": _window_plan(plain["window"])})
+        window = _window_plan(plain["window"])
+        new = cls(**{**plain, **lists, "run": _run_plan(plain["run"]), "window": window})
+        if window is None or window.schedule is None or new.grace <= CALENDAR_GRACE:
+            return new
+        if schedule_fault(window.schedule) is not None or new.grace != tenth_grace(window):
+            return new
+        return replace(new, grace=CALENDAR_GRACE, written_grace=new.grace)
+
+
+def tenth_grace(window: WindowPlan) -> Micros:
+    """Return a tenth of a window, and a minute at least: what version 0.1.0 took for the default grace.
+
+    It still stands in the JSON form of a trigger whose grace is the default. So that form, its hashes and the windows
+    that belong to them are the same in both versions, and a window that is open during an upgrade stays open.
+    """
+    length = longest_step(window.schedule) if window.schedule is not None else window.length
+    return max(MINUTE, length // GRACE_SHARE)
+
+
+def default_grace(window: WindowPlan) -> Micros:
+    """Return how much later than its partners an event may reach us where the trigger does not say it.
+
+    In a calendar window, which nobody expects to last for long after its end, that is :data:`CALENDAR_GRACE` at most.
+    """
+    grace = tenth_grace(window)
+    return min(grace, CALENDAR_GRACE) if window.schedule is not None else grace
 
 
 def _run_plan(plain: dict[str, Any]) -> RunPlan:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bridge.core.trigger import RunLimits, RunPlan, Slot, Trigger
+from bridge.core.trigger import RunLimits, RunPlan, Slot, Trigger, default_grace, tenth_grace
 from bridge.triggers.combinations import combination_misfits, condition_of, required_slots
 from bridge.triggers.errors import Misfit
 from bridge.triggers.event_types import Schemas
 from bridge.triggers.expression_check import expression_misfits
 from bridge.triggers.model import LimitsPart, SlotPart, SpecPart, TriggerResource, read_resource
 from bridge.triggers.slots import key_misfits, parameter_misfits, variable_misfits, variable_of
-from bridge.triggers.windows import default_collect, default_dedupe, default_grace, window_misfits, window_plan
+from bridge.triggers.windows import default_collect, default_dedupe, window_misfits, window_plan
 
 
 def compile_trigger(plain: Any, default_namespace: str, schemas: Schemas | None = None) -> Trigger | list[Misfit]:
@@ -48,11 +48,16 @@ def _trigger(resource: TriggerResource, default_namespace: str) -> Trigger:
     spec = resource.spec
     namespace = resource.metadata.namespace or default_namespace
     plan = window_plan(spec.window) if spec.window is not None else None
-    grace = spec.grace if spec.grace is not None else default_grace(plan) if plan is not None else 0
-    dedupe = 0
+    grace, written_grace, dedupe = 0, None, 0
     if plan is not None:
+        tenth, default = tenth_grace(plan), default_grace(plan)
+        long_grace = tenth if spec.grace is None else spec.grace
+        grace = default if spec.grace is None else spec.grace
+        if tenth != default:
+            written_grace = tenth if spec.grace is None else None
+            grace += spec.grace == tenth  # a microsecond more: a tenth of the window stands for the default
         has_absent = any(slot.absent for slot in spec.events)
-        dedupe = spec.dedupe if spec.dedupe is not None else default_dedupe(plan, grace, has_absent=has_absent)
+        dedupe = spec.dedupe if spec.dedupe is not None else default_dedupe(plan, long_grace, has_absent=has_absent)
     return Trigger(
         namespace=namespace,
         name=resource.metadata.name,
@@ -62,6 +67,7 @@ def _trigger(resource: TriggerResource, default_namespace: str) -> Trigger:
         order=spec.order,
         window=plan,
         grace=grace,
+        written_grace=written_grace,
         dedupe=dedupe,
         collect=spec.collect or default_collect(spec),
         suspend=spec.suspend,

@@ -6,6 +6,7 @@ are refused; times stay the text that they are. What a document may make us buil
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,15 +90,48 @@ def read_documents(text: str, first_line: int = 1) -> Iterator[Document]:
             if document.value is not None:
                 yield document
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise DocumentError(
-            f"no YAML: {error.problem or error.context}",
-            "check indentation, quotes and colons near here",
-            (mark.line if mark else 0) + first_line,
-        ) from error
+        found, right, line = _yaml_fault(error, text)
+        raise DocumentError(found, right, line + first_line) from error
     except (yaml.YAMLError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         raise DocumentError(f"no YAML: {reason}", "write plain YAML in UTF-8", first_line) from error
+
+
+def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> tuple[str, str, int]:
+    """Return what is wrong with a text that is no YAML, what would be right, and the line, from 0.
+
+    PyYAML tells of its grammar. Mistakes that people make in triggers are told in their words, at the line where the
+    value begins.
+    """
+    said = f"{error.context or ''}; {error.problem or ''}"
+    mark = error.problem_mark or error.context_mark
+    line = mark.line if mark else 0
+    for part, (found, right) in _FAULTS.items():
+        if part in said:
+            starts = "while scanning" in said and error.context_mark is not None
+            return found, right, error.context_mark.line if starts and error.context_mark is not None else line
+    problem = f"no YAML: {error.problem or error.context}"
+    written = next(iter(text.splitlines()[line : line + 1]), "").strip()
+    if _QUOTED_IN_PART.search(written):
+        found = f"a value of which only a part is in quotes: {shown(written)}"
+        return found, "put the whole value in quotes of the other kind, or write it as a block behind '|'", line
+    return problem, "check indentation, quotes and colons near here", line
+
+
+_FAULTS = {
+    "alias": ("a value that begins with *, which is an alias in YAML", "put quotes around it, as cron: '* * * * *'"),
+    "quoted scalar": ("a quote that is never closed", "close it"),
+    "scanning a tag": ("a value that begins with !, which is a tag in YAML", "put quotes around it"),
+    "'\\t'": ("a tab", "indent with spaces"),
+    "cannot start any token": ("a value that begins with a sign of YAML", "put quotes around it"),
+    "mapping values are not allowed": (
+        "a second ':' in one line",
+        "put quotes around the value, or check the indentation",
+    ),
+}
+"""What PyYAML says, in part, with what was found and what would be right."""
+
+_QUOTED_IN_PART = re.compile(r""":\s+("[^"]*"|'[^']*')\s*[^\s,}\]#]""")
 
 
 def _below(path: FieldPath, places: dict[FieldPath, int]) -> dict[FieldPath, int]:
@@ -141,11 +175,19 @@ class _Reader:
             line = name_node.start_mark.line + self._first_line
             name = name_node.value
             if name_node.tag not in _TEXT_TAGS or not isinstance(name, str):
+                if isinstance(name_node, yaml.MappingNode) and node.flow_style:
+                    raise DocumentError(
+                        "found {{ }}", "write the field without braces, as order.payload.id", line, path
+                    )
                 found = shown(name) if isinstance(name, str) else "a list or mapping"
                 raise DocumentError(f"{found} as a name", "names are texts; put quotes around it", line, path)
             _refuse_surrogates(name, line, path)
             if name in members:
-                raise DocumentError(f"{shown(name)} is given twice", "give it once", line, (*path, name))
+                is_next = not path and name in {"apiVersion", "kind"}
+                right = (
+                    "give it once; if another trigger begins here, write --- before it" if is_next else "give it once"
+                )
+                raise DocumentError(f"{shown(name)} is given twice", right, line, (*path, name))
             self._document.lines[*path, name] = line
             members[name] = self.value(value_node, (*path, name))
         return members
@@ -157,7 +199,8 @@ class _Reader:
             _refuse_surrogates(node.value, line, path)
             return node.value
         if node.tag not in _SCALAR_TAGS:
-            raise DocumentError(f"the tag {shown(node.tag)}", "write plain YAML without tags", line, path)
+            right = "put quotes around an expression that begins with !; YAML takes it for a tag"
+            raise DocumentError(f"the tag {shown(node.tag)}", right, line, path)
         try:
             return yaml.constructor.SafeConstructor().construct_object(node)
         except (ValueError, OverflowError) as error:

@@ -39,6 +39,7 @@ class Reading:
         complete: Of all that was read it is known which triggers it is about; else nothing may be taken for deleted.
         silent: Paths given that were missing or held no file with text in it; their triggers are not deleted.
         seen_files: All files that were found.
+        left_alone: A note for each Sensor that is not Metaflow's.
 
     """
 
@@ -48,6 +49,7 @@ class Reading:
     complete: bool = True
     silent: frozenset[str] = frozenset()
     seen_files: frozenset[str] = frozenset()
+    left_alone: tuple[TriggerError, ...] = ()
 
     @property
     def triggers(self) -> tuple[Trigger, ...]:
@@ -117,8 +119,9 @@ class TriggerFolder:
         loaded: dict[str, LoadedTrigger] = {}
         rivals: list[LoadedTrigger] = []
         found_errors = list(errors)
+        left_alone: list[TriggerError] = []
         for root, file, text in contents:
-            triggers, wrong = read_text(text, root, file, self._namespace, self._sensors, self._schemas)
+            triggers, wrong = read_text(text, root, file, self._namespace, self._sensors, self._schemas, left_alone)
             found_errors += wrong
             for one in triggers:
                 first = loaded.setdefault(one.trigger.identity, one)
@@ -132,6 +135,7 @@ class TriggerFolder:
             complete=all(error.trigger for error in found_errors if error.file not in silent),
             silent=frozenset(silent),
             seen_files=frozenset(file for _, file, _ in contents),
+            left_alone=tuple(left_alone),
         )
 
 

@@ -6,6 +6,7 @@ Fields that are not here are refused, so that a misspelt one is never silently w
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
@@ -160,8 +161,11 @@ def _misfit(detail: Any) -> tuple[FieldPath, MisfitError]:
         return path, cause
     if detail["type"] == "extra_forbidden":
         return path, _unknown(path)
+    names = tuple(step for step in path if isinstance(step, str))
     if detail["type"] == "missing":
-        return path, MisfitError("it is missing", f"write {path[-1]}: …")
+        return path, MisfitError("it is missing", f"write {path[-1]}: {_SHAPES.get(names, '…')}")
+    if detail["type"] in _SHAPELESS and names in _SHAPES:
+        return path, MisfitError(f"found {shown(detail['input'])}", _reshaped(path, names, detail["input"]))
     right = _RIGHT.get(detail["type"]) or detail["msg"].replace("Input should be", "write").replace("'", "")
     return path, MisfitError(f"found {shown(detail['input'])}", right)
 
@@ -176,8 +180,36 @@ _RIGHT = {
 }
 
 
+_SHAPELESS = frozenset({"model_type", "model_attributes_type", "list_type"})
+_SHAPES: dict[tuple[str, ...], str] = {
+    ("metadata",): "{name: …}",
+    ("spec", "events"): "[{name: …}]",
+    ("spec", "window"): "{within: …}",
+    ("spec", "window", "until"): "{cron: …}",
+    ("spec", "window", "reset"): "{cron: …}",
+    ("spec", "window", "batch"): "{size: …}",
+    ("spec", "run"): "{workflowTemplate: …}",
+}
+"""How parts are written of which people write only the value that matters."""
+
+
+def _reshaped(path: FieldPath, names: tuple[str, ...], value: Any) -> str:
+    """Return how to write a value that stands where a mapping or a list with it belongs."""
+    is_plain = isinstance(value, str | int) and not isinstance(value, bool)
+    text = f"'{value}'" if str(value).startswith(("*", "0 ")) else str(value)
+    if names == ("spec", "events"):
+        if isinstance(path[-1], int):
+            return f"write - name: {text}" if is_plain else "write a mapping, as - name: order.created"
+        return f"write a list, as - name: {text if is_plain else 'order.created'}"
+    return f"write {names[-1]}: {_SHAPES[names].replace('…', text if is_plain else '…')}"
+
+
 def _unknown(path: FieldPath) -> MisfitError:
     known = _fields_at(path[:-1])
+    places = [place for place, name in _all_fields(TriggerResource) if name == path[-1]]
+    places.sort(key=lambda place: place.count("."))
+    if places:
+        return MisfitError("there is no such field here", f"write it in {' or '.join(places)}")
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     right = f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
     return MisfitError("there is no such field", right)
@@ -191,6 +223,28 @@ def _fields_at(path: FieldPath) -> list[str]:
         if isinstance(step, str):
             part = _part_of(fields[step].annotation)
     return [info.alias or name for name, info in part.model_fields.items()]
+
+
+def _all_fields(part: type[Part], place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each field of a part and of the parts inside of it: where it belongs, and its name."""
+    for name, info in part.model_fields.items():
+        alias = info.alias or name
+        if place:
+            yield place, alias
+        inner = [member for member in (info.annotation, *_arguments(info.annotation)) if _is_part(member)]
+        for member in inner:
+            is_list = member is not info.annotation and "list" in str(info.annotation)
+            yield from _all_fields(member, f"{place}.{alias}".removeprefix(".") + ("[…]" if is_list else ""))
+
+
+def _arguments(annotation: Any) -> Iterator[Any]:
+    for member in get_args(annotation):
+        yield member
+        yield from _arguments(member)
+
+
+def _is_part(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Part)
 
 
 def _part_of(annotation: Any) -> type[Part]:

@@ -16,6 +16,7 @@ from bridge.triggers.compile import compile_trigger
 from bridge.triggers.documents import Document, DocumentError, read_documents
 from bridge.triggers.errors import FieldPath, Misfit, MisfitError, TriggerError, path_text, shown
 from bridge.triggers.event_types import Schemas
+from bridge.triggers.sensors.api import LABELS
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 
 
@@ -44,6 +45,7 @@ def read_text(
     namespace: str,
     sensors: SensorRules | None = None,
     schemas: Schemas | None = None,
+    left_alone: list[TriggerError] | None = None,
 ) -> tuple[list[LoadedTrigger], list[TriggerError]]:
     """Return the triggers in ``text`` and all that is wrong with it.
 
@@ -54,10 +56,13 @@ def read_text(
         namespace: Namespace of triggers that name none.
         sensors: What holds for Sensors; None where they are not taken.
         schemas: Avro schemas by event name, as far as they are known.
+        left_alone: Takes a note for each Sensor that is not Metaflow's.
 
     """
     reader = _FileReader(root, file, sensors, schemas)
     reader.read(text, 1, namespace, inside="")
+    if left_alone is not None:
+        left_alone += reader.left_alone
     return reader.loaded, reader.errors
 
 
@@ -71,6 +76,7 @@ class _FileReader:
         self._schemas = schemas
         self.loaded: list[LoadedTrigger] = []
         self.errors: list[TriggerError] = []
+        self.left_alone: list[TriggerError] = []
 
     def read(self, text: str, first_line: int, namespace: str, inside: str) -> None:
         """Read documents; ``inside`` is the entry of a ConfigMap that holds them."""
@@ -91,15 +97,23 @@ class _FileReader:
             return
         identity = _identity(document.value, namespace)
         if kind == "Sensor" and self._sensors is not None:
+            if not _is_metaflows(document.value):
+                label = ": ".join(*LABELS.items())
+                found = f"a Sensor without Metaflow's label {label}"
+                line = document.line_of(("metadata",))
+                note = TriggerError(self._file, line, "metadata.labels", found, "the bridge leaves it alone", identity)
+                self.left_alone.append(note)
+                return
             self._take(document, compile_sensor(document.value, self._sensors), identity, inside)
             return
         if kind != "Trigger":
-            found = (
-                f"found the kind {shown(kind)}"
-                if isinstance(document.value, dict)
-                else f"found {shown(document.value)}"
-            )
             right = "write kind: Trigger" if inside else "write kind: Trigger, or a ConfigMap that holds triggers"
+            if isinstance(document.value, dict):
+                found = "there is no kind" if kind is None else f"found the kind {shown(kind)}"
+            else:
+                found = f"found {shown(document.value)}"
+            if isinstance(document.value, list):
+                right = "write each trigger as a document of its own, with --- between them"
             if kind == "Sensor":
                 right = "name its namespace in FLOWBRIDGE_SENSORS: Sensors are read on the cluster"
             self._refuse(document.line_of(("kind",)), ("kind",), MisfitError(found, right), identity, inside)
@@ -136,6 +150,13 @@ class _FileReader:
     def _refuse(self, line: int, path: FieldPath, misfit: MisfitError, identity: str, inside: str) -> None:
         field = " ".join(part for part in (inside, path_text(path)) if part)
         self.errors.append(TriggerError(self._file, line, field, misfit.found, misfit.right, identity))
+
+
+def _is_metaflows(sensor: dict[str, Any]) -> bool:
+    """Tell whether a Sensor has the label by which the bridge asks the cluster for Sensors."""
+    metadata = sensor.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, dict) else None
+    return isinstance(labels, dict) and LABELS.items() <= labels.items()
 
 
 def _identity(plain: Any, namespace: str) -> str:

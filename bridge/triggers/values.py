@@ -191,7 +191,10 @@ def expressions(value: Any) -> Pairs:
     for name, source in _mapping(value).items():
         parameter_name(name)
         if not isinstance(source, str) or not source.strip():
-            raise MisfitError(f"found {shown(source)} for {name}", f"write CEL as a text, as {name}: order.payload.id")
+            right = f"write CEL as a text, as {name}: order.payload.id"
+            if isinstance(source, bool | int | float):
+                right = f'write CEL as a text, as {name}: "{shown(source)}" for this value'
+            raise MisfitError(f"found {shown(source)} for {name}", right)
     return tuple(value.items())
 
 

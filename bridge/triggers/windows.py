@@ -4,8 +4,8 @@
 kind        its length                 grace, if not given              dedupe, if not given
 ==========  =========================  ===============================  =====================================
 within      ``within``                 a tenth of it, at least 1 min    length + grace; twice that with absent
-every       the longest step           a tenth of it, at least 1 min    the longest frame + grace
-until       the longest step           a tenth of it, at least 1 min    the longest frame + grace
+every       the longest step           a tenth of it, 1 to 5 min        the longest frame + a tenth of it
+until       the longest step           a tenth of it, 1 to 5 min        the longest frame + a tenth of it
 session     ``session``                a tenth of it, at least 1 min    length or ``maxWait`` + grace
 batch       ``wait``                   a tenth of it, at least 1 min    length + grace; an hour without wait
 settle      ``settle``                 a tenth of it, at least 1 min    length or ``maxWait`` + grace
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 from bridge.core.boundaries import longest_frame, longest_step, schedule_fault
 from bridge.core.duration import duration_text
-from bridge.core.event import HOUR, MINUTE, SECOND, Micros
+from bridge.core.event import HOUR, SECOND, Micros
 from bridge.core.trigger import Collect, Schedule, WindowKind, WindowPlan
 from bridge.triggers.errors import FieldPath, Misfit, MisfitError, shown
 from bridge.triggers.model import CronPart, SpecPart, WindowPart
@@ -31,9 +31,6 @@ KINDS: tuple[WindowKind, ...] = ("within", "every", "until", "session", "batch",
 
 CALENDAR: frozenset[WindowKind] = frozenset({"every", "until"})
 GATHERING: frozenset[WindowKind] = frozenset({"session", "batch", "settle"})
-
-GRACE_SHARE = 10
-"""The default grace is the window divided by this, and a minute at least."""
 
 _WINDOW: FieldPath = ("spec", "window")
 _ONE_KIND = f"write one of {', '.join(KINDS)}"
@@ -75,12 +72,6 @@ def window_plan(window: WindowPart) -> WindowPlan:
         max_wait=window.max_wait,
         reset=_schedule(window.reset),
     )
-
-
-def default_grace(plan: WindowPlan) -> Micros:
-    """Return how much later than its partners an event may reach us."""
-    length = longest_step(plan.schedule) if plan.schedule is not None else plan.length
-    return max(MINUTE, length // GRACE_SHARE)
 
 
 def default_dedupe(plan: WindowPlan, grace: Micros, *, has_absent: bool) -> Micros:

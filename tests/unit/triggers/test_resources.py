@@ -102,11 +102,11 @@ def test_a_variable_is_the_events_name_with_what_is_no_identifier_replaced() -> 
 
 
 BAD = [
-    (HEAD + RUN, "f.yaml:4: spec.events: it is missing; write events: …"),
-    (HEAD + ONE, "f.yaml:4: spec.run: it is missing; write run: …"),
+    (HEAD + RUN, "f.yaml:4: spec.events: it is missing; write events: [{name: …}]"),
+    (HEAD + ONE, "f.yaml:4: spec.run: it is missing; write run: {workflowTemplate: …}"),
     (HEAD + "  events: []\n" + RUN, "f.yaml:5: spec.events: found a list; write one entry at least"),
-    (HEAD + "  events: a\n" + RUN, "f.yaml:5: spec.events: found 'a'; write a list, each entry behind a '-'"),
-    (HEAD + "  events: [a]\n" + RUN, "f.yaml:5: spec.events[0]: found 'a'; write a mapping {name: value}"),
+    (HEAD + "  events: a\n" + RUN, "f.yaml:5: spec.events: found 'a'; write a list, as - name: a"),
+    (HEAD + "  events: [a]\n" + RUN, "f.yaml:5: spec.events[0]: found 'a'; write - name: a"),
     (
         HEAD + "  events:\n    - name: a\n      were: x\n" + RUN,
         "f.yaml:7: spec.events[0].were: there is no such field; did you mean where?",
@@ -199,7 +199,7 @@ BAD = [
     ),
     (
         HEAD + ONE + "  run: {workflowTemplate: w, parameters: {p: 5}}\n",
-        "f.yaml:6: spec.run.parameters: found 5 for p; write CEL as a text, as p: order.payload.id",
+        'f.yaml:6: spec.run.parameters: found 5 for p; write CEL as a text, as p: "5" for this value',
     ),
     (
         HEAD + ONE + "  run: {workflowTemplate: Refresh_Model}\n",
@@ -254,18 +254,60 @@ BAD = [
         "kind: Deployment\n",
         "f.yaml:1: kind: found the kind 'Deployment'; write kind: Trigger, or a ConfigMap that holds triggers",
     ),
-    ("- a\n", "f.yaml:1: kind: found a list; write kind: Trigger, or a ConfigMap that holds triggers"),
+    ("- a\n", "f.yaml:1: kind: found a list; write each trigger as a document of its own, with --- between them"),
     (
         "kind: ConfigMap\ndata:\n  x.yaml: |\n    kind: Trigger\n    kind: Trigger\n",
-        "f.yaml:5: data.x.yaml kind: 'kind' is given twice; give it once",
+        (
+            "f.yaml:5: data.x.yaml kind: 'kind' is given twice; give it once; if another trigger begins here, "
+            "write --- before it"
+        ),
     ),
     ("kind: ConfigMap\n", "f.yaml:1: data: found nothing; write the triggers' YAML as entries of data"),
     (
         "a: !!python/object:os.x {}\n",
-        "f.yaml:1: kind: found the kind nothing; write kind: Trigger, or a ConfigMap that holds triggers",
+        "f.yaml:1: kind: there is no kind; write kind: Trigger, or a ConfigMap that holds triggers",
     ),
     ('a: "\\ud800"\n', "f.yaml:1: a: half of a character; write whole characters"),
 ]
+
+
+COMMON = [
+    ("  window:\n    until: {cron: * * * * *}\n", 5, "a value that begins with *", "cron: '* * * * *'"),
+    ("  window:\n    until:\n      cron: */5 * * * *\n", 6, "a value that begins with *", "cron: '* * * * *'"),
+    ('  key: "payload.id\n  order: any\n', 4, "a quote that is never closed", "close it"),
+    ("  events: [{name: a, where: !payload.ok}]\n", 4, "a value that begins with !", "put quotes around it"),
+    ("  where: !payload.ok\n", 4, "the tag '!payload.ok'", "put quotes around an expression that begins with !"),
+    ('  where: "EU" == payload.region\n', 4, "only a part is in quotes", "in quotes of the other kind"),
+    ("  where: payload.a == 'b' ? c : d\n", 4, "a second ':' in one line", "put quotes around the value"),
+    ("\tevents: [a]\n", 4, "a tab", "indent with spaces"),
+    ("  key: @id\n", 4, "a value that begins with a sign of YAML", "put quotes around it"),
+    ("  run: {parameters: {x: {{payload.id}}}}\n", 4, "found {{ }}", "without braces, as order.payload.id"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "found", "right"), COMMON, ids=[found for _, _, found, _ in COMMON])
+def test_a_common_mistake_in_yaml_is_told_in_a_users_words(text: str, line: int, found: str, right: str) -> None:
+    (error,) = errors_of("kind: Trigger\nmetadata: {name: x}\nspec:\n" + text)
+    assert error.startswith(f"f.yaml:{line}: ")
+    assert found in error
+    assert right in error
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("  window: 10m\n" + ONE + RUN, "spec.window: found '10m'; write window: {within: 10m}"),
+        (ONE + "  run: ship\n", "spec.run: found 'ship'; write run: {workflowTemplate: ship}"),
+        (ONE + RUN + "  where: payload.a\n", "spec.where: there is no such field here; write it in spec.events[…]"),
+        (
+            ONE + RUN + "  within: 1h\n",
+            "spec.within: there is no such field here; write it in spec.window or spec.run.limits.storm",
+        ),
+    ],
+)
+def test_what_stands_in_the_wrong_shape_or_place_is_told_where_it_belongs(text: str, error: str) -> None:
+    (told,) = errors_of(HEAD + text)
+    assert told.partition(": ")[2] == error
 
 
 @pytest.mark.parametrize(("text", "error"), BAD, ids=[str(index) for index in range(len(BAD))])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bridge.core.duration import parse_duration
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND
 from bridge.core.trigger import Schedule, Trigger, WindowPlan
 from bridge.triggers.compile import compile_trigger
@@ -66,10 +67,10 @@ def test_each_kind_of_window_compiles(window: dict[str, Any], plan: WindowPlan) 
 @pytest.mark.parametrize(
     ("window", "grace", "dedupe"),
     [
-        ({"every": "1d"}, 144 * MINUTE, DAY + 144 * MINUTE),
-        ({"every": "1d", "timezone": BERLIN}, 144 * MINUTE, DAY + 3 * HOUR + 144 * MINUTE),
+        ({"every": "1d"}, 5 * MINUTE, DAY + 144 * MINUTE),
+        ({"every": "1d", "timezone": BERLIN}, 5 * MINUTE, DAY + 3 * HOUR + 144 * MINUTE),
         ({"every": "5m"}, MINUTE, 6 * MINUTE),
-        ({"until": {"cron": "0 6 * * MON-FRI"}}, 432 * MINUTE, 3 * DAY + 432 * MINUTE),
+        ({"until": {"cron": "0 6 * * MON-FRI"}}, 5 * MINUTE, 3 * DAY + 432 * MINUTE),
         ({"session": "30m"}, 3 * MINUTE, 33 * MINUTE),
         ({"session": "30m", "maxWait": "4h"}, 3 * MINUTE, 243 * MINUTE),
         ({"settle": "30m", "maxWait": "4h"}, 3 * MINUTE, 243 * MINUTE),
@@ -147,7 +148,7 @@ def test_count_order_and_sensitive_fields_compile() -> None:
         ),
         ({"session": 5}, "spec.window.session: found 5; write a duration as 500ms, 90s, 1h30m or 2d"),
         ({"sesion": "5m"}, "spec.window.sesion: there is no such field; did you mean session?"),
-        ({"until": "0 6 * * *"}, "spec.window.until: found '0 6 * * *'; write a mapping {name: value}"),
+        ({"until": "0 6 * * *"}, "spec.window.until: found '0 6 * * *'; write until: {cron: '0 6 * * *'}"),
     ],
 )
 def test_a_bad_window_is_told_where_what_was_found_and_what_would_be_right(window: dict[str, Any], error: str) -> None:
@@ -202,3 +203,16 @@ def test_an_expression_that_takes_a_list_for_an_event_or_an_absent_event_is_told
 def test_expressions_over_lists_compile() -> None:
     expressions = {"n": "size(a)", "first": "a[0].payload.x", "all": "a.map(e, e.payload.x)", "whole": "a"}
     assert trigger_of(window={"settle": "1m"}, run={"workflowTemplate": "w", "parameters": expressions})
+
+
+def test_the_default_grace_of_a_calendar_window_is_five_minutes_and_its_form_is_that_of_0_1_0() -> None:
+    trigger = trigger_of(window={"every": "1d"})
+    assert trigger.to_json()["grace"] == 144 * MINUTE, "what 0.1.0 wrote, and still reads"
+    assert Trigger.from_json(trigger.to_json()) == trigger
+
+
+@pytest.mark.parametrize("grace", ["5m", "144m", "3h"])
+def test_a_grace_that_is_written_down_is_kept_whatever_the_default_is(grace: str) -> None:
+    trigger = trigger_of(window={"every": "1d"}, grace=grace)
+    assert trigger.grace // SECOND == parse_duration(grace) // SECOND
+    assert Trigger.from_json(trigger.to_json()).grace == trigger.grace

@@ -108,7 +108,8 @@ def _marks(run: Run) -> dict[str, str]:
         REACHED: _time_text(run.reached),
     }
     if run.key:
-        marks[KEY] = inert(run.key if len(run.key) <= KEY_LIMIT else run.key[:KEY_LIMIT] + "…")
+        shown = run.key if len(run.key) <= KEY_LIMIT else run.key[:KEY_LIMIT] + "…"
+        marks[KEY] = shown.replace("{", "\\u007b")  # templates can write annotations next to other texts, too
     return marks
 
 

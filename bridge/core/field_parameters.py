@@ -30,7 +30,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bridge.core.parameters import ParameterError, payload_json
+from bridge.core.parameters import ParameterError, check_template_tags, payload_json
 
 Encoding = Literal["json", "json-early", "json-twice", "json-quoted", "text", "event", "default"]
 
@@ -111,8 +111,7 @@ def _missing(one: FieldParameter) -> str:
 
 def _encoded(value: Any, encoding: Encoding) -> str:
     if encoding == "text" and isinstance(value, str):
-        if "{{" in value:
-            raise ParameterError("the text holds '{{', which Argo would evaluate")
+        check_template_tags(value)
         return value
     text = _json(value)
     if encoding == "json-quoted":

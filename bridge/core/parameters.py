@@ -4,6 +4,11 @@ Argo evaluates ``{{…}}`` inside parameter values. So JSON text carries ``{{`` 
 Argo), and a raw string that holds ``{{`` is an error, unless its trigger allows it. JSON text also carries control
 characters, DEL and lone surrogates as escapes only.
 
+A template may write several parameters next to each other, and Argo evaluates what they give together. A tag cannot
+form across such a seam, because no text ends with ``{``: JSON text never does, and a raw string that does is an error.
+A raw string that begins with ``{`` is an error as well, unless it reads as JSON does (``{"`` or ``{}``, with whitespace
+between), which is never the beginning of a tag: so a text of the template's own that ends with ``{`` opens no tag.
+
 ======================  ===================================================  =======================
 value                   text of a parameter                                  inside JSON
 ======================  ===================================================  =======================
@@ -43,6 +48,7 @@ _LONG = 2**63
 _UTF8 = 4  # bytes of a character, at most
 _TEMPLATE_TAG = "{{"
 _INERT_TAG = "{\\u007b"
+_SEAM = re.compile(r'\{(?!\s*["}])')  # a beginning that continues a tag that was opened before it
 _UNWRITABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # json escapes what lies below 0x20 by itself
 
 
@@ -58,7 +64,7 @@ def parameter_text(value: Any, *, allow_template_tags: bool) -> str:
 
     Args:
         value: A plain Python value.
-        allow_template_tags: Strings may hold ``{{``. JSON text never does.
+        allow_template_tags: Strings may hold ``{{``, or a part of it at an end. JSON text never does.
 
     Raises:
         ParameterError: The value has no such text.
@@ -140,17 +146,34 @@ def check_size(parameters: Sequence[tuple[str, str]]) -> None:
         raise ParameterError(f"the parameters of a run have at most {PARAMETERS_LIMIT} bytes together, found {size}")
 
 
+def check_template_tags(text: str) -> None:
+    """Refuse a raw text in which Argo finds a template tag, alone or next to other texts.
+
+    Raises:
+        ParameterError: It holds ``{{``, ends with ``{``, or begins with ``{`` and not as JSON does.
+
+    """
+    if _TEMPLATE_TAG in text:
+        raise ParameterError("the text holds '{{', which Argo would evaluate")
+    if text.endswith("{"):
+        raise ParameterError("the text ends with '{', which Argo would evaluate together with a text that follows it")
+    if _SEAM.match(text):
+        raise ParameterError(
+            "the text begins with '{' and is no JSON object, and Argo would evaluate it after a text that ends with '{'"
+        )
+
+
 def inert(text: str) -> str:
     """Return text in which Argo finds nothing to evaluate; JSON text keeps its meaning."""
     return text.replace(_TEMPLATE_TAG, _INERT_TAG) if _TEMPLATE_TAG in text else text
 
 
 def _raw_text(text: str, *, allow_template_tags: bool) -> str:
-    if _TEMPLATE_TAG in text and not allow_template_tags:
-        raise ParameterError(
-            "the text holds '{{', which Argo would evaluate; "
-            "set run.allowTemplateTags if this trigger's events may do that"
-        )
+    if not allow_template_tags and "{" in text:
+        try:
+            check_template_tags(text)
+        except ParameterError as error:
+            raise ParameterError(f"{error}; set run.allowTemplateTags if this trigger's events may do that") from error
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise ParameterError("the text holds half of a surrogate pair, which no encoding can carry")
     return text

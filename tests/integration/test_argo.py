@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.core.field_parameters import FieldParameter, field_text
+from bridge.core.parameters import ParameterError, parameter_text
 from bridge.triggers.sensors.parts import Part
 from bridge.triggers.sensors.templates import read_parameter
 from flows.bed.fixtures import fixture
@@ -98,6 +99,62 @@ def test_nothing_in_any_payload_is_evaluated_by_argo(cases: list[Any]) -> None:
     forms = [_parameter(form) for form in ("event", "get", "twice")]
     ours = [field_text(one, {"x": value, "name": "e"}, allow_shell=True) for value in cases for one in forms]
     assert _in_pods(ours) == ours
+
+
+pieces = st.sampled_from(
+    [
+        "{",
+        "}",
+        "=",
+        '"',
+        " ",
+        "}}",
+        "{workflow.secret}}",
+        "{=workflow.secret}}",
+        "workflow.",
+        "secret}}",
+        "{wor",
+        "kflow",
+    ]
+)
+joined = st.lists(st.lists(pieces, max_size=5).map("".join) | values, min_size=2, max_size=3)
+
+
+def test_a_tag_in_two_parts_is_evaluated_where_a_template_joins_them() -> None:
+    assert _joined([["x{", "{workflow.secret}}"]]) == ["xhunter2"]
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(joined, min_size=1, max_size=100))
+def test_parameters_next_to_each_other_are_never_evaluated_by_argo(cases: list[list[Any]]) -> None:
+    told = [texts for case in cases if (texts := _texts(case)) is not None]
+    assert _joined(told) == ["".join(texts) for texts in told]
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(joined, min_size=1, max_size=100))
+def test_a_template_whose_own_text_ends_with_a_brace_evaluates_nothing_of_an_event(cases: list[list[Any]]) -> None:
+    told = [["x{", *texts, "}}"] for case in cases if (texts := _texts(case)) is not None]
+    assert _joined(told) == ["".join(texts) for texts in told]
+
+
+def _texts(case: list[Any]) -> list[str] | None:
+    try:
+        texts = [parameter_text(value, allow_template_tags=False) for value in case]
+    except ParameterError:
+        return None
+    return None if any(not text.isprintable() for text in texts) else texts  # Argo refuses such templates as JSON
+
+
+def _joined(cases: list[list[str]]) -> list[str]:
+    """Return what a template makes of each list of parameters that it writes next to each other."""
+    variables = dict(SECRET)
+    template = []
+    for number, texts in enumerate(cases):
+        names = [f"workflow.parameters.p{number}-{index}" for index in range(len(texts))]
+        variables |= zip(names, texts, strict=True)
+        template.append({"value": "".join(f"{{{{{name}}}}}" for name in names)})
+    return [one["value"] for one in substituted_by_argo(template, variables, {"inputs.parameters.secret": "hunter2"})]
 
 
 def _parameter(form: str) -> FieldParameter:

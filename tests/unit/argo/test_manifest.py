@@ -96,6 +96,9 @@ def test_marks_hold_nothing_that_argo_evaluates() -> None:
     events = (("orders", EventIdentity("order.created", "{{workflow.name}}", "{{x}}")),)
     run = RUN._replace(key="{{workflow.name}}", events=events)
     assert "{{" not in json.dumps(workflow_manifest(run)["metadata"]["annotations"])
+    for key in ("x{", "{=workflow.name}}"):  # a template may write the key next to another text
+        shown = workflow_manifest(RUN._replace(key=key))["metadata"]["annotations"]["flowbridge.dev/key"]
+        assert "{" not in shown
 
 
 def test_a_huge_key_is_shortened() -> None:

@@ -33,7 +33,7 @@ trees = st.recursive(
     max_leaves=12,
 )
 structures = st.lists(trees, max_size=4) | st.dictionaries(texts, trees, max_size=4)
-plain_texts = texts.filter(lambda text: "{{" not in text)
+plain_texts = texts.filter(lambda text: "{{" not in text and not text.startswith("{") and not text.endswith("{"))
 
 
 @given(structures)
@@ -125,6 +125,12 @@ def test_each_type_has_its_text(value: Any, text: str) -> None:
     [
         ("{{workflow.name}}", "Argo would evaluate"),
         ("a {{=sprig.env('HOME')}}", "Argo would evaluate"),
+        ("{", "ends with '{'"),
+        ("x{", "ends with '{'"),
+        ('{"a": {', "ends with '{'"),
+        ("{workflow.parameters.password}}", "begins with '{'"),
+        ("{=sprig.env('HOME')}}", "begins with '{'"),
+        ("{ workflow.name", "begins with '{'"),
         (float("nan"), "no such number"),
         ([float("inf")], "no such number"),
         ({"deep": [{"x": -float("inf")}]}, "no such number"),
@@ -153,6 +159,16 @@ def test_a_value_that_holds_itself_is_said() -> None:
 def test_a_trigger_may_allow_template_tags_in_strings_only() -> None:
     assert parameter_text("{{workflow.name}}", allow_template_tags=True) == "{{workflow.name}}"
     assert "{{" not in parameter_text(["{{workflow.name}}"], allow_template_tags=True)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "{}", '{\n  "a": {}\n}', "a{b}c", "{ }", "}", "a}}"])
+def test_a_string_that_is_a_json_object_or_holds_braces_inside_stays_as_it_is(text: str) -> None:
+    assert parameter_text(text, allow_template_tags=False) == text
+
+
+def test_a_trigger_that_allows_tags_allows_their_parts() -> None:
+    assert parameter_text("x{", allow_template_tags=True) == "x{"
+    assert parameter_text("{workflow.name}}", allow_template_tags=True) == "{workflow.name}}"
 
 
 def test_an_error_in_the_default_mapping_names_the_parameter() -> None:

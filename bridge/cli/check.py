@@ -21,6 +21,7 @@ from bridge.cli.timestamp_check import timestamp_findings
 from bridge.cli.wiring import connect, event_schemas, require_kafka, sensor_rules
 from bridge.errors import ExitCode, KafkaUnreachableError, KubernetesUnreachableError, UsageError
 from bridge.kafka.log import LogError
+from bridge.plain_text import visible
 from bridge.settings import Settings
 from bridge.triggers.cycles import without_cycles
 from bridge.triggers.errors import TriggerError
@@ -132,7 +133,7 @@ def _cluster() -> Iterator[WorkflowApi]:
 def _report(reading: Reading, findings: Sequence[Finding], output: Output) -> int:
     """Print the findings and their number; return the exit code."""
     for finding in findings:
-        output.result(_text(finding), {"severity": finding.severity, **asdict(finding.error)})
+        output.result(_text(finding), {"severity": finding.severity, **asdict(finding.error)}, styled=True)
     tally = Counter(finding.severity for finding in findings)
     numbers = {
         "triggers": len(reading.loaded),
@@ -146,7 +147,8 @@ def _report(reading: Reading, findings: Sequence[Finding], output: Output) -> in
 
 def _text(finding: Finding) -> str:
     place = f"{finding.error.file}:{finding.error.line}: "
-    text = str(finding.error).removeprefix(place)
+    text = visible(str(finding.error).removeprefix(place))
+    place = visible(place)
     if finding.severity == "error":
         return click.style(place, bold=True) + text
     colour = "yellow" if finding.severity == "warning" else "cyan"

@@ -11,6 +11,7 @@ import click
 
 from bridge.cli.output import Output
 from bridge.core.decision import Decision, Reason, RunDecision, RunReason
+from bridge.plain_text import visible
 
 _PENDING = frozenset({RunReason.RETRYING})
 _COLOURS: dict[Reason | RunReason, str] = {
@@ -47,16 +48,16 @@ class DecisionLines:
         with self._lock:
             for decision in decisions:
                 record = decision_record(stage, decision)
-                text = decision_text(stage, decision)
+                lines = [decision_text(stage, decision)]
                 if isinstance(decision, RunDecision):
                     self.runs.append(decision)
                     if decision.reason is RunReason.CREATED and self._parameters_of is not None:
                         parameters = self._parameters_of(decision.workflow)
                         record["parameters"] = parameters
-                        text += "".join(f"\n{_INDENT}{name} = {value}" for name, value in (parameters or {}).items())
+                        lines += [visible(f"{_INDENT}{name} = {value}") for name, value in (parameters or {}).items()]
                 else:
                     self._events += 1
-                self._output.result(text, record)
+                self._output.result(lines, record, styled=True)
 
     def runs_ended(self) -> int:
         """Return how many decisions on runs were final."""
@@ -77,10 +78,11 @@ def decision_text(stage: str, decision: Decision | RunDecision) -> str:
     else:
         key = f" key {decision.key}" if decision.key else ""
         about = f"{decision.slot} <- {decision.event.name} {decision.event.id}{key}"
+    about = visible(f"{decision.trigger:<20} {about}")
     evidence = ", ".join(f"{name}: {value}" for name, value in decision.evidence.items())
     reason = click.style(f"{decision.reason:<11}", fg=_COLOURS.get(decision.reason))
-    line = f"{now} {stage:<9} {reason} {decision.trigger:<20} {about}"
-    return f"{line}  ({evidence})" if evidence else line
+    line = f"{now} {stage:<9} {reason} {about}"
+    return f"{line}  ({visible(evidence)})" if evidence else line
 
 
 def decision_record(stage: str, decision: Decision | RunDecision) -> dict[str, Any]:

@@ -188,12 +188,12 @@ def _open_gateway(settings: Settings, around: Surroundings, stack: ExitStack) ->
 
 
 def _introduce(settings: Settings, output: Output, webhook: str | None, *, embedded: bool, standing_in: bool) -> None:
-    text = f"Kafka: {settings.bootstrap_servers}{' (embedded)' if embedded else ''}\n"
-    text += f"Workflows: {'a stand-in in memory, nothing runs them' if standing_in else 'your cluster'}"
+    lines = [f"Kafka: {settings.bootstrap_servers}{' (embedded)' if embedded else ''}"]
+    lines.append(f"Workflows: {'a stand-in in memory, nothing runs them' if standing_in else 'your cluster'}")
     if webhook is not None:
-        text += f"\ngateway: METAFLOW_ARGO_EVENTS_WEBHOOK_URL={webhook}"
+        lines.append(f"gateway: METAFLOW_ARGO_EVENTS_WEBHOOK_URL={webhook}")
     addresses = {"kind": "addresses", "bootstrap_servers": settings.bootstrap_servers, "gateway": webhook}
-    output.result(text, addresses)
+    output.result(lines, addresses)
     if embedded:
         output.remark(_LIMITS)
 

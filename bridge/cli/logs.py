@@ -1,4 +1,8 @@
-"""What a process says while it works: on stderr, a line for people or one JSON object."""
+"""What a process says while it works: on stderr, a line for people or one JSON object.
+
+A message is one line, and no character of it is a command to the terminal, whatever an id or an error holds. The lines
+of a traceback are indented, so that none reads as a message.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,17 @@ import logging
 import sys
 import warnings
 from datetime import UTC, datetime
-from typing import Any
+from textwrap import indent
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from bridge.kafka.outage import KafkaOutage
-from bridge.settings import Settings
+from bridge.plain_text import visible
+
+if TYPE_CHECKING:
+    from bridge.kafka.outage import KafkaOutage
+    from bridge.settings import Settings
 
 _PATIENCE = 3.0  # seconds that Kafka has for an answer
 _LINE = "%(asctime)s %(levelname)-7s %(message)s"
@@ -32,7 +40,19 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return visible(json.dumps(line, ensure_ascii=False))
+
+
+class TextLines(logging.Formatter):
+    """A line for people, and below it the traceback of a bug."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is given by the base
+        """Return the record as one line."""
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is given by the base
+        """Return a traceback, indented."""
+        return indent(visible(super().formatException(ei), lines=True), "    ")
 
 
 def set_up(settings: Settings, outage: KafkaOutage | None = None) -> None:
@@ -40,7 +60,7 @@ def set_up(settings: Settings, outage: KafkaOutage | None = None) -> None:
     handler = logging.StreamHandler(sys.stderr)
     if outage is not None:
         handler.addFilter(outage)
-    handler.setFormatter(JsonLines() if settings.log_format == "json" else logging.Formatter(_LINE))
+    handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines(_LINE))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     # A producer whose Kafka is away cannot end its transaction when it is closed. Kafka does.
     warnings.filterwarnings("ignore", "Producer .* during close", RuntimeWarning)

@@ -8,6 +8,7 @@ How a command ends: an error that a person can put right is printed with what to
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import sys
 import traceback
@@ -18,7 +19,9 @@ from typing import Any, NoReturn
 
 import click
 
+from bridge.cli.logs import TextLines
 from bridge.errors import ExitCode, FlowbridgeError, UsageError
+from bridge.plain_text import visible
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "dev": ("bridge.cli.dev", "Try Flowbridge on this machine, with nothing but Python."),
@@ -140,13 +143,15 @@ def guarded(run: Callable[[], Any], *, debug: bool) -> int:
 
 def main() -> NoReturn:
     """Run the command line of this process and exit."""
+    if logging.lastResort is not None:  # what commands log that set up no log of their own
+        logging.lastResort.setFormatter(TextLines())
     cli.main(prog_name="flowbridge")
     raise AssertionError("cli.main exits")
 
 
 def _report(error: FlowbridgeError) -> None:
-    click.echo(f"error: {error.found}", err=True)
-    click.echo(f"what to do: {error.remedy}", err=True)
+    click.echo(visible(f"error: {error.found}", lines=True), err=True)
+    click.echo(visible(f"what to do: {error.remedy}", lines=True), err=True)
 
 
 def _where_to_look(error: click.ClickException) -> str:
@@ -156,9 +161,9 @@ def _where_to_look(error: click.ClickException) -> str:
 
 def _report_bug(error: Exception, *, debug: bool) -> None:
     if debug:
-        traceback.print_exception(error)
+        click.echo(visible("".join(traceback.format_exception(error)), lines=True), err=True)
     hint = "" if debug else "; flowbridge --debug ... shows where"
-    text = " ".join(str(error).split())
+    text = visible(" ".join(str(error).split()))
     click.echo(f"error: this is a bug of Flowbridge: {type(error).__name__}: {text}{hint}", err=True)
 
 

@@ -1,12 +1,17 @@
-"""How commands print: lines for people, or with ``-o json`` one JSON object a line, and nothing else on stdout."""
+"""How commands print: lines for people, or with ``-o json`` one JSON object a line, and nothing else on stdout.
+
+Nothing that is printed is a command to the terminal, whatever an id or an error holds (:func:`visible`).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import click
+
+from bridge.plain_text import visible
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,9 +24,20 @@ class Output:
         """Choose the format for all that follows."""
         self._as_json = as_json
 
-    def result(self, text: str, record: Mapping[str, Any]) -> None:
-        """Print one result: ``text`` for people, or ``record`` as a JSON object in one line."""
-        click.echo(json.dumps(record, ensure_ascii=False, default=str) if self._as_json else text)
+    def result(self, text: str | Sequence[str], record: Mapping[str, Any], *, styled: bool = False) -> None:
+        """Print one result: ``text`` for people, or ``record`` as a JSON object in one line.
+
+        Args:
+            text: A line, or several.
+            record: Plain values.
+            styled: The text has colours of ours; what is not ours in it has gone through :func:`visible`.
+
+        """
+        if self._as_json:
+            click.echo(visible(json.dumps(record, ensure_ascii=False, default=str)))
+            return
+        for line in [text] if isinstance(text, str) else text:
+            click.echo(line if styled else visible(line))
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Print what people read elsewhere: as a JSON object, and nothing as text."""
@@ -31,7 +47,7 @@ class Output:
     def remark(self, text: str) -> None:
         """Print what only people want to know; JSON leaves it out."""
         if not self._as_json:
-            click.echo(text)
+            click.echo(visible(text, lines=True))
 
 
 def output_option(command: Callable[P, R]) -> Callable[P, R]:

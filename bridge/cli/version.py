@@ -24,4 +24,4 @@ def command(output: Output) -> None:
         "librdkafka": libversion()[0],
         "kubernetes": version("kubernetes"),
     }
-    output.result("\n".join(f"{name} {number}" for name, number in versions.items()), versions)
+    output.result([f"{name} {number}" for name, number in versions.items()], versions)

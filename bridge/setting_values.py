@@ -18,6 +18,7 @@ HIDDEN = "**********"
 """Stands for a secret wherever settings are shown, as pydantic writes it."""
 
 _SECRET = re.compile(r"password|passphrase|secret|token|credential|key\.pem$|^sasl\.oauthbearer\.config$")
+_HOLDS_PASSWORD = re.compile(r"://[^/]*@").search
 OWNED_PROPERTIES = frozenset(
     (
         "acks",
@@ -90,7 +91,13 @@ def is_secret(kafka_property: str) -> bool:
 
 def without_password(urls: str) -> str:
     """Return URLs, separated by commas, with what stands before an ``@`` in them hidden."""
-    return re.sub(r"(://)?[^/,]*@", rf"\g<1>{HIDDEN}@", urls)
+    return ",".join(re.sub(r"^(.*?://)?.*@", rf"\g<1>{HIDDEN}@", url, flags=re.DOTALL) for url in urls.split(","))
+
+
+def without_credentials(value: Any) -> str:
+    """Return how a wrong value is shown: all that stands before its last ``@`` may be a user and a password."""
+    text = str(value)
+    return f"{HIDDEN}@{text.rpartition('@')[2]}" if "@" in text else repr(value)
 
 
 def _duration(value: Any) -> Any:
@@ -186,6 +193,10 @@ def _shared_topics(value: Any) -> Any:
 
 def _servers(value: str) -> str:
     servers = [part.strip() for part in value.split(",")]
+    if "@" in value:
+        raise ValueError(
+            "HOST:PORT is right; user and password are the properties sasl.username and sasl.password of kafka"
+        )
     if not all(servers) or any(re.search(r"\s", part) for part in servers):
         raise ValueError("HOST:PORT is right, several separated by commas")
     return ",".join(servers)
@@ -249,7 +260,7 @@ def _property_value(value: Any) -> Any:
 
 def _hide_secrets(properties: dict[str, str | SecretStr]) -> dict[str, str | SecretStr]:
     return {
-        name: SecretStr(value) if is_secret(name) and isinstance(value, str) else value
+        name: SecretStr(value) if isinstance(value, str) and (is_secret(name) or _HOLDS_PASSWORD(value)) else value
         for name, value in properties.items()
     }
 

@@ -42,7 +42,7 @@ from bridge.setting_values import (
     Url,
     UrlPath,
     is_secret,
-    without_password,
+    without_credentials,
 )
 
 DEFAULT_LISTEN = Address("127.0.0.1", 9630)
@@ -330,11 +330,14 @@ def _problem(details: ErrorDetails, sources: Sequence[PlacedSource]) -> SettingP
         (source.place(field, kafka_property) for source in sources if source.sets(field, kafka_property)), field
     )
     right = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    value = str(details["input"])
+    if "@" in value:
+        right = right.replace(repr(value), "it")  # a reader of values quotes what it cannot read
     return SettingProblem(place, _found(field, kafka_property, details["input"]), right)
 
 
 def _found(field: str, kafka_property: str | None, value: Any) -> str:
     if field == "kafka":
         hidden = kafka_property is None or is_secret(kafka_property)
-        return f"found {HIDDEN if hidden else repr(value)}"
-    return f"found {without_password(value) if field == 'schema_registry_url' else value!r}"
+        return f"found {HIDDEN if hidden else without_credentials(value)}"
+    return f"found {without_credentials(value)}"

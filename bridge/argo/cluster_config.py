@@ -9,15 +9,21 @@ functions.
 
 from __future__ import annotations
 
+import logging
 import os
+import ssl
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _HOME_CONFIG = Path("~/.kube/config")
 _SERVICE_HOST = "KUBERNETES_SERVICE_HOST"
+logger = logging.getLogger(__name__)
 
 
 class ClusterConfigError(Exception):
@@ -49,6 +55,8 @@ def cluster_client(kubeconfig: str | None, *, context: str | None, connections: 
     else:
         _load_account(settings)
     try:
+        if settings.cert_file:  # the client would find out with the first request, and try again without end
+            ssl.create_default_context().load_cert_chain(settings.cert_file, settings.key_file)
         return client.ApiClient(settings)
     except (OSError, ValueError) as error:  # certificate files that are missing or broken
         raise ClusterConfigError(f"the certificates of the cluster's configuration cannot be read: {error}") from error
@@ -60,13 +68,59 @@ def _load_files(paths: str, source: str, context: str | None, settings: Any) -> 
     if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path):
         raise ClusterConfigError(f"no kubeconfig at {paths!r} (from {source}): name a file that exists")
     try:
-        config.load_kube_config(paths, context=context, client_configuration=settings, persist_config=False)
+        merged = config.kube_config.KubeConfigMerger(paths).config
+        loader = config.kube_config.KubeConfigLoader(merged, active_context=context, config_base_path=None)
+        loader.load_and_set(settings)
+        token_file = _token_file(merged, loader.current_context)
     except config.ConfigException as error:
         raise ClusterConfigError(f"the kubeconfig {paths!r} (from {source}) cannot be used: {error}") from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         # The loader walks whatever the YAML holds, and fails in the manner of Python when that is no kubeconfig.
         found = " ".join(str(error).split())
         raise ClusterConfigError(f"{paths!r} (from {source}) is no kubeconfig: {found}") from error
+    if token_file is not None:
+        settings.refresh_api_key_hook = _FileToken(token_file).renew
+        settings.refresh_api_key_hook(settings)
+
+
+def _token_file(merged: Any, context: Mapping[str, Any]) -> Path | None:
+    """Return the file of the user's token, if that is how the client has read it: its other credentials go first."""
+    name = context["context"].get("user")
+    found = merged["users"].get_with_name(name, safe=True) if name else None
+    if found is None:
+        return None
+    user = found.value.get("user")
+    if not user or any(other in user for other in ("token", "exec", "auth-provider")) or not user.get("tokenFile"):
+        return None
+    return Path(found.path).absolute().parent.joinpath(user["tokenFile"])
+
+
+class _FileToken:
+    """The token in a file, read again whenever the file has changed: accounts' tokens are renewed before they expire.
+
+    The client reads such a file once. While the file cannot be read, the token that is known stays in use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+
+    def renew(self, settings: Any) -> None:
+        """Put the token into a ``kubernetes.client.Configuration``; called before each request."""
+        try:
+            now = self._path.stat()
+            state = (now.st_ino, now.st_mtime_ns, now.st_size)
+            if state == self._seen:
+                return
+            token = self._path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            if self._seen is not None:
+                logger.warning("the token that is known stays in use, since %s cannot be read: %s", self._path, error)
+            self._seen = None
+            return
+        if token:  # else the file is being written
+            settings.api_key["BearerToken"] = f"Bearer {token}"
+            self._seen = state
 
 
 def _load_account(settings: Any) -> None:

@@ -8,10 +8,9 @@ import socket
 from collections.abc import Callable
 from datetime import timedelta
 
-from confluent_kafka import KafkaException
 from prometheus_client import CollectorRegistry
 
-from bridge.cli.wiring import new_topic
+from bridge.cli.wiring import accepted_by_client, new_topic
 from bridge.console.health import StageHealth
 from bridge.console.server import open_listener
 from bridge.errors import ListenError, SettingProblem, SettingsError
@@ -64,12 +63,8 @@ def gateway_server(
     if settings.gateway_listen is None:
         raise _wrong("gateway_listen", "found nothing", "HOST:PORT is right")
     tokens, certificate = _tokens(settings), _certificate(settings)
-    try:
+    with accepted_by_client():
         gateway = _gateway(settings, log.admin(), tokens, registry)
-    except KafkaException as error:
-        raise _wrong(
-            "kafka", f"Kafka's client refuses it: {error.args[0].str()}", "librdkafka's own are right"
-        ) from error
     listener = _listener(settings.gateway_listen, or_any_free=or_any_free)
     chores: list[Callable[[], None]] = [certificate.refresh] if certificate else []
     if health is not None:
@@ -141,8 +136,9 @@ def _certificate(settings: Settings) -> Certificate | None:
     try:
         return Certificate(settings.gateway_certificate, settings.gateway_key)
     except OSError as error:
-        found = f"{settings.gateway_certificate}: {error}"
-        raise _wrong("gateway_certificate", found, "a certificate with its key, in PEM, is right") from error
+        key = f" with the key {settings.gateway_key}" if settings.gateway_key else ""
+        right = "a certificate with its key, in PEM and without a passphrase, is right"
+        raise _wrong("gateway_certificate", f"{settings.gateway_certificate}{key}: {error}", right) from error
 
 
 def _tell(health: StageHealth, gateway: Gateway) -> None:

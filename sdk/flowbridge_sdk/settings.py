@@ -92,6 +92,10 @@ class PublisherSettings:
                 "no Kafka is named: set FLOWBRIDGE_BOOTSTRAP_SERVERS, or pass its address, as in "
                 'Publisher("localhost:9092")',
             )
+        if "@" in servers:  # never echoed: errors name the addresses
+            raise SettingsError(
+                "Kafka's addresses are HOST:PORT; give user and password as sasl.username, sasl.password"
+            )
         kafka[_BOOTSTRAP] = servers
         _check(kafka)
         return cls(

@@ -6,14 +6,18 @@ import json
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bridge.cli.settings_page import page
-from bridge.cli.wiring import sensor_rules
+from bridge.cli.wiring import connect, require_kafka, sensor_rules
 from bridge.errors import SettingsError
-from bridge.setting_values import Address, SensorNamespace, Stage
+from bridge.setting_values import HIDDEN, Address, SensorNamespace, Stage
 from bridge.settings import DEFAULT_LISTEN, Settings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -203,6 +207,54 @@ def test_the_password_in_a_registry_url_is_not_shown(url: str) -> None:
     assert settings.schema_registry_url == url
     assert "geheim" not in f"{settings!r}{settings.shown()}"
     assert "geheim" not in problems({"schema_registry_url": f"ftp{url}"}, {})[0]
+
+
+def test_no_part_of_a_password_with_a_slash_is_shown() -> None:
+    settings = load_settings({"schema_registry_url": "http://u:ge/heim@r:8081"}, {})
+    assert settings.shown()["schema_registry_url"] == f"http://{HIDDEN}@r:8081"
+
+
+@pytest.mark.parametrize("servers", ["u:geheim@kafka:9092", "kafka-1:9092,ssl://u:geheim@kafka:9092", "u:ge/heim@k:1"])
+def test_credentials_in_bootstrap_servers_are_refused_and_not_shown(servers: str) -> None:
+    (found,) = problems({"bootstrap_servers": servers}, {})
+    assert "heim" not in found
+    assert "sasl.password" in found
+
+
+@pytest.mark.parametrize("field", ["namespace", "sensors", "stages", "listen", "gateway_path", "reload", "partitions"])
+def test_no_setting_shows_what_may_be_a_password_when_it_is_wrong(field: str) -> None:
+    for value in ("https://u:ge/heim@host/x y", "u:geheim@host", ["u:geheim@host"]):
+        assert "heim" not in "".join(problems({field: value}, {}))
+
+
+def test_a_property_whose_value_is_an_address_with_a_password_is_shown_nowhere() -> None:
+    url = "https://u:geheim@idp/token"
+    settings = load_settings({"kafka": {"sasl.oauthbearer.token.endpoint.url": url}}, {})
+    assert "geheim" not in f"{settings!r}{settings.shown()}{settings.model_dump()}"
+    assert settings.client_properties()["sasl.oauthbearer.token.endpoint.url"] == url
+
+
+BROKEN = [
+    {"ssl.key.pem": "geheim"},
+    {"ssl.key.location": "/does/not/exist"},
+    {"ssl.ca.location": "/does/not/exist"},
+    {"ssl.certificate.pem": "geheim"},
+]
+
+
+@pytest.mark.parametrize("properties", BROKEN, ids=str)
+@pytest.mark.parametrize(
+    "use",
+    [connect, lambda settings: require_kafka(settings, 1.0)],
+    ids=["run", "status"],
+)
+def test_a_broken_key_or_certificate_for_kafka_is_an_error_of_settings(
+    properties: dict[str, str], use: Callable[[Settings], object]
+) -> None:
+    settings = load_settings({"kafka": {"security.protocol": "SSL", **properties}, "gateway_listen": "127.0.0.1:0"}, {})
+    with pytest.raises(SettingsError, match=next(iter(properties))) as caught:
+        use(settings)
+    assert "geheim" not in str(caught.value)
 
 
 def test_a_process_without_an_instance_has_a_name_that_is_never_used_twice() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bridge.argo.cluster_config import ClusterConfigError
+from bridge.argo.cluster_config import ClusterConfigError, cluster_client
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 
 if TYPE_CHECKING:
@@ -94,3 +94,54 @@ def test_the_home_folder_and_kubeconfig_are_found(tmp_path: Path, monkeypatch: p
 def test_importing_the_api_does_not_import_the_client() -> None:
     code = "import sys, bridge.argo.kubernetes; sys.exit('kubernetes.client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def headers(client: Any) -> str:
+    sent: dict[str, str] = {}
+    client.update_params_for_auth(sent, [], ["BearerToken"], "", "", None)
+    return sent.get("authorization", "")
+
+
+@pytest.mark.parametrize("is_relative", [False, True])
+def test_a_token_in_a_file_is_read_again_when_it_changes(tmp_path: Path, is_relative: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    path = tmp_path / "config"
+    path.write_text(GOOD.replace("token: t", f"tokenFile: {'token' if is_relative else token}"))
+    client = cluster_client(str(path), context=None, connections=1)
+    assert headers(client) == "Bearer first"
+    renewed = tmp_path / "renewed"
+    renewed.write_text("other")
+    renewed.replace(token)  # as the kubelet does
+    assert headers(client) == "Bearer other"
+    token.write_text("written in place\n")
+    assert headers(client) == "Bearer written in place"
+    token.unlink()
+    assert headers(client) == "Bearer written in place"
+    token.write_text("")
+    assert headers(client) == "Bearer written in place"
+    token.write_text("back")
+    assert headers(client) == "Bearer back"
+
+
+def test_a_token_of_the_kubeconfig_itself_wins_over_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    (tmp_path / "token").write_text("of the file")
+    path.write_text(GOOD.replace("token: t", "token: t, tokenFile: token"))
+    assert headers(cluster_client(str(path), context=None, connections=1)) == "Bearer t"
+
+
+def test_a_token_file_that_is_missing_at_the_start_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(GOOD.replace("token: t", "tokenFile: gone"))
+    with pytest.raises(ClusterConfigError, match="gone"):
+        KubernetesWorkflowApi(str(path))
+
+
+def test_a_broken_client_key_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "broken.pem").write_text("garbage")
+    path = tmp_path / "config"
+    user = f"client-certificate: {tmp_path}/broken.pem, client-key: {tmp_path}/broken.pem"
+    path.write_text(GOOD.replace("http://", "https://").replace("token: t", user))
+    with pytest.raises(ClusterConfigError, match="certificates of the cluster's configuration"):
+        KubernetesWorkflowApi(str(path))

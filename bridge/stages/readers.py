@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from bridge.core.definition import CompiledSlot, Definition
 from bridge.kafka.log import Headers
 from bridge.triggers.topics import slot_topic
-from flowbridge_sdk.topics import name_of
+from flowbridge_sdk.topics import CONTROL, name_of
 
 Reading = tuple[tuple[Definition, tuple[CompiledSlot, ...]], ...]
 """Definitions that read something, each with the slots that it may fill."""
@@ -99,8 +100,10 @@ def _name(topic: str, headers: Headers) -> bytes:
     return name_of(topic).encode() if found is None else found
 
 
+@lru_cache(maxsize=512)  # for nearly every event that nobody reads
 def _is_name(text: bytes) -> bool:
     try:
-        return bool(text.decode())
+        name = text.decode()
+        return bool(name) and not CONTROL.search(name)
     except UnicodeDecodeError:
         return False

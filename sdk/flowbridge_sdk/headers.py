@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from flowbridge_sdk.avro_logical import EPOCH
 from flowbridge_sdk.errors import BadHeaderError
-from flowbridge_sdk.topics import name_of
+from flowbridge_sdk.topics import CONTROL, name_of
 
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
 """As confluent-kafka gives them."""
@@ -72,7 +73,8 @@ def read_headers(headers: Headers | None, topic: str, partition: int, offset: in
         timestamp_ms: Its timestamp, in milliseconds since 1970.
 
     Raises:
-        BadHeaderError: A header is empty, no UTF-8, or ``ce_time`` is no RFC 3339 time.
+        BadHeaderError: A header is empty, no UTF-8, ``ce_time`` is no RFC 3339 time, or ``ce_type`` holds a control
+            character, which no trigger can name.
 
     """
     given = dict(headers) if headers else _NONE
@@ -80,7 +82,7 @@ def read_headers(headers: Headers | None, topic: str, partition: int, offset: in
     time = given.get("ce_time")
     try:
         head = (
-            name_of(topic) if name is None else name.decode(),
+            name_of(topic) if name is None else _name(name),
             f"{topic}/{partition}/{offset}" if event_id is None else event_id.decode(),
             topic if source is None else source.decode(),
             timestamp_ms * 1000 if time is None else _micros(time),
@@ -90,6 +92,14 @@ def read_headers(headers: Headers | None, topic: str, partition: int, offset: in
     if "" in head:
         raise BadHeaderError(_first_empty(given), "found nothing in it; leave the header out, or fill it")
     return _new_tuple(EventHead, head)  # a third of what calling EventHead costs
+
+
+@lru_cache(maxsize=512)  # a topic has few names, and each would be decoded and searched for every record
+def _name(given: bytes) -> str:
+    name = given.decode()
+    if CONTROL.search(name):
+        raise BadHeaderError("ce_type", f"found {name[:40]!r}; an event's name has no control characters")
+    return name
 
 
 def _micros(time: bytes) -> int:

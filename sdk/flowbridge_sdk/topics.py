@@ -2,7 +2,8 @@
 
 Nearly every event name is a topic name already and stays as it is. What Kafka would refuse is escaped: each byte
 of its UTF-8 as ``_x`` and two lower-case hex digits, and an underscore that would read as such an escape likewise.
-So two names never share a topic, and ``name_of(topic_of(name)) == name``.
+So two names never share a topic, and ``name_of(topic_of(name)) == name``. A name with a control character is refused,
+since no trigger can name it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from flowbridge_sdk.errors import BadNameError
 
 TOPIC_LIMIT = 249
 """Characters in a Kafka topic's name, and so in an event's, counted after escaping."""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""A character that no event's name has: no trigger can write it, and it would garble what is shown."""
 
 _TO_ESCAPE = re.compile(r"[^a-zA-Z0-9._-]|_(?=x[0-9a-f]{2})")
 _ESCAPED = re.compile(r"(?:_x[0-9a-f]{2})+")
@@ -33,11 +37,13 @@ def topic_of(name: str) -> str:
     """Return the topic that carries the events called ``name``.
 
     Raises:
-        BadNameError: The name is empty, too long, or no text.
+        BadNameError: The name is empty, too long, or no text, or has a control character.
 
     """
     if not isinstance(name, str) or not name:
         raise BadNameError(f"an event's name is a text of 1 to {TOPIC_LIMIT} characters, found {name!r}")
+    if CONTROL.search(name):
+        raise BadNameError(f"an event's name has no control characters, found {name[:40]!r}; no trigger could name it")
     try:
         topic = _DOTS.get(name) or _TO_ESCAPE.sub(_escape, name)
     except UnicodeEncodeError:

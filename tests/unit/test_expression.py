@@ -391,3 +391,23 @@ def test_any_text_or_bytes_pass_through_the_engine_unchanged(value: object) -> N
         empty = "''" if isinstance(value, str) else "b''"
         assert Expression(f"payload.v + {empty}").evaluate({"payload": {"v": value}}) == value
     assert Expression("[payload.v]").evaluate({"payload": {"v": value}}) == [value]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'payload.region.matches("(")',
+        "payload.region.matches(payload.region + '(')",
+        'payload.region.matches("(a{1000}){1000}")',
+        "payload.items[9999999999999]",
+        "1 / 0",
+        "timestamp(payload.region)",
+        "-(-9223372036854775807 - 1)",
+        "payload.missing.deeper",
+        "(" * 400 + "1" + ")" * 400,
+    ],
+)
+def test_the_engine_itself_prints_nothing(source: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises((ExpressionError, ExpressionSyntaxError)):
+        Expression(source).evaluate(VARIABLES)
+    assert capfd.readouterr() == ("", "")

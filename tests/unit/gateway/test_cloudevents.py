@@ -88,6 +88,7 @@ def test_an_event_without_data_has_an_empty_payload_and_percents_are_undone() ->
         ({"id": ""}, 400, "id: found ''"),
         ({"source": None}, 400, "source: found None"),
         ({"type": 7}, 400, "type: found 7"),
+        ({"type": "order\n.created"}, 400, "no control characters"),
         ({"time": "noon"}, 400, "time: found 'noon'"),
         ({"time": "2026-01-31T12:00:00"}, 400, "time: found"),
         ({"time": "0001-01-01T00:00:00+14:00"}, 400, "time: found"),

@@ -25,7 +25,11 @@ def failure(*options: str) -> BaseException:
     [
         ("--gateway-tokens", "tokens: []", "a list `tokens` with at least one entry is right"),
         ("--gateway-tokens", None, "cannot be read"),
-        ("--gateway-certificate", "no certificate", "a certificate with its key, in PEM, is right"),
+        (
+            "--gateway-certificate",
+            "no certificate",
+            "a certificate with its key, in PEM and without a passphrase, is right",
+        ),
         ("--gateway-certificate", None, "No such file"),
     ],
 )

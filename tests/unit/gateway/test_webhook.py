@@ -87,6 +87,7 @@ def test_what_is_no_time_in_seconds_gives_way_to_now(timestamp: str) -> None:
         (b'{"name": "x", "payload": {"a": %s}}' % (b"9" * 5000), "no JSON"),
         (b'{"name": "%s"}' % (b"x" * 250), "249 is the limit"),
         (b'{"name": "\\ud800"}', "lone surrogate"),
+        (b'{"name": "a\\u001b[2J"}', "no control characters"),
         (b'{"name": "x", "payload": {"id": "%s"}}' % (b"i" * 1025), "1024 is the limit"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"name": "x", "payload": {"a": %s0%s}}' % (b"[" * 64, b"]" * 64), "at most 64 containers"),

@@ -14,7 +14,10 @@ text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30
 moments = st.datetimes(timezones=st.just(UTC))
 
 
-@given(text, text, text, moments)
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
+
+
+@given(names, text, text, moments)
 def test_what_is_written_reads_back(name: str, event_id: str, source: str, moment: datetime) -> None:
     head = read_headers(write_headers(name, event_id, source, moment), "t", 0, 0, 0)  # type: ignore[arg-type] # all values are bytes
     assert head == EventHead(name, event_id, source, (moment - EPOCH) // timedelta(microseconds=1))
@@ -70,3 +73,11 @@ def test_a_bad_header_is_named(header: str, content: bytes) -> None:
     with pytest.raises(BadHeaderError) as bad:
         read_headers([("ce_id", b"1"), (header, content)], "t", 0, 0, 0)
     assert bad.value.header == header
+
+
+def test_a_name_with_a_control_character_is_refused_and_not_shown_raw() -> None:
+    with pytest.raises(BadHeaderError, match="no control characters") as bad:
+        read_headers([("ce_type", b"order\x1b[2J.created")], "order.created", 0, 0, 0)
+    assert bad.value.header == "ce_type"
+    assert bad.value.permanent
+    assert "\x1b" not in str(bad.value)

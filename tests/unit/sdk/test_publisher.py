@@ -232,6 +232,7 @@ def test_settings_come_from_arguments_then_the_environment() -> None:
         ({}, "FLOWBRIDGE_BOOTSTRAP_SERVERS"),
         ({"bootstrap.servers": "x:1", "no.such.property": 1}, "no.such.property"),
         ({"bootstrap.servers": "x:1", "acks": 0}, "acks"),
+        ({"bootstrap.servers": "user:geheim@x:1"}, "^(?!.*geheim).*sasl.password"),
         ({"bootstrap.servers": "x:1", "transactional.id": "t"}, "transactional.id"),
         ({"bootstrap.servers": "x:1", "on_delivery": print}, "on_failure"),
         ({"bootstrap.servers": "x:1", "delivery.timeout.ms": "soon"}, "delivery.timeout.ms"),

@@ -65,7 +65,7 @@ def test_what_is_wanted_and_cannot_be_decoded_is_a_dead_letter_of_its_slots() ->
     assert len(world.letters()) == 1
 
 
-@pytest.mark.parametrize("name", [b"", b"\xff"])
+@pytest.mark.parametrize("name", [b"", b"\xff", b"order\n.created", b"\x1b[2J"])
 def test_a_name_that_cannot_be_read_might_be_anybodys(name: bytes) -> None:
     world = started(one_slot(), REFUND)
     append(world, world.encoder.encode("x", {"order": "1"}), ("ce_type", name))

@@ -208,6 +208,13 @@ def _namespace(value: str) -> str:
     return value
 
 
+def _namespaces(value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        raise ValueError("namespaces are right, separated by commas")  # noqa: TRY004 - as above
+    return tuple(_namespace(part.strip()) for text in texts for part in str(text).split(",") if part.strip())
+
+
 def _sensor_namespaces(value: Any) -> Any:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple):
@@ -267,6 +274,8 @@ def _hide_secrets(properties: dict[str, str | SecretStr]) -> dict[str, str | Sec
 
 Namespace = Annotated[str, AfterValidator(_namespace), Metavar("NAMESPACE")]
 """A namespace of Kubernetes."""
+Namespaces = Annotated[tuple[str, ...], BeforeValidator(_namespaces), Metavar("NAMESPACE,...")]
+"""Namespaces of Kubernetes."""
 SensorNamespaces = Annotated[
     tuple[SensorNamespace, ...],
     BeforeValidator(_sensor_namespaces),

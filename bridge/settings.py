@@ -32,6 +32,7 @@ from bridge.setting_values import (
     KafkaProperties,
     Listen,
     Namespace,
+    Namespaces,
     Paths,
     SensorNamespaces,
     Servers,
@@ -83,6 +84,12 @@ class Settings(BaseSettings):
     namespace: Namespace = Field(
         "default",
         description="Namespace of triggers that name none, and of their Workflows.",
+    )
+    trigger_namespaces: Namespaces = Field(
+        (),
+        description="Namespaces that trigger files may name, for triggers and their Workflows, separated by commas; "
+        "that of the setting `namespace` is always one of them. A trigger that names another is refused. Without any, "
+        "files may name each namespace in which the bridge may create Workflows.",
     )
     sensors: SensorNamespaces = Field(
         (),
@@ -276,6 +283,11 @@ class Settings(BaseSettings):
     def shown(self) -> dict[str, Any]:
         """Return all settings as plain JSON values, without secrets."""
         return self.model_dump(mode="json")
+
+    @property
+    def allowed_namespaces(self) -> frozenset[str]:
+        """Return the namespaces that trigger files may name; empty for any."""
+        return frozenset((*self.trigger_namespaces, self.namespace)) if self.trigger_namespaces else frozenset()
 
     def client_properties(self) -> dict[str, str]:
         """Return what every Kafka client is given, secrets included: never show it."""

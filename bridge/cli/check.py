@@ -40,6 +40,7 @@ _PATIENCE = 3.0  # seconds that Kafka has for a first answer
 @click.option("--cluster", is_flag=True, help="Look at WorkflowTemplates, and at topics.")
 @settings_options(
     "namespace",
+    "trigger_namespaces",
     "sensors",
     "sensor_window",
     "schemas",
@@ -68,7 +69,8 @@ def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
     if not chosen:
         raise UsageError("there is nothing to check", "name files or folders, or set FLOWBRIDGE_TRIGGERS")
     rules, schemas = sensor_rules(settings), event_schemas(settings)
-    reading = TriggerFolder(chosen, settings.namespace, rules, sys.stdin.buffer, schemas).read()
+    allowed = settings.allowed_namespaces
+    reading = TriggerFolder(chosen, settings.namespace, rules, sys.stdin.buffer, schemas, allowed).read()
     _, cycles = without_cycles((), merge((), reading))
     errors = (*reading.errors, *cycles, *_empty_folders(reading), *_internal_topics(reading, settings))
     findings = [Finding("error", error) for error in sorted(errors)]

@@ -17,6 +17,7 @@ _GROUPS = {
     "Triggers": (
         "triggers",
         "namespace",
+        "trigger_namespaces",
         "sensors",
         "sensor_window",
         "sensitive",

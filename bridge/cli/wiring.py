@@ -145,7 +145,7 @@ def trigger_source(settings: Settings, kubeconfig: str | None = None) -> Trigger
         KubernetesUnreachableError: Sensors are named, and there is no usable configuration.
 
     """
-    files = FileSource(settings.triggers, settings.namespace, event_schemas(settings))
+    files = FileSource(settings.triggers, settings.namespace, event_schemas(settings), settings.allowed_namespaces)
     return AllSources([files, _sensors(settings, kubeconfig)] if settings.sensors else [files])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -66,6 +66,7 @@ class TriggerFolder:
         sensors: What holds for Sensors in files; None where they are not taken.
         stdin: What the path ``-`` reads; None where it is a path like others.
         schemas: Avro schemas by event name, as far as they are known.
+        namespaces: Namespaces that files may name; empty for any. Sensors have their own rules.
 
     """
 
@@ -76,12 +77,14 @@ class TriggerFolder:
         sensors: SensorRules | None = None,
         stdin: BinaryIO | None = None,
         schemas: Schemas | None = None,
+        namespaces: Collection[str] = (),
     ) -> None:
         self._paths = tuple(str(path) for path in paths)
         self._stdin = stdin
         self._namespace = namespace
         self._sensors = sensors
         self._schemas = schemas
+        self._namespaces = namespaces
         self._digest = b""
         self._reading = Reading(complete=False)
 
@@ -121,7 +124,16 @@ class TriggerFolder:
         found_errors = list(errors)
         left_alone: list[TriggerError] = []
         for root, file, text in contents:
-            triggers, wrong = read_text(text, root, file, self._namespace, self._sensors, self._schemas, left_alone)
+            triggers, wrong = read_text(
+                text,
+                root,
+                file,
+                self._namespace,
+                self._sensors,
+                self._schemas,
+                left_alone,
+                namespaces=self._namespaces,
+            )
             found_errors += wrong
             for one in triggers:
                 first = loaded.setdefault(one.trigger.identity, one)

@@ -8,6 +8,7 @@ Every error gets its file, line and field here.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from bridge.triggers.compile import compile_trigger
 from bridge.triggers.documents import Document, DocumentError, read_documents
 from bridge.triggers.errors import FieldPath, Misfit, MisfitError, TriggerError, path_text, shown
 from bridge.triggers.event_types import Schemas
+from bridge.triggers.namespaces import namespace_misfits
 from bridge.triggers.sensors.api import LABELS
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 
@@ -46,6 +48,8 @@ def read_text(
     sensors: SensorRules | None = None,
     schemas: Schemas | None = None,
     left_alone: list[TriggerError] | None = None,
+    *,
+    namespaces: Collection[str] = (),
 ) -> tuple[list[LoadedTrigger], list[TriggerError]]:
     """Return the triggers in ``text`` and all that is wrong with it.
 
@@ -57,9 +61,10 @@ def read_text(
         sensors: What holds for Sensors; None where they are not taken.
         schemas: Avro schemas by event name, as far as they are known.
         left_alone: Takes a note for each Sensor that is not Metaflow's.
+        namespaces: Namespaces that triggers of files may name; empty for any. Sensors have their own rules.
 
     """
-    reader = _FileReader(root, file, sensors, schemas)
+    reader = _FileReader(root, file, sensors, schemas, namespaces)
     reader.read(text, 1, namespace, inside="")
     if left_alone is not None:
         left_alone += reader.left_alone
@@ -69,11 +74,19 @@ def read_text(
 class _FileReader:
     """Collects the triggers and errors of one file."""
 
-    def __init__(self, root: str, file: str, sensors: SensorRules | None, schemas: Schemas | None) -> None:
+    def __init__(
+        self,
+        root: str,
+        file: str,
+        sensors: SensorRules | None,
+        schemas: Schemas | None,
+        namespaces: Collection[str],
+    ) -> None:
         self._root = root
         self._file = file
         self._sensors = sensors
         self._schemas = schemas
+        self._namespaces = namespaces
         self.loaded: list[LoadedTrigger] = []
         self.errors: list[TriggerError] = []
         self.left_alone: list[TriggerError] = []
@@ -118,7 +131,9 @@ class _FileReader:
                 right = "name its namespace in FLOWBRIDGE_SENSORS: Sensors are read on the cluster"
             self._refuse(document.line_of(("kind",)), ("kind",), MisfitError(found, right), identity, inside)
             return
-        self._take(document, compile_trigger(document.value, namespace, self._schemas), identity, inside)
+        compiled = compile_trigger(document.value, namespace, self._schemas)
+        refused = namespace_misfits(compiled, self._namespaces) if isinstance(compiled, Trigger) else []
+        self._take(document, refused or compiled, identity, inside)
 
     def _take(self, document: Document, compiled: Trigger | list[Misfit], identity: str, inside: str) -> None:
         if isinstance(compiled, Trigger):

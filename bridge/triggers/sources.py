@@ -8,7 +8,7 @@ source again: of two with one identity the one in force stays, and nothing that 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from bridge.triggers.cycles import without_cycles
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.event_types import Schemas
 from bridge.triggers.files import Reading, TriggerFolder, merge
+from bridge.triggers.namespaces import namespace_misfits
 from bridge.triggers.resources import LoadedTrigger
 
 
@@ -69,17 +70,30 @@ class FileSource(TriggerSource):
         paths: Files and folders.
         namespace: Namespace of triggers that name none.
         schemas: Avro schemas by event name, as far as they are known.
+        namespaces: Namespaces that files may name; empty for any. A trigger elsewhere is refused, and one that is in
+            force from before is retired: here a file that is wrong keeps nothing.
 
     """
 
-    def __init__(self, paths: Sequence[str | Path], namespace: str, schemas: Schemas | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        namespace: str,
+        schemas: Schemas | None = None,
+        namespaces: Collection[str] = (),
+    ) -> None:
         self._roots = [str(path) for path in paths]
-        self._folder = TriggerFolder(paths, namespace, schemas=schemas)
+        self._namespaces = namespaces
+        self._folder = TriggerFolder(paths, namespace, schemas=schemas, namespaces=namespaces)
 
     def read(self, in_force: Mapping[str, Sourced]) -> Sources:
         """Return what the files hold, and what is kept of those that are broken (:meth:`TriggerSource.read`)."""
         reading = self._folder.read()
-        before = [self._loaded(sourced, reading) for sourced in in_force.values() if sourced.place[1]]
+        before = [
+            self._loaded(sourced, reading)
+            for sourced in in_force.values()
+            if sourced.place[1] and not namespace_misfits(sourced.trigger, self._namespaces)
+        ]
         merged = merge([loaded for loaded in before if loaded.root], reading)
         return Sources([_sourced(one) for one in merged], [*reading.errors, *_silences(reading)])
 

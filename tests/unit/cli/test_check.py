@@ -58,6 +58,17 @@ def test_each_error_is_a_line_with_file_line_field_what_was_found_and_what_would
     assert result.stderr == ""
 
 
+def test_namespaces_that_files_may_not_name_are_errors(tmp_path: Path) -> None:
+    elsewhere = GOOD.replace("{name: refresh}", "{name: refresh, namespace: elsewhere}")
+    folder = write(tmp_path, own=GOOD, elsewhere=elsewhere)
+    assert checked(str(folder)).exit_code == ExitCode.OK
+    result = checked(str(folder), "--trigger-namespaces", "team, other")
+    assert result.exit_code == ExitCode.NOT_SO
+    assert f"{folder}/elsewhere.yaml:3: metadata.namespace: found 'elsewhere'" in result.stdout
+    assert "write default or other or team" in result.stdout
+    assert checked(str(folder), FLOWBRIDGE_TRIGGER_NAMESPACES="elsewhere").exit_code == ExitCode.OK
+
+
 def test_json_is_one_object_a_line(tmp_path: Path) -> None:
     result = checked(str(write(tmp_path, bad=BAD)), "-o", "json")
     *findings, numbers = (json.loads(line) for line in result.stdout.splitlines())

@@ -135,3 +135,31 @@ def test_all_that_the_image_copies_is_there() -> None:
     for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
         for source in sources.split():
             assert (DEPLOY.parent / source).exists(), source
+
+
+def test_what_the_image_is_made_of_is_pinned() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    (base,) = re.findall(r"^ARG PYTHON=(\S+)$", text, re.MULTILINE)
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+|python@sha256:[0-9a-f]{64}", base)
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${PYTHON}"] * 2
+    assert re.search(r"pip install --no-cache-dir uv==\d+\.\d+\.\d+$", text, re.MULTILINE)
+    assert "uv sync --frozen" in text
+
+
+@pytest.mark.parametrize("base", ["base", "gateway"])
+def test_no_pod_fills_the_disk_of_its_node(base: str) -> None:
+    deployment = yaml.safe_load((DEPLOY / base / "deployment.yaml").read_text(encoding="utf-8"))
+    folders = [one["emptyDir"] for one in deployment["spec"]["template"]["spec"]["volumes"] if "emptyDir" in one]
+    assert folders
+    assert all(re.fullmatch(r"\d+[MG]i", folder["sizeLimit"]) for folder in folders)
+
+
+def test_trigger_files_name_the_namespace_of_the_bridge_alone(container: dict[str, Any]) -> None:
+    (allowed,) = [one for one in container["env"] if one["name"] == "FLOWBRIDGE_TRIGGER_NAMESPACES"]
+    assert allowed["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+
+
+def test_the_role_says_what_creating_workflows_implies() -> None:
+    text = (BASE / "role.yaml").read_text(encoding="utf-8")
+    assert "templateReferencing: Strict" in text
+    assert "service account" in text

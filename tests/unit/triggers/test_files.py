@@ -8,6 +8,7 @@ import pytest
 
 from bridge.triggers.files import Reading, TriggerFolder, merge
 from bridge.triggers.resources import LoadedTrigger
+from bridge.triggers.sources import FileSource
 
 BROKEN = "kind: [\n"
 
@@ -197,3 +198,37 @@ def test_a_file_given_by_name_needs_no_suffix(tmp_path: Path) -> None:
 def test_nothing_read_yet_changes_nothing(folder: TriggerFolder) -> None:
     in_force = merge((), folder.read())
     assert merge(in_force, Reading(complete=False)) == in_force
+
+
+ELSEWHERE = "metadata: {name: e, namespace: elsewhere}"
+
+
+def test_a_namespace_that_files_may_not_name_is_refused_where_it_stands(tmp_path: Path) -> None:
+    own = trigger("a") + trigger("b").replace("{name: b}", "{name: b, namespace: team}")
+    (tmp_path / "own.yaml").write_text(own)
+    (tmp_path / "e.yaml").write_text(trigger("e").replace("metadata: {name: e}", ELSEWHERE))
+    (tmp_path / "r.yaml").write_text(
+        trigger("r").replace("{workflowTemplate: w}", "{workflowTemplate: w, namespace: x}")
+    )
+    indented = "".join(f"    {line}\n" for line in trigger("m").splitlines()[:-1])
+    (tmp_path / "map.yaml").write_text(
+        "kind: ConfigMap\nmetadata: {name: m, namespace: elsewhere}\ndata:\n  m.yaml: |\n" + indented
+    )
+    reading = TriggerFolder([tmp_path], "default", namespaces=["default", "team"]).read()
+    assert names(merge((), reading)) == ["a", "b"]
+    found = {Path(error.file).name: (error.line, error.field, error.found, error.right) for error in reading.errors}
+    told = "a namespace that trigger files may not name"
+    right = "write default or team, or add the namespace to the setting trigger_namespaces"
+    assert found["e.yaml"] == (3, "metadata.namespace", f"found 'elsewhere', {told}", right)
+    assert found["r.yaml"] == (6, "spec.run.namespace", f"found 'x', {told}", right)
+    assert found["map.yaml"][1:3] == ("data.m.yaml metadata.namespace", f"found 'elsewhere', {told}")
+    assert len(TriggerFolder([tmp_path], "default").read().loaded) == 5
+
+
+def test_a_trigger_in_force_whose_namespace_files_may_no_longer_name_is_not_kept(tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(trigger("a") + trigger("e").replace("metadata: {name: e}", ELSEWHERE))
+    before = {one.trigger.identity: one for one in FileSource([tmp_path], "default").read({}).triggers}
+    assert set(before) == {"default/a", "elsewhere/e"}
+    now = FileSource([tmp_path], "default", namespaces=["default"]).read(before)
+    assert [one.trigger.identity for one in now.triggers] == ["default/a"]
+    assert [error.trigger for error in now.errors] == ["elsewhere/e"]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import Micros, time_text
-from bridge.kafka.log import Record
 from bridge.core.run import Run
+from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.ledger import LedgerPartition, State, encode_entry

@@ -30,6 +30,8 @@ class Reason(StrEnum):
     RESET = "reset"
     OVER_BOUND = "over-bound"
     UNKEYED = "unkeyed"
+    FAILED = "failed"
+    POISON = "poison"
     MATCHED = "matched"
 
 
@@ -41,6 +43,7 @@ class RunReason(StrEnum):
     RETRYING = "retrying"
     SKIPPED = "skipped"
     OUTCOME_UNKNOWN = "outcome-unknown"
+    FAILED = "failed"
     REFUSED = "refused"
 
 

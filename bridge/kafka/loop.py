@@ -18,9 +18,10 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from bridge.core.decision import Decision, RunDecision
+from bridge.core.decision import Decision, Reason, RunDecision
 from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.kafka.log import (
     FETCHED_BYTES,
@@ -41,6 +42,7 @@ from bridge.kafka.outage import ABOUT_KAFKA
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import Member, Note, disown, read_note, take_over
 from bridge.kafka.stage import Stage
+from bridge.kafka.suspects import NOT_OF_A_RECORD, POISON_TEXT, Care, Doomed, Suspects, failure_text
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ _SET_ASIDE = MINUTE
 _COMMIT_TRIES = 5  # each waits in the client for as long as a transaction may take
 _NEVER: Micros = 2**63
 _MARKERS_AFTER = SECOND  # a position that moved over markers only is worth a transaction this late
+_BARRED = 0.02  # seconds between looks whether another stage of the process has finished its careful reading
 
 
 class StageLoop:
@@ -68,6 +71,7 @@ class StageLoop:
         observer: Who hears of transactions and lag.
         sample: Sends a sample of the decisions in the outbox of a stage along; None sends none.
         closing: What the stage has open beside the loop; closed with it.
+        care: What the stages of the process share when they read carefully.
 
     """
 
@@ -83,6 +87,7 @@ class StageLoop:
         observer: Observer | None = None,
         sample: Callable[[str, Outbox], None] | None = None,
         closing: Sequence[Callable[[], object]] = (),
+        care: Care | None = None,
     ) -> None:
         self._closing = closing
         self._stage = stage
@@ -96,6 +101,12 @@ class StageLoop:
         self._admin = log.admin()
         self._producer = log.producer(member.transactional_id)
         self._consumer = log.consumer(member.group, instance=member.instance)
+        self._care = care or Care()
+        self._is_first_life = self._care.is_new(member.transactional_id)
+        self._suspects = Suspects(pace)
+        self._claimed: set[Partition] = set()
+        self._alone: Partition | None = None  # whose next record the open transaction notes
+        self._is_barred = False
         self._topics: frozenset[str] = frozenset()
         self._queue: deque[Record] = deque()
         self._committed: dict[Partition, Committed] = {}
@@ -128,8 +139,12 @@ class StageLoop:
         """
         self._subscribe()
         self._poll()
+        if not self._queue:
+            self._care.give(self._id)
         if self._spoiled:
             self._take_again()
+        elif self._queue and self._suspects.is_on:
+            self._transact_carefully()
         elif self._queue or self._stage.is_due(self._clock()) or self._owes():
             self._transact(self._stage.process)
         self._measure_lag()
@@ -139,6 +154,7 @@ class StageLoop:
         try:
             self._consumer.close()
         finally:
+            self._care.give(self._id)
             self._producer.close()
             self._admin.close()
             for close in self._closing:
@@ -162,8 +178,10 @@ class StageLoop:
         self._resume_held()
         room = self._make_room()
         waiting = bool(self._queue) or self._stage.is_due(self._clock())
+        patience = self._stage.patience() if not waiting else _BARRED if self._is_barred else 0
         try:
-            polled = self._consumer.poll(0 if waiting else self._stage.patience(), max(room, 1))
+            self._is_barred = False
+            polled = self._consumer.poll(patience, max(room, 1))
             self._queue.extend(polled)
         except OffsetLostError as error:
             self._lost_offset(error)
@@ -219,7 +237,14 @@ class StageLoop:
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def _transact(self, work: Callable[[deque[Record], Outbox], None]) -> None:
+    def _transact(self, work: Callable[[deque[Record], Outbox], None]) -> bool:
+        """Do a transaction; return whether it was committed."""
+        try:
+            return self._try_to_transact(work)
+        finally:
+            self._alone = None
+
+    def _try_to_transact(self, work: Callable[[deque[Record], Outbox], None]) -> bool:
         out = Outbox(self._producer)
         self._producer.begin()
         try:
@@ -234,12 +259,18 @@ class StageLoop:
             self._producer.abort()
             self._observer.aborted(self._stage.name)
             self._take_again()
-            return
-        except Exception:
+            return False
+        except Exception as error:
             self._is_sound = False
-            with suppress(LogError):  # what made the trouble may also prevent this; the next owner ends it then
-                self._producer.abort()
-            raise
+            if not self._blame(out.at, error):
+                with suppress(LogError):  # what made the trouble may also prevent this; the next owner ends it then
+                    self._producer.abort()
+                raise
+            self._producer.abort()
+            self._is_sound = True
+            self._observer.aborted(self._stage.name)
+            self._take_again()
+            return False
         self._committed.update(offsets)
         self._last_commit = self._pace()
         self._observer.committed(self._stage.name)
@@ -248,6 +279,69 @@ class StageLoop:
         self._stage.committed()
         if out.decisions:
             self._sink(self._stage.name, out.decisions)
+        return True
+
+    def _blame(self, culprit: object, error: Exception) -> bool:
+        """Lay an exception to what was processed; False if it has to stop the process."""
+        if culprit is None or isinstance(error, NOT_OF_A_RECORD):
+            return False
+        if isinstance(culprit, Record):
+            return self._suspects.blame(culprit, error, self._stage.name)
+        is_blamed = self._stage.blame(culprit, failure_text(error))
+        if is_blamed:
+            self._suspects.tell(f"{self._stage.name}: what was processed is given up", error)
+        return is_blamed
+
+    def _transact_carefully(self) -> None:
+        """Set the first doomed record aside, or process what stands before it; a record at a time after a kill."""
+        while self._queue:
+            doomed, before = self._suspects.find(self._queue)
+            if doomed is not None and before == 0:
+                self._put_aside(doomed)
+                return
+            size = self._suspects.size or len(self._queue)
+            if self._suspects.is_alone:
+                self._is_barred = not self._care.take(self._id)
+                if self._is_barred or not self._note_alone():
+                    return
+            is_committed = self._transact(partial(self._process_some, size if doomed is None else min(size, before)))
+            if not (is_committed and self._queue and self._suspects.is_alone):
+                self._care.give(self._id)
+                return
+
+    def _process_some(self, size: int, queue: deque[Record], out: Outbox) -> None:
+        portion = deque(queue.popleft() for _ in range(min(size, len(queue))))
+        self._stage.process(portion, out)
+        queue.extendleft(reversed(portion))
+        self._suspects.advance()
+        if queue and self._suspects.is_alone and self._stage.may_kill(queue[0]):
+            place = Partition(queue[0].topic, queue[0].partition)
+            self._alone = place if place not in out.held else None
+
+    def _note_alone(self) -> bool:
+        """Note that the first record is processed alone, unless the last transaction did; tell whether it is noted."""
+        record = self._queue[0]
+        place = Partition(record.topic, record.partition) if self._stage.may_kill(record) else None
+        noted = [(one, found.offset) for one, found in self._committed.items() if read_note(found).alone]
+        if noted == ([] if place is None else [(place, record.offset)]):
+            return True
+        self._alone = place
+        return self._transact(lambda _, __: None)
+
+    def _put_aside(self, doomed: Doomed) -> None:
+        record = self._queue[0]
+        place = Partition(record.topic, record.partition)
+
+        def work(queue: deque[Record], out: Outbox) -> None:
+            queue.popleft()
+            self._stage.set_aside(record, doomed.reason, doomed.text, out)
+
+        del self._suspects.doomed[place]
+        if not self._transact(work):
+            self._suspects.doomed[place] = doomed
+            return
+        if doomed.reason is Reason.POISON:
+            logger.error("%s: %s/%d@%d is poison: %s", self._stage.name, *place, record.offset, doomed.text)
 
     def _send_sample(self, out: Outbox) -> None:
         if self._sample is not None and out.decisions:
@@ -299,7 +393,9 @@ class StageLoop:
         return {partition: one for partition, one in new.items() if self._committed[partition] != one}
 
     def _note(self, partition: Partition, owner: str) -> str:
-        return Note(owner, self._stage.applied(), self._stage.topic_id(partition.topic)).text()
+        doomed = self._suspects.doomed.get(partition)
+        is_alone = partition == self._alone or (doomed is not None and doomed.reason is Reason.POISON)
+        return Note(owner, self._stage.applied(), self._stage.topic_id(partition.topic), is_alone).text()
 
     def _owes(self) -> bool:
         """Tell whether a commit without records is due: definitions were applied, or positions moved over markers."""
@@ -354,15 +450,28 @@ class StageLoop:
         self._metadata = self._consumer.metadata()
         found = take_over(self._admin, self._group, partitions, self._id)
         offsets = self._stage.begin(partitions, found)
+        if self._stage.is_careful:
+            self._suspect(found, offsets)
         self._claim(offsets)
         self._stage.take(offsets)
         logger.info("%s: took %d partitions", self._stage.name, len(offsets), extra=ABOUT_KAFKA)
         return offsets
 
+    def _suspect(self, found: Mapping[Partition, Committed], offsets: Mapping[Partition, int]) -> None:
+        """Be careful with partitions whose owner ended without letting go; doom what it processed alone."""
+        for place, committed in found.items():
+            note = read_note(committed)
+            if not note.owner or (note.owner == self._id and (place in self._claimed or not self._is_first_life)):
+                continue  # it was let go, or an earlier life of this process had it, which was not killed
+            self._suspects.be_careful()
+            if note.alone and offsets.get(place) == committed.offset:
+                self._suspects.doomed[place] = Doomed(committed.offset, Reason.POISON, POISON_TEXT)
+
     def _claim(self, offsets: Mapping[Partition, int]) -> None:
         claim = {p: Committed(offset, self._note(p, self._id)) for p, offset in offsets.items()}
         self._commit_alone(claim)
         self._committed.update(claim)
+        self._claimed.update(claim)
 
     def _commit_alone(self, offsets: Mapping[Partition, Committed]) -> None:
         self._producer.begin()
@@ -423,5 +532,6 @@ class StageLoop:
         self._stage.drop(partitions)
         for partition in partitions:
             self._committed.pop(partition, None)
+            self._suspects.doomed.pop(partition, None)
             self._held.pop(partition, None)
             self._observer.forget_lag(*partition)

@@ -23,6 +23,9 @@ class Outbox:
         decisions: What became of events and runs; counted once the transaction is committed.
         held: Partitions to be read again, from the given offset, after some seconds.
         sent: How many records were sent.
+        size: Bytes of their values.
+        at: What is being processed: a record, or a run of the submitter. An exception is laid to it. None for work that
+            belongs to no record.
 
     """
 
@@ -31,6 +34,8 @@ class Outbox:
         self.decisions: list[Decision | RunDecision] = []
         self.held: dict[Partition, tuple[int, float]] = {}
         self.sent = 0
+        self.size = 0
+        self.at: object = None
 
     def send(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
         """Send a record in the batch's transaction; None for the value is a tombstone.
@@ -39,8 +44,11 @@ class Outbox:
             OversizeError: The record is larger than our topics take.
 
         """
-        if value is not None and len(value) > RECORD_LIMIT:
-            raise OversizeError(len(value))
+        if value is not None:
+            size = len(value)
+            if size > RECORD_LIMIT:
+                raise OversizeError(size)
+            self.size += size
         self._producer.send(topic, partition, key, value)
         self.sent += 1
 

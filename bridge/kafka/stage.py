@@ -9,12 +9,16 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Collection, Mapping
 
+from bridge.core.decision import Reason
 from bridge.core.event import SECOND, Micros
 from bridge.kafka.log import Committed, Partition, Record, UnreadableTopicError
 from bridge.kafka.outbox import Outbox
 
 BATCH_TIME: Micros = 2 * SECOND
 """After so long a batch ends, and what it has not come to is the next one's: its transaction may last 10 s in all."""
+
+BATCH_BYTES = 32 * 1024 * 1024
+"""Bytes of values that a batch sends before it ends: a few large events may be wanted by many triggers."""
 
 
 class Stage(ABC):
@@ -28,6 +32,9 @@ class Stage(ABC):
     by_partition = False
     """What it holds of a partition changes by records of that partition alone, and needs no other partition: where
     nothing was read since the last commit all is as it was, also after a transaction that failed."""
+    is_careful = False
+    """Whether records are processed one by one after a process that ended without letting go; see
+    :mod:`bridge.kafka.suspects`."""
     purges = False
     """Whether records below the committed offset may be deleted: the stage is their only reader."""
 
@@ -60,8 +67,36 @@ class Stage(ABC):
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Take records from the left and say what follows. Those left in place are not passed by the transaction.
 
-        Also called without records when :meth:`is_due`.
+        Also called without records when :meth:`is_due`. ``out.at`` says what is processed: an exception dooms it.
         """
+
+    def may_kill(self, record: Record) -> bool:
+        """Return whether a record may be set aside as poison, so that it is noted before it is processed alone."""
+        del record
+        return True
+
+    def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
+        """Give up a record that cannot be processed: decide about it, and keep it as a dead letter.
+
+        Args:
+            record: The record, in a transaction of its own.
+            reason: ``failed`` if its processing raised an exception, ``poison`` if it killed the process.
+            text: What happened.
+            out: Takes decisions and the dead letter.
+
+        """
+        del reason, out
+        raise NotImplementedError(f"{self.name} cannot set {record.topic}/{record.partition} aside: {text}")
+
+    def blame(self, culprit: object, text: str) -> bool:
+        """Learn that the processing of something that is no record raised an exception; all of the batch is undone.
+
+        Returns:
+            Whether the stage gives it up when it meets it again. If not, the exception stops the process.
+
+        """
+        del culprit, text
+        return False
 
     def is_due(self, now: Micros) -> bool:
         """Tell whether there is something to do without records."""

@@ -35,7 +35,7 @@ _BOUNDED = {"cleanup.policy": "delete"}
 # Good values for a new topic that an operator may change; they are not checked.
 _QUICK_COMPACTION = {"min.cleanable.dirty.ratio": "0.2", "segment.bytes": str(64 * 1024 * 1024)}
 _A_DAY = {"retention.ms": str(_DAY), "retention.bytes": str(128 * 1024 * 1024)}
-_A_MONTH = {"retention.ms": str(30 * _DAY)}
+_A_MONTH = {"retention.ms": str(30 * _DAY), "retention.bytes": str(256 * 1024 * 1024)}
 
 _AT_LEAST = frozenset({"max.message.bytes", "min.insync.replicas"})
 _DURABLE_REPLICAS = 2

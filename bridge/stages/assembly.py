@@ -15,6 +15,7 @@ from bridge.kafka.loop import Sink, StageLoop
 from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.ownership import Member
 from bridge.kafka.stage import Stage
+from bridge.kafka.suspects import Care
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.attempts import APPLIED_WITHIN, Attempts
 from bridge.stages.bulkheads import Bulkheads, workers_for
@@ -76,6 +77,7 @@ class Surroundings:
         remembered_bound: Events of one condition that one partition remembers.
         lost_offsets: What to do about an offset that the log no longer holds.
         looks: What its routers know of the ends of topics.
+        care: What the stages of the process share when they read carefully after a kill.
 
     """
 
@@ -106,6 +108,7 @@ class Surroundings:
     remembered_bound: int = 1_000_000
     lost_offsets: Literal["hold", "continue"] = "hold"
     looks: Looks = field(default_factory=Looks)
+    care: Care = field(default_factory=Care)
 
 
 def group_of(topics: InternalTopics, stage: str) -> str:
@@ -131,6 +134,7 @@ def _loop(stage: Stage, around: Surroundings, *closing: Callable[[], object]) ->
         observer=around.observer,
         sample=DecisionSample(around.topics, around.clock).send,
         closing=closing,
+        care=around.care,
     )
 
 

@@ -76,11 +76,12 @@ class LedgerWriter:
         if not is_said:
             logger.error("run %s/%s is a dead letter (%s): %s", run.namespace, run.name, reason, text)
 
-    def bury_record(self, record: Record, text: str, now: Micros, out: Outbox) -> None:
-        """Keep a record of ``runs`` that cannot be read as a dead letter; the ledger learns nothing of it."""
-        letter = dead_letter(record, stage="submitter", reason="unreadable", text=text, at=now)
-        place = record.key or b""
+    def keep(self, record: Record, reason: str, text: str, now: Micros, out: Outbox) -> None:
+        """Keep a record that cannot be taken for a run as a dead letter."""
+        letter = dead_letter(record, stage="submitter", reason=reason, text=text, at=now)
+        place = record.topic.encode()
         out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
+        logger.error("%s/%d@%d is a dead letter (%s): %s", record.topic, record.partition, record.offset, reason, text)
 
     def _end(
         self, state: State, one: OpenRun, reason: RunReason, evidence: Mapping[str, str], now: Micros, out: Outbox

@@ -19,6 +19,8 @@ from bridge.core.run import Run
 from bridge.core.window import Arrival
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.outbox import Outbox
+from bridge.kafka.records import TICK
+from bridge.kafka.suspects import NOT_OF_A_RECORD, failure_text
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.run_records import dead_letter, run_record
@@ -86,13 +88,14 @@ class MatchRuns:
 
     def send(self, matches: Sequence[Matched], out: Outbox) -> None:
         """Send the run of each match, or its dead letter, and make the decisions of its step."""
-        runs = [self._run(one) for one in matches]
-        values = [self._value(run) for run in runs]
+        runs = [self._run(one, out) for one in matches]
+        values = [self._value(one, run, out) for one, run in zip(matches, runs, strict=True)]
         for one, run, value in zip(matches, runs, values, strict=True):
             evidence = self._sent(one, run, value, out)
             out.decisions.extend(shown(self._current(one.key), with_evidence(one.came, evidence)))
 
-    def _run(self, one: Matched) -> Run | Exception:
+    def _run(self, one: Matched, out: Outbox) -> Run | Exception:
+        out.at = one.record
         if isinstance(one.events, DecodeError):
             return one.events
         try:
@@ -100,14 +103,29 @@ class MatchRuns:
             return make_run(one.definition, prefix, one.key.key, one.events, came.frame, is_cut=came.is_cut)
         except UnrunnableError as error:
             return error
+        except Exception as error:  # noqa: BLE001  (what a tick has completed; others are raised again)
+            return self._failed(one, error)
 
-    def _value(self, run: Run | Exception) -> bytes | Exception:
+    def _value(self, one: Matched, run: Run | Exception, out: Outbox) -> bytes | Exception:
+        out.at = one.record
         if isinstance(run, Exception):
             return run
         try:
             return run_record(run)
         except UnrunnableError as error:
             return error
+        except Exception as error:  # noqa: BLE001  (what a tick has completed; others are raised again)
+            return self._failed(one, error)
+
+    def _failed(self, one: Matched, error: Exception) -> UnrunnableError:
+        """Return an exception as the fault of a match that a tick completed: the tick ends other windows, too.
+
+        That of a match which an arrival completed is laid to this arrival: its partners go on waiting.
+        """
+        if isinstance(error, NOT_OF_A_RECORD) or not (one.record.value or b"").startswith(TICK.prefix):
+            raise error
+        logger.error("a run of trigger %s cannot be made", one.key.trigger, exc_info=error)
+        return UnrunnableError(failure_text(error))
 
     def _sent(self, one: Matched, run: Run | Exception, value: bytes | Exception, out: Outbox) -> dict[str, str]:
         if isinstance(run, Run) and isinstance(value, bytes):

@@ -8,6 +8,7 @@ time that is safe for each condition of which something is due, and acts on it w
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from bridge.kafka.log import Partition, Record
 from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import ARRIVAL, TICK, Kind, NewerFormatError, RecordError
-from bridge.kafka.stage import BATCH_TIME, Stage
+from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.collecting import leave_alone
 from bridge.stages.decoding import EventDecoder
@@ -53,6 +54,8 @@ from bridge.stages.window_records import (
     place_key,
 )
 from bridge.stages.windows import Windows
+
+logger = logging.getLogger(__name__)
 
 _TICK_PACE = SECOND
 _LOOK_PACE = SECOND // 10
@@ -90,6 +93,7 @@ class Matcher(Stage):
 
     name = "matcher"
     by_partition = True
+    is_careful = True
     purges = True
 
     def __init__(
@@ -172,22 +176,45 @@ class Matcher(Stage):
             self._next_tick = self._pace() + (_TICK_PACE if self._planner.knows_time() else _LOOK_PACE)
             self._append_ticks(now, out)
         end, is_passed = self._pace() + BATCH_TIME, True  # a plan may take its time, and something has to be passed
-        while records and is_passed and self._pace() < end:
+        while records and is_passed and out.size < BATCH_BYTES and self._pace() < end:
             matched: list[Matched] = []
             while records and is_passed and len(matched) < TOGETHER and self._pace() < end:
                 is_passed = self._apply(records[0], matched, out)
                 if is_passed:
                     records.popleft()
             self._runs.send(matched, out)
+            out.at = None
 
     def _apply(self, record: Record, matched: list[Matched], out: Outbox) -> bool:
         """Apply a record, unless it is held; tell whether it can be passed."""
         if Partition(record.topic, record.partition) in out.held:
             return True
+        out.at = record
         if (record.value or b"").startswith(TICK.prefix):
             return self._apply_tick(record, matched, out)
         self._apply_arrival(record, matched, out)
         return True
+
+    def may_kill(self, record: Record) -> bool:
+        """Return True for arrivals: what a tick left undone the next tick would do again."""
+        return not (record.value or b"").startswith(TICK.prefix)
+
+    def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
+        """Decide about an arrival that cannot be applied, and keep it as a dead letter; its window stays as it is.
+
+        A tick has nothing to keep: the next one carries a later time, and asks again for what this one did not end.
+        """
+        if (record.value or b"").startswith(TICK.prefix):
+            logger.error("tick %s/%d@%d is passed: %s", record.topic, record.partition, record.offset, text)
+            self._keep_retiring(self.windows[record.partition], None, record.partition, out)
+            return
+        fields = ARRIVAL.decode(record.value or b"")
+        trigger, definition = fields["trigger"], self._definition(fields["definition"])
+        self._runs.bury(record, trigger, text, out, reason)
+        if definition is not None:
+            slot = definition.trigger.slots[fields["slot"]]
+            event, key = EventIdentity(slot.event, fields["source"], fields["id"]), definition.shown_key(fields["key"])
+            out.decisions.append(Decision(reason, trigger, slot.variable, event, key, {"error": text}))
 
     def committed(self) -> None:
         """Say how many windows are open."""

@@ -54,12 +54,12 @@ class Passing:
 
     Args:
         topics: The internal topics.
-        bury: Keeps a record as a dead letter: the record, the decision, what is wrong, the outbox, and the reason that
-            the letter gives.
+        bury: Keeps a record as a dead letter: the record, the decision, what is wrong, and the reason that the letter
+            gives.
 
     """
 
-    def __init__(self, topics: InternalTopics, bury: Callable[[Record, Decision, str, Outbox, str], None]) -> None:
+    def __init__(self, topics: InternalTopics, bury: Callable[[Record, Decision, str, str], None]) -> None:
         self._topics = topics
         self._bury = bury
         self._run_partitions: dict[str, int] = {}
@@ -75,11 +75,13 @@ class Passing:
         made = [(one, run) for one in at_once if (run := self._run(one, out)) is not None]
         written = [(one, run, value) for one, run in made if (value := self._run_value(one, run, out)) is not None]
         out.decisions += [one.decide(Reason.MATCHED, {"run": run.name}) for one, run, _ in written]
-        for _, run, value in written:
+        for one, run, value in written:
+            out.at = one.carried.record
             out.send(self._topics.runs, self._runs_partition(run.trigger), run.run_key.encode(), value)
 
     def _send_arrival(self, one: Pass, out: Outbox) -> None:
         definition, slot, (event, record, event_value), key = one
+        out.at = record
         value = ARRIVAL.encode(
             {
                 "trigger": definition.identity,
@@ -98,12 +100,13 @@ class Passing:
             text = f"its arrival has {len(value)} bytes with key, source and id; at most {SENT_LIMIT} are sent"
             decision = one.decide(Reason.OVERSIZE, {"error": text})
             out.decisions.append(decision)
-            self._bury(record, decision, text, out, "")
+            self._bury(record, decision, text, "")
             return
         place = arrival_key(definition.identity, key)
         out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, value)
 
     def _run(self, one: Pass, out: Outbox) -> Run | None:
+        out.at = one.carried.record
         try:
             return make_run(one.definition, self._topics.prefix, one.key, ((one.carried.event,),))
         except UnrunnableError as error:
@@ -111,6 +114,7 @@ class Passing:
             return None
 
     def _run_value(self, one: Pass, run: Run, out: Outbox) -> bytes | None:
+        out.at = one.carried.record
         try:
             return run_record(run)
         except UnrunnableError as error:
@@ -121,7 +125,7 @@ class Passing:
         text = error.shown(one.definition.trigger.sensitive)
         decision = one.decide(Reason.MATCHED, {"error": text})
         out.decisions.append(decision)
-        self._bury(one.carried.record, decision, text, out, "unrunnable")
+        self._bury(one.carried.record, decision, text, "unrunnable")
 
     def _runs_partition(self, trigger: str) -> int:
         partition = self._run_partitions.get(trigger)

@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bridge.core.decision import Decision, Reason
@@ -29,7 +30,7 @@ from bridge.kafka.log import (
 from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
-from bridge.kafka.stage import BATCH_TIME, Stage
+from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
@@ -37,7 +38,7 @@ from bridge.stages.passing import TOGETHER, Carried, Pass, Passing
 from bridge.stages.reached import Looks, ReachedTimes
 from bridge.stages.run_records import dead_letter
 from flowbridge_sdk.codec import SCHEMA_ID_HEADER
-from flowbridge_sdk.errors import DecodeError, NullValueError
+from flowbridge_sdk.errors import DecodeError, NullValueError, UndecodableError
 from flowbridge_sdk.headers import read_headers
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,10 @@ VALUE_LIMIT = 1024 * 1024 + 1024
 MARGIN_LIMIT = 16 * 1024
 """Bytes of an event's key and headers together."""
 
+_ROUND_BYTES = 8 * 1024 * 1024  # of values that are sent together
+_LETTER_TEXT = 4_000  # characters of a dead letter's text
+_SCHEMA_IDS = {0: 5, 1: 17}  # bytes of a schema id in a header, by its first one
+
 _LOOK_PACE = 10 * SECOND  # between two looks whether a topic that could not be read can be now
 _READ_AGAIN = DAY  # of a truncated partition; the ledger remembers runs for a week
 _DESCRIBE_PACE = MINUTE  # between two looks whether the settings of topics have changed
@@ -56,6 +61,28 @@ _REGISTRY_PAUSE = 2.0  # seconds until a partition is read again whose schema co
 
 class StartChangedError(LogError):
     """A topic is to be begun anew: the router starts over."""
+
+
+@dataclass
+class _Letter:
+    """A dead letter to be: one of a record and a reason, however many triggers it concerns.
+
+    Attributes:
+        record: The record.
+        texts: What is wrong, by trigger; the empty name stands for all triggers.
+
+    """
+
+    record: Record
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Return what is wrong, once where it is the same for all."""
+        different = set(self.texts.values())
+        if len(different) == 1:
+            return different.pop()
+        text = "; ".join(f"{trigger}: {text}" for trigger, text in self.texts.items())
+        return text if len(text) <= _LETTER_TEXT else text[:_LETTER_TEXT] + " …"
 
 
 class Router(Stage):
@@ -75,6 +102,7 @@ class Router(Stage):
     """
 
     name = "router"
+    is_careful = True
 
     def __init__(
         self,
@@ -104,6 +132,7 @@ class Router(Stage):
         self._described: dict[str, TopicInfo] = {}
         self._next_describe: Micros = pace()
         self._passing = Passing(topics, self._bury)
+        self._letters: dict[tuple[str, int, int, str], _Letter] = {}  # of this round
 
     def topics(self) -> frozenset[str]:
         """Return the topics of triggers in force whose starts are written."""
@@ -245,14 +274,21 @@ class Router(Stage):
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Route records for a while; those of a partition that has to wait for its schema are read again later."""
         end = self._pace() + BATCH_TIME
-        while records and self._pace() < end:
+        self._letters.clear()
+        while records and out.size < BATCH_BYTES and self._pace() < end:
             passed: list[Pass] = []
             self._reached.begin()
-            while records and len(passed) < TOGETHER and self._pace() < end:
+            size = 0
+            while records and len(passed) < TOGETHER and size < _ROUND_BYTES and self._pace() < end:
                 record = records.popleft()
                 if Partition(record.topic, record.partition) not in out.held:
+                    out.at = record
+                    before = len(passed)
                     self._route(record, passed, out)
+                    size += len(record.value or b"") * (1 + len(passed) - before)
             self._passing.send(passed, out)
+            out.at = None
+            self._send_letters(out)
 
     def _route(self, record: Record, passed: list[Pass], out: Outbox) -> None:
         reading = self._definitions.reading(record)
@@ -275,16 +311,17 @@ class Router(Stage):
                 else:
                     out.decisions.append(routed)
                     if routed.reason is Reason.UNKEYED:
-                        self._bury(record, routed, routed.evidence["error"], out)
+                        self._bury(record, routed, routed.evidence["error"])
 
     def _decode(self, record: Record) -> Carried:
         topic, partition, offset, _, key, value, headers = record
         timestamp = self._reached.timestamp(record)
         name, id_, source, time = read_headers(headers, topic, partition, offset, timestamp)
-        payload = self._decoder.decode(topic, value, headers)
+        framed = _framed(topic, value, headers)
+        payload = self._decoder.decode(topic, framed)
         text = key.decode(errors="replace") if key is not None else None
         event = Event(name, source, id_, time, self._reached.of(record, timestamp), text, payload)
-        return Carried(event, record, _framed(value or b"", headers))
+        return Carried(event, record, framed or b"")
 
     def _undecodable(self, record: Record, error: DecodeError, out: Outbox) -> None:
         if isinstance(error, NullValueError):
@@ -299,7 +336,13 @@ class Router(Stage):
     def _refuse(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide at every slot about a record that is no event, and keep it as a dead letter."""
         self._decide_all(record, reason, text, out)
-        self._bury(record, Decision(reason, "", "", _place_identity(record)), text, out)
+        self._bury(record, Decision(reason, "", "", _place_identity(record)), text)
+
+    def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
+        """Decide at every slot about a record that cannot be processed, and keep it as a dead letter."""
+        self._letters.clear()
+        self._refuse(record, reason, text, out)
+        self._send_letters(out)
 
     def _decide_all(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         for definition, slots in self._definitions.reading(record):
@@ -307,11 +350,27 @@ class Router(Stage):
                 identity, evidence = _place_identity(record), {"error": text}
                 out.decisions.append(Decision(reason, definition.identity, slot.slot.variable, identity, "", evidence))
 
-    def _bury(self, record: Record, decision: Decision, text: str, out: Outbox, reason: str = "") -> None:
-        why = reason or decision.reason
-        letter = dead_letter(record, stage=self.name, reason=why, text=text, at=self._clock(), trigger=decision.trigger)
-        place = record.topic.encode()
-        out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
+    def _bury(self, record: Record, decision: Decision, text: str, reason: str = "") -> None:
+        """Keep a record as a dead letter of a trigger, or of all; triggers share the letter."""
+        place = (record.topic, record.partition, record.offset, reason or decision.reason)
+        letter = self._letters.setdefault(place, _Letter(record))
+        letter.texts.setdefault(decision.trigger, text)
+
+    def _send_letters(self, out: Outbox) -> None:
+        for (topic, _, _, reason), letter in self._letters.items():
+            triggers = [trigger for trigger in letter.texts if trigger]
+            value = dead_letter(
+                letter.record,
+                stage=self.name,
+                reason=reason,
+                text=letter.text(),
+                at=self._clock(),
+                trigger=triggers[0] if len(triggers) == 1 else "",
+                triggers=triggers,
+            )
+            place = topic.encode()
+            out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, value)
+        self._letters.clear()
 
 
 def _place_identity(record: Record) -> EventIdentity:
@@ -327,9 +386,18 @@ def _excess(record: Record) -> str | None:
     return None if size <= MARGIN_LIMIT else f"key and headers of {size} bytes; at most {MARGIN_LIMIT} are read"
 
 
-def _framed(value: bytes, headers: Headers) -> bytes:
-    """Return the value with a schema id that travelled in a header put in front, where the decoder finds it too."""
+def _framed(topic: str, value: bytes | None, headers: Headers) -> bytes | None:
+    """Return the value with a schema id that travelled in a header put in front: what all later stages decode.
+
+    Raises:
+        UndecodableError: The header holds something else.
+
+    """
+    if value is None:
+        return None
     for name, content in headers or ():
         if name == SCHEMA_ID_HEADER and content:
+            if _SCHEMA_IDS.get(content[0]) != len(content):
+                raise UndecodableError(f"a record of {topic} has a header {name} that holds no whole schema id")
             return bytes(content) + value
     return value

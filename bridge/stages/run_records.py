@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -138,6 +139,7 @@ def dead_letter(
     text: str,
     at: Micros,
     trigger: str = "",
+    triggers: Sequence[str] = (),
     run_key: str = "",
     value: bytes | None = None,
 ) -> bytes:
@@ -149,7 +151,8 @@ def dead_letter(
         reason: The decision.
         text: What was found, and what would be right.
         at: Now.
-        trigger: The trigger that it concerns; empty for all.
+        trigger: The trigger that it concerns; empty for several, or for all.
+        triggers: The triggers that it concerns, where they are known; empty stands for ``trigger`` alone.
         run_key: The run that it concerns.
         value: What to keep instead of the record's value; a whole run where there is no record.
 
@@ -160,6 +163,7 @@ def dead_letter(
             "reason": reason,
             "text": text,
             "trigger": trigger,
+            "triggers": list(triggers) or ([trigger] if trigger else []),
             "run_key": run_key,
             "topic": record.topic if record else "",
             "partition": record.partition if record else -1,

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from random import Random
 
 from bridge.argo.backoff import PROMPT, SLOW
-from bridge.core.decision import RunReason
+from bridge.core.decision import Reason, RunReason
 from bridge.core.event import DAY, MINUTE, SECOND, Micros, time_text
 from bridge.core.parameters import ParameterError
 from bridge.kafka.log import LogError, Partition, Record
@@ -149,6 +149,7 @@ class Submitter(Stage):
         self._held: set[str] = set()
         self._unread: set[str] = set()
         self._look_for_stale: Micros = 0
+        self._given_up: dict[str, str] = {}  # why, by the key of a run whose processing raised an exception
 
     # -- the stage -----------------------------------------------------------------------------------------------------
 
@@ -213,16 +214,42 @@ class Submitter(Stage):
         for ledger in self.book.ledger.values():
             ledger.final.forget(now)
         for result in self._attempts.results():
+            out.at = result.one
             self._conclude(result, now, out)
         while records:
             record = records.popleft()
             if Partition(record.topic, record.partition) not in out.held:
+                out.at = record
                 self._take_up(record, now, out)
+        out.at = None
         for one in self.book.wake(now):
+            out.at = one
             self._skip(one, now, out)
+        out.at = None
         self._intend(now, out)
         self._park_rest(now, out)
         self._write_again(now, out)
+
+    def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
+        """Keep a run that cannot be taken up as a dead letter; the ledger knows it from then on, if it can be read."""
+        now = self._clock()
+        try:
+            body = record.value or b""
+            one = OpenRun(decode_run(body), record.partition, since=now, body=body)
+        except Exception:  # noqa: BLE001  (what made the trouble may also prevent this)
+            self._writer.keep(record, reason, text, now, out)
+            return
+        if self.book.ledger[record.partition].knows(one.run.run_key):
+            self._writer.keep(record, reason, text, now, out)
+        else:
+            self._writer.bury(one, RunReason.FAILED, text, now, out)
+
+    def blame(self, culprit: object, text: str) -> bool:
+        """Give up a run of the ledger when its turn comes again: a dead letter, and nothing of it is tried."""
+        if not isinstance(culprit, OpenRun) or culprit.run.run_key in self._given_up:
+            return False
+        self._given_up[culprit.run.run_key] = text
+        return True
 
     def committed(self) -> None:
         """Send the creates whose intents are committed."""
@@ -267,13 +294,16 @@ class Submitter(Stage):
             raise
         except RecordError as error:
             self._unreadable.found(record.topic, f"{record.partition}@{record.offset}", error, "It is a dead letter")
-            self._writer.bury_record(record, str(error), now, out)
+            self._writer.keep(record, "unreadable", str(error), now, out)
             return
         if self._governing.has_to_read_for(run.definition_hash):
             self._lanes.reconsider(self._clock())
         one = OpenRun(run, record.partition, since=now, body=body)
         if self.book.ledger[record.partition].knows(run.run_key):
             out.decisions.append(decide(RunReason.ALREADY_RAN, one, {"by": "ledger"}))
+            return
+        if run.run_key in self._given_up:
+            self._writer.bury(one, RunReason.FAILED, self._given_up[run.run_key], now, out)
             return
         lane = self._lanes.lane(one)
         if len(lane) >= self._limits.parked or lane.size >= self._limits.parked_bytes:
@@ -317,12 +347,18 @@ class Submitter(Stage):
                 one = self.book.next(namespace, now)
                 if one is None:
                     break
+                out.at = one
                 self._begin(one, now, out)
+        out.at = None
         for one in self._lanes.take_unwanted(_SKIPPED_AT_ONCE):
             self._writer.skip(one, {"storm": "its trigger went while a storm held it"}, now, out)
 
     def _begin(self, one: OpenRun, now: Micros, out: Outbox) -> None:
         """Write the intent of a run, if its parameters are known; else ask for its template."""
+        if one.run.run_key in self._given_up:
+            reason = RunReason.OUTCOME_UNKNOWN if one.intent is not None else RunReason.FAILED
+            self._writer.bury(one, reason, self._given_up[one.run.run_key], now, out)
+            return
         if one.is_too_late(now):
             self._skip(one, now, out)
             return
@@ -371,7 +407,9 @@ class Submitter(Stage):
         fresh, self._fresh = self._fresh, []
         for one in fresh:
             if one.stands is Stands.QUEUED:
+                out.at = one
                 self._decide_waiting(one, now, out)
+        out.at = None
         for one in fresh:
             is_kept_back = self._lanes.waits(one, now) is not None or len(one.body or b"") > SMALL
             if is_kept_back and one.stands is Stands.QUEUED:

@@ -8,9 +8,10 @@ to hold in memory: after each commit, and after each restore.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+from bridge.core.decision import Reason
 from bridge.core.event import EventIdentity
 from bridge.core.window import Arrival
 from bridge.kafka.log import Committed, Partition, Record
@@ -28,6 +29,7 @@ from flowbridge_sdk.codec import Decoder
 from simulation.history import History
 from simulation.reference_windows import Condition, ReferenceWindows
 from simulation.routing_check import Asked, Decided
+from simulation.routing_check import Place as RecordPlace
 from simulation.trigger_log import Known, TriggerLog
 
 
@@ -61,7 +63,11 @@ class MatchingCheck:
         self.decisions: Counter[Decided] = Counter()
 
     def follow(
-        self, committed: dict[Partition, Committed], definitions: Definitions | None, written: Iterable[Sent]
+        self,
+        committed: dict[Partition, Committed],
+        definitions: Definitions | None,
+        written: Iterable[Sent],
+        poison: Collection[RecordPlace],
     ) -> None:
         """Take note of what the matchers' group has committed now.
 
@@ -69,6 +75,7 @@ class MatchingCheck:
             committed: The group's offsets.
             definitions: Those of the matcher that committed, as they are at this moment.
             written: Topic, partition and value of what was committed with them.
+            poison: The arrivals that were set aside with it.
 
         """
         for place, one in committed.items():
@@ -76,6 +83,8 @@ class MatchingCheck:
             if one.offset != before:
                 self._committed[place] = one.offset
                 records = self._history.between(place, before, one.offset)
+                self._set_aside([record for record in records if (*place, record.offset) in poison])
+                records = [record for record in records if (*place, record.offset) not in poison]
                 retiring = self._retiring.pop(place, None)
                 self._apply(place, records, self._triggers.at(read_note(one).triggers), retiring)
                 if definitions is not None:
@@ -84,6 +93,13 @@ class MatchingCheck:
             if topic == self._topics.windows and value is not None and value.startswith(RETIRING.prefix):
                 place = Partition(self._topics.arrivals, partition)
                 self._begin_retirement(place, decode_retiring(value), committed[place])
+
+    def _set_aside(self, records: list[Record]) -> None:
+        for record in records:
+            fields = ARRIVAL.decode(record.value or b"")
+            slot = self._triggers.whole().definitions[fields["definition"]].trigger.slots[fields["slot"]]
+            event = EventIdentity(slot.event, fields["source"], fields["id"])
+            self.decisions[Decided(fields["trigger"], slot.variable, event, Reason.POISON)] += 1
 
     def _begin_retirement(self, place: Partition, found: tuple[Condition, ...], committed: Committed) -> None:
         """Hold what a tick is said to retire, from its first slice on, against what was in force then."""

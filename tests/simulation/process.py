@@ -291,16 +291,15 @@ def _watch(loop: StageLoop) -> None:
     """Note with each transaction what was decided in it: after a crash no sink would tell."""
     stage, producer = loop._stage, loop._producer
     assert isinstance(producer, HarmedProducer)
-    for name in ("process", "release"):
+    for name in ("process", "release", "set_aside"):
         setattr(stage, name, _noted(getattr(stage, name), stage, producer))
 
 
-def _noted(
-    work: Callable[[Any, Outbox], None], stage: Stage, producer: HarmedProducer
-) -> Callable[[Any, Outbox], None]:
-    def noted(batch: Any, out: Outbox) -> None:
+def _noted(work: Callable[..., None], stage: Stage, producer: HarmedProducer) -> Callable[..., None]:
+    def noted(*arguments: Any) -> None:
+        out: Outbox = arguments[-1]
         producer.written.decisions, producer.written.applied = out.decisions, stage.applied()
-        work(batch, out)
+        work(*arguments)
 
     return noted
 

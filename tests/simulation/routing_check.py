@@ -8,7 +8,7 @@ end.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal, NamedTuple
 
 from bridge.core.decision import Reason
@@ -24,6 +24,9 @@ from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.headers import read_headers
 from simulation.history import committed_records
 from simulation.trigger_log import TriggerLog
+
+Place = tuple[str, int, int]
+"""Topic, partition and offset of a record."""
 
 
 class _Lost(NamedTuple):
@@ -96,6 +99,7 @@ class RoutingCheck:
         self._broker = broker
         self._triggers = triggers
         self._decoder = Decoder()
+        self._poison: Collection[Place] = ()
         self._committed: dict[Partition, Committed] = {}
         self.arrivals: Counter[Arrived] = Counter()
         self.runs: Counter[Asked] = Counter()
@@ -106,8 +110,9 @@ class RoutingCheck:
         self._lost: dict[tuple[str, int], list[_Lost]] = {}
         self._is_told = stamping == "LogAppendTime"
 
-    def follow(self, committed: dict[Partition, Committed]) -> None:
-        """Take note of what the routers' group has committed now."""
+    def follow(self, committed: dict[Partition, Committed], poison: Collection[Place]) -> None:
+        """Take note of what the routers' group has committed now, and of the records that were set aside with it."""
+        self._poison = poison
         for place, one in committed.items():
             before = self._committed.get(place)
             if one != before:
@@ -127,9 +132,17 @@ class RoutingCheck:
         begin = self._begin(place, before, note)
         for record in self._read(topic.logs[place.number], begin, now.offset):
             event = self._event(record)
+            is_poison = (record.topic, record.partition, record.offset) in self._poison
             for definition in self._triggers.at(note.triggers).reading(place.topic):
                 for slot in definition.slots_for(event.name):
-                    self._expect(definition, slot, event)
+                    if is_poison:
+                        identity = EventIdentity(
+                            topic.name, topic.name, f"{place.topic}/{place.number}/{record.offset}"
+                        )
+                        variable = slot.slot.variable
+                        self.decisions[Decided(definition.identity, variable, identity, Reason.POISON)] += 1
+                    else:
+                        self._expect(definition, slot, event)
 
     @property
     def has_lost(self) -> bool:

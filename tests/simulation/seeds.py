@@ -14,6 +14,7 @@ from bridge.stages import ticks
 from bridge.stages.assembly import group_of
 from simulation.acts import Acts
 from simulation.conditions import TOPICS
+from simulation.effects import STAGES
 from simulation.limits_check import wrong_starts
 from simulation.routing_check import Arrived, Decided, arrived
 from simulation.script import EVENTFUL, Script
@@ -132,6 +133,9 @@ def _wrong(world: World) -> Iterator[str]:
     yield from _differences("run", asked, asked_for(history, topics), tolerant=tolerant)
     yield from wrong_workflows(history, topics, world.cluster)
     yield from other_letters(history, topics)
+    harmed = sum(one.harmed for one in world.all_processes)
+    if world.poison * 2 > harmed * len(STAGES):  # each of them takes two processes with it, or their stages
+        yield f"{world.poison} records are poison, and processes came to harm {harmed} times"
     yield from undecided_runs(history, topics, world.written)
     yield from wrong_identities(history, topics, world.triggers, world.script)
     yield from shared_keys(history, topics, world.triggers)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bridge.core.calendar_window import fires_at_close
-from bridge.core.decision import RunDecision, RunReason
+from bridge.core.decision import Reason, RunDecision, RunReason
 from bridge.core.run import Run
 from bridge.core.trigger import Trigger
 from bridge.kafka.records import DEAD_LETTER, LEDGER_ENTRY
@@ -145,5 +145,5 @@ def other_letters(history: History, topics: InternalTopics) -> Iterator[str]:
     """Say which dead letters there are besides those of runs."""
     for record in history.records(topics.dead_letters):
         letter = DEAD_LETTER.decode(record.value or b"")
-        if not letter["run_key"]:
+        if not letter["run_key"] and letter["reason"] != Reason.POISON:
             yield f"a dead letter of {letter['stage']}: {letter['reason']}: {letter['text']}"

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
+from bridge.core.decision import Reason
 from bridge.core.event import SECOND, Micros, moment
 from bridge.core.trigger import Trigger
 from bridge.kafka.log import Partition, TopicSpec
 from bridge.kafka.memory import MemoryBroker
 from bridge.kafka.ownership import read_note
+from bridge.kafka.records import DEAD_LETTER
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.assembly import Surroundings, group_of
 from bridge.stages.matcher import Bounds
@@ -54,6 +56,7 @@ class World:
         cut_off: Topics whose publishers do not reach Kafka.
         told: What happened, for people.
         written: Every transaction that was committed.
+        poison: How many records were set aside because processes were killed at them.
 
     """
 
@@ -86,6 +89,7 @@ class World:
         self.matching = MatchingCheck(self.topics, self.history, self.triggers, Bounds(script.bound, script.remembered))
         self.time = TimeCheck(self.broker, self.topics, self.triggers, self.routing.read_on)
         self.written: list[Written] = []
+        self.poison = 0
         self._fill_seats()
 
     def surroundings(self, process: SimulatedProcess) -> Surroundings:
@@ -181,16 +185,26 @@ class World:
         stage = written.stage.removeprefix(self.topics.prefix).partition("-")[0]
         committed = self.broker.group(group_of(self.topics, stage)).committed
         if stage == "router":
-            self.routing.follow(committed)
+            self.routing.follow(committed, self._poison_of(written))
             if self.clock_errors.get(process.seat, 0) >= 0 and self.stamping == "CreateTime":
                 self.reached.routed(process, written.records)
         elif stage == "matcher":
             running = process.stage("matcher")
-            self.matching.follow(committed, running._definitions if running is not None else None, written.records)
+            definitions = running._definitions if running is not None else None
+            self.matching.follow(committed, definitions, written.records, self._poison_of(written))
             for tick in ticks_of(written.records):
                 self.time.tick(tick, written.applied)
             if running is not None:
                 self._hold(process, running)
+
+    def _poison_of(self, written: Written) -> set[tuple[str, int, int]]:
+        """Return the records that a transaction sets aside, because processes were killed at them."""
+        letters = [
+            DEAD_LETTER.decode(value or b"") for topic, _, value in written.records if topic == self.topics.dead_letters
+        ]
+        found = {(one["topic"], one["partition"], one["offset"]) for one in letters if one["reason"] == Reason.POISON}
+        self.poison += len(found)
+        return found
 
     def _hold(self, process: SimulatedProcess, matcher: object) -> None:
         owned = {place.number for place in process.loops["matcher"].owned}

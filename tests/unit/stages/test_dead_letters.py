@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bridge.kafka.outbox import RECORD_LIMIT
+from bridge.kafka.outbox import RECORD_LIMIT, Outbox
+from bridge.kafka.stage import BATCH_BYTES
 from bridge.stages.router import VALUE_LIMIT
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import RegistryUnavailableError
@@ -169,3 +170,87 @@ def test_a_registry_that_is_away_holds_its_partition_while_the_others_go_on() ->
     decoder.is_away = False
     world.run(5)
     assert sorted(one["order"] for one in world.workflows()) == ["behind", "elsewhere", "held"]
+
+
+def test_what_many_triggers_cannot_use_is_one_dead_letter_that_names_them() -> None:
+    triggers = [replace(two_slots(), name=f"t{number:02}") for number in range(50)]
+    world = begun(*triggers)
+    for number in range(3):
+        world.publish(TOPIC, {"order": 1.5, "text": "x" * 1_000_000}, partition=number % 2)
+    before = log_bytes(world)
+    world.run(3)
+    letters = world.letters()
+    assert [(one["reason"], one["trigger"], len(one["triggers"])) for one in letters] == [("unkeyed", "", 50)] * 3
+    assert letters[0]["triggers"][:2] == ["default/t00", "default/t01"]
+    assert letters[0]["value"] is not None
+    assert world.reasons().count("unkeyed") == 150
+    assert log_bytes(world) - before < 4_000_000
+
+
+def log_bytes(world: World) -> int:
+    return sum(len(value) for value in world.values(world.topics.dead_letters))
+
+
+def test_different_faults_of_triggers_stand_in_one_text() -> None:
+    others = two_slots(slots=(replace(two_slots().slots[0], key="payload.text"), two_slots().slots[1]))
+    world = begun(two_slots(), replace(others, name="other"))
+    world.publish(TOPIC, {"order": 1.5})
+    world.run(3)
+    (letter,) = world.letters()
+    assert letter["triggers"] == ["default/ship", "default/other"]
+    assert "default/ship: " in letter["text"]
+    assert "default/other: " in letter["text"]
+
+
+def test_a_batch_ends_before_its_transaction_is_too_large() -> None:
+    triggers = [replace(two_slots(), name=f"t{number:02}") for number in range(10)]
+    world = begun(*triggers)
+    largest = [0]
+    works = Outbox.send
+
+    def send(self: Outbox, *arguments: Any) -> None:
+        works(self, *arguments)
+        largest[0] = max(largest[0], self.size)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Outbox, "send", send)
+        for number in range(20):
+            world.publish(TOPIC, {"order": str(number), "text": "x" * 1_000_000})
+        world.run(8)
+    assert world.reasons().count("waiting") == 200  # 200 MB of arrivals
+    assert largest[0] < BATCH_BYTES + 20 * 1024 * 1024
+
+
+@pytest.mark.parametrize("header", [b"junk", b"\x00\x00", b"\x00" * 6, b"\x01" * 16, b"\xc3\x01" + bytes(8)])
+def test_a_header_that_holds_no_schema_id_is_refused_by_the_router_and_its_partner_goes_on(header: bytes) -> None:
+    world = begun(two_slots())
+    world.publish("payment.done", {"order": "7", "amount": 1}, id="partner")
+    world.broker.append(TOPIC, 0, None, world.encoder.encode(TOPIC, {"order": "7"}), [("__value_schema_id", header)])
+    world.run(3)
+    (letter,) = world.letters()
+    assert (letter["stage"], letter["reason"]) == ("router", "undecodable")
+    assert "__value_schema_id that holds no whole schema id" in letter["text"]
+    assert world.reasons_of("partner") == ["waiting"]
+    world.publish(TOPIC, {"order": "7"})
+    world.run(3)
+    assert len(world.workflows()) == 1
+
+
+def test_a_schema_id_in_a_header_counts_for_the_router_as_for_the_matcher() -> None:
+    world = World(two_slots())
+    world.decoder = _RegistryDecoder
+    world.start()
+    world.run(3)
+    value = world.encoder.encode(TOPIC, {"order": "7"})
+    world.broker.append(TOPIC, 0, None, value, [("__value_schema_id", b"\x00\x00\x00\x00\x05")])
+    world.publish("payment.done", {"order": "7", "amount": 1})
+    world.run(3)
+    assert len(world.workflows()) == 1
+    assert world.letters() == []
+
+
+class _RegistryDecoder(Decoder):
+    """Knows one id: what follows it is decoded by its own prefix."""
+
+    def decode(self, topic: str, value: bytes | None, headers: Any = None) -> dict[str, Any]:
+        return super().decode(topic, value.removeprefix(b"\x00\x00\x00\x00\x05") if value else None, headers)

@@ -28,6 +28,9 @@ _MEANT = 0.85
 _MAY_BE_EMPTY = ("listen", "gateway_listen")  # everywhere else an empty variable counts as not set
 _PATHS = ("triggers", "schemas", "gateway_tokens", "gateway_certificate", "gateway_key")
 
+FORMER = {"gateway_topic_bound": "topic_bound"}
+"""Settings of 0.1.0 that have another name now; in the environment, the file and as options both are read."""
+
 Values = Mapping[str, Any]
 
 
@@ -86,6 +89,8 @@ class EnvironmentSource(PlacedSource):
         values: dict[str, Any] = {}
         for variable, value in environment.items():
             name = variable.removeprefix(PREFIX).lower()
+            if name in FORMER and PREFIX + FORMER[name].upper() not in environment:
+                name = FORMER[name]
             if variable.startswith(PREFIX) and name in fields and (value or name in _MAY_BE_EMPTY):
                 values[name] = value
         kafka = {_property(name): value for name, value in environment.items() if name.startswith(KAFKA_PREFIX)}
@@ -110,7 +115,7 @@ class FileSource(PlacedSource):
 
         """
         self.path = path
-        values = _read(path)
+        values = {FORMER.get(key, key): value for key, value in _read(path).items()}
         problems = [
             _unknown(f"{path}: {key}", str(key), settings.model_fields)
             for key in values
@@ -133,7 +138,7 @@ def _property(variable: str) -> str:
 
 
 def _refuse_slips(environment: Mapping[str, str], fields: Collection[str]) -> None:
-    known = {PREFIX + field.upper() for field in fields} | {CONFIG}
+    known = {PREFIX + field.upper() for field in (*fields, *FORMER)} | {CONFIG}
     names = [name for name in environment if name.startswith(PREFIX) and not name.startswith(KAFKA_PREFIX)]
     problems = [
         SettingProblem(name, "there is no such setting", f"{meant[0]} is meant?")

@@ -135,6 +135,15 @@ class Settings(BaseSettings):
     create_topics: bool = Field(
         default=True, description="Create the topics of triggers' events, and shared topics, where they are missing."
     )
+    topic_bound: int = Field(
+        1_000,
+        ge=1,
+        le=100_000,
+        description="The number of topics in the cluster, those of others included, at which neither the controller "
+        "nor a gateway creates another topic for the events of a name. Triggers that need one are shown with an error, "
+        "and the gateway answers 404. Topics of `shared_topics` and the bridge's own are always created. In 0.1.0 it "
+        "was `gateway_topic_bound`; that name still works.",
+    )
     event_topic_partitions: int = Field(4, ge=1, le=1_000, description="Partitions of event topics that it creates.")
     stages: Stages = Field(
         frozenset(Stage),
@@ -245,12 +254,6 @@ class Settings(BaseSettings):
         "create",
         description="What the gateway does with an event whose name has no topic and shares none: `create` makes one, "
         "as with event topics of triggers, `refuse` answers 404.",
-    )
-    gateway_topic_bound: int = Field(
-        1_000,
-        ge=1,
-        le=100_000,
-        description="The number of topics in the cluster at which the gateway makes no more.",
     )
     gateway_hold: Duration = Field(
         timedelta(seconds=50),

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
     "gateway_key",
     "gateway_source",
     "gateway_new_names",
-    "gateway_topic_bound",
+    "topic_bound",
     "gateway_hold",
     "gateway_held",
     "shared_topics",

@@ -106,7 +106,7 @@ def _gateway(settings: Settings, admin: Admin, tokens: Tokens, registry: Collect
         settings.internal_prefix,
         SharedTopics(settings.shared_topics),
         new_topic(settings) if settings.gateway_new_names == "create" else None,
-        settings.gateway_topic_bound,
+        settings.topic_bound,
         new_topic(settings) if settings.create_topics else None,
     )
     return Gateway(

@@ -15,7 +15,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from bridge.errors import SettingProblem, SettingsError
-from bridge.setting_sources import CONFIG, KAFKA_PREFIX, PREFIX
+from bridge.setting_sources import CONFIG, FORMER, KAFKA_PREFIX, PREFIX
 from bridge.setting_values import Metavar
 from bridge.settings import Settings, load_settings
 
@@ -60,7 +60,8 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
         option = f"{option}/--no-{option.removeprefix('--')}"
         return click.option(option, name, default=None, help=_help(name, field))
     several = name == "kafka" or name in _SEVERAL
-    return click.option(option, name, multiple=several, metavar=_metavar(field), help=_help(name, field))
+    former = [option_name(one) for one, today in FORMER.items() if today == name]
+    return click.option(option, *former, name, multiple=several, metavar=_metavar(field), help=_help(name, field))
 
 
 def _metavar(field: FieldInfo) -> str:

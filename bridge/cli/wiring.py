@@ -192,6 +192,7 @@ def surroundings(
         instance=settings.instance,
         observer=observer or Unobserved(),
         new_topic=new_topic(settings) if settings.create_topics else None,
+        topic_bound=settings.topic_bound,
         sensitive=settings.sensitive,
         reload=_micros(settings.reload),
         hold_off=_micros(settings.hold_off),

@@ -139,7 +139,10 @@ class EventTopics:
         if new_topic is None:
             return no_topic(f"there is no topic for {name!r}, and new ones are not made")
         if not is_shared and len(self._known) >= self._rules.most:
-            return no_topic(f"there is no topic for {name!r}, and no more are made: there are {len(self._known)}")
+            return no_topic(
+                f"there is no topic for {name!r}, and no more are made: the cluster has {len(self._known)} topics "
+                f"(setting topic_bound: {self._rules.most})"
+            )
         try:
             await aside(partial(self._admin.create, [new_topic(topic)]))
         except LogError as error:

@@ -63,6 +63,7 @@ class Surroundings:
         clock: The process's clock, which a person or NTP may set.
         pace: A steady clock: everything that waits or is done every so often goes by it.
         new_topic: Makes the spec of an event topic to create; None where topics are not created.
+        topic_bound: The number of topics in the cluster at which no more are created for the events of a name.
         sensitive: Payload fields that no decision shows, of whatever trigger.
         reload: Time between two readings of the sources.
         hold_off: How long a trigger must be gone before it is retired.
@@ -94,6 +95,7 @@ class Surroundings:
     clock: Callable[[], Micros] = wall_clock
     pace: Callable[[], Micros] = steady_clock
     new_topic: Callable[[str], TopicSpec] | None = None
+    topic_bound: int = 1_000
     sensitive: Sequence[str] = ()
     reload: Micros = SECOND
     hold_off: Micros = 10 * SECOND
@@ -153,6 +155,7 @@ def _open_controller(around: Surroundings) -> StageLoop:
         Pacing(around.pace, around.reload, around.hold_off),
         around.new_topic,
         around.sensitive,
+        around.topic_bound,
     )
     return _loop(stage, around, definitions.close, admin.close, around.source.rest)
 

@@ -66,6 +66,7 @@ class Controller(Stage):
         new_topic: Makes the spec of an event topic to create; None where topics are not created.
         sensitive: Payload fields that no decision shows, of whatever trigger. They become part of the definitions, so
             that whoever shows decisions knows them, also where nothing is set.
+        topic_bound: The number of topics in the cluster at which it creates none but shared ones.
 
     """
 
@@ -81,6 +82,7 @@ class Controller(Stage):
         pacing: Pacing,
         new_topic: Callable[[str], TopicSpec] | None,
         sensitive: Sequence[str] = (),
+        topic_bound: int = 1_000,
     ) -> None:
         self._definitions = definitions
         self._topics = topics
@@ -92,6 +94,7 @@ class Controller(Stage):
         self._hold_off = pacing.hold_off
         self._new_topic = new_topic
         self._sensitive = tuple(sensitive)
+        self._topic_bound = topic_bound
         self._leads = False
         self._next: Micros = 0
         self._next_topics: Micros = 0
@@ -224,7 +227,8 @@ class Controller(Stage):
             self._refused, self._unbegun, self._absent = {}, set(), set()
         if unknown:
             self._refused = {topic: wrong for topic, wrong in self._refused.items() if topic not in unknown}
-            found, created = self._existing(unknown)
+            shared = {slot.shared_topic for trigger in triggers for slot in trigger.slots}
+            found, created = self._existing(unknown, shared)
             for topic in sorted(found.keys() & unknown):
                 self._try_to_begin(found[topic], [] if topic in created else triggers, now, out)
         for topic in starts.keys() - read:
@@ -232,7 +236,7 @@ class Controller(Stage):
         if look_again:
             self._next_topics = self._pace() + _TOPICS_PACE
 
-    def _existing(self, topics: set[str]) -> tuple[dict[str, TopicInfo], Sequence[str]]:
+    def _existing(self, topics: set[str], shared: Collection[str | None]) -> tuple[dict[str, TopicInfo], Sequence[str]]:
         """Return the topics that exist, and which of them were created just now."""
         unreadable = self._admin.unreadable(topics)
         denied = [topic for topic, why in unreadable.items() if why != MISSING]
@@ -247,12 +251,24 @@ class Controller(Stage):
             self._absent |= set(missing)
             self._refused |= {topic: f"topic {topic} does not exist" for topic in missing}
             return found, ()
-        refused = self._create([self._new_topic(topic) for topic in missing])
+        refused = self._beyond_bound([topic for topic in missing if topic not in shared])
+        refused |= self._create([self._new_topic(topic) for topic in missing if topic not in refused])
         self._refused |= {topic: f"topic {topic} cannot be created: {why}" for topic, why in refused.items()}
         created = [topic for topic in missing if topic not in refused]
         if created:
             logger.info("created topics %s", ", ".join(created))
         return self._admin.describe(topics - hidden), created
+
+    def _beyond_bound(self, missing: Sequence[str]) -> dict[str, str]:
+        """Return why topics are not created for which the cluster has no room."""
+        if not missing:
+            return {}
+        there = len(self._admin.topics())
+        why = (
+            f"the cluster has {there} topics, and where it has {self._topic_bound} no more are created for events "
+            "(raise FLOWBRIDGE_TOPIC_BOUND, or create the topic yourself)"
+        )
+        return dict.fromkeys(missing[max(0, self._topic_bound - there) :], why)
 
     def _try_to_begin(self, info: TopicInfo, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
         """Begin a topic, or remember that Kafka does not say now where: that holds up its own triggers alone."""

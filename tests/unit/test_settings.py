@@ -285,3 +285,12 @@ def test_namespaces_of_sensors_are_written_in_one_text_or_as_a_list(tmp_path: Pa
 def test_what_is_no_namespace_is_refused(text: str) -> None:
     (problem,) = problems({}, {"FLOWBRIDGE_SENSORS": text})
     assert problem.startswith(f"FLOWBRIDGE_SENSORS: found {text!r}")
+
+
+def test_a_setting_is_read_by_its_former_name(tmp_path: Path) -> None:
+    config = tmp_path / "flowbridge.yaml"
+    config.write_text("gateway_topic_bound: 7")
+    assert load_settings({}, {}, config).topic_bound == 7
+    assert load_settings({}, {"FLOWBRIDGE_GATEWAY_TOPIC_BOUND": "8"}, config).topic_bound == 8
+    both = {"FLOWBRIDGE_GATEWAY_TOPIC_BOUND": "8", "FLOWBRIDGE_TOPIC_BOUND": "9"}
+    assert load_settings({}, both, config).topic_bound == 9

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.core.event import SECOND
+from bridge.core.trigger import Slot, Trigger
 from bridge.kafka.log import Partition, TopicSpec
 from bridge.kafka.memory_admin import MemoryAdmin
 from bridge.kafka.records import kind_of
@@ -244,3 +245,39 @@ def test_a_topic_that_another_trigger_reads_already_is_not_begun_again() -> None
     world.run(4)
     assert world.reasons().count("matched") == 1
     assert world.committed("router", TOPIC) == 1
+
+
+def many_slots(number: int, events: Iterable[str]) -> Trigger:
+    slots = tuple(Slot(event, f"s{place}", key="payload.k") for place, event in enumerate(events))
+    return replace(
+        two_slots(), name=f"many{number:02}", slots=slots, require=1, run=replace(two_slots().run, parameters=())
+    )
+
+
+def test_triggers_create_topics_up_to_a_bound_and_those_beyond_it_say_so() -> None:
+    world = World(one_slot())
+    world.topic_bound = there = len(world.broker.topics) + 20
+    world.triggers += [many_slots(n, [f"event.{n:02}.{place:02}" for place in range(8)]) for n in range(30)]
+    controller = world.start().stage
+    world.run(15)
+    assert len(world.broker.topics) == there
+    assert len(controller("controller")._refused) == 30 * 8 - 20
+    errors = errors_of(world)
+    assert f"the cluster has {there} topics, and where it has {there} no more are created" in errors[0]
+    assert "FLOWBRIDGE_TOPIC_BOUND" in errors[0]
+    world.publish(TOPIC, {"order": "1"})
+    world.run(3)
+    assert orders(world) == ["1"]  # all others run
+    world.topic("event.20.00")  # somebody else may create more
+    world.run(15)
+    assert len(controller("controller")._refused) == 30 * 8 - 21
+
+
+def test_a_shared_topic_is_created_at_the_bound_too() -> None:
+    world = World(shared={"order.*": "orders"})
+    world.topic_bound = len(world.broker.topics)
+    world.triggers += [one_slot()]
+    world.start()
+    world.run(3)
+    assert "orders" in world.broker.topics
+    assert errors_of(world) == []

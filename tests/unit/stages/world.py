@@ -201,6 +201,7 @@ class World:
         lost_offsets: The setting of that name.
         sensitive: The setting of that name.
         observer: Hears how processes are.
+        topic_bound: The setting of that name.
         created: Each Workflow that was ever created.
         shared: The topics that names share, for publishers and for processes that start from now on.
 
@@ -219,6 +220,7 @@ class World:
         self.sensitive: tuple[str, ...] = ()
         self.observer: Observer = Unobserved()
         self.new_topic: Callable[[str], TopicSpec] | None = lambda name: TopicSpec(name, 2)
+        self.topic_bound = 1_000
         self.triggers = list(triggers)
         self.shared = SharedTopics(shared)
         self.decisions: list[Decision | RunDecision] = []
@@ -250,6 +252,7 @@ class World:
             clock=lambda: self.now + self.clock_error,
             pace=lambda: self.now,
             new_topic=self.new_topic,
+            topic_bound=self.topic_bound,
             lost_offsets=self.lost_offsets,
             sensitive=self.sensitive,
             observer=self.observer,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,14 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from bridge.argo.api import WorkflowApi
 from bridge.core.event import Micros
-from bridge.errors import (
-    KafkaRefusedError,
-    KafkaUnreachableError,
-    KubernetesUnreachableError,
-    SchemasError,
-    SettingProblem,
-    SettingsError,
-)
+from bridge.errors import KafkaRefusedError, KafkaUnreachableError, KubernetesUnreachableError, SchemasError
 from bridge.kafka.confluent import ConfluentLog
 from bridge.kafka.log import Log, LogError, TopicSpec
 from bridge.kafka.loop import Sink
@@ -33,10 +26,13 @@ from bridge.stages.submitter import Limits
 from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sensors.source import SensorSource
 from bridge.triggers.sources import AllSources, FileSource, TriggerSource
+from flowbridge_sdk.avro_checks import parse
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import SchemaError
 from flowbridge_sdk.schemas import EventSchemas
 from flowbridge_sdk.shared_topics import SharedTopics
+
+logger = logging.getLogger(__name__)
 
 EMBEDDED_PARTITIONS = 4
 """Partitions of every topic on the embedded broker."""
@@ -45,33 +41,8 @@ _LEDGER_MARGIN = timedelta(days=1)  # the ledger is kept on disk that much longe
 
 
 def connect(settings: Settings, *, embedded: bool = False) -> Log:
-    """Return the connection to Kafka that the settings name.
-
-    Raises:
-        SettingsError: Kafka's client refuses its properties.
-
-    """
-    log = ConfluentLog(settings.client_properties(), embedded=embedded)
-    with accepted_by_client():
-        log.admin().close()
-    return log
-
-
-@contextmanager
-def accepted_by_client() -> Iterator[None]:
-    """Make clients of Kafka: what they refuse of their properties, as a broken certificate or key, is a person's error.
-
-    Raises:
-        SettingsError: A client refuses its properties.
-
-    """
-    try:
-        yield
-    except KafkaException as error:
-        found = f"Kafka's client refuses it: {error.args[0].str()}"
-        raise SettingsError(
-            [SettingProblem("kafka", found, "librdkafka's properties and their values are right")]
-        ) from error
+    """Return the connection to Kafka that the settings name."""
+    return ConfluentLog(settings.client_properties(), embedded=embedded)
 
 
 def require_kafka(settings: Settings, seconds: float) -> None:
@@ -79,12 +50,10 @@ def require_kafka(settings: Settings, seconds: float) -> None:
 
     Raises:
         KafkaUnreachableError: None did within ``seconds``.
-        SettingsError: Kafka's client refuses its properties.
 
     """
     quiet = {"log_level": "0"}  # librdkafka would repeat on stderr, many times, what the error says once
-    with accepted_by_client():
-        client = AdminClient({**settings.client_properties(), **quiet})
+    client = AdminClient({**settings.client_properties(), **quiet})
     try:
         client.list_topics(timeout=seconds)
     except KafkaException as error:
@@ -145,7 +114,8 @@ def trigger_source(settings: Settings, kubeconfig: str | None = None) -> Trigger
         KubernetesUnreachableError: Sensors are named, and there is no usable configuration.
 
     """
-    files = FileSource(settings.triggers, settings.namespace, event_schemas(settings), settings.allowed_namespaces)
+    schemas = event_schemas(settings, on_broken=lambda _: None)  # the decoder's loader logs those
+    files = FileSource(settings.triggers, settings.namespace, schemas)
     return AllSources([files, _sensors(settings, kubeconfig)] if settings.sensors else [files])
 
 
@@ -192,7 +162,6 @@ def surroundings(
         instance=settings.instance,
         observer=observer or Unobserved(),
         new_topic=new_topic(settings) if settings.create_topics else None,
-        topic_bound=settings.topic_bound,
         sensitive=settings.sensitive,
         reload=_micros(settings.reload),
         hold_off=_micros(settings.hold_off),
@@ -219,16 +188,30 @@ def schema_errors() -> Iterator[None]:
         raise SchemasError(str(error)) from error
 
 
-def event_schemas(settings: Settings) -> dict[str, Any]:
-    """Return the Avro schemas of events by name, as plain values, so far as a folder holds them."""
+def event_schemas(settings: Settings, on_broken: Callable[[SchemaError], None] | None = None) -> dict[str, Any]:
+    """Return the Avro schemas of events by name, as the SDK reads with them, so far as a folder holds them.
+
+    Args:
+        settings: The settings.
+        on_broken: Called for each file that holds no usable schema; without it, such a file is an error.
+
+    Raises:
+        SchemasError: A path is missing, or a file holds no usable schema.
+
+    """
     with schema_errors():
-        current = EventSchemas.load(*settings.schemas).current
-    return {name: json.loads(schema.text) for name, schema in current.items()}
+        current = EventSchemas.load(*settings.schemas, on_broken=on_broken).current
+    return {name: parse(schema.text, {}) for name, schema in current.items()}
 
 
 def _decoder(settings: Settings) -> Decoder:
     with schema_errors():
-        return Decoder(EventSchemas.load(*settings.schemas), _registry(settings))
+        return Decoder(EventSchemas.load(*settings.schemas, on_broken=_log_broken), _registry(settings))
+
+
+def _log_broken(error: SchemaError) -> None:
+    """Log a schema that cannot be used. Its own events are dead letters, and all others are read."""
+    logger.error("events of this schema cannot be read: %s", error)
 
 
 def _registry(settings: Settings) -> Any:
@@ -240,9 +223,8 @@ def _registry(settings: Settings) -> Any:
 
 
 def new_topic(settings: Settings) -> Callable[[str], TopicSpec]:
-    """Return what makes the spec of an event topic that is missing: one whose timestamps the broker sets."""
-    config = {"message.timestamp.type": "LogAppendTime"}
-    return lambda name: TopicSpec(name, settings.event_topic_partitions, settings.replication, config)
+    """Return what makes the spec of an event topic that is missing."""
+    return lambda name: TopicSpec(name, settings.event_topic_partitions, settings.replication)
 
 
 def _micros(length: timedelta) -> Micros:

@@ -1,7 +1,9 @@
 """What Avro's logical types are in Python, in the direction of reading.
 
-The values equal those of fastavro's reader, except that a decimal of more digits than its schema allows is refused
-(fastavro rounds it) and that a ``uuid`` on 16 fixed bytes is a UUID.
+The values equal those of fastavro's reader, with these exceptions. A decimal of more digits than its schema allows is
+refused (fastavro rounds it). A ``uuid`` on 16 fixed bytes is a UUID. What Avro allows and Python's types cannot hold
+stays what it is on the wire: a moment outside the years 1 to 9999, a time of 24:00 and a ``uuid`` that is none are
+numbers and texts.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Context, Decimal
 from typing import Any
 from uuid import UUID
+
+from flowbridge_sdk.misfit import path_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOCAL_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - Avro's local-timestamp has no zone by definition
@@ -23,28 +27,80 @@ _EXACT = Context(prec=2 * DIGITS_LIMIT)
 
 
 class UnreadableError(ValueError):
-    """Bytes that are not what the schema says."""
+    """Bytes that are not what the schema says.
+
+    Attributes:
+        path: Names and indexes from the record down to the value.
+
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.path: list[str | int] = []
+
+    def __str__(self) -> str:
+        where = path_text(self.path)
+        return f"field {where}: {super().__str__()}" if where else super().__str__()
 
 
-UNREADABLE = (IndexError, ValueError, OverflowError, KeyError, ArithmeticError)
-"""What a reader raises on bytes that are not what the schema says."""
+def unreadable_in(part: str | int, error: Exception) -> UnreadableError:
+    """Return what is wrong with a value, with the name or index under which it stands added to its path."""
+    if not isinstance(error, UnreadableError):
+        error = UnreadableError("the message ends too early" if isinstance(error, IndexError) else str(error))
+    error.path.insert(0, part)
+    return error
 
 
-def _clock(seconds: int, micros: int) -> time:
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    return time(hour, minute, second, micros)
+def _moment_of(epoch: datetime, unit: timedelta) -> Callable[[int], datetime | int]:
+    def convert(number: int) -> datetime | int:
+        try:
+            return epoch + number * unit
+        except OverflowError:  # outside the years 1 to 9999
+            return number
 
+    return convert
+
+
+def _day_of(days: int) -> date | int:
+    try:
+        return date.fromordinal(days + DAYS_BEFORE_EPOCH)
+    except (ValueError, OverflowError):
+        return days
+
+
+def _clock_of(units: int) -> Callable[[int], time | int]:
+    to_micros = 1_000_000 // units
+
+    def convert(number: int) -> time | int:
+        seconds, rest = divmod(number, units)
+        minutes, second = divmod(seconds, 60)
+        hour, minute = divmod(minutes, 60)
+        try:
+            return time(hour, minute, second, rest * to_micros)
+        except (ValueError, OverflowError):  # 24:00 and beyond
+            return number
+
+    return convert
+
+
+def _uuid_of(text: str) -> UUID | str:
+    try:
+        return UUID(text)
+    except ValueError:
+        return text
+
+
+_MILLISECOND, _MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1)
 
 CONVERSIONS: dict[tuple[str, str | None], Callable[[Any], Any]] = {
-    ("long", "timestamp-millis"): lambda n: EPOCH + timedelta(milliseconds=n),
-    ("long", "timestamp-micros"): lambda n: EPOCH + timedelta(microseconds=n),
-    ("long", "local-timestamp-millis"): lambda n: LOCAL_EPOCH + timedelta(milliseconds=n),
-    ("long", "local-timestamp-micros"): lambda n: LOCAL_EPOCH + timedelta(microseconds=n),
-    ("int", "date"): lambda n: date.fromordinal(n + DAYS_BEFORE_EPOCH),
-    ("int", "time-millis"): lambda n: _clock(n // 1000, n % 1000 * 1000),
-    ("long", "time-micros"): lambda n: _clock(n // 1_000_000, n % 1_000_000),
-    ("string", "uuid"): UUID,
+    ("long", "timestamp-millis"): _moment_of(EPOCH, _MILLISECOND),
+    ("long", "timestamp-micros"): _moment_of(EPOCH, _MICROSECOND),
+    ("long", "local-timestamp-millis"): _moment_of(LOCAL_EPOCH, _MILLISECOND),
+    ("long", "local-timestamp-micros"): _moment_of(LOCAL_EPOCH, _MICROSECOND),
+    ("int", "date"): _day_of,
+    ("int", "time-millis"): _clock_of(1000),
+    ("long", "time-micros"): _clock_of(1_000_000),
+    ("string", "uuid"): _uuid_of,
     ("fixed", "uuid"): lambda b: UUID(bytes=b),
 }
 

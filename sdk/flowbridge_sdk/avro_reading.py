@@ -5,24 +5,33 @@ fastavro's reader (which looks the schema up again for every field), and it hold
 within bounds: no length or count beyond the message is believed, nothing nests deeper than 64, an enum, union or
 boolean index must exist, and an int must be one. (fastavro 1.13 reads index -1 as the last, and ends the process
 with a stack overflow a few thousand levels down.)
+
+Values are bounded by the message's bytes, since each takes one at least. Records are an exception: they, and fields of
+type null, take none. So the records in lists, mappings and unions are counted as they are read (``VALUES_LIMIT``), and
+what a record always holds is bounded when its schema arrives (``avro_checks``).
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Any, TypeAlias
 
-from flowbridge_sdk.avro_logical import CONVERSIONS, UnreadableError, decimal_reader
+from flowbridge_sdk.avro_logical import CONVERSIONS, UnreadableError, decimal_reader, unreadable_in
 
 DEPTH_LIMIT = 64
 """Containers inside one another, in a payload as well as in a schema."""
+
+VALUES_LIMIT = 1 << 20
+"""Values of one message, records and what they hold: as many as a payload may have bytes."""
 
 Schema: TypeAlias = Any
 """An Avro schema as fastavro's ``parse_schema`` returns it: full names, each type spelled out once."""
 
 Read: TypeAlias = Callable[[bytes, int, int], tuple[Any, int]]
-"""(message, position, depth) to (value, next position); raises what ``avro_logical.UNREADABLE`` lists."""
+"""(message, position, depth) to (value, next position). It may raise anything where bytes are not what the schema says;
+inside of a record, list or mapping that is an ``UnreadableError`` with the path."""
 
 _INT = 1 << 31
 _LONG_SHIFT = 63
@@ -153,6 +162,41 @@ def _enum(symbols: list[str]) -> Read:
     return read_enum
 
 
+class _Room(threading.local):
+    """How many more values the message that this thread reads may have."""
+
+    left = 0
+
+
+_room = _Room()
+
+
+def _spend(values: int) -> None:
+    _room.left -= values
+    if _room.left < 0:
+        raise UnreadableError(f"the message has more than {VALUES_LIMIT} values")
+
+
+def _counted(read: Read) -> Read:
+    """Return the reader of a whole message in which values are counted."""
+
+    def read_counted(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
+        _room.left = VALUES_LIMIT
+        return read(buf, pos, depth)
+
+    return read_counted
+
+
+def _spending(read: Read, parts: int) -> Read:
+    """Return the reader of a record in a union, which counts what it reads."""
+
+    def read_spending(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
+        _spend(parts)
+        return read(buf, pos, depth)
+
+    return read_spending
+
+
 def _union(branches: list[Read]) -> Read:
     def read_union(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
         index, pos = read_long(buf, pos, depth)
@@ -169,8 +213,11 @@ def _record(fields: list[tuple[str, Read]]) -> Read:
             raise UnreadableError(f"nested deeper than {DEPTH_LIMIT}")
         depth += 1
         record = {}
-        for name, read in fields:
-            record[name], pos = read(buf, pos, depth)
+        try:
+            for name, read in fields:
+                record[name], pos = read(buf, pos, depth)
+        except Exception as error:  # noqa: BLE001 - the record's fault, whatever it is
+            raise unreadable_in(name, error) from None
         return record, pos
 
     return read_record
@@ -187,8 +234,14 @@ def _block(buf: bytes, pos: int) -> tuple[int, int]:
     return count, pos
 
 
-def array_reader(item: Read) -> Read:
-    """Return the reader of a list whose items ``item`` reads."""
+def array_reader(item: Read, parts: int = 1) -> Read:
+    """Return the reader of a list.
+
+    Args:
+        item: Reads an item.
+        parts: Values that an item always has; they are counted where it is more than itself.
+
+    """
 
     def read_array(buf: bytes, pos: int, depth: int) -> tuple[list[Any], int]:
         if depth >= DEPTH_LIMIT:
@@ -197,17 +250,28 @@ def array_reader(item: Read) -> Read:
         items = []
         count, pos = _block(buf, pos)
         while count:
-            for _ in range(count):
-                value, pos = item(buf, pos, depth)
-                items.append(value)
+            if parts > 1:
+                _spend(count * parts)
+            try:
+                for _ in range(count):
+                    value, pos = item(buf, pos, depth)
+                    items.append(value)
+            except Exception as error:  # noqa: BLE001 - the record's fault, whatever it is
+                raise unreadable_in(len(items), error) from None
             count, pos = _block(buf, pos)
         return items, pos
 
     return read_array
 
 
-def map_reader(item: Read) -> Read:
-    """Return the reader of a mapping whose values ``item`` reads."""
+def map_reader(item: Read, parts: int = 1) -> Read:
+    """Return the reader of a mapping.
+
+    Args:
+        item: Reads a value.
+        parts: Values that a value always has; they are counted where it is more than itself.
+
+    """
 
     def read_map(buf: bytes, pos: int, depth: int) -> tuple[dict[str, Any], int]:
         if depth >= DEPTH_LIMIT:
@@ -216,9 +280,14 @@ def map_reader(item: Read) -> Read:
         items = {}
         count, pos = _block(buf, pos)
         while count:
+            if parts > 1:
+                _spend(count * parts)
             for _ in range(count):
                 key, pos = read_string(buf, pos, depth)
-                items[key], pos = item(buf, pos, depth)
+                try:
+                    items[key], pos = item(buf, pos, depth)
+                except Exception as error:  # noqa: BLE001 - the record's fault, whatever it is
+                    raise unreadable_in(key, error) from None
             count, pos = _block(buf, pos)
         return items, pos
 
@@ -229,22 +298,37 @@ class ReaderCompiler:
     """Turns schemas into readers.
 
     Args:
-        types: The named types, as filled by fastavro's ``parse_schema``.
-        special: Readers for named types that take the place of the ordinary ones.
+        types: The named types, as filled by ``avro_checks.parse``.
+        parts: Returns how many values a value of a schema always has: ``avro_checks.Measures.parts``.
 
     """
 
-    def __init__(self, types: Mapping[str, Any], special: Mapping[str, Read] | None = None) -> None:
+    def __init__(self, types: Mapping[str, Any], parts: Callable[[Schema], int]) -> None:
         self._types = types
-        self._named: dict[str, Read] = dict(special or {})
+        self._parts = parts
+        self._named: dict[str, Read] = {}
+        self._counts = False
 
     def compile(self, schema: Schema) -> Read:
-        """Return the reader of ``schema``, which ``avro_checks.check_schema`` has passed."""
+        """Return the reader of a whole message with a schema that ``avro_checks.parse`` has passed."""
+        read = self._compile(schema)
+        return _counted(read) if self._counts else read
+
+    def _compile(self, schema: Schema) -> Read:
         if isinstance(schema, str):
             return _PRIMITIVES.get(schema) or self._reference(schema)
         if isinstance(schema, list):
-            return _union([self.compile(branch) for branch in schema])
+            return _union([self._branch(branch) for branch in schema])
         return self._reference(schema["name"]) if "name" in schema else self._definition(schema)
+
+    def _branch(self, schema: Schema) -> Read:
+        read, parts = self._compile(schema), self._counted_parts(schema)
+        return _spending(read, parts) if parts > 1 else read
+
+    def _counted_parts(self, schema: Schema) -> int:
+        parts = self._parts(schema)
+        self._counts |= parts > 1
+        return parts
 
     def _reference(self, name: str) -> Read:
         """Compile a named type once; where it stands inside itself, look it up at the time of reading."""
@@ -257,7 +341,7 @@ class ReaderCompiler:
     def _definition(self, schema: Mapping[str, Any]) -> Read:
         read = self._plain(schema)
         kind, logical = schema["type"], schema.get("logicalType")
-        if logical == "decimal" and kind in ("bytes", "fixed"):
+        if logical == "decimal":
             return _converted(read, decimal_reader(schema))
         convert = CONVERSIONS.get((kind, logical))
         return _converted(read, convert) if convert else read
@@ -265,14 +349,14 @@ class ReaderCompiler:
     def _plain(self, schema: Mapping[str, Any]) -> Read:
         match schema["type"]:
             case "record" | "error":
-                return _record([(field["name"], self.compile(field["type"])) for field in schema["fields"]])
+                return _record([(field["name"], self._compile(field["type"])) for field in schema["fields"]])
             case "array":
-                return array_reader(self.compile(schema["items"]))
+                return array_reader(self._compile(schema["items"]), self._counted_parts(schema["items"]))
             case "map":
-                return map_reader(self.compile(schema["values"]))
+                return map_reader(self._compile(schema["values"]), self._counted_parts(schema["values"]))
             case "enum":
                 return _enum(schema["symbols"])
             case "fixed":
                 return _fixed(schema["size"])
-            case other:
-                return self.compile(other)
+            case primitive:
+                return _PRIMITIVES[primitive]

@@ -5,17 +5,69 @@ What these functions refuse, they refuse with the field's path, what was found a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from flowbridge_sdk.avro_encoding import PRIMITIVES, Write, check_depth, write_entries, write_items, write_varint
+from flowbridge_sdk.avro_encoding import (
+    PRIMITIVES,
+    Write,
+    check_depth,
+    write_entries,
+    write_items,
+    write_varint,
+)
 from flowbridge_sdk.avro_logical_writing import LOGICAL
 from flowbridge_sdk.avro_reading import Schema
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.misfit import MisfitError, described
 
-LogicalTypes: TypeAlias = Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Callable[[Any], Any]]]
+DEFAULT_LIMIT = 1 << 20
+"""Bytes of an encoded default: no payload has more."""
 
 _INEXACT = ("float", "double")  # an int fits these too, so a union tries them after int and long
+
+
+class _Default:
+    """A field's default, encoded when a value first leaves the field out.
+
+    A default that does not fit its type costs only the events that rely on it. Encoding all of them when the schema
+    arrives would never end for a record whose default holds that record again.
+    """
+
+    def __init__(self, schema: Schema, default: object, compiler: WriterCompiler) -> None:
+        self._schema = schema
+        self._default = default
+        self._compiler = compiler
+        self._encoded: bytes | None = None
+        self._problem = ""
+
+    def encoded(self) -> bytes:
+        """Return the default's encoding.
+
+        Raises:
+            MisfitError: It does not fit.
+
+        """
+        if self._encoded is None:
+            if not self._problem:
+                self._problem = "which holds itself"  # until it is encoded
+                self._encode()
+            if self._encoded is None:
+                right = f"the schema's default is {described(self._default)}, {self._problem}; give the field a value"
+                raise MisfitError.missing(right)
+        return self._encoded
+
+    def _encode(self) -> None:
+        out = bytearray()
+        try:
+            self._compiler.compile(self._schema)(out, self._default, 0)
+        except MisfitError as misfit:
+            where = f"in {misfit.where()} " if misfit.path else ""
+            self._problem = f"where {where}{misfit.right} is right"
+            return
+        if len(out) > DEFAULT_LIMIT:
+            self._problem = f"which takes {len(out)} bytes"
+        else:
+            self._encoded = bytes(out)
 
 
 def _fixed(size: int) -> Write:
@@ -39,7 +91,22 @@ def _enum(symbols: list[str]) -> Write:
     return write_enum
 
 
-def _record(fields: list[tuple[str, Write, bytes | None]]) -> Write:
+def _default_fixed(size: int) -> Write:
+    write = _fixed(size)
+    return lambda out, value, depth: write(out, _code_points(value), depth)
+
+
+def _code_points(value: object) -> object:
+    """Return the bytes that a default's text stands for: in JSON, bytes are a string of their code points."""
+    if isinstance(value, str):
+        try:
+            return value.encode("latin-1")
+        except UnicodeEncodeError:
+            pass
+    return value
+
+
+def _record(fields: list[tuple[str, Write, _Default | None]]) -> Write:
     names = frozenset(name for name, _, _ in fields)
     known = ", ".join(name for name, _, _ in fields[:20])
 
@@ -55,7 +122,7 @@ def _record(fields: list[tuple[str, Write, bytes | None]]) -> Write:
                 if name in value:
                     write(out, value[name], depth + 1)
                 elif default is not None:
-                    out += default
+                    out += default.encoded()
                 else:
                     raise MisfitError.missing()
             except MisfitError as misfit:
@@ -64,14 +131,16 @@ def _record(fields: list[tuple[str, Write, bytes | None]]) -> Write:
     return write_record
 
 
-def _union(schemas: list[Schema], writes: list[Write]) -> Write:
-    branches = [
+def _in_order(schemas: list[Schema], writes: list[Write]) -> list[tuple[int, Write]]:
+    return [
         (index, write)
         for inexact in (False, True)
         for index, (schema, write) in enumerate(zip(schemas, writes, strict=True))
         if (schema in _INEXACT) == inexact
     ]
 
+
+def _union(branches: list[tuple[int, Write]]) -> Write:
     def write_union(out: bytearray, value: object, depth: int) -> None:
         start = len(out)
         misfits = []
@@ -84,41 +153,57 @@ def _union(schemas: list[Schema], writes: list[Write]) -> Write:
                 misfits.append(misfit)
             else:
                 return
+        if not misfits:
+            raise MisfitError(value, "nothing: the union has no branch")
         deepest = max(misfits, key=lambda misfit: len(misfit.path))
         if deepest.path:
             raise deepest
-        raise MisfitError(value, " or ".join(misfit.right for misfit in misfits))
+        raise MisfitError(value, " or ".join(dict.fromkeys(misfit.right for misfit in misfits)))
 
     return write_union
+
+
+class _Family(NamedTuple):
+    """What the compilers of one schema share: each other by mode, and the defaults of fields by their identity."""
+
+    compilers: dict[str, WriterCompiler]
+    defaults: dict[int, _Default]
 
 
 class WriterCompiler:
     """Turns schemas into writers.
 
     Args:
-        types: The named types, as filled by fastavro's ``parse_schema``.
-        special: Writers for named types that take the place of the ordinary ones.
-        logical: The conversions of logical types; none when a schema's own defaults are written.
+        types: The named types, as filled by ``avro_checks.parse``.
+        mode: ``value``, or ``default`` for defaults, which are JSON.
 
     """
 
-    def __init__(
-        self,
-        types: Mapping[str, Any],
-        special: Mapping[str, Write] | None = None,
-        logical: LogicalTypes = LOGICAL,
-    ) -> None:
+    def __init__(self, types: Mapping[str, Any], mode: str = "value", family: _Family | None = None) -> None:
         self._types = types
-        self._named: dict[str, Write] = dict(special or {})
-        self._logical = logical
+        self._mode = mode
+        self._logical = LOGICAL if mode == "value" else {}
+        self._named: dict[str, Write] = {}
+        self._family = family or _Family({}, {})
+        self._family.compilers[mode] = self
 
     def compile(self, schema: Schema) -> Write:
-        """Return the writer of ``schema``, which ``avro_checks.check_schema`` has passed."""
+        """Return the writer of ``schema``, which ``avro_checks.parse`` has passed."""
         if isinstance(schema, str):
-            return PRIMITIVES.get(schema) or self._reference(schema)
+            return self._primitive(schema) or self._reference(schema)
         if isinstance(schema, list):
-            return _union(schema, [self.compile(branch) for branch in schema])
+            return _union(_in_order(schema, [self.compile(branch) for branch in schema]))
         return self._reference(schema["name"]) if "name" in schema else self._definition(schema)
+
+    def _in_mode(self, mode: str) -> WriterCompiler:
+        return self._family.compilers.get(mode) or WriterCompiler(self._types, mode, self._family)
+
+    def _primitive(self, name: str) -> Write | None:
+        write = PRIMITIVES.get(name)
+        if name == "bytes" and write is not None and self._mode == "default":
+            write_bytes = write
+            return lambda out, value, depth: write_bytes(out, _code_points(value), depth)
+        return write
 
     def _reference(self, name: str) -> Write:
         """Compile a named type once; where it stands inside itself, look it up at the time of writing."""
@@ -149,23 +234,15 @@ class WriterCompiler:
             case "enum":
                 return _enum(schema["symbols"])
             case "fixed":
-                return _fixed(schema["size"])
+                return (_default_fixed if self._mode == "default" else _fixed)(schema["size"])
             case other:
                 return self.compile(other)
 
-    def _field(self, field: Mapping[str, Any]) -> tuple[str, Write, bytes | None]:
-        default = self._default(field["type"], field["default"]) if "default" in field else None
-        return field["name"], self.compile(field["type"]), default
+    def _field(self, field: Mapping[str, Any]) -> tuple[str, Write, _Default | None]:
+        return field["name"], self.compile(field["type"]), self._default(field) if "default" in field else None
 
-    def _default(self, schema: Schema, default: object) -> bytes:
-        """Encode a field's default once. In JSON, bytes are a string of their code points."""
-        plain = WriterCompiler(self._types, logical={}).compile(schema)
-        out = bytearray()
-        try:
-            plain(out, default, 0)
-        except MisfitError:
-            if not isinstance(default, str):
-                raise
-            out.clear()
-            plain(out, default.encode("latin-1"), 0)
-        return bytes(out)
+    def _default(self, field: Mapping[str, Any]) -> _Default:
+        defaults = self._family.defaults
+        if id(field) not in defaults:  # one field has one default, whatever the mode; its schema keeps it alive
+            defaults[id(field)] = _Default(field["type"], field["default"], self._in_mode("default"))
+        return defaults[id(field)]

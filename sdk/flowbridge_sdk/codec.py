@@ -17,9 +17,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from flowbridge_sdk.avro_logical import UNREADABLE
+from flowbridge_sdk.avro_logical import UnreadableError
 from flowbridge_sdk.errors import (
     BadPayloadError,
+    DecodeError,
     NullValueError,
     RefusedError,
     SchemaError,
@@ -30,7 +31,7 @@ from flowbridge_sdk.errors import (
 )
 from flowbridge_sdk.misfit import MisfitError
 from flowbridge_sdk.schemas import GENERIC, EventSchema, EventSchemas
-from flowbridge_sdk.topics import topic_of
+from flowbridge_sdk.topics import name_of, topic_of
 
 if TYPE_CHECKING:
     from flowbridge_sdk.avro_encoding import Write
@@ -60,6 +61,7 @@ class Decoder:
 
     def __init__(self, schemas: EventSchemas | None = None, registry: Registry | None = None) -> None:
         known = schemas or EventSchemas.of(())
+        self._broken = known.broken
         self._single: dict[bytes, Read] = {
             _SINGLE_OBJECT + fingerprint: schema.read for fingerprint, schema in known.every.items()
         }
@@ -86,8 +88,10 @@ class Decoder:
             read, start = self._framed(topic, value, headers)
         try:
             payload, end = read(value, start, 0)
-        except UNREADABLE as error:
+        except Exception as error:
             problem = "the message ends too early" if isinstance(error, IndexError) else str(error)
+            if not isinstance(error, UnreadableError | IndexError | ValueError):  # what a schema does to its reader
+                problem = f"{type(error).__name__}: {error}"
             raise UndecodableError(f"a record of {topic} is not what its schema says: {problem}") from error
         if end != len(value):
             raise UndecodableError(f"a record of {topic} has {len(value) - end} bytes behind its end")
@@ -103,7 +107,7 @@ class Decoder:
         if magic == b"\x01":
             return self._by_prefix(topic, value[:_GUID_PREFIX]), _GUID_PREFIX
         if value[:2] == _SINGLE_OBJECT and len(value) >= _SINGLE_PREFIX:
-            raise UnknownFingerprintError(value[2:_SINGLE_PREFIX])
+            raise UnknownFingerprintError(value[2:_SINGLE_PREFIX], self._broken.get(name_of(topic)))
         raise UndecodableError(
             f"a record of {topic} begins with {value[:4].hex() or 'nothing'}; right is Avro behind a single-object "
             "prefix (c301…) or a schema registry's (00… or 01…)",
@@ -128,8 +132,12 @@ class Decoder:
             )
         try:
             return self._registry.schema(schema_id)
+        except DecodeError:
+            raise
         except SchemaError as error:
             raise UndecodableError(f"a record of {topic}: {error}") from error
+        except Exception as error:  # a schema that trips its compiler up is a fault of the events that name it
+            raise UndecodableError(f"a record of {topic}: schema id {schema_id}: {error!r}") from error
 
 
 class Encoder:

@@ -204,10 +204,10 @@ class UnknownFingerprintError(DecodeError):
 
     kind = "unknown-fingerprint"
 
-    def __init__(self, fingerprint: bytes) -> None:
+    def __init__(self, fingerprint: bytes, broken: str | None = None) -> None:
+        right = f"the one of this name cannot be used: {broken}" if broken else "add it to the folder of schemas"
         super().__init__(
-            f"no schema with the fingerprint {fingerprint.hex()} is known; "
-            "add the publisher's schema to the folder of schemas",
+            f"no schema with the fingerprint {fingerprint.hex()} is known, and the publisher has it; {right}"
         )
         self.fingerprint = fingerprint.hex()
 

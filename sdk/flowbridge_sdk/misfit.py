@@ -30,6 +30,19 @@ def described(value: object) -> str:
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}{shown}"
 
 
+def path_text(path: Sequence[str | int]) -> str:
+    """Return a path of names and indexes as text: ``order.lines[3].price``, ``["odd key"]``; empty for none."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif _PLAIN_KEY.fullmatch(part):
+            text += f".{part}" if text else part
+        else:
+            text += f"[{part[:_SHOWN]!r}]"
+    return text
+
+
 class MisfitError(Exception):
     """A value that does not fit.
 
@@ -47,9 +60,9 @@ class MisfitError(Exception):
         self.right = right
 
     @classmethod
-    def missing(cls) -> Self:
-        """Return the misfit of a field that is not there and has no default."""
-        misfit = cls(None, "the schema asks for it and gives no default")
+    def missing(cls, right: str = "the schema asks for it and gives no default") -> Self:
+        """Return the misfit of a field that is not there and has no default that helps."""
+        misfit = cls(None, right)
         misfit.found = "no such field"
         return misfit
 
@@ -59,13 +72,5 @@ class MisfitError(Exception):
         return self
 
     def where(self) -> str:
-        """Return the path as text: ``order.lines[3].price``, ``["odd key"]``."""
-        text = ""
-        for part in self.path:
-            if isinstance(part, int):
-                text += f"[{part}]"
-            elif _PLAIN_KEY.fullmatch(part):
-                text += f".{part}" if text else part
-            else:
-                text += f"[{part[:_SHOWN]!r}]"
-        return text
+        """Return the path as text."""
+        return path_text(self.path)

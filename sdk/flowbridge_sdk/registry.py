@@ -41,12 +41,21 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     return tuple(found)
 
 
-_NO_ANSWER: tuple[type[Exception], ...] = (*_transport_errors(), OAuthTokenError, OSError, ValueError)
+_NO_ANSWER: tuple[type[Exception], ...] = (
+    *_transport_errors(),
+    OAuthTokenError,
+    OSError,
+    ValueError,
+    TypeError,  # and the next two: an answer in JSON that is none of a registry's
+    AttributeError,
+    LookupError,
+)
 _T = TypeVar("_T")
 
 _NOT_FOUND = frozenset({40401, 40402, 40403})  # subject, version, schema "not found", in the registry's own words
 _UNKNOWN_S = 10.0
 _REFERENCES_DEEP = 16
+_REFERENCES = 256
 _DEFAULTS = {"timeout": 5, "max.retries": 1, "retries.wait.ms": 100}  # who holds a partition tries again by itself
 
 
@@ -86,6 +95,7 @@ class Registry:
         self._auto_register = auto_register
         self._clock = clock
         self._unknown_until: dict[int | str, float] = {}
+        self._broken: dict[int | str, tuple[float, SchemaError]] = {}
 
     def schema(self, schema_id: int | str) -> EventSchema:
         """Return the schema with a number, or with a GUID given as text.
@@ -93,9 +103,12 @@ class Registry:
         Raises:
             UnknownSchemaIdError: The registry does not know it. Remembered for 10 s.
             RegistryUnavailableError: It does not answer, or not sensibly.
-            SchemaError: What it holds there is no Avro schema of an event.
+            SchemaError: What it holds there is no schema of an event. Remembered for 10 s, too.
 
         """
+        until, broken = self._broken.get(schema_id, (0.0, None))
+        if broken is not None and until > self._clock():
+            raise SchemaError(broken.where, broken.problem)
         if self._unknown_until.get(schema_id, 0.0) > self._clock():
             raise UnknownSchemaIdError(str(schema_id))
         try:
@@ -105,7 +118,13 @@ class Registry:
                 self._unknown_until.clear()
             self._unknown_until[schema_id] = self._clock() + _UNKNOWN_S
             raise UnknownSchemaIdError(str(schema_id)) from None
-        return self._compiled(found, "", f"schema id {schema_id} of the registry")
+        try:
+            return self._compiled(found, "", f"schema id {schema_id} of the registry")
+        except SchemaError as error:
+            if len(self._broken) >= 1000:  # noqa: PLR2004 - as above
+                self._broken.clear()
+            self._broken[schema_id] = self._clock() + _UNKNOWN_S, error
+            raise
 
     def writing(self, subject: str, name: str, schema: EventSchema | None) -> tuple[int, EventSchema] | None:
         """Return the id and schema that events called ``name`` are written with.
@@ -129,7 +148,8 @@ class Registry:
             latest = self._ask(lambda: self._client.get_latest_version(subject))
         except _NotKnownError:
             return None
-        return _id(latest), self._compiled(latest.schema, name, f"subject {subject} of the registry")
+        where = f"subject {subject} of the registry"
+        return _id(latest), self._compiled(latest.schema, name, where)
 
     def _id_of(self, subject: str, schema: EventSchema) -> int:
         avro = Schema(schema.text, "AVRO")
@@ -166,18 +186,24 @@ class Registry:
         if schema.schema_type != "AVRO":
             raise SchemaError(where, f"is of type {schema.schema_type}; events are Avro")
         types: dict[str, Any] = {}
-        self._resolve(schema, types, where, 0)
+        self._resolve(schema, types, where, set(), 0)
         return EventSchema.parse(name, schema.schema_str or "", where, types)
 
-    def _resolve(self, schema: Schema, types: dict[str, Any], where: str, depth: int) -> None:
-        """Add the named types that a schema takes from other subjects."""
+    def _resolve(
+        self, schema: Schema, types: dict[str, Any], where: str, seen: set[tuple[str, int]], depth: int
+    ) -> None:
+        """Add the named types that a schema takes from other subjects; each is asked for once."""
         if depth > _REFERENCES_DEEP:
             raise SchemaError(where, f"refers to other schemas more than {_REFERENCES_DEEP} deep")
         for reference in schema.references or ():
-            if reference.name in types:
+            subject = (reference.subject or "", reference.version or 0)
+            if subject in seen:
                 continue
+            seen.add(subject)
+            if len(seen) > _REFERENCES:
+                raise SchemaError(where, f"refers to more than {_REFERENCES} other schemas")
             found = self._referenced(reference, where)
-            self._resolve(found, types, where, depth + 1)
+            self._resolve(found, types, where, seen, depth + 1)
             parsed(found.schema_str or "", where, types)
 
     def _referenced(self, reference: SchemaReference, where: str) -> Schema:

@@ -7,27 +7,25 @@ fingerprint: CRC-64-AVRO of its parsing canonical form, so documentation and def
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from fastavro.schema import SchemaParseException, UnknownType, fingerprint, parse_schema, to_parsing_canonical_form
+from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-from flowbridge_sdk.avro_checks import UnusableSchemaError, check_schema
+from flowbridge_sdk.avro_checks import Measures, UnusableSchemaError, check_event, parse
 from flowbridge_sdk.avro_encoding import Write
+from flowbridge_sdk.avro_logical import UnreadableError
 from flowbridge_sdk.avro_reading import Read, ReaderCompiler, Schema
 from flowbridge_sdk.avro_writing import WriterCompiler
 from flowbridge_sdk.errors import SchemaError
-from flowbridge_sdk.misfit import MisfitError
 from flowbridge_sdk.payloads import read_payload, write_payload
 from flowbridge_sdk.topics import name_of
 
 SUFFIX = ".avsc"
-_UNPARSABLE = (SchemaParseException, UnknownType, KeyError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +67,64 @@ class EventSchema:
         known = dict(types or {})
         schema = parsed(text, where, known)
         try:
-            check_schema(schema, known)
-            compiled = ReaderCompiler(known).compile(schema), WriterCompiler(known).compile(schema)
+            check_event(schema, known)
+            read = ReaderCompiler(known, Measures(known).parts).compile(schema)
+            write = WriterCompiler(known).compile(schema)
+            # with types of other schemas it has no canonical form of its own; only registries have such, by id
+            known_by = b"" if types else fingerprint_of(schema)
         except UnusableSchemaError as error:
             raise SchemaError(where, str(error)) from None
-        except MisfitError as misfit:
-            raise SchemaError(where, f"default of {misfit.where()}: found {misfit.found}; {misfit.right}") from None
-        # what refers to others' types has no canonical form of its own; only registries have such, and they have ids
-        return cls(name, where, text, b"" if types else fingerprint_of(schema), *compiled)
+        except Exception as error:  # whatever a schema does to its compiler is that schema's fault alone
+            raise SchemaError(where, f"cannot be used: {type(error).__name__}: {error}") from error
+        if isinstance(schema, list):
+            read = _only_mappings(read)
+        return cls(name, where, text, known_by, read, write)
+
+
+def _only_mappings(read: Read) -> Read:
+    """Return the reader of a union that refuses what has no fields with names."""
+
+    def read_mapping(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
+        payload, pos = read(buf, pos, depth)
+        if not isinstance(payload, dict):
+            raise UnreadableError(f"expected a record or a map, found {type(payload).__name__}")
+        return payload, pos
+
+    return read_mapping
 
 
 def parsed(text: str, where: str, types: dict[str, Any]) -> Schema:
-    """Return a schema as fastavro parses it, and add the types that it names to ``types``.
+    """Return a schema, checked whole, and add the types that it names to ``types``.
 
     Raises:
-        SchemaError: It is no JSON or no Avro schema.
+        SchemaError: It is no JSON, no Avro schema, or one that no event can have.
 
     """
     try:
-        return parse_schema(json.loads(text), named_schemas=types, _write_hint=False)
-    except json.JSONDecodeError as error:
-        raise SchemaError(where, f"no JSON: {error}") from None
-    except _UNPARSABLE as error:
-        raise SchemaError(where, f"no Avro schema: {type(error).__name__}: {error}") from None
+        return parse(text, types)
+    except UnusableSchemaError as error:
+        raise SchemaError(where, str(error)) from error
 
 
 def fingerprint_of(schema: Schema) -> bytes:
     """Return the CRC-64-AVRO of a schema, in the byte order of single-object encoding (little endian)."""
     # fastavro prints those bytes in this order already; the specification's test vectors print the number
-    return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
+    return bytes.fromhex(fingerprint(to_parsing_canonical_form(_without_defaults(schema)), "CRC-64-AVRO"))
+
+
+def _without_defaults(schema: Schema) -> Schema:
+    """Return a schema without its defaults, which fastavro would check: no canonical form has them."""
+    if isinstance(schema, list):
+        return [_without_defaults(branch) for branch in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: _without_defaults(schema[key]) for key in ("type", "items", "values") if key in schema}
+    if "fields" in schema:
+        inner["fields"] = [
+            {key: part for key, part in field.items() if key != "default"} | {"type": _without_defaults(field["type"])}
+            for field in schema["fields"]
+        ]
+    return {**schema, **inner}
 
 
 def _generic() -> EventSchema:
@@ -117,11 +144,13 @@ class EventSchemas:
     Attributes:
         current: What events are written with, by event name.
         every: All of them, other versions and the generic one included, by fingerprint.
+        broken: What is wrong with those that cannot be used, by event name.
 
     """
 
     current: Mapping[str, EventSchema]
     every: Mapping[bytes, EventSchema]
+    broken: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, schemas: Iterable[EventSchema], others: Iterable[EventSchema] = ()) -> EventSchemas:
@@ -131,25 +160,42 @@ class EventSchemas:
         return cls(current, every)
 
     @classmethod
-    def load(cls, *paths: str | os.PathLike[str]) -> EventSchemas:
+    def load(
+        cls, *paths: str | os.PathLike[str], on_broken: Callable[[SchemaError], None] | None = None
+    ) -> EventSchemas:
         """Read files, and folders with files, called ``NAME.avsc`` or ``NAME@VERSION.avsc``.
 
+        Args:
+            paths: The files and folders.
+            on_broken: Called for each file that holds no usable schema; the others are read then. A reader wants
+                that: a file's fault is no fault of events that it does not describe.
+
         Raises:
-            SchemaError: A path is missing, two files are current for one name, or a file holds no usable schema.
+            SchemaError: A path is missing, two files are current for one name, or, without ``on_broken``, a file
+                holds no usable schema.
 
         """
         current: dict[str, EventSchema] = {}
         others: list[EventSchema] = []
+        broken: dict[str, str] = {}
         for file in _files(paths):
             stem, version, _ = file.name.removesuffix(SUFFIX).partition("@")
-            schema = EventSchema.parse(name_of(stem), _text(file), str(file))
+            try:
+                schema = EventSchema.parse(name_of(stem), _text(file), str(file))
+            except SchemaError as error:
+                if on_broken is None:
+                    raise
+                broken[name_of(stem)] = str(error)
+                on_broken(error)
+                continue
             if version:
                 others.append(schema)
             elif schema.name in current:
                 raise SchemaError(str(file), f"{current[schema.name].where} describes the same event")
             else:
                 current[schema.name] = schema
-        return cls.of(current.values(), others)
+        found = cls.of(current.values(), others)
+        return cls(found.current, found.every, broken)
 
     @classmethod
     def from_setting(cls, setting: str) -> EventSchemas:

@@ -115,7 +115,7 @@ def trigger_source(settings: Settings, kubeconfig: str | None = None) -> Trigger
 
     """
     schemas = event_schemas(settings, on_broken=lambda _: None)  # the decoder's loader logs those
-    files = FileSource(settings.triggers, settings.namespace, schemas)
+    files = FileSource(settings.triggers, settings.namespace, schemas, settings.allowed_namespaces)
     return AllSources([files, _sensors(settings, kubeconfig)] if settings.sensors else [files])
 
 

@@ -14,6 +14,8 @@ from urllib.parse import unquote
 
 from bridge.gateway.answers import Answer, malformed
 from bridge.gateway.incoming import Incoming, parse, shown
+from flowbridge_sdk.avro_logical import EPOCH
+from flowbridge_sdk.times import read_time
 
 EXTENSIONS_LIMIT = 4_096
 """Bytes of all extensions together."""
@@ -87,9 +89,8 @@ def _time(found: Any) -> datetime | None:
     if found is None:
         return datetime.now(UTC)
     try:
-        time = datetime.fromisoformat(found)
-        return time.astimezone(UTC) if time.utcoffset() is not None else None
-    except (TypeError, ValueError, OverflowError):
+        return EPOCH + read_time(found)
+    except (TypeError, ValueError):
         return None
 
 

@@ -6,7 +6,7 @@ Each function takes what stood in the file and returns the value, or raises :cla
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from bridge.core.duration import DurationError, parse_duration
@@ -80,6 +80,7 @@ def start_from(value: Any) -> Literal["now", "earliest"] | Micros:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise MisfitError(f"found {shown(value)}, a time without its zone", right)
+        moment = moment.astimezone(UTC)  # which refuses what lies outside the years 1 to 9999 in UTC
         seconds = moment.replace(microsecond=0).timestamp()
     except (TypeError, ValueError, OverflowError) as error:
         if isinstance(error, MisfitError):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from flowbridge_sdk.avro_logical_writing import micros_of
 from flowbridge_sdk.errors import BadAttributeError
+from flowbridge_sdk.misfit import MisfitError
 
 TEXT_LIMIT = 1024
 """Bytes of an id or a source."""
@@ -33,9 +35,16 @@ def key_of(key: str | bytes | None) -> bytes | None:
 
 
 def moment_of(moment: datetime | None) -> datetime:
-    """Return when an event happened, with a time zone; now unless given."""
+    """Return when an event happened, with a time zone; now unless given.
+
+    Raises:
+        BadAttributeError: It is no datetime with a time zone, or outside the years 1 to 9999 in UTC.
+
+    """
     if moment is None:
         return datetime.now(UTC)
-    if not isinstance(moment, datetime) or moment.utcoffset() is None:
-        raise BadAttributeError(f"an event's time is a datetime with a time zone (tzinfo=UTC), found {moment!r}")
+    try:
+        micros_of(moment)
+    except MisfitError as misfit:
+        raise BadAttributeError(f"an event's time: expected {misfit.right}; found {misfit.found}") from None
     return moment

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from flowbridge_sdk.avro_logical import EPOCH
 from flowbridge_sdk.errors import BadHeaderError
+from flowbridge_sdk.times import RIGHT, read_micros
 from flowbridge_sdk.topics import CONTROL, name_of
 
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
@@ -28,7 +28,6 @@ CONTENT_TYPE = "application/avro"
 _SPEC_VERSION = ("ce_specversion", b"1.0")
 _CONTENT_TYPE = ("content-type", CONTENT_TYPE.encode())
 _NONE: dict[str, bytes | None] = {}
-_fromisoformat = datetime.fromisoformat
 _new_tuple = tuple.__new__
 
 
@@ -104,13 +103,9 @@ def _name(given: bytes) -> str:
 
 def _micros(time: bytes) -> int:
     try:
-        elapsed = _fromisoformat(time.decode()) - EPOCH
-    except (ValueError, TypeError):  # a TypeError: no time zone
-        raise BadHeaderError(
-            "ce_time",
-            f"found {time[:40]!r}; right is RFC 3339 with a time zone, as in 2026-01-31T12:00:00.000000Z",
-        ) from None
-    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
+        return read_micros(time)
+    except ValueError:
+        raise BadHeaderError("ce_time", f"expected {RIGHT}; found {time[:40]!r}") from None
 
 
 def _not_text(given: dict[str, bytes | None]) -> BadHeaderError:

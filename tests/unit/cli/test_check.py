@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import yaml
 from click.testing import CliRunner, Result
 
 from bridge.argo.memory import MemoryWorkflowApi
+from bridge.cli.calendar_notes import calendar_notes
 from bridge.cli.main import cli
 from bridge.cli.template_check import template_findings
+from bridge.core.event import SECOND
 from bridge.errors import ExitCode, KubernetesUnreachableError
 from bridge.triggers.files import TriggerFolder
 from unit.triggers.sensors.given import broken, sensor_of
@@ -53,6 +56,17 @@ def test_each_error_is_a_line_with_file_line_field_what_was_found_and_what_would
     assert lines[0].startswith(f"{tmp_path}/bad.yaml:3: metadata.name: found 'Refresh'; write lower-case letters")
     assert lines[-1] == "1 trigger, 2 files, 1 error, 0 warnings"
     assert result.stderr == ""
+
+
+def test_namespaces_that_files_may_not_name_are_errors(tmp_path: Path) -> None:
+    elsewhere = GOOD.replace("{name: refresh}", "{name: refresh, namespace: elsewhere}")
+    folder = write(tmp_path, own=GOOD, elsewhere=elsewhere)
+    assert checked(str(folder)).exit_code == ExitCode.OK
+    result = checked(str(folder), "--trigger-namespaces", "team, other")
+    assert result.exit_code == ExitCode.NOT_SO
+    assert f"{folder}/elsewhere.yaml:3: metadata.namespace: found 'elsewhere'" in result.stdout
+    assert "write default or other or team" in result.stdout
+    assert checked(str(folder), FLOWBRIDGE_TRIGGER_NAMESPACES="elsewhere").exit_code == ExitCode.OK
 
 
 def test_json_is_one_object_a_line(tmp_path: Path) -> None:
@@ -201,6 +215,45 @@ def test_an_expression_is_checked_against_the_schemas_of_a_folder_and_told_at_it
     assert checked(str(folder)).exit_code == ExitCode.OK  # without the schema any field may be there
 
 
+def test_a_sensor_that_is_not_metaflows_is_left_alone_with_a_note(tmp_path: Path) -> None:
+    foreign = sensor_of("two_events")
+    del foreign["metadata"]["labels"]
+    path = tmp_path / "sensors.yaml"
+    path.write_text(yaml.safe_dump({"kind": "List", "items": [foreign]}, sort_keys=False))
+    result = checked(str(path))
+    note, numbers = result.stdout.splitlines()
+    assert result.exit_code == ExitCode.OK
+    assert "note: metadata.labels: a Sensor without Metaflow's label app.kubernetes.io/name: metaflow-sensor" in note
+    assert note.endswith("; the bridge leaves it alone")
+    assert numbers == "0 triggers, 1 file, 0 errors, 0 warnings"
+
+
+NIGHTLY = """\
+apiVersion: flowbridge.dev/v1
+kind: Trigger
+metadata: {name: nightly}
+spec:
+  events: [{name: a}, {name: b}]
+  window: {until: {cron: 0 2 * * *, timezone: Europe/Berlin}}
+  run: {workflowTemplate: w, parameters: {x: a.payload.x}}
+"""
+
+
+def test_a_calendar_trigger_is_told_by_the_dates_of_its_next_windows_and_its_grace(tmp_path: Path) -> None:
+    friday = int(datetime(2024, 3, 29, 12, tzinfo=UTC).timestamp()) * SECOND
+    (loaded,) = TriggerFolder([write(tmp_path, a=NIGHTLY)], "default").read().loaded
+    (note,) = calendar_notes([loaded], friday)
+    nights = "Sat 2024-03-30 02:00 CET, Sun 2024-03-31 03:00 CEST, Mon 2024-04-01 02:00 CEST"
+    assert (note.field, note.found) == ("spec.window.until", f"the next windows end at {nights} (Europe/Berlin)")
+    assert "up to 5m (the default grace) after its end" in note.right
+
+
+def test_a_calendar_trigger_that_runs_at_the_end_is_told_with_its_own_grace(tmp_path: Path) -> None:
+    text = NIGHTLY.replace("  run:", "  collect: all\n  grace: 10m\n  run:").replace("a.payload.x", "string(size(a))")
+    result = checked(str(write(tmp_path, a=text)), "-o", "json")
+    note, numbers = (json.loads(line) for line in result.stdout.splitlines())
+    assert (result.exit_code, numbers["errors"], note["severity"]) == (ExitCode.OK, 0, "note")
+    assert note["right"] == "a run starts 10m (its grace) after each"
 def test_an_expression_is_checked_against_a_schema_as_it_is_read(tmp_path: Path) -> None:
     """An invalid logical type is ignored, so the field is a text."""
     schemas = tmp_path / "schemas"

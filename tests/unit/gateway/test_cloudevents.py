@@ -92,6 +92,8 @@ def test_an_event_without_data_has_an_empty_payload_and_percents_are_undone() ->
         ({"time": "noon"}, 400, "time: found 'noon'"),
         ({"time": "2026-01-31T12:00:00"}, 400, "time: found"),
         ({"time": "0001-01-01T00:00:00+14:00"}, 400, "time: found"),
+        ({"time": "2026-W05-6T12:00:00Z"}, 400, "time: found"),
+        ({"time": 7}, 400, "time: found 7"),
         ({"data": "text"}, 400, "data: a JSON object is right"),
         ({"data_base64": "AAAA"}, 400, "data: a JSON object is right"),
         ({"partitionkey": 7}, 400, "partitionkey"),

@@ -237,6 +237,13 @@ BAD = [
             "time with its zone as 2026-05-01T00:00:00Z"
         ),
     ),
+    (
+        HEAD + ONE + "  startFrom: 0001-01-01T00:00:00+02:00\n" + RUN,
+        (
+            "f.yaml:6: spec.startFrom: found '0001-01-01T00:00:00+02:00'; write now, earliest, or a "
+            "time with its zone as 2026-05-01T00:00:00Z"
+        ),
+    ),
     (HEAD + ONE + "  suspend: 1\n" + RUN, "f.yaml:6: spec.suspend: found 1; write true or false"),
     (
         HEAD + ONE + "  events: [{name: b}]\n" + RUN,

@@ -59,8 +59,9 @@ def choose(trigger: Trigger, slots: Slots) -> Match | None:
     if is_ordered and backwards:
         demands.reverse()
     chooser = _Chooser(is_ordered=is_ordered, backwards=backwards)
-    found = chooser.search(demands, trigger.require, frozenset()) if _has_shared(demands) else None
-    if found is None and not _has_shared(demands):
+    if _has_shared(trigger, demands):
+        found = chooser.search(demands, trigger.require, frozenset())
+    else:
         found = chooser.greedy(demands, trigger.require)
     if found is None:
         return None
@@ -78,12 +79,18 @@ def preference(trigger: Trigger, match: Match) -> list[tuple[bool, list[tuple[Mi
     return ranks[::-1] if backwards and trigger.order == "sequence" else ranks
 
 
-def _has_shared(demands: Sequence[Demand]) -> bool:
+def _has_shared(trigger: Trigger, demands: Sequence[Demand]) -> bool:
     """Tell whether some event stands at two slots."""
-    if len(demands) == 1 or len({demand.candidates[0].event.name for demand in demands}) == len(demands):
+    names = [trigger.slots[demand.slot].event for demand in demands]
+    if len(demands) == 1 or (len(set(names)) == len(names) and _are_named(names, demands)):
         return False
     events = {one.event for demand in demands for one in demand.candidates}
     return len(events) < sum(len(demand.candidates) for demand in demands)
+
+
+def _are_named(names: Sequence[str], demands: Sequence[Demand]) -> bool:
+    """Tell whether all events have the names that their slots ask for; ``ce_type`` may say anything."""
+    return all(one.event.name == name for name, demand in zip(names, demands, strict=True) for one in demand.candidates)
 
 
 class _Chooser:

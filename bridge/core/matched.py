@@ -21,7 +21,7 @@ from bridge.core.parameters import ParameterError, check_size, named_text, paylo
 from bridge.core.run import Run
 from bridge.core.run_identity import RunIdentity, workflow_name
 from bridge.core.start_deadline import start_by
-from bridge.core.trigger import Trigger
+from bridge.core.trigger import Slot, Trigger
 
 PAYLOAD_TEXT_LIMIT = 1_300_000
 """Characters (at most 3 bytes each) of a payload as JSON. All parameters of a run may have 65,536 bytes together."""
@@ -77,7 +77,7 @@ def make_run(
     variables = _variables(definition, match)
     slots = zip(trigger.slots, match, strict=True)
     events = tuple([(slot.variable, event.identity) for slot, events in slots for event in events])
-    identity = _identity(definition, variables, events, None if is_cut else frame)
+    identity = _identity(definition, variables, match, None if is_cut else frame)
     run_key = RunIdentity(installation, definition.identity, key, identity).run_key()
     event_time, reached = _times(trigger, match, frame)
     return Run(  # by position, in the order of its fields: by name takes three times as long
@@ -126,21 +126,28 @@ def _variables(definition: Definition, match: Sequence[Sequence[Event]]) -> Mapp
 def _identity(
     definition: Definition,
     variables: Mapping[str, Any],
-    events: Sequence[tuple[str, Any]],
+    match: Sequence[Sequence[Event]],
     frame: tuple[Micros, Micros] | None,
 ) -> tuple[str, ...]:
     """Return what the match is: the trigger's ``run.id``, its calendar window, or the identities of its events.
 
-    What is no event's identity stands behind a word that no slot can be called, so that it never reads like one.
+    What is no event's identity stands behind a word that no slot can be called, so that it never reads like one. An
+    event's name is part of its identity; that of its slot goes without saying.
     """
     if definition.id is None:
         if frame is not None:
             return ("window.frame", str(frame[0]), str(frame[1]))
-        return tuple([part for slot, event in events for part in (slot, event.source, event.id)])
+        slots = zip(definition.trigger.slots, match, strict=True)
+        return tuple([part for slot, events in slots for event in events for part in _parts(slot, event)])
     try:
         return ("run.id", key_text(definition.id.evaluate(variables)))
     except (ExpressionError, UnkeyedError) as error:
         raise UnrunnableError(f"run.id ({definition.id.source})", definition.id, str(error)) from error
+
+
+def _parts(slot: Slot, event: Event) -> tuple[str, str, str]:
+    variable = slot.variable if event.name == slot.event else f"{slot.variable} {event.name}"
+    return variable, event.source, event.id
 
 
 def _parameters(

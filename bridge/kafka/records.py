@@ -169,6 +169,7 @@ def _prefix(schema: Any) -> bytes:
 
 
 ARRIVAL = Kind("arrival")
+NAMED_ARRIVAL = Kind("named_arrival")
 TICK = Kind("tick")
 WAITING = Kind("waiting")
 SPENT = Kind("spent")

@@ -27,7 +27,7 @@ from bridge.core.window import Arrival
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
-from bridge.kafka.records import ARRIVAL, TICK, Kind, NewerFormatError, RecordError
+from bridge.kafka.records import TICK, NewerFormatError, RecordError
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.collecting import leave_alone
@@ -47,6 +47,7 @@ from bridge.stages.window_records import (
     arrival_of,
     beside_records,
     clock_key,
+    decode_arrival,
     encode_clock,
     encode_retiring,
     encode_spent,
@@ -223,7 +224,7 @@ class Matcher(Stage):
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
     def _apply_arrival(self, record: Record, matched: list[Matched], out: Outbox) -> None:
-        fields = self._read(ARRIVAL, record, out)
+        fields = self._read(decode_arrival, record, out)
         if fields is None:
             return
         definition = self._definition(fields["definition"])
@@ -231,15 +232,16 @@ class Matcher(Stage):
             text = f"definition {fields['definition']} of {fields['trigger']} is not in triggers"
             self._runs.bury(record, fields["trigger"], text, out)
             return
-        event = EventIdentity(definition.trigger.slots[fields["slot"]].event, intern(fields["source"]), fields["id"])
+        name = fields.get("name") or definition.trigger.slots[fields["slot"]].event
+        event = EventIdentity(intern(name), intern(fields["source"]), fields["id"])
         arrival = arrival_of(fields, event, record.offset, min(fields["reached"], record.timestamp * 1000))
         key = WindowKey(definition.identity, definition.condition, fields["key"])
         self._step(definition, key, arrival, record, matched, out)
 
-    def _read(self, kind: Kind, record: Record, out: Outbox) -> dict[str, Any] | None:
+    def _read(self, decode: Callable[[bytes], dict[str, Any]], record: Record, out: Outbox) -> dict[str, Any] | None:
         """Return the fields of a record of ``arrivals``; None for one that cannot be read, which is a dead letter."""
         try:
-            return kind.decode(record.value or b"")
+            return decode(record.value or b"")
         except NewerFormatError:
             raise
         except RecordError as error:
@@ -342,7 +344,7 @@ class Matcher(Stage):
     def _apply_tick(self, record: Record, matched: list[Matched], out: Outbox) -> bool:
         """End what is due, a slice of it at a time; tell whether the tick can be passed, or is held back."""
         windows = self.windows[record.partition]
-        tick = self._read(TICK, record, out)
+        tick = self._read(TICK.decode, record, out)
         if tick is None:
             return True
         if tick["retired"] and windows.retiring is None:

@@ -16,10 +16,9 @@ from bridge.core.matched import UnrunnableError, make_run
 from bridge.core.run import Run
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
-from bridge.kafka.records import ARRIVAL
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.run_records import SENT_LIMIT, run_record
-from bridge.stages.window_records import arrival_key
+from bridge.stages.window_records import arrival_key, encode_arrival
 
 TOGETHER = 64
 """How many are sent together: enough for the caches, few enough to fit into them."""
@@ -82,7 +81,7 @@ class Passing:
     def _send_arrival(self, one: Pass, out: Outbox) -> None:
         definition, slot, (event, record, event_value), key = one
         out.at = record
-        value = ARRIVAL.encode(
+        value = encode_arrival(
             {
                 "trigger": definition.identity,
                 "definition": definition.hash,
@@ -94,7 +93,9 @@ class Passing:
                 "reached": event.reached,
                 "event_key": event.key,
                 "value": event_value,
-            }
+            },
+            event.name,
+            slot.slot.event,
         )
         if len(value) > SENT_LIMIT:
             text = f"its arrival has {len(value)} bytes with key, source and id; at most {SENT_LIMIT} are sent"

@@ -20,10 +20,11 @@ from bridge.core.decision import Reason
 from bridge.core.ending import Clock
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.window import Arrival, Frame, Pending, Spent, Window
-from bridge.kafka.records import ARRIVAL, CLOCK, FIRED, PENDING, RETIRING, SPENT, WAITING, RecordError
+from bridge.kafka.records import ARRIVAL, CLOCK, FIRED, NAMED_ARRIVAL, PENDING, RETIRING, SPENT, WAITING, RecordError
 
 _waiting = WAITING.only("offset", "reached", "arrival")
-_arrival = ARRIVAL.only("time", "definition", "event_key", "value")  # the rest stands in the key of what waits
+_WAITS = ("time", "definition", "event_key", "value")  # the rest stands in the key of what waits
+_arrival, _named_arrival = ARRIVAL.only(*_WAITS), NAMED_ARRIVAL.only(*_WAITS)
 
 RETIRING_KEY = b"retiring"
 """The key of the record that says what a tick retires whose slices are not over."""
@@ -72,6 +73,28 @@ def read_place(record_key: bytes) -> Place:
     return Place(WindowKey(intern(trigger), intern(condition), rest[:key_end]), index, event)
 
 
+def encode_arrival(fields: dict[str, Any], name: str, slot_name: str) -> bytes:
+    """Return the record of an arrival.
+
+    Args:
+        fields: Its fields, without the event's name.
+        name: The event's name.
+        slot_name: The name that its slot asks for. It is not written again where the event's is the same.
+
+    """
+    return ARRIVAL.encode(fields) if name == slot_name else NAMED_ARRIVAL.encode({**fields, "name": name})
+
+
+def decode_arrival(value: bytes) -> dict[str, Any]:
+    """Return the fields of an arrival; ``name`` is there where the slot asks for another.
+
+    Raises:
+        RecordError: It is none.
+
+    """
+    return (NAMED_ARRIVAL if value.startswith(NAMED_ARRIVAL.prefix) else ARRIVAL).decode(value)
+
+
 def arrival_of(fields: dict[str, Any], event: EventIdentity, offset: int, reached: Micros) -> Arrival:
     """Return the arrival in a record of ``arrivals``.
 
@@ -108,7 +131,8 @@ def encode_waiting(arrival: Arrival, record: bytes) -> bytes:
 def decode_waiting(place: Place, value: bytes) -> Arrival:
     """Return what :func:`encode_waiting` wrote for a place."""
     offset, reached, record = _waiting(value)
-    time, definition, key, body = _arrival(record)
+    of_kind = _named_arrival if record.startswith(NAMED_ARRIVAL.prefix) else _arrival
+    time, definition, key, body = of_kind(record)
     return Arrival(time, offset, place.slot, place.event, reached, intern(definition), key, body)
 
 

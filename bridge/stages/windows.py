@@ -45,11 +45,10 @@ class Windows:
     def known(self, key: WindowKey, event: EventIdentity, trigger: Trigger) -> dict[int, Arrival | Spent]:
         """Return, by slot, what is remembered of an event in a window."""
         found = {}
-        for slot, place in enumerate(trigger.slots):
-            if place.event == event.name:
-                one = self.remembered.get((key, slot, event))  # type: ignore[call-overload]  # equal to a Place
-                if one is not None:
-                    found[slot] = one
+        for slot in range(len(trigger.slots)):
+            one = self.remembered.get((key, slot, event))  # type: ignore[call-overload]  # equal to a Place
+            if one is not None:
+                found[slot] = one
         return found
 
     def clock(self, condition: Condition) -> Clock:

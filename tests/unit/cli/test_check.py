@@ -254,6 +254,8 @@ def test_a_calendar_trigger_that_runs_at_the_end_is_told_with_its_own_grace(tmp_
     note, numbers = (json.loads(line) for line in result.stdout.splitlines())
     assert (result.exit_code, numbers["errors"], note["severity"]) == (ExitCode.OK, 0, "note")
     assert note["right"] == "a run starts 10m (its grace) after each"
+
+
 def test_an_expression_is_checked_against_a_schema_as_it_is_read(tmp_path: Path) -> None:
     """An invalid logical type is ignored, so the field is a text."""
     schemas = tmp_path / "schemas"

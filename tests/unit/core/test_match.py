@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.core.choosing import choose
 from bridge.core.decision import Reason
+from bridge.core.event import EventIdentity
+from bridge.core.window import Arrival
 from unit.core.stepping import Story, ids, reason, trigger_of
 
 
@@ -130,6 +133,19 @@ def test_one_event_does_not_fill_two_slots_of_a_match() -> None:
     assert reason(story.comes("a0", "x", 1)) is Reason.WAITING
     assert reason(story.comes("a1", "x", 1)) is Reason.WAITING
     assert ids(story.comes("a0", "y", 1)) == "y x"
+
+
+def test_one_event_does_not_fill_two_slots_whatever_its_name_is() -> None:
+    """In a topic of one name, ``ce_type`` may say anything."""
+
+    def arrival(slot: int, name: str, time: int) -> Arrival:
+        return Arrival(time, time, slot, EventIdentity(name, "shop", "1"), time, "", None, b"")
+
+    both, other = "OrderChanged", "OrderCreated"
+    slots = [arrival(0, both, 1), arrival(0, other, 2)], [arrival(1, both, 1)]
+    assert choose(trigger_of("a*2 a"), slots) is None
+    assert choose(trigger_of("a*2 b"), slots) is None
+    assert choose(trigger_of("a b"), slots) == ((slots[0][1],), (slots[1][0],))
 
 
 def test_a_slot_leaves_its_newest_event_to_a_later_slot_that_could_not_be_filled_otherwise() -> None:

@@ -11,6 +11,7 @@ from bridge.core.definition import Definition
 from bridge.core.event import Event
 from bridge.core.matched import UnrunnableError, make_run
 from bridge.core.run import Run
+from bridge.core.run_identity import RunIdentity
 from bridge.core.trigger import RunPlan, Trigger, WindowPlan
 from unit.core.stepping import each, trigger_of
 
@@ -38,6 +39,16 @@ def test_a_match_is_known_by_its_events() -> None:
     ]
     assert len({one.run_key for one in runs}) == 3
     assert runs[0].events == (("a0", ("a", "shop", "a1")), ("a0", ("a", "shop", "a2")), ("b1", ("b", "shop", "b1")))
+
+
+def test_an_event_of_another_name_is_another_event() -> None:
+    """One source and id under two names in one topic: the name is part of what an event is."""
+    trigger = trigger_of("a")
+    names = ("a", "OrderCreated", "OrderCancelled")
+    runs = [run_of(trigger, [event("a1")._replace(name=name)]) for name in names]
+    assert len({one.run_key for one in runs}) == 3
+    kept = RunIdentity("fb.", trigger.identity, "", ("a0", "shop", "a1")).run_key()  # as released
+    assert runs[0].run_key == kept
 
 
 def test_a_match_of_a_calendar_window_is_known_by_the_window() -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bridge.core.event import MINUTE, SECOND
+from bridge.core.trigger import RunPlan
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.headers import Headers
 from unit.stages.world import World, one_slot, two_slots
@@ -63,3 +64,41 @@ def test_events_that_take_long_are_split_over_transactions_before_one_lasts_too_
     decided = world.reasons().count("matched")
     world.run(3)
     assert (decided, world.reasons().count("matched")) == (2, 5)
+
+
+def _publish_as(world: World, name: str, topic: str, order: str, event_id: str) -> None:
+    """Publish an event into a topic that its name is not that of."""
+    headers = [("ce_id", event_id.encode()), ("ce_source", b"shop"), ("ce_type", name.encode())]
+    world.broker.append(topic, 0, None, world.encoder.encode(name, {"order": order, "amount": 1}), headers)
+
+
+def test_one_id_under_two_names_in_a_topic_is_two_events() -> None:
+    world = World(one_slot())
+    world.start()
+    world.run(3)
+    for name in ("OrderCreated", "OrderCancelled", "OrderCreated"):
+        _publish_as(world, name, "order.created", name, "o-1")
+    world.run(2)
+    assert sorted(one["order"] for one in world.workflows()) == ["OrderCancelled", "OrderCreated"]
+    assert sorted(world.reasons()) == ["already-ran", "created", "created", "matched", "matched", "matched"]
+
+
+def test_one_id_under_two_names_is_two_events_of_a_window_also_after_it_is_restored() -> None:
+    plan = RunPlan("ship", "default", (("order", "order.payload.order"), ("name", "order.name")))
+    world = World(two_slots(run=plan))
+    process = world.start()
+    world.run(3)
+    for order, name in (("1", "OrderCreated"), ("2", "OrderCancelled"), ("1", "OrderCreated")):
+        _publish_as(world, name, "order.created", order, "o-1")
+    world.run(2)
+    assert sorted(world.reasons()) == ["duplicate", "waiting", "waiting"]
+    process.stop()
+    world.start("p2")
+    world.run(3)
+    _publish_as(world, "OrderCancelled", "order.created", "2", "o-1")
+    world.publish("payment.done", {"order": "1", "amount": 1})
+    world.publish("payment.done", {"order": "2", "amount": 1})
+    world.run(2)
+    found = sorted((one["order"], one["name"]) for one in world.workflows())
+    assert found == [("1", "OrderCreated"), ("2", "OrderCancelled")]
+    assert world.reasons().count("duplicate") == 2

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from bridge.kafka.outage import KafkaOutage
 from bridge.plain_text import visible
 
 if TYPE_CHECKING:
-    from bridge.kafka.outage import KafkaOutage
     from bridge.settings import Settings
 
 _PATIENCE = 3.0  # seconds that Kafka has for an answer

@@ -209,7 +209,7 @@ class Matcher(Stage):
             logger.error("tick %s/%d@%d is passed: %s", record.topic, record.partition, record.offset, text)
             self._keep_retiring(self.windows[record.partition], None, record.partition, out)
             return
-        fields = ARRIVAL.decode(record.value or b"")
+        fields = decode_arrival(record.value or b"")
         trigger, definition = fields["trigger"], self._definition(fields["definition"])
         self._runs.bury(record, trigger, text, out, reason)
         if definition is not None:

@@ -13,7 +13,14 @@ from confluent_kafka.admin import AdminClient
 
 from bridge.argo.api import WorkflowApi
 from bridge.core.event import Micros
-from bridge.errors import KafkaRefusedError, KafkaUnreachableError, KubernetesUnreachableError, SchemasError
+from bridge.errors import (
+    KafkaRefusedError,
+    KafkaUnreachableError,
+    KubernetesUnreachableError,
+    SchemasError,
+    SettingProblem,
+    SettingsError,
+)
 from bridge.kafka.confluent import ConfluentLog
 from bridge.kafka.log import Log, LogError, TopicSpec
 from bridge.kafka.loop import Sink
@@ -41,8 +48,33 @@ _LEDGER_MARGIN = timedelta(days=1)  # the ledger is kept on disk that much longe
 
 
 def connect(settings: Settings, *, embedded: bool = False) -> Log:
-    """Return the connection to Kafka that the settings name."""
-    return ConfluentLog(settings.client_properties(), embedded=embedded)
+    """Return the connection to Kafka that the settings name.
+
+    Raises:
+        SettingsError: Kafka's client refuses its properties.
+
+    """
+    log = ConfluentLog(settings.client_properties(), embedded=embedded)
+    with accepted_by_client():
+        log.admin().close()
+    return log
+
+
+@contextmanager
+def accepted_by_client() -> Iterator[None]:
+    """Make clients of Kafka: what they refuse of their properties, as a broken certificate or key, is a person's error.
+
+    Raises:
+        SettingsError: A client refuses its properties.
+
+    """
+    try:
+        yield
+    except KafkaException as error:
+        found = f"Kafka's client refuses it: {error.args[0].str()}"
+        raise SettingsError(
+            [SettingProblem("kafka", found, "librdkafka's properties and their values are right")]
+        ) from error
 
 
 def require_kafka(settings: Settings, seconds: float) -> None:
@@ -50,10 +82,12 @@ def require_kafka(settings: Settings, seconds: float) -> None:
 
     Raises:
         KafkaUnreachableError: None did within ``seconds``.
+        SettingsError: Kafka's client refuses its properties.
 
     """
     quiet = {"log_level": "0"}  # librdkafka would repeat on stderr, many times, what the error says once
-    client = AdminClient({**settings.client_properties(), **quiet})
+    with accepted_by_client():
+        client = AdminClient({**settings.client_properties(), **quiet})
     try:
         client.list_topics(timeout=seconds)
     except KafkaException as error:
@@ -162,6 +196,7 @@ def surroundings(
         instance=settings.instance,
         observer=observer or Unobserved(),
         new_topic=new_topic(settings) if settings.create_topics else None,
+        topic_bound=settings.topic_bound,
         sensitive=settings.sensitive,
         reload=_micros(settings.reload),
         hold_off=_micros(settings.hold_off),
@@ -223,8 +258,9 @@ def _registry(settings: Settings) -> Any:
 
 
 def new_topic(settings: Settings) -> Callable[[str], TopicSpec]:
-    """Return what makes the spec of an event topic that is missing."""
-    return lambda name: TopicSpec(name, settings.event_topic_partitions, settings.replication)
+    """Return what makes the spec of an event topic that is missing: one whose timestamps the broker sets."""
+    config = {"message.timestamp.type": "LogAppendTime"}
+    return lambda name: TopicSpec(name, settings.event_topic_partitions, settings.replication, config)
 
 
 def _micros(length: timedelta) -> Micros:

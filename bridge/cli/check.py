@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.calendar_notes import calendar_notes
-from bridge.cli.output import Output, output_option
-from bridge.cli.setting_options import settings_options
+from bridge.cli.output import Output
 from bridge.cli.template_check import Finding, template_findings
 from bridge.cli.timestamp_check import timestamp_findings
 from bridge.cli.wiring import connect, event_schemas, require_kafka, sensor_rules
@@ -35,36 +34,8 @@ if TYPE_CHECKING:
 _PATIENCE = 3.0  # seconds that Kafka has for a first answer
 
 
-@click.command("check")
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
-@click.option("--cluster", is_flag=True, help="Look at WorkflowTemplates, and at topics.")
-@settings_options(
-    "namespace",
-    "trigger_namespaces",
-    "sensors",
-    "sensor_window",
-    "schemas",
-    "internal_prefix",
-    "shared_topics",
-    "bootstrap_servers",
-    "kafka",
-)
-@output_option
-def command(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, output: Output) -> int:
-    """Validate the triggers in files and folders (else those of the setting triggers).
-
-    Each finding is one line: FILE:LINE: FIELD: what was found; what would be right. Exits with 1 if there is an error;
-    warnings and notes alone are 0. With --cluster the API server is the one of KUBECONFIG, or of the pod.
-    It is asked for the WorkflowTemplates: whether they are there, and take the parameters. Kafka is asked for the
-    topics of events, if bootstrap-servers is set.
-
-    The path - is standard input: kustomize build . | flowbridge check -
-
-    Where --schemas names a folder with the events' schemas, expressions are checked against them.
-
-    Metaflow's Sensors (kubectl get sensors -o yaml) are checked as well: what the bridge would make of them. Other
-    Sensors are left alone, with a note. Another note tells when the windows of a calendar trigger end next.
-    """
+def carry_out(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, output: Output) -> int:
+    """Validate the triggers in files and folders (else those of the setting triggers)."""
     chosen = paths or settings.triggers
     if not chosen:
         raise UsageError("there is nothing to check", "name files or folders, or set FLOWBRIDGE_TRIGGERS")

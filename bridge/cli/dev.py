@@ -16,17 +16,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
 from prometheus_client import CollectorRegistry
 
 from bridge.argo.api import WorkflowApi
 from bridge.argo.workflow import Workflow
 from bridge.cli import example, logs
+from bridge.cli.commands import DEV_PORT
 from bridge.cli.decision_lines import DecisionLines
 from bridge.cli.dev_watch import Watch
 from bridge.cli.gateway_wiring import gateway_server, webhook_url
-from bridge.cli.output import Output, output_option
-from bridge.cli.setting_options import settings_options
+from bridge.cli.output import Output
 from bridge.cli.stand_in import StandIn
 from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare_topics, surroundings, trigger_source
 from bridge.console.health import Health
@@ -42,7 +41,6 @@ from bridge.triggers.sources import TriggerSource
 from flowbridge_sdk import Publisher
 
 _STAGES = ("controller", "router", "matcher", "submitter")
-_PORT = 9092  # where a client of Kafka looks first
 _ONCE_DEADLINE = 60.0  # seconds for --once; it takes a few
 _BETWEEN_ROUNDS = 5.0
 _LOOK = 0.1
@@ -53,32 +51,7 @@ _LIMITS = (
 )
 
 
-@click.command("dev")
-@click.option("--once", is_flag=True, help="Run the example to its end, verify that its runs appeared, and exit.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=_PORT,
-    show_default=True,
-    metavar="PORT",
-    help="Port of the embedded broker on localhost; 0 is any free one. If the default is taken, a free port is used.",
-)
-@click.option("--kafka", metavar="HOST:PORT", help="A real Kafka instead of the embedded broker.")
-@click.option("--kubeconfig", metavar="FILE", help="A real cluster instead of the stand-in; needs the templates there.")
-@click.option("--templates", metavar="FILE", help="WorkflowTemplates (YAML) that the stand-in knows.")
-@settings_options(
-    "triggers",
-    "sensors",
-    "sensor_window",
-    "schemas",
-    "schema_registry_url",
-    "namespace",
-    "shared_topics",
-    "gateway_listen",
-    "log_level",
-)
-@output_option
-def command(
+def carry_out(
     *,
     once: bool,
     port: int,
@@ -88,12 +61,7 @@ def command(
     settings: Settings,
     output: Output,
 ) -> int:
-    """Try Flowbridge on this machine: every decision scrolls by.
-
-    Without --triggers and --sensors it runs the example: a trigger on one event, and one on two events that belong
-    together. From another terminal, events of your own can be published to the broker's address that it prints, and by
-    Metaflow's ArgoEvent, or over HTTP, to the gateway's. Edited triggers are read again at once.
-    """
+    """Try Flowbridge on this machine: every decision scrolls by."""
     is_example = not settings.triggers and not settings.sensors
     _refuse(settings, kubeconfig, once=once, is_example=is_example)
     with ExitStack() as stack:
@@ -145,7 +113,7 @@ def _refuse(settings: Settings, kubeconfig: str | None, *, once: bool, is_exampl
 def _broker(port: int) -> Iterator[EmbeddedBroker]:
     broker = EmbeddedBroker(port or None)
     try:
-        if port not in (0, _PORT) and not broker.has_door:
+        if port not in (0, DEV_PORT) and not broker.has_door:
             raise UsageError(f"--port {port}: the port is taken", "name another port, or 0 for any free port")
         yield broker
     finally:

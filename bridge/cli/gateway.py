@@ -7,12 +7,10 @@ import signal
 import threading
 from contextlib import ExitStack
 
-import click
 from prometheus_client import CollectorRegistry
 
 from bridge.cli import logs
 from bridge.cli.gateway_wiring import LINGER_S, PART, gateway_server
-from bridge.cli.setting_options import settings_options
 from bridge.cli.wiring import connect
 from bridge.console.health import Health
 from bridge.console.metrics import Metrics
@@ -24,36 +22,8 @@ _LOOK_S = 1.0
 logger = logging.getLogger(__name__)
 
 
-@click.command("gateway")
-@settings_options(
-    "bootstrap_servers",
-    "kafka",
-    "gateway_listen",
-    "gateway_path",
-    "gateway_cloudevents_path",
-    "gateway_tokens",
-    "gateway_certificate",
-    "gateway_key",
-    "gateway_source",
-    "gateway_new_names",
-    "topic_bound",
-    "gateway_hold",
-    "gateway_held",
-    "shared_topics",
-    "internal_prefix",
-    "create_topics",
-    "event_topic_partitions",
-    "replication",
-    "listen",
-    "log_level",
-    "log_format",
-)
-def command(*, settings: Settings) -> None:
-    """Take events over HTTP until SIGTERM or SIGINT.
-
-    Metaflow's ArgoEvent posts to it when METAFLOW_ARGO_EVENTS_WEBHOOK_URL names it; any CloudEvents client may use its
-    second path. An event is answered 200 once every in-sync replica has it; while Kafka is away, requests are held.
-    """
+def carry_out(*, settings: Settings) -> None:
+    """Take events over HTTP until SIGTERM or SIGINT."""
     logs.set_up(settings, logs.kafka_outage(settings))
     registry = CollectorRegistry()
     health = Health([PART])

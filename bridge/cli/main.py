@@ -24,15 +24,15 @@ from bridge.errors import ExitCode, FlowbridgeError, UsageError
 from bridge.plain_text import visible
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "dev": ("bridge.cli.dev", "Try Flowbridge on this machine, with nothing but Python."),
-    "run": ("bridge.cli.run", "Run the bridge."),
-    "gateway": ("bridge.cli.gateway", "Take events over HTTP: Argo Events' webhook contract, and CloudEvents."),
-    "status": ("bridge.cli.status", "Show lag, open windows and runs by outcome, read from Kafka."),
-    "check": ("bridge.cli.check", "Validate triggers; with --cluster their WorkflowTemplates, too."),
+    "dev": ("bridge.cli.commands", "Try Flowbridge on this machine, with nothing but Python."),
+    "run": ("bridge.cli.commands", "Run the bridge."),
+    "gateway": ("bridge.cli.commands", "Take events over HTTP: Argo Events' webhook contract, and CloudEvents."),
+    "status": ("bridge.cli.commands", "Show lag, open windows and runs by outcome, read from Kafka."),
+    "check": ("bridge.cli.commands", "Validate triggers; with --cluster their WorkflowTemplates, too."),
     "publish": ("bridge.cli.publish", "Publish an event."),
     "version": ("bridge.cli.version", "Print the versions of Flowbridge and of what it rests on."),
 }
-"""Each command with its module, whose attribute ``command`` it is, and its line in the list of commands."""
+"""Each command with the module that has it under its name, and its line in the list of commands."""
 
 _EPILOG = (
     "Settings come from options, FLOWBRIDGE_* variables and the file that --config names, in this order. "
@@ -52,7 +52,7 @@ class CommandGroup(click.Group):
         """Return the command of that name, None if there is none."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - given by the base

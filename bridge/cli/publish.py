@@ -62,7 +62,7 @@ Examples:
 @click.option("--timeout", default="30s", show_default=True, help="How long Kafka may take to acknowledge.")
 @settings_options("bootstrap_servers", "kafka", "schemas", "schema_registry_url", "shared_topics")
 @output_option
-def command(
+def publish(
     *,
     name: str,
     fields: tuple[str, ...],

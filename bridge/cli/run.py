@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
-import click
 from prometheus_client import CollectorRegistry
 
 from bridge.cli import logs
 from bridge.cli.decision_log import logged
 from bridge.cli.gateway_wiring import LINGER_S, PART, gateway_server
-from bridge.cli.setting_options import settings_options
 from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare_topics, surroundings, trigger_source
 from bridge.console.health import Health
 from bridge.console.metrics import Metrics
@@ -31,15 +29,8 @@ from bridge.stages.running import Process
 logger = logging.getLogger(__name__)
 
 
-@click.command("run")
-@settings_options()
-def command(*, settings: Settings) -> None:
-    """Run the bridge until SIGTERM or SIGINT: read events, match them, create Workflows.
-
-    Any number of processes may run, each with any of the stages: what one has, another takes over when it ends. On
-    SIGTERM a process finishes what is under way, within 60 s, and hands over at once. With --gateway it takes events
-    over HTTP as well.
-    """
+def carry_out(*, settings: Settings) -> None:
+    """Run the bridge until SIGTERM or SIGINT: read events, match them, create Workflows."""
     logs.set_up(settings, logs.kafka_outage(settings))
     log, topics = connect(settings), internal_topics(settings)
     prepare_topics(log, topics, settings)

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from bridge.cli.output import Output, output_option
-from bridge.cli.setting_options import settings_options
+from bridge.cli.output import Output
 from bridge.cli.timestamp_check import claimed_times
 from bridge.cli.wiring import connect, internal_topics, require_kafka
 from bridge.core.event import Micros, time_text
@@ -70,16 +69,8 @@ class Letters(NamedTuple):
     latest: Micros
 
 
-@click.command("status")
-@click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
-@settings_options("bootstrap_servers", "kafka", "internal_prefix", "partitions")
-@output_option
-def command(*, watch: bool, settings: Settings, output: Output) -> None:
-    """Show how the bridge stands: lag of each stage, triggers and what is wrong with them, windows, runs by outcome.
-
-    All is read from Kafka, so it also answers while no bridge runs. A trigger is ready when every router has applied
-    it.
-    """
+def carry_out(*, watch: bool, settings: Settings, output: Output) -> None:
+    """Show how the bridge stands: lag of each stage, triggers and what is wrong with them, windows, runs by outcome."""
     require_kafka(settings, _PATIENCE)
     log, topics = connect(settings), internal_topics(settings)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
+from importlib import metadata
 
 import click
 
@@ -12,16 +12,16 @@ from bridge.cli.output import Output, output_option
 
 @click.command("version")
 @output_option
-def command(output: Output) -> None:
+def version(output: Output) -> None:
     """Print the versions of Flowbridge and of what it rests on."""
     from confluent_kafka import libversion  # noqa: PLC0415 - takes 0.1 s to import, for this command only
 
     versions = {
-        "flowbridge": version("flowbridge"),
-        "flowbridge-sdk": version("flowbridge-sdk"),
+        "flowbridge": metadata.version("flowbridge"),
+        "flowbridge-sdk": metadata.version("flowbridge-sdk"),
         "python": platform.python_version(),
-        "confluent-kafka": version("confluent-kafka"),
+        "confluent-kafka": metadata.version("confluent-kafka"),
         "librdkafka": libversion()[0],
-        "kubernetes": version("kubernetes"),
+        "kubernetes": metadata.version("kubernetes"),
     }
     output.result([f"{name} {number}" for name, number in versions.items()], versions)

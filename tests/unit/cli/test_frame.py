@@ -53,6 +53,18 @@ def test_help_imports_no_more_than_it_needs() -> None:
     assert ended.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_imports_neither_clients_nor_engines(name: str) -> None:
+    heavy = "confluent_kafka", "kubernetes", "starlette", "uvicorn", "cel_expr_python", "re2", "fastavro", "cronsim"
+    code = (
+        "import sys\nfrom bridge.cli.main import cli\n"
+        f"cli.main([{name!r}, '--help'], standalone_mode=False)\n"
+        f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr.strip() == "[]"
+
+
 def test_version_tells_what_runs_here() -> None:
     text = CliRunner().invoke(cli, ["version"])
     assert text.output.startswith("flowbridge 0.")

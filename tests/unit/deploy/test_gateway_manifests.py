@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bridge.cli.gateway import command
+from bridge.cli.commands import gateway
 from bridge.cli.gateway_wiring import LINGER_S
 from bridge.http.serving import SLACK_S
 from bridge.settings import Settings, load_settings
@@ -74,7 +74,7 @@ def test_its_settings_are_settings_and_those_of_the_installation(container: dict
     assert settings.gateway_listen is not None
     assert settings.listen is not None
     assert ports == {"events": settings.gateway_listen.port, "http": settings.listen.port}
-    assert container["args"] == [command.name]
+    assert container["args"] == [gateway.name]
 
 
 def test_tokens_come_from_a_file_of_a_secret_without_which_no_pod_starts(

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bridge.cli.gateway import command
+from bridge.cli.commands import gateway
 from bridge.errors import ListenError, SettingsError
 
 AWAY = ["--bootstrap-servers", "127.0.0.1:1", "--listen", ""]
 
 
 def failure(*options: str) -> BaseException:
-    result = CliRunner().invoke(command, [*AWAY, "--gateway-listen", "127.0.0.1:0", *options])
+    result = CliRunner().invoke(gateway, [*AWAY, "--gateway-listen", "127.0.0.1:0", *options])
     assert result.exception is not None
     return result.exception
 

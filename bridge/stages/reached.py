@@ -108,8 +108,8 @@ class Looks:
         self._awake: Micros | None = None
         self._next: Micros | None = None
         self._asked: frozenset[str] = frozenset()
-        self._seen: dict[Partition, _Seen] = {}
-        self._silent: dict[Partition, Micros] = {}
+        self._seen: dict[tuple[str, int], _Seen] = {}  # by partition; the plain pair is as good a key, and made faster
+        self._silent: dict[tuple[str, int], Micros] = {}
 
     def awake(self, at: Micros) -> None:
         """Note that the process runs, whether or not Kafka answers; forget all looks if it stood still before."""
@@ -154,7 +154,7 @@ class Looks:
         """Return whether a record that comes to a partition now will be known to have come after a look."""
         return place in self._seen and place not in self._silent
 
-    def seen(self, place: Partition, offset: int, made: Micros, now: Micros) -> Micros | None:
+    def seen(self, place: tuple[str, int], offset: int, made: Micros, now: Micros) -> Micros | None:
         """Return when a record was first seen to be there; None if it was there before the first look.
 
         Args:
@@ -167,8 +167,11 @@ class Looks:
         seen = self._seen.get(place)
         if seen is None or offset < seen.first:
             return None
-        later = bisect_right(seen.ends, offset)
-        at, silent = seen.looks[later] if later < len(seen.ends) else (now, self._silent.get(place))
+        _, ends, looks = seen
+        if ends and offset < ends[-1]:
+            at, silent = looks[bisect_right(ends, offset)]
+        else:
+            at, silent = now, self._silent.get(place) if self._silent else None
         return at if silent is None or made > silent else silent
 
 
@@ -210,6 +213,7 @@ class ReachedTimes:
     def begin(self) -> None:
         """Read the clocks: all records up to the next call are routed now."""
         self._now, self._now_paced = self._clock(), self._pace()
+        self._lead = self._now - self._now_paced
         self._last = (self._now + TRUSTED_AHEAD) // 1000
 
     def timestamp(self, record: Record) -> int:
@@ -218,7 +222,8 @@ class ReachedTimes:
         if _FIRST <= timestamp <= self._last or (record.topic in self._stamped and _FIRST <= timestamp <= _LATEST):
             return timestamp
         self._warn(record)
-        return self._first_seen(record, self._now, self._now) // 1000
+        seen = self._first_seen(record, self._now)
+        return (self._now if seen is None else seen) // 1000
 
     def of(self, record: Record, timestamp: int) -> Micros:
         """Return when the event of a record reached us.
@@ -229,12 +234,15 @@ class ReachedTimes:
 
         """
         made = timestamp * 1000
-        return made if record.topic in self._stamped else max(made, self._first_seen(record, made, made))
+        if record.topic in self._stamped:
+            return made
+        seen = self._first_seen(record, made)
+        return made if seen is None or seen < made else seen
 
-    def _first_seen(self, record: Record, made: Micros, otherwise: Micros) -> Micros:
-        place, lead = Partition(record.topic, record.partition), self._now - self._now_paced
-        seen = self._looks.seen(place, record.offset, made - lead, self._now_paced)
-        return otherwise if seen is None else seen + lead
+    def _first_seen(self, record: Record, made: Micros) -> Micros | None:
+        place = (record.topic, record.partition)
+        seen = self._looks.seen(place, record.offset, made - self._lead, self._now_paced)
+        return None if seen is None else seen + self._lead
 
     def _warn(self, record: Record) -> None:
         self._count(record.topic, 1)

@@ -243,6 +243,9 @@ class Router(Stage):
         for topic in {partition.topic for partition in offsets}:
             start = self._definitions.starts.get(topic)
             self._begun[topic] = start.written if start else 0
+        known = self._described
+        if any(place.topic in known and place.number >= known[place.topic].partitions for place in offsets):
+            self._next_describe = self._pace()  # a topic has grown
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Keep nothing: a router has no state of its own."""

@@ -48,6 +48,18 @@ def test_creates_and_transactions_are_counted_by_how_they_ended() -> None:
     assert counted["flowbridge_transactions_total", "matcher", "aborted"] == 1
 
 
+def test_records_of_whose_time_or_content_nothing_is_known_are_counted_by_topic() -> None:
+    metrics = Metrics()
+    metrics.untrusted_timestamps("order.created", 1)
+    metrics.untrusted_timestamps("order.created", 2)
+    metrics.unreadable("fb.runs")
+    assert samples(metrics) == {
+        ("flowbridge_untrusted_timestamps_total", "order.created"): 3,
+        ("flowbridge_unreadable_records_total", "fb.runs"): 1,
+        ("flowbridge_open_windows",): 0,
+    }
+
+
 def test_lag_is_told_of_the_partitions_that_are_here() -> None:
     metrics = Metrics()
     metrics.lag("order.created", 0, 7)

@@ -339,6 +339,15 @@ def test_no_tick_overtakes_an_event_by_the_time_at_which_it_is_said_to_have_reac
     assert overtaken == []
 
 
+def test_a_partition_that_was_just_added_is_looked_at_soon() -> None:
+    world = World(two_slots())
+    process = world.start()
+    world.run(3)
+    world.broker.grow("order.created", 3)
+    world.run(2 * LOOK_PACE / SECOND)
+    assert process.surroundings.looks.knows(Partition("order.created", 2))
+
+
 def test_looks_ask_little_of_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: Counter[str] = Counter()
     end_offsets = MemoryAdmin.end_offsets

@@ -101,6 +101,11 @@ class Process:
         self.is_busy = False
 
     @property
+    def surroundings(self) -> Surroundings:
+        """Return what its stages meet."""
+        return self._around
+
+    @property
     def world(self) -> World:
         """Return where it runs."""
         return self._world

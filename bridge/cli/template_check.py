@@ -17,13 +17,14 @@ from bridge.argo.api import Unavailable, WorkflowApi
 from bridge.argo.workflow import WorkflowTemplate
 from bridge.core.trigger import Trigger
 from bridge.errors import KubernetesRefusedError, KubernetesUnreachableError
-from bridge.triggers.errors import TriggerError
+from bridge.triggers.errors import FieldPath, TriggerError, path_text
 from bridge.triggers.resources import LoadedTrigger
 
 SHORT_TTL = 300.0
 """Seconds. A bridge that died is replaced within 15 s; the rest is for an API server that is away for a while."""
 
-_TEMPLATE_FIELD = "spec.run.workflowTemplate"
+_TEMPLATE: FieldPath = ("spec", "run", "workflowTemplate")
+_PARAMETERS: FieldPath = ("spec", "run", "parameters")
 _REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
@@ -56,7 +57,7 @@ def template_findings(loaded: Iterable[LoadedTrigger], api: WorkflowApi) -> Iter
         template = template_of(plan.namespace, plan.template)
         if template is None:
             found = f"there is no WorkflowTemplate {plan.template!r} in the namespace {plan.namespace!r}"
-            yield _finding(one, _TEMPLATE_FIELD, found, "create it there, or name another")
+            yield _finding(one, _TEMPLATE, found, "create it there, or name another")
         else:
             yield from _parameter_findings(one, template)
             yield from _ttl_findings(one, template)
@@ -66,22 +67,22 @@ def _parameter_findings(one: LoadedTrigger, template: WorkflowTemplate) -> Itera
     taken = [parameter.name for parameter in template.parameters]
     filled = _filled(one.trigger)
     right = f"it takes {', '.join(taken)}" if taken else "it takes none"
-    for name, field in filled.items():
+    for name, path in filled.items():
         if name not in taken:
-            yield _finding(one, field, f"the WorkflowTemplate {template.name!r} has no parameter {name!r}", right)
+            yield _finding(one, path, f"the WorkflowTemplate {template.name!r} has no parameter {name!r}", right)
     if one.trigger.is_default_mapped:
         return  # the payload may fill any of them
     for parameter in template.parameters:
         if not parameter.has_default and parameter.name not in filled:
             found = f"nothing fills the parameter {parameter.name!r}, which has no default"
-            yield _finding(one, "spec.run.parameters", found, f"write {parameter.name}: … there")
+            yield _finding(one, _PARAMETERS, found, f"write {parameter.name}: … there")
 
 
-def _filled(trigger: Trigger) -> dict[str, str]:
+def _filled(trigger: Trigger) -> dict[str, FieldPath]:
     """Return the parameters that a trigger fills, each with the field that does."""
-    filled = {name: "spec.run.parameters" for name, _ in trigger.run.parameters}
+    filled: dict[str, FieldPath] = {name: (*_PARAMETERS, name) for name, _ in trigger.run.parameters}
     for number, slot in enumerate(trigger.slots):
-        filled |= {name: f"spec.events[{number}].parameters" for name, _ in slot.parameters}
+        filled |= {name: ("spec", "events", number, "parameters", name) for name, _ in slot.parameters}
     return filled
 
 
@@ -89,17 +90,21 @@ def _ttl_findings(one: LoadedTrigger, template: WorkflowTemplate) -> Iterator[Fi
     if template.ttl is not None and template.ttl < SHORT_TTL:
         found = f"finished Workflows of {template.name!r} disappear after {template.ttl:g} s"
         right = f"set its ttlStrategy to {SHORT_TTL:g} s or more: until then an unknown outcome can be settled"
-        yield _finding(one, _TEMPLATE_FIELD, found, right, severity="warning")
+        yield _finding(one, _TEMPLATE, found, right, severity="warning")
 
 
 def _finding(
     one: LoadedTrigger,
-    field: str,
+    path: FieldPath,
     found: str,
     right: str,
     severity: Literal["error", "warning"] = "error",
 ) -> Finding:
-    return Finding(severity, TriggerError(one.file, one.line, field, found, right, one.trigger.identity))
+    written = path
+    while written and written not in one.lines:  # a list of names has no line for each
+        written = written[:-1]
+    line = one.lines.get(written, one.line)
+    return Finding(severity, TriggerError(one.file, line, path_text(path), found, right, one.trigger.identity))
 
 
 def _unavailable(namespace: str, name: str, reason: str) -> KubernetesRefusedError | KubernetesUnreachableError:

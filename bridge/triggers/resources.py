@@ -8,8 +8,8 @@ Every error gets its file, line and field here.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.core.trigger import Trigger
@@ -31,6 +31,7 @@ class LoadedTrigger:
         root: The path that somebody named and under which it was found.
         file: Its file.
         line: The line on which it starts.
+        lines: Lines of its fields, by path.
 
     """
 
@@ -38,6 +39,7 @@ class LoadedTrigger:
     root: str
     file: str
     line: int
+    lines: Mapping[FieldPath, int] = field(default_factory=dict, compare=False, repr=False)
 
 
 def read_text(
@@ -137,7 +139,7 @@ class _FileReader:
 
     def _take(self, document: Document, compiled: Trigger | list[Misfit], identity: str, inside: str) -> None:
         if isinstance(compiled, Trigger):
-            self.loaded.append(LoadedTrigger(compiled, self._root, self._file, document.line))
+            self.loaded.append(LoadedTrigger(compiled, self._root, self._file, document.line, document.lines))
             return
         for path, misfit in compiled:
             line = document.line_of(path)
@@ -163,8 +165,8 @@ class _FileReader:
                 self._refuse(document.line_of(path), path, misfit, "", "")
 
     def _refuse(self, line: int, path: FieldPath, misfit: MisfitError, identity: str, inside: str) -> None:
-        field = " ".join(part for part in (inside, path_text(path)) if part)
-        self.errors.append(TriggerError(self._file, line, field, misfit.found, misfit.right, identity))
+        place = " ".join(part for part in (inside, path_text(path)) if part)
+        self.errors.append(TriggerError(self._file, line, place, misfit.found, misfit.right, identity))
 
 
 def _is_metaflows(sensor: dict[str, Any]) -> bool:

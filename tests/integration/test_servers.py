@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,6 +12,8 @@ import sys
 import threading
 import uuid
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +23,10 @@ from confluent_kafka.cimpl import NewTopic
 from kubernetes import client
 from urllib3.exceptions import HTTPError
 
+from bridge.argo.memory import MemoryWorkflowApi
+from bridge.cli.template_check import template_findings
+from bridge.triggers.files import TriggerFolder
+from servers import standing
 from servers.cache import cached
 from servers.cluster import client_of
 from servers.kafka import KafkaServer
@@ -28,11 +36,11 @@ from servers.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from servers.choice import AnyKafka, AnyKubernetes
 
 SECONDS = 20
+ROOT = Path(__file__).parents[2]
 WORKFLOW: dict[str, Any] = {
     "apiVersion": "argoproj.io/v1alpha1",
     "kind": "Workflow",
@@ -331,3 +339,69 @@ def test_a_build_that_fails_leaves_nothing_in_the_cache(tmp_path: Path, monkeypa
     assert [path.name for path in built.iterdir()] == ["whole"]
     assert cached("thing", [b"1"], half) == built
     assert cached("thing", [b"2"], whole) != built
+
+
+LASTING = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
+
+
+def _started_by_hand(mark: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen([sys.executable, "-c", LASTING, str(mark)])
+    wait_for(mark.exists, SECONDS, "the program to run")
+    mark.unlink()
+    return process
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of standing servers of the test's own."""
+    folder = tmp_path / ".cluster"
+    folder.mkdir()
+    monkeypatch.setattr(standing, "_FOLDER", folder)
+    monkeypatch.setattr(standing, "_STATE", folder / "state.json")
+    return folder
+
+
+def _remember(cluster: Path, process: subprocess.Popen[bytes]) -> None:
+    program = standing.Program(
+        "Kafka", process.pid, standing._started(process.pid) or 0, standing._command(process.pid)
+    )
+    state = asdict(standing.Standing("127.0.0.1:1", "kubeconfig", (program,)))
+    (cluster / "state.json").write_text(json.dumps(state))
+
+
+def test_cluster_down_stops_a_server_that_a_person_started_again_by_the_same_command(cluster: Path) -> None:
+    first = _started_by_hand(cluster / "mark")
+    _remember(cluster, first)
+    first.kill()
+    first.wait()
+    second = _started_by_hand(cluster / "mark")
+    assert standing.take_down() == ["Kafka"]
+    assert second.wait(SECONDS) == -signal.SIGTERM
+    assert not cluster.exists()
+
+
+def test_cluster_down_removes_nothing_that_another_process_still_uses(cluster: Path) -> None:
+    other = _started_by_hand(cluster / "mark")
+    try:
+        with pytest.raises(ServerError, match=f"still used by {other.pid} "):
+            standing.take_down()
+        assert cluster.exists()
+    finally:
+        other.kill()
+        other.wait()
+    assert standing.take_down() == []
+
+
+def test_every_trigger_of_the_docs_has_a_template_that_fits(tmp_path: Path) -> None:
+    api = MemoryWorkflowApi()
+    for body in standing.example_templates():
+        parameters = body["spec"]["arguments"]["parameters"]
+        required = [one["name"] for one in parameters if "value" not in one]
+        defaults = [one["name"] for one in parameters if "value" in one]
+        api.add_namespace(body["metadata"]["namespace"])
+        api.add_template(body["metadata"]["namespace"], body["metadata"]["name"], required, defaults=defaults)
+    for page in (ROOT / "README.md", *(ROOT / "docs" / "triggers").glob("*.md")):
+        for text in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            (tmp_path / "trigger.yaml").write_text(text)
+            loaded = TriggerFolder([tmp_path], standing.NAMESPACE).read().loaded
+            assert list(template_findings(loaded, api)) == [], page

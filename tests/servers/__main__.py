@@ -11,7 +11,7 @@ import sys
 
 from servers.builds import broker_jars, control_plane
 from servers.process import ServerError
-from servers.standing import NAMESPACE, TEMPLATE, stand_up, take_down
+from servers.standing import NAMESPACE, stand_up, take_down
 
 
 def main() -> int:
@@ -33,7 +33,11 @@ def _up() -> None:
     print(f"export FLOWBRIDGE_BOOTSTRAP_SERVERS={servers.bootstrap}")
     print(f"export KUBECONFIG={servers.kubeconfig}")
     print(f"export FLOWBRIDGE_NAMESPACE={NAMESPACE}")
-    print(f"# The namespace {NAMESPACE} has the WorkflowTemplate {TEMPLATE}. No controller runs its Workflows.")
+    print(
+        f"# The namespace {NAMESPACE} has the WorkflowTemplates of the documentation's triggers. To try the README's:"
+    )
+    print("#   flowbridge check --cluster shipping.yaml && flowbridge run --triggers shipping.yaml")
+    print("# Workflows are created there, and no controller runs them.")
 
 
 def _down() -> None:

@@ -140,7 +140,16 @@ def test_a_template_that_is_not_there_is_an_error(tmp_path: Path, api: MemoryWor
 def test_a_parameter_that_the_template_does_not_take_is_an_error(tmp_path: Path, api: MemoryWorkflowApi) -> None:
     api.add_template("default", "refresh", defaults=["day"])
     said = "the WorkflowTemplate 'refresh' has no parameter 'rows'; it takes day"
-    assert findings(write(tmp_path, mapped=MAPPED), api) == [("error", "spec.run.parameters", said)]
+    assert findings(write(tmp_path, mapped=MAPPED), api) == [("error", "spec.run.parameters.rows", said)]
+
+
+def test_a_finding_about_a_template_names_the_field_and_its_line(tmp_path: Path, api: MemoryWorkflowApi) -> None:
+    api.add_template("default", "refresh", defaults=["day"])
+    listed = MAPPED.replace("  run: {", "  run: {\n    ").replace("parameters: {", "\n    parameters: {\n      ")
+    slots = listed.replace("rows > 0}", "rows > 0, parameters: [total]}")
+    loaded = TriggerFolder([write(tmp_path, mapped=slots)], "default").read().loaded
+    places = [(one.error.field, one.error.line) for one in template_findings(loaded, api)]
+    assert places == [("spec.run.parameters.rows", 9), ("spec.events[0].parameters.total", 5)]
 
 
 def test_a_parameter_without_default_that_nothing_fills_is_an_error(tmp_path: Path, api: MemoryWorkflowApi) -> None:

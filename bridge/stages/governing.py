@@ -8,7 +8,9 @@ the run speaks, if it is still known.
 from __future__ import annotations
 
 from bridge.core.event import Micros
+from bridge.core.evidence import REDACTED
 from bridge.core.limits import look_back
+from bridge.core.run import Run
 from bridge.core.trigger import RunLimits
 from bridge.stages.definitions import Definitions
 from bridge.stages.lanes import Rule
@@ -52,6 +54,13 @@ class Governing:
             return Rule(found.hash, found.trigger.run.limits, found.trigger.suspend)
         known = self._definitions.known.get(made_by)
         return Rule(made_by, known.trigger.run.limits if known is not None else RunLimits(), is_over=True)
+
+    def shown_key(self, run: Run) -> str:
+        """Return the correlation key of a run as decisions may show it; of a trigger that is unknown it is hidden."""
+        known = (self._definitions.known.get(run.definition_hash), self._definitions.in_force.get(run.trigger))
+        is_known = known[0] is not None or known[1] is not None
+        is_hidden = not is_known or any(one.hides_key for one in known if one is not None)
+        return REDACTED if run.key and is_hidden else run.key
 
     def looks_back(self, trigger: str) -> Micros:
         """Return how far back the limits of a trigger count; without a name the longest of all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import Micros, time_text
@@ -26,12 +26,16 @@ class LedgerWriter:
     Args:
         topics: The internal topics.
         ledger: The partitions of the ledger that are owned, by number.
+        shown_key: Returns the correlation key of a run as it may be shown.
 
     """
 
-    def __init__(self, topics: InternalTopics, ledger: Mapping[int, LedgerPartition]) -> None:
+    def __init__(
+        self, topics: InternalTopics, ledger: Mapping[int, LedgerPartition], shown_key: Callable[[Run], str]
+    ) -> None:
         self._topics = topics
         self._ledger = ledger
+        self._shown_key = shown_key
 
     def write(self, state: State, one: OpenRun, now: Micros, out: Outbox) -> None:
         """Write where a run stands."""
@@ -47,7 +51,7 @@ class LedgerWriter:
 
     def done(self, one: OpenRun, reason: RunReason, now: Micros, out: Outbox) -> None:
         """End a run whose Workflow is there."""
-        self._end("done", one, reason, _about(one.run), now, out)
+        self._end("done", one, reason, _about(one.run, self._shown_key(one.run)), now, out)
 
     def skip(self, one: OpenRun, evidence: Mapping[str, str], now: Micros, out: Outbox) -> None:
         """End a run of which nothing was made, and nothing will be."""
@@ -98,12 +102,12 @@ def decide(reason: RunReason, one: OpenRun, evidence: Mapping[str, str]) -> RunD
     return RunDecision(reason, run.trigger, run.run_key, f"{run.namespace}/{run.name}", evidence)
 
 
-def _about(run: Run) -> dict[str, str]:
+def _about(run: Run, key: str) -> dict[str, str]:
     """Return the evidence of what a Workflow is for."""
     shown = [f"{event.name} {event.id}" for _, event in run.events[:_EVENTS_SHOWN]]
     if len(run.events) > _EVENTS_SHOWN:
         shown.append(f"and {len(run.events) - _EVENTS_SHOWN} more")
-    return {**({"key": run.key} if run.key else {}), "events": ", ".join(shown)}
+    return {**({"key": key} if key else {}), "events": ", ".join(shown)}
 
 
 def lateness(one: OpenRun) -> dict[str, str]:

@@ -143,7 +143,7 @@ class Submitter(Stage):
         self._unreadable = Unreadable(observer)
         self.book = RunBook(governing.rule_of)
         self._lanes = self.book.lanes
-        self._writer = LedgerWriter(topics, self.book.ledger)
+        self._writer = LedgerWriter(topics, self.book.ledger, governing.shown_key)
         self._fresh: list[OpenRun] = []
         self._intents: list[OpenRun] = []
         self._held: set[str] = set()

@@ -129,7 +129,11 @@ def suggestion(triggers: Sequence[Trigger]) -> str:
     if slot is None:
         return "write a trigger into the files that --triggers names"
     trigger = next(trigger for trigger in triggers if slot in trigger.slots)
-    fields = " ".join(f"{field}=…" for field in _fields(trigger, slot))
+    where = slot.where or ""
+    numbers = [
+        field for field in _fields(trigger, slot) if re.search(rf"\b{re.escape(field)}\s*[<>=!]=?\s*-?\d", where)
+    ]
+    fields = " ".join(f"{field}:=1" if field in numbers else f"{field}=…" for field in _fields(trigger, slot))
     return f"flowbridge publish {slot.event} {fields}".rstrip()
 
 

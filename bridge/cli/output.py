@@ -6,6 +6,7 @@ Nothing that is printed is a command to the terminal, whatever an id or an error
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -34,10 +35,10 @@ class Output:
 
         """
         if self._as_json:
-            click.echo(visible(json.dumps(record, ensure_ascii=False, default=str)))
+            _print(visible(json.dumps(record, ensure_ascii=False, default=str)))
             return
         for line in [text] if isinstance(text, str) else text:
-            click.echo(line if styled else visible(line))
+            _print(line if styled else visible(line))
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Print what people read elsewhere: as a JSON object, and nothing as text."""
@@ -47,7 +48,12 @@ class Output:
     def remark(self, text: str) -> None:
         """Print what only people want to know; JSON leaves it out."""
         if not self._as_json:
-            click.echo(visible(text, lines=True))
+            _print(visible(text, lines=True))
+
+
+def _print(text: str) -> None:
+    """Print with colours where a terminal is that shows them, unless NO_COLOR is set (no-color.org)."""
+    click.echo(text, color=False if os.environ.get("NO_COLOR") else None)
 
 
 def output_option(command: Callable[P, R]) -> Callable[P, R]:

@@ -51,15 +51,24 @@ Examples:
 @click.command("publish", epilog=_EXAMPLES)
 @click.argument("name")
 @click.argument("fields", nargs=-1, metavar="[FIELD=TEXT | FIELD:=JSON]... | -")
-@click.option("--key", help="What decides the partition; events of one key stay in order.")
+@click.option("--key", metavar="KEY", help="What decides the partition; events of one key stay in order.")
 @click.option(
-    "--id", "event_id", help="The event's id; a repeat of name, source and id is a duplicate. Else a random one."
+    "--id",
+    "event_id",
+    metavar="ID",
+    help="The event's id; a repeat of name, source and id is a duplicate. Else a random one.",
 )
 @click.option(
     "--time", "moment", metavar="TIME", help="When it happened, in ISO 8601; UTC if it names no zone. Else now."
 )
-@click.option("--source", help="Who says so.  [FLOWBRIDGE_SOURCE; default: flowbridge-sdk]")
-@click.option("--timeout", default="30s", show_default=True, help="How long Kafka may take to acknowledge.")
+@click.option(
+    "--source",
+    metavar="SOURCE",
+    help="Value of the event's attribute source.  [FLOWBRIDGE_SOURCE; default: flowbridge-sdk]",
+)
+@click.option(
+    "--timeout", metavar="DURATION", default="30s", show_default=True, help="How long Kafka may take to acknowledge."
+)
 @settings_options("bootstrap_servers", "kafka", "schemas", "schema_registry_url", "shared_topics")
 @output_option
 def publish(

@@ -33,6 +33,7 @@ def carry_out(*, settings: Settings) -> None:
     """Run the bridge until SIGTERM or SIGINT: read events, match them, create Workflows."""
     logs.set_up(settings, logs.kafka_outage(settings))
     log, topics = connect(settings), internal_topics(settings)
+    logger.info("connecting to Kafka at %s", settings.bootstrap_servers)
     prepare_topics(log, topics, settings)
     api = connect_cluster(settings)
     registry = CollectorRegistry()

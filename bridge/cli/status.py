@@ -79,7 +79,13 @@ def carry_out(*, watch: bool, settings: Settings, output: Output) -> None:
             while watch:
                 time.sleep(_WATCH)
                 click.clear()
-                _show(log, topics, output, settings)
+                try:
+                    _show(log, topics, output, settings)
+                except LogError as error:  # it may come back, and this is what the person waits to see
+                    output.result(
+                        f"no answer from {settings.bootstrap_servers}: {error}",
+                        {"kind": "no answer", "reason": str(error)},
+                    )
     except RecordError as error:
         raise NewerRecordsError(str(error)) from error
     except LogError as error:

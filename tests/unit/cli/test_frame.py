@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from bridge import errors
 from bridge.cli.main import COMMANDS, cli, guarded
+from bridge.cli.output import Output
 from bridge.errors import ExitCode, FlowbridgeError, SettingProblem, SettingsError
 
 HELP = """\
@@ -175,3 +176,30 @@ def test_status_gives_up_soon_when_kafka_is_away() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == ExitCode.KAFKA
     assert "no broker answers at 127.0.0.1:1 within 3 s" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"), [("flowbridge che", "plain,check"), ("flowbridge check --clu", "plain,--cluster")]
+)
+def test_a_shell_completes_commands_and_options(words: str, completed: str) -> None:
+    place = str(len(words.split()) - 1)
+    asked = {"_FLOWBRIDGE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": place}
+    ended = subprocess.run(FLOWBRIDGE, env=os.environ | asked, capture_output=True, text=True, check=False)
+    assert ended.stdout.splitlines() == [completed]
+
+
+def test_values_in_help_are_called_what_they_are() -> None:
+    for name in COMMANDS:
+        text = CliRunner().invoke(cli, [name, "--help"], prog_name="flowbridge").output
+        assert " TEXT" not in text.partition("Options:")[2], name
+
+
+def test_no_color_is_heeded_where_a_terminal_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda _stream, color: color is False)
+    output = Output(as_json=False)
+    output.result(click.style("wrong", fg="red"), {})
+    monkeypatch.setenv("NO_COLOR", "1")
+    output.result(click.style("wrong", fg="red"), {})
+    assert capsys.readouterr().out.splitlines() == ["\x1b[31mwrong\x1b[0m", "wrong"]

@@ -55,7 +55,7 @@ def test_every_manifest_belongs_to_the_base() -> None:
     found = [path.name for path in (DEPLOY / "gateway").glob("*.yaml") if path.name != "kustomization.yaml"]
     assert sorted(listed) == sorted(found)
     kinds = {thing["kind"] for thing in objects("gateway")}
-    assert kinds == {"ServiceAccount", "ConfigMap", "Deployment", "Service", "PodDisruptionBudget"}
+    assert kinds == {"ServiceAccount", "ConfigMap", "Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget"}
 
 
 def test_it_has_no_right_and_no_token_of_kubernetes(pod: dict[str, Any]) -> None:

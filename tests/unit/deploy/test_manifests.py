@@ -52,7 +52,9 @@ def test_every_manifest_belongs_to_the_base() -> None:
     listed = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
     assert sorted(listed) == sorted(path.name for path in BASE.glob("*.yaml") if path.name != "kustomization.yaml")
     kinds = {thing["kind"] for thing in objects()}
-    assert kinds == {"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Deployment", "PodDisruptionBudget"}
+    assert kinds == {
+        *("ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget")
+    }
 
 
 def test_the_role_allows_nothing_that_the_bridge_does_not_need() -> None:
@@ -163,3 +165,19 @@ def test_the_role_says_what_creating_workflows_implies() -> None:
     text = (BASE / "role.yaml").read_text(encoding="utf-8")
     assert "templateReferencing: Strict" in text
     assert "service account" in text
+
+
+@pytest.mark.parametrize("base", ["base", "gateway"])
+def test_health_and_metrics_are_not_for_the_whole_cluster(base: str) -> None:
+    deployment, policy = (
+        yaml.safe_load((DEPLOY / base / f"{name}.yaml").read_text(encoding="utf-8"))["spec"]
+        for name in ("deployment", "networkpolicy")
+    )
+    assert policy["podSelector"] == deployment["selector"]
+    (container,) = deployment["template"]["spec"]["containers"]
+    rules = {rule["ports"][0]["port"]: rule for rule in policy["ingress"]}
+    assert set(rules) == {port["containerPort"] for port in container["ports"]}
+    assert rules[9630]["from"] == [
+        {"podSelector": {}},
+        {"namespaceSelector": {"matchLabels": {"flowbridge.dev/scrape": "true"}}},
+    ]

@@ -17,7 +17,9 @@ from bridge.core.duration import duration_text, parse_duration
 HIDDEN = "**********"
 """Stands for a secret wherever settings are shown, as pydantic writes it."""
 
-_SECRET = re.compile(r"password|passphrase|secret|token|credential|key\.pem$|^sasl\.oauthbearer\.config$")
+_SECRET = re.compile(
+    r"password|passphrase|secret|token|credential|key\.pem$|^sasl\.oauthbearer\.config$", re.IGNORECASE
+)
 _HOLDS_PASSWORD = re.compile(r"://[^/]*@").search
 OWNED_PROPERTIES = frozenset(
     (

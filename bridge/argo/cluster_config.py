@@ -55,11 +55,19 @@ def cluster_client(kubeconfig: str | None, *, context: str | None, connections: 
     else:
         _load_account(settings)
     try:
-        if settings.cert_file:  # the client would find out with the first request, and try again without end
-            ssl.create_default_context().load_cert_chain(settings.cert_file, settings.key_file)
+        _check_certificates(settings)
         return client.ApiClient(settings)
     except (OSError, ValueError) as error:  # certificate files that are missing or broken
         raise ClusterConfigError(f"the certificates of the cluster's configuration cannot be read: {error}") from error
+
+
+def _check_certificates(settings: Any) -> None:
+    """Raise what is wrong with the certificates: the client would find out with each request, and go on without end."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if settings.verify_ssl and settings.ssl_ca_cert:
+        context.load_verify_locations(settings.ssl_ca_cert)
+    if settings.cert_file:
+        context.load_cert_chain(settings.cert_file, settings.key_file, password="")  # never asks for a passphrase
 
 
 def _load_files(paths: str, source: str, context: str | None, settings: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from bridge.argo.cluster_config import ClusterConfigError, cluster_client
 from bridge.argo.kubernetes import KubernetesWorkflowApi
+from unit.gateway.certificates import write_certificate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,10 +139,26 @@ def test_a_token_file_that_is_missing_at_the_start_is_named(tmp_path: Path) -> N
         KubernetesWorkflowApi(str(path))
 
 
-def test_a_broken_client_key_is_said_at_the_start(tmp_path: Path) -> None:
-    (tmp_path / "broken.pem").write_text("garbage")
+@pytest.mark.parametrize("passphrase", [None, b"secret"])
+def test_a_client_key_that_cannot_be_used_is_said_at_the_start(tmp_path: Path, passphrase: bytes | None) -> None:
+    pem = write_certificate(tmp_path / "tls", passphrase)
+    file = tmp_path / "tls" / "both.pem"
     path = tmp_path / "config"
-    user = f"client-certificate: {tmp_path}/broken.pem, client-key: {tmp_path}/broken.pem"
+    user = f"client-certificate: {file}, client-key: {file}"
+    if passphrase is None:
+        path.write_text(GOOD.replace("http://", "https://").replace("token: t", user))
+        KubernetesWorkflowApi(str(path)).close()
+        file.write_bytes(pem[:-100])
     path.write_text(GOOD.replace("http://", "https://").replace("token: t", user))
+    with pytest.raises(ClusterConfigError, match="certificates of the cluster's configuration"):
+        KubernetesWorkflowApi(str(path))
+
+
+def test_a_certificate_authority_that_is_none_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("garbage")
+    path = tmp_path / "config"
+    path.write_text(
+        GOOD.replace('"http://127.0.0.1:1"', f'"https://127.0.0.1:1", certificate-authority: {tmp_path}/ca.pem')
+    )
     with pytest.raises(ClusterConfigError, match="certificates of the cluster's configuration"):
         KubernetesWorkflowApi(str(path))

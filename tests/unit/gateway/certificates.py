@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 _HOST = "127.0.0.1"
 
 
-def write_certificate(folder: Path) -> bytes:
+def write_certificate(folder: Path, passphrase: bytes | None = None) -> bytes:
     """Return a new certificate for 127.0.0.1 that signs itself, and its key behind it, in PEM; a copy is in ``folder``.
 
-    ``folder`` is created.
+    ``folder`` is created. With a passphrase the key is encrypted.
     """
+    encryption = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, folder.name)])
     now = datetime.now(UTC)
@@ -33,9 +34,7 @@ def write_certificate(folder: Path) -> bytes:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     both = certificate.public_bytes(serialization.Encoding.PEM) + private
     folder.mkdir()
     (folder / "both.pem").write_bytes(both)

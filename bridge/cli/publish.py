@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -167,9 +167,24 @@ def _payloads(fields: Sequence[str], attributes: Attributes) -> Iterable[dict[st
     return payloads_of(sys.stdin.buffer)
 
 
+class _Number(float):
+    """A number as it was written: a decimal field takes all of its digits, any other a float."""
+
+    __slots__ = ("_text",)
+    _text: str
+
+    def __new__(cls, text: str) -> Self:
+        number = super().__new__(cls, text)
+        number._text = text
+        return number
+
+    def __repr__(self) -> str:
+        return self._text
+
+
 def _json(text: str | bytes, what: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=_Number)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{what} is no JSON: {error}", "write JSON, such as 12.5, true or [1, 2]") from None
 

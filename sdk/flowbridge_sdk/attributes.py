@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from flowbridge_sdk.avro_logical_writing import micros_of
 from flowbridge_sdk.errors import BadAttributeError
+from flowbridge_sdk.foreign import plain
 from flowbridge_sdk.misfit import MisfitError
 
 TEXT_LIMIT = 1024
@@ -43,8 +45,9 @@ def moment_of(moment: datetime | None) -> datetime:
     """
     if moment is None:
         return datetime.now(UTC)
+    found: Any = plain(moment)
     try:
-        micros_of(moment)
+        micros_of(found)
     except MisfitError as misfit:
         raise BadAttributeError(f"an event's time: expected {misfit.right}; found {misfit.found}") from None
-    return moment
+    return found  # type: ignore[no-any-return] # micros_of takes datetimes alone

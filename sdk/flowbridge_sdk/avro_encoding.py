@@ -12,6 +12,7 @@ from struct import Struct
 from typing import Any, TypeAlias
 
 from flowbridge_sdk.avro_reading import DEPTH_LIMIT
+from flowbridge_sdk.foreign import as_mapping, plain
 from flowbridge_sdk.misfit import MisfitError
 
 Write: TypeAlias = Callable[[bytearray, Any, int], None]
@@ -44,14 +45,22 @@ def write_null(_out: bytearray, value: object, _depth: int) -> None:
 def write_boolean(out: bytearray, value: object, _depth: int) -> None:
     """Append 0 or 1."""
     if value is not True and value is not False:
-        raise MisfitError(value, "True or False")
+        value = plain(value)
+        if value is not True and value is not False:
+            raise MisfitError(value, "True or False")
     out.append(value)
+
+
+def _int_of(value: object) -> int:
+    value = plain(value)
+    if not isinstance(value, int) or value is True or value is False:
+        raise MisfitError(value, "an int")
+    return value
 
 
 def write_long(out: bytearray, value: object, _depth: int) -> None:
     """Append an int of at most 64 bits."""
-    if not isinstance(value, int) or value is True or value is False:
-        raise MisfitError(value, "an int")
+    value = value if type(value) is int else _int_of(value)
     if not LONG_MIN <= value <= LONG_MAX:
         raise MisfitError(value, "at most 64 bits; a Decimal or str carries more")
     write_varint(out, value)
@@ -59,14 +68,14 @@ def write_long(out: bytearray, value: object, _depth: int) -> None:
 
 def write_int(out: bytearray, value: object, _depth: int) -> None:
     """Append an int of at most 32 bits."""
-    if not isinstance(value, int) or value is True or value is False:
-        raise MisfitError(value, "an int")
+    value = value if type(value) is int else _int_of(value)
     if not INT_MIN <= value <= INT_MAX:
         raise MisfitError(value, "at most 32 bits")
     write_varint(out, value)
 
 
 def _finite(value: object, right: str) -> float:
+    value = value if type(value) is float else plain(value)
     if isinstance(value, int) and value is not True and value is not False:
         if abs(value) > _DOUBLE_EXACT:
             raise MisfitError(value, f"{right}; an int beyond 2**53 would lose digits")
@@ -74,7 +83,9 @@ def _finite(value: object, right: str) -> float:
     if not isinstance(value, float):
         raise MisfitError(value, right)
     if not math.isfinite(value):
-        raise MisfitError(value, "a finite number: a workflow's parameters cannot hold NaN or infinity")
+        raise MisfitError(
+            value, "a finite number: a workflow's parameters cannot hold NaN or infinity; None says that there is none"
+        )
     return value
 
 
@@ -105,8 +116,10 @@ def write_string(out: bytearray, value: object, _depth: int) -> None:
 
 def write_bytes(out: bytearray, value: object, _depth: int) -> None:
     """Append bytes."""
-    if not isinstance(value, bytes | bytearray):
+    if not isinstance(value, bytes | bytearray | memoryview):
         raise MisfitError(value, "bytes")
+    if isinstance(value, memoryview):
+        value = value.tobytes()
     write_varint(out, len(value))
     out += value
 
@@ -129,11 +142,26 @@ def check_depth(value: object, depth: int) -> None:
         raise MisfitError(value, f"at most {DEPTH_LIMIT} containers inside one another")
 
 
+def fields_of(value: object) -> Mapping[Any, Any]:
+    """Return a mapping, or the fields of a row.
+
+    Raises:
+        MisfitError: It is neither.
+
+    """
+    fields = value if isinstance(value, Mapping) else as_mapping(value)
+    if fields is None:
+        raise MisfitError(value, "a mapping")
+    return fields
+
+
 def write_items(out: bytearray, value: object, depth: int, write: Write) -> None:
     """Append a list or tuple as one block."""
     check_depth(value, depth)
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
-        raise MisfitError(value, "a list")
+    if type(value) is not list:
+        value = plain(value)
+        if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray | memoryview):
+            raise MisfitError(value, "a list")
     if value:
         write_varint(out, len(value))
     for index, item in enumerate(value):
@@ -148,7 +176,7 @@ def write_entries(out: bytearray, value: object, depth: int, write: Write) -> No
     """Append a mapping as one block."""
     check_depth(value, depth)
     if not isinstance(value, Mapping):
-        raise MisfitError(value, "a mapping")
+        value = fields_of(value)
     if value:
         write_varint(out, len(value))
     for key, item in value.items():

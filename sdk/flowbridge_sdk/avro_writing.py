@@ -1,10 +1,16 @@
 """Compiles Avro schemas into functions that check Python values and write them, both at once.
 
 What these functions refuse, they refuse with the field's path, what was found and what would be right.
+
+A field of one type is lenient: a timestamp may be a datetime, the number that the schema means, or a text in ISO 8601.
+A union is strict first, so that a text is a string where the union has both, and lenient only where no branch fits. The
+name of a record, enum or fixed type may choose the branch of a union: ``("Name", value)``, or ``{"-type": "Name", …}``,
+as fastavro has it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,11 +18,12 @@ from flowbridge_sdk.avro_encoding import (
     PRIMITIVES,
     Write,
     check_depth,
+    fields_of,
     write_entries,
     write_items,
     write_varint,
 )
-from flowbridge_sdk.avro_logical_writing import LOGICAL
+from flowbridge_sdk.avro_logical_writing import LENIENT, STRICT
 from flowbridge_sdk.avro_reading import Schema
 from flowbridge_sdk.misfit import MisfitError, described
 
@@ -24,6 +31,8 @@ DEFAULT_LIMIT = 1 << 20
 """Bytes of an encoded default: no payload has more."""
 
 _INEXACT = ("float", "double")  # an int fits these too, so a union tries them after int and long
+_NAMED = ("record", "error", "enum", "fixed")
+_HINT = "-type"
 
 
 class _Default:
@@ -113,7 +122,7 @@ def _record(fields: list[tuple[str, Write, _Default | None]]) -> Write:
     def write_record(out: bytearray, value: object, depth: int) -> None:
         check_depth(value, depth)
         if not isinstance(value, Mapping):
-            raise MisfitError(value, "a mapping")
+            value = fields_of(value)
         if not value.keys() <= names:
             surplus = next(key for key in value if key not in names)
             raise MisfitError(value[surplus], f"the schema has no such field, only {known}").inside(str(surplus))
@@ -140,7 +149,15 @@ def _in_order(schemas: list[Schema], writes: list[Write]) -> list[tuple[int, Wri
     ]
 
 
-def _union(branches: list[tuple[int, Write]]) -> Write:
+def _union(branches: list[tuple[int, Write]], told: int) -> Write:
+    """Return the writer of a union.
+
+    Args:
+        branches: The branches in the order in which they are tried.
+        told: How many of the last ones say what would be right, where none fits.
+
+    """
+
     def write_union(out: bytearray, value: object, depth: int) -> None:
         start = len(out)
         misfits = []
@@ -155,12 +172,37 @@ def _union(branches: list[tuple[int, Write]]) -> Write:
                 return
         if not misfits:
             raise MisfitError(value, "nothing: the union has no branch")
+        misfits = misfits[-told:]
         deepest = max(misfits, key=lambda misfit: len(misfit.path))
         if deepest.path:
             raise deepest
         raise MisfitError(value, " or ".join(dict.fromkeys(misfit.right for misfit in misfits)))
 
     return write_union
+
+
+def _hinted(named: Mapping[str, tuple[int, Write]], write_unhinted: Write) -> Write:
+    """Return the writer of a union in which a name may choose the branch."""
+    known = ", ".join(named)
+
+    def write_hinted(out: bytearray, value: object, depth: int) -> None:
+        hint = None
+        if type(value) is tuple:
+            if len(value) == 2 and isinstance(value[0], str) and value[0] in named:  # noqa: PLR2004 - a pair
+                hint, value = value
+        elif isinstance(value, Mapping) and _HINT in value:
+            hint = value[_HINT]
+            if not isinstance(hint, str) or hint not in named:
+                raise MisfitError(hint, f"one of {known}").inside(_HINT)
+            value = {key: item for key, item in value.items() if key != _HINT}
+        if hint is None:
+            write_unhinted(out, value, depth)
+            return
+        index, write = named[hint]
+        write_varint(out, index)
+        write(out, value, depth)
+
+    return write_hinted
 
 
 class _Family(NamedTuple):
@@ -175,14 +217,14 @@ class WriterCompiler:
 
     Args:
         types: The named types, as filled by ``avro_checks.parse``.
-        mode: ``value``, or ``default`` for defaults, which are JSON.
+        mode: ``lenient``; ``strict`` for a union's first try; ``default`` for defaults, which are JSON.
 
     """
 
-    def __init__(self, types: Mapping[str, Any], mode: str = "value", family: _Family | None = None) -> None:
+    def __init__(self, types: Mapping[str, Any], mode: str = "lenient", family: _Family | None = None) -> None:
         self._types = types
         self._mode = mode
-        self._logical = LOGICAL if mode == "value" else {}
+        self._logical = {"lenient": LENIENT, "strict": STRICT}.get(mode, {})
         self._named: dict[str, Write] = {}
         self._family = family or _Family({}, {})
         self._family.compilers[mode] = self
@@ -192,7 +234,7 @@ class WriterCompiler:
         if isinstance(schema, str):
             return self._primitive(schema) or self._reference(schema)
         if isinstance(schema, list):
-            return _union(_in_order(schema, [self.compile(branch) for branch in schema]))
+            return self._union(schema)
         return self._reference(schema["name"]) if "name" in schema else self._definition(schema)
 
     def _in_mode(self, mode: str) -> WriterCompiler:
@@ -204,6 +246,27 @@ class WriterCompiler:
             write_bytes = write
             return lambda out, value, depth: write_bytes(out, _code_points(value), depth)
         return write
+
+    def _union(self, schemas: list[Schema]) -> Write:
+        own = [self.compile(branch) for branch in schemas]
+        branches = _in_order(schemas, own)
+        if self._mode == "lenient":
+            strict = [self._in_mode("strict").compile(branch) for branch in schemas]
+            if any(one is not other for one, other in zip(strict, own, strict=True)):
+                branches = [*_in_order(schemas, strict), *branches]
+        write, named = _union(branches, len(own)), self._by_name(schemas, own)
+        return _hinted(named, write) if named and self._mode != "default" else write
+
+    def _by_name(self, schemas: list[Schema], writes: list[Write]) -> dict[str, tuple[int, Write]]:
+        """Return the branches of a union that have names: by the full name, and by the last part where it is unique."""
+        named = {}
+        for index, (schema, write) in enumerate(zip(schemas, writes, strict=True)):
+            name = schema.get("name") if isinstance(schema, dict) else schema
+            if isinstance(name, str) and name in self._types and self._types[name]["type"] in _NAMED:
+                named[name] = index, write
+        last_parts = Counter(name.rpartition(".")[2] for name in named)
+        unique = {name.rpartition(".")[2]: branch for name, branch in named.items()}
+        return {part: branch for part, branch in unique.items() if last_parts[part] == 1} | named
 
     def _reference(self, name: str) -> Write:
         """Compile a named type once; where it stands inside itself, look it up at the time of writing."""

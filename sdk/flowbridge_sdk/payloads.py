@@ -4,12 +4,15 @@
 functions here read and write it without the schema's wrapper records, straight from and to plain Python values:
 None, bool, int (64 bits), float (finite), str, bytes, datetime (with a time zone), Decimal (finite), UUID, lists,
 tuples, and mappings from str. What is written reads back equal; a tuple as a list, a datetime in UTC.
+
+Three kinds of values become plainer ones: a date or time its ISO 8601 text, a row (a named tuple, Spark's Row) a
+mapping, and what numpy holds the Python value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -40,6 +43,7 @@ from flowbridge_sdk.avro_reading import (
     read_null,
     read_string,
 )
+from flowbridge_sdk.foreign import as_mapping, plain
 from flowbridge_sdk.misfit import MisfitError
 
 _UUID_BYTES = 16
@@ -145,13 +149,32 @@ def _write_value(out: bytearray, value: object, depth: int) -> None:
     write(out, value, depth)
 
 
+def _write_row(out: bytearray, value: object, depth: int) -> None:
+    write_entries(out, as_mapping(value), depth, _write_value)
+
+
+def _write_iso_text(out: bytearray, value: date | time, depth: int) -> None:
+    if isinstance(value, time) and value.tzinfo is not None:
+        raise MisfitError(value, "a time without a time zone")
+    write_string(out, value.isoformat(), depth)
+
+
 def _of_subclass(value: object) -> tuple[int, Write]:
+    """Return branch and writer of what is no plain value itself."""
+    unboxed = plain(value)
+    if unboxed is not value:
+        branch, write = _BY_TYPE.get(type(unboxed)) or _of_subclass(unboxed)
+        return branch, lambda out, _value, depth: write(out, unboxed, depth)
+    if as_mapping(value) is not None:
+        return _BY_TYPE[dict][0], _write_row
+    if isinstance(value, date | time) and not isinstance(value, datetime):
+        return _BY_TYPE[str][0], _write_iso_text
     for kind, branch, write in _WRITES:
         if isinstance(value, kind):
             return 2 * branch, write
     raise MisfitError(
         value,
-        "a payload holds None, bool, int, float, str, bytes, datetime, Decimal, UUID, lists and mappings",
+        "a payload holds None, bool, int, float, str, bytes, datetime, date, time, Decimal, UUID, lists and mappings",
     )
 
 

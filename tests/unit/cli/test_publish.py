@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,6 +16,8 @@ from confluent_kafka import Consumer, Message, Producer
 
 from bridge.cli.main import cli
 from bridge.errors import ExitCode
+from flowbridge_sdk.codec import Decoder
+from flowbridge_sdk.schemas import EventSchemas
 
 NAME = "order.created"
 
@@ -118,6 +123,30 @@ def test_a_field_that_does_not_fit_its_schema_is_named(servers: str, tmp_path: P
     assert result.exit_code == ExitCode.USAGE
     assert "amount" in result.stderr
     assert published(servers, "typed.event", "amount:=1.5", "--schemas", str(tmp_path)).exit_code == ExitCode.OK
+
+
+def test_days_times_and_decimals_are_published_to_a_typed_schema(servers: str, tmp_path: Path) -> None:
+    decimal = {"type": "bytes", "logicalType": "decimal", "precision": 30, "scale": 20}
+    types: dict[str, Any] = {
+        "day": {"type": "int", "logicalType": "date"},
+        "at": {"type": "long", "logicalType": "timestamp-millis"},
+        "text": decimal,
+        "number": ["null", decimal],
+        "plain": "double",
+    }
+    schema = {"type": "record", "name": "T", "fields": [{"name": name, "type": kind} for name, kind in types.items()]}
+    (tmp_path / "typed.sent.avsc").write_text(json.dumps(schema))
+    fields = ["day=2026-01-31", "at=2026-01-31T12:00:00Z", "text=1.10", "number:=1234567890.12345678901234567890"]
+    result = published(servers, "typed.sent", *fields, "plain:=1.1", "--schemas", str(tmp_path))
+    assert (result.exit_code, result.stderr) == (ExitCode.OK, "")
+    payload = Decoder(EventSchemas.load(tmp_path)).decode("typed.sent", read(servers, "typed.sent", 1)[0].value())
+    assert payload == {
+        "day": date(2026, 1, 31),
+        "at": datetime(2026, 1, 31, 12, tzinfo=UTC),
+        "text": Decimal("1.1"),
+        "number": Decimal("1234567890.12345678901234567890"),
+        "plain": 1.1,
+    }
 
 
 def test_a_kafka_that_does_not_answer_ends_with_3() -> None:

@@ -120,7 +120,8 @@ MISFITS: list[tuple[Schema, Any, str, str]] = [
     ({"type": "enum", "name": "E", "symbols": ["A", "B"]}, "C", "v", "one of A, B"),
     ({"type": "fixed", "name": "F", "size": 4}, b"abc", "v", "4 bytes"),
     ({"type": "string", "logicalType": "uuid"}, "nonsense", "v", "a UUID"),
-    ({"type": "long", "logicalType": "timestamp-micros"}, 5, "v", "a datetime"),
+    ({"type": "long", "logicalType": "timestamp-micros"}, True, "v", "a datetime"),
+    (["null", {"type": "long", "logicalType": "timestamp-micros"}], 2**63, "v", "a number is"),
     ({"type": "long", "logicalType": "timestamp-micros"}, datetime(2026, 1, 1), "v", "time zone"),  # noqa: DTZ001 - refused
     ({"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}, Decimal("1.005"), "v", "2 of them"),
     ({"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}, Decimal(100), "v", "at most 4"),

@@ -29,6 +29,7 @@ from flowbridge_sdk.errors import (
     UnknownFingerprintError,
     UnknownSchemaIdError,
 )
+from flowbridge_sdk.framings import NO_ID, seen
 from flowbridge_sdk.misfit import MisfitError
 from flowbridge_sdk.schemas import GENERIC, EventSchema, EventSchemas
 from flowbridge_sdk.topics import name_of, topic_of
@@ -102,16 +103,13 @@ class Decoder:
             if name == SCHEMA_ID_HEADER and content:
                 return self._by_prefix(topic, content, whole=True), 0
         magic = value[:1]
-        if magic == b"\x00":
+        if magic == b"\x00" and value[1:_ID_PREFIX] != NO_ID:
             return self._by_prefix(topic, value[:_ID_PREFIX]), _ID_PREFIX
         if magic == b"\x01":
             return self._by_prefix(topic, value[:_GUID_PREFIX]), _GUID_PREFIX
         if value[:2] == _SINGLE_OBJECT and len(value) >= _SINGLE_PREFIX:
             raise UnknownFingerprintError(value[2:_SINGLE_PREFIX], self._broken.get(name_of(topic)))
-        raise UndecodableError(
-            f"a record of {topic} begins with {value[:4].hex() or 'nothing'}; right is Avro behind a single-object "
-            "prefix (c301…) or a schema registry's (00… or 01…)",
-        )
+        raise UndecodableError(f"a record of {topic} {seen(value, headers)}")
 
     def _by_prefix(self, topic: str, prefix: bytes, *, whole: bool = False) -> Read:
         read = self._registered.get(prefix)

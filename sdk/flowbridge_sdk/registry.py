@@ -184,7 +184,7 @@ class Registry:
 
     def _compiled(self, schema: Schema, name: str, where: str) -> EventSchema:
         if schema.schema_type != "AVRO":
-            raise SchemaError(where, f"is of type {schema.schema_type}; events are Avro")
+            raise SchemaError(where, f"is of type {schema.schema_type}; expected AVRO: let its publishers write Avro")
         types: dict[str, Any] = {}
         self._resolve(schema, types, where, set(), 0)
         return EventSchema.parse(name, schema.schema_str or "", where, types)

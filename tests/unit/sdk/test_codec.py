@@ -117,9 +117,10 @@ def test_without_a_registry_an_id_is_unknown() -> None:
         Decoder(SCHEMAS).decode("order.created", b"\x00\x00\x00\x00\x01" + BODY)
 
 
-def test_a_schema_of_another_kind_is_undecodable(server: FakeRegistry, decoder: Decoder) -> None:
-    number = server.register(SUBJECT, {"schema": "{}", "schemaType": "JSON"})
-    with pytest.raises(UndecodableError, match="of type JSON; events are Avro"):
+@pytest.mark.parametrize(("kind", "text"), [("JSON", "{}"), ("PROTOBUF", 'syntax = "proto3";')])
+def test_a_schema_of_another_kind_is_undecodable(server: FakeRegistry, decoder: Decoder, kind: str, text: str) -> None:
+    number = server.register(SUBJECT, {"schema": text, "schemaType": kind})
+    with pytest.raises(UndecodableError, match=f"schema id {number} of the registry: is of type {kind}; expected AVRO"):
         decoder.decode("order.created", b"\x00" + number.to_bytes(4, "big") + b"{}")
 
 

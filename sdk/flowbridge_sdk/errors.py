@@ -9,6 +9,7 @@ FlowbridgeError
 │   ├── BadPayloadError        a field of its payload cannot be sent; names the field
 │   └── TooLargeError          its payload is over 1 MiB
 ├── PublishError               events could not be sent
+│   ├── NotConnectedError      no broker answered when the publisher was made, where that was asked for
 │   ├── BufferFullError        no room came free within the delivery timeout
 │   ├── NotDeliveredError      flush or close: these events did not arrive
 │   └── ClosedError            the publisher is closed
@@ -100,6 +101,10 @@ class TooLargeError(RefusedError):
 
 class PublishError(FlowbridgeError):
     """Events that could not be sent."""
+
+
+class NotConnectedError(PublishError):
+    """No broker answered within the time in which the publisher was to be connected."""
 
 
 class BufferFullError(PublishError):

@@ -1,9 +1,15 @@
-"""What a publisher remembers of the events that did not arrive."""
+"""What a publisher remembers of the events that did not arrive.
+
+librdkafka calls back while it is polled, and an exception in such a call ends the poll. So the call only notes the
+report, and all else (the user's ``on_failure`` above all) happens after the poll.
+"""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+import time
+from collections import deque
+from typing import TYPE_CHECKING, TypeAlias
 
 from confluent_kafka import KafkaError
 
@@ -12,46 +18,90 @@ from flowbridge_sdk.errors import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from confluent_kafka import Message
+    from confluent_kafka import Message, Producer
+
+    from flowbridge_sdk.outage import Outage
 
 FAILURES_KEPT = 100
 """Failures that ``NotDeliveredError`` lists; all are counted."""
 
+SLICE_S = 0.1
+"""How long a wait for Kafka may keep a signal waiting, in seconds."""
+
+_Report: TypeAlias = "tuple[str, str, KafkaError, Message]"
+
 
 class Failures:
-    """The failures since somebody last asked.
+    """The failures since the last ``take``.
 
     Args:
         on_failure: Called for each; they then count as heard, and ``take`` returns none of them.
+        outage: Hears of the connection's errors.
 
     """
 
-    def __init__(self, on_failure: Callable[[Failure], None] | None) -> None:
+    def __init__(self, on_failure: Callable[[Failure], None] | None, outage: Outage) -> None:
         self._on_failure = on_failure
-        self._lock = threading.Lock()
+        self._outage = outage
+        self._reports: deque[_Report] = deque()
+        self._lock = threading.RLock()  # a signal's handler may publish too
         self._kept: list[Failure] = []
         self._count = 0
 
-    def report(self, name: str, event_id: str, error: KafkaError | None, message: Message) -> None:
-        """Take a delivery report; librdkafka sends only those of failures."""
-        if error is None:
-            return
-        topic = message.topic() or name
-        failure = Failure(name, event_id, topic, _reason(error, topic))
-        if self._on_failure is not None:
-            self._on_failure(failure)
-            return
-        with self._lock:
-            self._count += 1
-            if len(self._kept) < FAILURES_KEPT:
-                self._kept.append(failure)
+    def report(self, name: str, event_id: str, error: KafkaError, message: Message) -> None:
+        """Note a delivery report; librdkafka sends only those of failures."""
+        self._reports.append((name, event_id, error, message))
+
+    def serve(self, producer: Producer, seconds: float) -> None:
+        """Let ``producer`` deliver its reports, waiting ``seconds`` for the first, and hear them.
+
+        A signal's exception ends the poll. Should it come in the microsecond in which a report is noted, that failure
+        is not counted.
+        """
+        try:
+            producer.poll(seconds)
+        except SystemError:  # on Python 3.11 confluent-kafka drops an exception without a value, as Ctrl-C's is
+            raise KeyboardInterrupt from None
+        if self._reports:
+            self._hear()
+        if self._outage.errors:
+            self._outage.hear()
+
+    def wait(self, producer: Producer, seconds: float) -> int:
+        """Serve reports until nothing waits in ``producer``'s buffer, at most for ``seconds``.
+
+        Waits in slices, so that signals are handled. Returns how many events still wait.
+        """
+        give_up = time.monotonic() + seconds
+        while len(producer) and (left := give_up - time.monotonic()) > 0:
+            self.serve(producer, min(left, SLICE_S))
+        self.serve(producer, 0)
+        return len(producer)
 
     def take(self) -> tuple[list[Failure], int]:
         """Return the failures, at most ``FAILURES_KEPT``, and their number; and forget them."""
         with self._lock:
+            self._hear()
             kept, count = self._kept, self._count
             self._kept, self._count = [], 0
         return kept, count
+
+    def _hear(self) -> None:
+        if self._on_failure is not None:
+            while self._reports:
+                self._on_failure(_failure(self._reports.popleft()))
+            return
+        with self._lock:
+            while self._reports:
+                self._kept += [_failure(self._reports[0])] if self._count < FAILURES_KEPT else []
+                self._count += 1
+                self._reports.popleft()
+
+
+def _failure(report: _Report) -> Failure:
+    name, event_id, error, message = report
+    topic = message.topic() or name
+    return Failure(name, event_id, topic, _reason(error, topic))
 
 
 def _reason(error: KafkaError, topic: str) -> str:

@@ -2,7 +2,8 @@
 
 The life of an event here: checked and encoded by ``publish`` in the caller's thread, put into librdkafka's bounded
 buffer, sent by its own thread with idempotence and acks=all. Only failures come back (``delivery.report.only.error``):
-a report for each success would double the cost of publishing. A full buffer makes ``publish`` wait.
+a report for each success would double the cost of publishing. A full buffer makes ``publish`` wait. What happens when
+the process ends or forks is in ``process_end.py``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet, finalize
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 
 from flowbridge_sdk.attributes import key_of, moment_of, text_of
 from flowbridge_sdk.codec import Encoder
@@ -24,12 +25,15 @@ from flowbridge_sdk.errors import (
     BufferFullError,
     ClosedError,
     Failure,
+    NotConnectedError,
     NotDeliveredError,
     PublishError,
     SettingsError,
 )
 from flowbridge_sdk.failures import Failures
 from flowbridge_sdk.headers import OwnHeaders, write_headers
+from flowbridge_sdk.outage import Outage
+from flowbridge_sdk.process_end import events_were_lost, flushes_at_end
 from flowbridge_sdk.schemas import EventSchemas
 from flowbridge_sdk.settings import PublisherSettings
 
@@ -43,6 +47,7 @@ _log = logging.getLogger(__name__)
 _kafka_log = logging.getLogger("flowbridge_sdk.kafka")  # what librdkafka would print
 
 _ROOM_POLL_S = 0.05
+_FIRST_LOOK_S = 0.5  # each further look for Kafka may take twice as long: a large cluster answers slowly
 CLOSING_SLACK_S = 5.0  # librdkafka looks for timed-out messages once a second
 
 
@@ -58,9 +63,12 @@ class Publisher:
         config: Any librdkafka properties.
         on_failure: Called for each event that was not delivered, in the thread that publishes, flushes or closes.
             With it, ``flush`` and ``close`` no longer raise for those events.
+        connect_within: Seconds within which a broker has to answer before the publisher is made; else
+            FLOWBRIDGE_CONNECT_WITHIN. Neither: the publisher does not look for Kafka, and events wait for it.
 
     Raises:
         SettingsError: A setting is missing or wrong.
+        NotConnectedError: No broker answered within ``connect_within``.
         SchemaError: A typed schema cannot be used.
 
     """
@@ -75,18 +83,23 @@ class Publisher:
         shared_topics: Mapping[str, str] | None = None,
         config: Mapping[str, Any] | None = None,
         on_failure: Callable[[Failure], None] | None = None,
+        connect_within: float | None = None,
     ) -> None:
-        settings = PublisherSettings.of(bootstrap, config, source, shared_topics=shared_topics)
+        settings = PublisherSettings.of(
+            bootstrap, config, source, shared_topics=shared_topics, connect_within=connect_within
+        )
         self._source = text_of("source", settings.source)
         self._shared_topics = settings.shared_topics
         self._encoder = Encoder(_schemas(schemas, settings), registry or _registry(settings))
-        self._kafka = {**settings.kafka, "delivery.report.only.error": True, "error_cb": _quiet}
+        self._kafka = {**settings.kafka, "delivery.report.only.error": True}
         self._timeout_s = settings.delivery_timeout_s
         self._on_failure = on_failure
         self._closed = False
         self._producer: Producer | None = None  # only in a child process that has not published yet
-        self._open()
+        producer = self._open()
         _publishers.add(self)
+        if settings.connect_within_s:
+            self._connect(producer, settings.connect_within_s)
 
     def publish(
         self,
@@ -116,6 +129,8 @@ class Publisher:
         Raises:
             RefusedError: The event cannot be sent; the error names the field. Nothing was sent.
             BufferFullError: No room came free in time. The event was not taken.
+            NotDeliveredError: Only in a forked child of which nothing tells when it ends, and which did not enter the
+                publisher as a context manager: there ``publish`` waits as ``flush`` does.
             ClosedError: The publisher is closed.
 
         """
@@ -127,10 +142,12 @@ class Publisher:
         headers = write_headers(name, event_id, origin, moment_of(time))
         value = self._encoder.encode(name, {} if payload is None else payload)
         self._send(topic, value, key_of(key), headers, (name, event_id))
+        if self._waits:
+            self.flush()
         return event_id
 
     def flush(self, timeout: float | None = None) -> None:
-        """Wait until everything published is delivered or has failed.
+        """Wait until everything published is delivered or has failed. Ctrl-C ends the wait.
 
         Args:
             timeout: Seconds to wait; the delivery timeout unless given, after which nothing is left waiting.
@@ -141,8 +158,16 @@ class Publisher:
         """
         if self._producer is None:
             return
-        waiting = self._producer.flush(self._timeout_s + CLOSING_SLACK_S if timeout is None else timeout)
+        try:
+            waiting = self._failures.wait(
+                self._producer, self._timeout_s + CLOSING_SLACK_S if timeout is None else timeout
+            )
+        except BaseException as interruption:
+            interruption.add_note(f"{len(self._producer)} events are still in the publisher's buffer")
+            raise
         failures, failed = self._failures.take()
+        if not waiting and not failed:
+            self._outage.delivered()
         if waiting or failed:
             raise NotDeliveredError(failures, failed, waiting)
 
@@ -159,6 +184,7 @@ class Publisher:
             self.flush(timeout)
 
     def __enter__(self) -> Self:
+        self._waits = False  # the block's end flushes
         return self
 
     def __exit__(
@@ -183,6 +209,8 @@ class Publisher:
         identity: tuple[str, str],
     ) -> None:
         producer = self._producer or self._open()
+        if self._outage.reason and not len(producer):
+            self._outage.delivered()
         undelivered = partial(self._failures.report, *identity)
         give_up = 0.0
         while True:
@@ -196,18 +224,39 @@ class Publisher:
                         f"the buffer stayed full for {self._timeout_s:g} s; is Kafka at "
                         f"{self._kafka['bootstrap.servers']} reachable? The event was not taken",
                     ) from None
-                producer.poll(_ROOM_POLL_S)
+                self._failures.serve(producer, _ROOM_POLL_S)
             except KafkaException as error:
                 raise PublishError(f"topic {topic}: {error.args[0].str()}; the event was not taken") from error
             else:
-                producer.poll(0)
+                self._failures.serve(producer, 0)
                 return
 
     def _open(self) -> Producer:
-        self._failures = Failures(self._on_failure)
-        producer = self._producer = _producer(self._kafka)
+        silent = str(self._kafka.get("log_level")) == "0"
+        self._outage = Outage(self._kafka["bootstrap.servers"], self._timeout_s, silent=silent)
+        self._failures = Failures(self._on_failure, self._outage)
+        producer = self._producer = _producer(self._kafka, self._outage)
+        self._waits = not flushes_at_end(_flush_all)
         self._unclosed = finalize(self, _flush_unclosed, producer, self._failures, self._timeout_s)
         return producer
+
+    def _connect(self, producer: Producer, within_s: float) -> None:
+        give_up, look_s = time.monotonic() + within_s, _FIRST_LOOK_S
+        while (left := give_up - time.monotonic()) > 0:
+            try:
+                producer.list_topics(timeout=min(left, look_s))
+            except KafkaException as error:
+                detail = str(error.args[0].str())
+            else:
+                return
+            self._failures.serve(producer, min(max(give_up - time.monotonic(), 0), _ROOM_POLL_S))
+            look_s *= 2
+        self._closed = True
+        self._unclosed.detach()
+        raise NotConnectedError(
+            f"no broker of Kafka at {self._kafka['bootstrap.servers']} answered within {within_s:g} s: "
+            f"{self._outage.reason or detail}"
+        )
 
     def _after_fork(self) -> None:
         """Forget the producer in a child process: librdkafka's threads stayed with the parent, and so did its buffer.
@@ -222,13 +271,22 @@ class Publisher:
 
 def _flush_unclosed(producer: Producer, failures: Failures, timeout_s: float) -> None:
     """Send what a publisher still holds that nobody closed, at the latest when the process ends."""
-    waiting = producer.flush(timeout_s + CLOSING_SLACK_S)
+    try:
+        waiting = failures.wait(producer, timeout_s + CLOSING_SLACK_S)
+    except (KeyboardInterrupt, SystemExit):
+        waiting = len(producer)
     kept, failed = failures.take()
     if waiting or failed:
         _log.error("a publisher was never closed: %s", NotDeliveredError(kept, failed, waiting))
+        events_were_lost()
 
 
 _publishers: WeakSet[Publisher] = WeakSet()
+
+
+def _flush_all() -> None:
+    for publisher in list(_publishers):
+        publisher._unclosed()  # noqa: SLF001 - this module's own
 
 
 def _renew_publishers() -> None:
@@ -239,16 +297,13 @@ def _renew_publishers() -> None:
 os.register_at_fork(after_in_child=_renew_publishers)
 
 
-def _producer(kafka: Mapping[str, Any]) -> Producer:
+def _producer(kafka: Mapping[str, Any], outage: Outage) -> Producer:
+    quiet = {} if "debug" in kafka else {"log_level": 0}  # what it logs of the connection, ``outage`` says once
     try:
-        return Producer(dict(kafka), logger=_kafka_log)
+        return Producer({**quiet, **kafka, "error_cb": outage.errors.append}, logger=_kafka_log)
     except (KafkaException, TypeError, ValueError) as error:
         detail = error.args[0].str() if isinstance(error, KafkaException) else error
         raise SettingsError(f"Kafka's client refuses a setting: {detail}") from error
-
-
-def _quiet(_error: KafkaError) -> None:
-    """Ignore a broker that is away for now: librdkafka tries again, and undelivered events are reported one by one."""
 
 
 def _schemas(given: EventSchemas | str | os.PathLike[str] | None, settings: PublisherSettings) -> EventSchemas:

@@ -4,6 +4,7 @@
 variable                          meaning
 ================================  ==================================================================================
 FLOWBRIDGE_BOOTSTRAP_SERVERS      Kafka's addresses, ``host:port`` with commas between
+FLOWBRIDGE_CONNECT_WITHIN         seconds within which a broker has to answer when a publisher is made
 FLOWBRIDGE_SCHEMAS                files and folders of typed event schemas, with ``:`` between
 FLOWBRIDGE_SCHEMA_REGISTRY_URL    a Confluent-compatible schema registry
 FLOWBRIDGE_SHARED_TOPICS          topics that names share, ``BEGINNING*=TOPIC`` with commas between
@@ -51,6 +52,7 @@ class PublisherSettings:
         schemas: Where typed schemas are: files and folders with ``os.pathsep`` between.
         registry_url: The schema registry; empty for none.
         shared_topics: The topics that names share.
+        connect_within_s: How long a publisher looks for Kafka when it is made, in seconds; 0 for not at all.
 
     """
 
@@ -59,6 +61,7 @@ class PublisherSettings:
     schemas: str
     registry_url: str
     shared_topics: SharedTopics
+    connect_within_s: float
 
     @property
     def delivery_timeout_s(self) -> float:
@@ -78,6 +81,7 @@ class PublisherSettings:
         environment: Mapping[str, str] = os.environ,
         *,
         shared_topics: Mapping[str, str] | None = None,
+        connect_within: float | None = None,
     ) -> PublisherSettings:
         """Put the settings together.
 
@@ -104,6 +108,7 @@ class PublisherSettings:
             environment.get("FLOWBRIDGE_SCHEMAS", ""),
             environment.get("FLOWBRIDGE_SCHEMA_REGISTRY_URL", ""),
             _shared_topics(shared_topics, environment),
+            _connect_within(connect_within, environment),
         )
 
 
@@ -120,6 +125,16 @@ def _shared_topics(given: Mapping[str, str] | None, environment: Mapping[str, st
     if given is not None:
         return SharedTopics(given)
     return SharedTopics.from_text(environment.get("FLOWBRIDGE_SHARED_TOPICS", ""))
+
+
+def _connect_within(given: float | None, environment: Mapping[str, str]) -> float:
+    if given is not None:
+        return given
+    text = environment.get("FLOWBRIDGE_CONNECT_WITHIN", "")
+    try:
+        return float(text or 0)
+    except ValueError:
+        raise SettingsError(f"FLOWBRIDGE_CONNECT_WITHIN: found {text!r}, right is a number of seconds") from None
 
 
 def _kafka_properties(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,119 @@
+"""What happens to a process that ends with events in its buffer.
+
+=================================  ====================================================================================
+the process                        its unclosed publishers
+=================================  ====================================================================================
+ends by itself or by an exception  are flushed by ``atexit``; a loss makes the exit code ``LOST_EXIT_CODE``
+a child of ``multiprocessing``     are flushed by its finalizers (it ends by ``os._exit``), also after the SIGTERM with
+                                   which a pool ends its workers
+any other forked child             wait for Kafka in ``publish`` itself: nothing tells of the end by ``os._exit``
+=================================  ====================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOST_EXIT_CODE = 75
+"""How a process exits that lost events of a publisher that was never closed (EX_TEMPFAIL of sysexits.h)."""
+
+_LAST = -1000  # the priority of multiprocessing's last finalizer
+
+
+class _Ending:
+    """What is known of this process's end.
+
+    It hangs on the module ``sys``, which the interpreter clears last. There alone the exit code can be set without
+    cutting off other ``atexit`` functions.
+    """
+
+    def __init__(self) -> None:
+        self.forked = False
+        self.guarded = False  # by a finalizer of multiprocessing
+        self.ending = False
+        self.terminated = False
+        self.exit_code = 0
+
+    def __del__(self, _exit: Callable[[int], NoReturn] = os._exit) -> None:
+        if self.exit_code:
+            _exit(self.exit_code)
+
+    def after_fork(self) -> None:
+        """Forget what holds for the parent alone."""
+        self.guarded = self.ending = self.terminated = False
+        self.exit_code = 0
+        self.forked = True
+
+
+_ending = _Ending()
+sys._flowbridge_ending = _ending  # type: ignore[attr-defined]  # noqa: SLF001 - see _Ending
+os.register_at_fork(after_in_child=_ending.after_fork)
+
+
+def events_were_lost() -> None:
+    """Make this process exit with ``LOST_EXIT_CODE``, unless it ends by an exception, whose exit code stays."""
+    if getattr(sys, "last_value", None) is None:
+        _ending.exit_code = LOST_EXIT_CODE
+
+
+def flushes_at_end(flush: Callable[[], None]) -> bool:
+    """Return whether the end of this process flushes its unclosed publishers; arrange it where that needs doing.
+
+    Args:
+        flush: Flushes all.
+
+    """
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is None:
+        return not _ending.forked
+    process: Any = sys.modules["multiprocessing.process"]
+    if process.parent_process() is not None:
+        return _guard(util, flush)
+    # a child that is spawned imports the job's module before it has a parent; a fork server's then forgets finalizers
+    util.register_after_fork(_ending, partial(_guard_again, util, flush))
+    if getattr(process.current_process(), "_inheriting", False):
+        return _guard(util, flush)
+    return not _ending.forked
+
+
+def _guard_again(util: Any, flush: Callable[[], None], ending: _Ending) -> None:
+    ending.guarded = False
+    _guard(util, flush)
+
+
+def _guard(util: Any, flush: Callable[[], None]) -> bool:
+    if not _ending.guarded:
+        try:
+            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, _terminate)
+        except ValueError:  # not the main thread
+            return False
+        util.Finalize(None, _end_child, (flush,), exitpriority=_LAST)
+        _ending.guarded = True
+    return True
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    _ending.terminated = True
+    if not _ending.ending:  # its events are being sent already, and that has a bound
+        sys.exit(128 + signal.SIGTERM)
+
+
+def _end_child(flush: Callable[[], None]) -> None:
+    _ending.ending = True
+    flush()
+    error = sys.exc_info()[1]
+    ends_well = error is None or (isinstance(error, SystemExit) and not error.code)
+    lost, _ending.exit_code = _ending.exit_code, 0
+    if lost and (ends_well or _ending.terminated):
+        raise SystemExit(lost)
+    if _ending.terminated:  # ends as its parent expects of a process that it terminated
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)

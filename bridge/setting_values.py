@@ -193,6 +193,17 @@ def _shared_topics(value: Any) -> Any:
     return SharedTopics.from_text(str(value)).patterns
 
 
+def _json_topics(value: Any) -> Any:
+    """Read topics and beginnings of topics, separated by commas, or a list."""
+    if not value:
+        return ()
+    from flowbridge_sdk.json_payloads import JsonTopics  # noqa: PLC0415 - 0.2 s that --help need not wait
+
+    texts = [value] if isinstance(value, str) else value
+    parts = [part.strip() for text in texts for part in str(text).split(",") if part.strip()]
+    return JsonTopics(parts).patterns
+
+
 def _servers(value: str) -> str:
     servers = [part.strip() for part in value.split(",")]
     if "@" in value:
@@ -317,6 +328,8 @@ UrlPath = Annotated[str, AfterValidator(_url_path), Metavar("/PATH")]
 """A path of HTTP that is not one of the health pages'."""
 SharedTopicPatterns = Annotated[dict[str, str], BeforeValidator(_shared_topics), Metavar("PREFIX*=TOPIC,...")]
 """Topics that the names with a common beginning share: pattern to topic."""
+TopicPatterns = Annotated[tuple[str, ...], BeforeValidator(_json_topics), Metavar("TOPIC|PREFIX*,...")]
+"""Topics, and beginnings of topics with a ``*`` behind."""
 Servers = Annotated[str, AfterValidator(_servers), Metavar("HOST:PORT,...")]
 """Brokers: HOST:PORT, separated by commas."""
 _Property = Annotated[str, AfterValidator(_property_name)]

@@ -40,6 +40,7 @@ from bridge.setting_values import (
     Stage,
     Stages,
     TopicPart,
+    TopicPatterns,
     Url,
     UrlPath,
     is_secret,
@@ -80,6 +81,12 @@ class Settings(BaseSettings):
     )
     schema_registry_url: Url | None = Field(
         None, description="A Confluent-compatible schema registry; user and password in it are never shown."
+    )
+    json_topics: TopicPatterns = Field(
+        (),
+        description="Topics whose values are bare JSON objects, without a header that says so: `orders,legacy.*`, "
+        "separated by commas; `*` alone is every topic. Values that begin as Avro does are read as Avro there too. "
+        "Only the routers' counts.",
     )
     namespace: Namespace = Field(
         "default",

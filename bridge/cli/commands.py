@@ -38,6 +38,7 @@ DEV_PORT = 9092
     "schemas",
     "schema_registry_url",
     "namespace",
+    "json_topics",
     "shared_topics",
     "gateway_listen",
     "log_level",

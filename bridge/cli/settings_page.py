@@ -13,7 +13,14 @@ from bridge.setting_values import OWNED_PROPERTIES
 from bridge.settings import Settings
 
 _GROUPS = {
-    "Kafka and events": ("bootstrap_servers", "kafka", "schemas", "schema_registry_url", "shared_topics"),
+    "Kafka and events": (
+        "bootstrap_servers",
+        "kafka",
+        "schemas",
+        "schema_registry_url",
+        "json_topics",
+        "shared_topics",
+    ),
     "Triggers": (
         "triggers",
         "namespace",

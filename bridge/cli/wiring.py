@@ -241,7 +241,8 @@ def event_schemas(settings: Settings, on_broken: Callable[[SchemaError], None] |
 
 def _decoder(settings: Settings) -> Decoder:
     with schema_errors():
-        return Decoder(EventSchemas.load(*settings.schemas, on_broken=_log_broken), _registry(settings))
+        schemas = EventSchemas.load(*settings.schemas, on_broken=_log_broken)
+        return Decoder(schemas, _registry(settings), settings.json_topics)
 
 
 def _log_broken(error: SchemaError) -> None:

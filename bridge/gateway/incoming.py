@@ -8,18 +8,16 @@ U+FFFD, as in Argo Events. NaN and infinity are no JSON and refused.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, NamedTuple, NoReturn
 
 from bridge.gateway.answers import Answer, malformed
 from flowbridge_sdk.attributes import text_of
-from flowbridge_sdk.avro_encoding import LONG_MAX, LONG_MIN
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.errors import BadAttributeError, BadPayloadError, RefusedError, TooLargeError
 from flowbridge_sdk.headers import OwnHeaders, write_headers
+from flowbridge_sdk.json_payloads import mended
 
 SOURCE = "flowbridge-gateway"
 """The source of events that come without one: so the same (name, id) twice is the same event."""
@@ -27,9 +25,7 @@ SOURCE = "flowbridge-gateway"
 KEY_LIMIT = 1_024
 """Bytes of a key."""
 
-_DEPTH = 64  # the codec refuses what lies deeper
 _NAME_SHOWN = 60
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _encoder = Encoder()  # without schemas: what comes over HTTP has none
 _ANY_NAME = "event"  # the encoder remembers names, and strangers must not make it remember
 
@@ -107,24 +103,7 @@ def _value(payload: Mapping[str, Any]) -> bytes:
     try:
         return _encoder.encode(_ANY_NAME, payload)
     except BadPayloadError:
-        return _encoder.encode(_ANY_NAME, _mended(payload, 0))  # seldom, so the cost is paid only here
-
-
-def _mended(value: Any, depth: int) -> Any:
-    """Return a value with what JSON can say and a payload cannot written otherwise, down to the codec's depth."""
-    match value:
-        case str():
-            return _SURROGATES.sub("\ufffd", value)
-        case bool():
-            return value
-        case int() if not LONG_MIN <= value <= LONG_MAX:
-            return Decimal(value)
-        case dict() if depth <= _DEPTH:
-            return {_mended(key, 0): _mended(item, depth + 1) for key, item in value.items()}
-        case list() if depth <= _DEPTH:
-            return [_mended(item, depth + 1) for item in value]
-        case _:
-            return value
+        return _encoder.encode(_ANY_NAME, mended(payload))  # seldom, so the cost is paid only here
 
 
 def _refuse_constant(name: str) -> NoReturn:

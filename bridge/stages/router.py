@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.event import DAY, MINUTE, SECOND, Event, EventIdentity, Micros
@@ -37,8 +37,8 @@ from bridge.stages.definitions import Definitions
 from bridge.stages.passing import TOGETHER, Carried, Pass, Passing
 from bridge.stages.reached import Looks, ReachedTimes
 from bridge.stages.run_records import dead_letter
-from flowbridge_sdk.codec import SCHEMA_ID_HEADER
-from flowbridge_sdk.errors import DecodeError, NullValueError, UndecodableError
+from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Encoder
+from flowbridge_sdk.errors import DecodeError, NullValueError, RefusedError, UndecodableError
 from flowbridge_sdk.headers import read_headers
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ MARGIN_LIMIT = 16 * 1024
 _ROUND_BYTES = 8 * 1024 * 1024  # of values that are sent together
 _LETTER_TEXT = 4_000  # characters of a dead letter's text
 _SCHEMA_IDS = {0: 5, 1: 17}  # bytes of a schema id in a header, by its first one
-
+_AVRO = (b"\xc3", b"\x00", b"\x01")  # how values of Avro begin, and JSON does not
 _LOOK_PACE = 10 * SECOND  # between two looks whether a topic that could not be read can be now
 _READ_AGAIN = DAY  # of a truncated partition; the ledger remembers runs for a week
 _DESCRIBE_PACE = MINUTE  # between two looks whether the settings of topics have changed
@@ -133,6 +133,7 @@ class Router(Stage):
         self._next_describe: Micros = pace()
         self._passing = Passing(topics, self._bury)
         self._letters: dict[tuple[str, int, int, str], _Letter] = {}  # of this round
+        self._generic = Encoder()
 
     def topics(self) -> frozenset[str]:
         """Return the topics of triggers in force whose starts are written."""
@@ -321,10 +322,19 @@ class Router(Stage):
         timestamp = self._reached.timestamp(record)
         name, id_, source, time = read_headers(headers, topic, partition, offset, timestamp)
         framed = _framed(topic, value, headers)
-        payload = self._decoder.decode(topic, framed)
+        payload = self._decoder.decode(topic, framed, headers if framed is value else None)
         text = key.decode(errors="replace") if key is not None else None
         event = Event(name, source, id_, time, self._reached.of(record, timestamp), text, payload)
+        if framed and framed[:1] not in _AVRO:
+            framed = self._as_avro(topic, payload)
         return Carried(event, record, framed or b"")
+
+    def _as_avro(self, topic: str, payload: Mapping[str, Any]) -> bytes:
+        """Return a payload of JSON as every stage and release reads it by itself."""
+        try:
+            return self._generic.encode(topic, payload)
+        except RefusedError as error:
+            raise UndecodableError(f"a record of {topic} cannot be kept as Avro: {error}") from error
 
     def _undecodable(self, record: Record, error: DecodeError, out: Outbox) -> None:
         if isinstance(error, NullValueError):

@@ -7,6 +7,7 @@ the value begins with                 it is
 ``00`` and 4 bytes of id              Confluent framing: the schema registry knows the id
 ``01`` and 16 bytes of GUID           the same with a GUID
 (header ``__value_schema_id``)        either of the last two, in a header instead of before the value
+anything else                         JSON, where the header ``content-type`` or a setting says so
 ====================================  ==================================================================
 
 Decoding finds its reader by the prefix alone in one look-up; it runs for every event that the bridge consumes.
@@ -30,11 +31,14 @@ from flowbridge_sdk.errors import (
     UnknownSchemaIdError,
 )
 from flowbridge_sdk.framings import NO_ID, seen
+from flowbridge_sdk.json_payloads import JsonTopics, is_json, json_payload
 from flowbridge_sdk.misfit import MisfitError
 from flowbridge_sdk.schemas import GENERIC, EventSchema, EventSchemas
 from flowbridge_sdk.topics import name_of, topic_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flowbridge_sdk.avro_encoding import Write
     from flowbridge_sdk.avro_reading import Read
     from flowbridge_sdk.headers import Headers
@@ -57,10 +61,20 @@ class Decoder:
     Args:
         schemas: The typed schemas; the generic one is always known.
         registry: The schema registry, where there is one.
+        json_topics: Topics whose values are bare JSON; ``BEGINNING*`` stands for many.
+
+    Raises:
+        SettingsError: One of ``json_topics`` is no topic.
 
     """
 
-    def __init__(self, schemas: EventSchemas | None = None, registry: Registry | None = None) -> None:
+    def __init__(
+        self,
+        schemas: EventSchemas | None = None,
+        registry: Registry | None = None,
+        json_topics: Iterable[str] = (),
+    ) -> None:
+        self._json_topics = JsonTopics(json_topics)
         known = schemas or EventSchemas.of(())
         self._broken = known.broken
         self._single: dict[bytes, Read] = {
@@ -87,6 +101,8 @@ class Decoder:
         read = self._single.get(value[:_SINGLE_PREFIX])
         if read is None:
             read, start = self._framed(topic, value, headers)
+            if read is None:
+                return json_payload(topic, value)
         try:
             payload, end = read(value, start, 0)
         except Exception as error:
@@ -98,7 +114,8 @@ class Decoder:
             raise UndecodableError(f"a record of {topic} has {len(value) - end} bytes behind its end")
         return payload  # type: ignore[no-any-return] # schemas.EventSchema.parse admits records and maps only
 
-    def _framed(self, topic: str, value: bytes, headers: Headers | None) -> tuple[Read, int]:
+    def _framed(self, topic: str, value: bytes, headers: Headers | None) -> tuple[Read | None, int]:
+        """Return what reads the value, and from where on; None for JSON."""
         for name, content in headers or ():
             if name == SCHEMA_ID_HEADER and content:
                 return self._by_prefix(topic, content, whole=True), 0
@@ -109,7 +126,9 @@ class Decoder:
             return self._by_prefix(topic, value[:_GUID_PREFIX]), _GUID_PREFIX
         if value[:2] == _SINGLE_OBJECT and len(value) >= _SINGLE_PREFIX:
             raise UnknownFingerprintError(value[2:_SINGLE_PREFIX], self._broken.get(name_of(topic)))
-        raise UndecodableError(f"a record of {topic} {seen(value, headers)}")
+        if is_json(headers, otherwise=topic in self._json_topics):
+            return None, 0
+        raise UndecodableError(f"a record of {topic} {seen(topic, value, headers)}")
 
     def _by_prefix(self, topic: str, prefix: bytes, *, whole: bool = False) -> Read:
         read = self._registered.get(prefix)

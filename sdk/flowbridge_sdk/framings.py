@@ -14,17 +14,20 @@ _STRUCTURED = b"application/cloudevents"
 _EXPECTED = "expected Avro behind a single-object prefix (c301…) or a schema registry's (00… or 01…)"
 
 
-def seen(value: bytes, headers: Headers | None) -> str:
+def seen(topic: str, value: bytes, headers: Headers | None) -> str:
     """Return what a value without the framing of an event looks like, and what to do, as a part of a sentence."""
-    content_type = next((content for name, content in headers or () if name == "content-type" and content), b"")
+    content_type = next((content for name, content in headers or () if name.lower() == "content-type" and content), b"")
     if content_type.strip().lower().startswith(_STRUCTURED):
         media = content_type[:80].decode(errors="replace")
         return (
             f"is a structured CloudEvent (content-type {media}); send it in binary mode: "
             "the attributes as headers ce_id, ce_source, ce_type and ce_time, the data as the value"
         )
-    if value.lstrip()[:1] in (b"{", b"["):
-        return f"looks like JSON; {_EXPECTED}"
+    if value[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
+        return (
+            "has no Avro: this looks like JSON; publish it with the header content-type: application/json, "
+            f"or name the topic in the setting json_topics (FLOWBRIDGE_JSON_TOPICS={topic})"
+        )
     if value[:4] == b"Obj\x01":
         return (
             f"is an Avro file with its schema in front; {_EXPECTED}: one event in a record, without the file's header"

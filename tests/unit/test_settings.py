@@ -294,3 +294,11 @@ def test_a_setting_is_read_by_its_former_name(tmp_path: Path) -> None:
     assert load_settings({}, {"FLOWBRIDGE_GATEWAY_TOPIC_BOUND": "8"}, config).topic_bound == 8
     both = {"FLOWBRIDGE_GATEWAY_TOPIC_BOUND": "8", "FLOWBRIDGE_TOPIC_BOUND": "9"}
     assert load_settings({}, both, config).topic_bound == 9
+
+
+def test_topics_of_json_are_names_and_beginnings() -> None:
+    assert load_settings({}, {"FLOWBRIDGE_JSON_TOPICS": "orders, legacy.*"}).json_topics == ("orders", "legacy.*")
+    assert load_settings({}, {}).json_topics == ()
+    (problem,) = problems({}, {"FLOWBRIDGE_JSON_TOPICS": "or*ders"})
+    assert problem.startswith("FLOWBRIDGE_JSON_TOPICS: found 'or*ders'; ")
+    assert "TOPIC or BEGINNING* is right" in problem

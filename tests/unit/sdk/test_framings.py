@@ -24,8 +24,8 @@ def _schemas(schema: Any) -> EventSchemas:
     [
         (b'{"specversion": "1.0"}', b"application/cloudevents+json; charset=utf-8", "is a structured CloudEvent"),
         (b"\x02\x04", b"Application/CloudEvents+avro", "send it in binary mode: the attributes as headers ce_id"),
-        (b'\n {"id": 1}', None, "looks like JSON; expected Avro"),
-        (b"[1]", None, "looks like JSON; expected Avro"),
+        (b'\n {"id": 1}', None, "looks like JSON; publish it with"),
+        (b"[1]", None, "looks like JSON; publish it with"),
         (b"Obj\x01\x04", None, "is an Avro file with its schema in front"),
         (b"\x03\x00" + bytes(16), None, "looks like AWS Glue's framing"),
         (b"\x00" + (7).to_bytes(8, "big") + b"\x02a", None, "an id of 8 bytes, as Apicurio's serializers write"),

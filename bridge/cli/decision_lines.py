@@ -17,7 +17,8 @@ _PENDING = frozenset({RunReason.RETRYING})
 _COLOURS: dict[Reason | RunReason, str] = {
     **dict.fromkeys((Reason.MATCHED, RunReason.CREATED), "green"),
     **dict.fromkeys((Reason.UNDECODABLE, Reason.OVERSIZE, Reason.UNKEYED, Reason.OVER_BOUND), "red"),
-    **dict.fromkeys((RunReason.REFUSED, RunReason.OUTCOME_UNKNOWN), "red"),
+    **dict.fromkeys((Reason.FAILED, Reason.POISON), "red"),
+    **dict.fromkeys((RunReason.REFUSED, RunReason.OUTCOME_UNKNOWN, RunReason.FAILED), "red"),
     **dict.fromkeys((Reason.LATE, Reason.EXPIRED, RunReason.RETRYING, RunReason.SKIPPED), "yellow"),
 }
 _INDENT = " " * 35  # parameters stand below the name of their Workflow's trigger

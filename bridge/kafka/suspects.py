@@ -138,6 +138,8 @@ class Suspects:
         """Return whether the next transaction differs from a healthy one."""
         if self.size and self._until is None and self._pace() >= self._armed_until:
             self.size = 0
+        if self.is_alone and self._until is not None and self._pace() >= self._until:
+            self.size = 2  # a record that comes much later is under no suspicion
         return bool(self.size or self.doomed)
 
     @property

@@ -299,31 +299,42 @@ class StageLoop:
             if doomed is not None and before == 0:
                 self._put_aside(doomed)
                 return
-            size = self._suspects.size or len(self._queue)
-            if self._suspects.is_alone:
+            place = self._noted_place()
+            if place is not None:
                 self._is_barred = not self._care.take(self._id)
-                if self._is_barred or not self._note_alone():
+                if self._is_barred:
+                    self._suspects.wait()
                     return
-            is_committed = self._transact(partial(self._process_some, size if doomed is None else min(size, before)))
-            if not (is_committed and self._queue and self._suspects.is_alone):
+                if not self._note(place, self._queue[0].offset):
+                    return
+            size = min(before, self._suspects.portion(self._queue))
+            is_committed = self._transact(partial(self._process_some, size))
+            self._suspects.passed(self._committed)
+            if not (is_committed and self._queue and self._noted_place() is not None):
                 self._care.give(self._id)
                 return
 
     def _process_some(self, size: int, queue: deque[Record], out: Outbox) -> None:
+        is_suspected = self._suspects.size > 1 or self._suspects.is_alone(queue[0])
         portion = deque(queue.popleft() for _ in range(min(size, len(queue))))
         self._stage.process(portion, out)
         queue.extendleft(reversed(portion))
-        self._suspects.advance()
-        if queue and self._suspects.is_alone and self._stage.may_kill(queue[0]):
-            place = Partition(queue[0].topic, queue[0].partition)
-            self._alone = place if place not in out.held else None
+        if is_suspected:
+            self._suspects.advance()
+        place = self._noted_place()
+        self._alone = place if place not in out.held else None
 
-    def _note_alone(self) -> bool:
-        """Note that the first record is processed alone, unless the last transaction did; tell whether it is noted."""
-        record = self._queue[0]
-        place = Partition(record.topic, record.partition) if self._stage.may_kill(record) else None
+    def _noted_place(self) -> Partition | None:
+        """Return the partition of the first record if that is processed alone, with a note."""
+        record = self._queue[0] if self._queue else None
+        if record is None or not self._suspects.is_alone(record) or not self._stage.may_kill(record):
+            return None
+        return Partition(record.topic, record.partition)
+
+    def _note(self, place: Partition, offset: int) -> bool:
+        """Note that a record is processed alone, unless the last transaction did; tell whether it is noted."""
         noted = [(one, found.offset) for one, found in self._committed.items() if read_note(found).alone]
-        if noted == ([] if place is None else [(place, record.offset)]):
+        if noted == [(place, offset)]:
             return True
         self._alone = place
         return self._transact(lambda _, __: None)
@@ -389,10 +400,12 @@ class StageLoop:
             offsets[Partition(record.topic, record.partition)] = record.offset
         for partition, (offset, _) in out.held.items():
             offsets[partition] = offset
-        new = {p: Committed(offset, self._note(p, self._id)) for p, offset in offsets.items() if p in self._committed}
+        new = {
+            p: Committed(offset, self._note_of(p, self._id)) for p, offset in offsets.items() if p in self._committed
+        }
         return {partition: one for partition, one in new.items() if self._committed[partition] != one}
 
-    def _note(self, partition: Partition, owner: str) -> str:
+    def _note_of(self, partition: Partition, owner: str) -> str:
         doomed = self._suspects.doomed.get(partition)
         is_alone = partition == self._alone or (doomed is not None and doomed.reason is Reason.POISON)
         return Note(owner, self._stage.applied(), self._stage.topic_id(partition.topic), is_alone).text()
@@ -459,16 +472,24 @@ class StageLoop:
 
     def _suspect(self, found: Mapping[Partition, Committed], offsets: Mapping[Partition, int]) -> None:
         """Be careful with partitions whose owner ended without letting go; doom what it processed alone."""
+        unread = []
         for place, committed in found.items():
             note = read_note(committed)
             if not note.owner or (note.owner == self._id and (place in self._claimed or not self._is_first_life)):
                 continue  # it was let go, or an earlier life of this process had it, which was not killed
-            self._suspects.be_careful()
+            unread.append(place)
             if note.alone and offsets.get(place) == committed.offset:
                 self._suspects.doomed[place] = Doomed(committed.offset, Reason.POISON, POISON_TEXT)
+        if not unread:
+            return
+        try:
+            ends = self._admin.end_offsets(unread)
+        except UnansweredError as error:
+            ends = error.answered
+        self._suspects.suspect({place: end for place, end in ends.items() if end > offsets.get(place, end)})
 
     def _claim(self, offsets: Mapping[Partition, int]) -> None:
-        claim = {p: Committed(offset, self._note(p, self._id)) for p, offset in offsets.items()}
+        claim = {p: Committed(offset, self._note_of(p, self._id)) for p, offset in offsets.items()}
         self._commit_alone(claim)
         self._committed.update(claim)
         self._claimed.update(claim)
@@ -533,5 +554,6 @@ class StageLoop:
         for partition in partitions:
             self._committed.pop(partition, None)
             self._suspects.doomed.pop(partition, None)
+            self._suspects.ends.pop(partition, None)
             self._held.pop(partition, None)
             self._observer.forget_lag(*partition)

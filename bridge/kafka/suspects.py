@@ -4,11 +4,12 @@ An exception while a record is processed dooms that record. The batch is aborted
 and the record is set aside by itself when it comes again.
 
 A process that is killed (memory, liveness, a fault in a C library) says nothing. So its successor is careful: it finds
-that the former owner of a partition did not let go, and reads the first records one by one. Before each it notes beside
-the committed offset that this record is processed alone; the note of the next record travels in the transaction of the
-one before. If a process ends while that note stands, the record has killed twice: once in a batch, once alone. The next
-owner dooms it as ``poison``. After half a second without harm portions grow, so a deep backlog narrows the fault down
-in a few more starts. A healthy process writes no note.
+that the former owner of a partition did not let go, and suspects the records that stood in it unread at that moment. It
+reads the first of them one by one. Before each it notes beside the committed offset that this record is processed
+alone; the note of the next record travels in the transaction of the one before. If a process ends while that note
+stands, the record has killed twice: once in a batch, once alone. The next owner dooms it as ``poison``. After half a
+second without harm portions grow, so a deep backlog narrows the fault down in a few more starts. A healthy process
+writes no note.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import logging
 import sqlite3
 import threading
 import traceback
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import takewhile
 from typing import NamedTuple
 
 from bridge.core.decision import Reason
 from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.errors import FlowbridgeError
-from bridge.kafka.log import LogError, Partition, Record
+from bridge.kafka.log import Committed, LogError, Partition, Record
 from bridge.kafka.records import RecordError
 
 logger = logging.getLogger(__name__)
@@ -38,8 +41,8 @@ POISON_TEXT = (
 
 _ALONE_FOR: Micros = SECOND // 2
 _ALONE_AT_MOST = 500  # records
-_ARMED_FOR: Micros = 10 * SECOND  # without any record
 _LARGEST = 5_000
+_BARRED_FOR: Micros = 10 * SECOND
 _TOLD_EVERY: Micros = MINUTE
 
 
@@ -92,17 +95,20 @@ class Suspects:
 
     Attributes:
         doomed: At most one record of a partition: the first one.
-        size: How many records the next transaction takes; 0 for as many as there are.
+        ends: Up to where records of a partition are suspected.
+        size: How many records the next transaction takes; 0 for as many as there are. At 1, suspected records are
+            processed alone, and all others as ever.
 
     """
 
     def __init__(self, pace: Callable[[], Micros]) -> None:
         self._pace = pace
         self.doomed: dict[Partition, Doomed] = {}
+        self.ends: dict[Partition, int] = {}
         self.size = 0
         self._until: Micros | None = None
-        self._armed_until: Micros = 0
         self._alone = 0
+        self._barred_since: Micros | None = None
         self._told: dict[str, Micros] = {}
 
     # -- exceptions ----------------------------------------------------------------------------------------------------
@@ -128,28 +134,29 @@ class Suspects:
 
     # -- processes that were killed ------------------------------------------------------------------------------------
 
-    def be_careful(self) -> None:
-        """Read the next records one by one: a partition came whose owner did not let go."""
-        self.size, self._until, self._alone = 1, None, 0
-        self._armed_until = self._pace() + _ARMED_FOR
+    def suspect(self, ends: Mapping[Partition, int]) -> None:
+        """Suspect records of partitions whose owner did not let go, up to these offsets."""
+        if ends:
+            self.ends.update(ends)
+            self.size, self._until, self._alone, self._barred_since = 1, None, 0, None
 
     @property
     def is_on(self) -> bool:
         """Return whether the next transaction differs from a healthy one."""
-        if self.size and self._until is None and self._pace() >= self._armed_until:
-            self.size = 0
-        if self.is_alone and self._until is not None and self._pace() >= self._until:
-            self.size = 2  # a record that comes much later is under no suspicion
         return bool(self.size or self.doomed)
 
-    @property
-    def is_alone(self) -> bool:
-        """Return whether the next transaction takes one record, with a note before it."""
-        return self.size == 1
+    def is_alone(self, record: Record) -> bool:
+        """Return whether a record is processed alone, with a note before it."""
+        return self.size == 1 and record.offset < self.ends.get(Partition(record.topic, record.partition), 0)
 
-    def find(self, queue: Iterable[Record]) -> tuple[Doomed | None, int]:
+    def portion(self, queue: deque[Record]) -> int:
+        """Return how many records of a queue the next transaction takes."""
+        if self.size != 1:
+            return self.size or len(queue)
+        return sum(1 for _ in takewhile(lambda record: not self.is_alone(record), queue)) or 1
+
+    def find(self, queue: deque[Record]) -> tuple[Doomed | None, int]:
         """Return the first doomed record of a queue, and how many records stand before it."""
-        number = 0
         for number, record in enumerate(queue if self.doomed else ()):
             place = Partition(record.topic, record.partition)
             doomed = self.doomed.get(place)
@@ -157,10 +164,10 @@ class Suspects:
                 if record.offset == doomed.offset:
                     return doomed, number
                 del self.doomed[place]  # the log no longer holds it
-        return None, number
+        return None, len(queue)
 
     def advance(self) -> None:
-        """Learn that a portion was processed: the next one is larger once records have been alone long enough."""
+        """Learn that suspected records were processed: more are taken together once they were alone long enough."""
         if not self.size:
             return
         if self._until is None:
@@ -169,7 +176,24 @@ class Suspects:
         if self._pace() >= self._until or self._alone >= _ALONE_AT_MOST:
             self.size *= 2
         if self.size > _LARGEST:
-            self.size = 0
+            self._acquit()
+
+    def wait(self) -> None:
+        """Learn that another stage processes a record alone; one that does not end with it is not waited for."""
+        if self._barred_since is None:
+            self._barred_since = self._pace()
+        elif self._pace() - self._barred_since >= _BARRED_FOR:
+            self._acquit()
+
+    def passed(self, committed: Mapping[Partition, Committed]) -> None:
+        """Learn what is committed: what lies behind it is under no suspicion any more."""
+        self.ends = {p: end for p, end in self.ends.items() if p in committed and committed[p].offset < end}
+        if not self.ends:
+            self._acquit()
+
+    def _acquit(self) -> None:
+        self.ends.clear()
+        self.size = 0
 
 
 def failure_text(error: Exception) -> str:

@@ -105,7 +105,7 @@ class StageLoop:
         self._is_first_life = self._care.is_new(member.transactional_id)
         self._suspects = Suspects(pace)
         self._claimed: set[Partition] = set()
-        self._alone: Partition | None = None  # whose next record the open transaction notes
+        self._alone: tuple[Partition, int] | None = None  # whose next record the open transaction notes, and how
         self._is_barred = False
         self._topics: frozenset[str] = frozenset()
         self._queue: deque[Record] = deque()
@@ -297,7 +297,11 @@ class StageLoop:
         while self._queue:
             doomed, before = self._suspects.find(self._queue)
             if doomed is not None and before == 0:
-                self._put_aside(doomed)
+                if doomed.kills == 1:
+                    self._try_out(doomed)
+                else:
+                    self._put_aside(doomed)
+                self._care.give(self._id)
                 return
             place = self._noted_place()
             if place is not None:
@@ -305,7 +309,7 @@ class StageLoop:
                 if self._is_barred:
                     self._suspects.wait()
                     return
-                if not self._note(place, self._queue[0].offset):
+                if not self._note(place, self._queue[0].offset, 1):
                     return
             size = min(before, self._suspects.portion(self._queue))
             is_committed = self._transact(partial(self._process_some, size))
@@ -322,7 +326,7 @@ class StageLoop:
         if is_suspected:
             self._suspects.advance()
         place = self._noted_place()
-        self._alone = place if place not in out.held else None
+        self._alone = (place, 1) if place is not None and place not in out.held else None
 
     def _noted_place(self) -> Partition | None:
         """Return the partition of the first record if that is processed alone, with a note."""
@@ -331,13 +335,30 @@ class StageLoop:
             return None
         return Partition(record.topic, record.partition)
 
-    def _note(self, place: Partition, offset: int) -> bool:
+    def _note(self, place: Partition, offset: int, kills: int) -> bool:
         """Note that a record is processed alone, unless the last transaction did; tell whether it is noted."""
-        noted = [(one, found.offset) for one, found in self._committed.items() if read_note(found).alone]
-        if noted == [(place, offset)]:
+        notes = [(one, found.offset, read_note(found).alone) for one, found in self._committed.items()]
+        if [noted for noted in notes if noted[2]] == [(place, offset, kills)]:
             return True
-        self._alone = place
+        self._alone = (place, kills)
         return self._transact(lambda _, __: None)
+
+    def _try_out(self, doomed: Doomed) -> None:
+        """Find out whether the first record kills: then set it aside, else process it alone."""
+        record = self._queue[0]
+        place = Partition(record.topic, record.partition)
+        self._is_barred = not self._care.take(self._id)
+        if self._is_barred and self._suspects.size:
+            self._suspects.wait()
+            return
+        if not self._note(place, record.offset, 2):
+            return
+        if not self._care.survives(lambda: self._stage.try_out(record)):
+            self._put_aside(doomed)
+            return
+        del self._suspects.doomed[place]
+        self._transact(partial(self._process_some, 1))
+        self._suspects.passed(self._committed)
 
     def _put_aside(self, doomed: Doomed) -> None:
         record = self._queue[0]
@@ -407,8 +428,10 @@ class StageLoop:
 
     def _note_of(self, partition: Partition, owner: str) -> str:
         doomed = self._suspects.doomed.get(partition)
-        is_alone = partition == self._alone or (doomed is not None and doomed.reason is Reason.POISON)
-        return Note(owner, self._stage.applied(), self._stage.topic_id(partition.topic), is_alone).text()
+        alone = doomed.kills if doomed is not None else 0
+        if self._alone is not None and self._alone[0] == partition:
+            alone = self._alone[1]
+        return Note(owner, self._stage.applied(), self._stage.topic_id(partition.topic), alone).text()
 
     def _owes(self) -> bool:
         """Tell whether a commit without records is due: definitions were applied, or positions moved over markers."""
@@ -479,7 +502,7 @@ class StageLoop:
                 continue  # it was let go, or an earlier life of this process had it, which was not killed
             unread.append(place)
             if note.alone and offsets.get(place) == committed.offset:
-                self._suspects.doomed[place] = Doomed(committed.offset, Reason.POISON, POISON_TEXT)
+                self._suspects.doomed[place] = Doomed(committed.offset, Reason.POISON, POISON_TEXT, note.alone)
         if not unread:
             return
         try:

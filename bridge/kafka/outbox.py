@@ -62,3 +62,13 @@ class Outbox:
         if partition in self.held:
             raise LogError(f"{partition} is held twice in one batch")
         self.held[partition] = (offset, seconds)
+
+
+class Discard(Outbox):
+    """Keeps nothing that it is given to send: for a trial."""
+
+    def __init__(self) -> None:
+        self.decisions, self.held, self.sent, self.size, self.at = [], {}, 0, 0, None
+
+    def send(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
+        """Drop it."""

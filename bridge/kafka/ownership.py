@@ -39,20 +39,21 @@ class Note:
         owner: Transactional id of the partition's owner; empty once it has let go.
         triggers: Offset of ``triggers`` up to which the owner had applied the definitions.
         topic_id: Kafka's id of the partition's topic; empty where the broker tells none.
-        alone: The record at the offset is processed alone, since a former owner ended without letting go
-            (:mod:`bridge.kafka.suspects`). It is written as a space behind the JSON, which 0.1.0 does not look at.
+        alone: 1 if the record at the offset is processed alone, since a former owner ended without letting go; 2 if
+            its owner then ended that way, too (:mod:`bridge.kafka.suspects`). It is written as so many spaces behind
+            the JSON, at which 0.1.0 does not look.
 
     """
 
     owner: str = ""
     triggers: int = 0
     topic_id: str = ""
-    alone: bool = False
+    alone: int = 0
 
     def text(self) -> str:
         """Return the note as it is committed."""
         text = json.dumps([self.owner, self.triggers, self.topic_id], separators=(",", ":"))
-        return text + " " if self.alone else text
+        return text + " " * self.alone
 
 
 def read_note(committed: Committed | None) -> Note:
@@ -64,14 +65,14 @@ def read_note(committed: Committed | None) -> Note:
 def _parsed(text: str) -> Note:
     try:
         owner, triggers, topic_id = json.loads(text)
-        return Note(str(owner), int(triggers), str(topic_id), text.endswith(" "))
+        return Note(str(owner), int(triggers), str(topic_id), len(text) - len(text.rstrip(" ")))
     except (ValueError, TypeError):
         return Note()
 
 
 def disown(committed: Committed) -> Committed:
     """Return the same offset without an owner: what was applied when it was committed still belongs to it."""
-    return Committed(committed.offset, replace(read_note(committed), owner="", alone=False).text())
+    return Committed(committed.offset, replace(read_note(committed), owner="", alone=0).text())
 
 
 def take_over(

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from bridge.core.decision import Reason
 from bridge.core.event import SECOND, Micros
 from bridge.kafka.log import Committed, Partition, Record, UnreadableTopicError
-from bridge.kafka.outbox import Outbox
+from bridge.kafka.outbox import Discard, Outbox
 
 BATCH_TIME: Micros = 2 * SECOND
 """After so long a batch ends, and what it has not come to is the next one's: its transaction may last 10 s in all."""
@@ -74,6 +74,10 @@ class Stage(ABC):
         """Return whether a record may be set aside as poison, so that it is noted before it is processed alone."""
         del record
         return True
+
+    def try_out(self, record: Record) -> None:
+        """Process a record and keep nothing, in a child process: no client of Kafka can be used."""
+        self.process(deque([record]), Discard())
 
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Give up a record that cannot be processed: decide about it, and keep it as a dead letter.

@@ -7,9 +7,11 @@ A process that is killed (memory, liveness, a fault in a C library) says nothing
 that the former owner of a partition did not let go, and suspects the records that stood in it unread at that moment. It
 reads the first of them one by one. Before each it notes beside the committed offset that this record is processed
 alone; the note of the next record travels in the transaction of the one before. If a process ends while that note
-stands, the record has killed twice: once in a batch, once alone. The next owner dooms it as ``poison``. After half a
-second without harm portions grow, so a deep backlog narrows the fault down in a few more starts. A healthy process
-writes no note.
+stands, the record may have killed twice: once in a batch, once alone. But both kills may have had other reasons, so the
+next owner notes that and tries the record in a child process (:mod:`bridge.kafka.trial`). If the child dies, the record
+is ``poison``. If not, the record is processed alone, and a process that ends even then leaves a note that is proof
+enough. After half a second without harm portions grow, so a deep backlog narrows the fault down in a few more starts. A
+healthy process writes no note.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.errors import FlowbridgeError
 from bridge.kafka.log import Committed, LogError, Partition, Record
 from bridge.kafka.records import RecordError
+from bridge.kafka.trial import survives
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +54,14 @@ class Care:
 
     A process that dies takes all its stages along. While two of them had a note, one note would blame an innocent
     record. Safe for several threads.
+
+    Args:
+        survives: Does work in a child process; returns False if it certainly kills.
+
     """
 
-    def __init__(self) -> None:
+    def __init__(self, survives: Callable[[Callable[[], object]], bool] = survives) -> None:
+        self.survives = survives
         self._lock = threading.Lock()
         self._holder: str | None = None
         self._known: set[str] = set()
@@ -80,11 +88,20 @@ class Care:
 
 
 class Doomed(NamedTuple):
-    """A record that is set aside when it comes again."""
+    """A record that is set aside when it comes again.
+
+    Attributes:
+        offset: Where it stands.
+        reason: Why.
+        text: What happened.
+        kills: How many processes ended while it was noted: after one, it is tried first.
+
+    """
 
     offset: int
     reason: Reason
     text: str
+    kills: int = 0
 
 
 class Suspects:

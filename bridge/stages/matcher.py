@@ -26,7 +26,7 @@ from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.observer import Observer
-from bridge.kafka.outbox import Outbox
+from bridge.kafka.outbox import Discard, Outbox
 from bridge.kafka.records import TICK, NewerFormatError, RecordError
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
 from bridge.kafka.topics import InternalTopics, partition_of
@@ -199,6 +199,13 @@ class Matcher(Stage):
     def may_kill(self, record: Record) -> bool:
         """Return True for arrivals: what a tick left undone the next tick would do again."""
         return not (record.value or b"").startswith(TICK.prefix)
+
+    def try_out(self, record: Record) -> None:
+        """Apply an arrival and keep nothing."""
+        matched: list[Matched] = []
+        out = Discard()
+        self._apply_arrival(record, matched, out)
+        self._runs.send(matched, out)
 
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide about an arrival that cannot be applied, and keep it as a dead letter; its window stays as it is.

@@ -25,6 +25,7 @@ from bridge.kafka.loop import StageLoop
 from bridge.kafka.memory import CrashedError
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.stage import Stage
+from bridge.kafka.suspects import Care
 from bridge.stages.assembly import Surroundings, open_loop
 from bridge.stages.reached import Looks
 from bridge.triggers.sources import Sourced, Sources, TriggerSource
@@ -380,5 +381,6 @@ def surroundings_of(process: SimulatedProcess, **fields: Any) -> Surroundings:
         clock=process.clock,
         pace=process.pace,
         executor=process.executor,
+        care=Care(lambda _: True),  # no child process: what two processes died of is poison to the third
         **fields,
     )

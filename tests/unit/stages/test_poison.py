@@ -52,7 +52,7 @@ def orders(world: World) -> list[str]:
     return sorted(one["order"] for one in world.workflows())
 
 
-def notes(world: World, stage: str) -> list[bool]:
+def notes(world: World, stage: str) -> list[int]:
     return [read_note(one).alone for one in world.broker.group(group_of(world.topics, stage)).committed.values()]
 
 
@@ -71,7 +71,7 @@ def test_an_event_that_kills_two_routers_is_poison_to_the_third_and_all_others_g
     assert (letter["stage"], letter["reason"], letter["topic"]) == ("router", "poison", TOPIC)
     assert world.reasons().count("poison") == 1
     assert len(world.created) == behind + 1
-    assert notes(world, "router") == [False, False]
+    assert notes(world, "router") == [0, 0]
 
 
 def test_an_event_deep_in_a_backlog_is_found_in_a_few_starts() -> None:
@@ -167,6 +167,55 @@ def test_processes_that_are_killed_for_other_reasons_make_no_poison() -> None:
     world.run(LATER)
     assert [one["text"] for one in world.letters()] == []
     assert len(world.created) == 40
+
+
+def test_an_event_at_which_two_processes_were_killed_for_other_reasons_is_no_poison() -> None:
+    world = World(one_slot())
+    world.start("rest", UPSTREAM)
+    world.run(3)
+    first = world.start("r1", ("router",))
+    world.run(1)
+    world.publish(TOPIC, {"order": "1"})
+    world.publish(TOPIC, {"order": "2"})
+    kill_at(first, "before commit", 1)
+    world.run(LATER)
+    second = world.start("r2", ("router",))
+    kill_at(second, "before commit", 3)  # after its claim and its note
+    world.run(LATER)
+    assert (first.is_dead, second.is_dead) == (True, True)
+    assert notes(world, "router") == [1, 0]
+    third = world.start("r3", ("router",))
+    world.run(LATER)
+    assert not third.is_dead
+    assert orders(world) == ["1", "2"]
+    assert (world.letters(), notes(world, "router")) == ([], [0, 0])
+
+
+def test_an_event_whose_trial_tells_nothing_is_poison_to_the_fourth() -> None:
+    world = World(one_slot())
+    deadly(world)
+    world.survives = lambda _: True  # the child only waited, or there is no fork
+    world.start("rest", UPSTREAM)
+    world.run(3)
+    for order in ["1", "poison", "2"]:
+        world.publish(TOPIC, {"order": order})
+    assert started_again(world, "r", "router") == 4
+    assert orders(world) == ["1", "2"]
+    assert [one["reason"] for one in world.letters()] == ["poison"]
+
+
+def test_a_process_that_dies_of_the_trial_leaves_proof() -> None:
+    """A kernel without memory may end the parent instead of the child."""
+    world = World(one_slot())
+    deadly(world)
+    world.start("rest", UPSTREAM)
+    world.run(3)
+    world.survives = lambda _: stepping(world).kill_here()
+    for order in ["1", "poison", "2"]:
+        world.publish(TOPIC, {"order": order})
+    assert started_again(world, "r", "router") == 4
+    assert orders(world) == ["1", "2"]
+    assert [one["reason"] for one in world.letters()] == ["poison"]
 
 
 def kill_at(process: Process, effect: str, nth: int) -> None:
@@ -299,7 +348,7 @@ def test_a_stage_waits_for_another_one_that_reads_carefully_but_not_for_ever() -
 
 
 def test_a_note_that_a_record_is_alone_is_read_by_versions_that_know_nothing_of_it() -> None:
-    note = Note("flowbridge.router-a", 7, "id-1", alone=True)
+    note = Note("flowbridge.router-a", 7, "id-1", alone=2)
     assert read_note(Committed(1, note.text())) == note
     owner, triggers, topic_id = json.loads(note.text())  # as 0.1.0 reads it
     assert (owner, triggers, topic_id) == ("flowbridge.router-a", 7, "id-1")

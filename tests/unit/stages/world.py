@@ -21,7 +21,9 @@ from bridge.kafka.loop import StageLoop
 from bridge.kafka.memory import CrashedError, MemoryBroker, MemoryLog
 from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.records import DEAD_LETTER
+from bridge.kafka.suspects import Care
 from bridge.kafka.topics import InternalTopics
+from bridge.kafka.trial import survives
 from bridge.stages.assembly import Surroundings, group_of, open_loop
 from bridge.stages.submitter import Limits
 from bridge.triggers.errors import TriggerError
@@ -207,6 +209,7 @@ class World:
         sensitive: The setting of that name.
         observer: Hears how processes are.
         topic_bound: The setting of that name.
+        survives: How processes find out whether a record kills.
         created: Each Workflow that was ever created.
         shared: The topics that names share, for publishers and for processes that start from now on.
 
@@ -226,6 +229,7 @@ class World:
         self.observer: Observer = Unobserved()
         self.new_topic: Callable[[str], TopicSpec] | None = lambda name: TopicSpec(name, 2)
         self.topic_bound = 1_000
+        self.survives: Callable[[Callable[[], object]], bool] = survives
         self.triggers = list(triggers)
         self.shared = SharedTopics(shared)
         self.decisions: list[Decision | RunDecision] = []
@@ -258,6 +262,7 @@ class World:
             pace=lambda: self.now,
             new_topic=self.new_topic,
             topic_bound=self.topic_bound,
+            care=Care(self.survives),
             lost_offsets=self.lost_offsets,
             sensitive=self.sensitive,
             observer=self.observer,

@@ -49,6 +49,8 @@ from bridge.setting_values import (
 
 DEFAULT_LISTEN = Address("127.0.0.1", 9630)
 DEFAULT_GATEWAY_LISTEN = Address("127.0.0.1", 12_000)
+PARTITION_BYTES = 4 * 1024**2
+"""The least share of a partition in the memory for windows: two events of the largest kind wait in it."""
 
 
 class Settings(BaseSettings):
@@ -183,6 +185,22 @@ class Settings(BaseSettings):
         description="Bytes that the waiting runs of one trigger may have in that file; the same happens beyond it.",
     )
     window_bound: int = Field(10_000, ge=2, le=1_000_000, description="Arrivals that one window may hold.")
+    window_bytes: int = Field(
+        1024**3,
+        ge=PARTITION_BYTES,
+        description="Bytes of memory that all windows may take, arrivals that wait and identities that are remembered: "
+        "at most so many in a process, also in one that has all partitions. Each partition has an equal share, at "
+        "least 4 MiB. A trigger may hold three times what is free in the share: three quarters if it is alone. An "
+        "arrival beyond that is `over-bound`, unless it completes a match that makes room. The memory limit of a pod "
+        "must be at least twice this.",
+    )
+    remembered_bound: int = Field(
+        1_000_000,
+        ge=2,
+        le=100_000_000,
+        description="Events of one trigger that one partition remembers, those that wait and those that are known "
+        "only so that a repeat is a `duplicate`. Each takes about 800 bytes of `window_bytes`.",
+    )
     retry_for: Duration = Field(
         timedelta(hours=24),
         ge=timedelta(0),
@@ -273,6 +291,16 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
     log_format: Literal["text", "json"] = Field("text", description="Lines for people, or one JSON object a line.")
+
+    @field_validator("window_bytes")
+    @classmethod
+    def _are_enough(cls, size: int, info: ValidationInfo) -> int:
+        """Refuse so few bytes that the share of a partition could not hold the largest events."""
+        partitions = info.data.get("partitions", 1)
+        if size < PARTITION_BYTES * partitions:
+            least = PARTITION_BYTES * partitions
+            raise ValueError(f"at least 4 MiB for each of the {partitions} partitions is right, which is {least}")
+        return size
 
     @field_validator("shared_topics")
     @classmethod

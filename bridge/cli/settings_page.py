@@ -51,6 +51,8 @@ _GROUPS = {
     ),
     "Windows and runs": (
         "window_bound",
+        "window_bytes",
+        "remembered_bound",
         "clock_skew",
         "concurrency",
         "waiting_runs",

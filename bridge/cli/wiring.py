@@ -210,6 +210,8 @@ def surroundings(
             parked_bytes=settings.waiting_bytes,
         ),
         window_bound=settings.window_bound,
+        remembered_bound=settings.remembered_bound,
+        window_bytes=settings.window_bytes,
         lost_offsets=settings.lost_offsets,
     )
 

@@ -55,6 +55,12 @@ class Metrics:
             "Windows that hold arrivals, in the partitions of this process.",
             registry=self._registry,
         )
+        self._window_bytes = Gauge(
+            "flowbridge_window_bytes",
+            "Bytes that the windows of a partition of this process hold in memory, arrivals and remembered identities.",
+            ["partition"],
+            registry=self._registry,
+        )
         self._held = Gauge(
             "flowbridge_held_runs",
             "Runs of a trigger that wait because more were asked for than its storm limit: worth an alert.",
@@ -110,6 +116,14 @@ class Metrics:
     def open_windows(self, number: int) -> None:
         """Set how many windows hold arrivals."""
         self._open_windows.set(number)
+
+    def window_bytes(self, partition: int, held: int | None) -> None:
+        """Set how many bytes the windows of a partition hold; None when it has gone to another process."""
+        if held is not None:
+            self._window_bytes.labels(str(partition)).set(held)
+        else:
+            with suppress(KeyError):
+                self._window_bytes.remove(str(partition))
 
     def held(self, trigger: str, runs: int) -> None:
         """Set how many runs of a trigger a storm holds; a trigger that is not held has no such metric."""

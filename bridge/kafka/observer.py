@@ -23,6 +23,9 @@ class Observer(Protocol):
     def open_windows(self, number: int) -> None:
         """Hear how many windows are open in the partitions that are owned."""
 
+    def window_bytes(self, partition: int, held: int | None) -> None:
+        """Hear how many bytes the windows of a partition hold in memory; None when it is no longer owned."""
+
     def created(self, outcome: str) -> None:
         """Hear what a request to create a Workflow came to."""
 
@@ -55,6 +58,9 @@ class Unobserved:
         """Ignore it."""
 
     def open_windows(self, number: int) -> None:
+        """Ignore it."""
+
+    def window_bytes(self, partition: int, held: int | None) -> None:
         """Ignore it."""
 
     def created(self, outcome: str) -> None:

@@ -76,6 +76,7 @@ class Surroundings:
         random: Where jitter comes from.
         window_bound: Arrivals in one window.
         remembered_bound: Events of one condition that one partition remembers.
+        window_bytes: Bytes that the windows of all partitions take in memory; each partition has an equal share.
         lost_offsets: What to do about an offset that the log no longer holds.
         looks: What its routers know of the ends of topics.
         care: What the stages of the process share when they read carefully after a kill.
@@ -108,6 +109,7 @@ class Surroundings:
     random: Random = field(default_factory=Random)
     window_bound: int = 10_000
     remembered_bound: int = 1_000_000
+    window_bytes: int = 1024**3
     lost_offsets: Literal["hold", "continue"] = "hold"
     looks: Looks = field(default_factory=Looks)
     care: Care = field(default_factory=Care)
@@ -193,7 +195,7 @@ def _open_matcher(around: Surroundings) -> StageLoop:
         around.clock,
         around.pace,
         around.observer,
-        Bounds(around.window_bound, around.remembered_bound),
+        Bounds(around.window_bound, around.remembered_bound, around.window_bytes // around.topics.partitions),
     )
     return _loop(stage, around, definitions.close, admin.close, reader.close)
 

@@ -54,7 +54,7 @@ from bridge.stages.window_records import (
     encode_waiting,
     place_key,
 )
-from bridge.stages.windows import Windows
+from bridge.stages.windows import Windows, held_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +69,13 @@ class Bounds:
     Attributes:
         window: Arrivals that wait in one window.
         remembered: Events of one condition that one partition remembers.
+        held: Bytes that the windows of one partition take in memory.
 
     """
 
     window: int = 10_000
     remembered: int = 1_000_000
+    held: int = 1024**3
 
 
 class Matcher(Stage):
@@ -143,8 +145,16 @@ class Matcher(Stage):
             restored = len(kept)
             self._definitions.refresh()
             unreadable = partial(self._left_out, partition.number)
-            self.windows[partition.number] = restore_windows(kept, self._definitions, unreadable)
+            windows = self.windows[partition.number] = restore_windows(kept, self._definitions, unreadable)
             leave_alone(restored)
+            if windows.size > self._bounds.held:
+                logger.error(
+                    "the windows of partition %d take %d bytes, more than the %d that its share of window_bytes is: "
+                    "what would wait in them is over-bound until they hold less",
+                    partition.number,
+                    windows.size,
+                    self._bounds.held,
+                )
         self._armed = -1
 
     def _left_out(self, number: int, key: bytes, error: RecordError) -> None:
@@ -155,6 +165,7 @@ class Matcher(Stage):
         """Forget the windows of partitions."""
         for partition in partitions:
             self.windows.pop(partition.number, None)
+            self._observer.window_bytes(partition.number, None)
 
     def is_due(self, now: Micros) -> bool:
         """Tell whether a tick may be appended."""
@@ -225,8 +236,10 @@ class Matcher(Stage):
             out.decisions.append(Decision(reason, trigger, slot.variable, event, key, {"error": text}))
 
     def committed(self) -> None:
-        """Say how many windows are open."""
+        """Say how many windows are open, and how much memory they take."""
         self._observer.open_windows(sum(len(one.open) for one in self.windows.values()))
+        for partition, windows in self.windows.items():
+            self._observer.window_bytes(partition, windows.size)
 
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
@@ -269,16 +282,15 @@ class Matcher(Stage):
         window = windows.window(key, len(trigger.slots))
         known = windows.known(key, arrival.event, trigger)
         if not known and windows.counts.get(key[:2], 0) >= self._bounds.remembered:
-            evidence = {"bound": str(self._bounds.remembered)}
-            variable = trigger.slots[arrival.slot].variable
-            out.decisions.append(
-                Decision(
-                    Reason.OVER_BOUND, key.trigger, variable, arrival.event, definition.shown_key(key.key), evidence
-                )
-            )
+            out.decisions.append(_over_bound(definition, key, arrival, {"bound": str(self._bounds.remembered)}))
             return
         ticked = None if trigger.is_plain else windows.ticked(key[:2], trigger)
         came = step(trigger, window, key.key, arrival, known, bound=self._bounds.window, ticked=ticked)
+        # The most that a step can add is its new arrival; one that completes a match may well add less than nothing.
+        most = held_bytes(Place(key, arrival.slot, arrival.event), arrival)
+        if not windows.has_room(key[:2], most, self._bounds.held) and (excess := self._excess(windows, key, came)):
+            out.decisions.append(_over_bound(definition, key, arrival, excess))
+            return
         if came.match is None:
             out.decisions.extend(shown(self._current(key), came.decisions))
         elif (match := self._runs.read(definition, key, came, record, out)) is not None:
@@ -292,6 +304,14 @@ class Matcher(Stage):
                 self._topics.windows, record.partition, place_key(place), encode_waiting(came.kept, record.value or b"")
             )
         self._keep(windows, key, came, trigger, record.partition, out)
+
+    def _excess(self, windows: Windows, key: WindowKey, came: Step) -> dict[str, str] | None:
+        """Return the evidence that there is no room for what a step adds, or None."""
+        size, bound = windows.growth(key, came), self._bounds.held
+        if size <= 0 or windows.has_room(key[:2], size, bound):
+            return None
+        held = windows.sizes.get(key[:2], 0)
+        return {"bound": f"{bound} bytes", "held": str(windows.size), "held_by_trigger": str(held), "more": str(size)}
 
     def _keep(
         self, windows: Windows, key: WindowKey, came: Step, trigger: Trigger, partition: int, out: Outbox
@@ -416,3 +436,8 @@ class Matcher(Stage):
             if needs_clock(trigger):
                 clock = advanced(trigger, windows.clock(condition), time)
                 self._set_clock(windows, condition, clock, trigger, partition, out)
+
+
+def _over_bound(definition: Definition, key: WindowKey, arrival: Arrival, evidence: dict[str, str]) -> Decision:
+    variable, shown_key = definition.trigger.slots[arrival.slot].variable, definition.shown_key(key.key)
+    return Decision(Reason.OVER_BOUND, key.trigger, variable, arrival.event, shown_key, evidence)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Callable
 
 from bridge.core import absence, gathering
@@ -130,7 +129,7 @@ class _Restoring:
         """Return the windows, once all is taken in."""
         for heap in self._windows.timers.values():
             heapq.heapify(heap)
-        self._windows.counts = dict(Counter([place.window[:2] for place in self._windows.remembered]))
+        self._windows.count_restored()
         for key in [key for key in self._alone if not self._trigger(key).is_plain]:
             self._of(key)
         for key, arrival in self._alone.items():

@@ -1,12 +1,19 @@
-"""The windows of one partition of arrivals in memory: what waits, what is remembered, and what ends when."""
+"""The windows of one partition of arrivals in memory: what waits, what is remembered, and what ends when.
+
+What they take in memory is counted as it changes: what each arrival brings, and what Python needs to keep it. Measured
+with 200,000 of each kind: an identity that is remembered takes 550 bytes and its texts, an arrival that waits 400 bytes
+and its value more.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from sys import getsizeof
 
 from bridge.core.boundaries import LONG_AGO
 from bridge.core.ending import UNTICKED, Clock, needs_clock, next_due, waits_alone
 from bridge.core.event import EventIdentity, Micros
+from bridge.core.fate import Step
 from bridge.core.sliding import deadline
 from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival, Spent, Window, empty_window
@@ -14,6 +21,21 @@ from bridge.stages.timers import Condition, Timer, Timers
 from bridge.stages.window_records import Place, WindowKey
 
 Remembered = dict[Place, Arrival | Spent]
+
+_PLACE_BYTES = 550  # the place and its tuples, its entry among those remembered, its timer, what has been spent
+_WAITING_BYTES = 400  # the arrival, and a window of its own
+
+_SHARE = 3
+"""A condition may hold so many times what is free in its partition."""
+
+
+def held_bytes(place: Place, one: Arrival | Spent) -> int:
+    """Return the bytes of memory that an arrival takes which waits or is remembered."""
+    (_, _, key), _, (_, source, id_) = place
+    size = _PLACE_BYTES + getsizeof(key) + getsizeof(source) + getsizeof(id_)
+    if isinstance(one, Spent):
+        return size
+    return size + _WAITING_BYTES + len(one.value) + (getsizeof(one.key) if one.key else 0)
 
 
 class Windows:
@@ -23,6 +45,8 @@ class Windows:
         open: The windows in which something waits or is marked.
         remembered: What is known of each event at each slot.
         counts: How much of that there is, by condition.
+        sizes: How many bytes of memory that takes, by condition.
+        size: How many bytes of memory all of it takes.
         clocks: How far time has come, by condition, where its rules ask for that.
         retiring: The conditions that the tick at the committed offset retires, once its first slice has ended and until
             it is passed; else None.
@@ -34,6 +58,8 @@ class Windows:
         self.open: dict[WindowKey, Window] = {}
         self.remembered: Remembered = {}
         self.counts: dict[Condition, int] = {}
+        self.sizes: dict[Condition, int] = {}
+        self.size = 0
         self.clocks: dict[Condition, Clock] = {}
         self.retiring: tuple[Condition, ...] | None = None
         self.timers = Timers()
@@ -109,19 +135,50 @@ class Windows:
         timer = self.timers.first(condition)
         return timer.due if timer is not None else None
 
+    def has_room(self, condition: Condition, size: int, bound: int) -> bool:
+        """Tell whether a condition may hold so many bytes more.
+
+        Each may hold three times what is then free in the partition. So a single one has at most three quarters of the
+        bound, there is always room for one that holds little, and together they never hold more than the bound.
+        """
+        return self.sizes.get(condition, 0) + size <= _SHARE * (bound - self.size - size)
+
+    def growth(self, key: WindowKey, came: Step) -> int:
+        """Return how many bytes a step adds to what is held."""
+        size = 0
+        if came.kept is not None:
+            size += held_bytes(Place(key, came.kept.slot, came.kept.event), came.kept)
+        for arrival, spent in came.spent:
+            place = Place(key, arrival.slot, arrival.event)
+            before = self.remembered.get(place)
+            size += held_bytes(place, spent) - (held_bytes(place, before) if before is not None else 0)
+        return size
+
     def forget(self, place: Place) -> None:
         """Remember an event at a slot no longer."""
-        if self.remembered.pop(place, None) is not None:
-            condition = place.window[:2]
-            self.counts[condition] -= 1
-            if not self.counts[condition]:
-                del self.counts[condition]
+        one = self.remembered.pop(place, None)
+        if one is not None:
+            self._count(place.window[:2], -1, -held_bytes(place, one))
+
+    def count_restored(self) -> None:
+        """Count what was restored into :attr:`remembered`."""
+        for place, one in self.remembered.items():
+            self._count(place.window[:2], 1, held_bytes(place, one))
 
     def _remember(self, place: Place, one: Arrival | Spent) -> None:
-        if place not in self.remembered:
-            condition = place.window[:2]
-            self.counts[condition] = self.counts.get(condition, 0) + 1
+        before, size = self.remembered.get(place), held_bytes(place, one)
+        if before is None:
+            self._count(place.window[:2], 1, size)
+        else:
+            self._count(place.window[:2], 0, size - held_bytes(place, before))
         self.remembered[place] = one
+
+    def _count(self, condition: Condition, number: int, size: int) -> None:
+        self.size += size
+        self.sizes[condition] = self.sizes.get(condition, 0) + size
+        self.counts[condition] = self.counts.get(condition, 0) + number
+        if not self.counts[condition]:
+            del self.counts[condition], self.sizes[condition]
 
     def conditions(self) -> Iterator[Condition]:
         """Yield each trigger and condition hash of which something is held."""

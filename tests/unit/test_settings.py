@@ -302,3 +302,10 @@ def test_topics_of_json_are_names_and_beginnings() -> None:
     (problem,) = problems({}, {"FLOWBRIDGE_JSON_TOPICS": "or*ders"})
     assert problem.startswith("FLOWBRIDGE_JSON_TOPICS: found 'or*ders'; ")
     assert "TOPIC or BEGINNING* is right" in problem
+
+
+def test_the_memory_for_windows_has_a_share_for_each_partition_that_large_events_fit_in() -> None:
+    assert load_settings({"partitions": 300, "window_bytes": 300 * 4 * 1024**2}, {}).window_bytes == 300 * 4 * 1024**2
+    with pytest.raises(SettingsError) as found:
+        load_settings({"partitions": 300}, {})
+    assert "at least 4 MiB for each of the 300 partitions is right, which is 1258291200" in str(found.value)

@@ -46,6 +46,7 @@ def surroundings(
         source=files,
         sink=sink or Metrics().decided,
         member="bench",
+        window_bytes=2**40,  # a bench fills one partition with what an installation spreads over all
     )
 
 

@@ -48,6 +48,13 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
     return dict(only)
 
 
+def test_a_pod_has_twice_the_memory_that_windows_may_take(container: dict[str, Any]) -> None:
+    settings = load_settings({}, the("ConfigMap", "flowbridge-settings")["data"])
+    limit = container["resources"]["limits"]["memory"]
+    assert limit.endswith("Gi")
+    assert int(limit.removesuffix("Gi")) * 1024**3 >= 2 * settings.window_bytes
+
+
 def test_every_manifest_belongs_to_the_base() -> None:
     listed = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
     assert sorted(listed) == sorted(path.name for path in BASE.glob("*.yaml") if path.name != "kustomization.yaml")

@@ -31,9 +31,7 @@ def test_an_exception_kills_nobody() -> None:
     assert survives(fail)
 
 
-@pytest.mark.parametrize(
-    "work", [lambda: os._exit(3), lambda: os.kill(os.getpid(), signal.SIGKILL)]
-)
+@pytest.mark.parametrize("work", [lambda: os._exit(3), lambda: os.kill(os.getpid(), signal.SIGKILL)])
 def test_work_that_ends_its_process_does_not_survive(work: object) -> None:
     assert callable(work)
     assert not survives(work)

@@ -210,6 +210,7 @@ class World:
         observer: Hears how processes are.
         topic_bound: The setting of that name.
         survives: How processes find out whether a record kills.
+        window_bytes: The setting of that name.
         created: Each Workflow that was ever created.
         shared: The topics that names share, for publishers and for processes that start from now on.
 
@@ -227,6 +228,7 @@ class World:
         self.lost_offsets: Literal["hold", "continue"] = "hold"
         self.sensitive: tuple[str, ...] = ()
         self.observer: Observer = Unobserved()
+        self.window_bytes = 1024**3
         self.new_topic: Callable[[str], TopicSpec] | None = lambda name: TopicSpec(name, 2)
         self.topic_bound = 1_000
         self.survives: Callable[[Callable[[], object]], bool] = survives
@@ -266,6 +268,7 @@ class World:
             lost_offsets=self.lost_offsets,
             sensitive=self.sensitive,
             observer=self.observer,
+            window_bytes=self.window_bytes,
             limits=self.limits,
             executor=lambda _: InlineExecutor(),
             random=Random(1),

@@ -94,14 +94,15 @@ class FileSource(TriggerSource):
             for sourced in in_force.values()
             if sourced.place[1] and not namespace_misfits(sourced.trigger, self._namespaces)
         ]
-        merged = merge([loaded for loaded in before if loaded.root], reading)
+        # A file that cannot be read may hold a trigger that stood under another path before.
+        merged = merge([loaded for loaded in before if loaded.root or not reading.complete], reading)
         return Sources([_sourced(one) for one in merged], [*reading.errors, *_silences(reading)])
 
     def _loaded(self, sourced: Sourced, reading: Reading) -> LoadedTrigger:
         """Return a trigger of a file with the path under which it was found.
 
         A trigger of another path counts as one of a path that is silent now: that path may be where it was mounted
-        since. While all paths hold files, such a trigger has no path, and is gone.
+        since. While all paths hold files, such a trigger has no path. It is gone once all files were read.
         """
         file, line = sourced.place
         roots = (root for root in self._roots if file == root or Path(root) in Path(file).parents)

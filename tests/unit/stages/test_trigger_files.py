@@ -85,6 +85,24 @@ def test_triggers_of_a_path_that_is_no_longer_named_stay_while_the_new_one_is_si
     assert in_force(world) == ["default/other"]
 
 
+def test_triggers_of_a_path_that_is_no_longer_named_stay_while_a_file_of_the_new_one_cannot_be_read(
+    world: World, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    (first / "ship.yaml").write_text(SHIP)
+    start(world, "p1", first)
+    (second / "other.yaml").write_text(OTHER)
+    (second / "ship.yaml").write_text("")
+    start(world, "p2", second)
+    world.run(30, step=0.5)
+    assert in_force(world) == ["default/other", "default/ship"]
+    (second / "ship.yaml").unlink()
+    world.run(30, step=0.5)
+    assert in_force(world) == ["default/other"]
+
+
 def test_a_trigger_that_moved_to_another_file_stays_in_force_when_that_file_breaks(
     world: World, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from bridge.stages.assembly import group_of
 from simulation.conditions import LOST_DIGIT, edited
 from simulation.habits import HABITS
 from simulation.process import Trap
+from simulation.scenes import of_the_newer_version
 from simulation.script import Act
 from simulation.world import World
 
@@ -155,6 +156,21 @@ class Acts:
             files[number] = first[number]
         elif number in files:
             files[number] = edited(files[number], change)
+
+    def mount(self, path: str) -> None:
+        """Mount the trigger files elsewhere: every process is started again with the new path."""
+        self._world.path = path
+        for process in self._world.living():
+            process.is_stopping = True
+
+    def upgrade(self, seat: int) -> None:
+        """Let the newer version run in a seat, or the older one again."""
+        self._world.newer_seats ^= {seat}
+        self.stop(seat)
+
+    def deploy(self, number: int, which: str) -> None:
+        """Write a trigger file that only the newer version can read."""
+        self._world.files[number] = of_the_newer_version(which)
 
     def compact(self, topic: str) -> None:
         """Compact an internal topic."""

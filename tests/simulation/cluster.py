@@ -16,7 +16,7 @@ from bridge.argo.api import Answer, Response, Unavailable, Unknown, WorkflowApi
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, REFUSED_CONNECTION, MemoryWorkflowApi, answered
 from bridge.argo.workflow import Plain, Workflow, WorkflowTemplate
 from bridge.core.event import SECOND, Micros
-from simulation.conditions import TEMPLATE
+from simulation.conditions import BRIEF, OTHER, TEMPLATE
 from simulation.coroutines import KilledError
 from simulation.effects import Victim
 
@@ -25,6 +25,12 @@ LIFETIME: Micros = 30 * SECOND
 
 LIVES: Micros = LIFETIME + 60 * SECOND
 """How long one really lives."""
+
+SHORT_LIFE: Micros = 20 * SECOND
+"""How long a finished Workflow of the template ``brief`` lives, by its TTL."""
+
+HANGS: Micros = 10 * SECOND
+"""How long a create is waited for that a webhook holds."""
 
 ON_THE_WIRE: Micros = 6 * SECOND
 """How long a create may travel."""
@@ -56,6 +62,8 @@ class Cluster:
         created: By run key, the Workflows that were ever created for it.
         foreign: Names that others took.
         fails: Every create is answered by 500, and nothing is made of it.
+        hanging: Namespaces whose creates a webhook holds until nobody waits for them any more.
+        made_at: When the first Workflow of a run was made, by run key.
         template_is: ``missing``, ``forbidden``, or there if empty.
 
     """
@@ -65,9 +73,16 @@ class Cluster:
         self.created: dict[str, list[Workflow]] = {}
         self.foreign: set[str] = set()
         self.fails = False
+        self.hanging: set[str] = set()
+        self.made_at: dict[str, Micros] = {}
         self.template_is = ""
-        self.api = MemoryWorkflowApi(clock=lambda: clock() / SECOND, on_created=self._note)
+        self.api = MemoryWorkflowApi(
+            clock=lambda: clock() / SECOND, namespaces=("default", OTHER), on_created=self._note
+        )
         self.api.add_template("default", TEMPLATE, parameters=("k", "n", "key"))
+        self.api.add_template(OTHER, TEMPLATE, parameters=("k", "n", "key"))
+        self.api.add_template("default", BRIEF, parameters=("k", "n", "key"), ttl=SHORT_LIFE / SECOND)
+        self._namespaces: dict[str, str] = {}
         self._gone_at: dict[str, tuple[Micros, bool]] = {}
         self._under_way: list[tuple[Micros, Plain]] = []
         self._answers: list[str] = []
@@ -77,7 +92,10 @@ class Cluster:
         if workflow.name in self.foreign:
             return
         self.created.setdefault(workflow.run_key or "", []).append(workflow)
-        self._gone_at[workflow.name] = (self._clock() + LIVES, False)
+        self.made_at.setdefault(workflow.run_key or "", self._clock())
+        is_brief = workflow.manifest["spec"]["workflowTemplateRef"]["name"] == BRIEF
+        self._namespaces[workflow.name] = workflow.manifest["metadata"]["namespace"]
+        self._gone_at[workflow.name] = (self._clock() + (SHORT_LIFE if is_brief else LIVES), is_brief)
 
     def answer_next(self, answer: str) -> None:
         """Let a create meet this answer."""
@@ -100,7 +118,7 @@ class Cluster:
         response = self.api.create(manifest, timeout=timeout)
         self._refused(name, response)
         if answer == "ours-terminating" and self._is_there(name):  # somebody deletes it, and its finalizer holds it
-            self.api.delete("default", name, held=True)
+            self.api.delete(self._namespaces[name], name, held=True)
             self._refusals[name] = 0
             return Unknown("timed out: the answer was lost")
         return response
@@ -126,7 +144,7 @@ class Cluster:
             self._gone_at[name] = (self._clock() + _HELD, True)
 
     def _is_there(self, name: str) -> bool:
-        return ("default", name) in self.api._workflows
+        return (self._namespaces.get(name, "default"), name) in self.api._workflows
 
     def pass_time(self) -> None:
         """Apply what has travelled long enough, and delete what has lived long enough."""
@@ -137,7 +155,7 @@ class Cluster:
             self.api.create(manifest, timeout=1)
         for name in [name for name, (at, _) in self._gone_at.items() if at <= now]:
             _, is_held = self._gone_at.pop(name)
-            self.api.delete("default", name, held=not is_held)
+            self.api.delete(self._namespaces.get(name, "default"), name, held=not is_held)
             if not is_held:
                 self._gone_at[name] = (now + _HELD, True)
             else:
@@ -168,6 +186,9 @@ class HarmedApi(WorkflowApi):
             if crc32(manifest["metadata"]["name"].encode()) % 2:  # it was on the wire already
                 self._cluster.send_off(manifest)
             raise
+        if manifest["metadata"]["namespace"] in self._cluster.hanging:
+            self._victim.wait(HANGS)
+            return Unknown("timed out: a webhook holds it")
         response = self._cluster.create(manifest, timeout)
         self._victim.reach("after create")
         return response

@@ -15,6 +15,10 @@ from bridge.core.trigger import Collect, RunLimits, RunPlan, Schedule, Slot, Tri
 
 TOPICS = ("order", "paid", "sent")
 TEMPLATE = "work"
+BRIEF = "brief"
+"""A template whose finished Workflows are soon deleted."""
+OTHER = "other"
+"""The namespace beside ``default``."""
 LOST_DIGIT = 5
 """What events carry that retention takes."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from bridge.core.decision import Decision, RunDecision
+from bridge.core.event import Micros
 from bridge.kafka.log import AbortableError, Committed, Headers, LogError, Partition, Record
 from bridge.kafka.memory import MemoryBroker, MemoryLog
 from bridge.kafka.memory_admin import MemoryAdmin
@@ -19,6 +20,7 @@ from bridge.kafka.memory_producer import MemoryProducer
 from bridge.kafka.records import LEDGER_ENTRY, TICK
 from bridge.kafka.topics import InternalTopics
 from flowbridge_sdk.codec import Decoder
+from simulation.versions import Format
 
 STAGES = ("controller", "router", "matcher", "submitter")
 _ALWAYS = ("poll", "begin", "offsets", "commit", "commit", "abort", "ask", "fence", "restore")
@@ -72,6 +74,15 @@ class Victim(Protocol):
     def meets(self, trouble: str) -> bool:
         """Tell whether a trouble happens here and now."""
 
+    def wait(self, lasts: Micros) -> None:
+        """Stand still in the middle of a create."""
+
+    def purges(self) -> None:
+        """Hear that records are about to be deleted."""
+
+    def format(self) -> Format | None:
+        """Return what other format the process's version writes and reads."""
+
     def committed(self, written: Written) -> None:
         """Have committed."""
 
@@ -103,7 +114,9 @@ class HarmedProducer(MemoryProducer):
         if self._victim.meets("send lost"):
             self._is_spoiled = True
         else:
-            super().send(topic, partition, key, value, headers)
+            format_ = self._victim.format()
+            sent = value if format_ is None else format_.written(value)
+            super().send(topic, partition, key, sent, headers)
             self.written.records.append((topic, partition, value))
         self._victim.reach(f"after {effect}")
 
@@ -157,7 +170,8 @@ class HarmedConsumer(MemoryConsumer):
             raise LogError("all brokers are down")
         records = super().poll(seconds, limit)
         self._victim.reach("after poll")
-        return records
+        format_ = self._victim.format()
+        return records if format_ is None else [format_.read(record) for record in records]
 
 
 class HarmedAdmin(MemoryAdmin):
@@ -175,6 +189,10 @@ class HarmedAdmin(MemoryAdmin):
         self._victim.reach("after ask")
         return found
 
+    def purge(self, offsets: Mapping[Partition, int]) -> None:
+        self._victim.purges()
+        super().purge(offsets)
+
     def fence(self, transactional_id: str) -> None:
         self._victim.reach("before fence")
         super().fence(transactional_id)
@@ -190,7 +208,9 @@ class HarmedReader(MemoryReader):
 
     def read(self, partition: Partition, start: int, end: int) -> Iterator[list[Record]]:
         self._victim.reach("before restore")
-        yield from super().read(partition, start, end)
+        format_ = self._victim.format()
+        for records in super().read(partition, start, end):
+            yield records if format_ is None else [format_.read(record) for record in records]
         self._victim.reach("after restore")
 
 

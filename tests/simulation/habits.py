@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bridge.core.event import SECOND, Micros
 from bridge.kafka.log import Partition
-from simulation.conditions import TOPICS
+from simulation.conditions import OTHER, TOPICS
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -145,6 +145,26 @@ def _give_template(world: World, how: str) -> None:
     world.cluster.template_is = ""
 
 
+def _hang(world: World) -> None:
+    world.cluster.hanging.add(OTHER)
+
+
+def _go_on(world: World) -> None:
+    world.cluster.hanging.discard(OTHER)
+
+
+def _say_nothing(world: World) -> None:
+    world.source_is = "silent"
+
+
+def _say_half(world: World) -> None:
+    world.source_is = "half read"
+
+
+def _say_all(world: World) -> None:
+    world.source_is = ""
+
+
 HABITS: Mapping[str, Habit] = {
     "leaderless": Habit(0.15, (3, 8, 20), _a_partition, _lose_leader, _find_leader),
     "left out": Habit(0.15, (3, 8, 20), _a_partition, _leave_out, _tell_again),
@@ -153,6 +173,10 @@ HABITS: Mapping[str, Habit] = {
     "creates fail": Habit(0.1, (8, 20, 45), _nothing, _fail_creates, _make_again),
     "no template": Habit(0.1, (3, 8, 20), _a_template, _take_template, _give_template),
     "cut off": Habit(0.2, (8, 20, 45), _a_topic, _cut_off, _let_through),
+    # Of scenes alone, which say how long:
+    "namespace hangs": Habit(0, (), _nothing, _hang, _go_on),
+    "silent source": Habit(0, (), _nothing, _say_nothing, _say_all),
+    "half a source": Habit(0, (), _nothing, _say_half, _say_all),
 }
 """By name."""
 

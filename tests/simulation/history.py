@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.memory import MemoryBroker
 from bridge.kafka.memory_partition import PartitionLog
+from simulation.versions import Format
 
 
 def committed_records(log: PartitionLog, start: int, end: int) -> list[Record]:
@@ -28,7 +29,8 @@ def stable_end(log: PartitionLog) -> int:
 class History:
     """All committed records of some topics, in order of their partitions."""
 
-    def __init__(self, broker: MemoryBroker, topics: Iterable[str]) -> None:
+    def __init__(self, broker: MemoryBroker, topics: Iterable[str], format_: Format | None = None) -> None:
+        self._format = format_
         self._broker = broker
         self._seen: dict[Partition, list[Record]] = {
             log.partition: [] for topic in topics for log in broker.topics[topic].logs
@@ -40,7 +42,8 @@ class History:
         for place, seen in self._seen.items():
             log = self._broker.topics[place.topic].logs[place.number]
             if (end := stable_end(log)) > self._up_to[place]:
-                seen.extend(committed_records(log, self._up_to[place], end))
+                records = committed_records(log, self._up_to[place], end)
+                seen.extend(records if self._format is None else map(self._format.read, records))
                 self._up_to[place] = end
 
     def records(self, topic: str) -> list[Record]:

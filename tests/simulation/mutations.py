@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
 from bridge.argo import creation
 from bridge.argo.creation import Confirmation, Standing
-from bridge.core import calendar_window, matched
+from bridge.argo.doubt import Age, Doubt
+from bridge.core import calendar_window, matched, trigger
 from bridge.core.decision import Reason
+from bridge.core.event import Micros
 from bridge.core.limits import Brake
 from bridge.kafka import loop as loop_module
-from bridge.kafka.log import Admin, Committed, Partition, UnansweredError
+from bridge.kafka.log import Admin, Committed, LogError, Partition, UnansweredError
 from bridge.kafka.loop import StageLoop
 from bridge.kafka.memory_admin import MemoryAdmin
+from bridge.kafka.memory_consumer import MemoryReader
 from bridge.kafka.memory_partition import PartitionLog
 from bridge.kafka.ownership import Note
-from bridge.stages import assembly, attempts, safe_time, submitter
-from bridge.stages.lanes import Lanes
+from bridge.kafka.records import RecordError
+from bridge.stages import assembly, attempts, bulkheads, ledger_restoring, restoring, safe_time, submitter
+from bridge.stages.attempts import Attempts
+from bridge.stages.bulkheads import _Bulkhead
+from bridge.stages.definitions import Definitions
+from bridge.stages.lanes import Lane, Lanes
 from bridge.stages.ledger_writing import LedgerWriter
 from bridge.stages.matcher import Matcher
 from bridge.stages.open_run import OpenRun
@@ -29,6 +36,8 @@ from bridge.stages.router import Router
 from bridge.stages.safe_time import Safe, SafeTime
 from bridge.stages.submitter import Submitter
 from bridge.stages.windows import Windows
+from bridge.triggers import sources
+from bridge.triggers.sources import FileSource
 from simulation.process import SimulatedProcess
 
 
@@ -40,12 +49,14 @@ class Mutation:
         name: What is wrong.
         parts: Object, attribute, and what stands in its place.
         within: In so many seeds it has to be noticed.
+        scene: Whose seeds these are; without one, all seeds, after the regressions.
 
     """
 
     name: str
     parts: tuple[tuple[Any, str, Any], ...]
     within: int = 100
+    scene: str = ""
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -271,6 +282,88 @@ def _as_if_whole(*arguments: Any, **options: Any) -> Any:
     return _end_of_frame(*arguments, **options)._replace(is_cut=False)
 
 
+# -- scenes ------------------------------------------------------------------------------------------------------------
+
+_settled_age, _loaded, _merge, _ask, _read = Doubt.age, FileSource._loaded, sources.merge, Lane.ask, MemoryReader.read
+_apply_definition, _apply_arrival, _take_up = Definitions._apply, Matcher._apply_arrival, Submitter._take_up
+_add_window, _apply_entry = restoring._Restoring.add, ledger_restoring._Restoring._apply_other
+
+
+def _never_again(self: Any, now: Any, out: Any) -> None:
+    del self, now, out
+
+
+def _read_from_the_start_that_was_asked_for(self: Any, partition: Partition, start: int, end: int) -> Iterator[Any]:
+    """Wait, as a reader of a log whose beginning is gone, for a position that never comes."""
+    if start < end and self._broker.log(partition).start >= end:
+        raise LogError(f"{partition.topic}/{partition.number} does not go on at {start}")
+    yield from _read(self, partition, start, end)
+
+
+def _full_of_others(self: Any) -> int:
+    return max(0, 5 - self._lanes.waiting())
+
+
+def _without_a_bound(self: Any, record: Any, now: Any, out: Any) -> None:
+    self._limits = replace(self._limits, parked=2**62)
+    _take_up(self, record, now, out)
+
+
+def _ask_below_the_bound(self: Any, one: Any) -> None:
+    if len(self) < 6:
+        _ask(self, one)
+
+
+def _default_lifetime(self: Any, template: Any) -> Micros:
+    del template
+    return int(self._lifetime)
+
+
+def _outlived_is_settled(self: Any, began: Any, ended: Any, limit: Any) -> Age:
+    age = _settled_age(self, began, ended, limit)
+    return Age.SETTLED if age is Age.OUTLIVED else age
+
+
+def _whenever(self: Any, now: Any, limit: Any) -> bool:
+    del self, now, limit
+    return True
+
+
+def _no_look_counts(self: Any, began: Any) -> Any:
+    del began
+    return self
+
+
+def _no_other_path(self: Any, sourced: Any, reading: Any) -> Any:
+    return _loaded(self, sourced, replace(reading, silent=frozenset()))
+
+
+def _as_read(last_known: Any, reading: Any) -> Any:
+    del last_known
+    return reading.loaded
+
+
+def _complete(last_known: Any, reading: Any) -> Any:
+    return _merge(last_known, replace(reading, complete=True, errors=()))
+
+
+def _passed_by(apply: Callable[..., None]) -> Callable[..., None]:
+    """Return something that goes on without what it cannot read."""
+
+    def applied(*arguments: Any) -> None:
+        with suppress(RecordError):
+            apply(*arguments)
+
+    return applied
+
+
+def _all_fields(value: Any) -> Any:
+    """Take later fields for fields like all others."""
+    if is_dataclass(value):
+        return {item.name: _all_fields(getattr(value, item.name)) for item in fields(value)}
+    return [_all_fields(item) for item in value] if isinstance(value, tuple | list) else value
+
+
 MUTATIONS = (
     Mutation("offsets committed outside the transaction", ((StageLoop, "_transact", _offsets_apart),)),
     Mutation(
@@ -316,4 +409,61 @@ MUTATIONS = (
     Mutation("pacing by the wall clock", ((SimulatedProcess, "pace", SimulatedProcess.clock),)),
     Mutation("a submitter whose clock is set goes on", ((submitter, "_STEP", 2**62),)),
     Mutation("a cut calendar window taken for a whole one", ((calendar_window, "end", _as_if_whole),)),
+    Mutation("entries of open runs expire", ((Submitter, "_write_again", _never_again),), 40, "ageing"),
+    Mutation(
+        "an expired partition is waited for",
+        ((MemoryReader, "read", _read_from_the_start_that_was_asked_for),),
+        40,
+        "ageing",
+    ),
+    Mutation("waiting runs stall others", ((Submitter, "appetite", _full_of_others),), 20, "neighbours"),
+    Mutation(
+        "namespaces share their workers",
+        (
+            (_Bulkhead, "is_slow", _never_late),
+            (bulkheads, "SLOW_AFTER", 2**62),
+            (assembly, "workers_for", lambda concurrency: concurrency),
+        ),
+        20,
+        "neighbours",
+    ),
+    Mutation(
+        "no bound on the waiting runs of a trigger", ((Submitter, "_take_up", _without_a_bound),), 20, "neighbours"
+    ),
+    Mutation("a storm is not seen at the bound", ((Lane, "ask", _ask_below_the_bound),), 40, "neighbours"),
+    Mutation("a template's TTL is not read", ((Attempts, "_lifetime_of", _default_lifetime),), 40, "short lives"),
+    Mutation("outlived taken for settled", ((Doubt, "age", _outlived_is_settled),), 40, "short lives"),
+    Mutation("created again after a lifetime", ((Doubt, "may_create", _whenever),), 40, "short lives"),
+    Mutation("a look that finds nothing settles nothing", ((Doubt, "seen_absent", _no_look_counts),), 20, "outage"),
+    Mutation("a folder that is mounted elsewhere", ((FileSource, "_loaded", _no_other_path),), 40, "sources"),
+    Mutation("a silent folder is an empty one", ((sources, "merge", _as_read),), 20, "sources"),
+    Mutation("what cannot be read counts as deleted", ((sources, "merge", _complete),), 20, "sources"),
+    Mutation(
+        "an unreadable definition is passed by",
+        ((Definitions, "_apply", _passed_by(_apply_definition)),),
+        40,
+        "two versions",
+    ),
+    Mutation("a new field changes all hashes", ((trigger, "plain_json", _all_fields),), 20, "two versions"),
+    Mutation(
+        "an arrival of a newer format is passed by",
+        ((Matcher, "_apply_arrival", _passed_by(_apply_arrival)),),
+        60,
+        "two versions",
+    ),
+    Mutation(
+        "a run of a newer format is passed by", ((Submitter, "_take_up", _passed_by(_take_up)),), 60, "two versions"
+    ),
+    Mutation(
+        "an entry of a newer format is passed by",
+        ((ledger_restoring._Restoring, "_apply_other", _passed_by(_apply_entry)),),
+        60,
+        "two versions",
+    ),
+    Mutation(
+        "a window of a newer format is passed by",
+        ((restoring._Restoring, "add", _passed_by(_add_window)),),
+        60,
+        "two versions",
+    ),
 )

@@ -24,13 +24,18 @@ from bridge.kafka.log import LogError, Partition
 from bridge.kafka.loop import StageLoop
 from bridge.kafka.memory import CrashedError
 from bridge.kafka.outbox import Outbox
+from bridge.kafka.records import RecordError
 from bridge.kafka.stage import Stage
 from bridge.kafka.suspects import Care
 from bridge.stages.assembly import Surroundings, open_loop
 from bridge.stages.reached import Looks
-from bridge.triggers.sources import Sourced, Sources, TriggerSource
+from bridge.triggers.errors import TriggerError
+from bridge.triggers.files import Reading
+from bridge.triggers.resources import LoadedTrigger
+from bridge.triggers.sources import FileSource
 from simulation.coroutines import Coroutine, KilledError
 from simulation.effects import STAGES, HarmedLog, HarmedProducer, Written
+from simulation.versions import Format, is_newer, newer
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -82,6 +87,8 @@ class SimulatedProcess:
         loops: The loop of each stage, while it is open.
         harmed: How often it came to harm.
         is_dead: It has ended.
+        is_newer: It is of the newer version.
+        is_too_old: It has met something that only the newer version can read.
 
     """
 
@@ -96,9 +103,12 @@ class SimulatedProcess:
         self.harmed = 0
         self.is_dead = False
         self.is_stopping = False
+        self.is_too_old = False
         self._paused_until: Micros = 0
         self._running: Unit | None = None
         self._creates: deque[Callable[[], None]] = deque()
+        self.is_newer = seat in world.newer_seats
+        self._threads = 1
         self._stages = {stage: Unit(stage, lambda stage=stage: self._step(stage)) for stage in STAGES}  # type: ignore[misc]
         self._workers: list[Unit] = []
         self.log = HarmedLog(world.broker, self, world.topics)
@@ -124,7 +134,7 @@ class SimulatedProcess:
         if self.is_dead or self._world.now < self._paused_until:
             return []
         self._workers = [unit for unit in self._workers if not unit.is_done]
-        if self._creates and len(self._workers) < self._world.script.concurrency:
+        if self._creates and len(self._workers) < self._threads:
             self._workers.append(Unit("create", self._creates.popleft()))
         return [*self._stages.values(), *self._workers]
 
@@ -132,7 +142,7 @@ class SimulatedProcess:
         """Let a unit take its turn: one batch, or on from where it stands still."""
         if self.is_dead or unit.is_done or self._world.now < max(unit.wake, self._paused_until):
             return
-        former, self._running = self._running, unit
+        former, self._running, self._world.turning = self._running, unit, self
         try:
             if unit.coroutine is not None:
                 unit.coroutine.resume()
@@ -154,6 +164,8 @@ class SimulatedProcess:
     def _may_stand_still(self, unit: Unit) -> bool:
         if unit.name == "submitter" and any(one.coroutine is not None for one in self._workers):
             return True  # it may wait for a create that stands still
+        if unit.name == "create" and self._world.cluster.hanging:
+            return True
         return any(trap.unit == unit.name and trap.harm != "kill" for trap in self.traps)
 
     def bury(self) -> None:
@@ -178,6 +190,11 @@ class SimulatedProcess:
             self._world.said(f"{self.name} {stage} starts over: {type(error).__name__} {error}")
             self._stages[stage].wake = self._world.now + _PAUSE
             with suppress(LogError):
+                self._close(stage)
+        except RecordError as error:
+            self._world.said(f"{self.name} {stage} stops the process: {type(error).__name__} {error}")
+            self.is_stopping = self.is_too_old = True
+            with suppress(LogError, RecordError):
                 self._close(stage)
         if self.is_stopping and not self.loops:
             self.is_dead = True
@@ -217,7 +234,7 @@ class SimulatedProcess:
 
     def executor(self, workers: int) -> Executor:
         """Return where the submitter sends its creates."""
-        del workers
+        self._threads = workers
         return _Turns(self._creates)
 
     def let_creates_go_on(self, seconds: float) -> None:
@@ -264,6 +281,21 @@ class SimulatedProcess:
         else:
             unit.wake = self._world.now + trap.lasts
         unit.coroutine.pause()
+
+    def wait(self, lasts: Micros) -> None:
+        """Stand still in the middle of a create."""
+        unit = self._running
+        if unit is not None and unit.coroutine is not None:
+            unit.wake = self._world.now + lasts
+            unit.coroutine.pause()
+
+    def purges(self) -> None:
+        """Let the checks see records that are about to be deleted."""
+        self._world.history.note()
+
+    def format(self) -> Format | None:
+        """Return what other format the process's version writes and reads."""
+        return self._world.format if self.is_newer else None
 
     def meets(self, trouble: str) -> bool:
         """Tell whether a trouble happens here and now; it happens once."""
@@ -361,22 +393,46 @@ class Results:
         return self.get_nowait()
 
 
-class _Files(TriggerSource):
-    """The trigger files of the process's world."""
+class _Files:
+    """The trigger files of the process's world, as the process's version reads them."""
 
     def __init__(self, process: SimulatedProcess) -> None:
+        self._process = process
         self._world = process._world
+        self._path = self._world.path
 
-    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
-        del in_force
-        return Sources([Sourced(trigger, "files") for trigger in self._world.files.values()], ())
+    def read(self) -> Reading:
+        world, path = self._world, self._path
+        if world.source_is == "silent" or path != world.path or not world.files:
+            return Reading(complete=True, silent=frozenset({path}))
+        loaded, errors = [], []
+        for number, trigger in world.files.items():
+            file = f"{path}/{number}.yaml"
+            if world.source_is == "half read" and number:
+                errors.append(TriggerError(file, 1, "", "cannot be read: stale file handle", "let us read it"))
+            elif is_newer(trigger) and not self._process.is_newer:
+                errors.append(TriggerError(file, 1, "atMost", "there is no such field", "", trigger.identity))
+            else:
+                loaded.append(
+                    LoadedTrigger(
+                        newer(trigger) if self._process.is_newer and not is_newer(trigger) else trigger, path, file, 1
+                    )
+                )
+        return Reading(tuple(loaded), (), tuple(errors), complete=all(error.trigger for error in errors))
+
+
+def _source(process: SimulatedProcess) -> FileSource:
+    """Return the real source of files, which reads those of the process's world."""
+    source = FileSource([process._world.path], "default")
+    source._folder = _Files(process)  # type: ignore[assignment]  # it reads as a folder does
+    return source
 
 
 def surroundings_of(process: SimulatedProcess, **fields: Any) -> Surroundings:
     """Return what the stages of a process meet."""
     return Surroundings(
         log=process.log,
-        source=_Files(process),
+        source=_source(process),
         member=process.name,
         clock=process.clock,
         pace=process.pace,

@@ -16,6 +16,7 @@ from simulation.cluster import ANSWERS
 from simulation.conditions import TOPICS, random_triggers
 from simulation.effects import EFFECTS, STAGES, TROUBLES
 from simulation.habits import drawn
+from simulation.scenes import SCENES, format_of, scene_of
 
 EVENTFUL: Micros = 36 * SECOND
 """How long things happen; afterwards the world heals."""
@@ -76,6 +77,9 @@ class Script(NamedTuple):
         slice: Endings of a tick in one transaction.
         step: How far time goes at once.
         acts: What happens.
+        scene: What it is about (:mod:`simulation.scenes`); empty for nothing in particular.
+        parked: Runs of one trigger that may wait.
+        format: The kind of record that the newer version writes in another format; empty for none.
 
     """
 
@@ -91,6 +95,9 @@ class Script(NamedTuple):
     slice: int
     step: Micros
     acts: tuple[Act, ...]
+    scene: str = ""
+    parked: int = 1_000_000
+    format: str = ""
 
     def without(self, numbers: frozenset[int]) -> Script:
         """Return the script without some acts, by their numbers in the whole."""
@@ -102,7 +109,7 @@ def script_of(seed: int) -> Script:
     random = Random(seed)
     seats = random.choice((1, 2, 2, 3))
     acts = [*_events(random), *_faults(random, seats), *_habits(Random(f"habits of {seed}"), seats)]
-    return Script(
+    script = Script(
         seed=seed,
         partitions=random.choice((1, 2)),
         triggers=random_triggers(random),
@@ -116,6 +123,30 @@ def script_of(seed: int) -> Script:
         step=random.choice((SECOND // 4, SECOND // 2, SECOND)),
         acts=tuple(sorted(acts, key=lambda act: act.at)),
     )
+    scene = scene_of(seed)
+    return _with_scene(script, scene, Random(f"scene of {seed}")) if scene else script
+
+
+def _with_scene(script: Script, name: str, random: Random) -> Script:
+    """Return a script with a scene, which leaves the rest of it as it was drawn, or takes its place."""
+    scene = SCENES[name]
+    brought = scene.triggers(random)
+    acts = [Act(max(0, at), kind, detail) for at, kind, detail in scene.acts(random)]
+    script = script._replace(scene=name, parked=random.choice(scene.parked), format=format_of(random, name))
+    if scene.is_calm:
+        script = script._replace(
+            triggers=brought,
+            seats=1,
+            bound=100,
+            remembered=1000,
+            partitions=random.choice((1, 2)),
+            concurrency=3,
+            step=SECOND // 4,  # each create takes a turn
+        )
+    else:
+        script = script._replace(triggers=(*script.triggers, *brought), seats=max(2, script.seats))
+        acts += script.acts
+    return script._replace(acts=tuple(sorted(acts, key=lambda act: act.at)))
 
 
 def _events(random: Random) -> Iterator[Act]:

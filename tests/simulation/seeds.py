@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from random import Random
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from simulation.conditions import TOPICS
 from simulation.effects import STAGES
 from simulation.limits_check import wrong_starts
 from simulation.routing_check import Arrived, Decided, arrived
+from simulation.scene_check import wrong_in_scene
 from simulation.script import EVENTFUL, Script
 from simulation.submitting_check import (
     asked_for,
@@ -26,6 +28,7 @@ from simulation.submitting_check import (
     wrong_identities,
     wrong_workflows,
 )
+from simulation.versions import releases
 from simulation.world import BEGIN, World
 
 _ROUNDS = 600
@@ -51,8 +54,11 @@ def run(script: Script) -> Verdict:
     world = World(script)
     former, ticks.SLICE = ticks.SLICE, script.slice
     try:
-        _live(world)
-        wrong = tuple(_wrong(world))
+        with ExitStack() as stack:
+            if script.scene == "two versions":
+                stack.enter_context(releases(lambda: world.turning is not None and world.turning.is_newer))
+            _live(world)
+            wrong = tuple(_wrong(world))
     except Exception as error:  # noqa: BLE001  (whatever it is, the seed is to be repeated)
         wrong = (f"{type(error).__name__}: {error}",)
     finally:
@@ -84,9 +90,12 @@ def _heal(world: World, random: Random) -> None:
     world.cluster.heal()
     is_held = world.routing.lost_offsets == "hold" and world.routing.has_lost
     world.routing.lost_offsets = "continue"
+    if world.script.scene == "two versions":
+        world.newer_seats = set(world.seats)
     for process in world.living():
         process.heal()
-        process.is_stopping = process.is_stopping or is_held  # to be started again with what was decided
+        is_old = process.is_newer != (process.seat in world.newer_seats)
+        process.is_stopping = process.is_stopping or is_held or is_old  # to be started again with what was decided
     watched = any(one.trigger.is_switch for one in world.triggers.whole().in_force.values())
     quiet = 0
     for _ in range(_ROUNDS):
@@ -131,7 +140,7 @@ def _wrong(world: World) -> Iterator[str]:
     yield from _differences("arrival", world.routing.arrivals, found, tolerant=tolerant)
     asked = world.routing.runs + world.matching.runs
     yield from _differences("run", asked, asked_for(history, topics), tolerant=tolerant)
-    yield from wrong_workflows(history, topics, world.cluster)
+    yield from wrong_workflows(history, topics, world.cluster, world.expired)
     yield from other_letters(history, topics)
     harmed = sum(one.harmed for one in world.all_processes)
     if world.poison * 2 > harmed * len(STAGES):  # each of them takes two processes with it, or their stages
@@ -143,6 +152,7 @@ def _wrong(world: World) -> Iterator[str]:
     expected = world.routing.decisions + world.matching.decisions
     yield from _differences("decision", expected, decided, tolerant=tolerant)
     yield from _undecided(world, found, decided)
+    yield from wrong_in_scene(world)
     world.time.retirements(history)
 
 
@@ -182,5 +192,6 @@ def _figures(world: World) -> Counter[str]:
         commits=len(world.written),
         creates=sum(map(len, world.cluster.created.values())),
         events=sum(len(one) for one in world.time.came.values()),
+        outdated=sum(process.is_too_old for process in world.all_processes),
         harmed=sum(process.harmed for process in world.all_processes),
     )

@@ -12,13 +12,17 @@ import pytest
 
 from simulation.mutations import MUTATIONS, Mutation
 from simulation.regressions import REGRESSIONS
+from simulation.scenes import seeds_of
 from simulation.script import Script, script_of
 from simulation.seeds import run
 
 
-def _scripts(seeds: int) -> Iterator[Script]:
+def _scripts(mutation: Mutation) -> Iterator[Script]:
+    if mutation.scene:
+        yield from map(script_of, seeds_of(mutation.scene, mutation.within))
+        return
     yield from REGRESSIONS.values()
-    yield from map(script_of, range(seeds))
+    yield from map(script_of, range(mutation.within))
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
@@ -26,7 +30,7 @@ def test_a_deliberate_fault_is_noticed(mutation: Mutation) -> None:
     logging.disable(logging.CRITICAL)
     try:
         with mutation.applied():
-            noticed = any(run(script).wrong for script in _scripts(mutation.within))
+            noticed = any(run(script).wrong for script in _scripts(mutation))
     finally:
         logging.disable(logging.NOTSET)
-    assert noticed, f"not noticed in {mutation.within} seeds"
+    assert noticed, f"not noticed in {mutation.within} seeds {mutation.scene}"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
 from typing import NamedTuple
 
 from bridge.core.definition import Definition
-from bridge.core.trigger import Trigger
 from bridge.kafka.log import Record
 from bridge.kafka.records import DEFINITION, IN_FORCE, START, kind_of
 from flowbridge_sdk.topics import topic_of
 from simulation.history import History
+from simulation.versions import definition
 
 END = 2**62
 
@@ -96,7 +94,7 @@ def _apply(known: Known, record: Record) -> None:
         return
     written = kind_of(record.value)
     if written == "definition":
-        known.definitions[name] = _definition(DEFINITION.decode(record.value)["spec"])
+        known.definitions[name] = definition(DEFINITION.decode(record.value)["spec"])
     elif written == "start":
         fields = START.decode(record.value)
         known.starts[name] = Begin(fields["topic_id"], tuple(fields["offsets"]), record.offset + 1)
@@ -107,8 +105,3 @@ def _apply(known: Known, record: Record) -> None:
             known.in_force.pop(name, None)
         else:
             known.in_force[name] = known.definitions[hash_]
-
-
-@cache
-def _definition(spec: str) -> Definition:
-    return Definition(Trigger.from_json(json.loads(spec)))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from random import Random
 
 from bridge.core.decision import Reason
-from bridge.core.event import SECOND, Micros, moment
+from bridge.core.event import DAY, SECOND, Micros, moment
 from bridge.core.trigger import Trigger
 from bridge.kafka.log import Partition, TopicSpec
 from bridge.kafka.memory import MemoryBroker
@@ -25,19 +25,22 @@ from flowbridge_sdk.headers import write_headers
 from simulation.cluster import APPLIED_WITHIN, LIFETIME, Cluster, HarmedApi
 from simulation.conditions import TOPICS
 from simulation.effects import HarmedDecoder, Written
-from simulation.history import History
+from simulation.history import History, committed_records, stable_end
 from simulation.matching_check import MatchingCheck
 from simulation.process import SimulatedProcess, Trap, surroundings_of
 from simulation.reached_check import ReachedCheck
 from simulation.routing_check import RoutingCheck
+from simulation.scenes import SCENES
 from simulation.script import Script
 from simulation.time_check import TimeCheck, ticks_of
 from simulation.trigger_log import TriggerLog
+from simulation.versions import Format
 
 BEGIN: Micros = 1_700_000_000 * SECOND
 SKEW: Micros = SECOND
 """Bound on the difference between any two clocks of bridge and brokers."""
 
+_RETAINS_EVERY: Micros = 5 * SECOND
 _SILENCE: Micros = 2 * SECOND  # until a process that died is replaced
 
 
@@ -50,10 +53,15 @@ class World:
         files: The trigger files, by number.
         seats: Processes that run at once.
         all_processes: All that there ever were.
+        expired: Run keys of which Kafka has deleted entries by their age.
         traps: Harm that awaits the next process in a seat.
         clock_errors: How far the clock of a seat's machine is off, beyond what is bounded.
         stamping: Who sets the timestamps of events' records: the setting ``message.timestamp.type`` of their topics.
         cut_off: Topics whose publishers do not reach Kafka.
+        path: Where the trigger files are mounted.
+        source_is: ``silent`` or ``half read`` while they are not read as they stand; else empty.
+        newer_seats: Where the newer version runs.
+        turning: The process that had its turn last.
         told: What happened, for people.
         written: Every transaction that was committed.
         poison: How many records were set aside because processes were killed at them.
@@ -65,7 +73,16 @@ class World:
         self.now = BEGIN
         self.told: list[str] = []
         self.broker = MemoryBroker(clock=lambda: self.now // 1000)
-        self.topics = InternalTopics("fb.", script.partitions)
+        self._scene = SCENES.get(script.scene)
+        kept_for = self._scene.retention if self._scene else 0
+        self.topics = InternalTopics("fb.", script.partitions, ledger_retention=(kept_for or 8 * DAY) // 1000)
+        self.path = "/triggers"
+        self.source_is = ""
+        self.newer_seats: set[int] = set()
+        self.format = Format(script.format)
+        self.turning: SimulatedProcess | None = None
+        self.expired: set[str] = set()
+        self._retains_at: Micros = 0
         self.cluster = Cluster(lambda: self.now)
         self.files: dict[int, Trigger] = dict(enumerate(script.triggers))
         self.seats: dict[int, SimulatedProcess | None] = dict.fromkeys(range(script.seats))
@@ -82,7 +99,7 @@ class World:
         for topic in (self.topics.windows, self.topics.ledger, self.topics.triggers):
             self.broker.topics[topic].config["delete.retention.ms"] = "20000"
         kept = (self.topics.triggers, self.topics.arrivals, self.topics.runs, self.topics.ledger)
-        self.history = History(self.broker, (*kept, self.topics.dead_letters))
+        self.history = History(self.broker, (*kept, self.topics.dead_letters), self.format if script.format else None)
         self.triggers = TriggerLog(self.history, self.topics.triggers)
         self.routing = RoutingCheck(self.broker, self.triggers, script.lost_offsets, self.stamping)
         self.reached = ReachedCheck(self.topics.arrivals, SKEW)
@@ -104,7 +121,7 @@ class World:
             hold_off=3 * SECOND,
             lifetime=LIFETIME,
             applied_within=APPLIED_WITHIN,
-            limits=Limits(concurrency=self.script.concurrency, outcome_pace=0),
+            limits=Limits(concurrency=self.script.concurrency, outcome_pace=0, parked=self.script.parked),
             random=Random(self.script.seed),
             window_bound=self.script.bound,
             remembered_bound=self.script.remembered,
@@ -164,11 +181,24 @@ class World:
         """Let time go on, and everybody take turns."""
         self.now += round(seconds * SECOND)
         self.cluster.pass_time()
+        self._retain()
         self._fill_seats()
         turns = [(process, unit) for process in self.living() for unit in process.units()]
         random.shuffle(turns)
         for process, unit in turns:
             process.turn(unit)
+
+    def _retain(self) -> None:
+        """Let Kafka delete entries of the ledger by their age, where a scene has that."""
+        if self._scene is None or not self._scene.retention or self.now < self._retains_at:
+            return
+        self._retains_at = self.now + _RETAINS_EVERY
+        self.history.note()
+        for log in self.broker.topics[self.topics.ledger].logs:
+            end = min(log.offset_at((self.now - self._scene.retention) // 1000), stable_end(log))
+            gone = committed_records(log, log.start, end)
+            self.expired |= {(record.key or b"").decode() for record in gone}
+            self.broker.expire_below(log.partition, end)
 
     def end(self) -> None:
         """End all processes, and what stands still in them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bridge.core.decision import Decision, RunDecision
 from bridge.kafka.log import LogError, Partition, TransactionalProducer
+from bridge.kafka.records import headers_of
 
 RECORD_LIMIT = 4 * 1024 * 1024
 """Bytes of a value. Internal topics take somewhat more, for keys and headers."""
@@ -49,7 +50,7 @@ class Outbox:
             if size > RECORD_LIMIT:
                 raise OversizeError(size)
             self.size += size
-        self._producer.send(topic, partition, key, value)
+        self._producer.send(topic, partition, key, value, headers_of(value))
         self.sent += 1
 
     def hold(self, partition: Partition, offset: int, seconds: float) -> None:

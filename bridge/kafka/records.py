@@ -3,21 +3,31 @@
 Each value begins with C3 01 and the CRC-64-AVRO fingerprint of the schema that wrote it, so a record tells its kind
 and its format. Schemas of older formats stay in ``schemas/older/NAME.FORMAT.avsc``, and what they wrote is read into
 today's shape. A fingerprint that none of them has was written by a newer Flowbridge: it is refused, never guessed.
+
+A format that came after version 0.1.0 is named with the first version that reads it (:class:`Kind`). Its records carry
+that version in a header, so that an older process can say to what it has to be upgraded.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fastavro
 from fastavro.schema import fingerprint, parse_schema, to_parsing_canonical_form
 
+import bridge
 from bridge.kafka import avro_source
+
+if TYPE_CHECKING:
+    from bridge.kafka.log import Headers
+
+VERSION_HEADER = "flowbridge-version"
+"""Header of a record whose format is newer than 0.1.0: the first version that reads it."""
 
 _MAGIC = b"\xc3\x01"
 _PREFIX = 10  # bytes: the magic and the fingerprint
@@ -41,13 +51,40 @@ class UnwritableError(ValueError):
     """A record that nobody could read: it is not written."""
 
 
+class UnreadableRecordError(RecordError):
+    """A record of ours in a newer format: the process stops before it commits what depends on it."""
+
+    def __init__(
+        self, place: tuple[str, int, int], headers: Sequence[tuple[str, bytes | None]], error: Exception
+    ) -> None:
+        topic, partition, offset = place
+        version = (dict(headers).get(VERSION_HEADER) or b"").decode(errors="replace")
+        needed = f"version {version} or later" if version else "the newest version that runs here"
+        super().__init__(
+            f"the record at {topic}/{partition}, offset {offset}, cannot be read by version {bridge.__version__}: "
+            f"{error}. Upgrade this process to {needed}. It has committed nothing that depends on it"
+        )
+
+
 class _Writer(NamedTuple):
     kind: str
     schema: Any
 
 
+_SINCE: dict[bytes, Headers] = {}  # the headers of formats that are newer than 0.1.0
+
+
+def headers_of(value: bytes | None) -> Headers | None:
+    """Return the headers that a record of ours carries for its format; None for none."""
+    return _SINCE.get(value[:_PREFIX]) if _SINCE and value is not None else None
+
+
 class Kind:
     """One kind of record: encodes, and decodes what any format up to today's wrote.
+
+    Args:
+        name: The schema's file name without its ending.
+        since: The first version that reads today's format; empty for formats of 0.1.0.
 
     Attributes:
         name: The schema's file name without its ending.
@@ -56,10 +93,12 @@ class Kind:
 
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, since: str = "") -> None:
         self.name = name
         self.schema = _load(schemas_folder() / f"{name}.avsc")
         self.prefix = _prefix(self.schema)
+        if since:
+            _SINCE[self.prefix] = ((VERSION_HEADER, since.encode()),)
         self._write = avro_source.writer(self.schema)
         self._read_todays = avro_source.reader(self.schema)
 

@@ -14,7 +14,7 @@ from bridge.argo.doubt import Doubt
 from bridge.core.decision import RunReason
 from bridge.core.event import DAY, MINUTE, Micros
 from bridge.kafka.log import Admin, Partition, Reader, Record
-from bridge.kafka.records import LEDGER_ENTRY, NewerFormatError, RecordError
+from bridge.kafka.records import LEDGER_ENTRY, NewerFormatError, RecordError, UnreadableRecordError
 from bridge.stages.ledger import LedgerPartition
 from bridge.stages.open_run import OpenRun, Stands
 from bridge.stages.run_records import decode_run
@@ -96,13 +96,18 @@ class _Restoring:
         self._values = Spool()
 
     def apply(self, records: Sequence[Record]) -> None:
-        """Apply records in their order."""
+        """Apply records in their order.
+
+        Raises:
+            UnreadableRecordError: One has a format that only a newer version reads.
+
+        """
         if not records:
             return
         ended: list[bytes] = []
         unfinished, counts_since = self._unfinished, self._counts_since
         age = records[0].timestamp
-        for _, _, _, timestamp, key, value, _ in records:
+        for topic, partition, offset, timestamp, key, value, headers in records:
             if key is None:
                 continue
             if timestamp - age > _SAME_AGE:
@@ -118,7 +123,10 @@ class _Restoring:
                 if timestamp * 1000 >= counts_since and (entry := self._read(key, value)) is not None:
                     self._count(entry, timestamp * 1000)
             else:
-                self._apply_other(key, value, timestamp, ended)
+                try:
+                    self._apply_other(key, value, timestamp, ended)
+                except NewerFormatError as error:
+                    raise UnreadableRecordError((topic, partition, offset), headers or (), error) from error
         self._ledger.final.add_all(ended, age * 1000)
 
     def _apply_other(self, key: bytes, value: bytes, timestamp: int, ended: list[bytes]) -> None:

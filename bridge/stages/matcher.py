@@ -27,7 +27,7 @@ from bridge.core.window import Arrival
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Discard, Outbox
-from bridge.kafka.records import TICK, NewerFormatError, RecordError
+from bridge.kafka.records import TICK, NewerFormatError, RecordError, UnreadableRecordError
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
 from bridge.kafka.topics import InternalTopics, partition_of
 from bridge.stages.collecting import leave_alone
@@ -202,9 +202,12 @@ class Matcher(Stage):
         if Partition(record.topic, record.partition) in out.held:
             return True
         out.at = record
-        if (record.value or b"").startswith(TICK.prefix):
-            return self._apply_tick(record, matched, out)
-        self._apply_arrival(record, matched, out)
+        try:
+            if (record.value or b"").startswith(TICK.prefix):
+                return self._apply_tick(record, matched, out)
+            self._apply_arrival(record, matched, out)
+        except NewerFormatError as error:
+            raise UnreadableRecordError(record[:3], record.headers or (), error) from error
         return True
 
     def may_kill(self, record: Record) -> bool:

@@ -13,8 +13,19 @@ from bridge.core.sliding import deadline
 from bridge.core.step import USED
 from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival, Frame, Spent, Window, empty_window
-from bridge.kafka.log import Admin, Partition, Reader
-from bridge.kafka.records import CLOCK, FIRED, PENDING, RETIRING, SPENT, WAITING, NewerFormatError, RecordError, kind_of
+from bridge.kafka.log import Admin, Partition, Reader, Record
+from bridge.kafka.records import (
+    CLOCK,
+    FIRED,
+    PENDING,
+    RETIRING,
+    SPENT,
+    WAITING,
+    NewerFormatError,
+    RecordError,
+    UnreadableRecordError,
+    kind_of,
+)
 from bridge.stages.definitions import Definitions
 from bridge.stages.timers import Timer
 from bridge.stages.window_records import (
@@ -40,9 +51,14 @@ def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[K
     """Return the last value of each key of a compacted partition, tombstones left out.
 
     The former owner has been fenced: nothing of it is open, and the true end is what it committed.
+
+    Raises:
+        UnreadableRecordError: A record has a format that only a newer version reads.
+
     """
     end = admin.all_ends([partition])[partition]
     last: dict[bytes, bytes] = {}
+    of_newer: dict[bytes, Record] = {}  # records that say from which version on their format is read
     for records in reader.read(partition, 0, end):
         for record in records:
             if record.key is None:
@@ -51,7 +67,19 @@ def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[K
                 last.pop(record.key, None)
             else:
                 last[record.key] = record.value
+                if record.headers:
+                    of_newer[record.key] = record
+    for key, record in of_newer.items():
+        if last.get(key) == record.value:
+            _check_format(record)
     return list(last.items())
+
+
+def _check_format(record: Record) -> None:
+    try:
+        kind_of(record.value or b"")
+    except NewerFormatError as error:
+        raise UnreadableRecordError(record[:3], record.headers or (), error) from error
 
 
 def restore_windows(

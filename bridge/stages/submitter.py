@@ -29,7 +29,7 @@ from bridge.core.parameters import ParameterError
 from bridge.kafka.log import LogError, Partition, Record
 from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
-from bridge.kafka.records import NewerFormatError, RecordError
+from bridge.kafka.records import NewerFormatError, RecordError, UnreadableRecordError
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.api_trouble import ApiTrouble
@@ -290,8 +290,8 @@ class Submitter(Stage):
         body = record.value or b""
         try:
             run = decode_run(body)
-        except NewerFormatError:
-            raise
+        except NewerFormatError as error:
+            raise UnreadableRecordError(record[:3], record.headers or (), error) from error
         except RecordError as error:
             self._unreadable.found(record.topic, f"{record.partition}@{record.offset}", error, "It is a dead letter")
             self._writer.keep(record, "unreadable", str(error), now, out)

@@ -208,7 +208,7 @@ def _prefix(schema: Any) -> bytes:
 
 
 ARRIVAL = Kind("arrival")
-NAMED_ARRIVAL = Kind("named_arrival")
+NAMED_ARRIVAL = Kind("named_arrival", since="0.2.0")
 TICK = Kind("tick")
 WAITING = Kind("waiting")
 SPENT = Kind("spent")

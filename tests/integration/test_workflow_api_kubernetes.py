@@ -298,3 +298,22 @@ def test_a_denial_by_an_admission_policy_waits_for_a_person(
     assert outcome.waits_for is ParkedFor.PERMISSION
     assert "422" in outcome.reason
     assert "not on Fridays" in outcome.reason
+
+
+def test_a_token_file_that_is_renewed_is_used_from_the_next_request_on(
+    kubernetes: AnyKubernetes, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("expired\n", encoding="utf-8")
+    config = yaml.safe_load(kubernetes.kubeconfig_for("expired").read_text(encoding="utf-8"))
+    config["users"][0]["user"] = {"tokenFile": "token"}
+    (tmp_path / "config").write_text(yaml.safe_dump(config), encoding="utf-8")
+    api = KubernetesWorkflowApi(str(tmp_path / "config"))
+    try:
+        assert isinstance(api.find("default", "w"), Unavailable)
+        renewed = tmp_path / "renewed"
+        renewed.write_text(f"{_admin_token(kubernetes)}\n", encoding="utf-8")
+        renewed.replace(token)
+        wait_for(lambda: api.find("default", "w") is None)
+    finally:
+        api.close()

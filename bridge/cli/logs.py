@@ -74,9 +74,8 @@ def kafka_outage(settings: Settings) -> KafkaOutage:
     properties: dict[str, Any] = {**settings.client_properties(), "log_level": 0, "error_cb": lambda _error: None}
 
     def answers() -> bool:
-        client = AdminClient(properties)  # for each question: it keeps no connections while all is well
-        try:
-            client.list_topics(timeout=_PATIENCE)
+        try:  # a client for each question, which keeps no connections while all is well
+            AdminClient(properties).list_topics(timeout=_PATIENCE)
         except KafkaException:
             return False
         return True

@@ -29,6 +29,7 @@ from bridge.kafka.topics import InternalTopics, TopicMismatchError
 from bridge.settings import Settings
 from bridge.stages.assembly import Surroundings
 from bridge.stages.bulkheads import workers_for
+from bridge.stages.schema_lookups import SchemaLookups
 from bridge.stages.submitter import Limits
 from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sensors.source import SensorSource
@@ -184,11 +185,13 @@ def surroundings(
     observer: Observer | None = None,
 ) -> Surroundings:
     """Return what the stages of a process meet."""
+    lookups = _lookups(settings)
     return Surroundings(
         log=log,
         api=api,
         topics=topics,
-        decoder=lambda: _decoder(settings),
+        decoder=lambda: _decoder(settings, lookups),
+        lookups=lookups,
         source=source,
         sink=sink,
         shared_topics=SharedTopics(settings.shared_topics),
@@ -241,10 +244,11 @@ def event_schemas(settings: Settings, on_broken: Callable[[SchemaError], None] |
     return {name: parse(schema.text, {}) for name, schema in current.items()}
 
 
-def _decoder(settings: Settings) -> Decoder:
+def _decoder(settings: Settings, lookups: SchemaLookups | None) -> Decoder:
+    registry: Any = lookups  # it answers as a Registry does, but at once
     with schema_errors():
         schemas = EventSchemas.load(*settings.schemas, on_broken=_log_broken)
-        return Decoder(schemas, _registry(settings), settings.json_topics)
+        return Decoder(schemas, registry, settings.json_topics)
 
 
 def _log_broken(error: SchemaError) -> None:
@@ -252,12 +256,12 @@ def _log_broken(error: SchemaError) -> None:
     logger.error("events of this schema cannot be read: %s", error)
 
 
-def _registry(settings: Settings) -> Any:
+def _lookups(settings: Settings) -> SchemaLookups | None:
     if settings.schema_registry_url is None:
         return None
     from flowbridge_sdk.registry import Registry  # noqa: PLC0415  (an optional part of the SDK)
 
-    return Registry(settings.schema_registry_url)
+    return SchemaLookups(Registry(settings.schema_registry_url))
 
 
 def new_topic(settings: Settings) -> Callable[[str], TopicSpec]:

@@ -32,6 +32,7 @@ from bridge.stages.restoring import Kept, read_changelog
 from bridge.stages.router import Router
 from bridge.stages.running import steady_clock, wall_clock
 from bridge.stages.safe_time import SafeTime
+from bridge.stages.schema_lookups import SchemaLookups
 from bridge.stages.submitter import Limits, Submitter
 from bridge.stages.templates import Templates
 from bridge.stages.ticks import TickPlanner
@@ -54,6 +55,7 @@ class Surroundings:
         api: The Workflow API.
         topics: The internal topics.
         decoder: Reads the schemas, and makes a reader of events of them.
+        lookups: Where it looks for schemas of a registry, if there is one; all stages share it.
         source: Where triggers come from.
         sink: Takes decisions.
         shared_topics: Topics that names share, as this process is set; what counts is what its controller wrote.
@@ -113,6 +115,7 @@ class Surroundings:
     lost_offsets: Literal["hold", "continue"] = "hold"
     looks: Looks = field(default_factory=Looks)
     care: Care = field(default_factory=Care)
+    lookups: SchemaLookups | None = None
 
 
 def group_of(topics: InternalTopics, stage: str) -> str:
@@ -167,7 +170,7 @@ def _open_router(around: Surroundings) -> StageLoop:
     stage = Router(
         definitions,
         around.topics,
-        EventDecoder(around.decoder, around.pace),
+        EventDecoder(around.decoder, around.pace, around.lookups),
         admin,
         around.clock,
         around.pace,
@@ -189,7 +192,7 @@ def _open_matcher(around: Surroundings) -> StageLoop:
     stage = Matcher(
         definitions,
         around.topics,
-        EventDecoder(around.decoder, around.pace),
+        EventDecoder(around.decoder, around.pace, around.lookups),
         planner,
         restore,
         around.clock,

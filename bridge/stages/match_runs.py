@@ -22,15 +22,13 @@ from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import TICK
 from bridge.kafka.suspects import NOT_OF_A_RECORD, failure_text
 from bridge.kafka.topics import InternalTopics, partition_of
-from bridge.stages.decoding import EventDecoder
+from bridge.stages.decoding import EventDecoder, pause_after
 from bridge.stages.run_records import dead_letter, run_record
 from bridge.stages.window_records import WindowKey
 from bridge.triggers.topics import slot_topic
 from flowbridge_sdk.errors import DecodeError
 
 logger = logging.getLogger(__name__)
-
-_REGISTRY_PAUSE = 2.0  # seconds until a partition is read again whose schema could not be asked for
 
 
 class Matched(NamedTuple):
@@ -82,7 +80,7 @@ class MatchRuns:
         except DecodeError as error:
             if error.permanent:
                 return Matched(definition, key, came, record, error)
-            out.hold(Partition(record.topic, record.partition), record.offset, _REGISTRY_PAUSE)
+            out.hold(Partition(record.topic, record.partition), record.offset, pause_after(error))
             return None
         return Matched(definition, key, came, record, events)
 

@@ -113,6 +113,7 @@ class Matcher(Stage):
     ) -> None:
         self._definitions = definitions
         self._topics = topics
+        self._decoder = decoder
         self._runs = MatchRuns(topics, decoder, clock, self._current)
         self._planner = planner
         self._restore = restore
@@ -178,6 +179,10 @@ class Matcher(Stage):
             self._next_tick = pace + _LOOK_PACE  # with thousands of triggers a look takes milliseconds
             return False
         return True
+
+    def patience(self) -> float:
+        """Wait for records only a moment while a schema may come that a match waits for."""
+        return 0.05 if self._decoder.is_awaiting() else super().patience()
 
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Apply arrivals and ticks in their order; a tick that ends much is left in place until it has ended all."""

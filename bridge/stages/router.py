@@ -7,7 +7,7 @@ is made. What cannot be decoded is a dead letter; a schema registry that is away
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
 from bridge.kafka.topics import InternalTopics, partition_of
-from bridge.stages.decoding import EventDecoder
+from bridge.stages.decoding import EventDecoder, pause_after
 from bridge.stages.definitions import Definitions
 from bridge.stages.passing import TOGETHER, Carried, Pass, Passing
 from bridge.stages.reached import Looks, ReachedTimes
@@ -56,7 +56,7 @@ _AVRO = (b"\xc3", b"\x00", b"\x01")  # how values of Avro begin, and JSON does n
 _LOOK_PACE = 10 * SECOND  # between two looks whether a topic that could not be read can be now
 _READ_AGAIN = DAY  # of a truncated partition; the ledger remembers runs for a week
 _DESCRIBE_PACE = MINUTE  # between two looks whether the settings of topics have changed
-_REGISTRY_PAUSE = 2.0  # seconds until a partition is read again whose schema could not be asked for
+_ASKED_AHEAD = 64  # records of a held partition that are looked at for further schemas
 
 
 class StartChangedError(LogError):
@@ -275,21 +275,30 @@ class Router(Stage):
         )
         return again
 
+    def patience(self) -> float:
+        """Wait for records only a moment while a schema may come that others wait for."""
+        return 0.05 if self._decoder.is_awaiting() else super().patience()
+
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Route records for a while; those of a partition that has to wait for its schema are read again later."""
         end = self._pace() + BATCH_TIME
         self._letters.clear()
+        ahead: Counter[Partition] = Counter()
         while records and out.size < BATCH_BYTES and self._pace() < end:
             passed: list[Pass] = []
             self._reached.begin()
             size = 0
             while records and len(passed) < TOGETHER and size < _ROUND_BYTES and self._pace() < end:
                 record = records.popleft()
-                if Partition(record.topic, record.partition) not in out.held:
+                place = Partition(record.topic, record.partition)
+                if place not in out.held:
                     out.at = record
                     before = len(passed)
                     self._route(record, passed, out)
                     size += len(record.value or b"") * (1 + len(passed) - before)
+                elif ahead[place] < _ASKED_AHEAD:
+                    ahead[place] += 1
+                    self._ask_ahead(record)
             self._passing.send(passed, out)
             out.at = None
             self._send_letters(out)
@@ -317,6 +326,11 @@ class Router(Stage):
                     if routed.reason is Reason.UNKEYED:
                         self._bury(record, routed, routed.evidence["error"])
 
+    def _ask_ahead(self, record: Record) -> None:
+        """Have the schema asked for of a record behind one that waits for its own: they come together then."""
+        if self._definitions.reading(record) and _excess(record) is None:
+            self._decoder.ask_ahead(record.topic, record.value, record.headers)
+
     def _decode(self, record: Record) -> Carried:
         topic, partition, offset, _, key, value, headers = record
         timestamp = self._reached.timestamp(record)
@@ -341,8 +355,8 @@ class Router(Stage):
             self._decide_all(record, Reason.UNDECODABLE, str(error), out)
             return
         if not error.permanent:
-            logger.warning("%s/%d waits: %s", record.topic, record.partition, error)
-            out.hold(Partition(record.topic, record.partition), record.offset, _REGISTRY_PAUSE)
+            logger.debug("%s/%d waits: %s", record.topic, record.partition, error)
+            out.hold(Partition(record.topic, record.partition), record.offset, pause_after(error))
             return
         self._refuse(record, Reason.UNDECODABLE, str(error), out)
 

@@ -21,12 +21,15 @@ class FakeRegistry:
     Attributes:
         broken: A status that every request is answered with instead, or 0.
         requests: How many requests came.
+        answers: Requests wait while this is cleared, as those of a server that hangs.
 
     """
 
     def __init__(self) -> None:
         self.broken = 0
         self.requests = 0
+        self.answers = threading.Event()
+        self.answers.set()
         self.url = ""
         self._schemas: list[dict[str, Any]] = []
         self._versions: dict[str, list[int]] = {}
@@ -48,6 +51,7 @@ class FakeRegistry:
     def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Answer a request as the registry would."""
         self.requests += 1
+        self.answers.wait(30)
         if self.broken:
             return self.broken, {}
         first, *rest = [unquote(part) for part in path.strip("/").split("/")]
@@ -108,6 +112,7 @@ def serving() -> Iterator[FakeRegistry]:
     try:
         yield registry
     finally:
+        registry.answers.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -25,6 +25,7 @@ from bridge.kafka.suspects import Care
 from bridge.kafka.topics import InternalTopics
 from bridge.kafka.trial import survives
 from bridge.stages.assembly import Surroundings, group_of, open_loop
+from bridge.stages.schema_lookups import SchemaLookups
 from bridge.stages.submitter import Limits
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.sources import Sourced, Sources, TriggerSource
@@ -205,6 +206,7 @@ class World:
         decisions: What became of everything, in order.
         source: Makes the source of a process, by its name, that stands instead of ``triggers``.
         decoder: Makes the decoders of processes.
+        lookups: Where they look for schemas of a registry, if there is one.
         lost_offsets: The setting of that name.
         sensitive: The setting of that name.
         observer: Hears how processes are.
@@ -225,6 +227,7 @@ class World:
         self.api = MemoryWorkflowApi(clock=lambda: self.now / SECOND, on_created=self.created.append)
         self.source: Callable[[str], TriggerSource] | None = None
         self.decoder: Callable[[], Decoder] = Decoder
+        self.lookups: SchemaLookups | None = None
         self.lost_offsets: Literal["hold", "continue"] = "hold"
         self.sensitive: tuple[str, ...] = ()
         self.observer: Observer = Unobserved()
@@ -256,6 +259,7 @@ class World:
             api=HookedApi(self.api, process.reach),
             topics=self.topics,
             decoder=self.decoder,
+            lookups=self.lookups,
             source=GivenSource(process),
             sink=lambda _, decisions: self.decisions.extend(decisions),
             shared_topics=self.shared,

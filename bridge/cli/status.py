@@ -113,7 +113,7 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
         origin = definitions.origins.get(definition.hash, "")
         text = f"trigger    {name}   {'ready' if ready else 'not yet applied by every router'}   {origin}"
         output.result(text, {"kind": "trigger", "trigger": name, "ready": ready, "origin": origin})
-    with suppress(LogError):  # whoever may not describe topics sees the rest
+    with suppress(LogError):  # an account that may not describe topics sees the rest
         for claimed in claimed_times(admin, definitions.topics(), settings.bootstrap_servers):
             text = f"warning    {claimed.found}; {claimed.right}"
             output.result(text, {"kind": "warning", **claimed._asdict()})

@@ -36,7 +36,6 @@ from bridge.stages.schema_lookups import SchemaLookups
 from bridge.stages.submitter import Limits, Submitter
 from bridge.stages.templates import Templates
 from bridge.stages.ticks import TickPlanner
-from bridge.stages.unreadable import Unreadable
 from bridge.triggers.sources import TriggerSource
 from bridge.triggers.topics import with_shared_topics
 from flowbridge_sdk.codec import Decoder
@@ -209,8 +208,8 @@ def _open_submitter(around: Surroundings) -> StageLoop:
     loop: StageLoop | None = None
 
     def restore(partitions: Collection[Partition]) -> dict[int, LedgerPartition]:
-        looks_back, unreadable = governing.looks_back, Unreadable(around.observer)
-        return read_ledgers(reader, admin, partitions, around.horizon, around.clock(), looks_back, unreadable)
+        now, looks_back = around.clock(), governing.looks_back
+        return read_ledgers(reader, admin, partitions, around.horizon, now, looks_back, around.observer)
 
     def is_fresh() -> bool:
         return loop is not None and around.pace() - loop.last_poll < SESSION

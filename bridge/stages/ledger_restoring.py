@@ -14,12 +14,13 @@ from bridge.argo.doubt import Doubt
 from bridge.core.decision import RunReason
 from bridge.core.event import DAY, MINUTE, Micros
 from bridge.kafka.log import Admin, Partition, Reader, Record
+from bridge.kafka.observer import Observer
 from bridge.kafka.records import LEDGER_ENTRY, NewerFormatError, RecordError, UnreadableRecordError
 from bridge.stages.ledger import LedgerPartition
 from bridge.stages.open_run import OpenRun, Stands
 from bridge.stages.run_records import decode_run
 from bridge.stages.spool import Spool
-from bridge.stages.unreadable import Unreadable
+from bridge.stages.unreadable import set_aside
 
 _SYMBOLS = LEDGER_ENTRY.schema["fields"][0]["type"]["symbols"]
 _FINAL = tuple(LEDGER_ENTRY.prefix + bytes([2 * _SYMBOLS.index(state)]) for state in ("done", "dead"))
@@ -39,7 +40,7 @@ def read_ledgers(
     horizon: Micros,
     now: Micros,
     looks_back: LooksBack,
-    unreadable: Unreadable,
+    observer: Observer,
 ) -> dict[int, LedgerPartition]:
     """Return partitions of the ledger, by number, as they stand in Kafka; their former owners have been fenced.
 
@@ -50,7 +51,7 @@ def read_ledgers(
         horizon: How long keys of ended runs are remembered.
         now: The process's time.
         looks_back: How far back limits count; the empty name asks for the longest of all triggers.
-        unreadable: Hears of entries that cannot be read. Their runs count as ended: none is created a second time.
+        observer: Counts entries that cannot be read. Their runs count as ended: none is created a second time.
 
     Raises:
         NewerFormatError: A newer version has written something that this one cannot read.
@@ -61,7 +62,7 @@ def read_ledgers(
     retention = _retention(admin, partitions)
     for partition, end in admin.all_ends(partitions).items():
         ledger = LedgerPartition(partition.number, horizon, retention)
-        restoring = _Restoring(ledger, partition, now, looks_back, unreadable)
+        restoring = _Restoring(ledger, partition, now, looks_back, observer)
         for records in reader.read(partition, 0, end):
             restoring.apply(records)
         ledgers[partition.number] = restoring.ledger_at(now)
@@ -84,11 +85,11 @@ class _Restoring:
     """One partition while it is read."""
 
     def __init__(
-        self, ledger: LedgerPartition, partition: Partition, now: Micros, looks_back: LooksBack, unreadable: Unreadable
+        self, ledger: LedgerPartition, partition: Partition, now: Micros, looks_back: LooksBack, observer: Observer
     ) -> None:
         self._ledger = ledger
         self._partition = partition
-        self._unreadable = unreadable
+        self._observer = observer
         self._now = now
         self._looks_back = looks_back
         self._counts_since = now - looks_back("") if looks_back("") else 2**62
@@ -153,7 +154,9 @@ class _Restoring:
 
     def _found(self, run_key: str, error: RecordError) -> None:
         place = f"{self._partition.number}, run {run_key[:200]!r}"
-        self._unreadable.found(self._partition.topic, place, error, "The run counts as ended: it is not created again")
+        set_aside(
+            self._observer, self._partition.topic, place, error, "The run counts as ended: it is not created again"
+        )
 
     def _count(self, entry: dict[str, Any], appended: Micros) -> None:
         """Count a run that has ended for its trigger's limits."""

@@ -38,7 +38,7 @@ from bridge.stages.passing import TOGETHER
 from bridge.stages.restoring import Kept, restore_windows
 from bridge.stages.ticks import Ended, TickPlanner, TickRound
 from bridge.stages.timers import Condition
-from bridge.stages.unreadable import Unreadable
+from bridge.stages.unreadable import set_aside
 from bridge.stages.window_records import (
     RETIRING_KEY,
     Place,
@@ -120,7 +120,6 @@ class Matcher(Stage):
         self._clock = clock
         self._pace = pace
         self._observer = observer
-        self._unreadable = Unreadable(observer)
         self._bounds = bounds
         self._next_tick: Micros = 0
         self._armed = -1  # the offset of `triggers` up to which dead man's switches are armed
@@ -160,7 +159,7 @@ class Matcher(Stage):
 
     def _left_out(self, number: int, key: bytes, error: RecordError) -> None:
         place = f"{number}, key {key[:200]!r}"
-        self._unreadable.found(self._topics.windows, place, error, "Its window goes on without it")
+        set_aside(self._observer, self._topics.windows, place, error, "Its window goes on without it")
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget the windows of partitions."""

@@ -43,7 +43,7 @@ from bridge.stages.open_run import OpenRun, Stands
 from bridge.stages.run_book import RunBook
 from bridge.stages.run_records import decode_run
 from bridge.stages.templates import Missing
-from bridge.stages.unreadable import Unreadable
+from bridge.stages.unreadable import set_aside
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,6 @@ class Submitter(Stage):
         self._random = random
         self._limits = limits
         self._observer = observer
-        self._unreadable = Unreadable(observer)
         self.book = RunBook(governing.rule_of)
         self._lanes = self.book.lanes
         self._writer = LedgerWriter(topics, self.book.ledger, governing.shown_key)
@@ -293,7 +292,8 @@ class Submitter(Stage):
         except NewerFormatError as error:
             raise UnreadableRecordError(record[:3], record.headers or (), error) from error
         except RecordError as error:
-            self._unreadable.found(record.topic, f"{record.partition}@{record.offset}", error, "It is a dead letter")
+            place = f"{record.partition}@{record.offset}"
+            set_aside(self._observer, record.topic, place, error, "It is a dead letter")
             self._writer.keep(record, "unreadable", str(error), now, out)
             return
         if self._governing.has_to_read_for(run.definition_hash):

@@ -1,7 +1,7 @@
 """Records of ours that cannot be read: damaged, written by somebody else, or beyond what this version's codec takes.
 
-Such a record is set aside, once, with an alert; what stands around it goes on. To stop would help nobody, since the
-next owner of the partition would stop at the same record.
+Such a record is set aside with an alert, and everything around it goes on. A process that stopped instead would stop at
+every restart, and so would the next owner of the partition.
 
 ==================================================== ===================================================================
 where it stands                                      what is done besides the alert
@@ -23,32 +23,22 @@ from bridge.kafka.records import RecordError
 logger = logging.getLogger(__name__)
 
 
-class Unreadable:
-    """Gives the alert.
+def set_aside(observer: Observer, topic: str, place: str, error: RecordError, outcome: str) -> None:
+    """Give the alert for one record: an ERROR in the log, and a count.
 
     Args:
-        observer: Counts them.
+        observer: Counts it.
+        topic: Its topic.
+        place: Where it stands there.
+        error: Why it cannot be read.
+        outcome: What is done about it.
 
     """
-
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-
-    def found(self, topic: str, place: str, error: RecordError, outcome: str) -> None:
-        """Give the alert for one record.
-
-        Args:
-            topic: Its topic.
-            place: Where it stands there.
-            error: Why it cannot be read.
-            outcome: What is done about it.
-
-        """
-        self._observer.unreadable(topic)
-        logger.error(
-            "%s %s cannot be read: %s. %s. Look who writes to this topic beside Flowbridge",
-            topic,
-            place,
-            error,
-            outcome,
-        )
+    observer.unreadable(topic)
+    logger.error(
+        "%s %s cannot be read: %s. %s. Find out what else writes to this topic than Flowbridge",
+        topic,
+        place,
+        error,
+        outcome,
+    )

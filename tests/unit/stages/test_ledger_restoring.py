@@ -20,11 +20,9 @@ from bridge.stages.ledger import LedgerPartition, State, encode_entry
 from bridge.stages.ledger_restoring import LooksBack, read_ledgers
 from bridge.stages.open_run import OpenRun, Stands
 from bridge.stages.run_records import encode_run
-from bridge.stages.unreadable import Unreadable
 
 NOW: Micros = 1_700_000_000 * SECOND
 PLACE = Partition("fb.ledger", 0)
-UNREADABLE = Unreadable(Unobserved())
 
 
 def run(number: int, trigger: str = "default/ship") -> Run:
@@ -60,7 +58,7 @@ def restored(
         key, value = one.run.run_key.encode(), None if state is None else encode_entry(state, one, at)
         broker.append(PLACE.topic, 0, key, value, [])
         records.append(Record(*PLACE, offset, at // 1000, key, value, ()))
-    return read_ledgers(Fixed(records), MemoryLog(broker).admin(), [PLACE], 7 * DAY, NOW, looks_back, UNREADABLE)[0]
+    return read_ledgers(Fixed(records), MemoryLog(broker).admin(), [PLACE], 7 * DAY, NOW, looks_back, Unobserved())[0]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -141,7 +139,7 @@ def test_an_answer_without_the_end_of_a_partition_is_an_error_and_restores_nothi
     admin = Silent(broker, log.admin()._client)
     admin.ends = ends  # type: ignore[misc]  # of this one
     with pytest.raises(LogError, match=r"fb\.ledger/0"):
-        read_ledgers(log.reader(), admin, [PLACE], 7 * DAY, NOW, lambda _: 0, UNREADABLE)
+        read_ledgers(log.reader(), admin, [PLACE], 7 * DAY, NOW, lambda _: 0, Unobserved())
 
 
 def test_a_run_that_ended_is_remembered_by_when_it_ended() -> None:

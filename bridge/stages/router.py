@@ -311,14 +311,18 @@ class Router(Stage):
         if excess is not None:
             self._refuse(record, Reason.OVERSIZE, excess, out)
             return
+        timestamp = self._reached.timestamp(record)
         try:
-            carried = self._decode(record)
+            carried = self._decode(record, timestamp)
         except DecodeError as error:
             self._undecodable(record, error, out)
             return
+        event = carried.event
+        if event.reached > timestamp * 1000:  # by our clock, which may be ahead: it does not excuse a future event
+            event = event._replace(reached=timestamp * 1000)
         for definition, slots in reading:
             for slot in slots:
-                routed = route(definition, slot, carried.event)
+                routed = route(definition, slot, event)
                 if isinstance(routed, Passed):
                     passed.append(Pass(definition, slot, carried, routed.key))
                 else:
@@ -331,9 +335,8 @@ class Router(Stage):
         if self._definitions.reading(record) and _excess(record) is None:
             self._decoder.ask_ahead(record.topic, record.value, record.headers)
 
-    def _decode(self, record: Record) -> Carried:
+    def _decode(self, record: Record, timestamp: int) -> Carried:
         topic, partition, offset, _, key, value, headers = record
-        timestamp = self._reached.timestamp(record)
         name, id_, source, time = read_headers(headers, topic, partition, offset, timestamp)
         framed = _framed(topic, value, headers)
         payload = self._decoder.decode(topic, framed, headers if framed is value else None)

@@ -339,6 +339,16 @@ def test_no_tick_overtakes_an_event_by_the_time_at_which_it_is_said_to_have_reac
     assert overtaken == []
 
 
+def test_a_clock_that_is_ahead_lets_no_event_from_the_future_pass() -> None:
+    world = World(one_slot())
+    world.start()
+    world.run(3)
+    world.clock_error = 5 * HOUR
+    world.publish("order.created", {"order": 7, "amount": 1}, id="o", ago=-2 * HOUR, timestamp=world.now // 1000)
+    world.run(3)
+    assert world.reasons_of("o") == ["from-the-future"]
+
+
 def test_a_partition_that_was_just_added_is_looked_at_soon() -> None:
     world = World(two_slots())
     process = world.start()

@@ -21,10 +21,18 @@ from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
 from bridge.kafka.log import HIDDEN, MISSING, Admin, LogError, Partition, Record, TopicInfo, TopicSpec, UnansweredError
 from bridge.kafka.outbox import Outbox
-from bridge.kafka.records import DEFINITION, IN_FORCE, START
+from bridge.kafka.records import DEFINITION, IN_FORCE
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
-from bridge.stages.definitions import Definitions, definition_key, errors_key, in_force_key, start_key
+from bridge.stages.definitions import (
+    Definitions,
+    Start,
+    definition_key,
+    encode_start,
+    errors_key,
+    in_force_key,
+    start_key,
+)
 from bridge.stages.source_errors import by_place, encode_errors
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.sources import Sourced, TriggerSource
@@ -311,18 +319,18 @@ class Controller(Stage):
         ]
 
     def _begin_topic(self, info: TopicInfo, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
-        start = self._definitions.starts.get(info.name)
+        start, made_again = self._definitions.starts.get(info.name), False
         if start is None and info.name in self._definitions.topics():
             offsets = [0] * info.partitions  # it appeared after its trigger was in force: all of it came later
         elif start is None:
             offsets = self._start_offsets(info, triggers)
         elif info.id and start.topic_id and info.id != start.topic_id:
             logger.error("topic %s was deleted and created again: what it held unread is lost", info.name)
-            offsets = [0] * info.partitions
+            offsets, made_again = [0] * info.partitions, True
         else:
             return
-        fields = {"topic": info.name, "topic_id": info.id, "offsets": offsets, "at": now}
-        out.send(self._topics.triggers, 0, start_key(info.name), START.encode(fields))
+        start = Start(info.id, tuple(offsets), 0, made_again)
+        out.send(self._topics.triggers, 0, start_key(info.name), encode_start(info.name, start, now))
 
     def _start_offsets(self, info: TopicInfo, triggers: Sequence[Trigger]) -> list[int]:
         """Return the earliest offsets that any of the triggers that read a topic asks for; 0 if it is asked by none."""

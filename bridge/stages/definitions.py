@@ -25,6 +25,7 @@ from bridge.triggers.errors import TriggerError
 logger = logging.getLogger(__name__)
 
 _COMPILED = 4_096  # definitions that are kept as compiled
+_MADE_AGAIN = -2  # behind the offsets of a start; to 0.1.0, and to librdkafka, "the beginning" of a partition to come
 _PACE = SECOND  # how often the end of ``triggers`` is asked for
 
 
@@ -45,12 +46,15 @@ class Start(NamedTuple):
         topic_id: Kafka's id of the topic.
         offsets: First offset by partition; those found later begin at 0.
         written: Offset in ``triggers`` behind this record.
+        made_again: Whether the topic was deleted and created again while it was read. Its partitions count from 0
+            again, so the id that an event without one is given has the topic's id in it.
 
     """
 
     topic_id: str
     offsets: tuple[int, ...]
     written: int
+    made_again: bool = False
 
 
 class Definitions:
@@ -64,6 +68,7 @@ class Definitions:
         in_force: The definition in force, by trigger.
         changed: By trigger, the offset behind the record that put its definition in force, or ended it.
         starts: Where topics are begun.
+        made_again: Kafka's id of each topic that was made again, by name; nearly always empty.
         origins: Where each definition was last read from, by hash.
         errors: What is wrong with the sources of triggers, by place.
 
@@ -81,6 +86,7 @@ class Definitions:
         self.in_force: dict[str, Definition] = {}
         self.changed: dict[str, int] = {}
         self.starts: dict[str, Start] = {}
+        self.made_again: dict[str, str] = {}
         self.origins: dict[str, str] = {}
         self.errors: dict[str, tuple[TriggerError, ...]] = {}
         self._appliers = {
@@ -133,6 +139,17 @@ class Definitions:
         """
         return self._readers.own.get(record.topic) or self._readers.of_shared(record.topic, record.headers)
 
+    def id_of(self, record: Record, read: str) -> str:
+        """Return the id of a record's event, given the one that is ``read`` from its headers.
+
+        Only an event without an id of its own, in a topic that was made again, has another one: the topic's id stands
+        behind its place. An event of the old topic in the same place is then another event.
+        """
+        topic_id = self.made_again.get(record.topic)
+        if topic_id is None or any(name == "ce_id" for name, _ in record.headers or ()):
+            return read
+        return f"{read}/{topic_id}"
+
     def topics(self) -> frozenset[str]:
         """Return the topics that definitions in force read."""
         return self._readers.topics
@@ -168,6 +185,7 @@ class Definitions:
             self.known.pop(name, None)
         elif kind == "start":
             self.starts.pop(name, None)
+            self.made_again.pop(name, None)
         elif kind == "errors":
             self.errors.pop(name, None)
 
@@ -188,8 +206,11 @@ class Definitions:
             self.in_force[name] = self.conditions[known.condition] = known
 
     def _begin(self, name: str, record: Record) -> None:
-        fields = _fields(START, record)
-        self.starts[name] = Start(fields["topic_id"], tuple(fields["offsets"]), record.offset + 1)
+        start = _decode_start(_fields(START, record), record.offset + 1)
+        self.starts[name] = start
+        self.made_again.pop(name, None)
+        if start.made_again:
+            self.made_again[name] = start.topic_id
 
     def _note_errors(self, name: str, record: Record) -> None:
         self.errors[name] = decode_errors(_fields(SOURCE_ERRORS, record))
@@ -204,6 +225,18 @@ def _compiled(spec: str) -> Definition:
 def _fields(kind: Any, record: Record) -> dict[str, Any]:
     fields: dict[str, Any] = kind.decode(record.value)
     return fields
+
+
+def encode_start(topic: str, start: Start, at: Micros) -> bytes:
+    """Return the record of a start; 0.1.0 reads it as well, and sees the same offsets in it."""
+    offsets = [*start.offsets, _MADE_AGAIN] if start.made_again else list(start.offsets)
+    return START.encode({"topic": topic, "topic_id": start.topic_id, "offsets": offsets, "at": at})
+
+
+def _decode_start(fields: dict[str, Any], written: int) -> Start:
+    offsets = tuple(fields["offsets"])
+    made_again = offsets[-1:] == (_MADE_AGAIN,)
+    return Start(fields["topic_id"], offsets[:-1] if made_again else offsets, written, made_again)
 
 
 def definition_key(definition: str) -> bytes:

@@ -338,6 +338,8 @@ class Router(Stage):
     def _decode(self, record: Record, timestamp: int) -> Carried:
         topic, partition, offset, _, key, value, headers = record
         name, id_, source, time = read_headers(headers, topic, partition, offset, timestamp)
+        if self._definitions.made_again:
+            id_ = self._definitions.id_of(record, id_)
         framed = _framed(topic, value, headers)
         payload = self._decoder.decode(topic, framed, headers if framed is value else None)
         text = key.decode(errors="replace") if key is not None else None

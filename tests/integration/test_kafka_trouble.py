@@ -57,7 +57,7 @@ def prepare(bootstrap: str) -> None:
     """Create the topics of the first broker."""
     admin = ConfluentLog({"bootstrap.servers": bootstrap}).admin()
     eventually(lambda: TOPICS.ensure(admin), "the internal topics")
-    admin.create([TopicSpec(name, 2, 1) for name in ("order.created", "x", "y", "plain", "secret", "gone")])
+    admin.create([TopicSpec(name, 2, 1) for name in ("order.created", "x", "y", "plain", "secret", "gone", "reborn")])
     admin.close()
 
 
@@ -137,6 +137,11 @@ class Bridge:
         assert self._producer.flush(20) == 0
         return event
 
+    def publish_bare(self, topic: str, order: int) -> None:
+        """Publish an event without headers, which Kafka acknowledges: its id is its place."""
+        self._producer.produce(topic, Encoder().encode(topic, {"order": order, "amount": 1}), partition=0)
+        assert self._producer.flush(20) == 0
+
     def reasons(self, event: str) -> list[str]:
         return [str(one.reason) for one in self.decisions if isinstance(one, Decision) and one.event.id == event]
 
@@ -214,5 +219,25 @@ def test_a_forbidden_and_a_missing_topic_stop_their_own_triggers_alone(bed: Trou
         wait_for(lambda: all(bridge.reasons(event) for event in events), 60, "both topics to be read by themselves")
         assert [bridge.reasons(event) for event in events] == [["matched"], ["matched"]]
         wait_for(lambda: bridge.errors() == "", 30, "the errors to be over")
+    finally:
+        bridge.stop()
+
+
+def test_events_without_ids_of_a_topic_that_was_made_again_are_new_events(
+    bed: TroubledKafka, brokers: TwoBrokers
+) -> None:
+    bridge = Bridge(brokers.first.bootstrap, single("reborn"))
+    try:
+        bridge.start("f", "controller", "router", "matcher", "submitter")
+        for number in range(3):
+            bridge.publish_bare("reborn", number)
+        wait_for(lambda: bridge.orders() == ["0", "1", "2"], 30, "the runs of the first topic")
+        bed.delete("reborn")
+        wait_for(lambda: "topic reborn does not exist" in bridge.errors(), 30, "the missing topic to be reported")
+        bed.log().admin().create([TopicSpec("reborn", 2, 1)])
+        for number in range(10, 12):
+            bridge.publish_bare("reborn", number)
+        wait_for(lambda: len(bridge.orders()) == 5, 60, "the runs of the second topic")
+        assert bridge.orders() == ["0", "1", "10", "11", "2"]
     finally:
         bridge.stop()

@@ -97,7 +97,8 @@ def _apply(known: Known, record: Record) -> None:
         known.definitions[name] = definition(DEFINITION.decode(record.value)["spec"])
     elif written == "start":
         fields = START.decode(record.value)
-        known.starts[name] = Begin(fields["topic_id"], tuple(fields["offsets"]), record.offset + 1)
+        offsets = tuple(offset for offset in fields["offsets"] if offset >= 0)  # the last tells of a topic made again
+        known.starts[name] = Begin(fields["topic_id"], offsets, record.offset + 1)
     elif written == "in_force":
         known.changed[name] = record.offset + 1
         hash_ = IN_FORCE.decode(record.value)["definition"]

@@ -13,7 +13,7 @@ from bridge.cli.output import Output
 from bridge.core.decision import Decision, Reason, RunDecision, RunReason
 from bridge.plain_text import visible
 
-_PENDING = frozenset({RunReason.RETRYING})
+_PENDING = frozenset({RunReason.WAITING, RunReason.RETRYING})
 _COLOURS: dict[Reason | RunReason, str] = {
     **dict.fromkeys((Reason.MATCHED, RunReason.CREATED), "green"),
     **dict.fromkeys((Reason.UNDECODABLE, Reason.OVERSIZE, Reason.UNKEYED, Reason.OVER_BOUND), "red"),

@@ -23,6 +23,7 @@ from bridge.kafka.topics import InternalTopics
 from bridge.settings import Settings
 from bridge.stages.assembly import group_of
 from bridge.stages.definitions import Definitions
+from bridge.stages.ledger_restoring import NO_REFUSALS
 from bridge.stages.restoring import read_changelog
 from bridge.stages.running import steady_clock
 from bridge.stages.window_records import read_place
@@ -136,9 +137,12 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
             f"letters    {unread:>8} older records of {topics.dead_letters} are not counted",
             {"kind": "dead letters not counted", "records": unread},
         )
-    counts, refused = _runs(reader, admin, topics, existing[topics.ledger])
+    counts, waiting, refused = _runs(reader, admin, topics, existing[topics.ledger])
     for outcome, count in sorted(counts.items()):
         output.result(f"runs       {count:>8} {outcome}", {"kind": "runs", "outcome": outcome, "count": count})
+    for (trigger, reason), number in sorted(waiting.items()):
+        fields = {"kind": "waiting runs", "trigger": trigger, "count": number, "waits_for": reason}
+        output.result(f"waiting    {number:>8} of {trigger} wait for {reason}", fields)
     for trigger, reasons in sorted(refused.items()):
         fields = {"kind": "refused", "trigger": trigger, "count": len(reasons), "reason": reasons[0]}
         output.result(f"refused    {len(reasons):>8} of {trigger} are tried again: {reasons[0]}", fields)
@@ -203,20 +207,25 @@ _letter = DEAD_LETTER.only("stage", "reason", "at")
 
 def _runs(
     reader: Reader, admin: Admin, topics: InternalTopics, partitions: int
-) -> tuple[dict[str, int], dict[str, list[str]]]:
-    """Return how many runs there are by outcome, and why those of each trigger wait that were refused.
+) -> tuple[dict[str, int], dict[tuple[str, str], int], dict[str, list[str]]]:
+    """Return how many runs there are by outcome, how many wait by trigger and reason, and why others were refused.
 
     Runs that have not ended count by their state.
     """
     counts: Counter[str] = Counter()
+    waiting: Counter[tuple[str, str]] = Counter()
     refused: defaultdict[str, list[str]] = defaultdict(list)
     for number in range(partitions):
         for _, value in read_changelog(reader, admin, Partition(topics.ledger, number)):
             entry = LEDGER_ENTRY.decode(value)
             counts[_outcome(entry)] += 1
-            if entry["state"] == "parked" and entry["at"] and entry["reason"]:
+            if entry["state"] != "parked" or not entry["reason"]:
+                continue
+            if entry["reason"] in NO_REFUSALS:
+                waiting[entry["trigger"], entry["reason"].removeprefix("waits for ")] += 1
+            elif entry["at"]:
                 refused[entry["trigger"]].append(entry["reason"])
-    return counts, refused
+    return counts, waiting, refused
 
 
 def _outcome(entry: dict[str, Any]) -> str:

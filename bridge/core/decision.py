@@ -1,7 +1,7 @@
 """What became of an event at a slot, or of a run: values that can be counted, printed and compared.
 
-The set of reasons is closed. A decision is *final* but for ``waiting`` and ``retrying``; an acknowledged event gets
-exactly one final decision at each slot of each trigger in force.
+The set of reasons is closed. A decision is *final* but for ``waiting`` (of an event or a run) and ``retrying``; an
+acknowledged event gets exactly one final decision at each slot of each trigger in force.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class RunReason(StrEnum):
 
     CREATED = "created"
     ALREADY_RAN = "already-ran"
+    WAITING = "waiting"
     RETRYING = "retrying"
     SKIPPED = "skipped"
     OUTCOME_UNKNOWN = "outcome-unknown"

@@ -25,7 +25,9 @@ from bridge.stages.unreadable import set_aside
 _SYMBOLS = LEDGER_ENTRY.schema["fields"][0]["type"]["symbols"]
 _FINAL = tuple(LEDGER_ENTRY.prefix + bytes([2 * _SYMBOLS.index(state)]) for state in ("done", "dead"))
 _HEAD = len(_FINAL[0])
-_NO_REFUSALS = ("rate", "storm", "waits for room", "waits for its WorkflowTemplate")  # 0.1.0 dates these, too
+NO_REFUSALS = ("rate", "storm", "waits for room", "waits for its WorkflowTemplate")
+"""Why parked runs wait that nothing refused; 0.1.0 dates their entries as if something had."""
+
 _SAME_AGE = 60_000  # milliseconds that make no difference to how long a key is remembered
 _CLOCKS_APART = 5 * MINUTE  # as far as clocks may be apart by the setting `clock_skew`
 
@@ -203,7 +205,7 @@ def _open(fields: dict[str, Any], partition: int, written: Micros, now: Micros) 
         started=at if is_intent else None,
         doubt=Doubt(at, max(now, at)) if is_intent else None,
         attempts=fields["attempts"],
-        refused=None if is_intent or fields["reason"] in _NO_REFUSALS else at or None,
+        refused=None if is_intent or fields["reason"] in NO_REFUSALS else at or None,
         written=written,
         reason=fields["reason"],
     )

@@ -395,7 +395,7 @@ class Submitter(Stage):
             one.refused, one.reason = now, missing.reason
             self._writer.write("parked", one, now, out)
             evidence = {"waits_for": "its WorkflowTemplate", "because": missing.reason}
-            out.decisions.append(decide(RunReason.RETRYING, one, evidence))
+            out.decisions.append(decide(RunReason.WAITING, one, evidence))
         elif now - one.refused >= self._limits.retry_for:
             self._writer.bury(one, RunReason.REFUSED, f"given up: {missing.reason}", now, out)
             return
@@ -419,7 +419,7 @@ class Submitter(Stage):
         wait = self._lanes.waits(one, now)
         if wait is not None:
             evidence = {"waits_for": wait.why, "until": time_text(wait.until)}
-            out.decisions.append(decide(RunReason.RETRYING, one, evidence))
+            out.decisions.append(decide(RunReason.WAITING, one, evidence))
         self._writer.park(one, wait.why if wait else "waits for room", now, out)
 
     def _write_again(self, now: Micros, out: Outbox) -> None:

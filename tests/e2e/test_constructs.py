@@ -77,7 +77,7 @@ def test_a_limit_counts_over_the_crash_what_was_before_it(limit: str, story: Sto
     story.wait_final(limit, story.constructs[limit].decisions().total())
     moments = [_created_at(one) for one in story.installation.workflows(limit)]
     assert moments[AT_ONCE] >= story.began + LIMITED - timedelta(seconds=1)  # moments have whole seconds
-    waits = {one["evidence"]["waits_for"] for one in story.decisions(limit) if one["reason"] == "retrying"}
+    waits = {one["evidence"]["waits_for"] for one in story.decisions(limit) if one["reason"] == "waiting"}
     assert waits == {limit}
 
 

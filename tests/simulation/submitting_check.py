@@ -67,7 +67,7 @@ def undecided_runs(history: History, topics: InternalTopics, written: list[Writt
         one.run_key
         for transaction in written
         for one in transaction.decisions
-        if isinstance(one, RunDecision) and one.reason is not RunReason.RETRYING
+        if isinstance(one, RunDecision) and one.reason not in (RunReason.WAITING, RunReason.RETRYING)
     )
     for run_key in asked.keys() | final.keys():
         if asked[run_key] != final[run_key]:

@@ -247,7 +247,7 @@ def test_a_run_whose_template_is_missing_waits_for_it() -> None:
     del world.api._templates["default", "ship"]
     order(world)
     world.run(10)
-    assert set(decided(world)) == {"retrying"}
+    assert set(decided(world)) == {"waiting"}
     assert states(world)[-1] == "parked"
     world.api.add_template("default", "ship", parameters=("order",))
     world.run(10 * 60, step=5)

@@ -70,7 +70,7 @@ def test_runs_beyond_the_rate_wait_and_start_in_their_order() -> None:
     assert ran(world) == ["0", "1", "2", "3"]
     assert all(later - sooner >= 10 * SECOND for sooner, later in pairwise(came))
     assert decided(world).count("created") == 4
-    assert evidence(world, "retrying")[0]["waits_for"] == "rate"
+    assert evidence(world, "waiting")[0]["waits_for"] == "rate"
 
 
 def test_nothing_of_another_trigger_stands_behind_runs_that_wait() -> None:
@@ -223,7 +223,7 @@ def test_more_runs_than_a_storm_hold_the_trigger_until_it_is_over(caplog: pytest
     assert len(world.created) == 8
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
     assert "default/ship is held: more than 3 runs" in caplog.text
-    assert [one["waits_for"] for one in evidence(world, "retrying")] == ["storm"] * 5
+    assert [one["waits_for"] for one in evidence(world, "waiting")] == ["storm"] * 5
 
 
 def test_a_storm_that_goes_on_holds_for_as_long() -> None:

@@ -38,6 +38,9 @@ class Failures:
         on_failure: Called for each; they then count as heard, and ``take`` returns none of them.
         outage: Hears of the connection's errors.
 
+    Attributes:
+        total: How many there were ever.
+
     """
 
     def __init__(self, on_failure: Callable[[Failure], None] | None, outage: Outage) -> None:
@@ -47,25 +50,15 @@ class Failures:
         self._lock = threading.RLock()  # a signal's handler may publish too
         self._kept: list[Failure] = []
         self._count = 0
+        self.total = 0
 
     def report(self, name: str, event_id: str, error: KafkaError, message: Message) -> None:
         """Note a delivery report; librdkafka sends only those of failures."""
         self._reports.append((name, event_id, error, message))
 
     def serve(self, producer: Producer, seconds: float) -> None:
-        """Let ``producer`` deliver its reports, waiting ``seconds`` for the first, and hear them.
-
-        A signal's exception ends the poll. Should it come in the microsecond in which a report is noted, that failure
-        is not counted.
-        """
-        try:
-            producer.poll(seconds)
-        except SystemError:  # on Python 3.11 confluent-kafka drops an exception without a value, as Ctrl-C's is
-            raise KeyboardInterrupt from None
-        if self._reports:
-            self._hear()
-        if self._outage.errors:
-            self._outage.hear()
+        """Let ``producer`` deliver its reports, waiting ``seconds`` for the first, and hear them."""
+        self._hear_from(producer.poll, seconds)
 
     def wait(self, producer: Producer, seconds: float) -> int:
         """Serve reports until nothing waits in ``producer``'s buffer, at most for ``seconds``.
@@ -73,10 +66,28 @@ class Failures:
         Waits in slices, so that signals are handled. Returns how many events still wait.
         """
         give_up = time.monotonic() + seconds
-        while len(producer) and (left := give_up - time.monotonic()) > 0:
-            self.serve(producer, min(left, SLICE_S))
-        self.serve(producer, 0)
-        return len(producer)
+        while waiting := len(producer):
+            left = give_up - time.monotonic()
+            if left <= 0:
+                break
+            self._hear_from(producer.flush, min(left, SLICE_S))
+        self._hear_from(producer.poll, 0)  # an error that comes now would count as waiting, too
+        return min(waiting, len(producer))
+
+    def _hear_from(self, call: Callable[[float], object], seconds: float) -> None:
+        """Call one of librdkafka's functions that deliver reports, and hear them.
+
+        A signal's exception ends the call. Should it come in the microsecond in which a report is noted, that failure
+        is not counted.
+        """
+        try:
+            call(seconds)
+        except SystemError:  # on Python 3.11 confluent-kafka drops an exception without a value, as Ctrl-C's is
+            raise KeyboardInterrupt from None
+        if self._reports:
+            self._hear()
+        if self._outage.errors:
+            self._outage.hear()
 
     def take(self) -> tuple[list[Failure], int]:
         """Return the failures, at most ``FAILURES_KEPT``, and their number; and forget them."""
@@ -89,12 +100,14 @@ class Failures:
     def _hear(self) -> None:
         if self._on_failure is not None:
             while self._reports:
+                self.total += 1
                 self._on_failure(_failure(self._reports.popleft()))
             return
         with self._lock:
             while self._reports:
                 self._kept += [_failure(self._reports[0])] if self._count < FAILURES_KEPT else []
                 self._count += 1
+                self.total += 1
                 self._reports.popleft()
 
 

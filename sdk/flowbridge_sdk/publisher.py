@@ -158,6 +158,7 @@ class Publisher:
         """
         if self._producer is None:
             return
+        before, failed_before = len(self._producer), self._failures.total
         try:
             waiting = self._failures.wait(
                 self._producer, self._timeout_s + CLOSING_SLACK_S if timeout is None else timeout
@@ -166,7 +167,7 @@ class Publisher:
             interruption.add_note(f"{len(self._producer)} events are still in the publisher's buffer")
             raise
         failures, failed = self._failures.take()
-        if not waiting and not failed:
+        if before and not waiting and self._failures.total == failed_before:
             self._outage.delivered()
         if waiting or failed:
             raise NotDeliveredError(failures, failed, waiting)
@@ -209,8 +210,6 @@ class Publisher:
         identity: tuple[str, str],
     ) -> None:
         producer = self._producer or self._open()
-        if self._outage.reason and not len(producer):
-            self._outage.delivered()
         undelivered = partial(self._failures.report, *identity)
         give_up = 0.0
         while True:

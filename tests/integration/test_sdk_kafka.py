@@ -22,6 +22,7 @@ from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.headers import EventHead, read_headers
 from flowbridge_sdk.registry import Registry
 from flowbridge_sdk.schemas import EventSchema, EventSchemas
+from servers.kafka import KafkaServer
 from unit.sdk.registry_server import serving
 
 if TYPE_CHECKING:
@@ -161,3 +162,21 @@ def test_the_largest_payload_arrives(kafka: AnyKafka) -> None:
         publisher.publish(name, {"data": "x" * ((1 << 20) - 100)})
     (record,) = _records(kafka, name, 1)
     assert len(Decoder().decode(name, record.value(), None)["data"]) == (1 << 20) - 100
+
+
+def test_an_outage_is_a_line_when_it_begins_and_one_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    with KafkaServer(properties={"auto.create.topics.enable": "true"}) as server, caplog.at_level("INFO"):
+        with Publisher(server.bootstrap, connect_within=10) as publisher:
+            publisher.publish("order.created", {"n": 1})
+            publisher.flush(30)
+            server.kill()
+            publisher.publish("order.created", {"n": 2})
+            with pytest.raises(NotDeliveredError) as away:
+                publisher.flush(3)
+            assert (away.value.failed, away.value.waiting) == (0, 1)
+            server.start()
+            publisher.flush(60)
+        lines = [record.getMessage() for record in caplog.records if record.name == "flowbridge_sdk.kafka"]
+        began, over = lines
+        assert began.endswith("events wait, each at most 120 s")
+        assert over == f"Kafka at {server.bootstrap} is reachable again"

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -109,6 +110,11 @@ def _terminate(_number: int, _frame: object) -> None:
 def _end_child(flush: Callable[[], None]) -> None:
     _ending.ending = True
     flush()
+    if _ending.exit_code and sys.version_info >= (3, 13):  # finalizers run when the exit code is settled
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        os._exit(_ending.exit_code)
     error = sys.exc_info()[1]
     ends_well = error is None or (isinstance(error, SystemExit) and not error.code)
     lost, _ending.exit_code = _ending.exit_code, 0

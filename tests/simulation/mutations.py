@@ -72,7 +72,7 @@ class Mutation:
 _transact, _offsets, _commit_alone = StageLoop._transact, StageLoop._offsets, StageLoop._commit_alone
 
 
-def _offsets_apart(self: Any, work: Callable[..., None]) -> None:
+def _offsets_apart(self: Any, work: Callable[..., None]) -> bool:
     """Commit the records first, and the offsets in a transaction of their own."""
     producer, send_offsets, late = self._producer, self._producer.send_offsets, []
     producer.send_offsets = lambda offsets, metadata: late.append((offsets, metadata))
@@ -88,7 +88,7 @@ def _offsets_apart(self: Any, work: Callable[..., None]) -> None:
 
     producer.commit = commit_both
     try:
-        _transact(self, work)
+        return _transact(self, work)
     finally:
         del producer.send_offsets, producer.commit
 

@@ -17,7 +17,7 @@ from bridge.core.event import SECOND, Event, Micros
 from bridge.core.evidence import REDACTED, match_reads_sensitive
 from bridge.core.expression import Expression, ExpressionError
 from bridge.core.field_parameters import event_payload, field_text
-from bridge.core.parameters import ParameterError, check_size, named_text, payload_json
+from bridge.core.parameters import ParameterError, carried_payload, check_size, named_text
 from bridge.core.run import Run
 from bridge.core.run_identity import RunIdentity, workflow_name
 from bridge.core.start_deadline import start_by
@@ -216,10 +216,7 @@ def _field(payload: Mapping[str, Any], path: str) -> tuple[Any, ...]:
 
 
 def _payload(event: Event) -> str:
-    try:
-        text = payload_json(event.payload)
-    except ParameterError as error:
-        raise UnrunnableError(f"the payload: {error}") from error
+    text = carried_payload(event.payload)
     if len(text) > PAYLOAD_TEXT_LIMIT:
         raise UnrunnableError(
             f"the payload has {len(text)} characters as JSON; at most {PAYLOAD_TEXT_LIMIT} can be carried along. "

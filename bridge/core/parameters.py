@@ -36,7 +36,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any
 from uuid import UUID
 
@@ -85,13 +85,33 @@ def parameter_text(value: Any, *, allow_template_tags: bool) -> str:
 
 
 def payload_json(payload: Mapping[str, Any]) -> str:
-    """Return a whole payload as compact JSON text, under the same rules, for :func:`default_parameters`.
+    """Return a whole payload as compact JSON text, under the same rules.
 
     Raises:
         ParameterError: A value in it has no text.
 
     """
     return _json_text(payload)
+
+
+def carried_payload(payload: Mapping[str, Any]) -> str:
+    """Return a payload as :func:`default_parameters` takes it: the JSON text of each field that has one.
+
+    Which of its fields become parameters only the WorkflowTemplate says, so a field without a text is no error yet. It
+    is carried as ``[NaN,"why"]``. No field that has a text reads like that, and version 0.1.0 refuses it by its name
+    as well.
+    """
+    try:
+        return _json_text(payload)
+    except ParameterError:
+        return "{" + ",".join([_carried(name, value) for name, value in payload.items()]) + "}"
+
+
+def _carried(name: str, value: Any) -> str:
+    try:
+        return _json_text({name: value})[1:-1]
+    except ParameterError as error:
+        return f"{_json_text(name)}:[NaN,{_json_text(str(error))}]"
 
 
 def default_parameters(names: Iterable[str], payload: str, *, allow_template_tags: bool) -> tuple[tuple[str, str], ...]:
@@ -102,7 +122,7 @@ def default_parameters(names: Iterable[str], payload: str, *, allow_template_tag
 
     Args:
         names: Parameters of the WorkflowTemplate.
-        payload: What :func:`payload_json` gave.
+        payload: What :func:`carried_payload` gave.
         allow_template_tags: Strings may hold ``{{``.
 
     Raises:
@@ -113,10 +133,16 @@ def default_parameters(names: Iterable[str], payload: str, *, allow_template_tag
     if not isinstance(fields, dict):
         raise ParameterError(f"a payload is a JSON object, found {type(fields).__name__}")
     return tuple(
-        (name, named_text(name, fields[name], allow_template_tags=allow_template_tags))
+        (name, _carried_text(name, fields[name], allow_template_tags=allow_template_tags))
         for name in names
         if name in fields
     )
+
+
+def _carried_text(name: str, value: Any, *, allow_template_tags: bool) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], float) and isnan(value[0]):
+        raise ParameterError(f"parameter {name!r}: {value[-1]}")
+    return named_text(name, value, allow_template_tags=allow_template_tags)
 
 
 def named_text(name: str, value: Any, *, allow_template_tags: bool) -> str:

@@ -34,7 +34,7 @@ from bridge.argo.doubt import Age, Doubt, Sent, Verdict, conclude
 from bridge.argo.manifest import workflow_manifest
 from bridge.argo.workflow import WorkflowTemplate
 from bridge.core.event import SECOND, Micros
-from bridge.core.parameters import check_size, default_parameters
+from bridge.core.parameters import ParameterError, check_size, default_parameters
 from bridge.core.run import Run
 from bridge.stages.bulkheads import Bulkheads
 from bridge.stages.open_run import OpenRun
@@ -132,7 +132,7 @@ class Attempts:
         """Return the run with its parameters, if they need no question to the cluster; else None.
 
         Raises:
-            ParameterError: The payload has no parameters that may be passed on.
+            ParameterError: The payload has no parameters that may be passed on, or lacks one that is required.
 
         """
         if run.parameters is not None:
@@ -339,6 +339,14 @@ def _emptied(queue: SimpleQueue[Result]) -> list[Result]:
 def _with_defaults(run: Run, template: WorkflowTemplate) -> Run:
     names = [parameter.name for parameter in template.parameters]
     parameters = default_parameters(names, run.payload or "{}", allow_template_tags=run.allow_template_tags)
+    given = {name for name, _ in parameters}
+    lacking = [one.name for one in template.parameters if not one.has_default and one.name not in given]
+    if lacking:
+        texts = ", ".join([f"the parameter {name!r}" for name in lacking])
+        raise ParameterError(
+            f"the WorkflowTemplate {run.namespace}/{run.template} requires {texts}, and the event's payload has no "
+            "such field. Publish the event with it, give it a value in the template, or map it in the trigger"
+        )
     check_size(parameters)
     return run._replace(parameters=parameters, payload=None)
 

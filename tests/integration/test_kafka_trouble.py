@@ -97,7 +97,7 @@ class Bridge:
     def __init__(self, bootstrap: str, *triggers: Trigger) -> None:
         self.bed_log = ConfluentLog({"bootstrap.servers": bootstrap})
         self.api = MemoryWorkflowApi(clock=time.time)
-        self.api.add_template("default", "ship", parameters=("order", "amount"))
+        self.api.add_template("default", "ship", defaults=("order", "amount"))
         self.decisions: list[Decision | RunDecision] = []
         self._triggers = list(triggers)
         self._producer = Producer({"bootstrap.servers": bootstrap})

@@ -79,10 +79,9 @@ class Cluster:
         self.api = MemoryWorkflowApi(
             clock=lambda: clock() / SECOND, namespaces=("default", OTHER), on_created=self._note
         )
-        self.api.add_template("default", TEMPLATE, parameters=("k", "n", "key"))
-        self.api.add_template(OTHER, TEMPLATE, parameters=("k", "n", "key"))
-        self.api.add_template("default", BRIEF, parameters=("k", "n", "key"), ttl=SHORT_LIFE / SECOND)
-        self._namespaces: dict[str, str] = {}
+        self.api.add_template("default", TEMPLATE, defaults=("k", "n", "key"))
+        self.api.add_template(OTHER, TEMPLATE, defaults=("k", "n", "key"))
+        self.api.add_template("default", BRIEF, defaults=("k", "n", "key"), ttl=SHORT_LIFE / SECOND)
         self._gone_at: dict[str, tuple[Micros, bool]] = {}
         self._under_way: list[tuple[Micros, Plain]] = []
         self._answers: list[str] = []

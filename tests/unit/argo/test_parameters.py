@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from bridge.core.parameters import (
     PARAMETERS_LIMIT,
     ParameterError,
+    carried_payload,
     check_size,
     default_parameters,
     inert,
@@ -179,6 +180,28 @@ def test_an_error_in_the_default_mapping_names_the_parameter() -> None:
 def test_a_field_that_no_parameter_takes_may_hold_anything() -> None:
     payload = payload_json({"rows": 7, "note": "{{x}}"})
     assert default_parameters(["rows"], payload, allow_template_tags=False) == (("rows", "7"),)
+
+
+def test_a_field_without_a_text_is_an_error_of_the_parameter_that_takes_it_and_of_no_other() -> None:
+    values = {
+        "nan": float("nan"),
+        "late": datetime.max.replace(tzinfo=timezone(timedelta(hours=-5))),
+        "{{": [Decimal("NaN")],
+    }
+    carried = carried_payload({"rows": 7, "note": ["{{x}}"], **values})
+    given = default_parameters(["rows", "note", "none"], carried, allow_template_tags=False)
+    assert given == (("rows", "7"), ("note", '["{\\u007bx}}"]'))
+    found = {"nan": "no such number", "late": "between the years 1 and 9999", "{{": "finite"}
+    for name, why in found.items():
+        with pytest.raises(ParameterError, match=f"parameter '{name}': .*{why}"):
+            default_parameters(["rows", name], carried, allow_template_tags=False)
+    with pytest.raises(ParameterError, match=r"parameter 'x': .*no such number"):
+        default_parameters(["x"], carried_payload({"x": [float("nan"), "text"]}), allow_template_tags=False)
+
+
+@pytest.mark.parametrize("payload", [{}, {"rows": 7, "note": "{{x}}", "deep": [{"a": None}], "é\x7f": b"a"}])
+def test_a_payload_in_which_every_field_has_a_text_is_carried_as_its_json(payload: dict[str, Any]) -> None:
+    assert carried_payload(payload) == payload_json(payload)
 
 
 @pytest.mark.parametrize("payload", ["[]", "7", "null"])

@@ -37,7 +37,7 @@ REFUSALS = [
 
 def begun(ttl: float | None = None, **run: Any) -> tuple[World, Process]:
     world = World(one_slot(**{"parameters": MAPPED, **run}))
-    world.api.add_template("default", "ship", parameters=("order", "amount"), ttl=ttl)
+    world.api.add_template("default", "ship", defaults=("order", "amount"), ttl=ttl)
     process = world.start()
     world.run(3)
     return world, process

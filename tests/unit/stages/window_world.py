@@ -38,7 +38,7 @@ class Bridge:
 
     def __init__(self, trigger: Trigger, partitions: int = 2) -> None:
         self.world = World(trigger, partitions=partitions)
-        self.world.api.add_template("default", "other", parameters=("order", "amount"))
+        self.world.api.add_template("default", "other", defaults=("order", "amount"))
         for event in ("order.created", "payment.done"):
             if event not in self.world.broker.topics:
                 self.world.topic(event)

@@ -246,7 +246,7 @@ class World:
         for trigger in triggers:
             for event in trigger.events:
                 self.topic(self.shared.topic_for(event))
-            self.api.add_template("default", trigger.run.template, parameters=("order", "amount"))
+            self.api.add_template("default", trigger.run.template, defaults=("order", "amount"))
 
     def _create_internal_topics(self) -> None:
         for spec in self.topics.specs():

@@ -31,7 +31,7 @@ class StandIn(MemoryWorkflowApi):
             for template in _templates(file):
                 metadata, parameters = template["metadata"], _parameters(template)
                 home = metadata.get("namespace", namespace)
-                without = [item["name"] for item in parameters if not {"value", "default"} & item.keys()]
+                without = [item["name"] for item in parameters if not {"value", "default", "valueFrom"} & item.keys()]
                 defaults = [item["name"] for item in parameters if item["name"] not in without]
                 self.add_namespace(home)
                 self.add_template(home, metadata["name"], without, defaults=defaults)

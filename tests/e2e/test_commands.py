@@ -116,7 +116,7 @@ def test_an_event_published_from_the_command_line_becomes_its_workflow(installat
 def test_status_tells_how_the_bridge_stands(installation: Installation, running: BridgeProcess) -> None:
     before = len(installation.workflows("refresh"))  # an outcome is counted a moment after its Workflow is there
     with installation.publisher() as publisher:
-        publisher.publish("commands.updated", {"table": "orders"})
+        publisher.publish("commands.updated", {"table": "orders", "rows": 1})
     installation.wait_decisions(running, "refresh", created=before + 1)
     installation.wait_decisions(running, "waits", waiting=before + 1)
     done = installation.command("status", "-o", "json")

@@ -61,8 +61,8 @@ def bridge(installation: Installation) -> Iterator[BridgeProcess]:
     _create_topics(installation, "single.earliest", "single.now")
     for name in ("earliest", "now"):
         _publish(installation, name, {"number": 1}, "before")
-    installation.create_template("takes-every-type", **dict.fromkeys(OF_EVERY_TYPE), mode="full", missing=None)
-    installation.create_template("takes-given", **dict.fromkeys(("a", "b", "c", "number", "text")))
+    installation.create_template("takes-every-type", **dict.fromkeys(OF_EVERY_TYPE), mode="full", missing="none")
+    installation.create_template("takes-given", **dict.fromkeys(("a", "b", "c", "number", "text"), "given"))
     installation.write_triggers(TRIGGERS.read_text())
     with installation.process() as process:
         installation.wait_triggers(*names_in(TRIGGERS.read_text()))
@@ -98,7 +98,7 @@ def test_only_events_that_the_filter_lets_through_start_a_workflow(
 
 @pytest.mark.usefixtures("bridge")
 def test_without_a_mapping_parameters_take_the_fields_of_their_names(installation: Installation) -> None:
-    """A parameter without such a field, with or without a default, is the template's; a field without one is left."""
+    """A parameter without such a field is the template's; a field without one is left."""
     _publish(installation, "defaults", {**OF_EVERY_TYPE, "unknown": "x"})
     (workflow,) = installation.wait_workflows("defaults", 1)
     assert_is(workflow, _run("defaults", "takes-every-type", AS_PARAMETERS), installation)

@@ -54,12 +54,13 @@ from bridge.stages.window_records import (
     encode_waiting,
     place_key,
 )
-from bridge.stages.windows import Windows, held_bytes
+from bridge.stages.windows import Windows
 
 logger = logging.getLogger(__name__)
 
 _TICK_PACE = SECOND
 _LOOK_PACE = SECOND // 10
+_TEXTS_BYTES = 128 * 1024  # more than the key, the id and the source of an arrival take, which a router bounds
 
 
 @dataclass(frozen=True)
@@ -293,8 +294,9 @@ class Matcher(Stage):
             return
         ticked = None if trigger.is_plain else windows.ticked(key[:2], trigger)
         came = step(trigger, window, key.key, arrival, known, bound=self._bounds.window, ticked=ticked)
-        # The most that a step can add is its new arrival; one that completes a match may well add less than nothing.
-        most = held_bytes(Place(key, arrival.slot, arrival.event), arrival)
+        # No step adds more than its new arrival, and one that completes a match may add less than nothing. So a step is
+        # measured only where its arrival might not fit.
+        most = len(arrival.value) + _TEXTS_BYTES
         if not windows.has_room(key[:2], most, self._bounds.held) and (excess := self._excess(windows, key, came)):
             out.decisions.append(_over_bound(definition, key, arrival, excess))
             return

@@ -32,10 +32,14 @@ _SHARE = 3
 def held_bytes(place: Place, one: Arrival | Spent) -> int:
     """Return the bytes of memory that an arrival takes which waits or is remembered."""
     (_, _, key), _, (_, source, id_) = place
-    size = _PLACE_BYTES + getsizeof(key) + getsizeof(source) + getsizeof(id_)
+    return _PLACE_BYTES + getsizeof(key) + getsizeof(source) + getsizeof(id_) + _waiting_bytes(one)
+
+
+def _waiting_bytes(one: Arrival | Spent) -> int:
+    """Return the bytes that an arrival takes only while it waits."""
     if isinstance(one, Spent):
-        return size
-    return size + _WAITING_BYTES + len(one.value) + (getsizeof(one.key) if one.key else 0)
+        return 0
+    return _WAITING_BYTES + len(one.value) + (getsizeof(one.key) if one.key else 0)
 
 
 class Windows:
@@ -151,7 +155,7 @@ class Windows:
         for arrival, spent in came.spent:
             place = Place(key, arrival.slot, arrival.event)
             before = self.remembered.get(place)
-            size += held_bytes(place, spent) - (held_bytes(place, before) if before is not None else 0)
+            size += held_bytes(place, spent) if before is None else -_waiting_bytes(before)
         return size
 
     def forget(self, place: Place) -> None:
@@ -166,11 +170,14 @@ class Windows:
             self._count(place.window[:2], 1, held_bytes(place, one))
 
     def _remember(self, place: Place, one: Arrival | Spent) -> None:
-        before, size = self.remembered.get(place), held_bytes(place, one)
+        before, condition = self.remembered.get(place), place.window[:2]
         if before is None:
-            self._count(place.window[:2], 1, size)
+            grown = held_bytes(place, one)
+            self.counts[condition] = self.counts.get(condition, 0) + 1
         else:
-            self._count(place.window[:2], 0, size - held_bytes(place, before))
+            grown = _waiting_bytes(one) - _waiting_bytes(before)
+        self.size += grown
+        self.sizes[condition] = self.sizes.get(condition, 0) + grown
         self.remembered[place] = one
 
     def _count(self, condition: Condition, number: int, size: int) -> None:

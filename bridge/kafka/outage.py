@@ -67,7 +67,8 @@ class KafkaOutage(logging.Filter):
         if facility in _AWAY:
             self._note(_THREAD.sub("", str(text)))
             return False
-        return not self._takes_in(str(text), is_client=True)
+        is_shown = facility != "GETPID"  # a producer asks until its coordinator is there: at each start
+        return not self._takes_in(str(text), is_client=True) and is_shown
 
     def _takes_in(self, text: str, *, is_client: bool) -> bool:
         """Count a line that says nothing new while Kafka is away; return whether it is."""

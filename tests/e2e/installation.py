@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 from kubernetes import client
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.cli import status
+from bridge.cli.commands import status
 from bridge.errors import FlowbridgeError
 from bridge.kafka.records import DEAD_LETTER
 from e2e.bridge_process import BridgeProcess, flowbridge
@@ -227,7 +227,7 @@ class Installation:
         The command runs inside of this process, since it is asked often.
         """
         words = ["--bootstrap-servers", self.bootstrap, "--internal-prefix", self.prefix, "-o", "json"]
-        done = CliRunner().invoke(status.command, words)
+        done = CliRunner().invoke(status, words)
         if done.exception is not None and not isinstance(done.exception, FlowbridgeError):
             raise done.exception
         return [json.loads(line) for line in done.stdout.splitlines()] if done.exception is None else []

@@ -67,7 +67,7 @@ def carry_out(
     with ExitStack() as stack:
         broker = None if kafka else stack.enter_context(_broker(port))
         settings = _settings(settings, kafka or (broker.bootstrap if broker else ""))
-        logs.set_up(settings)
+        logs.set_up(settings, logs.kafka_outage(settings) if kafka else None)
         api: WorkflowApi
         if kubeconfig:
             api, lines = connect_cluster(settings, kubeconfig), DecisionLines(output)

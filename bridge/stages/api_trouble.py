@@ -15,6 +15,7 @@ from bridge.core.event import MINUTE, SECOND, Micros
 logger = logging.getLogger(__name__)
 
 _EVERY: Micros = MINUTE
+_FORGOTTEN: Micros = 30 * MINUTE  # trouble of runs that are gone by now; those that wait are tried more often
 
 
 class ApiTrouble:
@@ -27,7 +28,7 @@ class ApiTrouble:
 
     def __init__(self, pace: Callable[[], Micros]) -> None:
         self._pace = pace
-        self._failing: dict[str, Micros] = {}  # since when requests for a namespace fail
+        self._failing: dict[str, Micros] = {}  # when the newest request for a namespace failed
         self._began: Micros = 0
         self._said: Micros | None = None
         self._is_said = False
@@ -35,9 +36,10 @@ class ApiTrouble:
     def failed(self, namespace: str, reason: str) -> None:
         """Hear that a request for a run failed in a way that is not the run's."""
         now = self._pace()
+        self._failing = {name: at for name, at in self._failing.items() if now - at <= _FORGOTTEN}
         if not self._failing:
-            self._began = now
-        self._failing.setdefault(namespace, now)
+            self._began, self._is_said = now, False
+        self._failing[namespace] = now
         if self._is_said or (self._said is not None and now - self._said < _EVERY):
             return
         self._said, self._is_said = now, True

@@ -43,3 +43,12 @@ def test_trouble_that_comes_and_goes_is_told_once_a_minute(lines: pytest.LogCapt
     now += MINUTE
     trouble.failed("a", "timed out")
     assert len(lines.messages) == 3
+
+
+def test_trouble_of_runs_that_are_gone_does_not_hide_the_next_outage(lines: pytest.LogCaptureFixture) -> None:
+    now = 0
+    trouble = ApiTrouble(lambda: now)
+    trouble.failed("gone", "timed out")
+    now = 60 * MINUTE
+    trouble.failed("a", "connection refused")
+    assert [record.levelname for record in lines.records] == ["WARNING", "WARNING"]

@@ -104,23 +104,31 @@ def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> tuple[str, str, int]:
     value begins.
     """
     said = f"{error.context or ''}; {error.problem or ''}"
-    mark = error.problem_mark or error.context_mark
+    is_scanned = error.context is not None and error.context.startswith("while scanning")
+    mark = (error.context_mark if is_scanned else None) or error.problem_mark or error.context_mark
     line = mark.line if mark else 0
     for part, (found, right) in _FAULTS.items():
         if part in said:
-            starts = "while scanning" in said and error.context_mark is not None
-            return found, right, error.context_mark.line if starts and error.context_mark is not None else line
-    problem = f"no YAML: {error.problem or error.context}"
+            return found, right, line
     written = next(iter(text.splitlines()[line : line + 1]), "").strip()
     if _QUOTED_IN_PART.search(written):
         found = f"a value of which only a part is in quotes: {shown(written)}"
         return found, "put the whole value in quotes of the other kind, or write it as a block behind '|'", line
-    return problem, "check indentation, quotes and colons near here", line
+    found = f"no YAML: {error.problem or error.context}"
+    return found, "check indentation, quotes and colons near here", line
 
 
 _FAULTS = {
     "alias": ("a value that begins with *, which is an alias in YAML", "put quotes around it, as cron: '* * * * *'"),
-    "quoted scalar": ("a quote that is never closed", "close it"),
+    "unknown escape character": (
+        "a backslash in double quotes, where YAML gives it a meaning",
+        r"""put the text in single quotes: 'matches("\\d+")'""",
+    ),
+    "quoted scalar; found unexpected end of stream": ("a quote that is never closed", "close it"),
+    "scanning a block scalar": (
+        "a value that begins with | or >, which begins a block of text in YAML",
+        "put quotes around it, or write the text on the next line",
+    ),
     "scanning a tag": ("a value that begins with !, which is a tag in YAML", "put quotes around it"),
     "'\\t'": ("a tab", "indent with spaces"),
     "cannot start any token": ("a value that begins with a sign of YAML", "put quotes around it"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeGuard, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
@@ -243,12 +243,12 @@ def _arguments(annotation: Any) -> Iterator[Any]:
         yield from _arguments(member)
 
 
-def _is_part(annotation: Any) -> bool:
+def _is_part(annotation: Any) -> TypeGuard[type[Part]]:
     return isinstance(annotation, type) and issubclass(annotation, Part)
 
 
 def _part_of(annotation: Any) -> type[Part]:
     """Return the part in an annotation: itself, or inside of a list or an optional."""
-    if isinstance(annotation, type) and issubclass(annotation, Part):
+    if _is_part(annotation):
         return annotation
     return next(_part_of(member) for member in get_args(annotation) if member is not type(None))

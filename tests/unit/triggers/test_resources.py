@@ -286,6 +286,13 @@ COMMON = [
     ("  where: !payload.ok\n", 4, "the tag '!payload.ok'", "put quotes around an expression that begins with !"),
     ('  where: "EU" == payload.region\n', 4, "only a part is in quotes", "in quotes of the other kind"),
     ("  where: payload.a == 'b' ? c : d\n", 4, "a second ':' in one line", "put quotes around the value"),
+    (
+        "  where: \"payload.a.matches('\\d+')\"\n",
+        4,
+        "a backslash in double quotes",
+        """single quotes: 'matches("\\\\d+")'""",
+    ),
+    ("  where: >= 5\n", 4, "a value that begins with | or >", "put quotes around it"),
     ("\tevents: [a]\n", 4, "a tab", "indent with spaces"),
     ("  key: @id\n", 4, "a value that begins with a sign of YAML", "put quotes around it"),
     ("  run: {parameters: {x: {{payload.id}}}}\n", 4, "found {{ }}", "without braces, as order.payload.id"),

@@ -4,6 +4,8 @@
 its reading side from ``flowbridge_sdk.codec`` and ``flowbridge_sdk.headers``.
 """
 
+from importlib.metadata import version as _version
+
 from flowbridge_sdk.errors import (
     BadAttributeError,
     BadNameError,
@@ -56,3 +58,9 @@ __all__ = [
     "name_of",
     "topic_of",
 ]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":  # looked up when asked for: reading the metadata takes longer than most imports
+        return _version("flowbridge-sdk")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 
 import click
 import pytest
 from click.testing import CliRunner
 
+import bridge
+import flowbridge_sdk
 from bridge import errors
 from bridge.cli.main import COMMANDS, cli, guarded
 from bridge.cli.output import Output
@@ -64,6 +67,10 @@ def test_help_of_a_command_imports_neither_clients_nor_engines(name: str) -> Non
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stderr.strip() == "[]"
+
+
+def test_both_packages_have_a_version() -> None:
+    assert (bridge.__version__, flowbridge_sdk.__version__) == (version("flowbridge"), version("flowbridge-sdk"))
 
 
 def test_version_tells_what_runs_here() -> None:

@@ -39,14 +39,22 @@ class KafkaOutage(logging.Filter):
         answers: Asks Kafka for anything; returns whether it answered. Called in a thread of its own.
         every: Seconds between two lines.
         quiet: Seconds without a complaint after which Kafka is back.
+        log: Where it says so.
 
     """
 
-    def __init__(self, answers: Callable[[], bool], every: float = EVERY, quiet: float = QUIET) -> None:
+    def __init__(
+        self,
+        answers: Callable[[], bool],
+        every: float = EVERY,
+        quiet: float = QUIET,
+        log: logging.Logger = logger,
+    ) -> None:
         super().__init__()
         self._answers = answers
         self._every = every
         self._quiet = quiet
+        self._log = log
         self._lock = threading.Lock()
         self._is_open = False
         self._reason = ""
@@ -95,7 +103,7 @@ class KafkaOutage(logging.Filter):
     def _tell(self, text: str) -> None:
         """Say that Kafka is away, and so on until it is back."""
         began = told = time.monotonic()
-        logger.warning(
+        self._log.warning(
             "Kafka cannot be reached: %s. Work waits and goes on by itself; what follows is said in short", text
         )
         while True:
@@ -107,11 +115,11 @@ class KafkaOutage(logging.Filter):
                 is_back = is_back and now - self._last > self._quiet
                 self._is_open = not is_back
             if is_back:
-                logger.warning("Kafka is back after %.0f s (%d log lines left out)", self._last - began, left_out)
+                self._log.warning("Kafka is back after %.0f s (%d log lines left out)", self._last - began, left_out)
                 return
             if now - told >= self._every:
                 told = now
-                logger.warning(
+                self._log.warning(
                     "Kafka cannot be reached for %.0f s now (%d log lines left out), the last: %s",
                     now - began,
                     left_out,

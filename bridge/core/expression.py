@@ -27,7 +27,17 @@ from typing_extensions import override
 from bridge.core.expression_cost import LIMIT, Cost
 from bridge.core.expression_errors import ExpressionError, ExpressionSyntaxError, failure_text, syntax_error
 from bridge.core.expression_fields import ABSENT, TYPE_NAMES, Pick, names_of, narrowed
-from bridge.core.expression_meter import Meter, Metered, arenas, engine, guarded, metered, program, value_of
+from bridge.core.expression_meter import (
+    Meter,
+    Metered,
+    arenas,
+    engine,
+    guarded,
+    makes_optionals,
+    metered,
+    program,
+    value_of,
+)
 from bridge.core.expression_shortcut import Shortcut, shortcut
 from bridge.core.expression_tree import Node, read_tree
 from bridge.core.expression_values import SCALARS, ZERO, Shape, admitted, plain, small_size, total
@@ -83,6 +93,7 @@ class Expression:
         values = [pick for pick in self._picks if pick.use != "has"]
         self.reads = tuple(dict.fromkeys(pick.path() for pick in values if pick.steps))
         self.read_whole = frozenset(pick.root for pick in values if not pick.steps and pick.use == "value")
+        self._makes_optionals = makes_optionals(self._tree)
         self._has_loops = any(node.kind == "loop" for node in self._tree.walk())
         self._small = _small(self._tree, self._picks)
         self._is_light = not needs_meter  # what it is given then decides
@@ -160,7 +171,7 @@ class Expression:
             value = result.value()
             if value is True or value is False:
                 return value
-            return value_of(result)
+            return value_of(result, has_optionals=self._makes_optionals)
         except Exception as error:
             raise ExpressionError(failure_text(error, self._picks)) from error
 

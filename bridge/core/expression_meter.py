@@ -56,6 +56,8 @@ _CALL_COST = 12_000  # nanoseconds to hand over a piece
 _PATTERN_COST = 150_000  # to compile one; 300 more for each step of its program
 _COLD_BYTES = 500  # of a text that make RE2 build new states, at most, for one pattern
 _UNTYPED = frozenset({"uint", "type", "of", "ofNonZeroValue", "none", "optMap", "optFlatMap", "_?._", "_[?_]"})
+_OPTIONAL = (_UNTYPED - {"uint", "type"}) | {"optional.of", "optional.none"}
+_NO_OPTIONAL = "an optional is no value here; write .orValue(...) behind it"
 _OFFSET = re.compile(r"[+-]?\d\d:\d\d")
 _ZONE_SELECTORS = frozenset(
     f"get{part}"
@@ -230,8 +232,9 @@ def _over(node: Node, change: Callable[[Node], Node]) -> Node:
 class _Loop:
     """A loop that is handed to the engine in pieces."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, has_optionals: bool) -> None:
         self.node = node
+        self.has_optionals = has_optionals
         self.kind = loop_kind(node)
         self.is_nested = any(inner.kind == "loop" for part in node.parts[2:4] for inner in part.walk())
         around = node.parts[0]
@@ -288,7 +291,7 @@ class _Loop:
     def _around(self, meter: Meter) -> Any:
         if self.range is None:
             return meter.arguments.get(self.variable)
-        return admitted(value_of(self.range.eval(meter.activation)), meter.spend)[0]
+        return admitted(value_of(self.range.eval(meter.activation), has_optionals=self.has_optionals), meter.spend)[0]
 
     def _weighed(self, meter: Meter, part: list[Any]) -> int:
         """Return what a turn costs for these members, whose sizes may differ from those of the rest."""
@@ -310,7 +313,7 @@ class _Loop:
             if "Iteration budget" in str(error):
                 raise _TurnsError("more than 10,000 turns of a macro inside a macro") from error
             raise
-        return value_of(result)
+        return value_of(result, has_optionals=self.has_optionals)
 
     def _together(self, found: list[Any]) -> Any:
         if self.kind == "exists_one":
@@ -335,6 +338,7 @@ class Metered:
     def __init__(self, tree: Node) -> None:
         self._tree = tree
         self._loops: list[_Loop] = []
+        self._has_optionals = makes_optionals(tree)
         self._is_untyped = any(node.name in _UNTYPED for node in tree.walk())  # what leaves CEL would lose its type
         self._program = program(self._hoisted(tree))
 
@@ -363,7 +367,7 @@ class Metered:
             around = self._hoisted(node.parts[0])
             parts = [around, *node.parts[1:]]
             whole = Node("loop", node.id, node.name, None, parts, None, node.accumulator)
-            self._loops.append(_Loop(whole))
+            self._loops.append(_Loop(whole, has_optionals=self._has_optionals))
             return Node("call", node.id, "@loop", parts=[Node("const", value=len(self._loops) - 1)])
         return Node("loop", node.id, node.name, None, parts, None, node.accumulator, node.second)
 
@@ -381,8 +385,18 @@ def _ticking(node: Node) -> Node:
     return node
 
 
-def value_of(result: cel.Value) -> Any:
+def makes_optionals(tree: Node) -> bool:
+    """Return whether an expression has anything that makes an optional; no event brings one along."""
+    return any(node.name in _OPTIONAL for node in tree.walk())
+
+
+def value_of(result: cel.Value, *, has_optionals: bool = False) -> Any:
     """Return the engine's result as a value of ours.
+
+    Args:
+        result: The engine's result.
+        has_optionals: There may be an optional in it. The engine's binding ends the process when it is asked for the
+            plain value of a mapping that holds one, so these are looked for before.
 
     Raises:
         ValueError: It is an error, or of a type that only CEL has.
@@ -390,10 +404,19 @@ def value_of(result: cel.Value) -> Any:
     """
     if result.type() == cel.Type.ERROR:
         raise ValueError(str(result.plain_value()))
+    if has_optionals and _holds_optional(result):
+        raise ValueError(_NO_OPTIONAL)
     try:
         return returned(result.plain_value())
     except TypeError as error:
-        raise ValueError("an optional is no value here; write .orValue(...) behind it") from error
+        raise ValueError(_NO_OPTIONAL) from error
+
+
+def _holds_optional(result: Any) -> bool:
+    """Return whether an optional is a member of a mapping or a list; the binding calls its type an error there."""
+    found = result.value()
+    members = list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else ()
+    return any(member.type() == cel.Type.ERROR or _holds_optional(member) for member in members)
 
 
 def _run_loop(index: int) -> Any:

@@ -34,7 +34,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from math import isfinite, isnan
 from typing import Any
@@ -233,6 +233,8 @@ def _plain(value: object) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, timedelta):
+        raise ParameterError("a duration has no text of its own; write string(...) around it")
     raise ParameterError(f"a parameter cannot be made of a value of type {type(value).__name__}")
 
 

@@ -6,10 +6,12 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from bridge.core.boundaries import frame_of, longest_step, schedule_fault
-from bridge.core.event import DAY, HOUR, MINUTE, moment
-from bridge.core.trigger import Schedule
+from bridge.core.event import DAY, HOUR, MINUTE, EventIdentity, moment
+from bridge.core.trigger import Schedule, WindowKind, WindowPlan
+from bridge.core.window import Arrival
 from unit.core.reference_calendar import frame_around
 from unit.core.seeds import seeded, seeds
+from unit.core.stepping import Stepping, trigger_of
 
 ZONES = [
     "UTC",
@@ -82,3 +84,22 @@ def test_a_moment_lies_in_the_calendar_window_that_the_pages_say() -> None:
                 continue  # refused when it is loaded
             frame = frame_of(schedule, round(time.timestamp()) * 1_000_000)
             assert (moment(frame[0]), moment(frame[1])) == frame_around(schedule, time), (schedule, time)
+
+
+def test_events_match_where_no_boundary_of_their_window_or_of_reset_lies_between_them() -> None:
+    for seed in seeds(100):
+        with seeded(seed) as chance:
+            schedule = any_schedule(chance)
+            if schedule_fault(schedule) is not None or longest_step(schedule) > 366 * DAY:
+                continue  # refused when it is loaded
+            first = chance.choice(CHANGES) + timedelta(minutes=chance.randint(-200, 200), seconds=30)
+            times = [first, first + timedelta(minutes=chance.choice([0, 1, 30, 61, 130, 400]))]
+            kind: WindowKind = "every" if schedule.every else "until"
+            plan = chance.choice([WindowPlan(kind, schedule=schedule), WindowPlan("within", DAY, reset=schedule)])
+            told = Stepping(trigger_of("a b", window=plan, grace=DAY))
+            for offset, time in enumerate(times):
+                micros = round(time.timestamp()) * 1_000_000
+                identity = EventIdentity("ab"[offset], "shop", str(offset))
+                told.arrive("", Arrival(micros, offset, offset, identity, micros, "", None, b""))
+            frames = [frame_around(schedule, time) for time in times]
+            assert (len(told.matches) == 1) == (frames[0] == frames[1]), (plan, times)

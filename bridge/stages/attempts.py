@@ -148,6 +148,16 @@ class Attempts:
         """Try to create the run's Workflow; its intent is committed."""
         self._start(one, self._create, self._results)
 
+    def start_looking(self, one: OpenRun) -> None:
+        """Look for the Workflow of a run in doubt for which :meth:`has_to_look` holds."""
+        self._start(one, self._create, self._results, is_look=True)
+
+    def has_to_look(self, one: OpenRun, now: Micros) -> bool:
+        """Return whether a run's next attempt is surely a look: it is in doubt, and too late to be created again."""
+        if one.doubt is None or one.doubt.lifetime is None:
+            return False
+        return self._is_late(one.run) or not one.doubt.may_create(now, self._applied_within)
+
     @property
     def in_flight(self) -> int:
         """Return how many workers have not come back."""
@@ -187,10 +197,15 @@ class Attempts:
         return found
 
     def _start(
-        self, one: OpenRun, work: Callable[[OpenRun], tuple[Worked, Doubt | None]], results: SimpleQueue[Result]
+        self,
+        one: OpenRun,
+        work: Callable[[OpenRun], tuple[Worked, Doubt | None]],
+        results: SimpleQueue[Result],
+        *,
+        is_look: bool = False,
     ) -> None:
         self.under_way += 1
-        self._bulkheads.submit(one, lambda: results.put(self._guarded(one, work)))
+        self._bulkheads.submit(one, lambda: results.put(self._guarded(one, work)), is_look=is_look)
 
     def _guarded(self, one: OpenRun, work: Callable[[OpenRun], tuple[Worked, Doubt | None]]) -> Result:
         began = self._clock()

@@ -12,7 +12,9 @@ than a second:
 - Namespaces with work take turns.
 
 A breaker opens when the requests of many runs of a namespace fail in a row. Then one request at a time probes, after
-pauses that grow. The first success closes the breaker. One bad run never opens it, however often it fails. The
+pauses that grow. The first success closes the breaker. One bad run never opens it, however often it fails. *Looks* for
+runs in doubt do not create anything, and have to come before a Workflow may have come and gone. So they wait for no
+breaker and for no slow create, and say nothing about either. A namespace has one at a time, so they cost little. The
 *cluster* is in trouble when every namespace that has work is behind an open breaker. When requests do not even get to
 the API server, one request at a time probes for all.
 """
@@ -43,8 +45,11 @@ _PACE = Backoff(first=0.5, longest=5.0)
 class Job:
     """Work about one run, as a worker gets it."""
 
-    def __init__(self, one: OpenRun, work: Callable[[], None], end: Callable[[Job], None]) -> None:
+    def __init__(
+        self, one: OpenRun, work: Callable[[], None], end: Callable[[Job], None], *, is_look: bool = False
+    ) -> None:
         self.one = one
+        self.is_look = is_look
         self.since: Micros = 0  # when a worker was given it
         self._work = work
         self._end = end
@@ -63,6 +68,8 @@ class _Bulkhead:
     def __init__(self) -> None:
         self.queue: deque[Job] = deque()
         self.working: set[Job] = set()
+        self.looks: deque[Job] = deque()
+        self.looking: set[Job] = set()
         self.last_took: Micros = 0  # how long the last request took
         self.failing: set[str] = set()  # runs that failed since the last success
         self.rounds = 0  # how often the breaker opened since the last success
@@ -77,7 +84,7 @@ class _Bulkhead:
     @property
     def is_busy(self) -> bool:
         """Return whether it has work."""
-        return bool(self.queue or self.working)
+        return bool(self.queue or self.working or self.looks or self.looking)
 
     def is_slow(self, now: Micros) -> bool:
         """Return whether it would keep workers for long."""
@@ -111,10 +118,18 @@ class Bulkheads:
 
     # -- work ----------------------------------------------------------------------------------------------------------
 
-    def submit(self, one: OpenRun, work: Callable[[], None]) -> None:
-        """Have work about a run done as soon as its namespace has a worker for it."""
+    def submit(self, one: OpenRun, work: Callable[[], None], *, is_look: bool = False) -> None:
+        """Have work about a run done as soon as its namespace has a worker for it.
+
+        Args:
+            one: The run.
+            work: What to do.
+            is_look: It only looks for the run's Workflow.
+
+        """
         with self._lock:
-            self._of(one.run.namespace).queue.append(Job(one, work, self._ended))
+            bulkhead = self._of(one.run.namespace)
+            (bulkhead.looks if is_look else bulkhead.queue).append(Job(one, work, self._ended, is_look=is_look))
         self.look()
 
     def look(self) -> None:
@@ -134,15 +149,18 @@ class Bulkheads:
         withdrawn = []
         with self._lock:
             for bulkhead in self._bulkheads.values():
-                withdrawn += [job.one for job in bulkhead.queue if job.one.partition in partitions]
-                bulkhead.queue = deque(job for job in bulkhead.queue if job.one.partition not in partitions)
+                for queue in (bulkhead.queue, bulkhead.looks):
+                    kept = [job for job in queue if job.one.partition not in partitions]
+                    withdrawn += [job.one for job in queue if job.one.partition in partitions]
+                    queue.clear()
+                    queue.extend(kept)
         return withdrawn
 
     def is_quick(self, partitions: Collection[int]) -> bool:
         """Return whether workers have runs of partitions and are expected back within a second."""
         now = self._clock()
         with self._lock:
-            working = [job for bulkhead in self._bulkheads.values() for job in bulkhead.working]
+            working = [job for bulkhead in self._bulkheads.values() for job in bulkhead.working | bulkhead.looking]
         return any(now - job.since <= SLOW_AFTER for job in working if job.one.partition in partitions)
 
     def close(self) -> None:
@@ -151,10 +169,16 @@ class Bulkheads:
             self._is_closed = True
 
     def _next(self, now: Micros) -> Job | None:
-        working = [job for bulkhead in self._bulkheads.values() for job in bulkhead.working]
+        working = [job for bulkhead in self._bulkheads.values() for job in bulkhead.working | bulkhead.looking]
         quick = sum(now - job.since <= SLOW_AFTER for job in working)
         if self._is_closed or quick >= self._concurrency or len(working) >= self._workers:
             return None
+        for bulkhead in self._bulkheads.values():
+            if bulkhead.looks and not bulkhead.looking:
+                job = bulkhead.looks.popleft()
+                job.since = now
+                bulkhead.looking.add(job)
+                return job
         if working and self._is_down(lambda bulkhead: not bulkhead.was_reached):
             return None
         busy = sum(bulkhead.is_busy for bulkhead in self._bulkheads.values())
@@ -176,8 +200,11 @@ class Bulkheads:
     def _ended(self, job: Job) -> None:
         with self._lock:
             bulkhead = self._of(job.one.run.namespace)
-            bulkhead.working.discard(job)
-            bulkhead.last_took = self._clock() - job.since
+            if job.is_look:
+                bulkhead.looking.discard(job)
+            else:
+                bulkhead.working.discard(job)
+                bulkhead.last_took = self._clock() - job.since
             self._forget_idle(job.one.run.namespace)
         self.look()
 
@@ -221,6 +248,12 @@ class Bulkheads:
                 return max(0, _AHEAD_OF_SLOW * self._concurrency - pending)
             quick = sum(other.is_busy and not other.is_slow(now) for other in self._bulkheads.values())
             return max(0, max(self._concurrency, AHEAD * self._concurrency // max(1, quick)) - pending)
+
+    def room_for_looks(self, namespace: str) -> int:
+        """Return how many more runs of a namespace may be looked for."""
+        with self._lock:
+            bulkhead = self._bulkheads.get(namespace, _Bulkhead())
+            return max(0, self._concurrency - len(bulkhead.looks) - len(bulkhead.looking))
 
     def wants(self, namespace: str, now: Micros) -> bool:
         """Return whether a namespace has so little work ahead that more of its runs should be begun."""

@@ -14,7 +14,7 @@ ones do not keep a doubt from being settled.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from bridge.core.event import SECOND, Micros
 from bridge.stages.lanes import Lanes, RuleOf
@@ -110,6 +110,19 @@ class RunBook:
             self._doubtful_is_next[namespace] = False
             return doubtful.popleft()
         return self.lanes.next(namespace, now) or doubtful.popleft()
+
+    def has_doubtful(self, namespace: str, is_wanted: Callable[[OpenRun], bool]) -> bool:
+        """Return whether a run in doubt of a namespace that is wanted waits for its turn."""
+        return any(map(is_wanted, self._doubtful.get(namespace, ())))
+
+    def take_doubtful(self, namespace: str, is_wanted: Callable[[OpenRun], bool]) -> OpenRun | None:
+        """Take the first run in doubt of a namespace that is wanted; None when there is none."""
+        doubtful = self._doubtful.get(namespace, ())
+        for one in doubtful:
+            if is_wanted(one):
+                self._doubtful[namespace].remove(one)
+                return one
+        return None
 
     def wake(self, now: Micros) -> list[OpenRun]:
         """Give runs their turn that are due; return those that are too late to start."""

@@ -205,7 +205,16 @@ class Submitter(Stage):
             return True
         if self.book.ledger and now >= self._look_for_stale:
             return True
-        return any(self._bulkheads.wants(namespace, now) for namespace in self.book.namespaces(now))
+        return any(
+            self._bulkheads.wants(namespace, now) or self._may_look(namespace, now)
+            for namespace in self.book.namespaces(now)
+        )
+
+    def _may_look(self, namespace: str, now: Micros) -> bool:
+        """Return whether a run in doubt of a namespace has to be looked for, and can be."""
+        if not self._bulkheads.room_for_looks(namespace):
+            return False
+        return self.book.has_doubtful(namespace, lambda one: self._attempts.has_to_look(one, now))
 
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Commit outcomes, take up runs, and write the intents of those that can be tried now."""
@@ -255,7 +264,10 @@ class Submitter(Stage):
         intents, self._intents = self._intents, []
         for one in intents:
             one.move(Stands.SENT)
-            self._attempts.start_creating(one)
+            if self._attempts.has_to_look(one, self._clock()):
+                self._attempts.start_looking(one)
+            else:
+                self._attempts.start_creating(one)
         held = dict(self._lanes.held())
         for trigger in (*held, *(self._held - held.keys())):
             self._observer.held(trigger, held.get(trigger, 0))
@@ -341,6 +353,11 @@ class Submitter(Stage):
 
     def _intend(self, now: Micros, out: Outbox) -> None:
         for namespace in self.book.namespaces(now):
+            for _ in range(self._bulkheads.room_for_looks(namespace)):
+                sought = self.book.take_doubtful(namespace, lambda one: self._attempts.has_to_look(one, now))
+                if sought is None:
+                    break
+                self._begin(sought, now, out)
             begun = len(self._intents)
             room = self._bulkheads.room(namespace, now)
             while len(self._intents) - begun < room:

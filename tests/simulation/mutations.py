@@ -329,6 +329,11 @@ def _whenever(self: Any, now: Any, limit: Any) -> bool:
     return True
 
 
+def _never_late_look(self: Any, one: Any, now: Any) -> bool:
+    del self, one, now
+    return False
+
+
 def _no_look_counts(self: Any, began: Any) -> Any:
     del began
     return self
@@ -431,6 +436,7 @@ MUTATIONS = (
         "no bound on the waiting runs of a trigger", ((Submitter, "_take_up", _without_a_bound),), 20, "neighbours"
     ),
     Mutation("a storm is not seen at the bound", ((Lane, "ask", _ask_below_the_bound),), 40, "neighbours"),
+    Mutation("looks wait behind creates that fail", ((Attempts, "has_to_look", _never_late_look),), 20, "outage"),
     Mutation("a template's TTL is not read", ((Attempts, "_lifetime_of", _default_lifetime),), 40, "short lives"),
     Mutation("outlived taken for settled", ((Doubt, "age", _outlived_is_settled),), 40, "short lives"),
     Mutation("created again after a lifetime", ((Doubt, "may_create", _whenever),), 40, "short lives"),

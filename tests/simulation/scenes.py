@@ -108,8 +108,8 @@ def _two_namespaces(random: Random) -> tuple[Trigger, ...]:
 
 def _outage(random: Random) -> Acts:
     """Yield an API server that answers 500 to every create for longer than a Workflow lives, and never stops looks."""
-    yield from _events(random, "order", 1, 2 * SECOND, 12 * SECOND)
-    yield from _events(random, "paid", 1, 2 * SECOND, 12 * SECOND)
+    yield from _events(random, "order", 4, 2 * SECOND, 12 * SECOND)
+    yield from _events(random, "paid", 2, 2 * SECOND, 12 * SECOND)
     yield 4 * SECOND, "habit", ("creates fail", random.choice((45, 70)) * SECOND)
     yield 80 * SECOND, "habit", ("creates fail", 0)
 

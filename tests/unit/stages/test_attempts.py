@@ -216,6 +216,18 @@ def test_an_outage_of_creates_longer_than_any_lifetime_loses_nothing(ttl: float 
     assert (len(world.created), world.letters()) == (10, [])
 
 
+def test_many_runs_in_doubt_are_looked_for_in_time_though_creates_fail() -> None:
+    world, _ = begun(ttl=120.0)
+    mend = always(world, Unknown("timed out"))
+    for number in range(60):
+        order(world, number)
+    world.run(8 * 60, 1)
+    assert world.letters() == []
+    mend()
+    world.run(8 * 60, 1)
+    assert (len(world.created), world.letters()) == (60, [])
+
+
 def test_a_run_in_doubt_whose_workflow_lives_only_seconds_is_looked_for_often_enough_to_be_made_again() -> None:
     world, _ = begun(ttl=5)
     world.api.fail_next(LOST_REQUEST)

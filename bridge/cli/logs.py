@@ -14,9 +14,6 @@ from datetime import UTC, datetime
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
 from bridge.kafka.outage import KafkaOutage
 from bridge.plain_text import visible
 
@@ -71,6 +68,9 @@ def set_up(settings: Settings, outage: KafkaOutage | None = None) -> None:
 
 def kafka_outage(settings: Settings) -> KafkaOutage:
     """Return what says in short that the Kafka of the settings is away."""
+    from confluent_kafka import KafkaException  # noqa: PLC0415  (0.1 s that --help need not wait)
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415  (the same)
+
     properties: dict[str, Any] = {**settings.client_properties(), "log_level": 0, "error_cb": lambda _error: None}
 
     def answers() -> bool:

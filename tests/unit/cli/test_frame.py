@@ -206,7 +206,7 @@ def test_no_color_is_heeded_where_a_terminal_is(
 ) -> None:
     monkeypatch.setattr("click.utils.should_strip_ansi", lambda _stream, color: color is False)
     output = Output(as_json=False)
-    output.result(click.style("wrong", fg="red"), {})
+    output.result(click.style("wrong", fg="red"), {}, styled=True)
     monkeypatch.setenv("NO_COLOR", "1")
-    output.result(click.style("wrong", fg="red"), {})
+    output.result(click.style("wrong", fg="red"), {}, styled=True)
     assert capsys.readouterr().out.splitlines() == ["\x1b[31mwrong\x1b[0m", "wrong"]

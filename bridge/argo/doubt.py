@@ -132,7 +132,7 @@ class Doubt:
         return replace(self, last_sent=max(sent, self.last_sent))
 
 
-def conclude(sent: Sent, age: Age, found: Standing | None, *, is_late: bool) -> Verdict:  # noqa: PLR0911 - its rows
+def conclude(sent: Sent, age: Age, found: Standing | None, *, is_late: bool) -> Verdict:
     """Return what follows for a run (the table above).
 
     Args:

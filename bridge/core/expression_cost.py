@@ -117,7 +117,7 @@ class Cost:
         members = len(parts) + sum([part.members for part in parts])
         return Shape(sum([part.text for part in parts]), members, len(parts), item)
 
-    def _call(self, node: Node) -> Shape:  # noqa: C901, PLR0911 - a branch for each kind of function
+    def _call(self, node: Node) -> Shape:
         target = self.of(node.target) if node.target is not None else None
         parts = [*([target] if target is not None else []), *[self.of(part) for part in node.parts]]
         name = node.name

@@ -65,7 +65,7 @@ _METHODS = {
 }
 
 
-def failure_text(error: Exception, picks: tuple[Pick, ...]) -> str:  # noqa: PLR0911 - a return for each kind
+def failure_text(error: Exception, picks: tuple[Pick, ...]) -> str:
     """Return why an evaluation gave no value."""
     if isinstance(error, RecursionError):
         return "what it reads is nested too deep"
@@ -134,9 +134,7 @@ def syntax_error(text: str, source: str) -> ExpressionSyntaxError:
     return _explained(reason, line, column, source, rest)
 
 
-def _explained(  # noqa: PLR0911 - a return for each mistake
-    reason: str, line: int, column: int, source: str, rest: str
-) -> ExpressionSyntaxError:
+def _explained(reason: str, line: int, column: int, source: str, rest: str) -> ExpressionSyntaxError:
     code = _STRING.sub(lambda text: " " * len(text[0]), source)
     if re.match(r"=(?!=)", rest):
         return ExpressionSyntaxError("found =", line, column, "write == to compare")

@@ -244,7 +244,7 @@ class _Loop:
         result = Node("ident", node.id, node.accumulator)
         self.body = program(Node("loop", node.id, node.name, None, [*parts, result], None, node.accumulator))
 
-    def run(self, meter: Meter) -> Any:  # noqa: C901 - one walk over the list, told in order
+    def run(self, meter: Meter) -> Any:
         """Return the loop's value."""
         around = self._around(meter)
         members = list(around) if isinstance(around, Mapping) else around

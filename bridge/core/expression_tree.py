@@ -171,7 +171,7 @@ def _loop(number: int, data: bytes) -> Node:
 _READERS = {3: _const, 4: _ident, 5: _select, 6: _call, 7: _list, 8: _map, 9: _loop}
 
 
-def _encoded(node: Node) -> bytes:  # noqa: PLR0911 - a return for each kind of node
+def _encoded(node: Node) -> bytes:
     parts = [_encoded(part) for part in node.parts]
     if node.kind == "const":
         return _message((2, node.id), (3, _written_const(node)))

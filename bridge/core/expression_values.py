@@ -71,7 +71,7 @@ def wider(one: Shape | None, other: Shape | None) -> Shape | None:
     )
 
 
-def admitted(value: Any, spend: Spend) -> tuple[Any, Shape]:  # noqa: PLR0911 - a return for each kind
+def admitted(value: Any, spend: Spend) -> tuple[Any, Shape]:
     """Return ``value`` as the engine takes it, and its shape.
 
     Raises:
@@ -153,7 +153,7 @@ def _around(shapes: list[Shape], count: int) -> Shape:
     return Shape(text, count + sum([shape.members for shape in shapes]), count, item)
 
 
-def _scalar(value: Any) -> tuple[Any, Shape]:  # noqa: PLR0911 - a return for each type
+def _scalar(value: Any) -> tuple[Any, Shape]:
     if isinstance(value, int):
         return (value if -_WIDEST_INT <= value < _WIDEST_INT else _float(value)), TINY
     if isinstance(value, decimal.Decimal):

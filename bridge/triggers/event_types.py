@@ -75,7 +75,7 @@ def payload_type(schema: Any) -> FieldType:
     return ANYTHING if schema is None else _field(schema, {}, 0)
 
 
-def _field(schema: Any, named: dict[str, Any], depth: int) -> FieldType:  # noqa: PLR0911 - a return for each kind
+def _field(schema: Any, named: dict[str, Any], depth: int) -> FieldType:
     if isinstance(schema, list):
         return _union(schema, named, depth)
     if isinstance(schema, str):

@@ -83,7 +83,7 @@ def _all(fields: Fields, name: str) -> list[Any]:
     return [value for key, value in fields if key == name]
 
 
-def value(fields: Fields) -> Any:  # noqa: PLR0911 - a return for each kind
+def value(fields: Fields) -> Any:
     """Return a value as a list of its kind and content; None if it has a message in it."""
     ((kind, content),) = fields
     if kind == "list_value":

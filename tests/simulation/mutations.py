@@ -34,6 +34,7 @@ from bridge.stages.open_run import OpenRun
 from bridge.stages.reached import ReachedTimes
 from bridge.stages.router import Router
 from bridge.stages.safe_time import Safe, SafeTime
+from bridge.stages.shelf import Shelf
 from bridge.stages.submitter import Submitter
 from bridge.stages.windows import Windows
 from bridge.triggers import sources
@@ -288,6 +289,8 @@ _settled_age, _loaded, _merge, _ask, _read = Doubt.age, FileSource._loaded, sour
 _apply_definition, _apply_arrival, _take_up = Definitions._apply, Matcher._apply_arrival, Submitter._take_up
 _add_window, _apply_entry = restoring._Restoring.add, ledger_restoring._Restoring._apply_other
 
+_take_due = Shelf.take_due
+
 
 def _never_again(self: Any, now: Any, out: Any) -> None:
     del self, now, out
@@ -307,6 +310,11 @@ def _full_of_others(self: Any) -> int:
 def _without_a_bound(self: Any, record: Any, now: Any, out: Any) -> None:
     self._limits = replace(self._limits, parked=2**62)
     _take_up(self, record, now, out)
+
+
+def _forget_due(self: Any, now: Any, limit: Any) -> list[Any]:
+    _take_due(self, now, limit)
+    return []
 
 
 def _ask_below_the_bound(self: Any, one: Any) -> None:
@@ -414,6 +422,8 @@ MUTATIONS = (
     Mutation("pacing by the wall clock", ((SimulatedProcess, "pace", SimulatedProcess.clock),)),
     Mutation("a submitter whose clock is set goes on", ((submitter, "_STEP", 2**62),)),
     Mutation("a cut calendar window taken for a whole one", ((calendar_window, "end", _as_if_whole),)),
+    Mutation("runs that are put off are forgotten", ((Shelf, "take_due", _forget_due),)),
+    Mutation("runs on the shelf are not known", ((Shelf, "__contains__", _never_late),)),
     Mutation("entries of open runs expire", ((Submitter, "_write_again", _never_again),), 40, "ageing"),
     Mutation(
         "an expired partition is waited for",
@@ -433,7 +443,7 @@ MUTATIONS = (
         "neighbours",
     ),
     Mutation(
-        "no bound on the waiting runs of a trigger", ((Submitter, "_take_up", _without_a_bound),), 20, "neighbours"
+        "no bound on the waiting runs of a trigger", ((Submitter, "_take_up", _without_a_bound),), 40, "neighbours"
     ),
     Mutation("a storm is not seen at the bound", ((Lane, "ask", _ask_below_the_bound),), 40, "neighbours"),
     Mutation("looks wait behind creates that fail", ((Attempts, "has_to_look", _never_late_look),), 20, "outage"),

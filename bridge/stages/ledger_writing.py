@@ -81,11 +81,10 @@ class LedgerWriter:
             logger.error("run %s/%s is a dead letter (%s): %s", run.namespace, run.name, reason, text)
 
     def keep(self, record: Record, reason: str, text: str, now: Micros, out: Outbox) -> None:
-        """Keep a record that cannot be taken for a run as a dead letter."""
+        """Keep a record that cannot be taken for a run as a dead letter; the caller logs it."""
         letter = dead_letter(record, stage="submitter", reason=reason, text=text, at=now)
         place = record.topic.encode()
         out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
-        logger.error("%s/%d@%d is a dead letter (%s): %s", record.topic, record.partition, record.offset, reason, text)
 
     def _end(
         self, state: State, one: OpenRun, reason: RunReason, evidence: Mapping[str, str], now: Micros, out: Outbox

@@ -58,6 +58,11 @@ sys._flowbridge_ending = _ending  # type: ignore[attr-defined]  # noqa: SLF001 -
 os.register_at_fork(after_in_child=_ending.after_fork)
 
 
+def is_forked() -> bool:
+    """Tell whether this process was forked from one that had imported the SDK."""
+    return _ending.forked
+
+
 def events_were_lost() -> None:
     """Make this process exit with ``LOST_EXIT_CODE``, unless it ends by an exception, whose exit code stays."""
     if getattr(sys, "last_value", None) is None:

@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet, finalize
 
@@ -33,7 +34,7 @@ from flowbridge_sdk.errors import (
 from flowbridge_sdk.failures import Failures
 from flowbridge_sdk.headers import OwnHeaders, write_headers
 from flowbridge_sdk.outage import Outage
-from flowbridge_sdk.process_end import events_were_lost, flushes_at_end
+from flowbridge_sdk.process_end import events_were_lost, flushes_at_end, is_forked
 from flowbridge_sdk.schemas import EventSchemas
 from flowbridge_sdk.settings import PublisherSettings
 
@@ -73,6 +74,9 @@ class Publisher:
 
     """
 
+    _producer: Producer | None
+    _unclosed: finalize[..., object]
+
     def __init__(
         self,
         bootstrap: str | None = None,
@@ -94,12 +98,12 @@ class Publisher:
         self._kafka = {**settings.kafka, "delivery.report.only.error": True}
         self._timeout_s = settings.delivery_timeout_s
         self._on_failure = on_failure
-        self._closed = False
-        self._producer: Producer | None = None  # only in a child process that has not published yet
-        producer = self._open()
+        self._closed = self._is_entered = False
+        _check(self._kafka)
+        self._forget_producer()
         _publishers.add(self)
         if settings.connect_within_s:
-            self._connect(producer, settings.connect_within_s)
+            self._connect(self._open(), settings.connect_within_s)
 
     def publish(
         self,
@@ -185,7 +189,7 @@ class Publisher:
             self.flush(timeout)
 
     def __enter__(self) -> Self:
-        self._waits = False  # the block's end flushes
+        self._is_entered, self._waits = True, False  # the block's end flushes
         return self
 
     def __exit__(
@@ -231,13 +235,25 @@ class Publisher:
                 return
 
     def _open(self) -> Producer:
-        silent = str(self._kafka.get("log_level")) == "0"
-        self._outage = Outage(self._kafka["bootstrap.servers"], self._timeout_s, silent=silent)
-        self._failures = Failures(self._on_failure, self._outage)
-        producer = self._producer = _producer(self._kafka, self._outage)
-        self._waits = not flushes_at_end(_flush_all)
-        self._unclosed = finalize(self, _flush_unclosed, producer, self._failures, self._timeout_s)
-        return producer
+        """Make the producer, at the first event: so a process that forks before it publishes has no threads to lose."""
+        with self._opening:
+            if self._producer is None:
+                silent = str(self._kafka.get("log_level")) == "0"
+                self._outage = Outage(self._kafka["bootstrap.servers"], self._timeout_s, silent=silent)
+                self._failures = Failures(self._on_failure, self._outage)
+                producer = _producer(self._kafka, self._outage)
+                if is_forked():
+                    _never_free(producer)
+                self._waits = not flushes_at_end(_flush_all) and not self._is_entered
+                self._unclosed = finalize(self, _flush_unclosed, producer, self._failures, self._timeout_s)
+                self._producer = producer
+            return self._producer
+
+    def _forget_producer(self) -> None:
+        self._producer = None
+        self._opening = Lock()
+        self._waits = False
+        self._unclosed = finalize(self, bool)
 
     def _connect(self, producer: Producer, within_s: float) -> None:
         give_up, look_s = time.monotonic() + within_s, _FIRST_LOOK_S
@@ -262,10 +278,20 @@ class Publisher:
 
         The child makes one of its own when it publishes.
         """
-        # never to be freed here: freeing it would wait for threads that this process does not have
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._producer))
         self._unclosed.detach()
-        self._producer = None
+        if self._producer is not None:
+            _never_free(self._producer)
+        self._forget_producer()
+        self._is_entered = False  # the end of the block is the parent's
+
+
+def _never_free(producer: Producer) -> None:
+    """Keep a producer to the end of this process.
+
+    In a forked child, freeing it could wait for ever: the parent's for threads that the child does not have, the
+    child's own for a thread that waits for a lock in the C library which the parent held while it forked.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(producer))
 
 
 def _flush_unclosed(producer: Producer, failures: Failures, timeout_s: float) -> None:
@@ -294,6 +320,16 @@ def _renew_publishers() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_publishers)
+
+
+def _check(kafka: Mapping[str, Any]) -> None:
+    """Have Kafka's client look at its settings; without an address it connects to nothing.
+
+    Raises:
+        SettingsError: It refuses one.
+
+    """
+    _producer({**kafka, "bootstrap.servers": ""}, Outage("", 0, silent=True))
 
 
 def _producer(kafka: Mapping[str, Any], outage: Outage) -> Producer:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -45,7 +46,9 @@ def parameter_of(value: Any, *, allows_tags: bool = False) -> str:
         return json.dumps(_plain(value))
     plain = _plain(value)
     text = plain if isinstance(plain, str) else json.dumps(plain)
-    if "{{" in text and not allows_tags:
+    is_object = re.match(r'\{\s*["}]', text) is not None
+    is_tag = "{{" in text or text.endswith("{") or (text.startswith("{") and not is_object)
+    if isinstance(value, str) and is_tag and not allows_tags:
         raise RefusedError
     return text
 

@@ -285,3 +285,20 @@ def test_a_job_asks_for_a_connection_by_its_environment(bootstrap: str, monkeypa
     monkeypatch.setenv("FLOWBRIDGE_CONNECT_WITHIN", "soon")
     with pytest.raises(SettingsError, match="FLOWBRIDGE_CONNECT_WITHIN: found 'soon'"):
         Publisher(NOWHERE)
+
+
+def test_a_publisher_has_no_threads_until_it_publishes_so_a_fork_before_that_loses_nothing(
+    bootstrap: str, tmp_path: Path
+) -> None:
+    """A fork while a thread of librdkafka looks up an address would leave the child a lock that nobody opens."""
+    run = """
+import os
+assert len(os.listdir("/proc/self/task")) == 1, "threads"
+for n in range(20):
+    if os.fork() == 0:
+        with publisher: publisher.publish(sys.argv[2], {"n": n})
+        os._exit(0)
+sys.exit(max(os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(20)))
+"""
+    assert _ends(tmp_path / "job.py", run, bootstrap, "end.many") == (0, "")
+    assert _numbers(bootstrap, "end.many", 20) == list(range(20))

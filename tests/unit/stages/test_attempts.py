@@ -317,9 +317,9 @@ def test_a_template_that_cannot_be_read_is_asked_for_once_for_all_and_ever_more_
     assert max(pauses) > MINUTE
     assert sum(1 for _ in world.records(world.topics.ledger)) - written <= 50
     assert len([one for one in caplog.records if "WorkflowTemplate" in one.message]) == 1
-    retrying = [one for one in world.decisions if isinstance(one, RunDecision) and one.reason == "retrying"]
-    assert len(retrying) == 50
-    assert "WorkflowTemplate default/ship" in retrying[0].evidence["because"]
+    waiting = [one for one in world.decisions if isinstance(one, RunDecision) and one.reason == "waiting"]
+    assert len(waiting) == 50
+    assert "WorkflowTemplate default/ship" in waiting[0].evidence["because"]
 
 
 def test_runs_go_on_when_their_template_is_there_again_and_those_of_other_templates_never_wait() -> None:

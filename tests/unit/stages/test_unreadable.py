@@ -11,7 +11,7 @@ from bridge.core.event import MINUTE, SECOND
 from bridge.kafka.avro_varint import long_bytes
 from bridge.kafka.memory_partition import Message
 from bridge.kafka.observer import Unobserved
-from bridge.kafka.records import ARRIVAL, LEDGER_ENTRY, RUN, SPENT, TICK, WAITING, NewerFormatError
+from bridge.kafka.records import ARRIVAL, LEDGER_ENTRY, RUN, SPENT, TICK, WAITING, RecordError
 from bridge.stages.run_records import decode_run
 from unit.stages.world import World, one_slot, two_slots
 
@@ -157,6 +157,6 @@ def test_a_record_of_a_newer_version_stops_the_process_before_it_commits_anythin
     if topic in ("fb.windows", "fb.ledger"):
         process.crash()
         world.start("p2")
-    with pytest.raises(NewerFormatError, match="upgrade this process"):
+    with pytest.raises(RecordError, match="[Uu]pgrade this process"):
         world.run(MINUTE / SECOND)
     assert world.letters() == []

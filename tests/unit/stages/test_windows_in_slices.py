@@ -10,7 +10,7 @@ import pytest
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND
 from bridge.core.trigger import Trigger, WindowPlan
-from bridge.kafka.log import Record
+from bridge.kafka.log import Headers, Record
 from bridge.kafka.observer import Unobserved
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import ARRIVAL, TICK
@@ -42,8 +42,8 @@ class Sent:
         self.kept: dict[bytes, bytes] = {}
         self.runs = 0
 
-    def send(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
-        del partition
+    def send(self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Headers | None = None) -> None:
+        del partition, headers
         self.runs += topic == "fb.runs"
         if topic == "fb.windows":
             self.kept.pop(key, None) if value is None else self.kept.__setitem__(key, value)

@@ -157,6 +157,6 @@ def test_a_record_of_a_newer_version_stops_the_process_before_it_commits_anythin
     if topic in ("fb.windows", "fb.ledger"):
         process.crash()
         world.start("p2")
-    with pytest.raises(RecordError, match="[Uu]pgrade this process"):
+    with pytest.raises(RecordError, match="grade this process"):
         world.run(MINUTE / SECOND)
     assert world.letters() == []

@@ -8,6 +8,7 @@ servers cannot be built or started, they fail: none is ever skipped. A test that
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,12 @@ _UNBUILT = pytest.StashKey[ServerError]()
 
 
 def pytest_configure() -> None:
-    """Refuse a setting that nobody would understand before anything runs."""
+    """Refuse a setting that nobody would understand before anything runs, and let processes hear Ctrl-C.
+
+    A shell starts what runs in its background with SIGINT ignored, and children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         stated()
     except ServerError as error:

@@ -82,6 +82,7 @@ class Cluster:
         self.api.add_template("default", TEMPLATE, defaults=("k", "n", "key"))
         self.api.add_template(OTHER, TEMPLATE, defaults=("k", "n", "key"))
         self.api.add_template("default", BRIEF, defaults=("k", "n", "key"), ttl=SHORT_LIFE / SECOND)
+        self._namespaces: dict[str, str] = {}
         self._gone_at: dict[str, tuple[Micros, bool]] = {}
         self._under_way: list[tuple[Micros, Plain]] = []
         self._answers: list[str] = []

@@ -85,9 +85,11 @@ def test_a_doubt_is_voided_only_where_no_create_was_applied_or_will_be(
     sends.sort()
     made = [moment + delay for moment, delay, is_applied in zip(sends, delays, applied, strict=False) if is_applied]
     state: Doubt | None = None
+    sent: list[int] = []
     steps = sorted([(moment, 0, "send") for moment in sends] + [(moment, took, "look") for moment, took in looks])
     for began, took, step in steps:
         if step == "send":
+            sent.append(began)
             state = Doubt(began, began, lifetime) if state is None else state.sent_again(began)
             continue
         if state is None:
@@ -99,7 +101,7 @@ def test_a_doubt_is_voided_only_where_no_create_was_applied_or_will_be(
             before = [
                 moment + delay
                 for moment, delay, is_applied in zip(sends, delays, applied, strict=False)
-                if is_applied and moment <= began
+                if is_applied and moment in sent
             ]
             assert not before
             return

@@ -19,7 +19,8 @@ has a timestamp that cannot be true                  as if it had none, and the 
                                                      before, or more than a day ahead of this process's clock
 ==================================================== ===================================================================
 
-A process that stood still for five minutes begins to look again: what it finds may have come at any time.
+Once a process notices that a topic was deleted and created again, all records of the new topic came after its looks at
+the old one. A process that stood still for five minutes begins to look again: what it finds may have come at any time.
 
 An event never counts as earlier than its append by this, so a tick whose time is safe stays safe. The matcher bounds
 the times from above by the append of the arrival, so a clock that is ahead ends no window early. What is taken is
@@ -87,6 +88,11 @@ class _Seen(NamedTuple):
     ends: tuple[int, ...] = ()
     looks: tuple[_Look, ...] = ()
 
+    @property
+    def end(self) -> int:
+        """Where the partition ended at the last look."""
+        return self.ends[-1] if self.ends else self.first
+
     def grown(self, end: int, look: _Look) -> _Seen:
         """Return it with one more look."""
         ends, looks = (*self.ends, end), (*self.looks, look)
@@ -145,14 +151,26 @@ class Looks:
                 self._silent.setdefault(place, at)
             for place, end in ends.items():
                 since, seen = self._silent.pop(place, None), self._seen.get(place)
-                if seen is None or end < seen.first:  # new, or deleted and created again
+                if seen is None:
                     self._seen[place] = _Seen(end)
-                elif end > (seen.ends[-1] if seen.ends else seen.first):
+                elif end < seen.first:  # deleted and created again: what is there came after the look before
+                    self._seen[place] = _Seen(0).grown(end, _Look(at, since)) if end else _Seen(0)
+                elif end > seen.end:
                     self._seen[place] = seen.grown(end, _Look(at, since))
 
-    def knows(self, place: Partition) -> bool:
-        """Return whether a record that comes to a partition now will be known to have come after a look."""
-        return place in self._seen and place not in self._silent
+    def made_again(self, topic: str) -> None:
+        """Note that a topic was deleted and created again: whatever it holds came after the looks at the old one."""
+        with self._lock:
+            for place in [place for place in self._seen if place[0] == topic]:
+                self._seen[place] = _Seen(0)
+
+    def knows(self, place: Partition, offset: int) -> bool:
+        """Return whether a record that comes to a partition now will be known to have come after a look.
+
+        Not so before the end of the last look: the topic was made again, and the process does not know that yet.
+        """
+        seen = self._seen.get(place)
+        return seen is not None and seen.end <= offset and place not in self._silent
 
     def seen(self, place: tuple[str, int], offset: int, made: Micros, now: Micros) -> Micros | None:
         """Return when a record was first seen to be there; None if it was there before the first look.

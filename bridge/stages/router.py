@@ -210,6 +210,8 @@ class Router(Stage):
             if topic not in starts:
                 del self._begun[topic]
             elif starts[topic].written != written:
+                if starts[topic].made_again:
+                    self._looks.made_again(topic)
                 raise StartChangedError(f"topic {topic} is begun anew")
 
     def applied(self) -> int:

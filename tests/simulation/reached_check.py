@@ -36,9 +36,9 @@ class ReachedCheck:
         self._apart = apart
         self._came: dict[str, list[tuple[Micros, list[SimulatedProcess]]]] = {}
 
-    def came(self, place: Partition, id_: str, now: Micros, living: Iterable[SimulatedProcess]) -> None:
-        """Note that an event came, and which processes looked at its partition by then."""
-        watching = [process for process in living if process.looks.knows(place)]
+    def came(self, place: Partition, offset: int, id_: str, now: Micros, living: Iterable[SimulatedProcess]) -> None:
+        """Note that an event came at an offset, and which processes looked at its partition by then."""
+        watching = [process for process in living if process.looks.knows(place, offset)]
         self._came.setdefault(id_, []).append((now, watching))
 
     def routed(self, process: SimulatedProcess, records: Iterable[tuple[str, int, bytes | None]]) -> None:

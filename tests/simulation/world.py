@@ -150,7 +150,7 @@ class World:
         """Note that the last record of a partition, an event with this id, came just now."""
         offset = self.broker.topics[topic].logs[partition].end - 1
         self.time.append(topic, partition, offset, self.now)
-        self.reached.came(Partition(topic, partition), id_, self.now, self.living())
+        self.reached.came(Partition(topic, partition), offset, id_, self.now, self.living())
 
     # -- processes -----------------------------------------------------------------------------------------------------
 

@@ -137,13 +137,20 @@ def test_a_long_backlog_keeps_a_bounded_number_of_looks_and_never_counts_an_even
     assert reached[-30:] == came[-30:]
 
 
-def test_a_partition_that_was_created_again_is_looked_at_from_its_new_end(clocks: Clocks) -> None:
+def test_what_a_topic_that_was_created_again_holds_came_after_the_looks_at_the_old_one(clocks: Clocks) -> None:
     clocks.look(500)
     clocks.go_on(LOOK_PACE)
     clocks.look(3)
     clocks.go_on(MINUTE)
-    assert clocks.reached(2, BEGIN // 1000) == BEGIN
+    assert clocks.reached(2, BEGIN // 1000) == BEGIN + LOOK_PACE
     assert clocks.reached(3, BEGIN // 1000) == clocks.wall
+
+
+def test_a_router_that_learns_of_a_topic_that_was_created_again_needs_no_look_at_it(clocks: Clocks) -> None:
+    clocks.look(500)
+    clocks.looks.made_again(PLACE[0])
+    clocks.go_on(SECOND)
+    assert clocks.reached(2, BEGIN // 1000) == clocks.wall
 
 
 # -- silence -----------------------------------------------------------------------------------------------------------
@@ -355,7 +362,7 @@ def test_a_partition_that_was_just_added_is_looked_at_soon() -> None:
     world.run(3)
     world.broker.grow("order.created", 3)
     world.run(2 * LOOK_PACE / SECOND)
-    assert process.surroundings.looks.knows(Partition("order.created", 2))
+    assert process.surroundings.looks.knows(Partition("order.created", 2), 0)
 
 
 def test_looks_ask_little_of_kafka(monkeypatch: pytest.MonkeyPatch) -> None:

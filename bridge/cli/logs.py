@@ -54,6 +54,10 @@ class TextLines(logging.Formatter):
 
 def set_up(settings: Settings, outage: KafkaOutage | None = None) -> None:
     """Send what is logged to stderr, as the settings say, with what ``outage`` leaves of it."""
+    for former in logging.getLogger().handlers:
+        for told in former.filters:
+            if hasattr(told, "close"):  # the outage of a command that ran in this process before
+                told.close()
     handler = logging.StreamHandler(sys.stderr)
     if outage is not None:
         handler.addFilter(outage)

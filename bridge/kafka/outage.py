@@ -60,6 +60,11 @@ class KafkaOutage(logging.Filter):
         self._reason = ""
         self._last = 0.0  # when the newest complaint came
         self._left_out = 0
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Say no more, whether or not Kafka is back."""
+        self._closed.set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a line goes to the log; note it if it belongs to an outage."""
@@ -106,8 +111,7 @@ class KafkaOutage(logging.Filter):
         self._log.warning(
             "Kafka cannot be reached: %s. Work waits and goes on by itself; what follows is said in short", text
         )
-        while True:
-            time.sleep(_LOOK)
+        while not self._closed.wait(_LOOK):
             is_back = time.monotonic() - self._last > self._quiet and self._answers()
             now = time.monotonic()
             with self._lock:

@@ -38,12 +38,14 @@ def log(back: threading.Event) -> Iterator[Log]:
     client_level = CLIENT.level
     CLIENT.setLevel(logging.NOTSET)  # `dev` in other tests turns it down
     handler = Log()
-    handler.addFilter(KafkaOutage(back.is_set, every=2.5, quiet=0.5, log=logging.getLogger("tests.outage")))
+    outage = KafkaOutage(back.is_set, every=2.5, quiet=0.5, log=logging.getLogger("tests.outage"))
+    handler.addFilter(outage)
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.INFO)
     root.addHandler(handler)
     yield handler
+    outage.close()
     root.removeHandler(handler)
     root.setLevel(level)
     CLIENT.setLevel(client_level)

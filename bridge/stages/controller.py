@@ -205,9 +205,10 @@ class Controller(Stage):
                 found = f"the trigger takes {len(value)} bytes as a definition; {DEFINITION_LIMIT} is the limit"
                 return TriggerError(*sourced.place, "", found, "write shorter texts in it", trigger.identity)
             out.send(self._topics.triggers, 0, definition_key(trigger.definition_hash), value)
+        # Also where it is in force: 0.1.0 has to find it behind its definition, of which compaction keeps the newest.
+        self._enforce(trigger.identity, trigger.definition_hash, now, out)
         if is_in_force:
             return None
-        self._enforce(trigger.identity, trigger.definition_hash, now, out)
         logger.info("trigger %s is in force as written at %s", trigger.identity, sourced.origin)
         return None
 

@@ -89,6 +89,7 @@ class Definitions:
         self.made_again: dict[str, str] = {}
         self.origins: dict[str, str] = {}
         self.errors: dict[str, tuple[TriggerError, ...]] = {}
+        self._early: dict[str, tuple[str, int]] = {}  # put in force before their definition was read; hash and offset
         self._appliers = {
             "definition": self._define,
             "in_force": self._enforce,
@@ -128,6 +129,8 @@ class Definitions:
         for records in self._reader.read(self._partition, self.offset, end):
             for record in records:
                 self._apply(record)
+        for name, (definition, offset) in self._early.items():
+            raise UnreadableDefinitionError("trigger", name, offset, KeyError(definition))
         self.offset = end
         self._readers = Readers(self.in_force.values())
         return True
@@ -195,15 +198,21 @@ class Definitions:
         self.known[name] = definition
         self.conditions[definition.condition] = definition
         self.origins[name] = fields["origin"]
+        for trigger in [trigger for trigger, (awaited, _) in self._early.items() if awaited == name]:
+            del self._early[trigger]
+            self.in_force[trigger] = definition
 
     def _enforce(self, name: str, record: Record) -> None:
         definition = _fields(IN_FORCE, record)["definition"]
         self.changed[name] = record.offset + 1
+        self._early.pop(name, None)
         if definition is None:
             self.in_force.pop(name, None)
-        else:
+        elif definition in self.known:
             known = self.known[definition]
             self.in_force[name] = self.conditions[known.condition] = known
+        else:  # its definition was written again since, and compaction kept the newer record alone
+            self._early[name] = (definition, record.offset)
 
     def _begin(self, name: str, record: Record) -> None:
         start = _decode_start(_fields(START, record), record.offset + 1)

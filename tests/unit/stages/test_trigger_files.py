@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.kafka.memory_partition import Message
 from bridge.triggers.sources import FileSource
 from unit.stages.world import World
 
@@ -117,3 +118,31 @@ def test_a_trigger_that_moved_to_another_file_stays_in_force_when_that_file_brea
     start(world, "p2", tmp_path)  # also for a process that never read the file while it was whole
     world.run(30, step=0.5)
     assert in_force(world) == ["default/other", "default/ship"]
+
+
+def test_a_definition_that_was_written_again_is_read_after_compaction_took_its_older_record(
+    world: World, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "ship.yaml").write_text(SHIP)
+    start(world, "p1", first)
+    order = world.publish("order.created", {"order": 7})
+    world.run(2)
+    start(world, "p2", second)
+    log = world.broker.topics["fb.triggers"].logs[0]
+    written = list(world.records("fb.triggers"))
+    definitions = [record for record in written if (record.key or b"").startswith(b"definition:")]
+    enforced = [record for record in written if record.key == b"trigger:default/ship"]
+    assert len(definitions) == 2
+    assert enforced[-1].offset > definitions[-1].offset  # 0.1.0 needs them in this order
+    definition = definitions[-1]
+    log.append(world.now // 1000, Message(definition.key, definition.value, ()), None)  # as an older version left it
+    log.compact(0)
+    start(world, "p3", second)
+    assert in_force(world) == ["default/ship"]
+    payment = world.publish("payment.done", {"order": 7, "amount": 1})
+    world.run(5)
+    assert (world.reasons_of(order)[-1], world.reasons_of(payment)) == ("matched", ["matched"])
+    assert world.processes[0].troubles == []

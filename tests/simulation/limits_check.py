@@ -7,7 +7,7 @@ however wrong the clocks are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from bridge.core.decision import RunReason
@@ -30,8 +30,10 @@ class _Begun(NamedTuple):
     started: list[Micros]
 
 
-def wrong_starts(history: History, topics: InternalTopics, triggers: TriggerLog) -> Iterator[str]:
-    """Say which runs started too soon or too late."""
+def wrong_starts(
+    history: History, topics: InternalTopics, triggers: TriggerLog, expired: Collection[str]
+) -> Iterator[str]:
+    """Say which runs started too soon or too late; ``expired`` are those of which Kafka deleted entries by age."""
     deadlines = _deadlines(history, topics)
     records = [record for record in history.records(topics.ledger) if record.value is not None]
     intents: set[str] = set()
@@ -43,7 +45,7 @@ def wrong_starts(history: History, topics: InternalTopics, triggers: TriggerLog)
     for trigger in {LEDGER_ENTRY.decode(record.value or b"")["trigger"] for record in records}:
         limits = _limits(trigger, triggers)
         if limits is not None:
-            for begun in _begun(records, trigger):
+            for begun in _begun(records, trigger, expired):
                 yield from _wrong_by_limits(trigger, limits, begun)
 
 
@@ -73,10 +75,10 @@ def _limits(trigger: str, triggers: TriggerLog) -> RunLimits | None:
     return definition.trigger.run.limits if trigger in triggers.whole().in_force else None
 
 
-def _begun(records: list[Record], trigger: str) -> Iterator[_Begun]:
+def _begun(records: list[Record], trigger: str, expired: Collection[str]) -> Iterator[_Begun]:
     """Yield the runs of a trigger as they were begun, each with what had been counted by then."""
-    entries = [(record.key or b"", LEDGER_ENTRY.decode(record.value or b"")) for record in records]
-    mine = [(key.decode(), entry) for key, entry in entries if entry["trigger"] == trigger]
+    entries = [((record.key or b"").decode(), LEDGER_ENTRY.decode(record.value or b"")) for record in records]
+    mine = [(key, entry) for key, entry in entries if entry["trigger"] == trigger]
     since = {key: entry["since"] for key, entry in mine}
     seen: set[str] = set()
     standing: dict[str, Micros] = {}
@@ -87,7 +89,9 @@ def _begun(records: list[Record], trigger: str) -> Iterator[_Begun]:
         if entry["state"] == "intent":
             # Those that were taken up in the same batch count, too; their records may come behind.
             asked = [at for one, at in since.items() if one in seen or at == entry["at"]]
-            yield _Begun(key, entry["at"], sorted(asked), sorted(standing.values()))
+            yield _Begun(
+                key, entry["at"], sorted(asked), sorted(at for one, at in standing.items() if one not in expired)
+            )
             standing[key] = entry["at"]
         elif entry["state"] != "done" or entry["reason"].startswith(RunReason.SKIPPED):
             standing.pop(key, None)  # nothing was made of it
@@ -100,5 +104,6 @@ def _wrong_by_limits(trigger: str, limits: RunLimits, begun: _Begun) -> Iterator
             yield f"{trigger} began {begun.run_key} at {begun.at}, and {limits.rate} were begun since {newest[0]}"
     if limits.storm is not None:
         newest = begun.asked[-limits.storm - 1 :]
-        if len(newest) > limits.storm and newest[0] + limits.storm_within > begun.at:
+        # what was begun before the storm, and is in doubt, is written again in it
+        if len(newest) > limits.storm and newest[0] <= begun.at < newest[0] + limits.storm_within:
             yield f"{trigger} began {begun.run_key} at {begun.at} in a storm that began at {newest[0]}"

@@ -35,10 +35,19 @@ _MANY = 1_000
 
 
 def _late_starts(world: World) -> Iterator[str]:
+    over_bound = {  # what came in one burst, after a start, beyond the trigger's own bound
+        (record.key or b"").decode()
+        for record in world.history.records(world.topics.ledger)
+        if record.value is not None and "and no more may" in (LEDGER_ENTRY.decode(record.value)["reason"] or "")
+    }
     for record in world.history.records(world.topics.runs):
         run = decode_run(record.value or b"")
         made = world.cluster.made_at.get(run.run_key)
-        if run.trigger == "default/plain" and (made is None or made > record.timestamp * 1_000 + PROMPT):
+        if (
+            run.trigger == "default/plain"
+            and run.run_key not in over_bound
+            and (made is None or made > record.timestamp * 1_000 + PROMPT)
+        ):
             waited = "for ever" if made is None else f"{made / SECOND - record.timestamp / 1_000:.1f} s"
             yield f"run {run.name} of {run.trigger} waited {waited}, and nothing but its neighbours was in trouble"
 

@@ -148,7 +148,7 @@ def _wrong(world: World) -> Iterator[str]:
     yield from undecided_runs(history, topics, world.written)
     yield from wrong_identities(history, topics, world.triggers, world.script)
     yield from shared_keys(history, topics, world.triggers)
-    yield from wrong_starts(history, topics, world.triggers)
+    yield from wrong_starts(history, topics, world.triggers, world.expired)
     expected = world.routing.decisions + world.matching.decisions
     yield from _differences("decision", expected, decided, tolerant=tolerant)
     yield from _undecided(world, found, decided)

@@ -8,6 +8,7 @@ from typing import Any
 
 from bridge.core.calendar_window import fires_at_close
 from bridge.core.decision import Reason, RunDecision, RunReason
+from bridge.core.event import MINUTE, Micros
 from bridge.core.run import Run
 from bridge.core.trigger import Trigger
 from bridge.kafka.records import DEAD_LETTER, LEDGER_ENTRY
@@ -20,6 +21,8 @@ from simulation.history import History
 from simulation.routing_check import Asked
 from simulation.script import Script
 from simulation.trigger_log import TriggerLog
+
+_CLOCKS_APART: Micros = 5 * MINUTE  # clocks are further apart only where a habit sets them
 
 
 def asked_for(history: History, topics: InternalTopics) -> Counter[Asked]:
@@ -141,7 +144,8 @@ def _allowed(letter: dict[str, Any], run: Run, history: History, topics: Interna
         if letter["at"] - letter["appended"] > lifetime // 2:
             return {0, 1}  # to a clock that is hours ahead, a Workflow that was made just now may have come and gone
         intents = [
-            entry["at"]
+            # what a clock noted that was hours ahead counts from when Kafka took it
+            entry["at"] if entry["at"] <= record.timestamp * 1_000 + _CLOCKS_APART else record.timestamp * 1_000
             for record in history.records(topics.ledger)
             if record.key == letter["run_key"].encode() and record.value is not None
             if (entry := LEDGER_ENTRY.decode(record.value))["state"] == "intent"

@@ -286,7 +286,8 @@ def _as_if_whole(*arguments: Any, **options: Any) -> Any:
 # -- scenes ------------------------------------------------------------------------------------------------------------
 
 _settled_age, _loaded, _merge, _ask, _read = Doubt.age, FileSource._loaded, sources.merge, Lane.ask, MemoryReader.read
-_apply_definition, _apply_arrival, _take_up = Definitions._apply, Matcher._apply_arrival, Submitter._take_up
+_apply_definition, _enforce = Definitions._apply, Definitions._enforce
+_apply_arrival, _take_up = Matcher._apply_arrival, Submitter._take_up
 _add_window, _apply_entry = restoring._Restoring.add, ledger_restoring._Restoring._apply_other
 
 _take_due = Shelf.take_due
@@ -368,6 +369,12 @@ def _passed_by(apply: Callable[..., None]) -> Callable[..., None]:
             apply(*arguments)
 
     return applied
+
+
+def _enforce_known(definitions: Definitions, name: str, record: Any) -> None:
+    """Forget what is put in force and has no definition."""
+    _enforce(definitions, name, record)
+    definitions._early.clear()
 
 
 def _all_fields(value: Any) -> Any:
@@ -456,7 +463,7 @@ MUTATIONS = (
     Mutation("what cannot be read counts as deleted", ((sources, "merge", _complete),), 20, "sources"),
     Mutation(
         "an unreadable definition is passed by",
-        ((Definitions, "_apply", _passed_by(_apply_definition)),),
+        ((Definitions, "_apply", _passed_by(_apply_definition)), (Definitions, "_enforce", _enforce_known)),
         40,
         "two versions",
     ),

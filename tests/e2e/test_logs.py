@@ -94,6 +94,7 @@ def test_an_api_server_that_is_away_is_one_warning(kafka: AnyKafka, kubernetes: 
             installation.wait_triggers("pair")
             _publish(installation, 1)
             installation.wait_workflows("pair", 1)
+            wait_for(lambda: "created: " in bridge.text(), SOON, "the line about it")
             before = len(_lines(bridge))
             proxy.cut()
             for number in range(2, 22):

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from servers.choice import AnyKubernetes
 
 # Sixteen deployments and as many pods: some four minutes of CPU time, half of that where two cores are free.
-pytestmark = pytest.mark.timeout(1200)
+# All of them together: the bed that they share is made by the first.
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.integrations]
 
 _AT_FIRST = tuple(form for form in FORMS if form not in STARTED_BY_THAT)
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from e2e.installation import Installation
     from servers.choice import AnyKubernetes
 
+pytestmark = pytest.mark.integrations  # all of them together: each goes on from the page's step before
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "metaflow.md").read_text("utf-8")
 RUN, STATUS, CREATE, PUBLISH, UNFINALIZE = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)

@@ -59,6 +59,7 @@ def test_a_broker_that_is_away_for_half_a_minute_is_a_line_when_it_goes_and_one_
             installation.wait_triggers("pair")
             _publish(installation, 1)
             (workflow,) = installation.wait_workflows("pair", 1)
+            wait_for(lambda: "created: " in bridge.text(), SOON, "the line about it")
             before = len(_lines(bridge))
 
             began = time.monotonic()
@@ -104,6 +105,7 @@ def test_an_api_server_that_is_away_is_one_warning(kafka: AnyKafka, kubernetes: 
             proxy.restore()
             installation.wait_workflows("pair", 21)
             wait_for(lambda: " again, after " in bridge.text(), SOON, "the line when it is back")
+            wait_for(lambda: bridge.text().count("created: ") == 21, SOON, "the lines about them")
             outage = _lines(bridge)[before:]
     assert sum("WARNING" in line for line in outage) == 1, outage
     assert sum("created: " in line for line in outage) == 20, outage

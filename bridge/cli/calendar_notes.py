@@ -18,13 +18,13 @@ _SHOWN = 3
 
 def calendar_notes(loaded: Iterable[LoadedTrigger], now: Micros) -> Iterator[TriggerError]:
     """Yield, for each trigger with a calendar window, when its next windows end and what happens then."""
-    for one in loaded:
-        window = one.trigger.window
+    for source in loaded:
+        trigger, window = source.trigger, source.trigger.window
         if window is not None and window.schedule is not None:
             ends = ", ".join(_boundaries(window.schedule, now))
             found = f"the next windows end at {ends} ({window.schedule.timezone})"
             field = f"spec.window.{window.kind}"
-            yield TriggerError(one.file, one.line, field, found, _then(one.trigger), one.trigger.identity)
+            yield TriggerError(source.file, source.line, field, found, _then(trigger), trigger.identity)
 
 
 def _then(trigger: Trigger) -> str:

@@ -72,7 +72,7 @@ def _internal_topics(reading: Reading, settings: Settings) -> Iterator[TriggerEr
 
 
 def _topic_findings(reading: Reading, settings: Settings) -> list[Finding]:
-    """Return what is to be said about topics; nothing where Kafka is not named, or does not tell."""
+    """Return the warnings about topics. There are none if no Kafka is set, or if it does not answer."""
     if "bootstrap_servers" not in settings.model_fields_set:
         return []
     shared, servers = SharedTopics(settings.shared_topics), settings.bootstrap_servers

@@ -60,10 +60,10 @@ def timestamp_findings(
 
     """
     places: dict[str, tuple[LoadedTrigger, str]] = {}
-    for one in loaded:
-        for number, slot in enumerate(placed(one.trigger, shared).slots):
-            places.setdefault(slot_topic(slot), (one, f"spec.events[{number}].name"))
+    for trigger in loaded:
+        for number, slot in enumerate(placed(trigger.trigger, shared).slots):
+            places.setdefault(slot_topic(slot), (trigger, f"spec.events[{number}].name"))
     for claimed in claimed_times(admin, places, bootstrap_servers):
-        one, field = places[claimed.topic]
-        error = TriggerError(one.file, one.line, field, claimed.found, claimed.right, one.trigger.identity)
+        trigger, field = places[claimed.topic]
+        error = TriggerError(trigger.file, trigger.line, field, claimed.found, claimed.right, trigger.trigger.identity)
         yield Finding("warning", error)

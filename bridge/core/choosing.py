@@ -90,7 +90,9 @@ def _has_shared(trigger: Trigger, demands: Sequence[Demand]) -> bool:
 
 def _are_named(names: Sequence[str], demands: Sequence[Demand]) -> bool:
     """Tell whether all events have the names that their slots ask for; ``ce_type`` may say anything."""
-    return all(one.event.name == name for name, demand in zip(names, demands, strict=True) for one in demand.candidates)
+    return all(
+        arrival.event.name == name for name, demand in zip(names, demands, strict=True) for arrival in demand.candidates
+    )
 
 
 class _Chooser:

@@ -494,12 +494,12 @@ class StageLoop:
         return offsets
 
     def _suspect(self, found: Mapping[Partition, Committed], offsets: Mapping[Partition, int]) -> None:
-        """Be careful with partitions whose owner ended without letting go; doom what it processed alone."""
+        """Be careful with partitions that their owner did not release; doom what it processed alone."""
         unread = []
         for place, committed in found.items():
             note = read_note(committed)
             if not note.owner or (note.owner == self._id and (place in self._claimed or not self._is_first_life)):
-                continue  # it was let go, or an earlier life of this process had it, which was not killed
+                continue  # it was released, or an earlier life of this process had it, which was not killed
             unread.append(place)
             if note.alone and offsets.get(place) == committed.offset:
                 self._suspects.doomed[place] = Doomed(committed.offset, Reason.POISON, POISON_TEXT, note.alone)

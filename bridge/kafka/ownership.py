@@ -39,7 +39,7 @@ class Note:
         owner: Transactional id of the partition's owner; empty once it has let go.
         triggers: Offset of ``triggers`` up to which the owner had applied the definitions.
         topic_id: Kafka's id of the partition's topic; empty where the broker tells none.
-        alone: 1 if the record at the offset is processed alone, since a former owner ended without letting go; 2 if
+        alone: 1 if the record at the offset is processed alone, since a former owner ended without releasing it; 2 if
             its owner then ended that way, too (:mod:`bridge.kafka.suspects`). It is written as so many spaces behind
             the JSON, at which 0.1.0 does not look.
 

@@ -33,7 +33,7 @@ class Stage(ABC):
     """What it holds of a partition changes by records of that partition alone, and needs no other partition: where
     nothing was read since the last commit all is as it was, also after a transaction that failed."""
     is_careful = False
-    """Whether records are processed one by one after a process that ended without letting go; see
+    """Whether records are processed one by one after a process that ended without releasing its partitions; see
     :mod:`bridge.kafka.suspects`."""
     purges = False
     """Whether records below the committed offset may be deleted: the stage is their only reader."""
@@ -82,6 +82,8 @@ class Stage(ABC):
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Give up a record that cannot be processed: decide about it, and keep it as a dead letter.
 
+        Each stage that reads records says how; the controller reads none.
+
         Args:
             record: The record, in a transaction of its own.
             reason: ``failed`` if its processing raised an exception, ``poison`` if it killed the process.
@@ -90,7 +92,9 @@ class Stage(ABC):
 
         """
         del reason, out
-        raise NotImplementedError(f"{self.name} cannot set {record.topic}/{record.partition} aside: {text}")
+        raise NotImplementedError(  # a bug: a stage that reads records has to keep what it gives up
+            f"{self.name} cannot set {record.topic}/{record.partition} aside: {text}"
+        )
 
     def blame(self, culprit: object, text: str) -> bool:
         """Learn that the processing of something that is no record raised an exception; all of the batch is undone.

@@ -4,14 +4,14 @@ An exception while a record is processed dooms that record. The batch is aborted
 and the record is set aside by itself when it comes again.
 
 A process that is killed (memory, liveness, a fault in a C library) says nothing. So its successor is careful: it finds
-that the former owner of a partition did not let go, and suspects the records that stood in it unread at that moment. It
-reads the first of them one by one. Before each it notes beside the committed offset that this record is processed
-alone; the note of the next record travels in the transaction of the one before. If a process ends while that note
-stands, the record may have killed twice: once in a batch, once alone. But both kills may have had other reasons, so the
-next owner notes that and tries the record in a child process (:mod:`bridge.kafka.trial`). If the child dies, the record
-is ``poison``. If not, the record is processed alone, and a process that ends even then leaves a note that is proof
-enough. After half a second without harm portions grow, so a deep backlog narrows the fault down in a few more starts. A
-healthy process writes no note.
+that the former owner of a partition did not release it, and suspects the records that stood in it unread at that
+moment. It reads the first of them one by one. Before each it notes beside the committed offset that this record is
+processed alone; the note of the next record travels in the transaction of the one before. If a process ends while that
+note stands, the record may have killed twice: once in a batch, once alone. But both kills may have had other reasons,
+so the next owner notes that and tries the record in a child process (:mod:`bridge.kafka.trial`). If the child dies, the
+record is ``poison``. If not, the record is processed alone, and a process that ends even then leaves a note that is
+proof enough. After half a second without harm portions grow, so a deep backlog narrows the fault down in a few more
+starts. A healthy process writes no note.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class Suspects:
     # -- processes that were killed ------------------------------------------------------------------------------------
 
     def suspect(self, ends: Mapping[Partition, int]) -> None:
-        """Suspect records of partitions whose owner did not let go, up to these offsets."""
+        """Suspect the records of partitions that their owner did not release, up to these offsets."""
         if ends:
             self.ends.update(ends)
             self.size, self._until, self._alone, self._barred_since = 1, None, 0, None

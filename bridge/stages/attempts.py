@@ -355,7 +355,8 @@ def _with_defaults(run: Run, template: WorkflowTemplate) -> Run:
     names = [parameter.name for parameter in template.parameters]
     parameters = default_parameters(names, run.payload or "{}", allow_template_tags=run.allow_template_tags)
     given = {name for name, _ in parameters}
-    lacking = [one.name for one in template.parameters if not one.has_default and one.name not in given]
+    required = [parameter.name for parameter in template.parameters if not parameter.has_default]
+    lacking = [name for name in required if name not in given]
     if lacking:
         texts = ", ".join([f"the parameter {name!r}" for name in lacking])
         raise ParameterError(

@@ -240,7 +240,8 @@ class Matcher(Stage):
         self._runs.bury(record, trigger, text, out, reason)
         if definition is not None:
             slot = definition.trigger.slots[fields["slot"]]
-            event, key = EventIdentity(slot.event, fields["source"], fields["id"]), definition.shown_key(fields["key"])
+            event = EventIdentity(fields.get("name") or slot.event, fields["source"], fields["id"])
+            key = definition.shown_key(fields["key"])
             out.decisions.append(Decision(reason, trigger, slot.variable, event, key, {"error": text}))
 
     def committed(self) -> None:

@@ -357,6 +357,7 @@ class Submitter(Stage):
                 sought = self.book.take_doubtful(namespace, lambda one: self._attempts.has_to_look(one, now))
                 if sought is None:
                     break
+                out.at = sought
                 self._begin(sought, now, out)
             begun = len(self._intents)
             room = self._bulkheads.room(namespace, now)
@@ -368,7 +369,9 @@ class Submitter(Stage):
                 self._begin(one, now, out)
         out.at = None
         for one in self._lanes.take_unwanted(_SKIPPED_AT_ONCE):
+            out.at = one
             self._writer.skip(one, {"storm": "its trigger went while a storm held it"}, now, out)
+        out.at = None
 
     def _begin(self, one: OpenRun, now: Micros, out: Outbox) -> None:
         """Write the intent of a run, if its parameters are known; else ask for its template."""

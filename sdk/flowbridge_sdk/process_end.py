@@ -15,6 +15,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -26,6 +28,7 @@ LOST_EXIT_CODE = 75
 """How a process exits that lost events of a publisher that was never closed (EX_TEMPFAIL of sysexits.h)."""
 
 _LAST = -1000  # the priority of multiprocessing's last finalizer
+_DEAF_S = 0.1  # after so long the main thread is interrupted again
 
 
 class _Ending:
@@ -99,6 +102,7 @@ def _guard(util: Any, flush: Callable[[], None]) -> bool:
         try:
             if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
                 signal.signal(signal.SIGTERM, _terminate)
+                _watch_for_deaf_main_thread()
         except ValueError:  # not the main thread
             return False
         util.Finalize(None, _end_child, (flush,), exitpriority=_LAST)
@@ -110,6 +114,31 @@ def _terminate(_number: int, _frame: object) -> None:
     _ending.terminated = True
     if not _ending.ending:  # its events are being sent already, and that has a bound
         sys.exit(128 + signal.SIGTERM)
+
+
+def _watch_for_deaf_main_thread() -> None:
+    """Have a SIGTERM interrupt the main thread until its handler has run.
+
+    Python runs handlers in the main thread, between two steps of it. A signal that comes just before that thread
+    blocks, as a pool's idle worker does, would wait until the call returns, which may be never.
+    """
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    if (former := signal.set_wakeup_fd(told, warn_on_full_buffer=False)) != -1:  # an event loop hears signals itself
+        signal.set_wakeup_fd(former)
+        os.close(heard)
+        os.close(told)
+        return
+    threading.Thread(target=_interrupt, args=(heard,), name="flowbridge-sigterm", daemon=True).start()
+
+
+def _interrupt(heard: int) -> None:
+    while os.read(heard, 1) != bytes([signal.SIGTERM]):
+        pass
+    while not _ending.terminated:
+        time.sleep(_DEAF_S)
+        if not _ending.terminated:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
 def _end_child(flush: Callable[[], None]) -> None:

@@ -4,11 +4,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from flowbridge_sdk import NotConnectedError, Publisher, SettingsError
 from flowbridge_sdk.codec import Decoder
@@ -16,15 +15,6 @@ from flowbridge_sdk.process_end import LOST_EXIT_CODE
 
 NOWHERE = "127.0.0.1:1"  # a port that only a privileged process could open
 PUBLISHER = "import flowbridge_sdk, sys\npublisher = flowbridge_sdk.Publisher(sys.argv[1], config={})\n"
-
-
-@pytest.fixture(scope="module")
-def bootstrap() -> Iterator[str]:
-    """A broker inside this process: it lives as long as its client."""
-    client = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0})
-    broker = next(iter(client.list_topics(timeout=10).brokers.values()))
-    yield f"{broker.host}:{broker.port}"
-    del client
 
 
 def _ends(script: Path, text: str, *arguments: str, config: str = "{}") -> tuple[int, str]:
@@ -127,6 +117,29 @@ if __name__ == "__main__":
     )
     assert (code, said) == (signal.SIGTERM, "")
     assert _numbers(bootstrap, "end.terminated", 1) == [7]
+
+
+def test_a_child_that_is_terminated_just_before_it_waits_for_ever_ends_all_the_same(
+    bootstrap: str, tmp_path: Path
+) -> None:
+    """A signal that another thread takes leaves the main thread waiting, as one does that comes a moment too early."""
+    run = """
+import threading, signal
+def publish_and_wait():
+    publish(7)
+    threading.Timer(0.2, signal.raise_signal, (signal.SIGTERM,)).start()
+    methods.Semaphore(0).acquire()
+if __name__ == "__main__":
+    child = methods.Process(target=publish_and_wait)
+    child.start()
+    child.join(20)
+    if child.exitcode is None: child.kill()
+    child.join()
+    sys.exit(-child.exitcode)
+"""
+    code, said = _ends(tmp_path / "job.py", FORKED + run, bootstrap, "fork", "end.deaf", config='{"linger.ms": 300}')
+    assert (code, said) == (signal.SIGTERM, "")
+    assert _numbers(bootstrap, "end.deaf", 1) == [7]
 
 
 def test_a_child_of_multiprocessing_that_loses_events_says_so_and_fails(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from flowbridge_sdk import (
     BadAttributeError,
@@ -32,15 +32,6 @@ from flowbridge_sdk.settings import PublisherSettings, is_local
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 NEARLY_NO_TIME = {"delivery.timeout.ms": 300}
-
-
-@pytest.fixture(scope="module")
-def bootstrap() -> Iterator[str]:
-    """A broker inside this process: it lives as long as its client."""
-    client = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0})
-    broker = next(iter(client.list_topics(timeout=10).brokers.values()))
-    yield f"{broker.host}:{broker.port}"
-    del client
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, Fault, answered
 from bridge.argo.workflow import Plain, Workflow, WorkflowTemplate
 from bridge.core.decision import RunDecision
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
+from bridge.core.run import Run
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.run_records import decode_run
 from bridge.stages.submitter import Limits
@@ -433,3 +434,28 @@ def test_an_answer_to_a_look_that_says_nothing_keeps_the_doubt() -> None:
     world.api.find = find  # type: ignore[method-assign]  # as it was
     world.run(60)
     assert decided(world)[-1] == "created"
+
+
+def test_a_run_in_doubt_that_breaks_the_submitter_is_given_up_and_others_go_on() -> None:
+    world, process = begun(ttl=600.0)
+    mend = always(world, Unknown("timed out"))
+    order(world, 1)
+    world.run(3)
+    mend()
+    submitter = process.stage("submitter")
+    (broken,) = submitter.open_runs()
+    assert broken.in_doubt
+    resolve_now = submitter._attempts.resolve_now
+
+    def breaks(run: Run) -> Run | None:
+        if run.run_key == broken.run.run_key:
+            raise RuntimeError("no such branch")
+        return resolve_now(run)  # type: ignore[no-any-return]  # it is the product's
+
+    submitter._attempts.has_to_look = lambda one, _: one.in_doubt
+    submitter._attempts.resolve_now = breaks
+    order(world, 2)
+    until(world, lambda: world.created and world.letters())
+    (letter,) = world.letters()
+    assert (letter["reason"], "RuntimeError" in letter["text"]) == ("outcome-unknown", True)
+    assert (len(world.created), list(submitter.open_runs())) == (1, [])

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from bridge.core.decision import Decision
+from bridge.core.event import EventIdentity
 from bridge.core.trigger import WindowPlan
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.suspects import Suspects
@@ -102,6 +104,20 @@ def test_an_arrival_that_cannot_be_applied_leaves_its_window_as_it_was(monkeypat
     world.publish(TOPIC, {"order": "8"})
     world.run(3)
     assert sorted(one["amount"] for one in world.workflows()) == ["2", "3"]
+
+
+def test_the_decision_about_an_arrival_that_is_set_aside_has_the_events_own_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failing(monkeypatch, matcher, "step", "bad-id")
+    world = World(two_slots())
+    world.start()
+    world.run(3)
+    headers = [("ce_id", b"bad-id"), ("ce_source", b"shop"), ("ce_type", b"OrderCancelled")]
+    world.broker.append(TOPIC, 0, None, world.encoder.encode("OrderCancelled", {"order": "7"}), headers)
+    world.run(3)
+    (decision,) = [one for one in world.decisions if one.reason == "failed" and isinstance(one, Decision)]
+    assert decision.event == EventIdentity("OrderCancelled", "shop", "bad-id")
 
 
 def test_a_match_whose_run_cannot_be_made_for_a_bug_leaves_the_partner_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

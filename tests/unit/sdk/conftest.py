@@ -1,0 +1,15 @@
+"""A Kafka that lives in the process of the tests."""
+
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer
+
+
+@pytest.fixture(scope="module")
+def bootstrap() -> Iterator[str]:
+    """A broker inside this process: it lives as long as its client."""
+    client = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0})
+    broker = next(iter(client.list_topics(timeout=10).brokers.values()))
+    yield f"{broker.host}:{broker.port}"
+    del client

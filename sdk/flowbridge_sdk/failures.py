@@ -32,10 +32,10 @@ _Report: TypeAlias = "tuple[str, str, KafkaError, Message]"
 
 
 class Failures:
-    """The failures since the last ``take``.
+    """The failures that nobody was told of.
 
     Args:
-        on_failure: Called for each; they then count as heard, and ``take`` returns none of them.
+        on_failure: Called for each; ``untold`` returns none of them then.
         outage: Hears of the connection's errors.
 
     Attributes:
@@ -49,7 +49,8 @@ class Failures:
         self._reports: deque[_Report] = deque()
         self._lock = threading.RLock()  # a signal's handler may publish too
         self._kept: list[Failure] = []
-        self._count = 0
+        self._noted = 0  # how many there were ever, and
+        self._told = 0  # how many of them somebody was told of
         self.total = 0
 
     def report(self, name: str, event_id: str, error: KafkaError, message: Message) -> None:
@@ -89,13 +90,17 @@ class Failures:
         if self._outage.errors:
             self._outage.hear()
 
-    def take(self) -> tuple[list[Failure], int]:
-        """Return the failures, at most ``FAILURES_KEPT``, and their number; and forget them."""
+    def untold(self) -> tuple[list[Failure], int, int]:
+        """Return the failures, at most ``FAILURES_KEPT``, their number, and what ``tell`` takes once they are told."""
         with self._lock:
             self._hear()
-            kept, count = self._kept, self._count
-            self._kept, self._count = [], 0
-        return kept, count
+            return list(self._kept), self._noted - self._told, self._noted
+
+    def tell(self, noted: int) -> None:
+        """Forget the failures that ``untold`` returned with this number."""
+        with self._lock:
+            self._kept = self._kept[max(0, noted - self._told) :]
+            self._told = max(self._told, noted)
 
     def _hear(self) -> None:
         if self._on_failure is not None:
@@ -105,8 +110,8 @@ class Failures:
             return
         with self._lock:
             while self._reports:
-                self._kept += [_failure(self._reports[0])] if self._count < FAILURES_KEPT else []
-                self._count += 1
+                self._kept += [_failure(self._reports[0])] if len(self._kept) < FAILURES_KEPT else []
+                self._noted += 1
                 self.total += 1
                 self._reports.popleft()
 

@@ -170,11 +170,15 @@ class Publisher:
         except BaseException as interruption:
             interruption.add_note(f"{len(self._producer)} events are still in the publisher's buffer")
             raise
-        failures, failed = self._failures.take()
+        failures, failed, noted = self._failures.untold()
         if before and not waiting and self._failures.total == failed_before:
             self._outage.delivered()
         if waiting or failed:
-            raise NotDeliveredError(failures, failed, waiting)
+            error = NotDeliveredError(failures, failed, waiting)
+            try:
+                raise error
+            finally:
+                self._failures.tell(noted)  # not before: Ctrl-C may come in between
 
     def close(self, timeout: float | None = None) -> None:
         """Flush, and take no more events. Closing again does nothing.
@@ -300,7 +304,7 @@ def _flush_unclosed(producer: Producer, failures: Failures, timeout_s: float) ->
         waiting = failures.wait(producer, timeout_s + CLOSING_SLACK_S)
     except (KeyboardInterrupt, SystemExit):
         waiting = len(producer)
-    kept, failed = failures.take()
+    kept, failed, _ = failures.untold()
     if waiting or failed:
         _log.error("a publisher was never closed: %s", NotDeliveredError(kept, failed, waiting))
         events_were_lost()

@@ -246,7 +246,7 @@ if os.fork() == 0:
         time.sleep(0.01)
         os.kill(job, signal.SIGUSR1)
     os._exit(0)
-interrupted = 0
+interrupted, lost = 0, None
 while True:
     try:
         try:
@@ -254,9 +254,12 @@ while True:
             publisher.flush(30)
         finally:
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    except KeyboardInterrupt:
-        interrupted += 1
-    except flowbridge_sdk.NotDeliveredError as lost:
+    except (KeyboardInterrupt, flowbridge_sdk.NotDeliveredError) as error:
+        lost = error
+        while isinstance(lost, KeyboardInterrupt):
+            interrupted += 1
+            lost = lost.__context__  # what was being told when the signal came
+    if isinstance(lost, flowbridge_sdk.NotDeliveredError):
         assert interrupted and lost.failed > 29_900, (interrupted, lost.failed)
         break
 publisher.close()

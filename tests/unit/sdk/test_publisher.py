@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
+import flowbridge_sdk.publisher
 from flowbridge_sdk import (
     BadAttributeError,
     BadNameError,
@@ -284,3 +285,20 @@ def test_safe_publish_never_raises(monkeypatch: pytest.MonkeyPatch, away: str) -
 )
 def test_local_is_decided_as_documented(environment: dict[str, str], local: bool) -> None:  # noqa: FBT001 - a parameter of the table
     assert is_local(environment) == local
+
+
+def test_failures_that_ctrl_c_kept_from_being_told_are_told_by_the_next_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    publisher = Publisher("127.0.0.1:1", config={**NEARLY_NO_TIME, "log_level": 0})
+    publisher.publish("order.created", id="e-1")
+    with monkeypatch.context() as patch:
+
+        def interrupted(*_: object) -> NotDeliveredError:
+            raise KeyboardInterrupt
+
+        patch.setattr(flowbridge_sdk.publisher, "NotDeliveredError", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            publisher.flush(10)
+    with pytest.raises(NotDeliveredError) as lost:
+        publisher.flush()
+    assert (lost.value.failed, [failure.id for failure in lost.value.failures]) == (1, ["e-1"])
+    publisher.close()  # they are told once

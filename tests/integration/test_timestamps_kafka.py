@@ -85,7 +85,7 @@ class Bridge:
         """Start it, and wait until it looks at both topics."""
         self.process.start()
         places = [Partition(topic, 0) for topic in (self.orders, self.payments)]
-        wait_for(lambda: all(map(self.around.looks.knows, places)), 40, "the first look at the topics")
+        wait_for(lambda: all(self.around.looks.knows(place, 0) for place in places), 40, "the first look at the topics")
 
     def publish(self, topic: str, made: float, timestamp: int, order: int = 7) -> str:
         """Publish an event that was made at a time (seconds), with its record's timestamp; return its id."""

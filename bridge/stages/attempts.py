@@ -69,7 +69,14 @@ class Looked:
     reason: str
 
 
-Worked = Done | Retry | Parked | Dead | Read | Missing | Lost | TooLate | Looked
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """The run gives its template less than that requires, so its Workflow would fail at once: none was created."""
+
+    reason: str
+
+
+Worked = Done | Retry | Parked | Dead | Read | Missing | Lost | TooLate | Looked | Lacking
 """What a worker comes to."""
 
 
@@ -228,7 +235,10 @@ class Attempts:
             reason = "this process was paused for longer than its session, or its partition was revoked"
             return Retry(reason, applied=False), doubt
         if doubt is None:
-            return (TooLate(), None) if self._is_late(run) else self._try(one, None)
+            if self._is_late(run):
+                return TooLate(), None
+            lacking = self._lacking(run)
+            return (Lacking(lacking), None) if lacking else self._try(one, None)
         missing = None
         if doubt.lifetime is None:
             found = self.templates.read(run)
@@ -241,6 +251,15 @@ class Attempts:
         if doubt.may_create(self._clock(), self._applied_within) and not self._is_late(run):
             return self._try(one, doubt)
         return self._settle(one, doubt, None, missing)
+
+    def _lacking(self, run: Run) -> str:
+        """Return why the Workflow of a run would fail at once: parameters that its template requires; else nothing."""
+        template = self.templates.lately(run)
+        if template is None:
+            return ""
+        lacking = _lacking(template, {name for name, _ in run.parameters or ()})
+        advice = "and the trigger's mapping does not fill it. Map it in the trigger, or give it a value in the template"
+        return f"{lacking}, {advice}" if lacking else ""
 
     def _try(self, one: OpenRun, doubt: Doubt | None) -> tuple[Worked, Doubt | None]:
         """Send a create."""
@@ -354,23 +373,28 @@ def _emptied(queue: SimpleQueue[Result]) -> list[Result]:
 def _with_defaults(run: Run, template: WorkflowTemplate) -> Run:
     names = [parameter.name for parameter in template.parameters]
     parameters = default_parameters(names, run.payload or "{}", allow_template_tags=run.allow_template_tags)
-    given = {name for name, _ in parameters}
-    required = [parameter.name for parameter in template.parameters if not parameter.has_default]
-    lacking = [name for name in required if name not in given]
+    lacking = _lacking(template, {name for name, _ in parameters})
     if lacking:
-        texts = ", ".join([f"the parameter {name!r}" for name in lacking])
         raise ParameterError(
-            f"the WorkflowTemplate {run.namespace}/{run.template} requires {texts}, and the event's payload has no "
-            "such field. Publish the event with it, give it a value in the template, or map it in the trigger"
+            f"{lacking}, and the event's payload has no such field. Publish the event with it, give it a value in the "
+            "template, or map it in the trigger"
         )
     check_size(parameters)
     return run._replace(parameters=parameters, payload=None)
+
+
+def _lacking(template: WorkflowTemplate, given: Collection[str]) -> str:
+    """Return what a template requires and a run does not give, as the beginning of a sentence; else nothing."""
+    lacking = [one.name for one in template.parameters if not one.has_default and one.name not in given]
+    texts = ", ".join([f"the parameter {name!r}" for name in lacking])
+    return f"the WorkflowTemplate {template.namespace}/{template.name} requires {texts}" if lacking else ""
 
 
 __all__ = [
     "Attempts",
     "Dead",
     "Done",
+    "Lacking",
     "Looked",
     "Lost",
     "Missing",

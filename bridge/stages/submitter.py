@@ -33,7 +33,20 @@ from bridge.kafka.records import NewerFormatError, RecordError, UnreadableRecord
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.api_trouble import ApiTrouble
-from bridge.stages.attempts import Attempts, Dead, Done, Looked, Lost, Parked, Read, Result, Retry, TooLate, Worked
+from bridge.stages.attempts import (
+    Attempts,
+    Dead,
+    Done,
+    Lacking,
+    Looked,
+    Lost,
+    Parked,
+    Read,
+    Result,
+    Retry,
+    TooLate,
+    Worked,
+)
 from bridge.stages.bulkheads import Bulkheads
 from bridge.stages.governing import Governing
 from bridge.stages.lanes import SMALL, Lane
@@ -478,7 +491,7 @@ class Submitter(Stage):
             self._writer.done(one, reason, now, out)
         elif isinstance(outcome, TooLate):
             self._skip(one, now, out)
-        elif isinstance(outcome, Dead):
+        elif isinstance(outcome, Dead | Lacking):
             self._writer.bury(one, RunReason.REFUSED, outcome.reason, now, out)
         elif isinstance(outcome, Lost):
             self._writer.bury(one, RunReason.OUTCOME_UNKNOWN, outcome.reason, now, out)

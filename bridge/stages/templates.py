@@ -3,7 +3,7 @@
 A template that is missing or cannot be read is asked for again ever more slowly, once for all runs that wait for it.
 Such runs are put off until that moment. The first of them asks, and the others learn of its answer.
 
-All methods but :meth:`Templates.read` are called by the stage loop alone.
+All methods but :meth:`Templates.read` and :meth:`Templates.lately` are called by the stage loop alone.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class Templates:
         self._clock = clock
         self._random = random
         self._known: dict[_Key, tuple[Micros, WorkflowTemplate]] = {}
+        self._unanswered: dict[_Key, Micros] = {}  # when no template came back, for runs that can do without it
         self._failing: dict[_Key, _Failing] = {}
 
     def known(self, run: Run) -> WorkflowTemplate | None:
@@ -87,6 +88,22 @@ class Templates:
         if found is None:
             return Missing(f"there is no WorkflowTemplate {name}", passes=False, is_absent=True)
         self._known[run.namespace, run.template] = (self._clock(), found)
+        return found
+
+    def lately(self, run: Run) -> WorkflowTemplate | None:
+        """Return the template of a run that can do without it; None if there is none or it cannot be read.
+
+        For workers. It is asked for every :data:`TEMPLATE_LASTS` at most, so that it costs such runs nothing.
+        """
+        key = (run.namespace, run.template)
+        asked = self._unanswered.get(key)
+        if asked is not None and 0 <= self._clock() - asked <= TEMPLATE_LASTS:
+            return None
+        found = self.read(run)
+        if isinstance(found, Missing):
+            self._unanswered[key] = self._clock()
+            return None
+        self._unanswered.pop(key, None)
         return found
 
     def failing(self, run: Run, now: Micros) -> tuple[Missing, Micros] | None:

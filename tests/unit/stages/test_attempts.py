@@ -18,6 +18,7 @@ from bridge.core.run import Run
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.run_records import decode_run
 from bridge.stages.submitter import Limits
+from bridge.stages.templates import TEMPLATE_LASTS
 from unit.stages.world import Process, World, one_slot
 
 MAPPED = (("order", "order_created.payload.order"),)
@@ -459,3 +460,49 @@ def test_a_run_in_doubt_that_breaks_the_submitter_is_given_up_and_others_go_on()
     (letter,) = world.letters()
     assert (letter["reason"], "RuntimeError" in letter["text"]) == ("outcome-unknown", True)
     assert (len(world.created), list(submitter.open_runs())) == (1, [])
+
+
+# -- what the template requires and an explicit mapping does not fill --------------------------------------------------
+
+
+def test_a_required_parameter_that_the_mapping_does_not_fill_is_a_dead_letter_that_names_it() -> None:
+    world = World(one_slot(parameters=MAPPED))
+    world.api.add_template("default", "ship", ("order", "region"), defaults=("amount",))
+    world.start()
+    world.run(3)
+    order(world)
+    world.run(2)
+    assert world.workflows() == []
+    (letter,) = world.letters()
+    assert (letter["stage"], letter["reason"]) == ("submitter", "refused")
+    assert "the WorkflowTemplate default/ship requires the parameter 'region'" in letter["text"]
+    assert "Map it in the trigger" in letter["text"]
+    world.api.add_template("default", "ship", ("order",), defaults=("amount", "region"))
+    world.run(TEMPLATE_LASTS // SECOND + 1)
+    order(world, 2)
+    world.run(2)
+    assert world.workflows() == [{"order": "2"}]
+
+
+@pytest.mark.parametrize("answer", [Unavailable("forbidden", passes=False), Unavailable("away", passes=True), None])
+def test_a_template_that_cannot_be_read_is_in_no_mapped_runs_way(
+    answer: Unavailable | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, _ = begun()
+    asked: list[str] = []
+
+    def template(_: str, name: str) -> Unavailable | None:
+        asked.append(name)
+        return answer
+
+    monkeypatch.setattr(world.api, "template", template)
+    for number in range(20):
+        order(world, number)
+    world.run(5)
+    assert len(world.workflows()) == 20
+    assert len(asked) == 1  # for all of them, for as long as an answer lasts
+    world.run(TEMPLATE_LASTS // SECOND + 1)
+    order(world, 20)
+    world.run(2)
+    assert len(world.workflows()) == 21
+    assert len(asked) == 2

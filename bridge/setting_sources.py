@@ -19,14 +19,13 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from bridge.errors import SettingProblem, SettingsError
+from bridge.setting_values import Trait
 
 PREFIX = "FLOWBRIDGE_"
 CONFIG = PREFIX + "CONFIG"
 KAFKA_PREFIX = PREFIX + "KAFKA_"
 _MEANT = 0.85
 """How alike a name must be to a setting's to be taken for a slip of the pen (difflib's ratio)."""
-_MAY_BE_EMPTY = ("listen", "gateway_listen")  # everywhere else an empty variable counts as not set
-_PATHS = ("triggers", "schemas", "gateway_tokens", "gateway_certificate", "gateway_key")
 
 FORMER = {"gateway_topic_bound": "topic_bound"}
 """Settings of 0.1.0 that have another name now; in the environment, the file and as options both are read."""
@@ -86,12 +85,13 @@ class EnvironmentSource(PlacedSource):
 
         """
         fields = set(settings.model_fields) - {"kafka"}
+        may_be_empty = _with_trait(settings, Trait.EMPTY)
         values: dict[str, Any] = {}
         for variable, value in environment.items():
             name = variable.removeprefix(PREFIX).lower()
             if name in FORMER and PREFIX + FORMER[name].upper() not in environment:
                 name = FORMER[name]
-            if variable.startswith(PREFIX) and name in fields and (value or name in _MAY_BE_EMPTY):
+            if variable.startswith(PREFIX) and name in fields and (value or name in may_be_empty):
                 values[name] = value
         kafka = {_property(name): value for name, value in environment.items() if name.startswith(KAFKA_PREFIX)}
         super().__init__(settings, values | ({"kafka": kafka} if kafka else {}))
@@ -125,12 +125,17 @@ class FileSource(PlacedSource):
             problems.append(SettingProblem(f"{path}: kafka", "no mapping", "properties of librdkafka are right"))
         if problems:
             raise SettingsError(problems)
-        super().__init__(settings, values | {name: _beside(path, values[name]) for name in _PATHS if name in values})
+        paths = _with_trait(settings, Trait.PATH) & values.keys()
+        super().__init__(settings, values | {name: _beside(path, values[name]) for name in paths})
 
     def place(self, field: str, kafka_property: str | None = None) -> str:
         """Return the file and the key."""
         key = field if kafka_property is None else f"{field}.{kafka_property}"
         return f"{self.path}: {key}"
+
+
+def _with_trait(settings: type[BaseSettings], trait: Trait) -> set[str]:
+    return {name for name, field in settings.model_fields.items() if trait in field.metadata}
 
 
 def _property(variable: str) -> str:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -47,6 +47,25 @@ class Metavar(NamedTuple):
     """What an option's value is called in ``--help``. It stands at the type of the setting."""
 
     text: str
+
+
+class Group(Enum):
+    """What a setting is about: its chapter of ``docs/settings.md``. It stands at the setting, in ``Annotated``."""
+
+    KAFKA = "Kafka and events"
+    TRIGGERS = "Triggers"
+    INSTALLATION = "The installation"
+    PROCESS = "The process"
+    GATEWAY = "The gateway"
+    RUNS = "Windows and runs"
+
+
+class Trait(Enum):
+    """What the sources of settings need to know of a type of setting. It stands at the type, as a metavar does."""
+
+    REPEATED = "its option may be used several times"
+    PATH = "a relative path in the settings file starts at the folder of that file"
+    EMPTY = "an empty environment variable is a value; of other types it counts as not set"
 
 
 class Stage(StrEnum):
@@ -302,7 +321,7 @@ Duration = Annotated[
     timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text, when_used="json"), Metavar("DURATION")
 ]
 """A length of time, written ``1h30m``."""
-Paths = Annotated[tuple[Path, ...], BeforeValidator(_paths), Metavar("PATH")]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_paths), Metavar("PATH"), Trait.PATH, Trait.REPEATED]
 """Files or folders."""
 FieldPaths = Annotated[tuple[str, ...], BeforeValidator(_field_paths), Metavar("FIELD,...")]
 """Payload fields."""
@@ -320,9 +339,10 @@ Listen = Annotated[
     BeforeValidator(_address),
     PlainSerializer(_address_text, when_used="json"),
     Metavar("HOST:PORT"),
+    Trait.EMPTY,
 ]
 """An address to listen on; None is off."""
-FilePath = Annotated[Path | None, BeforeValidator(_file), Metavar("FILE")]
+FilePath = Annotated[Path | None, BeforeValidator(_file), Metavar("FILE"), Trait.PATH]
 """A file, or none."""
 UrlPath = Annotated[str, AfterValidator(_url_path), Metavar("/PATH")]
 """A path of HTTP that is not one of the health pages'."""
@@ -334,5 +354,7 @@ Servers = Annotated[str, AfterValidator(_servers), Metavar("HOST:PORT,...")]
 """Brokers: HOST:PORT, separated by commas."""
 _Property = Annotated[str, AfterValidator(_property_name)]
 _Value = Annotated[str | SecretStr, BeforeValidator(_property_value)]
-KafkaProperties = Annotated[dict[_Property, _Value], AfterValidator(_hide_secrets), Metavar("KEY=VALUE")]
+KafkaProperties = Annotated[
+    dict[_Property, _Value], AfterValidator(_hide_secrets), Metavar("KEY=VALUE"), Trait.REPEATED
+]
 """Properties of librdkafka; after validation, secret ones are :class:`pydantic.SecretStr`."""

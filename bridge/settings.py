@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
@@ -29,6 +29,7 @@ from bridge.setting_values import (
     Duration,
     FieldPaths,
     FilePath,
+    Group,
     KafkaProperties,
     Listen,
     Namespace,
@@ -58,55 +59,55 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
-    bootstrap_servers: Servers = Field(
+    bootstrap_servers: Annotated[Servers, Group.KAFKA] = Field(
         "localhost:9092",
         description="Kafka's brokers to begin with: `HOST:PORT`, several separated by commas.",
     )
-    kafka: KafkaProperties = Field(
+    kafka: Annotated[KafkaProperties, Group.KAFKA] = Field(
         {},
         description="Any other property of librdkafka, such as `security.protocol` or `sasl.password`. In the "
         "environment `.` becomes `_`: `FLOWBRIDGE_KAFKA_SASL_PASSWORD`. Passwords, keys and tokens are never shown.",
     )
-    triggers: Paths = Field(
+    triggers: Annotated[Paths, Group.TRIGGERS] = Field(
         (),
         description="Files or folders with triggers. In one text they are separated by commas or by the system's "
         "path separator; relative ones in the file start at the file's folder.",
     )
-    sensitive: FieldPaths = Field(
+    sensitive: Annotated[FieldPaths, Group.TRIGGERS] = Field(
         (),
         description="Payload fields whose values no decision shows, of whatever trigger, beside those that a trigger "
         "names: `card.number,customer.email`. Only the controller's counts: it writes them into the definitions.",
     )
-    schemas: Paths = Field(
+    schemas: Annotated[Paths, Group.KAFKA] = Field(
         (),
         description="Files or folders with the Avro schemas of events, each in `NAME.avsc`; separated as triggers are.",
     )
-    schema_registry_url: Url | None = Field(
+    schema_registry_url: Annotated[Url | None, Group.KAFKA] = Field(
         None, description="A Confluent-compatible schema registry; user and password in it are never shown."
     )
-    json_topics: TopicPatterns = Field(
+    json_topics: Annotated[TopicPatterns, Group.KAFKA] = Field(
         (),
         description="Topics whose values are bare JSON objects, without a header that says so: `orders,legacy.*`, "
         "separated by commas; `*` alone is every topic. Values that begin as Avro does are read as Avro there too. "
         "Only the routers' counts.",
     )
-    namespace: Namespace = Field(
+    namespace: Annotated[Namespace, Group.TRIGGERS] = Field(
         "default",
         description="Namespace of triggers that name none, and of their Workflows.",
     )
-    trigger_namespaces: Namespaces = Field(
+    trigger_namespaces: Annotated[Namespaces, Group.TRIGGERS] = Field(
         (),
         description="Namespaces that trigger files may name, for triggers and their Workflows, separated by commas; "
         "that of the setting `namespace` is always one of them. A trigger that names another is refused. Without any, "
         "files may name each namespace in which the bridge may create Workflows.",
     )
-    sensors: SensorNamespaces = Field(
+    sensors: Annotated[SensorNamespaces, Group.TRIGGERS] = Field(
         (),
         description="Namespaces whose Metaflow Sensors are triggers, separated by commas. Sensors run Workflows in "
         "their own namespace; `events=jobs` also lets those of `events` run them in `jobs`. The account of the bridge "
         "needs the rights of `deploy/base/role.yaml` there.",
     )
-    sensor_window: Duration = Field(
+    sensor_window: Annotated[Duration, Group.TRIGGERS] = Field(
         timedelta(days=1),
         ge=timedelta(seconds=1),
         le=timedelta(days=366),
@@ -116,35 +117,35 @@ class Settings(BaseSettings):
         "Sensor. A new value counts from then on, and what waits in the windows of flows without their own is dropped "
         "as `expired`.",
     )
-    internal_prefix: TopicPart = Field(
+    internal_prefix: Annotated[TopicPart, Group.INSTALLATION] = Field(
         "flowbridge.",
         description="What the names of the bridge's own topics and groups begin with. It is the installation's "
         "identity: runs of another prefix are other runs.",
     )
-    partitions: int = Field(
+    partitions: Annotated[int, Group.INSTALLATION] = Field(
         24,
         ge=1,
         le=1_000,
         description="Partitions of the bridge's own topics, and so the most processes that share the work. It is "
         "fixed when the topics are created.",
     )
-    replication: int = Field(
+    replication: Annotated[int, Group.INSTALLATION] = Field(
         -1,
         ge=-1,
         le=32_767,
         description="Replicas of the bridge's own topics and of event topics that it creates; `-1` is the broker's "
         "default.",
     )
-    shared_topics: SharedTopicPatterns = Field(
+    shared_topics: Annotated[SharedTopicPatterns, Group.KAFKA] = Field(
         {},
         description="Topics that all names with a common beginning share, instead of one a name: "
         "`metaflow.*=metaflow-events`, several separated by commas. It is the installation's: bridges, gateways and "
         "publishers with the SDK need the same.",
     )
-    create_topics: bool = Field(
+    create_topics: Annotated[bool, Group.TRIGGERS] = Field(
         default=True, description="Create the topics of triggers' events, and shared topics, where they are missing."
     )
-    topic_bound: int = Field(
+    topic_bound: Annotated[int, Group.TRIGGERS] = Field(
         1_000,
         ge=1,
         le=100_000,
@@ -153,18 +154,20 @@ class Settings(BaseSettings):
         "and the gateway answers 404. Topics of `shared_topics` and the bridge's own are always created. In 0.1.0 it "
         "was `gateway_topic_bound`; that name still works.",
     )
-    event_topic_partitions: int = Field(4, ge=1, le=1_000, description="Partitions of event topics that it creates.")
-    stages: Stages = Field(
+    event_topic_partitions: Annotated[int, Group.TRIGGERS] = Field(
+        4, ge=1, le=1_000, description="Partitions of event topics that it creates."
+    )
+    stages: Annotated[Stages, Group.PROCESS] = Field(
         frozenset(Stage),
         description="The stages that this process runs, separated by commas.",
     )
-    instance: TopicPart | None = Field(
+    instance: Annotated[TopicPart | None, Group.PROCESS] = Field(
         None,
         description="A name that this process keeps through restarts and shares with no other that runs (a "
         "StatefulSet's pod name): its partitions wait for it. Without one a process is a new member at each start, "
         "and what it had moves on at once.",
     )
-    concurrency: int = Field(
+    concurrency: Annotated[int, Group.RUNS] = Field(
         8,
         ge=1,
         le=256,
@@ -172,20 +175,22 @@ class Settings(BaseSettings):
         "a second does not count, but with such slow ones there are at most twice as many, and a namespace has at most "
         "half of this while it is slow and others have runs.",
     )
-    waiting_runs: int = Field(
+    waiting_runs: Annotated[int, Group.RUNS] = Field(
         1_000_000,
         ge=1,
         description="Runs of one trigger that may wait, for their turn, their rate, a storm to end or a refusal to be "
         "lifted. They lie in a temporary file, not in memory. A run beyond that is a dead letter, unless the trigger "
         "has created a Workflow in the last 10 s or the whole cluster is down: then its partition of the log waits.",
     )
-    waiting_bytes: int = Field(
+    waiting_bytes: Annotated[int, Group.RUNS] = Field(
         2 * 1024**3,
         ge=1,
         description="Bytes that the waiting runs of one trigger may have in that file; the same happens beyond it.",
     )
-    window_bound: int = Field(10_000, ge=2, le=1_000_000, description="Arrivals that one window may hold.")
-    window_bytes: int = Field(
+    window_bound: Annotated[int, Group.RUNS] = Field(
+        10_000, ge=2, le=1_000_000, description="Arrivals that one window may hold."
+    )
+    window_bytes: Annotated[int, Group.RUNS] = Field(
         1024**3,
         ge=PARTITION_BYTES,
         description="Bytes of memory that all windows may take, arrivals that wait and identities that are remembered: "
@@ -194,103 +199,109 @@ class Settings(BaseSettings):
         "arrival beyond that is `over-bound`, unless it completes a match that makes room. The memory limit of a pod "
         "must be at least twice this.",
     )
-    remembered_bound: int = Field(
+    remembered_bound: Annotated[int, Group.RUNS] = Field(
         1_000_000,
         ge=2,
         le=100_000_000,
         description="Events of one trigger that one partition remembers, those that wait and those that are known "
         "only so that a repeat is a `duplicate`. Each takes about 800 bytes of `window_bytes`.",
     )
-    retry_for: Duration = Field(
+    retry_for: Annotated[Duration, Group.RUNS] = Field(
         timedelta(hours=24),
         ge=timedelta(0),
         description="How long after its first refusal a run that the API server refuses is tried again before it is a "
         "dead letter. What it waited for before (a rate, an outage) does not count.",
     )
-    ledger_horizon: Duration = Field(
+    ledger_horizon: Annotated[Duration, Group.INSTALLATION] = Field(
         timedelta(days=7),
         ge=timedelta(minutes=1),
         description="How long run keys are remembered: what comes back later runs again.",
     )
-    workflow_lifetime: Duration = Field(
+    workflow_lifetime: Annotated[Duration, Group.RUNS] = Field(
         timedelta(hours=1),
         ge=timedelta(minutes=1),
         description="How long a finished Workflow stays on the cluster at least, where its template sets no TTL: a "
         "create whose outcome is unknown is settled within it.",
     )
-    clock_skew: Duration = Field(
+    clock_skew: Annotated[Duration, Group.RUNS] = Field(
         timedelta(seconds=2),
         ge=timedelta(0),
         le=timedelta(minutes=5),
         description="How far the clocks of brokers and bridges may be apart; timers wait that much longer.",
     )
-    reload: Duration = Field(
+    reload: Annotated[Duration, Group.TRIGGERS] = Field(
         timedelta(seconds=1),
         ge=timedelta(milliseconds=100),
         description="Time between two readings of the sources of triggers.",
     )
-    hold_off: Duration = Field(
+    hold_off: Annotated[Duration, Group.TRIGGERS] = Field(
         timedelta(seconds=10),
         ge=timedelta(0),
         description="How long a trigger must be gone from its source before it is retired.",
     )
-    lost_offsets: Literal["hold", "continue"] = Field(
+    lost_offsets: Annotated[Literal["hold", "continue"], Group.RUNS] = Field(
         "hold",
         description="What to do when a topic no longer holds the offset to go on at: `hold` stops that partition "
         "until somebody decides, `continue` goes on at its oldest record, or after a truncation at the first record of "
         "the last 24 hours; both say so loudly.",
     )
-    listen: Listen = Field(
+    listen: Annotated[Listen, Group.PROCESS] = Field(
         DEFAULT_LISTEN,
         description="Where `/livez`, `/readyz` and `/metrics` answer; port 0 is any free one, an empty text turns "
         "them off. If the default is taken, a free port is used and logged; another address that is taken is an error.",
     )
-    gateway: bool = Field(
+    gateway: Annotated[bool, Group.GATEWAY] = Field(
         default=False,
         description="Take events over HTTP in this process of `run`, too, as `flowbridge gateway` does by itself.",
     )
-    gateway_listen: Listen = Field(
+    gateway_listen: Annotated[Listen, Group.GATEWAY] = Field(
         DEFAULT_GATEWAY_LISTEN,
         description="Where the gateway takes events over HTTP, as `HOST:PORT`; port 0 is any free one. In `dev` an "
         "empty text turns the gateway off, and if the default is taken, a free port is used and shown.",
     )
-    gateway_path: UrlPath = Field(
+    gateway_path: Annotated[UrlPath, Group.GATEWAY] = Field(
         "/metaflow-event",
         description="The path of Argo Events' webhook contract: what METAFLOW_ARGO_EVENTS_WEBHOOK_URL ends with.",
     )
-    gateway_cloudevents_path: UrlPath = Field(
+    gateway_cloudevents_path: Annotated[UrlPath, Group.GATEWAY] = Field(
         "/cloudevents", description="The path that takes CloudEvents, structured or binary."
     )
-    gateway_tokens: FilePath = Field(
+    gateway_tokens: Annotated[FilePath, Group.GATEWAY] = Field(
         None,
         description="A file of bearer tokens and of the events that each may publish; read again when it changes. "
         "Without one, whoever reaches the gateway may publish.",
     )
-    gateway_certificate: FilePath = Field(
+    gateway_certificate: Annotated[FilePath, Group.GATEWAY] = Field(
         None, description="A certificate (PEM, with its chain) for HTTPS; read again when it changes."
     )
-    gateway_key: FilePath = Field(None, description="The certificate's key (PEM), if it is not in the same file.")
-    gateway_source: Literal["kept", "one"] = Field(
+    gateway_key: Annotated[FilePath, Group.GATEWAY] = Field(
+        None, description="The certificate's key (PEM), if it is not in the same file."
+    )
+    gateway_source: Annotated[Literal["kept", "one"], Group.GATEWAY] = Field(
         "kept",
         description="The source of CloudEvents that the gateway takes: `kept` as the event names it, `one` for all, "
         "that of Metaflow's events, so that the same name and id twice is one event whoever publishes it.",
     )
-    gateway_new_names: Literal["create", "refuse"] = Field(
+    gateway_new_names: Annotated[Literal["create", "refuse"], Group.GATEWAY] = Field(
         "create",
         description="What the gateway does with an event whose name has no topic and shares none: `create` makes one, "
         "as with event topics of triggers, `refuse` answers 404.",
     )
-    gateway_hold: Duration = Field(
+    gateway_hold: Annotated[Duration, Group.GATEWAY] = Field(
         timedelta(seconds=50),
         ge=timedelta(seconds=2),
         le=timedelta(minutes=10),
         description="How long a request is held while Kafka is away. Metaflow's publisher waits 60 s.",
     )
-    gateway_held: int = Field(
+    gateway_held: Annotated[int, Group.GATEWAY] = Field(
         1_000, ge=1, le=100_000, description="Requests that are held at once; beyond, the gateway is not ready."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
-    log_format: Literal["text", "json"] = Field("text", description="Lines for people, or one JSON object a line.")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Group.PROCESS] = Field(
+        "info", description="The least that is logged."
+    )
+    log_format: Annotated[Literal["text", "json"], Group.PROCESS] = Field(
+        "text", description="Lines for people, or one JSON object a line."
+    )
 
     @field_validator("window_bytes")
     @classmethod

@@ -16,11 +16,10 @@ from pydantic.fields import FieldInfo
 
 from bridge.errors import SettingProblem, SettingsError
 from bridge.setting_sources import CONFIG, FORMER, KAFKA_PREFIX, PREFIX
-from bridge.setting_values import Metavar
+from bridge.setting_values import Metavar, Trait
 from bridge.settings import Settings, load_settings
 
 Command = Callable[..., Any]
-_SEVERAL = ("triggers", "schemas")
 
 
 def settings_options(*fields: str) -> Callable[[Command], Command]:
@@ -59,9 +58,15 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
     if field.annotation is bool:
         option = f"{option}/--no-{option.removeprefix('--')}"
         return click.option(option, name, default=None, help=_help(name, field))
-    several = name == "kafka" or name in _SEVERAL
     former = [option_name(one) for one, today in FORMER.items() if today == name]
-    return click.option(option, *former, name, multiple=several, metavar=_metavar(field), help=_help(name, field))
+    return click.option(
+        option,
+        *former,
+        name,
+        multiple=Trait.REPEATED in field.metadata,
+        metavar=_metavar(field),
+        help=_help(name, field),
+    )
 
 
 def _metavar(field: FieldInfo) -> str:

@@ -9,59 +9,8 @@ import sys
 
 from bridge.cli.setting_options import option_name
 from bridge.setting_sources import CONFIG, KAFKA_PREFIX, PREFIX
-from bridge.setting_values import OWNED_PROPERTIES
+from bridge.setting_values import OWNED_PROPERTIES, Group
 from bridge.settings import Settings
-
-_GROUPS = {
-    "Kafka and events": (
-        "bootstrap_servers",
-        "kafka",
-        "schemas",
-        "schema_registry_url",
-        "json_topics",
-        "shared_topics",
-    ),
-    "Triggers": (
-        "triggers",
-        "namespace",
-        "trigger_namespaces",
-        "sensors",
-        "sensor_window",
-        "sensitive",
-        "reload",
-        "hold_off",
-        "create_topics",
-        "event_topic_partitions",
-        "topic_bound",
-    ),
-    "The installation": ("internal_prefix", "partitions", "replication", "ledger_horizon"),
-    "The process": ("stages", "instance", "listen", "log_level", "log_format"),
-    "The gateway": (
-        "gateway",
-        "gateway_listen",
-        "gateway_path",
-        "gateway_cloudevents_path",
-        "gateway_tokens",
-        "gateway_certificate",
-        "gateway_key",
-        "gateway_source",
-        "gateway_new_names",
-        "gateway_hold",
-        "gateway_held",
-    ),
-    "Windows and runs": (
-        "window_bound",
-        "window_bytes",
-        "remembered_bound",
-        "clock_skew",
-        "concurrency",
-        "waiting_runs",
-        "waiting_bytes",
-        "retry_for",
-        "workflow_lifetime",
-        "lost_offsets",
-    ),
-}
 
 _HEAD = f"""# Settings
 
@@ -104,19 +53,14 @@ The bridge sets these properties of librdkafka itself, since its promises rest o
 
 
 def page() -> str:
-    """Return the page in Markdown.
-
-    Raises:
-        KeyError: A setting is in no group.
-
-    """
+    """Return the page in Markdown: the groups in their order, in each the settings in the order of their definition."""
     defaults = Settings().shown()
     parts = [_HEAD]
-    for title, names in _GROUPS.items():
-        parts.append(f"\n## {title}\n")
-        parts.extend(_entry(name, defaults.pop(name)) for name in names)
-    if defaults:
-        raise KeyError(f"settings in no group: {', '.join(defaults)}")
+    for group in Group:
+        parts.append(f"\n## {group.value}\n")
+        parts.extend(
+            _entry(name, defaults[name]) for name, field in Settings.model_fields.items() if group in field.metadata
+        )
     parts.append(_TAIL)
     parts.append("".join(f"\n- `{name}`" for name in sorted(OWNED_PROPERTIES)) + "\n")
     return "".join(parts)

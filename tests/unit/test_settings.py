@@ -6,14 +6,15 @@ import json
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import pytest
 
 from bridge.cli.settings_page import page
 from bridge.cli.wiring import connect, require_kafka, sensor_rules
 from bridge.errors import SettingsError
-from bridge.setting_values import HIDDEN, Address, SensorNamespace, Stage
+from bridge.setting_sources import EnvironmentSource, FileSource
+from bridge.setting_values import HIDDEN, Address, Group, Listen, Paths, SensorNamespace, Stage
 from bridge.settings import DEFAULT_LISTEN, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -309,3 +310,21 @@ def test_the_memory_for_windows_has_a_share_for_each_partition_that_large_events
     with pytest.raises(SettingsError) as found:
         load_settings({"partitions": 300}, {})
     assert "at least 4 MiB for each of the 300 partitions is right, which is 1258291200" in str(found.value)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_each_setting_declares_the_one_group_in_which_it_is_documented(name: str) -> None:
+    assert len([item for item in Settings.model_fields[name].metadata if isinstance(item, Group)]) == 1
+
+
+def test_a_new_setting_is_read_by_its_type_and_is_listed_nowhere(tmp_path: Path) -> None:
+    class More(Settings):
+        folders: Annotated[Paths, Group.TRIGGERS] = ()
+        other_listen: Annotated[Listen, Group.PROCESS] = Address("127.0.0.1", 1)
+
+    file = tmp_path / "flowbridge.yaml"
+    file.write_text("folders: [here]\n")
+    environment = {"FLOWBRIDGE_OTHER_LISTEN": "", "FLOWBRIDGE_FOLDERS": ""}
+    settings = More(EnvironmentSource(More, environment), FileSource(More, file))
+    assert settings.folders == (tmp_path / "here",)
+    assert settings.other_listen is None

@@ -24,7 +24,7 @@ def calendar_notes(loaded: Iterable[LoadedTrigger], now: Micros) -> Iterator[Tri
             ends = ", ".join(_boundaries(window.schedule, now))
             found = f"the next windows end at {ends} ({window.schedule.timezone})"
             field = f"spec.window.{window.kind}"
-            yield TriggerError(source.file, source.line, field, found, _then(trigger), trigger.identity)
+            yield TriggerError(*source.origin, field, found, _then(trigger), trigger.identity)
 
 
 def _then(trigger: Trigger) -> str:

@@ -66,7 +66,7 @@ def _internal_topics(reading: Reading, settings: Settings) -> Iterator[TriggerEr
     source = SharedTopics(settings.shared_topics)
     for loaded in reading.loaded:
         trigger = placed(loaded.trigger, source)
-        error = internal_topic_error(trigger, settings.internal_prefix, loaded.file, loaded.line)
+        error = internal_topic_error(trigger, settings.internal_prefix, *loaded.origin)
         if error is not None:
             yield error
 

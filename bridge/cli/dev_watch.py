@@ -80,7 +80,7 @@ class Watch:
                 change = "changed, in force"
             else:
                 continue
-            origin = self._definitions.origins.get(now.get(name, ""), "")
+            origin = str(self._definitions.origins.get(now.get(name, ""), ""))
             text = f"trigger {name}: {change}" + (f" ({origin})" if origin else "")
             self._output.result(text, {"kind": "trigger", "trigger": name, "change": change, "origin": origin})
 

@@ -111,7 +111,7 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
     applied = next((one.applied for one in stages if one.stage == "router"), 0)
     for name, definition in sorted(definitions.in_force.items()):
         ready = applied >= definitions.changed[name]
-        origin = definitions.origins.get(definition.hash, "")
+        origin = str(definitions.origins.get(definition.hash, ""))
         text = f"trigger    {name}   {'ready' if ready else 'not yet applied by every router'}   {origin}"
         output.result(text, {"kind": "trigger", "trigger": name, "ready": ready, "origin": origin})
     with suppress(LogError):  # an account that may not describe topics sees the rest

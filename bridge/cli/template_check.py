@@ -103,8 +103,8 @@ def _finding(
     written = path
     while written and written not in one.lines:  # a list of names has no line for each
         written = written[:-1]
-    line = one.lines.get(written, one.line)
-    return Finding(severity, TriggerError(one.file, line, path_text(path), found, right, one.trigger.identity))
+    line = one.lines.get(written, one.origin.line)
+    return Finding(severity, TriggerError(one.origin.file, line, path_text(path), found, right, one.trigger.identity))
 
 
 def _unavailable(namespace: str, name: str, reason: str) -> KubernetesRefusedError | KubernetesUnreachableError:

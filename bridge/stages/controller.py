@@ -34,8 +34,9 @@ from bridge.stages.definitions import (
     start_key,
 )
 from bridge.stages.source_errors import by_place, encode_errors
-from bridge.triggers.errors import TriggerError
-from bridge.triggers.sources import Sourced, TriggerSource
+from bridge.triggers.errors import Origin, TriggerError
+from bridge.triggers.resources import LoadedTrigger
+from bridge.triggers.sources import TriggerSource
 from bridge.triggers.topics import internal_topic_error, topics_of
 
 logger = logging.getLogger(__name__)
@@ -152,24 +153,24 @@ class Controller(Stage):
         self._definitions.refresh(to_true_end=True)
         sources = self._source.read(self._in_force())
         wanted, errors = [], list(sources.errors)
-        for sourced in sources.triggers:
-            error = internal_topic_error(sourced.trigger, self._topics.prefix, *sourced.place)
+        for loaded in sources.triggers:
+            error = internal_topic_error(loaded.trigger, self._topics.prefix, *loaded.origin)
             if error is None:
-                wanted.append(sourced)
+                wanted.append(loaded)
             else:
                 errors.append(error)
-        self._begin_topics([sourced.trigger for sourced in wanted], now, out)
-        for sourced in wanted:
-            if self._unbegun.isdisjoint(topics_of(sourced.trigger)):  # else once its topics can be begun where it says
-                error = self._define(sourced, now, out)
+        self._begin_topics([loaded.trigger for loaded in wanted], now, out)
+        for loaded in wanted:
+            if self._unbegun.isdisjoint(topics_of(loaded.trigger)):  # else once its topics can be begun where it says
+                error = self._define(loaded, now, out)
                 errors += [error] if error is not None else []
-        self._retire({sourced.trigger.identity for sourced in wanted}, now, out)
+        self._retire({loaded.trigger.identity for loaded in wanted}, now, out)
         self._say([*errors, *self._missing_topics(wanted)], now, out, complete=sources.complete)
 
-    def _in_force(self) -> dict[str, Sourced]:
+    def _in_force(self) -> dict[str, LoadedTrigger]:
         known = self._definitions
         return {
-            name: Sourced(definition.trigger, known.origins.get(definition.hash, ""))
+            name: LoadedTrigger(definition.trigger, known.origins.get(definition.hash, Origin("")))
             for name, definition in known.in_force.items()
         }
 
@@ -189,27 +190,27 @@ class Controller(Stage):
 
     # -- definitions ---------------------------------------------------------------------------------------------------
 
-    def _define(self, sourced: Sourced, now: Micros, out: Outbox) -> TriggerError | None:
+    def _define(self, loaded: LoadedTrigger, now: Micros, out: Outbox) -> TriggerError | None:
         """Put a trigger in force; return what is wrong with it if it is too large, and leave in force what was."""
-        trigger = _hiding(sourced.trigger, self._sensitive)
+        trigger = _hiding(loaded.trigger, self._sensitive)
         self._gone.pop(trigger.identity, None)
         in_force = self._definitions.in_force.get(trigger.identity)
         is_in_force = in_force is not None and in_force.hash == trigger.definition_hash
         # A definition that is read elsewhere is written again: where it was read from decides what keeps it in force.
-        is_known = self._definitions.origins.get(trigger.definition_hash) == sourced.origin
+        is_known = self._definitions.origins.get(trigger.definition_hash) == loaded.origin
         if is_in_force and is_known:
             return None
         if not is_known:
-            value = _definition(trigger, sourced.origin, now)
+            value = _definition(trigger, loaded.origin, now)
             if len(value) > DEFINITION_LIMIT:
                 found = f"the trigger takes {len(value)} bytes as a definition; {DEFINITION_LIMIT} is the limit"
-                return TriggerError(*sourced.place, "", found, "write shorter texts in it", trigger.identity)
+                return TriggerError(*loaded.origin, "", found, "write shorter texts in it", trigger.identity)
             out.send(self._topics.triggers, 0, definition_key(trigger.definition_hash), value)
         # Also where it is in force: 0.1.0 has to find it behind its definition, of which compaction keeps the newest.
         self._enforce(trigger.identity, trigger.definition_hash, now, out)
         if is_in_force:
             return None
-        logger.info("trigger %s is in force as written at %s", trigger.identity, sourced.origin)
+        logger.info("trigger %s is in force as written at %s", trigger.identity, loaded.origin)
         return None
 
     def _retire(self, present: set[str], now: Micros, out: Outbox) -> None:
@@ -306,14 +307,14 @@ class Controller(Stage):
                 refused[spec.name] = str(error)
         return refused
 
-    def _missing_topics(self, triggers: Sequence[Sourced]) -> list[TriggerError]:
+    def _missing_topics(self, triggers: Sequence[LoadedTrigger]) -> list[TriggerError]:
         """Return an error for each trigger that reads a topic which is missing, forbidden or without a leader."""
         right = (
             "put that right in Kafka, name the event otherwise, or let it share a topic (FLOWBRIDGE_SHARED_TOPICS); "
             "until then the events of this topic wait"
         )
         return [
-            TriggerError(*one.place, "", wrong, right, one.trigger.identity)
+            TriggerError(*one.origin, "", wrong, right, one.trigger.identity)
             for one in triggers
             for topic in topics_of(one.trigger)
             if (wrong := self._refused.get(topic)) is not None
@@ -355,14 +356,14 @@ def _hiding(trigger: Trigger, sensitive: tuple[str, ...]) -> Trigger:
     return trigger if fields == trigger.sensitive else replace(trigger, sensitive=fields)
 
 
-def _definition(trigger: Trigger, origin: str, now: Micros) -> bytes:
+def _definition(trigger: Trigger, origin: Origin, now: Micros) -> bytes:
     return DEFINITION.encode(
         {
             "trigger": trigger.identity,
             "definition": trigger.definition_hash,
             "condition": trigger.condition_hash,
             "spec": json.dumps(trigger.to_json(), sort_keys=True, ensure_ascii=False),
-            "origin": origin,
+            "origin": str(origin),
             "at": now,
         }
     )

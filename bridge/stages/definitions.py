@@ -20,7 +20,7 @@ from bridge.kafka.log import MISSING, Log, Partition, Record, UnansweredError
 from bridge.kafka.records import DEFINITION, IN_FORCE, SOURCE_ERRORS, START, RecordError, kind_of
 from bridge.stages.readers import Readers, Reading
 from bridge.stages.source_errors import decode_errors
-from bridge.triggers.errors import TriggerError
+from bridge.triggers.errors import Origin, TriggerError
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Definitions:
         self.changed: dict[str, int] = {}
         self.starts: dict[str, Start] = {}
         self.made_again: dict[str, str] = {}
-        self.origins: dict[str, str] = {}
+        self.origins: dict[str, Origin] = {}
         self.errors: dict[str, tuple[TriggerError, ...]] = {}
         self._early: dict[str, tuple[str, int]] = {}  # put in force before their definition was read; hash and offset
         self._appliers = {
@@ -197,7 +197,7 @@ class Definitions:
         definition = _compiled(fields["spec"])
         self.known[name] = definition
         self.conditions[definition.condition] = definition
-        self.origins[name] = fields["origin"]
+        self.origins[name] = Origin.from_text(fields["origin"])
         for trigger in [trigger for trigger, (awaited, _) in self._early.items() if awaited == name]:
             del self._early[trigger]
             self.in_force[trigger] = definition

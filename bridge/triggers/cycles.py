@@ -16,7 +16,7 @@ from hashlib import sha1
 from typing import NamedTuple
 
 from bridge.core.trigger import Trigger
-from bridge.triggers.errors import TriggerError
+from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
 
 _FLOW_EVENT = re.compile(r"metaflow\.(.+)\.[^.]+")
@@ -126,11 +126,11 @@ def _templates(flow: str) -> tuple[str, ...]:
     return (*sorted(names), *(f"-{digest[:length]}" for length in _HASH_LENGTHS))
 
 
-def _precedence(one: LoadedTrigger, before: Mapping[str, LoadedTrigger]) -> tuple[bool, str, int, str]:
+def _precedence(one: LoadedTrigger, before: Mapping[str, LoadedTrigger]) -> tuple[bool, Origin, str]:
     """Return what orders triggers: those in force as they are, then by where they stand."""
     identity = one.trigger.identity
     is_new = identity not in before or not _is_alike(before[identity].trigger, one.trigger)
-    return (is_new, one.file, one.line, identity)
+    return (is_new, one.origin, identity)
 
 
 def _is_alike(one: Trigger, other: Trigger) -> bool:
@@ -144,4 +144,4 @@ def _error(one: LoadedTrigger, way: Sequence[Cause]) -> TriggerError:
     found = f"it closes a cycle: {start} causes {', which causes '.join(steps)}"
     field = "spec.run.emits" if way[0].event in one.trigger.run.emits else "spec.events"
     right = "break it: let one of these read another event, or end with a run that does not emit"
-    return TriggerError(one.file, one.line, field, found, right, start)
+    return TriggerError(*one.origin, field, found, right, start)

@@ -6,9 +6,31 @@ Sources of triggers never raise for what somebody wrote; they return these, as m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 _SHOWN = 60  # characters of a value in an error
+
+
+class Origin(NamedTuple):
+    """Where a trigger was read.
+
+    Attributes:
+        file: Path of the file, as it was given; or ``Sensor namespace/name``.
+        line: Line in it, from 1; 0 where there are no lines.
+
+    """
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Return the origin that a record of ``triggers`` holds as text. Nothing else needs to parse one."""
+        file, _, line = text.rpartition(":")
+        return cls(file, int(line)) if file and line.isdigit() else cls(text)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,9 +55,8 @@ class TriggerError:
     trigger: str = ""
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
         field = f"{self.field}: " if self.field else ""
-        return f"{place}: {field}{self.found}; {self.right}"
+        return f"{Origin(self.file, self.line)}: {field}{self.found}; {self.right}"
 
 
 class MisfitError(ValueError):

@@ -163,18 +163,18 @@ def merge(last_known: Sequence[LoadedTrigger], reading: Reading) -> tuple[Loaded
     before = {one.trigger.identity: one for one in last_known}
     for rival in reading.rivals:
         holder = before.get(rival.trigger.identity)
-        if holder is not None and holder.file == rival.file:
+        if holder is not None and holder.origin.file == rival.origin.file:
             in_force[rival.trigger.identity] = rival
     for identity, one in before.items():
-        if not reading.complete or one.root in reading.silent or not unsure.isdisjoint((identity, one.file)):
+        if not reading.complete or one.root in reading.silent or not unsure.isdisjoint((identity, one.origin.file)):
             in_force.setdefault(identity, one)
     return tuple(in_force[identity] for identity in sorted(in_force))
 
 
 def _twice(one: LoadedTrigger, first: LoadedTrigger) -> TriggerError:
     identity = one.trigger.identity
-    found = f"{identity} is also defined at {first.file}:{first.line}; only one of them is in force"
-    return TriggerError(one.file, one.line, "metadata.name", found, "keep one, or give this one another name", identity)
+    found = f"{identity} is also defined at {first.origin}; only one of them is in force"
+    return TriggerError(*one.origin, "metadata.name", found, "keep one, or give this one another name", identity)
 
 
 def _files(root: str, errors: list[TriggerError]) -> Iterator[str]:

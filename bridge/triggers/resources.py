@@ -15,7 +15,7 @@ from typing import Any
 from bridge.core.trigger import Trigger
 from bridge.triggers.compile import compile_trigger
 from bridge.triggers.documents import Document, DocumentError, read_documents
-from bridge.triggers.errors import FieldPath, Misfit, MisfitError, TriggerError, path_text, shown
+from bridge.triggers.errors import FieldPath, Misfit, MisfitError, Origin, TriggerError, path_text, shown
 from bridge.triggers.event_types import Schemas
 from bridge.triggers.namespaces import namespace_misfits
 from bridge.triggers.sensors.api import LABELS
@@ -24,21 +24,19 @@ from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 
 @dataclass(frozen=True, slots=True)
 class LoadedTrigger:
-    """A trigger and where it stands.
+    """A trigger and where it was read. Every source hands over triggers in this form.
 
     Attributes:
         trigger: The trigger.
-        root: The path that somebody named and under which it was found.
-        file: Its file.
-        line: The line on which it starts.
+        origin: Where it starts.
+        root: The path that was given and under which its file was found; empty for other sources.
         lines: Lines of its fields, by path.
 
     """
 
     trigger: Trigger
-    root: str
-    file: str
-    line: int
+    origin: Origin
+    root: str = ""
     lines: Mapping[FieldPath, int] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -139,7 +137,7 @@ class _FileReader:
 
     def _take(self, document: Document, compiled: Trigger | list[Misfit], identity: str, inside: str) -> None:
         if isinstance(compiled, Trigger):
-            self.loaded.append(LoadedTrigger(compiled, self._root, self._file, document.line, document.lines))
+            self.loaded.append(LoadedTrigger(compiled, Origin(self._file, document.line), self._root, document.lines))
             return
         for path, misfit in compiled:
             line = document.line_of(path)

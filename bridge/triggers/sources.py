@@ -9,29 +9,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from bridge.core.trigger import Trigger
 from bridge.triggers.cycles import without_cycles
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.event_types import Schemas
 from bridge.triggers.files import Reading, TriggerFolder, merge
 from bridge.triggers.namespaces import namespace_misfits
 from bridge.triggers.resources import LoadedTrigger
-
-
-class Sourced(NamedTuple):
-    """A trigger and where it was read: ``file:line``, or ``Sensor namespace/name``."""
-
-    trigger: Trigger
-    origin: str
-
-    @property
-    def place(self) -> tuple[str, int]:
-        """Return the file and the line (0 where there are no lines)."""
-        file, _, line = self.origin.rpartition(":")
-        return (file, int(line)) if file and line.isdigit() else (self.origin, 0)
 
 
 class Sources(NamedTuple):
@@ -44,7 +31,7 @@ class Sources(NamedTuple):
 
     """
 
-    triggers: Sequence[Sourced]
+    triggers: Sequence[LoadedTrigger]
     errors: Sequence[TriggerError]
     complete: bool = True
 
@@ -53,7 +40,7 @@ class TriggerSource(ABC):
     """Where triggers come from. Only the process that leads reads it, from one thread, again and again."""
 
     @abstractmethod
-    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+    def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
         """Return what is to be in force, where ``in_force`` (by identity) is now. Never waits for a network."""
 
     def tell(self, errors: Sequence[TriggerError]) -> None:  # noqa: B027  (most sources have nobody to tell)
@@ -86,28 +73,28 @@ class FileSource(TriggerSource):
         self._namespaces = namespaces
         self._folder = TriggerFolder(paths, namespace, schemas=schemas, namespaces=namespaces)
 
-    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+    def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
         """Return what the files hold, and what is kept of those that are broken (:meth:`TriggerSource.read`)."""
         reading = self._folder.read()
         before = [
-            self._loaded(sourced, reading)
-            for sourced in in_force.values()
-            if sourced.place[1] and not namespace_misfits(sourced.trigger, self._namespaces)
+            self._under_root(known, reading)
+            for known in in_force.values()
+            if known.origin.line and not namespace_misfits(known.trigger, self._namespaces)
         ]
         # A file that cannot be read may hold a trigger that stood under another path before.
         merged = merge([loaded for loaded in before if loaded.root or not reading.complete], reading)
-        return Sources([_sourced(one) for one in merged], [*reading.errors, *_silences(reading)])
+        return Sources(merged, [*reading.errors, *_silences(reading)])
 
-    def _loaded(self, sourced: Sourced, reading: Reading) -> LoadedTrigger:
+    def _under_root(self, known: LoadedTrigger, reading: Reading) -> LoadedTrigger:
         """Return a trigger of a file with the path under which it was found.
 
         A trigger of another path counts as one of a path that is silent now: that path may be where it was mounted
         since. While all paths hold files, such a trigger has no path. It is gone once all files were read.
         """
-        file, line = sourced.place
+        file = known.origin.file
         roots = (root for root in self._roots if file == root or Path(root) in Path(file).parents)
         root = next(roots, min(reading.silent, default=""))
-        return LoadedTrigger(sourced.trigger, root, file, line)
+        return replace(known, root=root)
 
 
 class AllSources(TriggerSource):
@@ -121,13 +108,13 @@ class AllSources(TriggerSource):
     def __init__(self, sources: Sequence[TriggerSource]) -> None:
         self._sources = tuple(sources)
 
-    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+    def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
         """Return what all hold together (:meth:`TriggerSource.read`)."""
         readings = [source.read(in_force) for source in self._sources]
         wanted, errors = _without_rivals([one for reading in readings for one in reading.triggers], in_force)
-        kept, cycles = without_cycles([_placed(one) for one in in_force.values()], [_placed(one) for one in wanted])
+        kept, cycles = without_cycles(tuple(in_force.values()), wanted)
         errors += [error for reading in readings for error in reading.errors] + cycles
-        return Sources([_sourced(one) for one in kept], errors, complete=all(reading.complete for reading in readings))
+        return Sources(kept, errors, complete=all(reading.complete for reading in readings))
 
     def tell(self, errors: Sequence[TriggerError]) -> None:
         """Tell all."""
@@ -141,10 +128,10 @@ class AllSources(TriggerSource):
 
 
 def _without_rivals(
-    read: Sequence[Sourced], in_force: Mapping[str, Sourced]
-) -> tuple[list[Sourced], list[TriggerError]]:
+    read: Sequence[LoadedTrigger], in_force: Mapping[str, LoadedTrigger]
+) -> tuple[list[LoadedTrigger], list[TriggerError]]:
     """Return one trigger of each identity, and an error for each other."""
-    wanted: dict[str, Sourced] = {}
+    wanted: dict[str, LoadedTrigger] = {}
     errors: list[TriggerError] = []
     for one in read:
         identity = one.trigger.identity
@@ -152,23 +139,14 @@ def _without_rivals(
         if winner is one:
             continue
         holder = in_force.get(identity)
-        if holder is not None and holder.place[0] == one.place[0]:
+        if holder is not None and holder.origin.file == one.origin.file:
             winner = wanted[identity] = one
         else:
             loser = one
         found = f"{identity} is also defined at {winner.origin}; only one of them is in force"
         right = "keep one, or give this one another name"
-        errors.append(TriggerError(*loser.place, "metadata.name", found, right, identity))
+        errors.append(TriggerError(*loser.origin, "metadata.name", found, right, identity))
     return list(wanted.values()), errors
-
-
-def _placed(one: Sourced) -> LoadedTrigger:
-    file, line = one.place
-    return LoadedTrigger(one.trigger, "", file, line)
-
-
-def _sourced(one: LoadedTrigger) -> Sourced:
-    return Sourced(one.trigger, f"{one.file}:{one.line}" if one.line else one.file)
 
 
 def _silences(reading: Reading) -> list[TriggerError]:

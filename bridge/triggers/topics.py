@@ -13,7 +13,8 @@ from functools import lru_cache
 
 from bridge.core.trigger import Slot, Trigger
 from bridge.triggers.errors import TriggerError
-from bridge.triggers.sources import Sourced, Sources, TriggerSource
+from bridge.triggers.resources import LoadedTrigger
+from bridge.triggers.sources import Sources, TriggerSource
 from flowbridge_sdk.shared_topics import SharedTopics
 from flowbridge_sdk.topics import topic_of
 
@@ -58,10 +59,10 @@ class _Placing(TriggerSource):
         self._source = source
         self._shared = shared
 
-    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
-        plain = {name: one._replace(trigger=placed(one.trigger, _NONE)) for name, one in in_force.items()}
+    def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
+        plain = {name: replace(one, trigger=placed(one.trigger, _NONE)) for name, one in in_force.items()}
         found = self._source.read(plain)
-        triggers = [one._replace(trigger=placed(one.trigger, self._shared)) for one in found.triggers]
+        triggers = [replace(one, trigger=placed(one.trigger, self._shared)) for one in found.triggers]
         return found._replace(triggers=triggers)
 
     def tell(self, errors: Sequence[TriggerError]) -> None:

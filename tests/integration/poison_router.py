@@ -14,7 +14,9 @@ from bridge.kafka.confluent import ConfluentLog
 from bridge.kafka.log import TopicSpec
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.assembly import Surroundings, open_loop
-from bridge.triggers.sources import Sourced, Sources, TriggerSource
+from bridge.triggers.errors import Origin
+from bridge.triggers.resources import LoadedTrigger
+from bridge.triggers.sources import Sources, TriggerSource
 from flowbridge_sdk.codec import Decoder
 
 if TYPE_CHECKING:
@@ -40,12 +42,12 @@ class DeadlyDecoder(Decoder):
 class OneTrigger(TriggerSource):
     """One trigger on the event that the test publishes."""
 
-    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+    def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
         """Return it."""
         del in_force
         plan = RunPlan("ship", "default", (("order", "order.payload.order"),))
         trigger = Trigger("default", "ship", (Slot(sys.argv[3], "order"),), plan, require=1)
-        return Sources([Sourced(trigger, "tests:1")], ())
+        return Sources([LoadedTrigger(trigger, Origin("tests", 1))], ())
 
     def tell(self, errors: Sequence[TriggerError]) -> None:
         """Hear nothing."""

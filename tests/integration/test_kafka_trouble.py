@@ -21,7 +21,9 @@ from bridge.kafka.topics import InternalTopics
 from bridge.stages.assembly import Surroundings, open_loop
 from bridge.stages.definitions import Definitions
 from bridge.stages.running import Process, steady_clock
-from bridge.triggers.sources import Sourced, Sources, TriggerSource
+from bridge.triggers.errors import Origin
+from bridge.triggers.resources import LoadedTrigger
+from bridge.triggers.sources import Sources, TriggerSource
 from contract.log_beds import eventually
 from contract.trouble_beds import TroubledKafka, TwoBrokers
 from flowbridge_sdk.codec import Decoder, Encoder
@@ -73,9 +75,9 @@ class Given(TriggerSource):
     def __init__(self, triggers: list[Trigger]) -> None:
         self._triggers = triggers
 
-    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+    def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
         del in_force
-        return Sources([Sourced(trigger, "tests:1") for trigger in self._triggers], ())
+        return Sources([LoadedTrigger(trigger, Origin("tests", 1)) for trigger in self._triggers], ())
 
 
 class Health:

@@ -20,7 +20,9 @@ from bridge.kafka.loop import StageLoop
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.assembly import Surroundings, open_loop
 from bridge.stages.run_records import encode_run
-from bridge.triggers.sources import Sourced, Sources, TriggerSource
+from bridge.triggers.errors import Origin
+from bridge.triggers.resources import LoadedTrigger
+from bridge.triggers.sources import Sources, TriggerSource
 from flowbridge_sdk.codec import Decoder
 from servers.kafka import KafkaServer
 from unit.stages.world import one_slot
@@ -43,9 +45,9 @@ SHIP = one_slot(parameters=(("order", "order_created.payload.order"),), limits=R
 class Given(TriggerSource):
     """A source of one trigger."""
 
-    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+    def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
         del in_force
-        return Sources([Sourced(SHIP, "tests:1")], ())
+        return Sources([LoadedTrigger(SHIP, Origin("tests", 1))], ())
 
 
 class Bed:

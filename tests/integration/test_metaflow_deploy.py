@@ -13,10 +13,10 @@ from kubernetes.client import CustomObjectsApi, RbacAuthorizationV1Api
 from bridge.core.event import HOUR
 from bridge.core.field_parameters import field_text
 from bridge.core.trigger import Trigger
+from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 from bridge.triggers.sensors.kubernetes import KubernetesSensorApi
 from bridge.triggers.sensors.source import SensorSource
-from bridge.triggers.sources import Sourced
 from flows.bed.deploy import deploy
 from flows.bed.fixtures import NAMESPACE, fixture, generated
 from flows.bed.stand_in import StandIn
@@ -137,7 +137,7 @@ class _Watched:
         self._behind = client_of(kubernetes.kubeconfig_for(token, url=f"https://{proxy.address}"))
         self._api = KubernetesSensorApi(self._behind)
         self._source = SensorSource(self._api, [namespace], SensorRules())
-        self._in_force: dict[str, Sourced] = {}
+        self._in_force: dict[str, LoadedTrigger] = {}
 
     def put(self, form: str, annotations: dict[str, str] | None = None) -> None:
         """Create or replace the Sensor of a test flow."""

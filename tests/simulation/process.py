@@ -29,7 +29,7 @@ from bridge.kafka.stage import Stage
 from bridge.kafka.suspects import Care
 from bridge.stages.assembly import Surroundings, open_loop
 from bridge.stages.reached import Looks
-from bridge.triggers.errors import TriggerError
+from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.files import Reading
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sources import FileSource
@@ -415,7 +415,9 @@ class _Files:
             else:
                 loaded.append(
                     LoadedTrigger(
-                        newer(trigger) if self._process.is_newer and not is_newer(trigger) else trigger, path, file, 1
+                        newer(trigger) if self._process.is_newer and not is_newer(trigger) else trigger,
+                        Origin(file, 1),
+                        path,
                     )
                 )
         return Reading(tuple(loaded), (), tuple(errors), complete=all(error.trigger for error in errors))

@@ -14,10 +14,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from bridge.core.trigger import Trigger
-from bridge.triggers.errors import TriggerError, path_text
+from bridge.triggers.errors import Origin, TriggerError, path_text
+from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sensors.api import Away, Listing, Plain, SensorApi
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
-from bridge.triggers.sources import Sourced, Sources, TriggerSource
+from bridge.triggers.sources import Sources, TriggerSource
 
 logger = logging.getLogger(__name__)
 
@@ -41,16 +42,16 @@ class SensorSource(TriggerSource):
         self._rules = rules
         self._views: dict[str, _View] = {}
 
-    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+    def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
         """Return what the Sensors say, and what is kept of those that are broken (:meth:`TriggerSource.read`)."""
-        triggers: list[Sourced] = []
+        triggers: list[LoadedTrigger] = []
         errors: list[TriggerError] = []
         complete = True
         for namespace in self._namespaces:
             view = self._views.setdefault(namespace, _View(namespace, self._rules))
             trouble = view.take(self._api)
             home = _origin(namespace, "")
-            before = {one.origin: one for one in in_force.values() if one.origin.startswith(home)}
+            before = {one.origin.file: one for one in in_force.values() if one.origin.file.startswith(home)}
             triggers += view.triggers(before, is_sure=view.is_read and trouble is None)
             errors += [*view.errors(), *([trouble] if trouble is not None else ())]
             complete &= view.is_read
@@ -101,7 +102,7 @@ class _View:
                 self._remove(_origin_of(self._namespace, one.sensor))
         return None
 
-    def triggers(self, before: Mapping[str, Sourced], *, is_sure: bool) -> list[Sourced]:
+    def triggers(self, before: Mapping[str, LoadedTrigger], *, is_sure: bool) -> list[LoadedTrigger]:
         """Return what is to be in force.
 
         Args:
@@ -112,7 +113,7 @@ class _View:
         wanted = {} if is_sure else dict(before)
         for origin, compiled in self._compiled.items():
             if isinstance(compiled, Trigger):
-                wanted[origin] = Sourced(compiled, origin)
+                wanted[origin] = LoadedTrigger(compiled, Origin(origin))
             elif origin in before:
                 wanted[origin] = before[origin]
         return list(wanted.values())

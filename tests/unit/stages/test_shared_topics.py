@@ -11,7 +11,8 @@ from bridge.core.definition import Definition
 from bridge.core.event import MINUTE
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.stages.readers import Readers
-from bridge.triggers.sources import Sourced, Sources, TriggerSource
+from bridge.triggers.resources import LoadedTrigger
+from bridge.triggers.sources import Sources, TriggerSource
 from flowbridge_sdk.shared_topics import SharedTopics
 from unit.stages.world import World, one_slot, two_slots
 
@@ -169,7 +170,7 @@ def test_a_broken_file_keeps_its_triggers_on_their_shared_topics() -> None:
     kept: list[Trigger] = []
 
     class Broken(TriggerSource):
-        def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+        def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
             kept[:] = [one.trigger for one in in_force.values()]
             return Sources(list(in_force.values()), ())
 

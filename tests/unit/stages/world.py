@@ -27,8 +27,9 @@ from bridge.kafka.trial import survives
 from bridge.stages.assembly import Surroundings, group_of, open_loop
 from bridge.stages.schema_lookups import SchemaLookups
 from bridge.stages.submitter import Limits
-from bridge.triggers.errors import TriggerError
-from bridge.triggers.sources import Sourced, Sources, TriggerSource
+from bridge.triggers.errors import Origin, TriggerError
+from bridge.triggers.resources import LoadedTrigger
+from bridge.triggers.sources import Sources, TriggerSource
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.headers import write_headers
 from flowbridge_sdk.shared_topics import SharedTopics
@@ -55,11 +56,13 @@ class GivenSource(TriggerSource):
         self._made: Callable[[str], TriggerSource] | None = None
         self._source: TriggerSource | None = None
 
-    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+    def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
         """Return the triggers."""
         source = self._current()
         return (
-            source.read(in_force) if source else Sources([Sourced(one, "tests:1") for one in self._process.given], ())
+            source.read(in_force)
+            if source
+            else Sources([LoadedTrigger(one, Origin("tests", 1)) for one in self._process.given], ())
         )
 
     def tell(self, errors: Sequence[TriggerError]) -> None:

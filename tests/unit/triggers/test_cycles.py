@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from bridge.core.trigger import RunPlan, Slot, Trigger
 from bridge.triggers.cycles import flow_templates, without_cycles
+from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources import AllSources, FileSource, Sourced, Sources, TriggerSource
+from bridge.triggers.sources import AllSources, FileSource, Sources, TriggerSource
 
 
 def loaded(
@@ -22,7 +23,7 @@ def loaded(
         Slot(event, event, absent=True) for event in absent.split()
     ]
     run = RunPlan(template, "ns", emits=tuple(emits.split()))
-    return LoadedTrigger(Trigger("ns", name, tuple(slots), run, len(slots)), "root", file, line)
+    return LoadedTrigger(Trigger("ns", name, tuple(slots), run, len(slots)), Origin(file, line), "root")
 
 
 def outcome(*wanted: LoadedTrigger, in_force: tuple[LoadedTrigger, ...] = ()) -> tuple[list[str], list[str]]:
@@ -152,17 +153,17 @@ def test_a_file_that_closes_a_cycle_leaves_the_others_in_force(tmp_path: Path) -
 class Given(TriggerSource):
     """A source that holds what it is given."""
 
-    def __init__(self, *triggers: Sourced) -> None:
+    def __init__(self, *triggers: LoadedTrigger) -> None:
         self._triggers = triggers
 
-    def read(self, in_force: Mapping[str, Sourced]) -> Sources:
+    def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
         del in_force
         return Sources(self._triggers, ())
 
 
 def test_triggers_of_other_sources_may_be_part_of_a_cycle(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(TEXT.format(name="a", reads="y", emits="x"))
-    other = Sourced(loaded("b", "x", "y").trigger, "Sensor ns/b")
+    other = LoadedTrigger(loaded("b", "x", "y").trigger, Origin("Sensor ns/b"))
     after = AllSources([FileSource([tmp_path], "ns"), Given(other)]).read({"ns/b": other})
     assert after.triggers == [other]
     assert "ns/a causes 'x', which starts ns/b, which causes 'y', which starts ns/a" in after.errors[0].found

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bridge.core.event import HOUR, MINUTE, SECOND
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
+from bridge.triggers.errors import Origin
 from bridge.triggers.resources import read_text
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "docs" / "examples").glob("*.yaml"))
@@ -51,7 +52,7 @@ def test_a_trigger_compiles_with_its_defaults() -> None:
 def test_a_trigger_compiles_whole() -> None:
     text = EXAMPLES[-1].read_text()
     triggers, _ = read_text(text, "folder", "f.yaml", "default")
-    assert (triggers[0].file, triggers[0].line, triggers[0].root) == ("f.yaml", 2, "folder")
+    assert (triggers[0].origin, triggers[0].root) == (("f.yaml", 2), "folder")
     assert triggers[0].trigger == Trigger(
         namespace="ml",
         name="refresh-model",
@@ -345,14 +346,14 @@ def test_a_bad_document_leaves_the_others_of_its_file() -> None:
         f"{good}---\n---\nkind: Nope\n---\n{good.replace('name: t', 'name: u')}", "r", "f", "n"
     )
     assert [loaded.trigger.identity for loaded in triggers] == ["n/t", "n/u"]
-    assert [loaded.line for loaded in triggers] == [1, 11]
+    assert [loaded.origin.line for loaded in triggers] == [1, 11]
     assert [error.line for error in errors] == [9]
 
 
 def test_a_config_map_gives_its_namespace_and_the_lines_of_its_file() -> None:
     path = next(path for path in EXAMPLES if path.name == "config-map.yaml")
     triggers, _ = read_text(path.read_text(), "r", "f", "default")
-    assert [(loaded.trigger.identity, loaded.line) for loaded in triggers] == [("ml/settle-payment", 9)]
+    assert [(loaded.trigger.identity, loaded.origin.line) for loaded in triggers] == [("ml/settle-payment", 9)]
 
 
 def test_aliases_build_a_bounded_number_of_values() -> None:
@@ -407,3 +408,8 @@ def test_no_spec_raises(spec: object) -> None:
 def test_no_text_raises(text: str) -> None:
     for _ in read_text(text, "r", "f", "n")[1]:
         assert str(_)
+
+
+@pytest.mark.parametrize("origin", [Origin("a/b.yaml", 7), Origin("C:x.yaml", 1), Origin("Sensor jobs/nightly")])
+def test_an_origin_is_read_from_its_record_as_it_was_written(origin: Origin) -> None:
+    assert Origin.from_text(str(origin)) == origin

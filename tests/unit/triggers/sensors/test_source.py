@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from bridge.triggers.errors import Origin
+from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sensors import source as source_module
 from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sensors.memory import MemorySensorApi
 from bridge.triggers.sensors.source import SensorSource
-from bridge.triggers.sources import Sourced
 from flows.bed.fixtures import NAMESPACE
 from unit.triggers.sensors.given import broken, sensor_of
 
@@ -20,7 +21,7 @@ class Bed:
 
     def __init__(self, *namespaces: str) -> None:
         self.api = MemorySensorApi()
-        self.in_force: dict[str, Sourced] = {}
+        self.in_force: dict[str, LoadedTrigger] = {}
         self.errors: list[str] = []
         self.is_complete = False
         self._namespaces = namespaces or (NAMESPACE,)
@@ -192,5 +193,5 @@ def test_a_sensor_of_which_nobody_thought_is_an_error_of_its_own(bed: Bed, monke
 
 def test_triggers_of_other_sources_are_no_business_of_this_one(bed: Bed) -> None:
     own = bed.in_force["jobs/oneevent"]
-    bed.in_force["jobs/filed"] = Sourced(own.trigger, "triggers/filed.yaml:1")
+    bed.in_force["jobs/filed"] = LoadedTrigger(own.trigger, Origin("triggers/filed.yaml", 1))
     assert bed.read() == {"jobs/oneevent", "jobs/twoevents"}

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bridge.core import absence, calendar_window, gathering, sliding
+from bridge.core import calendar_window, sliding
 from bridge.core.event import Micros
 from bridge.core.fate import Step
 from bridge.core.trigger import Trigger
-from bridge.core.window import Arrival, Window
-
-_CALENDAR = frozenset({"every", "until"})
-_TICKED = _CALENDAR | {"session"}
+from bridge.core.window import Window
+from bridge.core.windows.kinds import kind_of_window
 
 
 class Clock(NamedTuple):
@@ -41,7 +39,7 @@ UNTICKED = Clock()
 
 def needs_clock(trigger: Trigger) -> bool:
     """Tell whether a trigger's rules ask for its condition's clock."""
-    return trigger.window is not None and (trigger.window.kind in _TICKED or trigger.window.reset is not None)
+    return trigger.window is not None and (kind_of_window(trigger).needs_clock or trigger.window.reset is not None)
 
 
 def advanced(trigger: Trigger, clock: Clock, time: Micros) -> Clock:
@@ -54,25 +52,19 @@ def advanced(trigger: Trigger, clock: Clock, time: Micros) -> Clock:
 
 def waits_alone(trigger: Trigger) -> bool:
     """Tell whether each arrival that waits ends by a deadline of its own."""
-    return trigger.window is not None and trigger.window.kind == "within"
+    return trigger.window is not None and kind_of_window(trigger).waits_alone
 
 
 def next_due(trigger: Trigger, window: Window, clock: Clock = UNTICKED) -> Micros | None:
     """Return when the first thing ends by a tick that a window holds as a whole; None if there is none."""
-    if trigger.window is None or trigger.window.kind == "within":
-        return window.pending[0].due if window.pending else None
-    if trigger.window.kind in _CALENDAR:
-        return calendar_window.next_due(trigger, window, clock.through)
-    return gathering.next_due(trigger, window)
+    if trigger.is_plain:  # the usual kind, without a detour: nothing waits for an absence
+        return None
+    return kind_of_window(trigger).next_due(trigger, window, clock.through)
 
 
 def end(trigger: Trigger, window: Window, key: str, clock: Clock = UNTICKED) -> Step:
     """End the thing that :func:`next_due` names, which a tick has come to."""
-    if trigger.window is None or trigger.window.kind == "within":
-        return absence.end(trigger, window, key)
-    if trigger.window.kind in _CALENDAR:
-        return calendar_window.end(trigger, window, key, clock.through)
-    return gathering.end(trigger, window, key)
+    return kind_of_window(trigger).end(trigger, window, key, clock.through)
 
 
 def retire(trigger: Trigger, window: Window, key: str) -> Step | None:
@@ -81,30 +73,10 @@ def retire(trigger: Trigger, window: Window, key: str) -> Step | None:
     What waits in a sliding window is ``expired``, an absence is ``cancelled``; calendar windows and groups match with
     what they hold, if that fills them. What leaves need not be remembered, and the window does not remember it.
     """
-    came = _retire(trigger, window, key)
+    came = kind_of_window(trigger).retire(trigger, window, key)
     if came is None:
         return None
     left = came.window
     for arrival, spent in came.spent:
         left = sliding.forget(left, arrival.slot, spent)
     return came._replace(window=left)
-
-
-def _retire(trigger: Trigger, window: Window, key: str) -> Step | None:
-    if window.pending:
-        return absence.end(trigger, window, key, is_retired=True)
-    if trigger.window is not None and trigger.window.kind in _CALENDAR and (any(window.waiting) or window.fired):
-        return calendar_window.end(trigger, window, key, is_retired=True)
-    if window.groups:
-        return gathering.end(trigger, window, key, is_retired=True)
-    return _retire_arrival(trigger, window, key, [one for slot in window.waiting for one in slot])
-
-
-def _retire_arrival(trigger: Trigger, window: Window, key: str, waiting: list[Arrival]) -> Step | None:
-    if not waiting:
-        return None
-    return sliding.expire(trigger, window, key, min(waiting, key=_offset), is_retired=True)
-
-
-def _offset(arrival: Arrival) -> int:
-    return arrival.offset

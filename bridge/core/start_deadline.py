@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bridge.core.event import Micros
 from bridge.core.trigger import Trigger
+from bridge.core.windows.kinds import kind_of_window
 
 
 def start_by(
@@ -24,18 +25,8 @@ def start_by(
 
     """
     deadline = trigger.run.start_deadline
-    return None if deadline is None else _complete_at(trigger, event_time, reached, frame) + deadline
-
-
-def _complete_at(trigger: Trigger, event_time: Micros, reached: Micros, frame: tuple[Micros, Micros] | None) -> Micros:
-    window = trigger.window
-    if window is None:
-        return reached
-    has_absent = any(slot.absent for slot in trigger.slots)
-    if window.kind == "session" or (window.kind == "within" and has_absent):
-        return max(reached, event_time + window.length + trigger.grace)
-    if window.kind in ("batch", "settle"):
-        return reached + window.length
-    if frame is not None and (has_absent or trigger.collect == "all"):
-        return max(reached, frame[1] + trigger.grace)
-    return reached
+    if deadline is None:
+        return None
+    if trigger.window is None:
+        return reached + deadline
+    return kind_of_window(trigger).complete_at(trigger, event_time, reached, frame) + deadline

@@ -1,36 +1,27 @@
 """What an arrival does to a window.
 
 An arrival is decided ``duplicate`` (its identity is known at its slot), ``superseded`` (its event was used at another
-slot), or it comes to the rules of its window's kind: :mod:`bridge.core.sliding` (``within``),
-:mod:`bridge.core.calendar_window` (``every``, ``until``) or :mod:`bridge.core.gathering` (``session``, ``batch``,
-``settle``). What time does to a window is in :mod:`bridge.core.ending`.
+slot), or the rules of its window's kind decide (:mod:`bridge.core.windows`). What time does to a window is in
+:mod:`bridge.core.ending`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bridge.core import calendar_window, gathering, sliding
+from bridge.core import sliding
 from bridge.core.decision import Reason
 from bridge.core.event import Micros
 from bridge.core.fate import Step, decide, refused
 from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival, Spent, Window
+from bridge.core.windows.kinds import KINDS
 
 Known = Mapping[int, Spent | Arrival]
 """By slot: what is known of an event's identity, waiting or spent."""
 
 USED = frozenset({Reason.MATCHED, Reason.CANCELLED})
 """Fates of events that a match took out of every slot of its trigger."""
-
-_RULES = {
-    "within": sliding.arrive,
-    "every": calendar_window.arrive,
-    "until": calendar_window.arrive,
-    "session": gathering.arrive,
-    "batch": gathering.arrive,
-    "settle": gathering.arrive,
-}
 
 
 def step(
@@ -65,7 +56,7 @@ def step(
                 return refused(trigger, window, key, new, Reason.SUPERSEDED, evidence)
     if trigger.is_plain or trigger.window is None:  # the usual kind, without a detour
         return sliding.arrive(trigger, window, key, new, bound, ticked)
-    return _RULES[trigger.window.kind](trigger, window, key, new, bound, ticked)
+    return KINDS[trigger.window.kind].arrive(trigger, window, key, new, bound, ticked)
 
 
 def _is_used(window: Window, one: Spent | Arrival) -> bool:

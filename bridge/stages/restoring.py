@@ -5,14 +5,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 
-from bridge.core import absence, gathering
-from bridge.core.decision import Reason
+from bridge.core import absence
 from bridge.core.ending import waits_alone
 from bridge.core.event import Micros
 from bridge.core.sliding import deadline
 from bridge.core.step import USED
 from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival, Frame, Spent, Window, empty_window
+from bridge.core.windows.kinds import kind_of_window
 from bridge.kafka.log import Admin, Partition, Reader, Record
 from bridge.kafka.records import (
     CLOCK,
@@ -215,22 +215,4 @@ def _window(trigger: Trigger, found: _Found) -> Window:
     for offset, until, offsets in found.pending:
         arrivals = [one for one in found.waiting if one.offset in offsets]
         window = window.with_pending(absence.restored(trigger, offset, until, arrivals))
-    if trigger.window is not None and trigger.window.kind in ("session", "batch", "settle"):
-        return window._replace(groups=gathering.grouped(trigger, found.waiting))
-    return _with_marks(trigger, window, found) if found.spent else window
-
-
-def _with_marks(trigger: Trigger, window: Window, found: _Found) -> Window:
-    """Return a sliding window with what rests on the arrivals that its matches took."""
-    spent = [(slot, one) for slot, one in found.spent if not trigger.slots[slot].absent]
-    cancelling = [
-        (one.time, one.offset) for slot, one in found.spent if trigger.slots[slot].absent and one.fate is Reason.MATCHED
-    ]
-    window = window._replace(cancelling=tuple(sorted(cancelling)))
-    if trigger.collect != "latest" or trigger.absent_slots:
-        return window
-    marks = [(slot, (one.time, one.offset, one.until)) for slot, one in spent]
-    newest: dict[int, tuple[Micros, int, Micros]] = {}
-    for slot, mark in marks:
-        newest[slot] = max(mark, newest.get(slot, mark))
-    return window._replace(marks=tuple([newest.get(slot) for slot in range(len(trigger.slots))]))
+    return kind_of_window(trigger).restore(trigger, window, found.waiting, found.spent)

@@ -1,0 +1,18 @@
+"""The kind ``settle``: arrivals are taken together when no more arrive for some time."""
+
+from __future__ import annotations
+
+from bridge.core.event import Micros
+from bridge.core.trigger import Trigger, WindowPlan
+from bridge.core.window import Group
+from bridge.core.windows.gathering import Gathering, capped
+
+
+class Settle(Gathering):
+    """A group ends by a tick when nothing reached us for a length of time, or at ``maxWait``."""
+
+    name = "settle"
+
+    def ends_at(self, trigger: Trigger, plan: WindowPlan, group: Group) -> Micros:
+        """Return the end of the quiet time after the last arrival, or ``maxWait``."""
+        return capped(plan, group, group.last + plan.length)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bridge.core.trigger import Collect, WindowKind
+from bridge.core.trigger import Collect
+from bridge.core.windows.kind import Kind
 from bridge.triggers.errors import FieldPath, Misfit, MisfitError
 from bridge.triggers.model import SpecPart
-from bridge.triggers.windows import CALENDAR, GATHERING, default_collect, window_kind
+from bridge.triggers.windows import default_collect, window_kind
 
 SHARED_LIMIT = 50
 """Events of a condition in which one event name stands at two slots. Sharing out 100 takes a good part of a second, and
@@ -36,7 +37,7 @@ class Condition:
     """
 
     spec: SpecPart
-    kind: WindowKind | None
+    kind: Kind | None
     counts: tuple[int, ...]
     absent: int
     required: int
@@ -147,8 +148,9 @@ def _has(condition: Condition, name: str) -> bool:
     return written is not None and (name != "order" or written == "sequence")
 
 
-def _of(kinds: frozenset[WindowKind], also: Callable[[Condition], bool]) -> Callable[[Condition], bool]:
-    return lambda condition: condition.kind in kinds and also(condition)
+def _of(is_kind: Callable[[Kind], bool], also: Callable[[Condition], bool]) -> Callable[[Condition], bool]:
+    """Return the test for a window of certain kinds, and something else."""
+    return lambda condition: condition.kind is not None and is_kind(condition.kind) and also(condition)
 
 
 def _without_window(name: str) -> Rule:
@@ -192,7 +194,7 @@ RULES: tuple[Rule, ...] = (
     *(_without_window(name) for name in ("grace", "dedupe", "collect")),
     Rule(
         _WINDOW,
-        lambda c: c.kind == "within" and not c.absent and c.counts == (1,),
+        _of(lambda kind: kind.needs_partners, lambda c: not c.absent and c.counts == (1,)),
         "window for a single event, which never waits",
         "leave it out, or write count",
     ),
@@ -205,26 +207,29 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("spec", "order"),
-        lambda c: c.spec.order == "sequence" and c.kind == "batch",
+        _of(lambda kind: not kind.keeps_order, lambda c: c.spec.order == "sequence"),
         "a sequence in a batch, which goes by when events reach us",
         f"leave it out, or {_ANY_WITHIN}",
     ),
     Rule(
         ("spec", "order"),
-        _of(CALENDAR | GATHERING - {"batch"}, lambda c: c.spec.order == "sequence" and c.collect == "all"),
+        _of(
+            lambda kind: kind.closes and kind.keeps_order,
+            lambda c: c.spec.order == "sequence" and c.collect == "all",
+        ),
         "a sequence and collect: all, which takes whatever came in whatever order",
         "write collect: latest or first",
     ),
     # Absent events.
     Rule(
         _WINDOW,
-        _of(GATHERING, lambda c: bool(c.absent)),
+        _of(lambda kind: not kind.takes_absent, lambda c: bool(c.absent)),
         "an absent event in a window whose end nobody knows beforehand",
         "write within, every or until",
     ),
     Rule(
         _WINDOW,
-        lambda c: c.kind == "within" and c.is_switch,
+        _of(lambda kind: kind.takes_absent and not kind.takes_only_absent, lambda c: c.is_switch),
         "nothing but absent events, and within, which begins with an event",
         "write a calendar window: {every: 1d, timezone: Europe/Berlin}; what they are absent in",
     ),
@@ -246,33 +251,30 @@ RULES: tuple[Rule, ...] = (
     # What a window can hold and forget.
     Rule(
         ("spec", "collect"),
-        lambda c: c.kind == "within" and c.collect == "all",
+        _of(lambda kind: not kind.closes, lambda c: c.collect == "all"),
         "collect: all and within, which never closes",
         "write latest or first, or another window",
     ),
     Rule(
         (*_WINDOW, "reset"),
-        _of(CALENDAR, lambda c: c.spec.window is not None and c.spec.window.reset is not None),
+        _of(lambda kind: not kind.resets, lambda c: c.spec.window is not None and c.spec.window.reset is not None),
         "reset in a calendar window, which begins anew by itself",
         "leave it out",
     ),
     Rule(
         (*_WINDOW, "maxWait"),
-        lambda c: (
-            c.kind not in {None, "session", "settle"}
-            and c.spec.window is not None
-            and c.spec.window.max_wait is not None
+        _of(
+            lambda kind: not kind.takes_max_wait,
+            lambda c: c.spec.window is not None and c.spec.window.max_wait is not None,
         ),
         "maxWait, which is for session and settle",
         "leave it out; a batch has wait, and the others end by themselves",
     ),
     Rule(
         ("spec", "grace"),
-        lambda c: (
-            c.kind in {"batch", "settle"}
-            and c.spec.grace is not None
-            and c.spec.window is not None
-            and c.spec.window.reset is None
+        _of(
+            lambda kind: not kind.uses_grace,
+            lambda c: c.spec.grace is not None and c.spec.window is not None and c.spec.window.reset is None,
         ),
         "grace in a window that goes by when events reach us: nothing is late there",
         "leave it out; it counts only with reset",

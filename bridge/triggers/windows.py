@@ -18,19 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bridge.core.boundaries import longest_frame, longest_step, schedule_fault
+from bridge.core.boundaries import longest_step, schedule_fault
 from bridge.core.duration import duration_text
-from bridge.core.event import HOUR, SECOND, Micros
+from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Collect, Schedule, WindowKind, WindowPlan
+from bridge.core.windows.kind import Kind
+from bridge.core.windows.kinds import KINDS
 from bridge.triggers.errors import FieldPath, Misfit, MisfitError, shown
 from bridge.triggers.model import CronPart, SpecPart, WindowPart
 from bridge.triggers.values import DURATION_LIMIT
-
-KINDS: tuple[WindowKind, ...] = ("within", "every", "until", "session", "batch", "settle")
-"""Each window is of one of these; the field of that name says so."""
-
-CALENDAR: frozenset[WindowKind] = frozenset({"every", "until"})
-GATHERING: frozenset[WindowKind] = frozenset({"session", "batch", "settle"})
 
 _WINDOW: FieldPath = ("spec", "window")
 _ONE_KIND = f"write one of {', '.join(KINDS)}"
@@ -54,9 +50,9 @@ def window_misfits(window: WindowPart) -> Iterator[Misfit]:
     yield from _length_misfits(window)
 
 
-def window_kind(window: WindowPart | None) -> WindowKind | None:
+def window_kind(window: WindowPart | None) -> Kind | None:
     """Return the kind of a window that is one; None without a window."""
-    return _kinds(window)[0] if window is not None else None
+    return KINDS[_kinds(window)[0]] if window is not None else None
 
 
 def window_plan(window: WindowPart) -> WindowPlan:
@@ -76,16 +72,13 @@ def window_plan(window: WindowPart) -> WindowPlan:
 
 def default_dedupe(plan: WindowPlan, grace: Micros, *, has_absent: bool) -> Micros:
     """Return how long the identity of an event is remembered after its last use."""
-    if plan.schedule is not None:
-        return longest_frame(plan.schedule) + grace
-    if plan.kind == "within":
-        return (plan.length + grace) * (2 if has_absent else 1)
-    return max(plan.length or HOUR, plan.max_wait or 0) + grace
+    return KINDS[plan.kind].default_dedupe(plan, grace, has_absent=has_absent)
 
 
 def default_collect(spec: SpecPart) -> Collect:
     """Return which arrivals a match takes: what gathers is taken whole."""
-    return "all" if window_kind(spec.window) in GATHERING else "latest"
+    kind = window_kind(spec.window)
+    return kind.default_collect if kind is not None else "latest"
 
 
 def _kinds(window: WindowPart) -> list[WindowKind]:

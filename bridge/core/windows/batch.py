@@ -13,6 +13,8 @@ class Batch(Gathering):
     """A group ends with the arrival that completes its size, or by a tick at ``wait`` after its first arrival."""
 
     name = "batch"
+    keeps_order = False
+    uses_grace = False
 
     def size_of(self, plan: WindowPlan) -> int | None:
         """Return the size of the batch."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.core import calendar_window
+from bridge.core.boundaries import longest_frame
 from bridge.core.event import Micros
 from bridge.core.fate import Step
-from bridge.core.trigger import Trigger
+from bridge.core.trigger import Trigger, WindowPlan
 from bridge.core.window import Arrival, Frame, Spent, Window
 from bridge.core.windows.kind import Kind
 
@@ -16,6 +17,8 @@ class Calendar(Kind):
     """Event times of a match lie between the same two boundaries."""
 
     needs_clock = True
+    takes_only_absent = True
+    resets = False
 
     def arrive(
         self, trigger: Trigger, window: Window, key: str, new: Arrival, bound: int, ticked: Micros | None
@@ -48,6 +51,12 @@ class Calendar(Kind):
         if frame is not None and calendar_window.fires_at_close(trigger):
             return max(reached, frame[1] + trigger.grace)
         return reached
+
+    def default_dedupe(self, plan: WindowPlan, grace: Micros, *, has_absent: bool) -> Micros:
+        """Return the longest distance of two boundaries, and ``grace``."""
+        if plan.schedule is None:
+            raise ValueError(f"expected a schedule in a window of kind {self.name}, found none")
+        return longest_frame(plan.schedule) + grace
 
 
 class Every(Calendar):

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 from bridge.core.boundaries import FAR_AHEAD, LONG_AGO, frame_of
 from bridge.core.closing import close
 from bridge.core.decision import Reason
-from bridge.core.event import Micros, time_text
+from bridge.core.event import HOUR, Micros, time_text
 from bridge.core.fate import Leaving, Step, decide, missing, over_bound, refused
 from bridge.core.sliding import is_closed
 from bridge.core.trigger import Trigger, WindowPlan
@@ -35,6 +35,9 @@ from bridge.core.windows.kind import Kind
 
 class Gathering(Kind):
     """A kind of window in which arrivals gather in groups. Each kind says how far a group reaches and when it ends."""
+
+    default_collect = "all"
+    takes_absent = False
 
     def reach(self, plan: WindowPlan, time: Micros) -> Frame:
         """Return from which event time on, and before which, a group belongs to an arrival of this event time."""
@@ -116,6 +119,10 @@ class Gathering(Kind):
     def complete_at(self, trigger: Trigger, event_time: Micros, reached: Micros, frame: Frame | None) -> Micros:
         """Return when the wait after the last arrival was over."""
         return reached + self.plan_of(trigger).length
+
+    def default_dedupe(self, plan: WindowPlan, grace: Micros, *, has_absent: bool) -> Micros:
+        """Return the length or ``maxWait``, and ``grace``; an hour and ``grace`` for a batch without a wait."""
+        return max(plan.length or HOUR, plan.max_wait or 0) + grace
 
     @staticmethod
     def plan_of(trigger: Trigger) -> WindowPlan:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from bridge.core.event import Micros
 from bridge.core.fate import Step
-from bridge.core.trigger import Trigger, WindowKind
+from bridge.core.trigger import Collect, Trigger, WindowKind, WindowPlan
 from bridge.core.window import Arrival, Frame, Spent, Window
 
 
@@ -19,12 +19,30 @@ class Kind(ABC):
         name: The field of ``spec.window`` that chooses this kind.
         waits_alone: Each waiting arrival expires at a deadline of its own.
         needs_clock: The rules ask for the condition's clock, also without ``reset``.
+        default_collect: Which arrivals a match takes if the trigger does not say it.
+        needs_partners: The window makes no sense for one event that is required once.
+        takes_absent: Slots may be absent.
+        takes_only_absent: All slots may be absent: the window then needs no event.
+        keeps_order: Event times can follow the order of the slots.
+        closes: The window ends as a whole, so that a match can take all of it.
+        resets: ``reset`` makes sense in it.
+        takes_max_wait: ``maxWait`` makes sense in it.
+        uses_grace: ``grace`` makes sense in it, also without ``reset``.
 
     """
 
     name: ClassVar[WindowKind]
     waits_alone: ClassVar[bool] = False
     needs_clock: ClassVar[bool] = False
+    default_collect: ClassVar[Collect] = "latest"
+    needs_partners: ClassVar[bool] = False
+    takes_absent: ClassVar[bool] = True
+    takes_only_absent: ClassVar[bool] = False
+    keeps_order: ClassVar[bool] = True
+    closes: ClassVar[bool] = True
+    resets: ClassVar[bool] = True
+    takes_max_wait: ClassVar[bool] = False
+    uses_grace: ClassVar[bool] = True
 
     @abstractmethod
     def arrive(
@@ -82,3 +100,7 @@ class Kind(ABC):
             frame: Start and end of the calendar window of the match; None for other kinds.
 
         """
+
+    @abstractmethod
+    def default_dedupe(self, plan: WindowPlan, grace: Micros, *, has_absent: bool) -> Micros:
+        """Return how long an event's identity is remembered after its last use if the trigger does not say it."""

@@ -12,6 +12,7 @@ class Session(Gathering):
     """A group ends by a tick at its newest event time + gap + ``grace``, or at ``maxWait``."""
 
     name = "session"
+    takes_max_wait = True
     needs_clock = True
 
     def reach(self, plan: WindowPlan, time: Micros) -> Frame:

@@ -12,6 +12,8 @@ class Settle(Gathering):
     """A group ends by a tick when nothing reached us for a length of time, or at ``maxWait``."""
 
     name = "settle"
+    takes_max_wait = True
+    uses_grace = False
 
     def ends_at(self, trigger: Trigger, plan: WindowPlan, group: Group) -> Micros:
         """Return the end of the quiet time after the last arrival, or ``maxWait``."""

@@ -8,7 +8,7 @@ from bridge.core import absence, sliding
 from bridge.core.decision import Reason
 from bridge.core.event import Micros
 from bridge.core.fate import Step
-from bridge.core.trigger import Trigger
+from bridge.core.trigger import Trigger, WindowPlan
 from bridge.core.window import Arrival, Frame, Mark, Spent, Window
 from bridge.core.windows.kind import Kind
 
@@ -18,6 +18,8 @@ class Within(Kind):
 
     name = "within"
     waits_alone = True
+    needs_partners = True
+    closes = False
 
     def arrive(
         self, trigger: Trigger, window: Window, key: str, new: Arrival, bound: int, ticked: Micros | None
@@ -65,6 +67,10 @@ class Within(Kind):
     def complete_at(self, trigger: Trigger, event_time: Micros, reached: Micros, frame: Frame | None) -> Micros:
         """Return when the last event reached us, or when an absence was complete."""
         return max(reached, event_time + trigger.span) if trigger.absent_slots else reached
+
+    def default_dedupe(self, plan: WindowPlan, grace: Micros, *, has_absent: bool) -> Micros:
+        """Return the length and ``grace``; twice that with absent events."""
+        return (plan.length + grace) * (2 if has_absent else 1)
 
 
 def _offset(arrival: Arrival) -> int:

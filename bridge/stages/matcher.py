@@ -1,9 +1,10 @@
 """The matcher: brings arrivals together in windows, emits runs, and lets time end what waits.
 
-It owns a partition of arrivals, the same of ``windows`` (its changelog), and all windows in them. An arrival changes
-its window by the rules of :mod:`bridge.core.step`; what the window then holds is written to the changelog in the same
-transaction as the run of a match. Time comes in the same log: at most once a second the owner appends a tick, with the
-time that is safe for each condition of which something is due, and acts on it when the tick comes back in its turn.
+It owns a partition of arrivals, the same of ``windows`` (its changelog), and all windows in them. An arrival is
+decoded, the rules of :mod:`bridge.core.step` decide about it, the window store applies their step to memory and
+changelog, and the run of a match is sent in the same transaction. Time comes in the same log: at most once a second the
+owner appends a tick, with the time that is safe for each condition of which something is due, and acts on it when the
+tick comes back in its turn.
 """
 
 from __future__ import annotations
@@ -18,11 +19,8 @@ from typing import Any
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
-from bridge.core.ending import Clock, advanced, needs_clock
 from bridge.core.event import SECOND, EventIdentity, Micros
-from bridge.core.fate import Step
 from bridge.core.step import step
-from bridge.core.trigger import Trigger
 from bridge.core.window import Arrival
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.observer import Observer
@@ -35,32 +33,17 @@ from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
 from bridge.stages.match_runs import Matched, MatchRuns, shown
 from bridge.stages.passing import TOGETHER
-from bridge.stages.restoring import Kept, restore_windows
+from bridge.stages.restoring import Kept
 from bridge.stages.ticks import Ended, TickPlanner, TickRound
-from bridge.stages.timers import Condition
 from bridge.stages.unreadable import set_aside
-from bridge.stages.window_records import (
-    RETIRING_KEY,
-    Place,
-    WindowKey,
-    arrival_key,
-    arrival_of,
-    beside_records,
-    clock_key,
-    decode_arrival,
-    encode_clock,
-    encode_retiring,
-    encode_spent,
-    encode_waiting,
-    place_key,
-)
-from bridge.stages.windows import Windows
+from bridge.stages.window_indexes import Condition
+from bridge.stages.window_records import WindowKey, arrival_key, arrival_of, decode_arrival
+from bridge.stages.window_store import WindowStore
 
 logger = logging.getLogger(__name__)
 
 _TICK_PACE = SECOND
 _LOOK_PACE = SECOND // 10
-_TEXTS_BYTES = 128 * 1024  # more than the key, the id and the source of an arrival take, which a router bounds
 
 
 @dataclass(frozen=True)
@@ -124,7 +107,7 @@ class Matcher(Stage):
         self._bounds = bounds
         self._next_tick: Micros = 0
         self._armed = -1  # the offset of `triggers` up to which dead man's switches are armed
-        self.windows: dict[int, Windows] = {}
+        self.windows: dict[int, WindowStore] = {}
 
     def topics(self) -> frozenset[str]:
         """Return the one topic of arrivals."""
@@ -142,18 +125,20 @@ class Matcher(Stage):
         long this process stood still before.
         """
         for partition in offsets:
-            kept = self._restore(Partition(self._topics.windows, partition.number))
+            changelog = Partition(self._topics.windows, partition.number)
+            kept = self._restore(changelog)
             restored = len(kept)
             self._definitions.refresh()
-            unreadable = partial(self._left_out, partition.number)
-            windows = self.windows[partition.number] = restore_windows(kept, self._definitions, unreadable)
+            store = WindowStore(changelog)
+            store.restore(kept, self._definitions.conditions, partial(self._left_out, partition.number))
+            self.windows[partition.number] = store
             leave_alone(restored)
-            if windows.size > self._bounds.held:
+            if store.size > self._bounds.held:
                 logger.error(
                     "the windows of partition %d take %d bytes, more than the %d that its share of window_bytes is: "
                     "what would wait in them is over-bound until they hold less",
                     partition.number,
-                    windows.size,
+                    store.size,
                     self._bounds.held,
                 )
         self._armed = -1
@@ -233,7 +218,7 @@ class Matcher(Stage):
         """
         if (record.value or b"").startswith(TICK.prefix):
             logger.error("tick %s/%d@%d is passed: %s", record.topic, record.partition, record.offset, text)
-            self._keep_retiring(self.windows[record.partition], None, record.partition, out)
+            self._keep_retiring(self.windows[record.partition], None, out)
             return
         fields = decode_arrival(record.value or b"")
         trigger, definition = fields["trigger"], self._definition(fields["definition"])
@@ -246,9 +231,9 @@ class Matcher(Stage):
 
     def committed(self) -> None:
         """Say how many windows are open, and how much memory they take."""
-        self._observer.open_windows(sum(len(one.open) for one in self.windows.values()))
-        for partition, windows in self.windows.items():
-            self._observer.window_bytes(partition, windows.size)
+        self._observer.open_windows(sum(store.open_windows for store in self.windows.values()))
+        for partition, store in self.windows.items():
+            self._observer.window_bytes(partition, store.size)
 
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
@@ -287,74 +272,28 @@ class Matcher(Stage):
         matched: list[Matched],
         out: Outbox,
     ) -> None:
-        windows, trigger = self.windows[record.partition], definition.trigger
-        window = windows.window(key, len(trigger.slots))
-        known = windows.known(key, arrival.event, trigger)
-        if not known and windows.counts.get(key[:2], 0) >= self._bounds.remembered:
+        store, trigger = self.windows[record.partition], definition.trigger
+        window = store.window(key, len(trigger.slots))
+        known = store.known(key, arrival.event, trigger)
+        if not known and store.count(key[:2]) >= self._bounds.remembered:
             out.decisions.append(_over_bound(definition, key, arrival, {"bound": str(self._bounds.remembered)}))
             return
-        ticked = None if trigger.is_plain else windows.ticked(key[:2], trigger)
-        came = step(trigger, window, key.key, arrival, known, bound=self._bounds.window, ticked=ticked)
-        # No step adds more than its new arrival, and one that completes a match may add less than nothing. So a step is
-        # measured only where its arrival might not fit.
-        most = len(arrival.value) + _TEXTS_BYTES
-        if not windows.has_room(key[:2], most, self._bounds.held) and (excess := self._excess(windows, key, came)):
+        ticked = None if trigger.is_plain else store.ticked(key[:2], trigger)
+        change = step(trigger, window, key.key, arrival, known, bound=self._bounds.window, ticked=ticked)
+        if excess := store.excess(key, arrival, change, self._bounds.held):
             out.decisions.append(_over_bound(definition, key, arrival, excess))
             return
-        if came.match is None:
-            out.decisions.extend(shown(self._current(key), came.decisions))
-        elif (match := self._runs.read(definition, key, came, record, out)) is not None:
+        if change.match is None:
+            out.decisions.extend(shown(self._current(key), change.decisions))
+        elif (match := self._runs.read(definition, key, change, record, out)) is not None:
             matched.append(match)
         else:
             return
-        if came.kept is not None:
-            place = Place(key, came.kept.slot, came.kept.event)
-            windows.keep(place, came.kept, trigger)
-            out.send(
-                self._topics.windows, record.partition, place_key(place), encode_waiting(came.kept, record.value or b"")
-            )
-        self._keep(windows, key, came, trigger, record.partition, out)
-
-    def _excess(self, windows: Windows, key: WindowKey, came: Step) -> dict[str, str] | None:
-        """Return the evidence that there is no room for what a step adds, or None."""
-        size, bound = windows.growth(key, came), self._bounds.held
-        if size <= 0 or windows.has_room(key[:2], size, bound):
-            return None
-        held = windows.sizes.get(key[:2], 0)
-        return {"bound": f"{bound} bytes", "held": str(windows.size), "held_by_trigger": str(held), "more": str(size)}
-
-    def _keep(
-        self, windows: Windows, key: WindowKey, came: Step, trigger: Trigger, partition: int, out: Outbox
-    ) -> None:
-        """Put what a step left behind into memory and changelog."""
-        if not trigger.is_plain:
-            self._keep_beside(windows, key, came, trigger, partition, out)
-        windows.put(key, came.window, trigger)
-        for arrival, spent in came.spent:
-            place = Place(key, arrival.slot, arrival.event)
-            windows.spend(place, spent)
-            out.send(self._topics.windows, partition, place_key(place), encode_spent(spent))
+        store.apply(key, trigger, change, out, arrived=record.value or b"")
 
     def _current(self, key: WindowKey) -> Definition:
         """Return the newest definition of a window's condition, which says what may be shown of it."""
         return self._definitions.conditions[key.condition]
-
-    def _keep_beside(
-        self, windows: Windows, key: WindowKey, came: Step, trigger: Trigger, partition: int, out: Outbox
-    ) -> None:
-        """Put into the changelog what a window holds beside arrivals."""
-        before = windows.window(key, len(trigger.slots))
-        for record_key, value in beside_records(key, before, came.window):
-            out.send(self._topics.windows, partition, record_key, value)
-        if came.through is not None:
-            clock = windows.clock(key[:2])._replace(through=came.through)
-            self._set_clock(windows, key[:2], clock, trigger, partition, out)
-
-    def _set_clock(
-        self, windows: Windows, condition: Condition, clock: Clock, trigger: Trigger, partition: int, out: Outbox
-    ) -> None:
-        windows.set_clock(condition, clock, trigger)
-        out.send(self._topics.windows, partition, clock_key(condition), encode_clock(clock))
 
     def _definition(self, known: str) -> Definition | None:
         definition = self._definitions.known.get(known)
@@ -380,39 +319,33 @@ class Matcher(Stage):
 
     def _apply_tick(self, record: Record, matched: list[Matched], out: Outbox) -> bool:
         """End what is due, a slice of it at a time; tell whether the tick can be passed, or is held back."""
-        windows = self.windows[record.partition]
+        store = self.windows[record.partition]
         tick = self._read(TICK.decode, record, out)
         if tick is None:
             return True
-        if tick["retired"] and windows.retiring is None:
+        if tick["retired"] and store.retiring is None:
             self._definitions.refresh()
-        round_ = TickRound(windows, self._definitions, tick)
+        round_ = TickRound(store, self._definitions, tick)
         for condition in round_.retired:
-            if windows.clocks.pop(condition, None) is not None:
-                out.send(self._topics.windows, record.partition, clock_key(condition), None)
-        is_held = not all(self._end(windows, ended, record, matched, out) for ended in round_.slice())
+            store.drop_clock(condition, out)
+        is_held = not all(self._end(store, ended, record, matched, out) for ended in round_.slice())
         if round_.is_over:
-            self._advance(windows, round_.times, record.partition, out)
+            for condition, time in round_.times.items():
+                store.advance(condition, self._definitions.conditions[condition[1]].trigger, time, out)
         if tick["retired"]:
-            self._keep_retiring(windows, None if round_.is_over else round_.retired, record.partition, out)
+            self._keep_retiring(store, None if round_.is_over else round_.retired, out)
         return round_.is_over or is_held
 
-    def _keep_retiring(
-        self, windows: Windows, retiring: tuple[Condition, ...] | None, partition: int, out: Outbox
-    ) -> None:
-        """Keep what the tick at the head of the log retires, for as long as its slices are not over."""
-        if retiring == windows.retiring:
-            return
-        windows.retiring = retiring
-        value = None if retiring is None else encode_retiring(retiring)
-        out.send(self._topics.windows, partition, RETIRING_KEY, value)
-        self._armed = -1  # a switch that came back between two slices has to be armed anew
+    def _keep_retiring(self, store: WindowStore, retiring: tuple[Condition, ...] | None, out: Outbox) -> None:
+        if retiring != store.retiring:
+            store.keep_retiring(retiring, out)
+            self._armed = -1  # a switch that came back between two slices is armed again
 
-    def _end(self, windows: Windows, ended: Ended, record: Record, matched: list[Matched], out: Outbox) -> bool:
+    def _end(self, store: WindowStore, ended: Ended, record: Record, matched: list[Matched], out: Outbox) -> bool:
         """Apply what a timer has ended; False if its match has to wait for a schema."""
-        key, came, trigger = ended.key, ended.came, ended.definition.trigger
-        if came.match is not None:
-            match = self._runs.read(self._definition_of(ended), key, came, record, out)
+        key, change = ended.key, ended.step
+        if change.match is not None:
+            match = self._runs.read(self._definition_of(ended), key, change, record, out)
             if match is None:
                 return False
             matched.append(match)
@@ -420,14 +353,8 @@ class Matcher(Stage):
                 self._runs.send(matched, out)
                 matched.clear()
         else:
-            out.decisions.extend(shown(self._current(key), came.decisions))
-        over = [Place(key, arrival.slot, arrival.event) for arrival, _ in came.spent] if ended.is_retired else []
-        if ended.forgotten is not None:
-            over.append(ended.forgotten)
-        for place in over:
-            windows.forget(place)
-            out.send(self._topics.windows, record.partition, place_key(place), None)
-        self._keep(windows, key, came._replace(spent=()) if over else came, trigger, record.partition, out)
+            out.decisions.extend(shown(self._current(key), change.decisions))
+        store.apply(key, ended.definition.trigger, change, out, forgotten=ended.forgotten)
         return True
 
     def _definition_of(self, ended: Ended) -> Definition:
@@ -435,17 +362,9 @@ class Matcher(Stage):
 
         Without arrivals, that is a definition of the same condition.
         """
-        arrivals = [one for slot in ended.came.match or () for one in slot]
+        arrivals = [one for slot in ended.step.match or () for one in slot]
         last = max(arrivals, key=lambda one: one.offset, default=None)
         return self._definitions.known.get(last.definition, ended.definition) if last is not None else ended.definition
-
-    def _advance(self, windows: Windows, times: Mapping[Condition, Micros], partition: int, out: Outbox) -> None:
-        """Let the clocks show the time of a tick that is over."""
-        for condition, time in times.items():
-            trigger = self._definitions.conditions[condition[1]].trigger
-            if needs_clock(trigger):
-                clock = advanced(trigger, windows.clock(condition), time)
-                self._set_clock(windows, condition, clock, trigger, partition, out)
 
 
 def _over_bound(definition: Definition, key: WindowKey, arrival: Arrival, evidence: dict[str, str]) -> Decision:

@@ -1,12 +1,12 @@
-"""Windows as they come back from the changelog."""
+"""What the records of the windows' changelog describe, as values. The window store takes it over."""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from bridge.core import absence
-from bridge.core.ending import waits_alone
+from bridge.core.definition import Definition
+from bridge.core.ending import Clock, waits_alone
 from bridge.core.event import Micros
 from bridge.core.sliding import deadline
 from bridge.core.step import USED
@@ -26,8 +26,7 @@ from bridge.kafka.records import (
     UnreadableRecordError,
     kind_of,
 )
-from bridge.stages.definitions import Definitions
-from bridge.stages.timers import Timer
+from bridge.stages.window_indexes import Condition, Timer
 from bridge.stages.window_records import (
     Place,
     WindowKey,
@@ -41,7 +40,6 @@ from bridge.stages.window_records import (
     read_key_beside,
     read_place,
 )
-from bridge.stages.windows import Windows
 
 Kept = tuple[bytes, bytes]
 """Key and last value of a record of a changelog."""
@@ -82,32 +80,33 @@ def _check_format(record: Record) -> None:
         raise UnreadableRecordError(record[:3], record.headers or (), error) from error
 
 
-def restore_windows(
-    kept: list[Kept], definitions: Definitions, unreadable: Callable[[bytes, RecordError], None]
-) -> Windows:
-    """Return the windows that the records of a changelog describe; the list is used up.
+def restored(
+    records: list[Kept], definitions: Mapping[str, Definition], unreadable: Callable[[bytes, RecordError], None]
+) -> Restored:
+    """Return what the records of a changelog describe; the list is used up.
 
-    Each record is let go once it is taken in, so that records and windows are never there as a whole at the same time.
+    Each record is released after it has been applied, so that records and windows are never in memory as a whole at
+    the same time.
 
     Args:
-        kept: The last record of each key.
-        definitions: The triggers.
+        records: The last record of each key.
+        definitions: A definition of each condition, by its hash.
         unreadable: Hears of each record that is left out because it cannot be read, by its key.
 
     Raises:
         NewerFormatError: A newer version has written something that this one cannot read.
 
     """
-    restoring = _Restoring(definitions)
-    while kept:
-        key, value = kept.pop()
+    state = Restored(definitions)
+    while records:
+        key, value = records.pop()
         try:
-            restoring.add(key, value)
+            state.add(key, value)
         except NewerFormatError:
             raise
         except RecordError as error:
             unreadable(key, error)
-    return restoring.windows()
+    return state
 
 
 class _Found:
@@ -122,17 +121,31 @@ class _Found:
         self.fired: list[Frame] = []
 
 
-class _Restoring:
-    """The records of a changelog, on their way to become windows."""
+class Restored:
+    """What the records of a changelog describe.
 
-    def __init__(self, definitions: Definitions) -> None:
-        self._conditions = definitions.conditions
-        self._windows = Windows()
+    Args:
+        definitions: A definition of each condition, by its hash.
+
+    Attributes:
+        remembered: What is known of each event at each slot.
+        timers: The timers of places, by condition, in any order.
+        clocks: How far time has come, by condition.
+        retiring: The conditions whose retirement is under way, or None.
+
+    """
+
+    def __init__(self, definitions: Mapping[str, Definition]) -> None:
+        self._definitions = definitions
+        self.remembered: dict[Place, Arrival | Spent] = {}
+        self.timers: dict[Condition, list[Timer]] = {}
+        self.clocks: dict[Condition, Clock] = {}
+        self.retiring: tuple[Condition, ...] | None = None
         self._alone: dict[WindowKey, Arrival] = {}  # the one thing that was found of its window, as of most
         self._found: dict[WindowKey, _Found] = {}
 
     def add(self, key: bytes, value: bytes) -> None:
-        """Take in one record."""
+        """Apply one record."""
         if value.startswith(WAITING.prefix):
             place = read_place(key)
             self._add_waiting(place, decode_waiting(place, value))
@@ -147,28 +160,20 @@ class _Restoring:
             window, frame = read_key_beside(key)[0], decode_fired(value)
             self._of(window).fired.append(frame)
         elif value.startswith(CLOCK.prefix):
-            self._windows.clocks[read_clock_key(key)] = decode_clock(value)
+            self.clocks[read_clock_key(key)] = decode_clock(value)
         elif value.startswith(RETIRING.prefix):
-            self._windows.retiring = decode_retiring(value)
+            self.retiring = decode_retiring(value)
         else:
             raise RecordError(f"expected a record of the windows' changelog, found one of kind {kind_of(value)}")
 
-    def windows(self) -> Windows:
-        """Return the windows, once all is taken in."""
-        for heap in self._windows.timers.values():
-            heapq.heapify(heap)
-        self._windows.count_restored()
+    def windows(self) -> Iterator[tuple[WindowKey, Window]]:
+        """Yield each window, once all records are applied."""
         for key in [key for key in self._alone if not self._trigger(key).is_plain]:
             self._of(key)
         for key, arrival in self._alone.items():
-            trigger = self._trigger(key)
-            self._windows.put(key, empty_window(len(trigger.slots)).with_arrival(arrival), trigger)
+            yield key, empty_window(len(self._trigger(key).slots)).with_arrival(arrival)
         for key, found in self._found.items():
-            trigger = self._trigger(key)
-            self._windows.put(key, _window(trigger, found), trigger)
-        for condition, clock in list(self._windows.clocks.items()):
-            self._windows.set_clock(condition, clock, self._conditions[condition[1]].trigger)
-        return self._windows
+            yield key, _window(self._trigger(key), found)
 
     def _of(self, key: WindowKey) -> _Found:
         """Return what was found of a window of which there is more than one arrival that waits."""
@@ -185,22 +190,22 @@ class _Restoring:
             self._of(key).waiting.append(arrival)
         else:
             self._alone[key] = arrival
-        self._windows.remembered[place] = arrival
+        self.remembered[place] = arrival
         if waits_alone(trigger):
             self._add_timer(deadline(trigger, arrival), place)
 
     def _add_spent(self, place: Place, spent: Spent) -> None:
         trigger = self._trigger(place.window)
-        self._windows.remembered[place] = spent
+        self.remembered[place] = spent
         self._add_timer(spent.until, place)
         if waits_alone(trigger) and spent.fate in USED:
             self._of(place.window).spent.append((place.slot, spent))
 
     def _add_timer(self, due: Micros, place: Place) -> None:
-        self._windows.timers.setdefault(place.window[:2], []).append(Timer(due, place))
+        self.timers.setdefault(place.window[:2], []).append(Timer(due, place))
 
     def _trigger(self, key: WindowKey) -> Trigger:
-        return self._conditions[key.condition].trigger
+        return self._definitions[key.condition].trigger
 
 
 def _window(trigger: Trigger, found: _Found) -> Window:

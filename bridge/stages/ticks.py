@@ -24,9 +24,9 @@ from bridge.kafka.log import Admin, LogError
 from bridge.kafka.outage import ABOUT_KAFKA
 from bridge.stages.definitions import Definitions
 from bridge.stages.safe_time import EVER, Safe, SafeTime
-from bridge.stages.timers import Condition, Timer
+from bridge.stages.window_indexes import Condition, Timer
 from bridge.stages.window_records import Place, WindowKey
-from bridge.stages.windows import Windows
+from bridge.stages.window_store import WindowStore
 from bridge.triggers.topics import topics_of
 
 logger = logging.getLogger(__name__)
@@ -66,11 +66,11 @@ class TickPlanner:
         """Tell whether anything is known of the brokers' time."""
         return self._safe_time.knows_time()
 
-    def is_due(self, windows: Mapping[int, Windows], now: Micros) -> bool:
+    def is_due(self, windows: Mapping[int, WindowStore], now: Micros) -> bool:
         """Tell whether anything could end by a tick now."""
         return any(self._is_due(one, condition, now) for one in windows.values() for condition in one.conditions())
 
-    def plan(self, windows: Mapping[int, Windows], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
+    def plan(self, windows: Mapping[int, WindowStore], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield, by partition, the fields of the tick to append.
 
         A tick with nothing in it asks for the brokers' time: it is read back with the time at which it was appended.
@@ -85,7 +85,7 @@ class TickPlanner:
         else:
             self._trouble = ""
 
-    def _ticks(self, windows: Mapping[int, Windows], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _ticks(self, windows: Mapping[int, WindowStore], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the ticks that can be given."""
         due = {
             partition: [condition for condition in one.conditions() if self._is_due(one, condition, now)]
@@ -114,7 +114,7 @@ class TickPlanner:
     def _topics_of(self, condition: Condition) -> tuple[str, ...]:
         return topics_of(self._definitions.conditions[condition[1]].trigger)
 
-    def _tick(self, one: Windows, due: list[Condition], safe: Mapping[Condition, Micros | None]) -> dict[str, Any]:
+    def _tick(self, one: WindowStore, due: list[Condition], safe: Mapping[Condition, Micros | None]) -> dict[str, Any]:
         times, retired = [], []
         for trigger, condition in due:
             time = safe[trigger, condition]
@@ -126,7 +126,7 @@ class TickPlanner:
                 times.append({"trigger": trigger, "condition": condition, "time": time})
         return {"safe": times, "retired": retired}
 
-    def _is_due(self, one: Windows, condition: Condition, now: Micros) -> bool:
+    def _is_due(self, one: WindowStore, condition: Condition, now: Micros) -> bool:
         if not self._definitions.is_in_force(*condition):
             return True
         first = one.next_due(condition)
@@ -158,39 +158,37 @@ class Ended(NamedTuple):
     Attributes:
         key: The window.
         definition: A definition of its condition.
-        came: What became of it.
-        forgotten: The identity that is remembered no longer, if that is all.
-        is_retired: Whether nothing of the window will be needed any more.
+        step: What became of it.
+        forgotten: Events at slots that are remembered no longer. Of a retired window these are all that left it.
 
     """
 
     key: WindowKey
     definition: Definition
-    came: Step
-    forgotten: Place | None = None
-    is_retired: bool = False
+    step: Step
+    forgotten: tuple[Place, ...] = ()
 
     @property
     def size(self) -> int:
         """Return how many arrivals it is about, or one."""
-        return max(1, len(self.came.spent))
+        return max(1, len(self.step.spent) + len(self.forgotten))
 
 
 class TickRound:
     """One slice of what a tick ends.
 
     Args:
-        windows: The windows of the tick's partition; the caller applies each ending before it asks for the next.
+        store: The windows of the tick's partition; the caller applies each ending before it asks for the next.
         definitions: The triggers; read to the end of ``triggers`` if the tick retires any.
         tick: The tick's fields.
 
     """
 
-    def __init__(self, windows: Windows, definitions: Definitions, tick: dict[str, Any]) -> None:
-        self._windows = windows
+    def __init__(self, store: WindowStore, definitions: Definitions, tick: dict[str, Any]) -> None:
+        self._store = store
         self._definitions = definitions
         self.times: dict[Condition, Micros] = {(one["trigger"], one["condition"]): one["time"] for one in tick["safe"]}
-        self.retired = _retired(tick, definitions) if windows.retiring is None else windows.retiring
+        self.retired = _retired(tick, definitions) if store.retiring is None else store.retiring
         self.is_over = False
 
     def slice(self) -> Iterator[Ended]:
@@ -219,25 +217,26 @@ class TickRound:
                 heapq.heapreplace(firsts, following)
 
     def _first(self, condition: Condition, time: Micros) -> _First | None:
-        if condition not in self._windows.timers:
+        if self._store.next_due(condition) is None:
             return None
-        timer = self._windows.due(condition, time, self._definitions.conditions[condition[1]].trigger)
+        timer = self._store.due(condition, time, self._definitions.conditions[condition[1]].trigger)
         return None if timer is None else ((timer.due, condition[0], timer.place.window.key), condition, timer)
 
     def _end(self, timer: Timer, *, is_retired: bool) -> Ended:
         key = timer.place.window
         definition = self._definitions.conditions[key.condition]
         trigger = definition.trigger
-        window = self._windows.window(key, len(trigger.slots))
-        one = None if timer.is_whole else self._windows.remembered[timer.place]
-        if isinstance(one, Spent):
-            came = Step(forget(window, timer.place.slot, one), ())
-            return Ended(key, definition, came, timer.place, is_retired)
+        window = self._store.window(key, len(trigger.slots))
+        held = None if timer.is_whole else self._store.remembered(timer.place)
+        if isinstance(held, Spent):
+            return Ended(key, definition, Step(forget(window, timer.place.slot, held), ()), (timer.place,))
         if is_retired:
-            return Ended(key, definition, retire(trigger, window, key.key) or Step(window, ()), is_retired=True)
-        if one is None:
-            return Ended(key, definition, end(trigger, window, key.key, self._windows.clock(key[:2])))
-        return Ended(key, definition, expire(trigger, window, key.key, one))
+            step = retire(trigger, window, key.key) or Step(window, ())
+            left = tuple([Place(key, arrival.slot, arrival.event) for arrival, _ in step.spent])
+            return Ended(key, definition, step._replace(spent=()), left)
+        if held is None:
+            return Ended(key, definition, end(trigger, window, key.key, self._store.clock(key[:2])))
+        return Ended(key, definition, expire(trigger, window, key.key, held))
 
 
 def _retired(tick: dict[str, Any], definitions: Definitions) -> tuple[Condition, ...]:

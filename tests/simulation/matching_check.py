@@ -24,7 +24,7 @@ from bridge.stages.decoding import EventDecoder
 from bridge.stages.definitions import Definitions
 from bridge.stages.matcher import Bounds, Matcher
 from bridge.stages.window_records import decode_retiring
-from bridge.stages.windows import Windows
+from bridge.stages.window_store import WindowStore
 from flowbridge_sdk.codec import Decoder
 from simulation.history import History
 from simulation.reference_windows import Condition, ReferenceWindows
@@ -129,7 +129,7 @@ class MatchingCheck:
         self.decisions.update(reference.decided)
         reference.asked, reference.decided = [], []
 
-    def compare(self, who: str, windows: dict[int, Windows]) -> None:
+    def compare(self, who: str, windows: dict[int, WindowStore]) -> None:
         """Hold the windows of a matcher against those that never crashed at the same offset.
 
         Raises:
@@ -141,16 +141,16 @@ class MatchingCheck:
             if self._is_mid_tick(place):
                 continue
             expected = self._unbroken.windows(partition)
-            if _plain(found) != _plain(expected):
+            if found.contents() != expected.contents():
                 raise WrongStateError(
                     f"{who} holds other windows of partition {partition} than one that never crashed at "
-                    f"{self._committed.get(place, 0)}:\n  found    {_plain(found)}\n  expected {_plain(expected)}"
+                    f"{self._committed.get(place, 0)}:\n  found    {found.contents()}\n  expected {expected.contents()}"
                 )
 
     def waiting(self) -> Iterator[str]:
         """Yield what a matcher has to hold now, at the committed offsets; a dead man's switch watches for ever."""
         for windows in self._unbroken.all_windows():
-            for place in windows.remembered:
+            for place in windows.contents().remembered:
                 if not self._triggers.condition(place.window.condition).trigger.is_switch:
                     yield str(place)
 
@@ -178,11 +178,13 @@ class _Unbroken:
             nothing, topics, decoder, _NoTicks(), lambda _: [], lambda: 0, lambda: 0, Unobserved(), bounds
         )
         self._matcher._next_tick = 2**63
+        self._changelog = topics.windows
 
-    def windows(self, partition: int) -> Windows:
-        return self._matcher.windows.setdefault(partition, Windows())
+    def windows(self, partition: int) -> WindowStore:
+        changelog = Partition(self._changelog, partition)
+        return self._matcher.windows.setdefault(partition, WindowStore(changelog))
 
-    def all_windows(self) -> Iterable[Windows]:
+    def all_windows(self) -> Iterable[WindowStore]:
         return self._matcher.windows.values()
 
     def apply(
@@ -192,9 +194,9 @@ class _Unbroken:
         definitions: Definitions,
         retiring: tuple[Condition, ...] | None,
     ) -> None:
-        self.windows(partition).retiring = retiring
         self._matcher._definitions = _AsTheyAre(definitions)  # type: ignore[assignment]  # the same but for reading on
         nowhere: Any = _Nowhere()
+        self.windows(partition).keep_retiring(retiring, Outbox(nowhere))
         left = deque(records)
         while left:
             self._matcher.process(left, Outbox(nowhere))
@@ -224,10 +226,6 @@ def _retired(tick: dict[str, Any], known: Known) -> tuple[Condition, ...]:
     """Return which of the conditions that a tick retires are not in force."""
     named = [(one["trigger"], one["condition"]) for one in tick["retired"]]
     return tuple([one for one in named if not known.is_in_force(*one)])
-
-
-def _plain(windows: Windows) -> dict[str, Any]:
-    return {name: value for name, value in vars(windows).items() if name != "timers"}
 
 
 def _arrival(fields: dict[str, Any], record: Record, event: str) -> Arrival:

@@ -36,7 +36,7 @@ from bridge.stages.router import Router
 from bridge.stages.safe_time import Safe, SafeTime
 from bridge.stages.shelf import Shelf
 from bridge.stages.submitter import Submitter
-from bridge.stages.windows import Windows
+from bridge.stages.window_store import WindowStore
 from bridge.triggers import sources
 from bridge.triggers.sources import FileSource
 from simulation.process import SimulatedProcess
@@ -159,20 +159,20 @@ def _note_of_all(committed: Committed | None) -> Note:
 
 # -- the matcher -------------------------------------------------------------------------------------------------------
 
-_keep, _keep_retiring = Matcher._keep, Matcher._keep_retiring
+_apply_step, _keep_retiring = WindowStore.apply, WindowStore.keep_retiring
 
 
-def _forget_matched(self: Any, windows: Any, key: Any, came: Any, *more: Any) -> None:
-    for arrival, spent in came.spent:
+def _forget_matched(self: Any, key: Any, trigger: Any, step: Any, out: Any, **more: Any) -> None:
+    for arrival, spent in step.spent:
         if spent.fate is Reason.MATCHED:
-            windows.remembered.pop((key, arrival.slot, arrival.event), None)
-    left = tuple(one for one in came.spent if one[1].fate is not Reason.MATCHED)
-    _keep(self, windows, key, came._replace(spent=left), *more)
+            self._remembered.pop((key, arrival.slot, arrival.event), None)
+    left = tuple(one for one in step.spent if one[1].fate is not Reason.MATCHED)
+    _apply_step(self, key, trigger, step._replace(spent=left), out, **more)
 
 
-def _decide_each_slice(self: Any, windows: Any, retiring: Any, partition: int, out: Any) -> None:
-    _keep_retiring(self, windows, retiring, partition, out)
-    windows.retiring = None
+def _decide_each_slice(self: Any, retiring: Any, out: Any) -> None:
+    _keep_retiring(self, retiring, out)
+    self._retiring = None
 
 
 def _known_only(self: Any, known: str) -> Any:
@@ -246,7 +246,7 @@ def _go_on_at_the_end(self: Any, partition: Partition, offset: int) -> int | Non
 
 
 def _forget_uncounted(self: Any, place: Any) -> None:
-    self.remembered.pop(place, None)
+    self._remembered.pop(place, None)
 
 
 # -- Kafka in trouble, and clocks that are set -------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def _as_if_whole(*arguments: Any, **options: Any) -> Any:
 _settled_age, _loaded, _merge, _ask, _read = Doubt.age, FileSource._loaded, sources.merge, Lane.ask, MemoryReader.read
 _apply_definition, _enforce = Definitions._apply, Definitions._enforce
 _apply_arrival, _take_up = Matcher._apply_arrival, Submitter._take_up
-_add_window, _apply_entry = restoring._Restoring.add, ledger_restoring._Restoring._apply_other
+_add_window, _apply_entry = restoring.Restored.add, ledger_restoring._Restoring._apply_other
 
 _take_due = Shelf.take_due
 
@@ -402,9 +402,11 @@ MUTATIONS = (
     Mutation("tick without safe time", ((SafeTime, "of_topic", _any_time),)),
     Mutation("safe time that ignores applied definitions", ((safe_time, "read_note", _note_of_all),)),
     Mutation("a publisher's timestamp believed", ((ReachedTimes, "of", _believed),)),
-    Mutation("ids forgotten at a match", ((Matcher, "_keep", _forget_matched),)),
-    Mutation("a retirement decided anew at each slice", ((Matcher, "_keep_retiring", _decide_each_slice),), within=150),
-    Mutation("a restart counts anew what is remembered", ((Windows, "forget", _forget_uncounted),)),
+    Mutation("ids forgotten at a match", ((WindowStore, "apply", _forget_matched),)),
+    Mutation(
+        "a retirement decided anew at each slice", ((WindowStore, "keep_retiring", _decide_each_slice),), within=150
+    ),
+    Mutation("a restart counts anew what is remembered", ((WindowStore, "_forget", _forget_uncounted),)),
     Mutation("a lost offset passed unasked", ((Router, "lost_offset", _go_on),)),
     Mutation("what stands behind a lost offset passed", ((Router, "lost_offset", _go_on_at_the_end),)),
     Mutation("rate not kept", ((Brake, "wait_for_rate", _no_wait),)),
@@ -485,7 +487,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a window of a newer format is passed by",
-        ((restoring._Restoring, "add", _passed_by(_add_window)),),
+        ((restoring.Restored, "add", _passed_by(_add_window)),),
         60,
         "two versions",
     ),

@@ -55,7 +55,9 @@ def test_an_aborted_batch_leaves_no_window_in_memory() -> None:
     process.step("router")
     process.at("before commit", lambda: fail(AbortableError("the broker said no")))
     process.step("matcher")
-    assert all(not one.open and not one.remembered for one in process.stage("matcher").windows.values())
+    assert all(
+        not one.contents().open and not one.contents().remembered for one in process.stage("matcher").windows.values()
+    )
     world.publish("payment.done", {"order": "7", "amount": 1})
     world.run(3)
     assert sorted(world.reasons()) == ["created", "matched", "matched", "waiting"]
@@ -69,7 +71,10 @@ def test_an_aborted_batch_leaves_windows_alone_from_whose_partition_nothing_was_
         world.publish("order.created", {"order": str(number)})
     world.run(2)
     matcher = process.stage("matcher")
-    before, opened = dict(matcher.windows), {number: dict(one.open) for number, one in matcher.windows.items()}
+    before, opened = (
+        dict(matcher.windows),
+        {number: one.contents().open for number, one in matcher.windows.items()},
+    )
     assert len([one for one in opened.values() if one]) > 1
     world.publish("payment.done", {"order": "7", "amount": 1})
     process.step("router")
@@ -77,7 +82,7 @@ def test_an_aborted_batch_leaves_windows_alone_from_whose_partition_nothing_was_
     process.step("matcher")
     again = [number for number, one in matcher.windows.items() if one is not before[number]]
     assert len(again) == 1
-    assert {number: one.open for number, one in matcher.windows.items()} == opened
+    assert {number: one.contents().open for number, one in matcher.windows.items()} == opened
     world.run(3)
     assert world.workflows() == [{"order": "7", "amount": "1"}]
 

@@ -137,7 +137,7 @@ def test_a_match_whose_run_cannot_be_made_for_a_bug_leaves_the_partner_waiting(m
     again = world.start("p2", ("matcher",))  # what it restores is what the first one has in memory
     world.processes[0].stop()
     world.run(10)
-    opened = [window for one in again.stage("matcher").windows.values() for window in one.open.values()]
+    opened = [window for one in again.stage("matcher").windows.values() for window in one.contents().open.values()]
     assert [window.waiting for window in opened] == [((), ())]
 
 

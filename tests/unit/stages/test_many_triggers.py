@@ -7,18 +7,20 @@ from dataclasses import replace
 
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND, EventIdentity
+from bridge.core.fate import Step
 from bridge.core.trigger import WindowPlan
 from bridge.core.window import Arrival, empty_window
 from bridge.kafka.log import Committed, Partition, TopicSpec
 from bridge.kafka.memory import MemoryBroker, MemoryLog
 from bridge.kafka.memory_admin import MemoryAdmin
+from bridge.kafka.outbox import Discard
 from bridge.kafka.ownership import Note
 from bridge.stages.definitions import Start
 from bridge.stages.safe_time import SafeTime
 from bridge.stages.ticks import TickPlanner, TickRound
-from bridge.stages.timers import Condition, Timer
+from bridge.stages.window_indexes import Condition, Timer
 from bridge.stages.window_records import Place, WindowKey
-from bridge.stages.windows import Windows
+from bridge.stages.window_store import WindowStore
 from unit.stages.window_world import ORDER, PAYMENT, windowed
 
 COUNT = 300
@@ -59,7 +61,7 @@ class CountedAdmin(MemoryAdmin):
         return super().end_offsets(partitions)
 
 
-class CountedWindows(Windows):
+class CountedWindows(WindowStore):
     """Windows that count how often they are asked what is due."""
 
     asked = 0
@@ -71,13 +73,12 @@ class CountedWindows(Windows):
 
 def with_an_order_each(known: Known) -> CountedWindows:
     """Return windows in which one order waits for each trigger, the last trigger's for the shortest time."""
-    windows = CountedWindows()
+    windows, out = CountedWindows(Partition("fb.windows", 3)), Discard()
     for number, one in enumerate(known.all):
         event = EventIdentity("order.created", "tests", str(number))
         arrival = Arrival(BEGIN, number, 0, event, BEGIN - number, one.hash, None, b"")
         key = WindowKey(one.identity, one.condition, "7")
-        windows.keep(Place(key, 0, event), arrival, one.trigger)
-        windows.put(key, empty_window(2).with_arrival(arrival), one.trigger)
+        windows.apply(key, one.trigger, Step(empty_window(2).with_arrival(arrival), (), kept=arrival), out)
     return windows
 
 
@@ -109,9 +110,8 @@ def test_what_a_tick_of_many_triggers_ends_comes_in_order_and_is_looked_at_once(
     round_ = TickRound(windows, known, {"safe": safe, "retired": []})  # type: ignore[arg-type]
     ended: list[Condition] = []
     for one in round_.slice():
-        place = Place(one.key, 0, one.came.spent[0][0].event)
-        windows.forget(place)
-        windows.put(one.key, one.came.window, one.definition.trigger)
+        place = Place(one.key, 0, one.step.spent[0][0].event)
+        windows.apply(one.key, one.definition.trigger, one.step._replace(spent=()), Discard(), forgotten=(place,))
         ended.append(one.key[:2])
     assert ended == [(one.identity, one.condition) for one in reversed(known.all)]
     assert round_.is_over

@@ -43,7 +43,7 @@ def test_what_waits_in_vain_expires_and_leaves_nothing_behind() -> None:
     world.now += 11 * MINUTE
     world.run(5)
     windows = process.stage("matcher").windows.values()
-    assert [(one.open, one.remembered, one.timers) for one in windows] == [({}, {}, {})] * 2
+    assert [(one.open_windows, one.size, list(one.conditions())) for one in windows] == [(0, 0, [])] * 2
     assert world.workflows() == []
 
 

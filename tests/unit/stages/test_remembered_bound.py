@@ -22,7 +22,7 @@ def test_what_is_beyond_the_bound_is_decided_so_and_only_what_is_remembered_coun
     bridge.order(3)
     bridge.pay(2)
     assert bridge.reasons() == ["matched", "matched", "over-bound", "over-bound"]
-    assert bridge.windows()[0].counts == {("default/ship", bridge.world.triggers[0].condition_hash): 3}
+    assert bridge.windows()[0].contents().counts == {("default/ship", bridge.world.triggers[0].condition_hash): 3}
     bridge.wait(3 * 3_600)
     bridge.order(4)
     bridge.pay(4)

@@ -10,7 +10,7 @@ import pytest
 from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.kafka.memory import MemoryLog
 from bridge.stages.ticks import TickPlanner
-from bridge.stages.windows import Windows
+from bridge.stages.window_store import WindowStore
 from unit.stages.world import World, two_slots
 
 
@@ -127,7 +127,7 @@ def test_much_that_ends_at_once_ends_in_slices_and_a_crash_between_them_ends_not
     assert world.reasons().count("expired") == 2_300
     assert len({one.event for one in world.decisions}) == 2_300  # type: ignore[union-attr]  # decisions on events
     restored = world.processes[0].stage("matcher").windows[0]
-    assert not restored.open
+    assert not restored.open_windows
 
 
 def test_an_identity_that_comes_again_after_it_was_forgotten_waits_its_whole_time() -> None:
@@ -154,7 +154,7 @@ def test_a_plan_of_ticks_that_takes_long_leaves_time_for_what_has_come(monkeypat
     world.now += 3_600 * SECOND
     plan = TickPlanner.plan
 
-    def slow_plan(self: TickPlanner, windows: Mapping[int, Windows], now: Micros) -> Iterator[Any]:
+    def slow_plan(self: TickPlanner, windows: Mapping[int, WindowStore], now: Micros) -> Iterator[Any]:
         world.now += 3 * SECOND
         yield from plan(self, windows, now)
 

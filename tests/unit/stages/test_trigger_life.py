@@ -55,7 +55,9 @@ def test_a_changed_condition_ends_what_waits_and_starts_with_empty_windows() -> 
     order(world)
     world.run(2)
     assert len(world.workflows()) == 1
-    assert all(len(one.timers) <= 1 for one in process.stage("matcher").windows.values()), "the old ones are gone"
+    assert all(len(list(one.conditions())) <= 1 for one in process.stage("matcher").windows.values()), (
+        "the old ones are gone"
+    )
 
 
 def test_old_windows_end_only_once_all_routers_have_applied_the_change() -> None:
@@ -175,7 +177,10 @@ def test_a_deleted_trigger_ends_what_waits_and_takes_no_more_events() -> None:
     world.run(3)
     assert world.reasons_of(first) == ["waiting", "expired"]
     assert world.reasons_of(second) == []
-    assert all(not one.remembered and not one.timers for one in process.stage("matcher").windows.values())
+    assert all(
+        not one.contents().remembered and not list(one.conditions())
+        for one in process.stage("matcher").windows.values()
+    )
 
 
 def test_the_windows_of_a_deleted_trigger_end_although_its_router_died_without_a_word() -> None:

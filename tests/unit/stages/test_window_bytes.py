@@ -12,8 +12,8 @@ from bridge.core.trigger import WindowPlan
 from bridge.core.window import Spent
 from bridge.kafka.observer import Unobserved
 from bridge.stages.matcher import Bounds
+from bridge.stages.window_indexes import Usage, held_bytes
 from bridge.stages.window_records import Place, WindowKey
-from bridge.stages.windows import Windows, held_bytes
 from unit.stages.window_world import ORDER, PAYMENT, Bridge, windowed
 
 BOUND = 100_000
@@ -88,26 +88,26 @@ def test_identities_alone_meet_the_bound_too() -> None:
     assert set(reasons) == {"matched", "over-bound"}
     assert bridge.windows()[0].size < 8_000
     bridge.wait(4 * 3_600)
-    assert (bridge.windows()[0].size, bridge.windows()[0].sizes) == (0, {})
+    assert (bridge.windows()[0].size, bridge.windows()[0].contents().sizes) == (0, {})
     bridge.order(11)
     bridge.pay(11)
     assert bridge.reasons()[-2:] == ["matched", "matched"]
 
 
 def test_a_trigger_that_holds_much_leaves_room_for_those_that_hold_little() -> None:
-    windows, greedy, modest = Windows(), ("default/greedy", "g"), ("default/modest", "m")
+    usage, greedy, modest = Usage(), ("default/greedy", "g"), ("default/modest", "m")
     size = 0
-    while windows.has_room(greedy, 1_000, BOUND):
-        windows._count(greedy, 1, 1_000)
+    while usage.has_room(greedy, 1_000, BOUND):
+        usage.add(greedy, 1_000)
         size += 1_000
     assert size == 3 * BOUND // 4
     given = 0
-    while windows.has_room(modest, 1_000, BOUND):
-        windows._count(modest, 1, 1_000)
+    while usage.has_room(modest, 1_000, BOUND):
+        usage.add(modest, 1_000)
         given += 1_000
     assert given >= BOUND // 8
-    assert not windows.has_room(greedy, 1_000, BOUND)
-    assert windows.size <= BOUND
+    assert not usage.has_room(greedy, 1_000, BOUND)
+    assert usage.size <= BOUND
 
 
 def test_long_texts_of_an_event_count() -> None:

@@ -60,9 +60,9 @@ def test_what_a_window_of_a_changed_trigger_holds_ends_at_once_and_nothing_is_le
     assert set(bridge.reasons()) - {"superseded"} == {reason}
     bridge.check_restoring()
     for one in bridge.windows().values():
-        assert not one.open
-        assert not one.remembered
-        assert trigger.condition_hash not in {condition for _, condition in [*one.timers, *one.clocks]}
+        assert not one.contents().open
+        assert not one.contents().remembered
+        assert trigger.condition_hash not in {condition for _, condition in one.conditions()}
 
 
 @pytest.mark.parametrize("how", ["changed", "changed twice", "deleted and added again"])

@@ -10,15 +10,15 @@ import pytest
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND
 from bridge.core.trigger import Trigger, WindowPlan
-from bridge.kafka.log import Headers, Record
+from bridge.kafka.log import Headers, Partition, Record
 from bridge.kafka.observer import Unobserved
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import ARRIVAL, TICK
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.decoding import EventDecoder
 from bridge.stages.matcher import Bounds, Matcher
-from bridge.stages.restoring import restore_windows
 from bridge.stages.ticks import SLICE
+from bridge.stages.window_store import WindowStore
 from flowbridge_sdk.codec import Decoder
 from unit.stages.window_world import HOURLY, NO_PAYMENT, ORDER, PAYMENT, windowed
 
@@ -98,7 +98,7 @@ def matcher_of(trigger: Trigger) -> Matcher:
         Unobserved(),
         Bounds(),
     )
-    matcher.windows[0] = restore_windows([], known, lambda _, __: None)  # type: ignore[arg-type]
+    matcher.windows[0] = WindowStore(Partition("fb.windows", 0))
     return matcher
 
 
@@ -109,7 +109,7 @@ def test_a_tick_that_ends_many_windows_takes_slices_of_bounded_size(name: str) -
     for first in range(0, count, 1_000):
         arrivals = deque(arrival(trigger, number) for number in range(first, min(first + 1_000, count)))
         matcher.process(arrivals, Outbox(sent))  # type: ignore[arg-type]
-    assert len(matcher.windows[0].open) == count
+    assert matcher.windows[0].open_windows == count
     safe = [{"trigger": trigger.identity, "condition": trigger.condition_hash, "time": FAR}]
     tick = Record("fb.arrivals", 0, count, FAR // 1000, b"tick", TICK.encode({"safe": safe, "retired": []}), [])
     left, slices = deque([tick]), 0

@@ -9,8 +9,8 @@ from bridge.core.trigger import RunPlan, Schedule, Slot, Trigger, WindowPlan
 from bridge.kafka.log import Partition
 from bridge.kafka.records import RecordError
 from bridge.stages.definitions import Definitions
-from bridge.stages.restoring import read_changelog, restore_windows
-from bridge.stages.windows import Windows
+from bridge.stages.restoring import read_changelog
+from bridge.stages.window_store import WindowStore
 from unit.stages.world import Process, World, parameters_of
 
 HOURLY = Schedule(every=HOUR)
@@ -66,9 +66,9 @@ class Bridge:
         self.process = self.world.start(f"{self.process.name}'")
         self.world.run(12, step=0.5)
 
-    def windows(self) -> dict[int, Windows]:
+    def windows(self) -> dict[int, WindowStore]:
         """Return the windows that the matcher holds."""
-        windows: dict[int, Windows] = self.process.stage("matcher").windows
+        windows: dict[int, WindowStore] = self.process.stage("matcher").windows
         return windows
 
     def check_restoring(self) -> None:
@@ -78,8 +78,10 @@ class Bridge:
         definitions.refresh()
         reader, admin = log.reader(), log.admin()
         for number, held in self.windows().items():
-            kept = read_changelog(reader, admin, Partition(self.world.topics.windows, number))
-            assert _plain(restore_windows(kept, definitions, _unreadable)) == _plain(held)
+            changelog = Partition(self.world.topics.windows, number)
+            restored = WindowStore(changelog)
+            restored.restore(read_changelog(reader, admin, changelog), definitions.conditions, _unreadable)
+            assert restored.contents() == held.contents()
 
     def runs(self) -> list[dict[str, str]]:
         """Return the parameters of every Workflow that was created, in order."""
@@ -92,7 +94,3 @@ class Bridge:
 
 def _unreadable(key: bytes, error: RecordError) -> NoReturn:
     raise AssertionError(f"{key!r} cannot be read: {error}")
-
-
-def _plain(windows: Windows) -> dict[str, Any]:
-    return {name: value for name, value in vars(windows).items() if name != "timers"}

@@ -20,7 +20,7 @@ from bridge.core.event import Micros, time_text
 from bridge.core.limits import Brake, Wait
 from bridge.core.trigger import RunLimits
 from bridge.stages.ledger import LedgerPartition
-from bridge.stages.open_run import OpenRun, Stands
+from bridge.stages.open_run import OpenRun
 from bridge.stages.shelf import Waiting
 
 logger = logging.getLogger(__name__)
@@ -195,13 +195,21 @@ class Lanes:
 
     def lay_down_all(self, lane: Lane) -> list[OpenRun]:
         """Leave what a lane holds in memory to the shelf; return these runs."""
-        runs = [one for one in lane.queue if one.stands is Stands.QUEUED]
-        self._in_memory -= len(lane.queue)
+        runs = list(lane.queue)
+        self._in_memory -= len(runs)
         lane.queue.clear()
         for one in runs:
             lane.size += self._ledger[one.partition].shelf.put(one)
         lane.shelved += len(runs)
         return runs
+
+    def take_out(self, runs: Collection[OpenRun]) -> None:
+        """Take runs in memory out of their lanes: they do not wait for a turn any more."""
+        out = set(runs)
+        for lane in {self.lane(one) for one in runs}:
+            left = [one for one in lane.queue if one not in out]
+            self._in_memory -= len(lane.queue) - len(left)
+            lane.queue = deque(left)
 
     def taken(self, one: OpenRun) -> None:
         """Note that a run was taken from the shelf by the moment at which it had to be looked at."""
@@ -266,9 +274,6 @@ class Lanes:
 
     def _has_first(self, lane: Lane) -> bool:
         """Have the first run of a lane in memory; return False if the lane is empty."""
-        while lane.queue and lane.queue[0].has_ended:  # it was too late while it waited
-            lane.queue.popleft()
-            self._in_memory -= 1
         if not lane.queue and lane.shelved:
             read = self._ledger[lane.key[0]].shelf.take_next(lane.key[1], _READ_AHEAD, _READ_AHEAD_BYTES)
             lane.shelved -= len(read)

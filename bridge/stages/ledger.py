@@ -18,7 +18,7 @@ from typing import Literal
 from bridge.core.event import DAY, Micros
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.final_keys import FinalKeys
-from bridge.stages.open_run import OpenRun, Stands
+from bridge.stages.open_run import OpenRun
 from bridge.stages.run_records import encode_run
 from bridge.stages.shelf import Shelf
 
@@ -59,9 +59,8 @@ class LedgerPartition:
         return run_key in self.open or run_key in self.final or run_key in self.shelf
 
     def end(self, one: OpenRun, at: Micros) -> None:
-        """End a run."""
+        """Keep only the key of a run that has ended."""
         self.open.pop(one.run.run_key, None)
-        one.move(Stands.ENDED)
         one.body = None
         self.final.add(one.run.run_key, at)
 

@@ -17,7 +17,8 @@ from bridge.kafka.log import Admin, Partition, Reader, Record
 from bridge.kafka.observer import Observer
 from bridge.kafka.records import LEDGER_ENTRY, NewerFormatError, RecordError, UnreadableRecordError
 from bridge.stages.ledger import LedgerPartition
-from bridge.stages.open_run import OpenRun, Stands
+from bridge.stages.open_run import OpenRun, waiting_state
+from bridge.stages.run_events import FOR_ROOM, FOR_TEMPLATE
 from bridge.stages.run_records import decode_run
 from bridge.stages.spool import Spool
 from bridge.stages.unreadable import set_aside
@@ -25,7 +26,7 @@ from bridge.stages.unreadable import set_aside
 _SYMBOLS = LEDGER_ENTRY.schema["fields"][0]["type"]["symbols"]
 _FINAL = tuple(LEDGER_ENTRY.prefix + bytes([2 * _SYMBOLS.index(state)]) for state in ("done", "dead"))
 _HEAD = len(_FINAL[0])
-NO_REFUSALS = ("rate", "storm", "waits for room", "waits for its WorkflowTemplate")
+NO_REFUSALS = ("rate", "storm", FOR_ROOM, FOR_TEMPLATE)
 """Why parked runs wait that nothing refused; 0.1.0 dates their entries as if something had."""
 
 _SAME_AGE = 60_000  # milliseconds that make no difference to how long a key is remembered
@@ -200,7 +201,7 @@ def _open(fields: dict[str, Any], partition: int, written: Micros, now: Micros) 
         partition=partition,
         since=since,
         body=fields["run"],
-        stands=Stands.DOUBTFUL if is_intent else Stands.QUEUED,
+        state=waiting_state(at if is_intent else None, None),
         intent=at if is_intent else None,
         started=at if is_intent else None,
         doubt=Doubt(at, max(now, at)) if is_intent else None,

@@ -1,11 +1,16 @@
 """The run book: the one owner of all runs that have not ended, of where they wait and of what is counted about them.
 
-A run is in exactly one of these places, which follow from where it stands (:mod:`bridge.stages.open_run`):
+:meth:`RunBook.advance` has an event happen to a run, by the table of :mod:`bridge.stages.run_life`, and
+:meth:`RunBook.place` carries out those effects that concern places and counts. A run is in exactly one of these places,
+which follow from its state:
 
-- *queued*: in the lane of its trigger, in memory (:mod:`bridge.stages.lanes`);
-- *shelved*: on the shelf of its partition (:mod:`bridge.stages.shelf`), until its turn or until it is due;
-- *doubtful*: in the queue of its namespace, since it stands under an intent and no limit concerns it any more;
-- *asking*, *begun*, *sent*: with a worker, or about to be.
+- *new* and *queued*: in the lane of its trigger, in memory (:mod:`bridge.stages.lanes`), or on the shelf of its
+  partition (:mod:`bridge.stages.shelf`);
+- *put off*: on the shelf, until it is due;
+- *doubtful*: on the shelf until it is due, then in the queue of its namespace. It stands under an intent, and no limit
+  concerns it any more;
+- *begun*: in ``begun``, until the batch is committed;
+- *asking* and *sent*: with a worker.
 
 In a namespace, doubtful runs and lanes take turns. So runs that fail again and again do not hold up new ones, and new
 ones do not keep a doubt from being settled.
@@ -16,10 +21,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 
-from bridge.core.event import SECOND, Micros
-from bridge.stages.lanes import Lanes, RuleOf
+from bridge.core.event import MINUTE, SECOND, Micros
+from bridge.stages.lanes import SMALL, Lanes, RuleOf
 from bridge.stages.ledger import LedgerPartition
-from bridge.stages.open_run import OpenRun, Stands
+from bridge.stages.open_run import OpenRun, RunState
+from bridge.stages.run_events import BecameDue, Revoked, RunEvent
+from bridge.stages.run_life import Effect, IllegalEventError, advance
 
 WOKEN = 256
 """Runs that one batch takes from each shelf because they are due or too late."""
@@ -27,6 +34,14 @@ WOKEN = 256
 _AT_HAND = 64  # woken runs of a lane, and doubtful ones of a namespace, in memory; more wait on the shelf
 _POSTPONED: Micros = 10 * SECOND
 _NEVER: Micros = 2**62
+
+PLACES = frozenset(
+    {
+        *(Effect.COUNT_START, Effect.GIVE_BACK, Effect.STOP_LANE, Effect.FREE_LANE, Effect.HOLD),
+        *(Effect.QUEUE_FIRST, Effect.QUEUE_DUE, Effect.LAY_DOWN, Effect.FORGET),
+    }
+)
+"""The effects that concern places and counts."""
 
 
 class RunBook:
@@ -38,15 +53,19 @@ class RunBook:
     Attributes:
         ledger: The partitions of the ledger that are owned, by number.
         lanes: Where runs wait for their turn.
+        begun: Runs whose intents are in the batch being made.
 
     """
 
     def __init__(self, rule_of: RuleOf) -> None:
         self.ledger: dict[int, LedgerPartition] = {}
         self.lanes = Lanes(rule_of, self.ledger, self._keep)
+        self.begun: list[OpenRun] = []
+        self._new: list[OpenRun] = []  # those in memory
         self._doubtful: dict[str, deque[OpenRun]] = {}
         self._doubtful_is_next: dict[str, bool] = {}
         self._deadline: Micros = _NEVER  # no queued run in memory is too late before
+        self._stale_from: Micros = 0  # no entry of an open run has to be written again before
 
     # -- partitions ----------------------------------------------------------------------------------------------------
 
@@ -59,42 +78,88 @@ class RunBook:
             self.lanes.restore(number, trigger, made_by, ledger.asked[trigger], ledger.started[trigger])
         for found in waiting.values():
             self.lanes.restore_waiting(number, found)
+        self._stale_from = 0
 
     def drop(self, numbers: Collection[int]) -> None:
-        """Forget partitions; results of their runs that are still under way are ignored."""
+        """Forget partitions, and a batch that was being made; results of their runs that are under way are ignored."""
         for number in numbers:
             ledger = self.ledger.pop(number, None)
             for one in ledger.open.values() if ledger else ():
-                one.move(Stands.DROPPED)
+                advance(one, Revoked())
+        self._new, self.begun = [], []
         self.lanes.drop(numbers)
         for namespace, runs in list(self._doubtful.items()):
             self._doubtful[namespace] = deque(one for one in runs if not one.is_dropped)
 
-    # -- a run's way ---------------------------------------------------------------------------------------------------
+    # -- what happens to runs ------------------------------------------------------------------------------------------
+
+    def advance(self, one: OpenRun, event: RunEvent) -> tuple[Effect, ...]:
+        """Have an event happen to a run; return the effects, in their order, of which :meth:`place` does its own.
+
+        Raises:
+            IllegalEventError: The event cannot happen to the run, or the run is not in memory here any more.
+
+        """
+        if one.state is not RunState.NEW and not self.owns(one):
+            raise IllegalEventError(one, event, " and not in the run book's memory")
+        return advance(one, event)
+
+    def place(self, effect: Effect, one: OpenRun, now: Micros) -> None:
+        """Carry out an effect of :data:`PLACES`."""
+        match effect:
+            case Effect.COUNT_START:
+                self.lanes.start(one, now)
+            case Effect.GIVE_BACK:
+                self.lanes.give_back(one)
+            case Effect.STOP_LANE:
+                self.lanes.stop_for(one)
+            case Effect.FREE_LANE:
+                self.lanes.go_on(one)
+            case Effect.HOLD:
+                self.begun.append(one)
+            case Effect.QUEUE_FIRST:
+                self.lanes.add(one, first=True)
+                self._keep([one])
+            case Effect.QUEUE_DUE:
+                self._queue_due(one, now)
+            case Effect.LAY_DOWN:
+                self.lay_down(one)
+            case Effect.FORGET:
+                del self.ledger[one.partition].open[one.run.run_key]
+            case _:
+                raise ValueError(f"the run book does not {effect}")
 
     def take_up(self, one: OpenRun) -> bool:
-        """Take up a run; return whether it stays in memory. Otherwise :meth:`lay_down` it once its entry is written."""
+        """Take up a new run; return whether it stays in memory. If not, it is passed over and laid down at once."""
         is_in_memory = self.lanes.add(one)
         if is_in_memory:
             self._keep([one])
+            self._new.append(one)
         return is_in_memory
 
-    def lay_down(self, one: OpenRun) -> None:
+    def take_new(self) -> list[OpenRun]:
+        """Take the new runs in memory that had no turn in this batch."""
+        found = [one for one in self._new if one.state is RunState.NEW]
+        self._new = []
+        return found
+
+    def take_begun(self) -> list[OpenRun]:
+        """Take the runs whose intents are committed now."""
+        begun, self.begun = self.begun, []
+        return begun
+
+    def lay_down(self, one: OpenRun, *, first: bool = False) -> None:
         """Leave a run to the shelf; the ledger in Kafka has it whole."""
         self.ledger[one.partition].open.pop(one.run.run_key, None)
-        self.lanes.lay_down(one)
+        self.lanes.lay_down(one, first=first)
 
-    def lay_down_lane(self, one: OpenRun) -> None:
-        """Leave all runs of a run's lane to the shelf; the ledger in Kafka has them whole."""
-        opened = self.ledger[one.partition].open
-        for laid in self.lanes.lay_down_all(self.lanes.lane(one)):
-            del opened[laid.run.run_key]
-
-    def queue_again(self, one: OpenRun) -> None:
-        """Give a run whose parameters are known now the next turn of its trigger."""
-        one.move(Stands.QUEUED)
-        self.lanes.add(one, first=True)
-        self._keep([one])
+    def spare_memory(self, runs: list[OpenRun], now: Micros) -> None:
+        """Leave the lanes of queued runs to the shelf that cannot go on soon, or hold large runs."""
+        for one in runs:
+            if self.owns(one) and (self.lanes.waits(one, now) is not None or len(one.body or b"") > SMALL):
+                opened = self.ledger[one.partition].open
+                for laid in self.lanes.lay_down_all(self.lanes.lane(one)):
+                    del opened[laid.run.run_key]
 
     def namespaces(self, now: Micros) -> list[str]:
         """Return the namespaces of which a run could begin now."""
@@ -138,28 +203,33 @@ class RunBook:
         if one.is_too_late(now):
             self.ledger[one.partition].open[one.run.run_key] = one
             return False
-        one.due = None
-        if one.intent is not None:
+        self._keep([one])
+        for effect in self.advance(one, BecameDue()):
+            self.place(effect, one, now)
+        return True
+
+    def _queue_due(self, one: OpenRun, now: Micros) -> None:
+        """Queue a run that became due; leave it to the shelf for now while as many as are needed are at hand."""
+        if one.state is RunState.DOUBTFUL:
             runs = self._doubtful.setdefault(one.run.namespace, deque())
             if len(runs) < _AT_HAND:
-                self._keep([one])
                 runs.append(one)
             else:
                 one.due = now + _POSTPONED
-                self.lanes.lay_down(one)
+                self.lay_down(one)
         elif len(self.lanes.lane(one).queue) < _AT_HAND:
-            self._keep([one])
             self.lanes.add(one, first=True)
         else:
-            self.lanes.lay_down(one, first=True)
-        return True
+            self.lay_down(one, first=True)
 
     def _late_in_memory(self, now: Micros) -> list[OpenRun]:
         if now < self._deadline:
             return []
-        queued = [one for one in self._in_memory() if one.stands is Stands.QUEUED and one.run.start_by is not None]
+        queued = [one for one in self._in_memory() if one.state in (RunState.NEW, RunState.QUEUED)]
         late = [one for one in queued if one.is_too_late(now)]
-        self._deadline = min((one.run.start_by or 0 for one in queued if not one.is_too_late(now)), default=_NEVER)
+        self.lanes.take_out(late)
+        starts = [one.run.start_by for one in queued if one.run.start_by is not None and not one.is_too_late(now)]
+        self._deadline = min(starts, default=_NEVER)
         return late
 
     def _keep(self, runs: list[OpenRun]) -> None:
@@ -177,20 +247,28 @@ class RunBook:
         return ledger is not None and ledger.open.get(one.run.run_key) is one
 
     def is_due(self, now: Micros) -> bool:
-        """Return whether :meth:`wake` has something to do."""
-        return self._deadline <= now or any(ledger.shelf.next_wake() <= now for ledger in self.ledger.values())
+        """Return whether a run is to be woken or skipped, or its entry may have to be written again."""
+        if self._deadline <= now or self.lanes.has_unwanted() or (self.ledger and now >= self._stale_from):
+            return True
+        return any(ledger.shelf.next_wake() <= now for ledger in self.ledger.values())
 
-    def stale(self, now: Micros, limit: int) -> Iterator[OpenRun]:
-        """Yield runs whose entries have to be written again before Kafka's retention takes them.
+    def stale(self, now: Micros, limit: int) -> list[OpenRun]:
+        """Return runs whose entries have to be written again before Kafka's retention takes them.
 
-        Those on a shelf count as written once they were yielded. The others have to be noted by the caller.
+        Those on a shelf count as written from now on. The others have to be noted by the caller.
         """
+        if now < self._stale_from:
+            return []
+        found: list[OpenRun] = []
         for ledger in self.ledger.values():
             before = now - ledger.rewrite_after
-            yield from [one for one in ledger.open.values() if one.written is not None and one.written < before][:limit]
+            found += [one for one in ledger.open.values() if one.written is not None and one.written < before][:limit]
             shelved = ledger.shelf.stale(before, limit)
-            yield from shelved
             ledger.shelf.rewritten([one.run.run_key for one in shelved], now)
+            found += shelved
+        shortest = min((ledger.rewrite_after for ledger in self.ledger.values()), default=MINUTE)
+        self._stale_from = now + (SECOND // 10 if found else min(MINUTE, shortest // 4))
+        return found
 
     def open_runs(self) -> Iterator[OpenRun]:
         """Yield the runs that have not ended."""

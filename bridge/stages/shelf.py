@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from bridge.argo.doubt import Doubt
 from bridge.core.event import Micros
-from bridge.stages.open_run import OpenRun, Stands
+from bridge.stages.open_run import OpenRun, waiting_state
 from bridge.stages.run_records import decode_run, encode_run
 
 _CREATE = """
@@ -99,7 +99,6 @@ class Shelf:
         self._count += 1
         if wake is not None and self._next_wake is not None:
             self._next_wake = min(self._next_wake, wake)
-        one.move(Stands.SHELVED)
         return len(body)
 
     def take_next(self, trigger: str, count: int, size: int) -> list[OpenRun]:
@@ -163,7 +162,7 @@ class Shelf:
             partition=self._partition,
             since=since,
             body=bytes(body),
-            stands=Stands.QUEUED if intent is None else Stands.DOUBTFUL,
+            state=waiting_state(intent, due),
             intent=intent,
             started=started,
             doubt=None if doubt[0] is None else Doubt(*doubt),

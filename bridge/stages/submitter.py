@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from random import Random
 
 from bridge.argo.backoff import PROMPT, SLOW
+from bridge.argo.doubt import Doubt
 from bridge.core.decision import Reason, RunReason
-from bridge.core.event import DAY, MINUTE, SECOND, Micros, time_text
+from bridge.core.event import DAY, MINUTE, SECOND, Micros
 from bridge.core.parameters import ParameterError
 from bridge.kafka.log import LogError, Partition, Record
 from bridge.kafka.observer import Observer
@@ -49,11 +50,30 @@ from bridge.stages.attempts import (
 )
 from bridge.stages.bulkheads import Bulkheads
 from bridge.stages.governing import Governing
-from bridge.stages.lanes import SMALL, Lane
+from bridge.stages.lanes import Lane
 from bridge.stages.ledger import LedgerPartition
-from bridge.stages.ledger_writing import LedgerWriter, decide, lateness
-from bridge.stages.open_run import OpenRun, Stands
-from bridge.stages.run_book import RunBook
+from bridge.stages.ledger_writing import ENTRIES, LedgerWriter, decide, lateness, what_for
+from bridge.stages.open_run import OpenRun
+from bridge.stages.run_book import PLACES, RunBook
+from bridge.stages.run_events import (
+    Buried,
+    Created,
+    IntentCommitted,
+    LeftInDoubt,
+    NothingMade,
+    PassedOver,
+    RefusedTooLong,
+    RunEvent,
+    SeenAbsent,
+    Skipped,
+    TemplateAsked,
+    TemplateAwaited,
+    TemplateRead,
+    TemplateRefused,
+    TurnGiven,
+    Withdrawn,
+)
+from bridge.stages.run_life import Effect
 from bridge.stages.run_records import decode_run
 from bridge.stages.templates import Missing
 from bridge.stages.unreadable import set_aside
@@ -154,13 +174,9 @@ class Submitter(Stage):
         self._limits = limits
         self._observer = observer
         self.book = RunBook(governing.rule_of)
-        self._lanes = self.book.lanes
-        self._writer = LedgerWriter(topics, self.book.ledger, governing.shown_key)
-        self._fresh: list[OpenRun] = []
-        self._intents: list[OpenRun] = []
+        self._writer = LedgerWriter(topics, self.book.ledger)
         self._held: set[str] = set()
         self._unread: set[str] = set()
-        self._look_for_stale: Micros = 0
         self._given_up: dict[str, str] = {}  # why, by the key of a run whose processing raised an exception
 
     # -- the stage -----------------------------------------------------------------------------------------------------
@@ -176,25 +192,23 @@ class Submitter(Stage):
         if abs(step) > _STEP:
             raise ClockSteppedError(step)
         if self._governing.refresh_when_due():
-            self._lanes.reconsider(self._clock())
+            self.book.lanes.reconsider(self._clock())
         self._bulkheads.look()
         return frozenset([self._topics.runs])
 
     def take(self, offsets: Mapping[Partition, int]) -> None:
         """Restore the ledger of partitions; runs that have not ended are tried again."""
         self._governing.refresh()
-        self._lanes.reconsider(self._clock())
+        self.book.lanes.reconsider(self._clock())
         restored = self._read_ledgers([Partition(self._topics.ledger, partition.number) for partition in offsets])
         for number, ledger in restored.items():
             self.book.restore(number, ledger)
-        self._look_for_stale = 0
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget partitions; results of their creates that are still under way are ignored."""
         numbers = {partition.number for partition in partitions}
         self._attempts.withdraw(numbers)
         self.book.drop(numbers)
-        self._fresh, self._intents = [], []
 
     def appetite(self) -> int:
         """Return how many more runs to take up: only an API server that is unreachable holds back the log.
@@ -202,7 +216,7 @@ class Submitter(Stage):
         Otherwise a run that could start at once may stand behind others in the log.
         """
         if self._bulkheads.is_unreachable():
-            return max(0, self._limits.backlog - self._lanes.waiting())
+            return max(0, self._limits.backlog - self.book.lanes.waiting())
         return _AT_ONCE
 
     def patience(self) -> float:
@@ -214,9 +228,7 @@ class Submitter(Stage):
         pace = self._limits.outcome_pace // (1 if self._attempts.in_flight else 20)
         if self._attempts.has_answers() or self._attempts.results_age(now) >= pace:
             return True
-        if self.book.is_due(now) or self._lanes.has_unwanted():
-            return True
-        if self.book.ledger and now >= self._look_for_stale:
+        if self.book.is_due(now):
             return True
         return any(
             self._bulkheads.wants(namespace, now) or self._may_look(namespace, now)
@@ -245,7 +257,7 @@ class Submitter(Stage):
         out.at = None
         for one in self.book.wake(now):
             out.at = one
-            self._skip(one, now, out)
+            self._happens(one, Skipped(lateness(one)), now, out)
         out.at = None
         self._intend(now, out)
         self._park_rest(now, out)
@@ -263,7 +275,7 @@ class Submitter(Stage):
         if self.book.ledger[record.partition].knows(one.run.run_key):
             self._writer.keep(record, reason, text, now, out)
         else:
-            self._writer.bury(one, RunReason.FAILED, text, now, out)
+            self._happens(one, Buried(RunReason.FAILED, text), now, out)
 
     def blame(self, culprit: object, text: str) -> bool:
         """Give up a run of the ledger when its turn comes again: a dead letter, and nothing of it is tried."""
@@ -274,14 +286,10 @@ class Submitter(Stage):
 
     def committed(self) -> None:
         """Send the creates whose intents are committed."""
-        intents, self._intents = self._intents, []
-        for one in intents:
-            one.move(Stands.SENT)
-            if self._attempts.has_to_look(one, self._clock()):
-                self._attempts.start_looking(one)
-            else:
-                self._attempts.start_creating(one)
-        held = dict(self._lanes.held())
+        for one in self.book.take_begun():
+            for effect in self.book.advance(one, IntentCommitted()):
+                self._give_work(effect, one)
+        held = dict(self.book.lanes.held())
         for trigger in (*held, *(self._held - held.keys())):
             self._observer.held(trigger, held.get(trigger, 0))
         self._held = set(held)
@@ -299,14 +307,33 @@ class Submitter(Stage):
         numbers = {partition.number for partition in partitions}
         for one in self._attempts.withdraw(numbers):
             if self.book.owns(one) and one.intent is not None and not one.in_doubt:
-                one.attempts -= 1
-                self._void(one)
-                self._writer.write("parked", one, self._clock(), out)
+                self._happens(one, Withdrawn(), self._clock(), out)
         for _ in range(_DRAIN):
             for result in self._attempts.results(_DRAIN_LOOK if self._bulkheads.is_quick(numbers) else 0):
                 self._conclude(result, self._clock(), out)
             if not self._bulkheads.is_quick(numbers) and not self._attempts.has_results():
                 break
+
+    # -- events and effects --------------------------------------------------------------------------------------------
+
+    def _happens(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        """Have an event happen to a run, and carry out what follows (the table of :mod:`bridge.stages.run_life`)."""
+        for effect in self.book.advance(one, event):
+            if effect in PLACES:
+                self.book.place(effect, one, now)
+            elif effect in ENTRIES:
+                self._writer.perform(effect, one, event, now, out)
+            else:
+                self._give_work(effect, one)
+
+    def _give_work(self, effect: Effect, one: OpenRun) -> None:
+        """Give a run to the workers."""
+        if effect is Effect.READ_TEMPLATE:
+            self._attempts.start_reading(one)
+        elif self._attempts.has_to_look(one, self._clock()):
+            self._attempts.start_looking(one)
+        else:
+            self._attempts.start_creating(one)
 
     # -- taking up -----------------------------------------------------------------------------------------------------
 
@@ -322,15 +349,15 @@ class Submitter(Stage):
             self._writer.keep(record, "unreadable", str(error), now, out)
             return
         if self._governing.has_to_read_for(run.definition_hash):
-            self._lanes.reconsider(self._clock())
+            self.book.lanes.reconsider(self._clock())
         one = OpenRun(run, record.partition, since=now, body=body)
         if self.book.ledger[record.partition].knows(run.run_key):
             out.decisions.append(decide(RunReason.ALREADY_RAN, one, {"by": "ledger"}))
             return
         if run.run_key in self._given_up:
-            self._writer.bury(one, RunReason.FAILED, self._given_up[run.run_key], now, out)
+            self._happens(one, Buried(RunReason.FAILED, self._given_up[run.run_key]), now, out)
             return
-        lane = self._lanes.lane(one)
+        lane = self.book.lanes.lane(one)
         if len(lane) >= self._limits.parked or lane.size >= self._limits.parked_bytes:
             if self._gets_on(lane, now):
                 out.hold(Partition(record.topic, record.partition), record.offset, _HOLD)
@@ -339,10 +366,8 @@ class Submitter(Stage):
                 self._overflow(one, lane, now, out)
             return
         lane.ask(one)
-        if self.book.take_up(one):
-            self._fresh.append(one)
-        else:
-            self._decide_waiting(one, now, out)
+        if not self.book.take_up(one):
+            self._happens(one, PassedOver(self.book.lanes.waits(one, now)), now, out)
             self.book.lay_down(one)
 
     def _gets_on(self, lane: Lane, now: Micros) -> bool:
@@ -362,7 +387,7 @@ class Submitter(Stage):
         )
         is_said = now - lane.overflowed < _LOGGED_EVERY
         lane.overflowed = now if not is_said else lane.overflowed
-        self._writer.bury(one, RunReason.REFUSED, text, now, out, is_said=is_said)
+        self._happens(one, Buried(RunReason.REFUSED, text, is_said), now, out)
 
     def _intend(self, now: Micros, out: Outbox) -> None:
         for namespace in self.book.namespaces(now):
@@ -372,99 +397,63 @@ class Submitter(Stage):
                     break
                 out.at = sought
                 self._begin(sought, now, out)
-            begun = len(self._intents)
+            begun = len(self.book.begun)
             room = self._bulkheads.room(namespace, now)
-            while len(self._intents) - begun < room:
+            while len(self.book.begun) - begun < room:
                 one = self.book.next(namespace, now)
                 if one is None:
                     break
                 out.at = one
                 self._begin(one, now, out)
         out.at = None
-        for one in self._lanes.take_unwanted(_SKIPPED_AT_ONCE):
+        for one in self.book.lanes.take_unwanted(_SKIPPED_AT_ONCE):
             out.at = one
-            self._writer.skip(one, {"storm": "its trigger went while a storm held it"}, now, out)
+            self._happens(one, Skipped({"storm": "its trigger went while a storm held it"}), now, out)
         out.at = None
 
     def _begin(self, one: OpenRun, now: Micros, out: Outbox) -> None:
         """Write the intent of a run, if its parameters are known; else ask for its template."""
         if one.run.run_key in self._given_up:
             reason = RunReason.OUTCOME_UNKNOWN if one.intent is not None else RunReason.FAILED
-            self._writer.bury(one, reason, self._given_up[one.run.run_key], now, out)
+            self._happens(one, Buried(reason, self._given_up[one.run.run_key]), now, out)
             return
         if one.is_too_late(now):
-            self._skip(one, now, out)
+            self._happens(one, Skipped(lateness(one)), now, out)
             return
         try:
             resolved = self._attempts.resolve_now(one.run)
         except ParameterError as error:
-            self._writer.bury(one, RunReason.REFUSED, str(error), now, out)
+            self._happens(one, Buried(RunReason.REFUSED, str(error)), now, out)
             return
-        if resolved is None:
-            failing = self._templates.failing(one.run, now)
-            if failing is not None:
-                self._wait_for_template(one, *failing, now, out)
-                return
-            self._lanes.stop_for(one)
-            self._writer.park(one, "waits for its WorkflowTemplate", now, out)
-            one.move(Stands.ASKING)
-            self._attempts.start_reading(one)
+        if resolved is not None:
+            self._happens(one, TurnGiven(now, resolved), now, out)
             return
-        if resolved is not one.run:
-            one.run, one.body = resolved, None
-        one.attempts += 1
-        self._lanes.start(one, now)
-        one.move(Stands.BEGUN)
-        if one.intent is None:
-            one.intent = now
-            self._writer.write("intent", one, now, out)
-        self._intents.append(one)
+        failing = self._templates.failing(one.run, now)
+        self._happens(one, TemplateAsked() if failing is None else self._without_template(one, *failing, now), now, out)
 
-    def _wait_for_template(self, one: OpenRun, missing: Missing, due: Micros, now: Micros, out: Outbox) -> None:
-        """Put a run off until its template is asked for again; only its first refusal is written and decided."""
+    def _without_template(self, one: OpenRun, missing: Missing, due: Micros, now: Micros) -> RunEvent:
+        """Return what happens to a run whose template cannot be read; it is asked for again when it is due."""
         if missing.passes:
-            self._writer.park(one, "waits for its WorkflowTemplate", now, out)
-        elif one.refused is None:
-            one.refused, one.reason = now, missing.reason
-            self._writer.write("parked", one, now, out)
-            evidence = {"waits_for": "its WorkflowTemplate", "because": missing.reason}
-            out.decisions.append(decide(RunReason.WAITING, one, evidence))
-        elif now - one.refused >= self._limits.retry_for:
-            self._writer.bury(one, RunReason.REFUSED, f"given up: {missing.reason}", now, out)
-            return
-        one.due = due
-        self.book.lay_down(one)
+            return TemplateAwaited(due)
+        if one.refused is None:
+            return TemplateRefused(now, due, missing.reason)
+        if now - one.refused >= self._limits.retry_for:
+            return Buried(RunReason.REFUSED, f"given up: {missing.reason}")
+        return TemplateAwaited(due)
 
     def _park_rest(self, now: Micros, out: Outbox) -> None:
         """Keep in the ledger what does not start yet: the log behind it is passed."""
-        fresh, self._fresh = self._fresh, []
-        for one in fresh:
-            if one.stands is Stands.QUEUED:
-                out.at = one
-                self._decide_waiting(one, now, out)
+        passed_over = self.book.take_new()
+        for one in passed_over:
+            out.at = one
+            self._happens(one, PassedOver(self.book.lanes.waits(one, now)), now, out)
         out.at = None
-        for one in fresh:
-            is_kept_back = self._lanes.waits(one, now) is not None or len(one.body or b"") > SMALL
-            if is_kept_back and one.stands is Stands.QUEUED:
-                self.book.lay_down_lane(one)
-
-    def _decide_waiting(self, one: OpenRun, now: Micros, out: Outbox) -> None:
-        wait = self._lanes.waits(one, now)
-        if wait is not None:
-            evidence = {"waits_for": wait.why, "until": time_text(wait.until)}
-            out.decisions.append(decide(RunReason.WAITING, one, evidence))
-        self._writer.park(one, wait.why if wait else "waits for room", now, out)
+        self.book.spare_memory(passed_over, now)
 
     def _write_again(self, now: Micros, out: Outbox) -> None:
         """Write entries of open runs again, well before Kafka's retention takes them."""
-        if now < self._look_for_stale:
-            return
-        is_more = False
         for one in self.book.stale(now, _REWRITTEN_AT_ONCE):
             self._writer.write("parked" if one.intent is None else "intent", one, now, out)
-            is_more = True
-        shortest = min((ledger.rewrite_after for ledger in self.book.ledger.values()), default=MINUTE)
-        self._look_for_stale = now + (SECOND // 10 if is_more else min(MINUTE, shortest // 4))
 
     # -- outcomes ------------------------------------------------------------------------------------------------------
 
@@ -479,94 +468,83 @@ class Submitter(Stage):
         if isinstance(outcome, Done | Parked | Dead):  # a create was answered; a look says nothing of creates
             self._bulkheads.succeeded(one)
             self._trouble.answered(one.run.namespace)
-        was_in_doubt, one.doubt = one.in_doubt, doubt
-        if was_in_doubt and doubt is None:
-            # The rate was not asked for its retries, and may have dropped another run's start for one of them. To take
-            # this one back could let too many runs start.
-            one.started = None
-        if isinstance(outcome, Done):
-            self._lanes.lane(one).last_created = now
-            # One that is there after an attempt in doubt is that attempt's.
-            reason = RunReason.CREATED if outcome.kind == "created" or was_in_doubt else RunReason.ALREADY_RAN
-            self._writer.done(one, reason, now, out)
-        elif isinstance(outcome, TooLate):
-            self._skip(one, now, out)
-        elif isinstance(outcome, Dead | Lacking):
-            self._writer.bury(one, RunReason.REFUSED, outcome.reason, now, out)
-        elif isinstance(outcome, Lost):
-            self._writer.bury(one, RunReason.OUTCOME_UNKNOWN, outcome.reason, now, out)
-        elif isinstance(outcome, Retry | Parked | Looked):
-            self._put_off(one, outcome, now, out)
+        match outcome:
+            case Done():
+                self.book.lanes.lane(one).last_created = now
+                # One that is there after an attempt in doubt is that attempt's.
+                is_ours = outcome.kind == "created" or one.in_doubt
+                reason = RunReason.CREATED if is_ours else RunReason.ALREADY_RAN
+                evidence = what_for(one.run, self._governing.shown_key(one.run))
+                self._happens(one, Created(reason, evidence), now, out)
+            case TooLate():
+                self._happens(one, Skipped(lateness(one)), now, out)
+            case Dead() | Lacking():
+                self._happens(one, Buried(RunReason.REFUSED, outcome.reason), now, out)
+            case Lost():
+                self._happens(one, Buried(RunReason.OUTCOME_UNKNOWN, outcome.reason), now, out)
+            case Retry() | Parked() | Looked():
+                self._put_off(one, outcome, doubt, now, out)
 
     def _conclude_reading(self, one: OpenRun, outcome: Worked, now: Micros, out: Outbox) -> None:
         """Apply what a worker learned of a run's WorkflowTemplate."""
         if not self.book.owns(one):
             return
-        self._lanes.go_on(one)
         if isinstance(outcome, Read):
             self._templates.succeeded(one.run)
-            self.book.queue_again(one)
+            self._happens(one, TemplateRead(), now, out)
             return
         missing = outcome if isinstance(outcome, Missing) else Missing(str(outcome), passes=True)
         if missing.passes:
             self._bulkheads.failed(one, now, was_reached=False)
             self._trouble.failed(one.run.namespace, missing.reason)
-        self._wait_for_template(one, missing, self._templates.failed(one.run, missing, now), now, out)
+        due = self._templates.failed(one.run, missing, now)
+        self._happens(one, self._without_template(one, missing, due, now), now, out)
 
-    def _put_off(self, one: OpenRun, outcome: Retry | Parked | Looked, now: Micros, out: Outbox) -> None:
-        one.reason = outcome.reason
-        if one.doubt is None:
-            self._void(one)  # surely nothing was made under it; one that is in doubt stands until a look settles it
-        if isinstance(outcome, Parked):
-            one.refused = now if one.refused is None else one.refused  # what it waited for before is no refusal
-            if now - one.refused >= self._limits.retry_for:
-                reason = RunReason.OUTCOME_UNKNOWN if one.in_doubt else RunReason.REFUSED
-                self._writer.bury(one, reason, f"given up: {outcome.reason}", now, out)
-                return
-        if one.intent is None:
-            self._writer.write("parked", one, now, out)
-        elif one.doubt is not None and one.doubt.absent_until >= one.intent + _KEPT_EVERY:
-            one.intent = one.doubt.absent_until  # the next owner counts from this look
-            self._writer.write("intent", one, now, out)
+    def _put_off(
+        self, one: OpenRun, outcome: Retry | Parked | Looked, doubt: Doubt | None, now: Micros, out: Outbox
+    ) -> None:
+        """Have a run tried again after an attempt that did not settle it, or give it up."""
+        is_refused = isinstance(outcome, Parked)
+        refused = now if one.refused is None else one.refused  # what it waited for before is no refusal
+        if is_refused and now - refused >= self._limits.retry_for:
+            text = f"given up: {outcome.reason}"
+            settled = RefusedTooLong(RunReason.REFUSED, text)
+            self._happens(one, settled if doubt is None else Buried(RunReason.OUTCOME_UNKNOWN, text), now, out)
+            return
         if isinstance(outcome, Retry):
             self._bulkheads.failed(one, now, was_reached=outcome.applied is None)
             self._trouble.failed(one.run.namespace, outcome.reason)
-        one.due = now + self._delay(one, outcome, now)
-        self.book.lay_down(one)
-        seconds = f"{(one.due - now) / SECOND:.1f}"
-        out.decisions.append(decide(RunReason.RETRYING, one, {"because": outcome.reason, "seconds": seconds}))
+        due = now + self._delay(one, outcome, doubt, now)
+        event: RunEvent
+        if doubt is None:
+            event = NothingMade(now, due, outcome.reason, is_refused)
+        elif one.intent is not None and doubt.absent_until >= one.intent + _KEPT_EVERY:
+            event = SeenAbsent(now, due, outcome.reason, is_refused, doubt)
+        else:
+            event = LeftInDoubt(now, due, outcome.reason, is_refused, doubt)
+        self._happens(one, event, now, out)
         if isinstance(outcome, Parked):  # else it is the cluster that is in trouble, not this run
-            log = logger.error if outcome.needs_operator else logger.info
-            log("run %s/%s is put off for %s s: %s", one.run.namespace, one.run.name, seconds, outcome.reason)
+            log, seconds = logger.error if outcome.needs_operator else logger.info, (due - now) / SECOND
+            log("run %s/%s is put off for %.1f s: %s", one.run.namespace, one.run.name, seconds, outcome.reason)
 
-    def _delay(self, one: OpenRun, outcome: Retry | Parked | Looked, now: Micros) -> Micros:
+    def _delay(self, one: OpenRun, outcome: Retry | Parked | Looked, doubt: Doubt | None, now: Micros) -> Micros:
         """Return how long a run is put off; one in doubt is looked for before its Workflow may have come and gone."""
-        if isinstance(outcome, Looked) and one.doubt is None:
+        if isinstance(outcome, Looked) and doubt is None:
             return 0
         after = None if isinstance(outcome, Looked) else outcome.after
-        if one.doubt is not None and one.doubt.lifetime is None and isinstance(outcome, Retry):
+        if doubt is not None and doubt.lifetime is None and isinstance(outcome, Retry):
             tries = 1  # its template is read with the next try: with a short TTL every second counts
         else:
             tries = max(1, one.attempts)
         delay = round((SLOW if isinstance(outcome, Parked) else PROMPT).delay(tries, self._random, after) * SECOND)
-        if one.doubt is None or one.doubt.lifetime is None:
+        if doubt is None or doubt.lifetime is None:
             return delay
-        left = one.doubt.absent_until + one.doubt.lifetime - now
+        left = doubt.absent_until + doubt.lifetime - now
         return delay if left <= 0 else min(delay, left // 2)
-
-    def _skip(self, one: OpenRun, now: Micros, out: Outbox) -> None:
-        """End a run for which it is too late to start."""
-        self._void(one)
-        self._writer.skip(one, lateness(one), now, out)
-
-    def _void(self, one: OpenRun) -> None:
-        """Take an intent back under which surely nothing was made."""
-        self._lanes.give_back(one)
-        one.intent = None
 
     def held(self) -> Iterator[tuple[str, int]]:
         """Yield the triggers that a storm holds, each with how many of its runs wait."""
-        return self._lanes.held()
+        return self.book.lanes.held()
 
     def open_runs(self) -> Iterator[OpenRun]:
         """Yield the runs that have not ended."""

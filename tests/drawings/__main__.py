@@ -1,8 +1,9 @@
-"""``python -m drawings``: draws the timelines of ``docs/triggers`` anew."""
+"""``python -m drawings``: draws the timelines of ``docs/triggers`` and the table of a run's life again."""
 
 from __future__ import annotations
 
 from drawings.gallery import FOLDER, drawings
+from drawings.run_life import PAGE, page_with, run_life
 
 
 def main() -> None:
@@ -10,6 +11,8 @@ def main() -> None:
     for name, svg in drawings():
         (FOLDER / f"{name}.svg").write_text(svg)
         print(f"docs/triggers/{name}.svg")
+    PAGE.write_text(page_with(run_life()))
+    print("docs/architecture.md")
 
 
 main()

@@ -191,7 +191,7 @@ def _write_no_intent(self: Any, state: Any, one: Any, now: Any, out: Any) -> Non
 
 def _pass_the_rest(self: Any, now: Any, out: Any) -> None:
     del now, out
-    self._fresh = []
+    self.book.take_new()
 
 
 def _compare_nothing(api: Any, namespace: str, name: str, run_key: str) -> Confirmation:
@@ -305,7 +305,7 @@ def _read_from_the_start_that_was_asked_for(self: Any, partition: Partition, sta
 
 
 def _full_of_others(self: Any) -> int:
-    return max(0, 5 - self._lanes.waiting())
+    return max(0, 5 - self.book.lanes.waiting())
 
 
 def _without_a_bound(self: Any, record: Any, now: Any, out: Any) -> None:

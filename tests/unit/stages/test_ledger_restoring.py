@@ -18,7 +18,7 @@ from bridge.kafka.memory_admin import MemoryAdmin
 from bridge.kafka.observer import Unobserved
 from bridge.stages.ledger import LedgerPartition, State, encode_entry
 from bridge.stages.ledger_restoring import LooksBack, read_ledgers
-from bridge.stages.open_run import OpenRun, Stands
+from bridge.stages.open_run import OpenRun, RunState
 from bridge.stages.run_records import encode_run
 
 NOW: Micros = 1_700_000_000 * SECOND
@@ -81,7 +81,7 @@ def test_the_last_record_of_each_run_tells_where_it_stands(seed: int) -> None:
         if state in ("done", "dead"):
             assert key in ledger.final
         elif state is not None:
-            assert (waiting[key].stands is Stands.DOUBTFUL) == (state == "intent")
+            assert (waiting[key].state is RunState.DOUBTFUL) == (state == "intent")
             assert waiting[key].in_doubt == (state == "intent")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.argo.doubt import Doubt
 from bridge.core.event import DAY, HOUR, SECOND, Micros
-from bridge.stages.open_run import OpenRun, Stands
+from bridge.stages.open_run import OpenRun, RunState
 from bridge.stages.shelf import Shelf
 from unit.stages.test_ledger_restoring import NOW, run
 
@@ -33,8 +33,8 @@ def test_runs_come_back_whole_in_the_order_in_which_they_were_taken_up() -> None
     assert len(shelf) == 50
     found = shelf.take_next("default/ship", 20, 10**6) + shelf.take_next("default/ship", 100, 10**6)
     assert keys(found) == keys(laid)
-    assert [(one.partition, one.since, one.written, one.stands) for one in found] == [
-        (7, NOW + number, NOW, Stands.QUEUED) for number in range(50)
+    assert [(one.partition, one.since, one.written, one.state) for one in found] == [
+        (7, NOW + number, NOW, RunState.QUEUED) for number in range(50)
     ]
     assert [one.run for one in found] == [one.run for one in laid]
     assert (len(shelf), shelf.take_next("default/ship", 1, 1)) == (0, [])
@@ -80,7 +80,7 @@ def test_a_run_under_an_intent_comes_back_doubtful() -> None:
     one.doubt = Doubt(NOW - SECOND, NOW, HOUR)
     shelf.put(one)
     (found,) = shelf.take_due(NOW, 9)
-    assert (found.stands, found.intent, found.started) == (Stands.DOUBTFUL, NOW - SECOND, NOW)
+    assert (found.state, found.intent, found.started) == (RunState.DOUBTFUL, NOW - SECOND, NOW)
     assert found.doubt == one.doubt
     assert (found.attempts, found.refused) == (3, NOW - DAY)
 

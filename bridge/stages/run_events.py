@@ -123,7 +123,7 @@ class IntentCommitted(RunEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class _TriedAgain(RunEvent):
+class TriedAgain(RunEvent):
     """An attempt is over, and the run is tried again when it is due.
 
     Attributes:
@@ -151,24 +151,24 @@ class _TriedAgain(RunEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class NothingMade(_TriedAgain):
+class NothingMade(TriedAgain):
     """An attempt is over, and surely nothing was made: the intent is void."""
 
     @override
     def change(self, run: OpenRun) -> None:
-        _TriedAgain.change(self, run)
+        TriedAgain.change(self, run)
         _void(run)
 
 
 @dataclass(frozen=True, slots=True)
-class LeftInDoubt(_TriedAgain):
+class LeftInDoubt(TriedAgain):
     """An attempt is over, and ``doubt`` is what it may have made: the intent stands."""
 
     doubt: Doubt
 
     @override
     def change(self, run: OpenRun) -> None:
-        _TriedAgain.change(self, run)
+        TriedAgain.change(self, run)
         run.doubt = self.doubt
 
 

@@ -22,8 +22,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from bridge.argo.backoff import PROMPT, SLOW
-from bridge.argo.doubt import Doubt
 from bridge.core.decision import Reason, RunReason
 from bridge.core.event import DAY, MINUTE, SECOND, Micros
 from bridge.core.parameters import ParameterError
@@ -33,43 +31,25 @@ from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import NewerFormatError, RecordError, UnreadableRecordError
 from bridge.kafka.stage import Stage
 from bridge.kafka.topics import InternalTopics
+from bridge.stages.answers import Answers
 from bridge.stages.api_trouble import ApiTrouble
-from bridge.stages.attempts import (
-    Attempts,
-    Dead,
-    Done,
-    Lacking,
-    Looked,
-    Lost,
-    Parked,
-    Read,
-    Result,
-    Retry,
-    TooLate,
-    Worked,
-)
+from bridge.stages.attempts import Attempts, Dead, Done, Parked, Read, Result, Retry, Worked
 from bridge.stages.bulkheads import Bulkheads
 from bridge.stages.governing import Governing
 from bridge.stages.lanes import Lane
 from bridge.stages.ledger import LedgerPartition
-from bridge.stages.ledger_writing import ENTRIES, LedgerWriter, decide, lateness, what_for
+from bridge.stages.ledger_writing import ENTRIES, LedgerWriter, decide, lateness
 from bridge.stages.open_run import OpenRun
 from bridge.stages.run_book import PLACES, RunBook
 from bridge.stages.run_events import (
     Buried,
-    Created,
     IntentCommitted,
-    LeftInDoubt,
-    NothingMade,
     PassedOver,
-    RefusedTooLong,
     RunEvent,
-    SeenAbsent,
     Skipped,
     TemplateAsked,
-    TemplateAwaited,
     TemplateRead,
-    TemplateRefused,
+    TriedAgain,
     TurnGiven,
     Withdrawn,
 )
@@ -90,7 +70,6 @@ _PROGRESS: Micros = 10 * SECOND  # a trigger that created a Workflow so lately g
 _STEP: Micros = 5 * SECOND  # the wall clock moves less than that by being adjusted, and more by being set
 _HOLD = 1.0  # seconds that a partition of the log is held back at the bound of a trigger that gets on
 _LOGGED_EVERY: Micros = MINUTE
-_KEPT_EVERY: Micros = MINUTE  # a look that shows for so much longer that a run in doubt has no Workflow is written
 
 
 @dataclass(frozen=True)
@@ -170,11 +149,11 @@ class Submitter(Stage):
         self._clock = clock
         self._pace = pace
         self._lead = clock() - pace()
-        self._random = random
         self._limits = limits
         self._observer = observer
         self.book = RunBook(governing.rule_of)
         self._writer = LedgerWriter(topics, self.book.ledger)
+        self._answers = Answers(limits.retry_for, random, governing.shown_key)
         self._held: set[str] = set()
         self._unread: set[str] = set()
         self._given_up: dict[str, str] = {}  # why, by the key of a run whose processing raised an exception
@@ -429,17 +408,8 @@ class Submitter(Stage):
             self._happens(one, TurnGiven(now, resolved), now, out)
             return
         failing = self._templates.failing(one.run, now)
-        self._happens(one, TemplateAsked() if failing is None else self._without_template(one, *failing, now), now, out)
-
-    def _without_template(self, one: OpenRun, missing: Missing, due: Micros, now: Micros) -> RunEvent:
-        """Return what happens to a run whose template cannot be read; it is asked for again when it is due."""
-        if missing.passes:
-            return TemplateAwaited(due)
-        if one.refused is None:
-            return TemplateRefused(now, due, missing.reason)
-        if now - one.refused >= self._limits.retry_for:
-            return Buried(RunReason.REFUSED, f"given up: {missing.reason}")
-        return TemplateAwaited(due)
+        event = TemplateAsked() if failing is None else self._answers.after_reading(one, *failing, now)
+        self._happens(one, event, now, out)
 
     def _park_rest(self, now: Micros, out: Outbox) -> None:
         """Keep in the ledger what does not start yet: the log behind it is passed."""
@@ -465,25 +435,21 @@ class Submitter(Stage):
         self._observer.created(outcome.kind if isinstance(outcome, Done) else type(outcome).__name__.lower())
         if not self.book.owns(one):
             return
-        if isinstance(outcome, Done | Parked | Dead):  # a create was answered; a look says nothing of creates
-            self._bulkheads.succeeded(one)
-            self._trouble.answered(one.run.namespace)
         match outcome:
-            case Done():
-                self.book.lanes.lane(one).last_created = now
-                # One that is there after an attempt in doubt is that attempt's.
-                is_ours = outcome.kind == "created" or one.in_doubt
-                reason = RunReason.CREATED if is_ours else RunReason.ALREADY_RAN
-                evidence = what_for(one.run, self._governing.shown_key(one.run))
-                self._happens(one, Created(reason, evidence), now, out)
-            case TooLate():
-                self._happens(one, Skipped(lateness(one)), now, out)
-            case Dead() | Lacking():
-                self._happens(one, Buried(RunReason.REFUSED, outcome.reason), now, out)
-            case Lost():
-                self._happens(one, Buried(RunReason.OUTCOME_UNKNOWN, outcome.reason), now, out)
-            case Retry() | Parked() | Looked():
-                self._put_off(one, outcome, doubt, now, out)
+            case Done() | Parked() | Dead():  # a create was answered; a look says nothing of creates
+                self._bulkheads.succeeded(one)
+                self._trouble.answered(one.run.namespace)
+            case Retry():
+                self._bulkheads.failed(one, now, was_reached=outcome.applied is None)
+                self._trouble.failed(one.run.namespace, outcome.reason)
+        if isinstance(outcome, Done):
+            self.book.lanes.lane(one).last_created = now
+        event = self._answers.after_attempt(one, outcome, doubt, now)
+        self._happens(one, event, now, out)
+        if isinstance(outcome, Parked) and isinstance(event, TriedAgain):
+            # Anything else that is tried again is the trouble of the cluster, not of this run.
+            log, seconds = logger.error if outcome.needs_operator else logger.info, (event.due - now) / SECOND
+            log("run %s/%s is put off for %.1f s: %s", one.run.namespace, one.run.name, seconds, outcome.reason)
 
     def _conclude_reading(self, one: OpenRun, outcome: Worked, now: Micros, out: Outbox) -> None:
         """Apply what a worker learned of a run's WorkflowTemplate."""
@@ -498,49 +464,7 @@ class Submitter(Stage):
             self._bulkheads.failed(one, now, was_reached=False)
             self._trouble.failed(one.run.namespace, missing.reason)
         due = self._templates.failed(one.run, missing, now)
-        self._happens(one, self._without_template(one, missing, due, now), now, out)
-
-    def _put_off(
-        self, one: OpenRun, outcome: Retry | Parked | Looked, doubt: Doubt | None, now: Micros, out: Outbox
-    ) -> None:
-        """Have a run tried again after an attempt that did not settle it, or give it up."""
-        is_refused = isinstance(outcome, Parked)
-        refused = now if one.refused is None else one.refused  # what it waited for before is no refusal
-        if is_refused and now - refused >= self._limits.retry_for:
-            text = f"given up: {outcome.reason}"
-            settled = RefusedTooLong(RunReason.REFUSED, text)
-            self._happens(one, settled if doubt is None else Buried(RunReason.OUTCOME_UNKNOWN, text), now, out)
-            return
-        if isinstance(outcome, Retry):
-            self._bulkheads.failed(one, now, was_reached=outcome.applied is None)
-            self._trouble.failed(one.run.namespace, outcome.reason)
-        due = now + self._delay(one, outcome, doubt, now)
-        event: RunEvent
-        if doubt is None:
-            event = NothingMade(now, due, outcome.reason, is_refused)
-        elif one.intent is not None and doubt.absent_until >= one.intent + _KEPT_EVERY:
-            event = SeenAbsent(now, due, outcome.reason, is_refused, doubt)
-        else:
-            event = LeftInDoubt(now, due, outcome.reason, is_refused, doubt)
-        self._happens(one, event, now, out)
-        if isinstance(outcome, Parked):  # else it is the cluster that is in trouble, not this run
-            log, seconds = logger.error if outcome.needs_operator else logger.info, (due - now) / SECOND
-            log("run %s/%s is put off for %.1f s: %s", one.run.namespace, one.run.name, seconds, outcome.reason)
-
-    def _delay(self, one: OpenRun, outcome: Retry | Parked | Looked, doubt: Doubt | None, now: Micros) -> Micros:
-        """Return how long a run is put off; one in doubt is looked for before its Workflow may have come and gone."""
-        if isinstance(outcome, Looked) and doubt is None:
-            return 0
-        after = None if isinstance(outcome, Looked) else outcome.after
-        if doubt is not None and doubt.lifetime is None and isinstance(outcome, Retry):
-            tries = 1  # its template is read with the next try: with a short TTL every second counts
-        else:
-            tries = max(1, one.attempts)
-        delay = round((SLOW if isinstance(outcome, Parked) else PROMPT).delay(tries, self._random, after) * SECOND)
-        if doubt is None or doubt.lifetime is None:
-            return delay
-        left = doubt.absent_until + doubt.lifetime - now
-        return delay if left <= 0 else min(delay, left // 2)
+        self._happens(one, self._answers.after_reading(one, missing, due, now), now, out)
 
     def held(self) -> Iterator[tuple[str, int]]:
         """Yield the triggers that a storm holds, each with how many of its runs wait."""

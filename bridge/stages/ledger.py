@@ -58,9 +58,13 @@ class LedgerPartition:
         """Return whether a run was taken up before."""
         return run_key in self.open or run_key in self.final or run_key in self.shelf
 
+    def forget(self, one: OpenRun) -> None:
+        """Hold a run in memory no longer."""
+        self.open.pop(one.run.run_key, None)
+
     def end(self, one: OpenRun, at: Micros) -> None:
         """Keep only the key of a run that has ended."""
-        self.open.pop(one.run.run_key, None)
+        self.forget(one)
         one.body = None
         self.final.add(one.run.run_key, at)
 

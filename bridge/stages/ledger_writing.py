@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import Micros, time_text
@@ -32,42 +32,52 @@ class LedgerWriter:
         topics: The internal topics.
         ledger: The partitions of the ledger that are owned, by number.
 
+    Attributes:
+        entries: How the effects that are written are carried out.
+
     """
 
     def __init__(self, topics: InternalTopics, ledger: Mapping[int, LedgerPartition]) -> None:
         self._topics = topics
         self._ledger = ledger
+        self.entries: Mapping[Effect, Callable[[OpenRun, RunEvent, Micros, Outbox], None]] = {
+            Effect.WRITE_PARKED: self._park,
+            Effect.WRITE_INTENT: self._intend,
+            Effect.WRITE_FINAL: self._end,
+            Effect.WRITE_LETTER: self._bury,
+            Effect.DECIDE: self._decide,
+        }
 
-    def perform(self, effect: Effect, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
-        """Carry out an effect of :data:`ENTRIES`."""
-        match effect:
-            case Effect.WRITE_PARKED:
-                reason = one.reason
-                one.reason = event.waits_for() or reason
-                self.write("parked", one, now, out)
-                one.reason = reason
-            case Effect.WRITE_INTENT:
-                self.write("intent", one, now, out)
-            case Effect.WRITE_FINAL:
-                self._ledger[one.partition].end(one, now)
-                self.write("dead" if isinstance(event, Buried) else "done", one, now, out)
-            case Effect.WRITE_LETTER if isinstance(event, Buried):
-                self._bury(one, event, now, out)
-            case Effect.DECIDE:
-                found = event.decision()
-                if found is not None:
-                    reason, evidence = found
-                    attempts = {"attempts": str(one.attempts)} if one.state is RunState.ENDED else {}
-                    out.decisions.append(decide(reason, one, {**attempts, **evidence}))
-            case _:
-                raise ValueError(f"the ledger's writer does not {effect} for {event}")
+    def _park(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        reason = one.reason
+        one.reason = event.waits_for() or reason
+        self.write("parked", one, now, out)
+        one.reason = reason
+
+    def _intend(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        del event
+        self.write("intent", one, now, out)
+
+    def _end(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        self._ledger[one.partition].end(one, now)
+        self.write("dead" if isinstance(event, Buried) else "done", one, now, out)
+
+    def _decide(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        del now
+        decision = event.decision()
+        if decision is not None:
+            reason, evidence = decision
+            attempts = {"attempts": str(one.attempts)} if one.state is RunState.ENDED else {}
+            out.decisions.append(decide(reason, one, {**attempts, **evidence}))
 
     def write(self, state: State, one: OpenRun, now: Micros, out: Outbox) -> None:
         """Write an entry of a run."""
         out.send(self._topics.ledger, one.partition, one.run.run_key.encode(), encode_entry(state, one, now))
         one.written = now
 
-    def _bury(self, one: OpenRun, event: Buried, now: Micros, out: Outbox) -> None:
+    def _bury(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        if not isinstance(event, Buried):
+            raise TypeError(f"expected a run that is given up, got {event}")
         run = one.run
         letter = dead_letter(
             None,

@@ -1,8 +1,8 @@
 """The run book: the one owner of all runs that have not ended, of where they wait and of what is counted about them.
 
 :meth:`RunBook.advance` has an event happen to a run, by the table of :mod:`bridge.stages.run_life`, and
-:meth:`RunBook.place` carries out those effects that concern places and counts. A run is in exactly one of these places,
-which follow from its state:
+carries out those effects that concern places and counts. A run is in exactly one of these places, which follow from its
+state:
 
 - *new* and *queued*: in the lane of its trigger, in memory (:mod:`bridge.stages.lanes`), or on the shelf of its
   partition (:mod:`bridge.stages.shelf`);
@@ -19,7 +19,7 @@ ones do not keep a doubt from being settled.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.stages.lanes import SMALL, Lanes, RuleOf
@@ -35,14 +35,6 @@ _AT_HAND = 64  # woken runs of a lane, and doubtful ones of a namespace, in memo
 _POSTPONED: Micros = 10 * SECOND
 _NEVER: Micros = 2**62
 
-PLACES = frozenset(
-    {
-        *(Effect.COUNT_START, Effect.GIVE_BACK, Effect.STOP_LANE, Effect.FREE_LANE, Effect.HOLD),
-        *(Effect.QUEUE_FIRST, Effect.QUEUE_DUE, Effect.LAY_DOWN, Effect.FORGET),
-    }
-)
-"""The effects that concern places and counts."""
-
 
 class RunBook:
     """All runs of a process that have not ended.
@@ -54,6 +46,7 @@ class RunBook:
         ledger: The partitions of the ledger that are owned, by number.
         lanes: Where runs wait for their turn.
         begun: Runs whose intents are in the batch being made.
+        places: How the effects that concern places and counts are carried out.
 
     """
 
@@ -66,6 +59,17 @@ class RunBook:
         self._doubtful_is_next: dict[str, bool] = {}
         self._deadline: Micros = _NEVER  # no queued run in memory is too late before
         self._stale_from: Micros = 0  # no entry of an open run has to be written again before
+        self.places: Mapping[Effect, Callable[[OpenRun, Micros], None]] = {
+            Effect.COUNT_START: self.lanes.start,
+            Effect.GIVE_BACK: lambda one, _: self.lanes.give_back(one),
+            Effect.STOP_LANE: lambda one, _: self.lanes.stop_for(one),
+            Effect.FREE_LANE: lambda one, _: self.lanes.go_on(one),
+            Effect.HOLD: lambda one, _: self.begun.append(one),
+            Effect.QUEUE_FIRST: self._queue_first,
+            Effect.QUEUE_DUE: self._queue_due,
+            Effect.LAY_DOWN: lambda one, _: self.lay_down(one),
+            Effect.FORGET: lambda one, _: self.ledger[one.partition].forget(one),
+        }
 
     # -- partitions ----------------------------------------------------------------------------------------------------
 
@@ -94,7 +98,7 @@ class RunBook:
     # -- what happens to runs ------------------------------------------------------------------------------------------
 
     def advance(self, one: OpenRun, event: RunEvent) -> tuple[Effect, ...]:
-        """Have an event happen to a run; return the effects, in their order, of which :meth:`place` does its own.
+        """Have an event happen to a run; return the effects, in their order. Those in ``places`` are the book's own.
 
         Raises:
             IllegalEventError: The event cannot happen to the run, or the run is not in memory here any more.
@@ -103,31 +107,6 @@ class RunBook:
         if one.state is not RunState.NEW and not self.owns(one):
             raise IllegalEventError(one, event, " and not in the run book's memory")
         return advance(one, event)
-
-    def place(self, effect: Effect, one: OpenRun, now: Micros) -> None:
-        """Carry out an effect of :data:`PLACES`."""
-        match effect:
-            case Effect.COUNT_START:
-                self.lanes.start(one, now)
-            case Effect.GIVE_BACK:
-                self.lanes.give_back(one)
-            case Effect.STOP_LANE:
-                self.lanes.stop_for(one)
-            case Effect.FREE_LANE:
-                self.lanes.go_on(one)
-            case Effect.HOLD:
-                self.begun.append(one)
-            case Effect.QUEUE_FIRST:
-                self.lanes.add(one, first=True)
-                self._keep([one])
-            case Effect.QUEUE_DUE:
-                self._queue_due(one, now)
-            case Effect.LAY_DOWN:
-                self.lay_down(one)
-            case Effect.FORGET:
-                del self.ledger[one.partition].open[one.run.run_key]
-            case _:
-                raise ValueError(f"the run book does not {effect}")
 
     def take_up(self, one: OpenRun) -> bool:
         """Take up a new run; return whether it stays in memory. If not, it is passed over and laid down at once."""
@@ -150,16 +129,15 @@ class RunBook:
 
     def lay_down(self, one: OpenRun, *, first: bool = False) -> None:
         """Leave a run to the shelf; the ledger in Kafka has it whole."""
-        self.ledger[one.partition].open.pop(one.run.run_key, None)
+        self.ledger[one.partition].forget(one)
         self.lanes.lay_down(one, first=first)
 
     def spare_memory(self, runs: list[OpenRun], now: Micros) -> None:
         """Leave the lanes of queued runs to the shelf that cannot go on soon, or hold large runs."""
         for one in runs:
             if self.owns(one) and (self.lanes.waits(one, now) is not None or len(one.body or b"") > SMALL):
-                opened = self.ledger[one.partition].open
                 for laid in self.lanes.lay_down_all(self.lanes.lane(one)):
-                    del opened[laid.run.run_key]
+                    self.ledger[laid.partition].forget(laid)
 
     def namespaces(self, now: Micros) -> list[str]:
         """Return the namespaces of which a run could begin now."""
@@ -205,8 +183,13 @@ class RunBook:
             return False
         self._keep([one])
         for effect in self.advance(one, BecameDue()):
-            self.place(effect, one, now)
+            self.places[effect](one, now)
         return True
+
+    def _queue_first(self, one: OpenRun, _: Micros) -> None:
+        """Give a run whose parameters are known now the next turn of its trigger."""
+        self.lanes.add(one, first=True)
+        self._keep([one])
 
     def _queue_due(self, one: OpenRun, now: Micros) -> None:
         """Queue a run that became due; leave it to the shelf for now while as many as are needed are at hand."""

@@ -38,9 +38,9 @@ from bridge.stages.bulkheads import Bulkheads
 from bridge.stages.governing import Governing
 from bridge.stages.lanes import Lane
 from bridge.stages.ledger import LedgerPartition
-from bridge.stages.ledger_writing import ENTRIES, LedgerWriter, decide, lateness
+from bridge.stages.ledger_writing import LedgerWriter, decide, lateness
 from bridge.stages.open_run import OpenRun
-from bridge.stages.run_book import PLACES, RunBook
+from bridge.stages.run_book import RunBook
 from bridge.stages.run_events import (
     Buried,
     IntentCommitted,
@@ -298,10 +298,10 @@ class Submitter(Stage):
     def _happens(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         """Have an event happen to a run, and carry out what follows (the table of :mod:`bridge.stages.run_life`)."""
         for effect in self.book.advance(one, event):
-            if effect in PLACES:
-                self.book.place(effect, one, now)
-            elif effect in ENTRIES:
-                self._writer.perform(effect, one, event, now, out)
+            if (place := self.book.places.get(effect)) is not None:
+                place(one, now)
+            elif (write := self._writer.entries.get(effect)) is not None:
+                write(one, event, now, out)
             else:
                 self._give_work(effect, one)
 

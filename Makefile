@@ -75,7 +75,7 @@ docs: setup ## write docs/settings.md anew from the settings' code
 	$(RUN) python -m bridge.cli.settings_page > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
 
 .PHONY: drawings
-drawings: setup ## draw the timelines in docs/triggers anew from the rules
+drawings: setup ## draw the timelines in docs/triggers and the table of a run's life again from the rules
 	$(TESTS_ON_PATH) $(RUN) python -m drawings
 
 .PHONY: wheels

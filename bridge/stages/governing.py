@@ -7,13 +7,34 @@ the run speaks, if it is still known.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from bridge.core.event import Micros
 from bridge.core.evidence import REDACTED
 from bridge.core.limits import look_back
 from bridge.core.run import Run
 from bridge.core.trigger import RunLimits
 from bridge.stages.definitions import Definitions
-from bridge.stages.lanes import Rule
+
+
+class Rule(NamedTuple):
+    """What governs the runs of a trigger now.
+
+    Attributes:
+        definition: Hash of the definition whose limits these are.
+        limits: How many may start.
+        is_over: The trigger is gone, or suspended: what a storm holds is wanted no more.
+
+    """
+
+    definition: str
+    limits: RunLimits
+    is_over: bool = False
+
+
+RuleOf = Callable[[str, str], Rule]
+"""Tells the rule for a trigger and the hash of a definition that made a run of it."""
 
 
 class Governing:

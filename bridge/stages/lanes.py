@@ -14,11 +14,11 @@ import heapq
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from bridge.core.event import Micros, time_text
 from bridge.core.limits import Brake, Wait
-from bridge.core.trigger import RunLimits
+from bridge.stages.governing import Rule, RuleOf
 from bridge.stages.ledger import LedgerPartition
 from bridge.stages.open_run import OpenRun
 from bridge.stages.shelf import Waiting
@@ -36,25 +36,6 @@ _READ_AHEAD_BYTES = 32 * SMALL  # bytes that a lane takes from the shelf at a ti
 
 _Key = tuple[int, str]
 """Partition of the ledger, and trigger."""
-
-
-class Rule(NamedTuple):
-    """What governs the runs of a trigger now.
-
-    Attributes:
-        definition: Hash of the definition whose limits these are.
-        limits: How many may start.
-        is_over: The trigger is gone, or suspended: what a storm holds is wanted no more.
-
-    """
-
-    definition: str
-    limits: RunLimits
-    is_over: bool = False
-
-
-RuleOf = Callable[[str, str], Rule]
-"""Tells the rule for a trigger and the hash of a definition that made a run of it."""
 
 
 class Lane:

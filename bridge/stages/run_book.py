@@ -22,10 +22,11 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from bridge.core.event import MINUTE, SECOND, Micros
-from bridge.stages.lanes import SMALL, Lanes, RuleOf
+from bridge.stages.governing import RuleOf
+from bridge.stages.lanes import SMALL, Lanes
 from bridge.stages.ledger import LedgerPartition
 from bridge.stages.open_run import OpenRun, RunState
-from bridge.stages.run_events import BecameDue, Revoked, RunEvent
+from bridge.stages.run_events import BecameDue, Postponed, Revoked, RunEvent
 from bridge.stages.run_life import Effect, IllegalEventError, advance
 
 WOKEN = 256
@@ -198,8 +199,8 @@ class RunBook:
             if len(runs) < _AT_HAND:
                 runs.append(one)
             else:
-                one.due = now + _POSTPONED
-                self.lay_down(one)
+                for effect in self.advance(one, Postponed(now + _POSTPONED)):
+                    self.places[effect](one, now)
         elif len(self.lanes.lane(one).queue) < _AT_HAND:
             self.lanes.add(one, first=True)
         else:

@@ -192,6 +192,17 @@ class BecameDue(RunEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class Postponed(RunEvent):
+    """It became due, but enough runs are at hand: it is looked at again when it is ``due``."""
+
+    due: Micros
+
+    @override
+    def change(self, run: OpenRun) -> None:
+        run.due = self.due
+
+
+@dataclass(frozen=True, slots=True)
 class Created(RunEvent):
     """Its Workflow is there: of this run's attempts (``created``), or of another process (``already-ran``)."""
 

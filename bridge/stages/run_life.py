@@ -35,6 +35,7 @@ from bridge.stages.run_events import (
     LeftInDoubt,
     NothingMade,
     PassedOver,
+    Postponed,
     RefusedTooLong,
     Revoked,
     RunEvent,
@@ -62,7 +63,7 @@ class Effect(StrEnum):
     STOP_LANE = "stop its lane"
     FREE_LANE = "free its lane"
     QUEUE_FIRST = "queue it first"
-    QUEUE_DUE = "queue it, or postpone"
+    QUEUE_DUE = "queue it if few are at hand"
     LAY_DOWN = "lay it on the shelf"
     HOLD = "hold it until the commit"
     FORGET = "forget it"
@@ -131,6 +132,7 @@ LIFE: Mapping[RunState, Mapping[type[RunEvent], Move]] = {
     },
     _S.DOUBTFUL: {
         BecameDue: Move(_S.DOUBTFUL, (_E.QUEUE_DUE,)),
+        Postponed: Move(_S.DOUBTFUL, (_E.LAY_DOWN,)),
         TurnGiven: Move(_S.BEGUN, (_E.COUNT_START, _E.HOLD)),
         Buried: _BURIED,
         Revoked: _REVOKED,

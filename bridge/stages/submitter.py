@@ -10,6 +10,10 @@ Nothing waits behind another trigger's or another namespace's runs. All runs are
 Those that wait lie on disk (:mod:`bridge.stages.run_book`), and each namespace has its share of the workers
 (:mod:`bridge.stages.bulkheads`). The log is held back only while the API server is unreachable for all.
 
+It records what it reads and hears, and decides nothing about a run by itself: a record or a worker's answer
+(:mod:`bridge.stages.answers`) becomes an event, the event happens to the run by the table of
+:mod:`bridge.stages.run_life`, and the effects of that are carried out in their order.
+
 While much waits, transactions are few and large. Intents are written well ahead of their creates, and more of them when
 half are done.
 """

@@ -56,6 +56,25 @@ def test_each_run_is_in_the_one_place_that_its_state_says(seed: int) -> None:
     assert {RunState.QUEUED, RunState.PUT_OFF, RunState.DOUBTFUL, RunState.SENT} <= set(states)
 
 
+def test_more_runs_in_doubt_than_are_at_hand_wait_on_the_shelf_and_lose_nothing() -> None:
+    world = TimedWorld(on_order(), seconds=lambda _: 0.01, partitions=1)
+    create = world.api.create
+    world.answer_in("team-a", ANSWERS[0])
+    process = world.start()
+    world.run(3)
+    for number in range(300):
+        world.publish("order.created", {"order": str(number)})
+    book, most = process.stage("submitter").book, 0
+    for _ in range(300):
+        world.run(2, 0.5)
+        checked(process)
+        most = max(most, *map(len, book._doubtful.values()), 0)
+    assert most == 64
+    world.api.create = create  # type: ignore[method-assign]  # as it was
+    world.run(20 * 60, 1)
+    assert (len(world.created), world.letters()) == (300, [])
+
+
 def checked(process: Process) -> Counter[RunState]:
     """Hold the places of a process's runs against their states; return how many are in each."""
     submitter = process.stage("submitter")

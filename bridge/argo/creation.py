@@ -41,10 +41,11 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from bridge.argo.api import MESSAGE_LIMIT, Answer, Unavailable, Unknown, Unreachable, WorkflowApi
+from bridge.argo.api import Unavailable, WorkflowApi
+from bridge.cluster.responses import MESSAGE_LIMIT, Answer, Unknown, Unreachable
 
 if TYPE_CHECKING:
-    from bridge.argo.workflow import Plain
+    from bridge.cluster.responses import Plain
 
 CREATE_TIMEOUT = 10.0
 """Seconds for one create. A healthy API server answers in milliseconds; its own limit for a request is 60 s."""

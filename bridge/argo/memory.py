@@ -20,8 +20,9 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from bridge.argo.api import Answer, Response, Unavailable, Unknown, Unreachable, WorkflowApi
-from bridge.argo.workflow import API_GROUP, Plain, TemplateParameter, Workflow, WorkflowTemplate
+from bridge.argo.api import Unavailable, WorkflowApi
+from bridge.argo.workflow import API_GROUP, TemplateParameter, Workflow, WorkflowTemplate
+from bridge.cluster.responses import Answer, Plain, Response, Unknown, Unreachable
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAME_LIMIT = 253  # the API server's own; that Argo wants 63 is not its business

@@ -6,18 +6,15 @@ nothing, since anybody may have taken it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from bridge.cluster.responses import Plain
 
 API_GROUP = "argoproj.io"
 API_VERSION = "v1alpha1"
 PREFIX = "flowbridge.dev/"
 """Labels and annotations below this prefix are the bridge's; a trigger cannot set them."""
 RUN_KEY = PREFIX + "run-key"
-
-Plain = Mapping[str, Any]
-"""A JSON object, as Kubernetes answers it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,8 +16,8 @@ from bridge.cli.calendar_notes import calendar_notes
 from bridge.cli.output import Output
 from bridge.cli.template_check import Finding, template_findings
 from bridge.cli.timestamp_check import timestamp_findings
-from bridge.cli.wiring import connect, event_schemas, require_kafka, sensor_rules
-from bridge.errors import ExitCode, KafkaUnreachableError, KubernetesUnreachableError, UsageError
+from bridge.cli.wiring import connect, connect_cluster, event_schemas, require_kafka, sensor_rules
+from bridge.errors import ExitCode, KafkaUnreachableError, UsageError
 from bridge.kafka.log import LogError
 from bridge.plain_text import visible
 from bridge.settings import Settings
@@ -27,9 +26,6 @@ from bridge.triggers.errors import TriggerError
 from bridge.triggers.files import Reading, TriggerFolder, merge
 from bridge.triggers.topics import internal_topic_error, placed
 from flowbridge_sdk.shared_topics import SharedTopics
-
-if TYPE_CHECKING:
-    from bridge.argo.api import WorkflowApi
 
 _PATIENCE = 3.0  # seconds that Kafka has for a first answer
 
@@ -48,7 +44,7 @@ def carry_out(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, out
     notes = (*reading.left_alone, *calendar_notes(reading.loaded, time.time_ns() // 1000))
     findings += [Finding("note", note) for note in notes]
     if cluster:
-        with _cluster() as api:
+        with closing(connect_cluster(settings)) as api:
             findings += template_findings(reading.loaded, api)
         findings += _topic_findings(reading, settings)
     return _report(reading, findings, output)
@@ -86,21 +82,6 @@ def _topic_findings(reading: Reading, settings: Settings) -> list[Finding]:
     except (LogError, KafkaUnreachableError) as error:
         click.echo(f"warning: the topics of {servers} are not looked at: {error}", err=True)
         return []
-
-
-@contextmanager
-def _cluster() -> Iterator[WorkflowApi]:
-    from bridge.argo.cluster_config import ClusterConfigError  # noqa: PLC0415 - its clients take 0.4 s to import
-    from bridge.argo.kubernetes import KubernetesWorkflowApi  # noqa: PLC0415 - the same
-
-    try:
-        api = KubernetesWorkflowApi()
-    except ClusterConfigError as error:
-        raise KubernetesUnreachableError(str(error)) from error
-    try:
-        yield api
-    finally:
-        api.close()
 
 
 def _report(reading: Reading, findings: Sequence[Finding], output: Output) -> int:

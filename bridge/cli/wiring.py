@@ -133,8 +133,8 @@ def connect_cluster(settings: Settings, kubeconfig: str | None = None) -> Workfl
         KubernetesUnreachableError: There is no usable configuration.
 
     """
-    from bridge.argo.cluster_config import ClusterConfigError  # noqa: PLC0415  (0.4 s that others need not wait)
     from bridge.argo.kubernetes import KubernetesWorkflowApi  # noqa: PLC0415
+    from bridge.cluster.config import ClusterConfigError  # noqa: PLC0415  (0.4 s that others need not wait)
 
     try:
         return KubernetesWorkflowApi(kubeconfig, concurrency=workers_for(settings.concurrency))
@@ -155,7 +155,7 @@ def trigger_source(settings: Settings, kubeconfig: str | None = None) -> Trigger
 
 
 def _sensors(settings: Settings, kubeconfig: str | None) -> TriggerSource:
-    from bridge.argo.cluster_config import ClusterConfigError, cluster_client  # noqa: PLC0415  (0.4 s, as above)
+    from bridge.cluster.config import ClusterConfigError, cluster_client  # noqa: PLC0415  (0.4 s, as above)
     from bridge.triggers.sensors.kubernetes import KubernetesSensorApi  # noqa: PLC0415  (the same)
 
     rules = sensor_rules(settings)

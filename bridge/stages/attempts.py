@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from bridge.argo.api import WorkflowApi, bounded
+from bridge.argo.api import WorkflowApi
 from bridge.argo.creation import (
     Confirmation,
     Dead,
@@ -33,6 +33,7 @@ from bridge.argo.creation import (
 from bridge.argo.doubt import Age, Doubt, Sent, Verdict, conclude
 from bridge.argo.manifest import workflow_manifest
 from bridge.argo.workflow import WorkflowTemplate
+from bridge.cluster.responses import bounded
 from bridge.core.event import SECOND, Micros
 from bridge.core.parameters import ParameterError, check_size, default_parameters
 from bridge.core.run import Run

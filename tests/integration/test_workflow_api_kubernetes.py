@@ -14,11 +14,12 @@ import yaml
 from kubernetes.client import AdmissionregistrationV1Api, ApiException, CoreV1Api, RbacAuthorizationV1Api
 from kubernetes.config import incluster_config
 
-from bridge.argo.api import Unavailable, Unknown, Unreachable
+from bridge.argo.api import Unavailable
 from bridge.argo.creation import Dead, Done, Outcome, Parked, ParkedFor, Retry, attempt
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.manifest import workflow_manifest
 from bridge.argo.workflow import RUN_KEY
+from bridge.cluster.responses import Unknown, Unreachable
 from bridge.core.event import EventIdentity
 from bridge.core.run import Run
 from servers.proxy import Proxy

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 from zlib import crc32
 
-from bridge.argo.api import Answer, Response, Unavailable, Unknown, WorkflowApi
+from bridge.argo.api import Unavailable, WorkflowApi
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, REFUSED_CONNECTION, MemoryWorkflowApi, answered
-from bridge.argo.workflow import Plain, Workflow, WorkflowTemplate
+from bridge.argo.workflow import Workflow, WorkflowTemplate
+from bridge.cluster.responses import Answer, Plain, Response, Unknown
 from bridge.core.event import SECOND, Micros
 from simulation.conditions import BRIEF, OTHER, TEMPLATE
 from simulation.coroutines import KilledError

@@ -7,15 +7,14 @@ by :data:`LABELS`; one that loses the label is deleted as far as the port goes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from bridge.cluster.responses import Plain
 
 LABELS = {"app.kubernetes.io/name": "metaflow-sensor"}
 """What Metaflow labels its Sensors with."""
-
-Plain = Mapping[str, Any]
-"""A JSON object, as Kubernetes answers it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.triggers.sensors.api import Away, News, Plain, SensorApi
+from bridge.cluster.api_server import ApiServer
+from bridge.cluster.responses import Plain
+from bridge.triggers.sensors.api import Away, News, SensorApi
 from bridge.triggers.sensors.notices import Notices
-from bridge.triggers.sensors.requests import Requests
 from bridge.triggers.sensors.watch import Watch
 
 
@@ -19,15 +20,15 @@ class KubernetesSensorApi(SensorApi):
     """
 
     def __init__(self, client: Any) -> None:
-        self._requests = Requests(client)
-        self._notices = Notices(self._requests)
+        self._server = ApiServer(client)
+        self._notices = Notices(self._server)
         self._watches: dict[str, Watch] = {}
 
     def news(self, namespace: str) -> News | Away:
         """Return what became known of a namespace (:meth:`SensorApi.news`)."""
         watch = self._watches.get(namespace)
         if watch is None:
-            watch = self._watches[namespace] = Watch(self._requests, namespace)
+            watch = self._watches[namespace] = Watch(self._server, namespace)
         return watch.take()
 
     def report(self, sensor: Plain, message: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from bridge.triggers.sensors.api import LABELS, Away, Change, Listing, News, Plain, SensorApi
+from bridge.cluster.responses import Plain
+from bridge.triggers.sensors.api import LABELS, Away, Change, Listing, News, SensorApi
 
 
 class MemorySensorApi(SensorApi):

@@ -16,8 +16,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from bridge.triggers.sensors.api import Away, Plain
-from bridge.triggers.sensors.requests import Requests
+from bridge.cluster.api_server import ApiServer
+from bridge.cluster.responses import Answer, Plain
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +34,12 @@ class Notices:
     """Writes Events.
 
     Args:
-        requests: The API server.
+        server: The API server.
 
     """
 
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
         self._waiting: queue.Queue[tuple[Plain, str]] = queue.Queue(WAITING_LIMIT)
         self._thread: threading.Thread | None = None
         self._said = ""
@@ -61,18 +61,20 @@ class Notices:
                 trouble = self._written(event_of(sensor, message, datetime.now(UTC)))
             except Exception as error:  # this thread must never end unnoticed
                 logger.exception("a Kubernetes Event about a Sensor cannot be made")
-                trouble = Away(f"{type(error).__name__}: {error}")
+                trouble = f"{type(error).__name__}: {error}"
             if trouble is not None:
-                self._say(trouble.reason)
+                self._say(trouble)
 
-    def _written(self, event: Plain) -> Away | None:
+    def _written(self, event: Plain) -> str | None:
         """Write an Event; return why it could not be."""
         metadata = event["metadata"]
         path = f"/api/v1/namespaces/{quote(metadata['namespace'], safe='')}/events"
-        answer = self._requests.post(path, event)
-        if not isinstance(answer, Away) and answer.status == HTTPStatus.CONFLICT:
-            answer = self._requests.patch(f"{path}/{metadata['name']}", {"lastTimestamp": event["lastTimestamp"]})
-        return answer if isinstance(answer, Away) else None
+        response = self._server.post(path, event)
+        if isinstance(response, Answer) and response.status == HTTPStatus.CONFLICT:
+            response = self._server.patch(f"{path}/{metadata['name']}", {"lastTimestamp": event["lastTimestamp"]})
+        if not isinstance(response, Answer):
+            return response.reason
+        return None if response.status in (HTTPStatus.CREATED, HTTPStatus.OK) else response.text()
 
     def _say(self, reason: str) -> None:
         if reason != self._said:

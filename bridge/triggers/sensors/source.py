@@ -13,10 +13,11 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from bridge.cluster.responses import Plain
 from bridge.core.trigger import Trigger
 from bridge.triggers.errors import Origin, TriggerError, path_text
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sensors.api import Away, Listing, Plain, SensorApi
+from bridge.triggers.sensors.api import Away, Listing, SensorApi
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 from bridge.triggers.sources import Sources, TriggerSource
 

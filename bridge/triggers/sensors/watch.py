@@ -6,20 +6,16 @@ what came for too long, all is listed anew. Any other trouble is :class:`Away` u
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from urllib3.exceptions import HTTPError
-
+from bridge.cluster.api_server import ApiServer, Stream
+from bridge.cluster.responses import Answer, Plain, Unknown
 from bridge.plain_text import plain_text
-from bridge.triggers.sensors.api import LABELS, Away, Change, Listing, News, Plain
-from bridge.triggers.sensors.requests import Requests
+from bridge.triggers.sensors.api import LABELS, Away, Change, Listing, News
 
 logger = logging.getLogger(__name__)
 
@@ -38,20 +34,20 @@ class Watch:
     """The Sensors of a namespace, from now until it is stopped.
 
     Args:
-        requests: The API server.
+        server: The API server.
         namespace: The namespace.
 
     """
 
-    def __init__(self, requests: Requests, namespace: str) -> None:
-        self._requests = requests
+    def __init__(self, server: ApiServer, namespace: str) -> None:
+        self._server = server
         self._path = f"/apis/argoproj.io/v1alpha1/namespaces/{quote(namespace, safe='')}/sensors"
         self._version = ""  # behind what came last; empty before a list
         self._news: list[Listing | Change] = []
         self._trouble: Away | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._response: Any = None
+        self._stream: Stream | None = None
         threading.Thread(target=self._run, name=f"sensors-{namespace}", daemon=True).start()
 
     def take(self) -> News | Away:
@@ -64,9 +60,8 @@ class Watch:
         """End the thread, without waiting for it."""
         with self._lock:
             self._stopped.set()
-            if self._response is not None:
-                with suppress(ValueError, RuntimeError):  # it has just come to its end by itself
-                    self._response.shutdown()
+            if self._stream is not None:
+                self._stream.stop()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -81,11 +76,13 @@ class Watch:
 
     def _listed(self) -> Away | None:
         """List all; return why that failed."""
-        response = self._requests.get(self._path, {"labelSelector": _SELECTOR})
-        if isinstance(response, Away):
-            return response
+        response = self._server.list(self._path, {"labelSelector": _SELECTOR})
+        if not isinstance(response, Answer):
+            return Away(response.reason)
+        if response.status != HTTPStatus.OK:
+            return Away(response.text())
         try:
-            listing, version = _read_list(json.loads(response.data))
+            listing, version = _read_list(response.object)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             return Away(f"the list of Sensors cannot be read: {plain_text(error)}")
         with self._lock:
@@ -96,32 +93,34 @@ class Watch:
         """Watch once; return why it ended, None for its time or where a list is needed."""
         query = {"labelSelector": _SELECTOR, "watch": "true", "allowWatchBookmarks": "true"}
         query |= {"resourceVersion": self._version, "timeoutSeconds": str(WATCH_SECONDS)}
-        response = self._requests.get(self._path, query, _SILENCE_SECONDS, stream=True)
-        if isinstance(response, Away):
-            return response
+        stream = self._server.watch(self._path, query, timeout=_SILENCE_SECONDS)
+        if isinstance(stream, Answer):
+            if stream.status != HTTPStatus.GONE:
+                return Away(stream.text())
+            self._version = ""
+            return None
+        if not isinstance(stream, Stream):
+            return Away(stream.reason)
         with self._lock:
             if self._stopped.is_set():
-                response.close()
+                stream.close()
                 return None
             self._trouble = None
-            self._response = response
+            self._stream = stream
         try:
-            return self._followed(response)
-        except (HTTPError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return self._followed(stream)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             return Away(f"the watch broke: {plain_text(error)}")
         finally:
             with self._lock:
-                self._response = None
-            response.close()
+                self._stream = None
+            stream.close()
 
-    def _followed(self, response: Any) -> Away | None:
-        if response.status == HTTPStatus.GONE:
-            self._version = ""
-            return None
-        for line in _lines(response):
+    def _followed(self, stream: Stream) -> Away | None:
+        for event in stream.events():
             if self._stopped.is_set() or not self._version:
                 return None
-            trouble = self._noted(json.loads(line))
+            trouble = Away(f"the watch broke: {event.reason}") if isinstance(event, Unknown) else self._noted(event)
             if trouble is not None:
                 return trouble
         return None
@@ -152,11 +151,3 @@ def _named(sensor: Any) -> Plain:
         raise TypeError("a Sensor without a name")
     named: Plain = sensor
     return named
-
-
-def _lines(response: Any) -> Iterator[bytes]:
-    """Yield the lines of an answer as they come."""
-    rest = b""
-    for piece in response.stream(amt=None, decode_content=True):
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from (line for line in lines if line)

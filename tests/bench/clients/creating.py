@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from bench.clients.progress import Progress
 from bench.clients.stages import collecting, surroundings
 from bench.filling import bench_run
-from bridge.argo.api import Answer
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.manifest import workflow_manifest
+from bridge.cluster.responses import Answer
 from bridge.core.decision import RunReason
 from bridge.kafka.topics import InternalTopics
 from bridge.stages.assembly import open_loop

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from bridge.argo.api import Answer, Response, Unavailable, Unknown, Unreachable
+from bridge.argo.api import Unavailable
 from bridge.argo.creation import Dead, Done, Outcome, Parked, ParkedFor, Retry, Vanished, attempt
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, REFUSED_CONNECTION, Fault, MemoryWorkflowApi, answered
 from bridge.argo.workflow import RUN_KEY, Workflow
+from bridge.cluster.responses import Answer, Response, Unknown, Unreachable
 
 OURS, THEIRS = "k" * 52, "t" * 52
 QUOTA = 'workflows.argoproj.io "a" is forbidden: exceeded quota: q, requested: count/workflows.argoproj.io=1'

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bridge.argo.api import MESSAGE_LIMIT, Answer, Unavailable, Unknown, Unreachable
+from bridge.argo.api import Unavailable
 from bridge.argo.creation import Parked, Retry, attempt
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.workflow import RUN_KEY
+from bridge.cluster.responses import MESSAGE_LIMIT, Answer, Unknown, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +115,7 @@ def kubeconfig(folder: Path, url: str, **user: str) -> str:
 
 
 def _url(api: KubernetesWorkflowApi) -> str:
-    return api._base.partition("/apis/")[0]
+    return api._server._host
 
 
 def test_a_create_is_one_request_with_the_whole_manifest(api: KubernetesWorkflowApi, script: Scripted) -> None:

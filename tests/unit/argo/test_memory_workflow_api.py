@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.argo.api import Answer, Unknown, Unreachable
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, MemoryWorkflowApi, answered
 from bridge.argo.workflow import RUN_KEY, Workflow
+from bridge.cluster.responses import Answer, Unknown, Unreachable
 
 
 def manifest(name: str = "refresh-1") -> dict[str, Any]:

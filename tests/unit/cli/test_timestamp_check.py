@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -84,7 +83,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> MemoryWorkflowApi:
     """Return the API server that ``check`` meets; it has the template of the triggers."""
     api = MemoryWorkflowApi(clock=lambda: 0.0)
     api.add_template("default", "ship", parameters=())
-    monkeypatch.setattr(check, "_cluster", lambda: nullcontext(api))
+    monkeypatch.setattr(check, "connect_cluster", lambda _: api)
     return api
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from bridge.argo.api import Response, Unavailable, WorkflowApi
+from bridge.argo.api import Unavailable, WorkflowApi
 from bridge.argo.memory import MemoryWorkflowApi
-from bridge.argo.workflow import Plain, Workflow, WorkflowTemplate
+from bridge.argo.workflow import Workflow, WorkflowTemplate
+from bridge.cluster.responses import Plain, Response
 from bridge.kafka.log import (
     Admin,
     Committed,

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from bridge.argo.api import Response, Unavailable, Unknown
+from bridge.argo.api import Unavailable
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, Fault, answered
-from bridge.argo.workflow import Plain, Workflow, WorkflowTemplate
+from bridge.argo.workflow import Workflow, WorkflowTemplate
+from bridge.cluster.responses import Plain, Response, Unknown
 from bridge.core.decision import RunDecision
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
 from bridge.core.run import Run

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bridge.argo.api import Response, Unknown
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, REFUSED_CONNECTION, Fault, answered
-from bridge.argo.workflow import RUN_KEY, Plain
+from bridge.argo.workflow import RUN_KEY
+from bridge.cluster.responses import Plain, Response, Unknown
 from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import DAY, HOUR, MINUTE
 from bridge.core.trigger import RunLimits

@@ -6,8 +6,8 @@ import gc
 
 import pytest
 
-from bridge.argo.api import Response, Unknown
 from bridge.argo.memory import answered
+from bridge.cluster.responses import Response, Unknown
 from bridge.core.decision import RunDecision
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND
 from bridge.core.run import Run

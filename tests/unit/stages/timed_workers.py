@@ -8,9 +8,8 @@ from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import Any
 
-from bridge.argo.api import Response
 from bridge.argo.memory import MemoryWorkflowApi
-from bridge.argo.workflow import Plain
+from bridge.cluster.responses import Plain, Response
 from bridge.core.event import SECOND, Micros
 from bridge.core.run import Run
 from bridge.core.trigger import RunPlan, Slot, Trigger

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import pytest
 from kubernetes.client import ApiClient, Configuration
 
+from bridge.cluster.api_server import ApiServer
 from bridge.triggers.sensors import watch as watch_module
 from bridge.triggers.sensors.api import Away, Change, Listing
 from bridge.triggers.sensors.notices import event_of
-from bridge.triggers.sensors.requests import Requests
 from bridge.triggers.sensors.watch import Watch
 
 DEADLINE = 10.0
@@ -101,7 +101,7 @@ def watch(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     started: list[Watch] = []
 
     def start() -> Watch:
-        started.append(Watch(Requests(ApiClient(settings)), "jobs"))
+        started.append(Watch(ApiServer(ApiClient(settings)), "jobs"))
         return started[-1]
 
     yield start

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bridge.argo.cluster_config import ClusterConfigError, cluster_client
 from bridge.argo.kubernetes import KubernetesWorkflowApi
+from bridge.cluster.config import ClusterConfigError, cluster_client
 from unit.gateway.certificates import write_certificate
 
 if TYPE_CHECKING:

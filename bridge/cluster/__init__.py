@@ -1,0 +1,1 @@
+"""The way to a Kubernetes API server: configuration, credentials, requests, watches, time-outs and errors."""

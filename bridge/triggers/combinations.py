@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from bridge.core.trigger import Collect
 from bridge.core.windows.kind import Kind
-from bridge.triggers.errors import FieldPath, Misfit, MisfitError
+from bridge.triggers.errors import FieldPath, Misfit
 from bridge.triggers.model import SpecPart
 from bridge.triggers.windows import default_collect, window_kind
+from flowbridge_sdk.misfit import MisfitError
 
 SHARED_LIMIT = 50
 """Events of a condition in which one event name stands at two slots. Sharing out 100 takes a good part of a second, and

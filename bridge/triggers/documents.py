@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from bridge.triggers.errors import FieldPath, MisfitError, shown
+from bridge.triggers.errors import FieldPath, shown
+from flowbridge_sdk.misfit import MisfitError
 
 SIZE_LIMIT = 1_048_576
 """Characters in a file."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
+from flowbridge_sdk.misfit import MisfitError
+
 _SHOWN = 60  # characters of a value in an error
 
 
@@ -57,23 +59,6 @@ class TriggerError:
     def __str__(self) -> str:
         field = f"{self.field}: " if self.field else ""
         return f"{Origin(self.file, self.line)}: {field}{self.found}; {self.right}"
-
-
-class MisfitError(ValueError):
-    """A value that does not fit its field.
-
-    Attributes:
-        found: What was found.
-        right: What would be right.
-        text_line: For a text of several lines the line in it, from 1; 0 for the value as a whole.
-
-    """
-
-    def __init__(self, found: str, right: str, text_line: int = 0) -> None:
-        super().__init__(f"{found}; {right}")
-        self.found = found
-        self.right = right
-        self.text_line = text_line
 
 
 FieldPath = tuple[str | int, ...]

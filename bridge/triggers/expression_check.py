@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from bridge.core.correlation import UnkeyedError, key_text
 from bridge.core.expression import Expression, ExpressionError, ExpressionSyntaxError
 from bridge.core.expression_fields import FieldUse
-from bridge.triggers.errors import FieldPath, Misfit, MisfitError
+from bridge.triggers.errors import FieldPath, Misfit
 from bridge.triggers.event_types import ANYTHING, EVENT, FieldType, Schemas, payload_type, slot_type
 from bridge.triggers.model import SlotPart, SpecPart
 from bridge.triggers.slots import is_list, variable_of
+from flowbridge_sdk.misfit import MisfitError
 
 EVENT_VARIABLES = frozenset({"payload", "event"})
 """What ``where`` and ``key`` are evaluated over."""

@@ -13,7 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from bridge.core.event import Micros
 from bridge.triggers import run_values, values
-from bridge.triggers.errors import FieldPath, MisfitError, shown
+from bridge.triggers.errors import FieldPath, shown
+from flowbridge_sdk.misfit import MisfitError
 
 API_VERSION = "flowbridge.dev/v1"
 SLOT_LIMIT = 32

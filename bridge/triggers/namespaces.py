@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bridge.core.trigger import Trigger
-from bridge.triggers.errors import FieldPath, Misfit, MisfitError, shown
+from bridge.triggers.errors import FieldPath, Misfit, shown
+from flowbridge_sdk.misfit import MisfitError
 
 
 def namespace_misfits(trigger: Trigger, allowed: Collection[str]) -> list[Misfit]:

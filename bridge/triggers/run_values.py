@@ -12,7 +12,8 @@ from typing import Any
 
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
 from bridge.triggers import values
-from bridge.triggers.errors import MisfitError, shown
+from bridge.triggers.errors import shown
+from flowbridge_sdk.misfit import MisfitError
 
 Rate = tuple[int, Micros]
 """So many, in this time."""

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from bridge.core.expression import RESERVED_WORDS, TYPE_NAMES
-from bridge.triggers.errors import FieldPath, Misfit, MisfitError
+from bridge.triggers.errors import FieldPath, Misfit
 from bridge.triggers.model import SlotPart, SpecPart
+from flowbridge_sdk.misfit import MisfitError
 
 _NO_IDENTIFIER = re.compile(r"[^A-Za-z0-9_]")
 

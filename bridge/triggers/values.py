@@ -12,7 +12,8 @@ from typing import Any, Literal
 from bridge.core.duration import DurationError, parse_duration
 from bridge.core.event import DAY, SECOND, Micros
 from bridge.core.expression import RESERVED_WORDS, TYPE_NAMES
-from bridge.triggers.errors import MisfitError, shown
+from bridge.triggers.errors import shown
+from flowbridge_sdk.misfit import MisfitError
 
 DURATION_LIMIT: Micros = 366 * DAY
 EVENT_NAME_LIMIT = 249

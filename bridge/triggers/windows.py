@@ -24,9 +24,10 @@ from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Collect, Schedule, WindowKind, WindowPlan
 from bridge.core.windows.kind import Kind
 from bridge.core.windows.kinds import KINDS
-from bridge.triggers.errors import FieldPath, Misfit, MisfitError, shown
+from bridge.triggers.errors import FieldPath, Misfit, shown
 from bridge.triggers.model import CronPart, SpecPart, WindowPart
 from bridge.triggers.values import DURATION_LIMIT
+from flowbridge_sdk.misfit import MisfitError
 
 _WINDOW: FieldPath = ("spec", "window")
 _ONE_KIND = f"write one of {', '.join(KINDS)}"

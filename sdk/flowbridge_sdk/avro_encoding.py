@@ -39,7 +39,7 @@ def write_varint(out: bytearray, number: int) -> None:
 def write_null(_out: bytearray, value: object, _depth: int) -> None:
     """Append nothing."""
     if value is not None:
-        raise MisfitError(value, "None")
+        raise MisfitError.of(value, "None")
 
 
 def write_boolean(out: bytearray, value: object, _depth: int) -> None:
@@ -47,14 +47,14 @@ def write_boolean(out: bytearray, value: object, _depth: int) -> None:
     if value is not True and value is not False:
         value = plain(value)
         if value is not True and value is not False:
-            raise MisfitError(value, "True or False")
+            raise MisfitError.of(value, "True or False")
     out.append(value)
 
 
 def _int_of(value: object) -> int:
     value = plain(value)
     if not isinstance(value, int) or value is True or value is False:
-        raise MisfitError(value, "an int")
+        raise MisfitError.of(value, "an int")
     return value
 
 
@@ -62,7 +62,7 @@ def write_long(out: bytearray, value: object, _depth: int) -> None:
     """Append an int of at most 64 bits."""
     value = value if type(value) is int else _int_of(value)
     if not LONG_MIN <= value <= LONG_MAX:
-        raise MisfitError(value, "at most 64 bits; a Decimal or str carries more")
+        raise MisfitError.of(value, "at most 64 bits; a Decimal or str carries more")
     write_varint(out, value)
 
 
@@ -70,7 +70,7 @@ def write_int(out: bytearray, value: object, _depth: int) -> None:
     """Append an int of at most 32 bits."""
     value = value if type(value) is int else _int_of(value)
     if not INT_MIN <= value <= INT_MAX:
-        raise MisfitError(value, "at most 32 bits")
+        raise MisfitError.of(value, "at most 32 bits")
     write_varint(out, value)
 
 
@@ -78,12 +78,12 @@ def _finite(value: object, right: str) -> float:
     value = value if type(value) is float else plain(value)
     if isinstance(value, int) and value is not True and value is not False:
         if abs(value) > _DOUBLE_EXACT:
-            raise MisfitError(value, f"{right}; an int beyond 2**53 would lose digits")
+            raise MisfitError.of(value, f"{right}; an int beyond 2**53 would lose digits")
         return float(value)
     if not isinstance(value, float):
-        raise MisfitError(value, right)
+        raise MisfitError.of(value, right)
     if not math.isfinite(value):
-        raise MisfitError(
+        raise MisfitError.of(
             value, "a finite number: a workflow's parameters cannot hold NaN or infinity; None says that there is none"
         )
     return value
@@ -98,18 +98,18 @@ def write_float(out: bytearray, value: object, _depth: int) -> None:
     """Append a finite float, rounded to 32 bits."""
     number = _finite(value, "a float")
     if abs(number) > FLOAT_MAX:
-        raise MisfitError(value, f"at most {FLOAT_MAX} either side of 0 in a 32-bit float")
+        raise MisfitError.of(value, f"at most {FLOAT_MAX} either side of 0 in a 32-bit float")
     out += _FLOAT.pack(number)
 
 
 def write_string(out: bytearray, value: object, _depth: int) -> None:
     """Append a str as UTF-8."""
     if not isinstance(value, str):
-        raise MisfitError(value, "a str")
+        raise MisfitError.of(value, "a str")
     try:
         encoded = value.encode()
     except UnicodeEncodeError:
-        raise MisfitError(value, "text without lone surrogates, which UTF-8 cannot carry") from None
+        raise MisfitError.of(value, "text without lone surrogates, which UTF-8 cannot carry") from None
     write_varint(out, len(encoded))
     out += encoded
 
@@ -117,7 +117,7 @@ def write_string(out: bytearray, value: object, _depth: int) -> None:
 def write_bytes(out: bytearray, value: object, _depth: int) -> None:
     """Append bytes."""
     if not isinstance(value, bytes | bytearray | memoryview):
-        raise MisfitError(value, "bytes")
+        raise MisfitError.of(value, "bytes")
     if isinstance(value, memoryview):
         value = value.tobytes()
     write_varint(out, len(value))
@@ -139,7 +139,7 @@ PRIMITIVES: dict[str, Write] = {
 def check_depth(value: object, depth: int) -> None:
     """Refuse a container that ``DEPTH_LIMIT`` others surround."""
     if depth >= DEPTH_LIMIT:
-        raise MisfitError(value, f"at most {DEPTH_LIMIT} containers inside one another")
+        raise MisfitError.of(value, f"at most {DEPTH_LIMIT} containers inside one another")
 
 
 def fields_of(value: object) -> Mapping[Any, Any]:
@@ -151,7 +151,7 @@ def fields_of(value: object) -> Mapping[Any, Any]:
     """
     fields = value if isinstance(value, Mapping) else as_mapping(value)
     if fields is None:
-        raise MisfitError(value, "a mapping")
+        raise MisfitError.of(value, "a mapping")
     return fields
 
 
@@ -161,7 +161,7 @@ def write_items(out: bytearray, value: object, depth: int, write: Write) -> None
     if type(value) is not list:
         value = plain(value)
         if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray | memoryview):
-            raise MisfitError(value, "a list")
+            raise MisfitError.of(value, "a list")
     if value:
         write_varint(out, len(value))
     for index, item in enumerate(value):
@@ -181,7 +181,7 @@ def write_entries(out: bytearray, value: object, depth: int, write: Write) -> No
         write_varint(out, len(value))
     for key, item in value.items():
         if not isinstance(key, str):
-            raise MisfitError(key, "field names are str").inside(repr(key)[:40])
+            raise MisfitError.of(key, "field names are str").inside(repr(key)[:40])
         try:
             write_string(out, key, depth)
             write(out, item, depth + 1)

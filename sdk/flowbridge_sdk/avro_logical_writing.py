@@ -31,10 +31,10 @@ def micros_of(value: object) -> int:
     """
     value = _datetime(value)
     if value.utcoffset() is None:
-        raise MisfitError(value, "a datetime with a time zone, as in .replace(tzinfo=UTC)")
+        raise MisfitError.of(value, "a datetime with a time zone, as in .replace(tzinfo=UTC)")
     micros = (value - EPOCH) // _MICROSECOND
     if not EARLIEST <= micros <= LATEST:
-        raise MisfitError(value, "a moment in the years 1 to 9999 in UTC")
+        raise MisfitError.of(value, "a moment in the years 1 to 9999 in UTC")
     return int(micros)
 
 
@@ -42,9 +42,9 @@ def _datetime(value: object) -> datetime:
     value = plain(value)
     if not isinstance(value, datetime):
         right = "a datetime" if not isinstance(value, date) else "a datetime; a date alone names no moment"
-        raise MisfitError(value, right)
+        raise MisfitError.of(value, right)
     if value != value:  # noqa: PLR0124 - only pandas' NaT differs from itself
-        raise MisfitError(value, "a datetime; None says that there is none")
+        raise MisfitError.of(value, "a datetime; None says that there is none")
     return value
 
 
@@ -57,9 +57,9 @@ def scaled(value: Decimal) -> tuple[int, int]:
     """
     sign, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int):
-        raise MisfitError(value, "a finite Decimal: a workflow's parameters cannot hold NaN or infinity")
+        raise MisfitError.of(value, "a finite Decimal: a workflow's parameters cannot hold NaN or infinity")
     if len(digits) > DIGITS_LIMIT or abs(exponent) > DIGITS_LIMIT:
-        raise MisfitError(value, f"a Decimal of at most {DIGITS_LIMIT} digits and places")
+        raise MisfitError.of(value, f"a Decimal of at most {DIGITS_LIMIT} digits and places")
     unscaled = int("".join(map(str, digits)))
     return (-unscaled if sign else unscaled), -exponent
 
@@ -81,19 +81,19 @@ def _decimal(schema: Mapping[str, Any]) -> Convert:
         if isinstance(value, int) and value is not True and value is not False and value.bit_length() < DIGITS_LIMIT:
             value = Decimal(value)
         if not isinstance(value, Decimal):
-            raise MisfitError(value, "a Decimal")
+            raise MisfitError.of(value, "a Decimal")
         unscaled, places = scaled(value)
         if places > scale and unscaled % 10 ** (places - scale):
-            raise MisfitError(value, right)
+            raise MisfitError.of(value, right)
         shift: int = 10 ** abs(scale - places)
         unscaled = unscaled * shift if places <= scale else unscaled // shift
         if abs(unscaled) >= 10**precision:
-            raise MisfitError(value, right)
+            raise MisfitError.of(value, right)
         encoded = twos_complement(unscaled)
         if size is None:
             return encoded
         if len(encoded) > size:
-            raise MisfitError(value, f"a Decimal that fits {size} bytes")
+            raise MisfitError.of(value, f"a Decimal that fits {size} bytes")
         return unscaled.to_bytes(size, "big", signed=True)
 
     return convert
@@ -102,22 +102,22 @@ def _decimal(schema: Mapping[str, Any]) -> Convert:
 def _local_micros(value: object) -> int:
     value = _datetime(value)
     if value.utcoffset() is not None:
-        raise MisfitError(value, "a datetime without a time zone: the field is a local timestamp")
+        raise MisfitError.of(value, "a datetime without a time zone: the field is a local timestamp")
     return int((value.replace(tzinfo=None) - LOCAL_EPOCH) // _MICROSECOND)
 
 
 def _days(value: object) -> int:
     value = plain(value)
     if isinstance(value, datetime):
-        raise MisfitError(value, "a date, as in .date()")
+        raise MisfitError.of(value, "a date, as in .date()")
     if not isinstance(value, date):
-        raise MisfitError(value, "a date")
+        raise MisfitError.of(value, "a date")
     return value.toordinal() - DAYS_BEFORE_EPOCH
 
 
 def _clock_micros(value: object) -> int:
     if not isinstance(value, time) or value.tzinfo is not None:
-        raise MisfitError(value, "a time without a time zone")
+        raise MisfitError.of(value, "a time without a time zone")
     return ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
 
 
@@ -129,7 +129,7 @@ def _uuid(value: object) -> UUID:
             return UUID(value)
         except ValueError:
             pass
-    raise MisfitError(value, "a UUID")
+    raise MisfitError.of(value, "a UUID")
 
 
 STRICT: dict[tuple[str, str], Callable[[Mapping[str, Any]], Convert]] = {
@@ -176,14 +176,14 @@ def _lenient(strict: Callable[[Mapping[str, Any]], Convert], forms: _Forms) -> A
                 try:
                     return convert(forms.parse(value))
                 except (ValueError, MisfitError):
-                    raise MisfitError(value, forms.right) from None
+                    raise MisfitError.of(value, forms.right) from None
             value = plain(value)
             if isinstance(value, int) and value is not True and value is not False:
                 if not forms.least <= value <= forms.most:
-                    raise MisfitError(value, f"{forms.right}; a number is {forms.least} to {forms.most}")
+                    raise MisfitError.of(value, f"{forms.right}; a number is {forms.least} to {forms.most}")
                 return value
             if not isinstance(value, date | time):
-                raise MisfitError(value, forms.right)
+                raise MisfitError.of(value, forms.right)
             return convert(value)
 
         return convert_leniently
@@ -201,7 +201,7 @@ def _decimal_leniently(schema: Mapping[str, Any]) -> Convert:
             try:
                 value = Decimal(text) if len(text) <= 2 * DIGITS_LIMIT else value
             except ArithmeticError:
-                raise MisfitError(value, 'a Decimal, or its text, such as "12.50"') from None
+                raise MisfitError.of(value, 'a Decimal, or its text, such as "12.50"') from None
         return convert(value)  # type: ignore[no-any-return] # _decimal returns bytes
 
     return convert_leniently

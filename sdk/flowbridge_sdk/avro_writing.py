@@ -82,7 +82,7 @@ class _Default:
 def _fixed(size: int) -> Write:
     def write_fixed(out: bytearray, value: object, _depth: int) -> None:
         if not isinstance(value, bytes | bytearray) or len(value) != size:
-            raise MisfitError(value, f"{size} bytes")
+            raise MisfitError.of(value, f"{size} bytes")
         out += value
 
     return write_fixed
@@ -94,7 +94,7 @@ def _enum(symbols: list[str]) -> Write:
     def write_enum(out: bytearray, value: object, _depth: int) -> None:
         index = index_of.get(value) if isinstance(value, str) else None
         if index is None:
-            raise MisfitError(value, f"one of {', '.join(symbols[:20])}")
+            raise MisfitError.of(value, f"one of {', '.join(symbols[:20])}")
         write_varint(out, index)
 
     return write_enum
@@ -125,7 +125,7 @@ def _record(fields: list[tuple[str, Write, _Default | None]]) -> Write:
             value = fields_of(value)
         if not value.keys() <= names:
             surplus = next(key for key in value if key not in names)
-            raise MisfitError(value[surplus], f"the schema has no such field, only {known}").inside(str(surplus))
+            raise MisfitError.of(value[surplus], f"the schema has no such field, only {known}").inside(str(surplus))
         for name, write, default in fields:
             try:
                 if name in value:
@@ -171,12 +171,12 @@ def _union(branches: list[tuple[int, Write]], told: int) -> Write:
             else:
                 return
         if not misfits:
-            raise MisfitError(value, "nothing: the union has no branch")
+            raise MisfitError.of(value, "nothing: the union has no branch")
         misfits = misfits[-told:]
         deepest = max(misfits, key=lambda misfit: len(misfit.path))
         if deepest.path:
             raise deepest
-        raise MisfitError(value, " or ".join(dict.fromkeys(misfit.right for misfit in misfits)))
+        raise MisfitError.of(value, " or ".join(dict.fromkeys(misfit.right for misfit in misfits)))
 
     return write_union
 
@@ -193,7 +193,7 @@ def _hinted(named: Mapping[str, tuple[int, Write]], write_unhinted: Write) -> Wr
         elif isinstance(value, Mapping) and _HINT in value:
             hint = value[_HINT]
             if not isinstance(hint, str) or hint not in named:
-                raise MisfitError(hint, f"one of {known}").inside(_HINT)
+                raise MisfitError.of(hint, f"one of {known}").inside(_HINT)
             value = {key: item for key, item in value.items() if key != _HINT}
         if hint is None:
             write_unhinted(out, value, depth)

@@ -43,32 +43,37 @@ def path_text(path: Sequence[str | int]) -> str:
     return text
 
 
-class MisfitError(Exception):
+class MisfitError(ValueError):
     """A value that does not fit.
 
     Attributes:
-        path: Keys and indexes from the payload down to the value.
         found: What stands there.
         right: What would be right.
+        text_line: For a text of several lines the line in it, from 1; 0 for the value as a whole.
+        path: Keys and indexes from the payload or the document down to the value, as far as they are known.
 
     """
 
-    def __init__(self, value: object, right: str) -> None:
-        super().__init__(right)
-        self.path: list[str | int] = []
-        self.found = described(value)
+    def __init__(self, found: str, right: str, text_line: int = 0) -> None:
+        super().__init__(f"{found}; {right}")
+        self.found = found
         self.right = right
+        self.text_line = text_line
+        self.path: tuple[str | int, ...] = ()
 
-    @classmethod
-    def missing(cls, right: str = "the schema asks for it and gives no default") -> Self:
+    @staticmethod
+    def of(value: object, right: str) -> MisfitError:
+        """Return the misfit of a value, :func:`described`."""
+        return MisfitError(described(value), right)
+
+    @staticmethod
+    def missing(right: str = "the schema asks for it and gives no default") -> MisfitError:
         """Return the misfit of a field that is not there and has no default that helps."""
-        misfit = cls(None, right)
-        misfit.found = "no such field"
-        return misfit
+        return MisfitError("no such field", right)
 
     def inside(self, part: str | int) -> Self:
         """Add the key or index under which the container that is left holds the value."""
-        self.path.insert(0, part)
+        self.path = (part, *self.path)
         return self
 
     def where(self) -> str:

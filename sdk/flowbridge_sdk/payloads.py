@@ -155,7 +155,7 @@ def _write_row(out: bytearray, value: object, depth: int) -> None:
 
 def _write_iso_text(out: bytearray, value: date | time, depth: int) -> None:
     if isinstance(value, time) and value.tzinfo is not None:
-        raise MisfitError(value, "a time without a time zone")
+        raise MisfitError.of(value, "a time without a time zone")
     write_string(out, value.isoformat(), depth)
 
 
@@ -172,7 +172,7 @@ def _of_subclass(value: object) -> tuple[int, Write]:
     for kind, branch, write in _WRITES:
         if isinstance(value, kind):
             return 2 * branch, write
-    raise MisfitError(
+    raise MisfitError.of(
         value,
         "a payload holds None, bool, int, float, str, bytes, datetime, date, time, Decimal, UUID, lists and mappings",
     )

@@ -20,7 +20,7 @@ from bridge.core.event import DAY, Micros
 from bridge.core.expression import Expression, ExpressionSyntaxError
 from bridge.core.field_parameters import FieldParameter
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan, default_grace
-from bridge.triggers.errors import Misfit, MisfitError
+from bridge.triggers.errors import Misfit
 from bridge.triggers.expression_check import EVENT_VARIABLES
 from bridge.triggers.model import SLOT_LIMIT
 from bridge.triggers.sensors.conditions import read_conditions
@@ -30,6 +30,7 @@ from bridge.triggers.sensors.parts import Part, SensorMisfitError
 from bridge.triggers.sensors.templates import read_parameter
 from bridge.triggers.sensors.workflow import WorkflowPart, marks, read_workflow
 from bridge.triggers.windows import default_dedupe
+from flowbridge_sdk.misfit import MisfitError
 
 Read = TypeVar("Read")
 

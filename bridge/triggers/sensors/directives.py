@@ -20,9 +20,10 @@ from dataclasses import dataclass
 
 from bridge.core.event import Micros
 from bridge.triggers import values
-from bridge.triggers.errors import FieldPath, MisfitError
+from bridge.triggers.errors import FieldPath
 from bridge.triggers.sensors.filters import field_of
 from bridge.triggers.sensors.parts import Part, SensorMisfitError
+from flowbridge_sdk.misfit import MisfitError
 
 PREFIX = "flowbridge.dev/"
 WINDOW, KEY, ALLOW_SHELL = "window", "key", "allow-shell"

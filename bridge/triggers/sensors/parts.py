@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.triggers.errors import FieldPath, MisfitError, shown
+from bridge.triggers.errors import FieldPath, shown
+from flowbridge_sdk.misfit import MisfitError
 
 REDEPLOY = "deploy the flow again with a current Metaflow, or write a Trigger for it"
 """What to do about a Sensor that is not as Metaflow writes it."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from bridge.core.trigger import Schedule
 from bridge.triggers import values
-from bridge.triggers.errors import MisfitError
 from bridge.triggers.sensors.parts import Part, SensorMisfitError
+from flowbridge_sdk.misfit import MisfitError
 
 SENSOR_LABEL = "events.argoproj.io/sensor"
 TRIGGER_LABEL = "events.argoproj.io/trigger"

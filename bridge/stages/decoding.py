@@ -13,7 +13,9 @@ from contextlib import suppress
 from typing import Any
 
 from bridge.core.event import SECOND, Micros
-from bridge.stages.schema_lookups import SchemaAwaitedError, SchemaLookups
+from bridge.kafka.log import Partition, Record
+from bridge.kafka.outbox import Outbox
+from bridge.stages.schema_lookups import LONG_PAUSE, SchemaAwaitedError, SchemaLookups
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import DecodeError, SchemaError, UnknownFingerprintError
 from flowbridge_sdk.headers import Headers
@@ -21,7 +23,6 @@ from flowbridge_sdk.headers import Headers
 logger = logging.getLogger(__name__)
 
 _PACE = 5 * SECOND
-_PAUSE = 2.0  # seconds until a partition is read again whose schema could not be had
 
 
 class EventDecoder:
@@ -81,6 +82,11 @@ class EventDecoder:
             logger.error("the schemas that are known stay: %s", error)  # noqa: TRY400  (a person's file, not a bug)
 
 
-def pause_after(error: DecodeError) -> float:
-    """Return how many seconds a partition is held whose record could not be decoded now."""
-    return error.pause if isinstance(error, SchemaAwaitedError) else _PAUSE
+def hold_for_schema(record: Record, error: DecodeError, out: Outbox) -> bool:
+    """Hold the partition of a record whose schema cannot be had now; return False if another try is no use."""
+    if error.permanent:
+        return False
+    logger.debug("%s/%d waits: %s", record.topic, record.partition, error)
+    pause = error.pause if isinstance(error, SchemaAwaitedError) else LONG_PAUSE
+    out.hold(Partition(record.topic, record.partition), record.offset, pause)
+    return True

@@ -10,12 +10,13 @@ from bridge.core.event import Micros, time_text
 from bridge.core.run import Run
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
-from bridge.kafka.topics import InternalTopics, partition_of
+from bridge.kafka.topics import InternalTopics
+from bridge.stages.dead_letters import DeadLetters
 from bridge.stages.ledger import LedgerPartition, State, encode_entry
 from bridge.stages.open_run import OpenRun, RunState
 from bridge.stages.run_events import Buried, RunEvent
 from bridge.stages.run_life import Effect
-from bridge.stages.run_records import dead_letter, encode_run
+from bridge.stages.run_records import encode_run
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class LedgerWriter:
 
     def __init__(self, topics: InternalTopics, ledger: Mapping[int, LedgerPartition]) -> None:
         self._topics = topics
+        self._letters = DeadLetters(topics, "submitter")
         self._ledger = ledger
         self.entries: Mapping[Effect, Callable[[OpenRun, RunEvent, Micros, Outbox], None]] = {
             Effect.WRITE_PARKED: self._park,
@@ -79,26 +81,23 @@ class LedgerWriter:
         if not isinstance(event, Buried):
             raise TypeError(f"expected a run that is given up, got {event}")
         run = one.run
-        letter = dead_letter(
+        self._letters.send(
+            out,
             None,
-            stage="submitter",
+            place=run.trigger,
             reason=event.reason,
             text=event.text,
             at=now,
-            trigger=run.trigger,
+            triggers=[run.trigger],
             run_key=run.run_key,
             value=one.body or encode_run(run),
         )
-        place = run.trigger.encode()
-        out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
         if not event.is_said:
             logger.error("run %s/%s is a dead letter (%s): %s", run.namespace, run.name, event.reason, event.text)
 
     def keep(self, record: Record, reason: str, text: str, now: Micros, out: Outbox) -> None:
         """Keep a record that cannot be taken for a run as a dead letter; the caller logs it."""
-        letter = dead_letter(record, stage="submitter", reason=reason, text=text, at=now)
-        place = record.topic.encode()
-        out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
+        self._letters.send(out, record, place=record.topic, reason=reason, text=text, at=now)
 
 
 def decide(reason: RunReason, one: OpenRun, evidence: Mapping[str, str]) -> RunDecision:

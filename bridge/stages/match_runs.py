@@ -17,13 +17,14 @@ from bridge.core.fate import Step, with_evidence
 from bridge.core.matched import UnrunnableError, make_run
 from bridge.core.run import Run
 from bridge.core.window import Arrival
-from bridge.kafka.log import Partition, Record
+from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import TICK
 from bridge.kafka.suspects import NOT_OF_A_RECORD, failure_text
 from bridge.kafka.topics import InternalTopics, partition_of
-from bridge.stages.decoding import EventDecoder, pause_after
-from bridge.stages.run_records import dead_letter, run_record
+from bridge.stages.dead_letters import DeadLetters
+from bridge.stages.decoding import EventDecoder, hold_for_schema
+from bridge.stages.run_records import run_record
 from bridge.stages.window_records import WindowKey
 from bridge.triggers.topics import slot_topic
 from flowbridge_sdk.errors import DecodeError
@@ -69,6 +70,7 @@ class MatchRuns:
         current: Callable[[WindowKey], Definition],
     ) -> None:
         self._topics = topics
+        self._letters = DeadLetters(topics, "matcher")
         self._decoder = decoder
         self._clock = clock
         self._current = current
@@ -78,10 +80,7 @@ class MatchRuns:
         try:
             events = [[self._event(definition, arrival) for arrival in slot] for slot in came.match or ()]
         except DecodeError as error:
-            if error.permanent:
-                return Matched(definition, key, came, record, error)
-            out.hold(Partition(record.topic, record.partition), record.offset, pause_after(error))
-            return None
+            return None if hold_for_schema(record, error, out) else Matched(definition, key, came, record, error)
         return Matched(definition, key, came, record, events)
 
     def send(self, matches: Sequence[Matched], out: Outbox) -> None:
@@ -149,9 +148,9 @@ class MatchRuns:
     def bury(self, record: Record, trigger: str, text: str, out: Outbox, reason: str = "unrunnable") -> None:
         """Keep a record that no run can be made of as a dead letter, and say so."""
         logger.error("%s/%d@%d: %s", record.topic, record.partition, record.offset, text)
-        letter = dead_letter(record, stage="matcher", reason=reason, text=text, at=self._clock(), trigger=trigger)
-        place = trigger.encode()
-        out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, letter)
+        triggers = [trigger] if trigger else []
+        now = self._clock()
+        self._letters.send(out, record, place=trigger, reason=reason, text=text, at=now, triggers=triggers)
 
 
 def shown(definition: Definition, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:

@@ -31,12 +31,12 @@ from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
-from bridge.kafka.topics import InternalTopics, partition_of
-from bridge.stages.decoding import EventDecoder, pause_after
+from bridge.kafka.topics import InternalTopics
+from bridge.stages.dead_letters import DeadLetters
+from bridge.stages.decoding import EventDecoder, hold_for_schema
 from bridge.stages.definitions import Definitions
 from bridge.stages.passing import TOGETHER, Carried, Pass, Passing
 from bridge.stages.reached import Looks, ReachedTimes
-from bridge.stages.run_records import dead_letter
 from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Encoder
 from flowbridge_sdk.errors import DecodeError, NullValueError, RefusedError, UndecodableError
 from flowbridge_sdk.headers import read_headers
@@ -132,6 +132,7 @@ class Router(Stage):
         self._described: dict[str, TopicInfo] = {}
         self._next_describe: Micros = pace()
         self._passing = Passing(topics, self._bury)
+        self._dead_letters = DeadLetters(topics, self.name)
         self._letters: dict[tuple[str, int, int, str], _Letter] = {}  # of this round
         self._generic = Encoder()
 
@@ -361,11 +362,8 @@ class Router(Stage):
         if isinstance(error, NullValueError):
             self._decide_all(record, Reason.UNDECODABLE, str(error), out)
             return
-        if not error.permanent:
-            logger.debug("%s/%d waits: %s", record.topic, record.partition, error)
-            out.hold(Partition(record.topic, record.partition), record.offset, pause_after(error))
-            return
-        self._refuse(record, Reason.UNDECODABLE, str(error), out)
+        if not hold_for_schema(record, error, out):
+            self._refuse(record, Reason.UNDECODABLE, str(error), out)
 
     def _refuse(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide at every slot about a record that is no event, and keep it as a dead letter."""
@@ -393,17 +391,10 @@ class Router(Stage):
     def _send_letters(self, out: Outbox) -> None:
         for (topic, _, _, reason), letter in self._letters.items():
             triggers = [trigger for trigger in letter.texts if trigger]
-            value = dead_letter(
-                letter.record,
-                stage=self.name,
-                reason=reason,
-                text=letter.text(),
-                at=self._clock(),
-                trigger=triggers[0] if len(triggers) == 1 else "",
-                triggers=triggers,
+            text, now = letter.text(), self._clock()
+            self._dead_letters.send(
+                out, letter.record, place=topic, reason=reason, text=text, at=now, triggers=triggers
             )
-            place = topic.encode()
-            out.send(self._topics.dead_letters, partition_of(place, self._topics.partitions), place, value)
         self._letters.clear()
 
 

@@ -36,13 +36,16 @@ UNKNOWN_LASTS = 30.0
 QUEUE_LIMIT = 64
 """Ids that a topic may wait for at once; further ones get their turn when these have had theirs."""
 
+LONG_PAUSE = 2.0
+"""Seconds for which a partition is held while the registry cannot be reached."""
+
 _WORKERS = 2
 _PACE = 0.01  # seconds between two questions
 _UNKNOWN_LIMIT = 10_000  # what hostile records can make us remember
 _OPENS_AT = 3  # failures in a row
 _SLOWEST = 30.0  # seconds between two tries
 _FORGOTTEN = 60.0  # seconds after which no partition asks again for an id that it still needs
-_PAUSE, _LONG_PAUSE = 0.1, 2.0  # seconds for which a partition is held
+_PAUSE = 0.1  # seconds for which a partition is held at first
 
 
 class SchemaAwaitedError(RegistryUnavailableError):
@@ -123,9 +126,9 @@ class SchemaLookups:
                 raise error.with_traceback(None)
             wanted = self._wanted.get(schema_id)
             if self._problem or (wanted is not None and wanted.failures):
-                raise SchemaAwaitedError(schema_id, f": {self._problem}" if self._problem else "", _LONG_PAUSE)
+                raise SchemaAwaitedError(schema_id, f": {self._problem}" if self._problem else "", LONG_PAUSE)
             age = now - wanted.since if wanted is not None else 0.0
-            raise SchemaAwaitedError(schema_id, "", min(_LONG_PAUSE, max(_PAUSE, age / 2)))
+            raise SchemaAwaitedError(schema_id, "", min(LONG_PAUSE, max(_PAUSE, age / 2)))
 
     def ask(self, topic: str, schema_id: SchemaId) -> None:
         """Have an id asked for that a record of ``topic`` needs."""

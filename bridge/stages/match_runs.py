@@ -1,7 +1,7 @@
 """The runs of matches: made of what the arrivals carry, and sent; or a dead letter where none can be made.
 
 Reading the events of a match comes first, since it may have to wait for a schema. The rest is done for several matches
-together, step by step (:mod:`bridge.stages.passing` says why).
+together, step by step (:mod:`bridge.stages.run_sending` says why).
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from bridge.core.decision import Decision
 from bridge.core.definition import Definition
 from bridge.core.event import Event, Micros
 from bridge.core.fate import Step, with_evidence
-from bridge.core.matched import UnrunnableError, make_run
+from bridge.core.matched import UnrunnableError
 from bridge.core.run import Run
 from bridge.core.window import Arrival
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import TICK
-from bridge.kafka.suspects import NOT_OF_A_RECORD, failure_text
-from bridge.kafka.topics import InternalTopics, partition_of
+from bridge.kafka.topics import InternalTopics
 from bridge.stages.dead_letters import DeadLetters
 from bridge.stages.decoding import EventDecoder, hold_for_schema
-from bridge.stages.run_records import run_record
+from bridge.stages.run_sending import RunnableMatch, RunSender
 from bridge.stages.window_records import WindowKey
 from bridge.triggers.topics import slot_topic
 from flowbridge_sdk.errors import DecodeError
@@ -69,8 +68,8 @@ class MatchRuns:
         clock: Callable[[], Micros],
         current: Callable[[WindowKey], Definition],
     ) -> None:
-        self._topics = topics
         self._letters = DeadLetters(topics, "matcher")
+        self._sender = RunSender(topics)
         self._decoder = decoder
         self._clock = clock
         self._current = current
@@ -85,55 +84,35 @@ class MatchRuns:
 
     def send(self, matches: Sequence[Matched], out: Outbox) -> None:
         """Send the run of each match, or its dead letter, and make the decisions of its step."""
-        runs = [self._run(one, out) for one in matches]
-        values = [self._value(one, run, out) for one, run in zip(matches, runs, strict=True)]
-        for one, run, value in zip(matches, runs, values, strict=True):
-            evidence = self._sent(one, run, value, out)
+        runnable = [
+            RunnableMatch(
+                one.definition,
+                one.key.key,
+                one.events,
+                one.record,
+                one.came.frame,
+                one.came.is_cut,
+                by_tick=(one.record.value or b"").startswith(TICK.prefix),
+            )
+            for one in matches
+            if not isinstance(one.events, DecodeError)
+        ]
+        runs = iter(self._sender.send(runnable, out))
+        for one in matches:
+            run = one.events if isinstance(one.events, DecodeError) else next(runs)
+            out.at = one.record
+            evidence = self._evidence(one, run, out)
             out.decisions.extend(shown(self._current(one.key), with_evidence(one.came, evidence)))
 
-    def _run(self, one: Matched, out: Outbox) -> Run | Exception:
-        out.at = one.record
-        if isinstance(one.events, DecodeError):
-            return one.events
-        try:
-            came, prefix = one.came, self._topics.prefix
-            return make_run(one.definition, prefix, one.key.key, one.events, came.frame, is_cut=came.is_cut)
-        except UnrunnableError as error:
-            return error
-        except Exception as error:  # noqa: BLE001  (what a tick has completed; others are raised again)
-            return self._failed(one, error)
-
-    def _value(self, one: Matched, run: Run | Exception, out: Outbox) -> bytes | Exception:
-        out.at = one.record
-        if isinstance(run, Exception):
-            return run
-        try:
-            return run_record(run)
-        except UnrunnableError as error:
-            return error
-        except Exception as error:  # noqa: BLE001  (what a tick has completed; others are raised again)
-            return self._failed(one, error)
-
-    def _failed(self, one: Matched, error: Exception) -> UnrunnableError:
-        """Return an exception as the fault of a match that a tick completed: the tick ends other windows, too.
-
-        That of a match which an arrival completed is laid to this arrival: its partners go on waiting.
-        """
-        if isinstance(error, NOT_OF_A_RECORD) or not (one.record.value or b"").startswith(TICK.prefix):
-            raise error
-        logger.error("a run of trigger %s cannot be made", one.key.trigger, exc_info=error)
-        return UnrunnableError(failure_text(error))
-
-    def _sent(self, one: Matched, run: Run | Exception, value: bytes | Exception, out: Outbox) -> dict[str, str]:
-        if isinstance(run, Run) and isinstance(value, bytes):
-            place = partition_of(run.trigger.encode(), self._topics.partitions)
-            out.send(self._topics.runs, place, run.run_key.encode(), value)
+    def _evidence(self, one: Matched, run: Run | Exception, out: Outbox) -> dict[str, str]:
+        """Return the evidence of a run that was sent, or of the dead letter in its place, which is sent here."""
+        if isinstance(run, Run):
             return {"run": run.name}
-        text = self._text(one, run if isinstance(run, Exception) else value)
+        text = self._text(one, run)
         self.bury(one.record, one.key.trigger, f"the match has no run: {text}", out)
         return {"error": text}
 
-    def _text(self, one: Matched, error: object) -> str:
+    def _text(self, one: Matched, error: Exception) -> str:
         """Return what is wrong as it may be shown now, however the run's own definition has it."""
         if isinstance(error, UnrunnableError):
             return error.shown(self._current(one.key).trigger.sensitive)

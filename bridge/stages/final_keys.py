@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bridge.core.event import Micros
-from bridge.stages.disk_keys import DiskKeys
+from bridge.stages.spill import DiskKeys
 
 MEMORY_BOUND = 1_000_000
 """Run keys of one partition in memory, about 120 bytes each."""

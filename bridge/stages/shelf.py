@@ -19,6 +19,7 @@ from bridge.argo.doubt import Doubt
 from bridge.core.event import Micros
 from bridge.stages.open_run import OpenRun, waiting_state
 from bridge.stages.run_records import decode_run, encode_run
+from bridge.stages.spill import spill_file
 
 _CREATE = """
 CREATE TABLE runs (
@@ -181,10 +182,5 @@ class Shelf:
 
     def _open(self) -> sqlite3.Connection:
         if self._database is None:
-            # An empty name is a private database whose file exists only once its pages overflow the cache.
-            self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode = OFF")
-            self._database.execute("PRAGMA synchronous = OFF")
-            self._database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            self._database.executescript(_CREATE)
+            self._database = spill_file(_CREATE, _CACHE_KIB)
         return self._database

@@ -1,18 +1,17 @@
-"""Values by key while a log is read: in memory up to a bound of bytes, beyond it on disk.
-
-Nothing in it has to survive its process: it holds what the log in Kafka holds.
-"""
+"""Values by key while a log is read: in memory up to a bound of bytes, beyond it in a spill file."""
 
 from __future__ import annotations
 
 import sqlite3
+
+from bridge.stages.spill import spill_file
 
 MEMORY_BOUND = 4 * 1024 * 1024
 """Bytes of values in memory."""
 
 
 class Spool:
-    """Values by key: the first ones in memory, those beyond the bound in a temporary file.
+    """Values by key: the first ones in memory, those beyond the bound in a spill file.
 
     Args:
         bound: Bytes of values in memory.
@@ -66,9 +65,5 @@ class Spool:
 
     def _file(self) -> sqlite3.Connection:
         if self._disk is None:
-            # An empty name is a private database on disk; its pages stay in memory up to the cache's size (2 MiB).
-            self._disk = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-            self._disk.execute("PRAGMA journal_mode = OFF")
-            self._disk.execute("PRAGMA synchronous = OFF")
-            self._disk.execute("CREATE TABLE spool (key TEXT PRIMARY KEY, value BLOB)")
+            self._disk = spill_file("CREATE TABLE spool (key TEXT PRIMARY KEY, value BLOB)")
         return self._disk

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from bridge.file_state import FileState, file_state
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -111,20 +113,19 @@ class _FileToken:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: FileState = ()
 
     def renew(self, settings: Any) -> None:
         """Put the token into a ``kubernetes.client.Configuration``; called before each request."""
         try:
-            now = self._path.stat()
-            state = (now.st_ino, now.st_mtime_ns, now.st_size)
-            if state == self._seen:
+            state = file_state(self._path)
+            if state and state == self._seen:
                 return
             token = self._path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            if self._seen is not None:
+            if self._seen:
                 logger.warning("the token that is known stays in use, since %s cannot be read: %s", self._path, error)
-            self._seen = None
+            self._seen = ()
             return
         if token:  # else the file is being written
             settings.api_key["BearerToken"] = f"Bearer {token}"

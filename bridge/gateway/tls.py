@@ -6,6 +6,8 @@ import logging
 import ssl
 from pathlib import Path
 
+from bridge.file_state import file_state
+
 _log = logging.getLogger(__name__)
 
 
@@ -27,12 +29,12 @@ class Certificate:
         self._files = [path for path in (certificate, key) if path is not None]
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._seen = self._state()
+        self._seen = file_state(*self._files)
         self._load(self.context)
 
     def refresh(self) -> None:
         """Read the files again if they have changed; if they are wrong, what is known stays in use."""
-        state = self._state()
+        state = file_state(*self._files)
         if state == self._seen:
             return
         self._seen = state
@@ -44,10 +46,3 @@ class Certificate:
 
     def _load(self, context: ssl.SSLContext) -> None:
         context.load_cert_chain(self._files[0], self._files[-1], password="")
-
-    def _state(self) -> tuple[tuple[int, int, int], ...]:
-        try:
-            found = [path.stat() for path in self._files]
-        except OSError:
-            return ()
-        return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from typing import Any
 
 import yaml
 
+from bridge.file_state import file_state
 from bridge.gateway.answers import BAD_TOKEN, NO_TOKEN, Answer
 
 LEAST_LENGTH = 16
@@ -79,7 +79,7 @@ class Tokens:
 
         """
         self._path = path
-        self._seen = self._state()
+        self._seen = file_state(self._path)
         self._grants = read_tokens(path)
 
     def grant(self, authorization: bytes | None) -> Grant | Answer:
@@ -95,7 +95,7 @@ class Tokens:
 
     def refresh(self) -> None:
         """Read the file again if it has changed."""
-        state = self._state()
+        state = file_state(self._path)
         if state == self._seen:
             return
         self._seen = state
@@ -105,13 +105,6 @@ class Tokens:
             _log.error("the tokens that are known stay: %s", error)
         else:
             _log.info("tokens read again: %s", ", ".join(grant.name for grant in self._grants))
-
-    def _state(self) -> tuple[int, int, int] | None:
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 - once a second
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 class NoTokens(Tokens):

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
-from bridge.cluster.connections import NotSentError, witness_connections
+from bridge.cluster.connections import NotSentError, body_takes, witness_connections
 from bridge.cluster.responses import Answer, Plain, Response, Unknown, Unreachable, bounded
 from bridge.plain_text import plain_text
 
@@ -32,7 +32,7 @@ READ_TIMEOUT = 10.0
 """Seconds for an object that is read or written, and for the connection of a watch."""
 
 LIST_TIMEOUT = 30.0
-"""Seconds for a list, from connecting to its last byte."""
+"""Seconds for the body of a list. Its head, and each silence, take :data:`READ_TIMEOUT` at most."""
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -108,15 +108,15 @@ class ApiServer:
         return self._whole("GET", path, None, "", Timeout(total=timeout))
 
     def list(self, path: str, query: Mapping[str, str]) -> Response:
-        """Ask for a list of objects, in at most :data:`LIST_TIMEOUT`.
+        """Ask for a list of objects, whose body may take up to :data:`LIST_TIMEOUT`.
 
         Args:
             path: Path of the resource, quoted.
             query: Its query.
 
         """
-        limits = Timeout(connect=READ_TIMEOUT, total=LIST_TIMEOUT)
-        return self._whole("GET", f"{path}?{urlencode(query)}", None, "", limits, _LIST_LIMIT)
+        with body_takes(LIST_TIMEOUT):
+            return self._whole("GET", f"{path}?{urlencode(query)}", None, "", Timeout(total=READ_TIMEOUT), _LIST_LIMIT)
 
     def post(self, path: str, body: Plain, *, timeout: float = READ_TIMEOUT) -> Response:
         """Ask once, without any retry, that an object be created.

@@ -5,7 +5,8 @@ connections here mark their own beginning: whatever fails before a connection st
 :class:`NotSentError`; any other failure may have come after the request.
 
 A socket's timeout bounds each of its operations, so that a server which sends a byte now and then is waited for
-without end. Here each operation gets what is left of the whole request's time.
+without end. Here each operation gets what is left of the whole request's time. The body of a long answer may take
+longer than that (:func:`body_takes`); the request's time then bounds each silence.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import http.client
 import io
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -22,6 +25,7 @@ from urllib3.exceptions import HTTPError
 from bridge.plain_text import plain_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from socket import socket
 
     from urllib3 import PoolManager
@@ -31,19 +35,36 @@ class NotSentError(HTTPError):
     """No connection came to stand, so nothing of the request was sent."""
 
 
-class _Reading(io.RawIOBase):
-    """The bytes that a socket receives until a deadline."""
+_BODY: ContextVar[float | None] = ContextVar("seconds of a body", default=None)
 
-    def __init__(self, sock: socket, deadline: float) -> None:
+
+@contextmanager
+def body_takes(seconds: float) -> Iterator[None]:
+    """Let the answers of requests that are sent in this context be read for so many seconds.
+
+    Within them a silence still lasts for the read timeout of the request at most.
+    """
+    token = _BODY.set(seconds)
+    try:
+        yield
+    finally:
+        _BODY.reset(token)
+
+
+class _Reading(io.RawIOBase):
+    """The bytes that a socket receives until a deadline, without a silence that is longer than some seconds."""
+
+    def __init__(self, sock: socket, deadline: float, silence: float) -> None:
         self._sock = sock
         self._deadline = deadline
+        self._silence = silence
         self._bytes = sock.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:
-        self._sock.settimeout(_left(self._deadline))
+        self._sock.settimeout(min(_left(self._deadline), self._silence))
         return self._bytes.readinto(buffer)
 
     def close(self) -> None:
@@ -62,7 +83,7 @@ class _TimedResponse(http.client.HTTPResponse):
         left = sock.gettimeout()
         if left is not None:
             self.fp.close()
-            self.fp = io.BufferedReader(_Reading(sock, time.monotonic() + left))
+            self.fp = io.BufferedReader(_Reading(sock, time.monotonic() + (_BODY.get() or left), left))
 
 
 class _Timed(HTTPConnection):

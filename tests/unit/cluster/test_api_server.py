@@ -98,6 +98,27 @@ def test_a_list_that_drips_is_given_up_when_its_time_is_over(monkeypatch: pytest
     assert took < 5  # of 30 that its bytes take
 
 
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n   "])
+def test_a_list_of_a_server_that_falls_silent_is_given_up_as_soon_as_an_object(
+    head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_server, "READ_TIMEOUT", 0.3)
+    with server(head) as (api, _):
+        began = time.monotonic()
+        response = api.list("/things", {})
+        took = time.monotonic() - began
+    assert isinstance(response, Unknown)
+    assert "timed out" in response.reason
+    assert took < 5  # of the 30 that a list may take
+
+
+def test_a_list_that_comes_slowly_is_read_for_longer_than_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_server, "READ_TIMEOUT", 0.8)
+    body = b'{"items": []}'
+    with server(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body) as (api, _):
+        assert api.list("/things", {}) == Answer(200, object={"items": []})  # a byte each tenth of a second
+
+
 def test_a_watch_gives_each_event_when_it_arrives_and_says_how_it_broke() -> None:
     events = b'{"type": "ADDED"}\n{"type": "DELE'
     with server(CHUNKED + chunk(events), chunk(b'TED"}\n')) as (api, received):

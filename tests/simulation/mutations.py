@@ -285,7 +285,13 @@ def _as_if_whole(*arguments: Any, **options: Any) -> Any:
 
 # -- scenes ------------------------------------------------------------------------------------------------------------
 
-_settled_age, _loaded, _merge, _ask, _read = Doubt.age, FileSource._loaded, sources.merge, Lane.ask, MemoryReader.read
+_settled_age, _under_root, _merge, _ask, _read = (
+    Doubt.age,
+    FileSource._under_root,
+    sources.merge,
+    Lane.ask,
+    MemoryReader.read,
+)
 _apply_definition, _enforce = Definitions._apply, Definitions._enforce
 _apply_arrival, _take_up = Matcher._apply_arrival, Submitter._take_up
 _add_window, _apply_entry = restoring.Restored.add, ledger_restoring._Restoring._apply_other
@@ -348,8 +354,8 @@ def _no_look_counts(self: Any, began: Any) -> Any:
     return self
 
 
-def _no_other_path(self: Any, sourced: Any, reading: Any) -> Any:
-    return _loaded(self, sourced, replace(reading, silent=frozenset()))
+def _no_other_path(self: Any, known: Any, reading: Any) -> Any:
+    return _under_root(self, known, replace(reading, silent=frozenset()))
 
 
 def _as_read(last_known: Any, reading: Any) -> Any:
@@ -460,7 +466,7 @@ MUTATIONS = (
     Mutation("outlived taken for settled", ((Doubt, "age", _outlived_is_settled),), 40, "short lives"),
     Mutation("created again after a lifetime", ((Doubt, "may_create", _whenever),), 40, "short lives"),
     Mutation("a look that finds nothing settles nothing", ((Doubt, "seen_absent", _no_look_counts),), 20, "outage"),
-    Mutation("a folder that is mounted elsewhere", ((FileSource, "_loaded", _no_other_path),), 40, "sources"),
+    Mutation("a folder that is mounted elsewhere", ((FileSource, "_under_root", _no_other_path),), 40, "sources"),
     Mutation("a silent folder is an empty one", ((sources, "merge", _as_read),), 20, "sources"),
     Mutation("what cannot be read counts as deleted", ((sources, "merge", _complete),), 20, "sources"),
     Mutation(

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from bridge.argo.api import Unknown
 from bridge.argo.memory import answered
+from bridge.cluster.responses import Unknown
 from bridge.core.event import MINUTE, SECOND
 from bridge.core.trigger import RunLimits
 from bridge.stages.open_run import RunState

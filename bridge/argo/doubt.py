@@ -44,7 +44,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from bridge.argo.creation import Standing
+from bridge.argo.create_attempt import Standing
 from bridge.core.event import Micros
 
 

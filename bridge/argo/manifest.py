@@ -14,11 +14,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from bridge.argo.workflow import API_GROUP, API_VERSION, PREFIX, RUN_KEY
-from bridge.core.parameters import inert
+from bridge.core.runs.parameters import inert
 
 if TYPE_CHECKING:
     from bridge.core.event import EventIdentity, Micros
-    from bridge.core.run import Run
+    from bridge.core.runs.run import Run
 
 TRIGGER = PREFIX + "trigger"
 KEY = PREFIX + "key"

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.calendar_notes import calendar_notes
+from bridge.cli.checks.calendars import calendar_notes
+from bridge.cli.checks.templates import Finding, template_findings
+from bridge.cli.checks.timestamps import timestamp_findings
 from bridge.cli.output import Output
-from bridge.cli.template_check import Finding, template_findings
-from bridge.cli.timestamp_check import timestamp_findings
 from bridge.cli.wiring import connect, connect_cluster, event_schemas, require_kafka, sensor_rules
 from bridge.errors import ExitCode, KafkaUnreachableError, UsageError
 from bridge.kafka.log import LogError
 from bridge.plain_text import visible
-from bridge.settings import Settings
-from bridge.triggers.cycles import without_cycles
+from bridge.settings.settings import Settings
+from bridge.triggers.checks.cycles import without_cycles
 from bridge.triggers.errors import TriggerError
-from bridge.triggers.files import Reading, TriggerFolder, merge
-from bridge.triggers.topics import internal_topic_error, placed
+from bridge.triggers.sources.files import Reading, TriggerFolder, merge
+from bridge.triggers.topic_mapping import internal_topic_error, placed
 from flowbridge_sdk.shared_topics import SharedTopics
 
 _PATIENCE = 3.0  # seconds that Kafka has for a first answer

@@ -51,7 +51,7 @@ def dev(**given: Any) -> Any:
     together. From another terminal, events of your own can be published to the broker's address that it prints, and by
     Metaflow's ArgoEvent, or over HTTP, to the gateway's. Edited triggers are read again at once.
     """
-    from bridge.cli.dev import carry_out  # noqa: PLC0415 - the point of this module
+    from bridge.cli.dev.dev import carry_out  # noqa: PLC0415 - the point of this module
 
     return carry_out(**given)
 

@@ -16,7 +16,7 @@ from bridge.console.health import Health
 from bridge.console.metrics import Metrics
 from bridge.console.server import ConsoleServer, application, open_listener
 from bridge.gateway.server import GatewayServer
-from bridge.settings import Settings
+from bridge.settings.settings import Settings
 
 _LOOK_S = 1.0
 logger = logging.getLogger(__name__)

@@ -14,17 +14,17 @@ from bridge.cli.wiring import accepted_by_client, new_topic
 from bridge.console.health import StageHealth
 from bridge.console.server import open_listener
 from bridge.errors import ListenError, SettingProblem, SettingsError
+from bridge.gateway.event_topics import EventTopics, TopicRules
 from bridge.gateway.gateway import Bounds, Gateway
 from bridge.gateway.kafka_log import KafkaEventLog
 from bridge.gateway.metrics import GatewayMetrics
 from bridge.gateway.server import GatewayServer
 from bridge.gateway.tls import Certificate
 from bridge.gateway.tokens import NoTokens, Tokens, TokensError
-from bridge.gateway.topics import EventTopics, TopicRules
 from bridge.http.serving import Connections
 from bridge.kafka.log import Admin, Log
-from bridge.setting_values import Address
-from bridge.settings import Settings
+from bridge.settings.settings import Settings
+from bridge.settings.values import Address
 from flowbridge_sdk.shared_topics import SharedTopics
 
 PART = "gateway"

@@ -18,7 +18,7 @@ from bridge.kafka.outage import KafkaOutage
 from bridge.plain_text import visible
 
 if TYPE_CHECKING:
-    from bridge.settings import Settings
+    from bridge.settings.settings import Settings
 
 _PATIENCE = 3.0  # seconds that Kafka has for an answer
 _LINE = "%(asctime)s %(levelname)-7s %(message)s"

@@ -20,7 +20,7 @@ from bridge.cli.output import Output, output_option
 from bridge.cli.setting_options import settings_options
 from bridge.core.duration import DurationError, parse_duration
 from bridge.errors import EventRefusedError, NotPublishedError, RegistryUnreachableError, SchemasError, UsageError
-from bridge.settings import Settings
+from bridge.settings.settings import Settings
 
 if TYPE_CHECKING:
     from flowbridge_sdk import Publisher

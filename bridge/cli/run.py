@@ -21,10 +21,10 @@ from bridge.console.server import ConsoleServer, application, open_listener
 from bridge.errors import ExitCode, NewerRecordsError
 from bridge.gateway.server import GatewayServer
 from bridge.kafka.records import RecordError
-from bridge.setting_values import Address
-from bridge.settings import Settings
-from bridge.stages.assembly import Surroundings, open_loop
-from bridge.stages.running import Process
+from bridge.settings.settings import Settings
+from bridge.settings.values import Address
+from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.stage_thread import Process
 
 logger = logging.getLogger(__name__)
 

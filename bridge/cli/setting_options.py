@@ -1,4 +1,4 @@
-"""Options made of the fields of :class:`bridge.settings.Settings`: one definition for options, variables, file, docs.
+"""Options made of the fields of the settings: one definition for options, variables, file and docs.
 
 Options hand their texts over as they are; what is right is decided, and said, in one place for all sources.
 """
@@ -15,9 +15,9 @@ import click
 from pydantic.fields import FieldInfo
 
 from bridge.errors import SettingProblem, SettingsError
-from bridge.setting_sources import CONFIG, FORMER, KAFKA_PREFIX, PREFIX
-from bridge.setting_values import Metavar, Trait
-from bridge.settings import Settings, load_settings
+from bridge.settings.settings import Settings, load_settings
+from bridge.settings.sources import CONFIG, FORMER, KAFKA_PREFIX, PREFIX
+from bridge.settings.values import Metavar, Trait
 
 Command = Callable[..., Any]
 

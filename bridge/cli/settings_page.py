@@ -1,4 +1,4 @@
-"""Writes ``docs/settings.md`` from :class:`bridge.settings.Settings`.
+"""Writes ``docs/settings.md`` from :class:`bridge.settings.settings.Settings`.
 
 ``python -m bridge.cli.settings_page > docs/settings.md``
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 
 from bridge.cli.setting_options import option_name
-from bridge.setting_sources import CONFIG, KAFKA_PREFIX, PREFIX
-from bridge.setting_values import OWNED_PROPERTIES, Group
-from bridge.settings import Settings
+from bridge.settings.settings import Settings
+from bridge.settings.sources import CONFIG, KAFKA_PREFIX, PREFIX
+from bridge.settings.values import OWNED_PROPERTIES, Group
 
 _HEAD = f"""# Settings
 
-This page is written by `python -m bridge.cli.settings_page` from `bridge/settings.py`; a test keeps it current.
+This page is written by `python -m bridge.cli.settings_page` from `bridge/settings/settings.py`; a test keeps it
+current.
 
 A setting has one name in three forms: an option (`--ledger-horizon 14d`), an environment variable
 (`FLOWBRIDGE_LEDGER_HORIZON=14d`), and a key of the file (`ledger_horizon: 14d`) that `--config` or

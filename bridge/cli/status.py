@@ -11,22 +11,22 @@ from typing import Any, NamedTuple
 
 import click
 
+from bridge.cli.checks.timestamps import claimed_times
 from bridge.cli.output import Output
-from bridge.cli.timestamp_check import claimed_times
 from bridge.cli.wiring import connect, internal_topics, require_kafka
 from bridge.core.event import Micros, time_text
 from bridge.errors import KafkaRefusedError, KafkaUnreachableError, NewerRecordsError
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Admin, Log, LogError, Partition, Reader
 from bridge.kafka.ownership import Note, read_note
 from bridge.kafka.records import DEAD_LETTER, LEDGER_ENTRY, WAITING, RecordError
-from bridge.kafka.topics import InternalTopics
-from bridge.settings import Settings
-from bridge.stages.assembly import group_of
-from bridge.stages.definitions import Definitions
-from bridge.stages.ledger_restoring import NO_REFUSALS
-from bridge.stages.restoring import read_changelog
-from bridge.stages.running import steady_clock
-from bridge.stages.window_records import read_place
+from bridge.settings.settings import Settings
+from bridge.stages.matcher.window_records import read_place
+from bridge.stages.matcher.window_restore import read_changelog
+from bridge.stages.process import group_of
+from bridge.stages.shared.definitions import Definitions
+from bridge.stages.stage_thread import steady_clock
+from bridge.stages.submitter.ledger.ledger_restore import NO_REFUSALS
 from bridge.triggers.errors import TriggerError
 
 _PATIENCE = 3.0  # seconds that Kafka has for a first answer

@@ -21,20 +21,20 @@ from bridge.errors import (
     SettingProblem,
     SettingsError,
 )
-from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.confluent.log import ConfluentLog
+from bridge.kafka.internal_topics import InternalTopics, TopicMismatchError
 from bridge.kafka.log import Log, LogError, TopicSpec
 from bridge.kafka.loop import Sink
 from bridge.kafka.observer import Observer, Unobserved
-from bridge.kafka.topics import InternalTopics, TopicMismatchError
-from bridge.settings import Settings
-from bridge.stages.assembly import Surroundings
-from bridge.stages.bulkheads import workers_for
-from bridge.stages.schema_lookups import SchemaLookups
-from bridge.stages.submitter import Limits
+from bridge.settings.settings import Settings
+from bridge.stages.process import Surroundings
+from bridge.stages.shared.schema_lookups import SchemaLookups
+from bridge.stages.submitter.bulkheads import workers_for
+from bridge.stages.submitter.submitter import Limits
 from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sensors.source import SensorSource
-from bridge.triggers.sources import AllSources, FileSource, TriggerSource
-from flowbridge_sdk.avro_checks import parse
+from bridge.triggers.sources.sources import AllSources, FileSource, TriggerSource
+from flowbridge_sdk.avro.checks import parse
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import SchemaError
 from flowbridge_sdk.schemas import EventSchemas

@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.core.event import Event, moment
 from bridge.core.evidence import REDACTED, reads_sensitive
-from bridge.core.expression import recorded
+from bridge.core.expressions.expression import recorded
 from bridge.core.trigger import Slot, Trigger
 
 

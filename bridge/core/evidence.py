@@ -14,7 +14,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from bridge.core.expression import Expression
+from bridge.core.expressions.expression import Expression
 
 REDACTED = "(redacted)"
 _VALUE_LIMIT = 200  # characters

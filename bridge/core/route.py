@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from bridge.core.correlation import UnkeyedError, key_text
+from bridge.core.correlation_key import UnkeyedError, key_text
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import CompiledSlot, Definition, attributes
 from bridge.core.event import Event
 from bridge.core.evidence import ExpressionEvidence
-from bridge.core.expression import ExpressionError
+from bridge.core.expressions.expression import ExpressionError
 
 
 class Passed(NamedTuple):

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from bridge.core.boundaries import longest_step, schedule_fault
 from bridge.core.event import MINUTE, Micros
-from bridge.core.field_parameters import FieldParameter
+from bridge.core.runs.field_parameters import FieldParameter
+from bridge.core.windows.boundaries import longest_step, schedule_fault
 
 Collect = Literal["latest", "first", "all"]
 Order = Literal["any", "sequence"]

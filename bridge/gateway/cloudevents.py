@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 from bridge.gateway.answers import Answer, malformed
 from bridge.gateway.incoming import Incoming, parse, shown
-from flowbridge_sdk.avro_logical import EPOCH
-from flowbridge_sdk.times import read_time
+from flowbridge_sdk.avro.logical import EPOCH
+from flowbridge_sdk.payloads.times import read_time
 
 EXTENSIONS_LIMIT = 4_096
 """Bytes of all extensions together."""

@@ -25,13 +25,13 @@ from starlette.types import Receive, Scope, Send
 
 from bridge.gateway import answers
 from bridge.gateway.answers import Answer, cloudevents_status, webhook_status
+from bridge.gateway.capacity import Room
 from bridge.gateway.cloudevents import read_cloudevent
 from bridge.gateway.event_log import EventLog, NotRecordedError
+from bridge.gateway.event_topics import EventTopics
 from bridge.gateway.incoming import SOURCE, Encoded, Incoming, encode
 from bridge.gateway.metrics import GatewayMetrics
-from bridge.gateway.room import Room
 from bridge.gateway.tokens import Grant, Tokens
-from bridge.gateway.topics import EventTopics
 from bridge.gateway.webhook import read_webhook
 from bridge.kafka.outage import ABOUT_KAFKA
 

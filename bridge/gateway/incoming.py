@@ -17,7 +17,7 @@ from flowbridge_sdk.attributes import text_of
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.errors import BadAttributeError, BadPayloadError, RefusedError, TooLargeError
 from flowbridge_sdk.headers import OwnHeaders, write_headers
-from flowbridge_sdk.json_payloads import mended
+from flowbridge_sdk.payloads.json_values import mended
 
 SOURCE = "flowbridge-gateway"
 """The source of events that come without one: so the same (name, id) twice is the same event."""

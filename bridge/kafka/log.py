@@ -1,7 +1,7 @@
 """The port to Kafka: what the stages need of a log, and nothing more.
 
-Two things implement it: :mod:`bridge.kafka.confluent` on real brokers (and librdkafka's mock cluster), and
-:mod:`bridge.kafka.memory` for tests and simulation. One contract suite (``tests/contract/test_log.py``) holds both.
+Two things implement it: :mod:`bridge.kafka.confluent.log` on real brokers (and librdkafka's mock cluster), and
+:mod:`bridge.kafka.memory.log` for tests and simulation. One contract suite (``tests/contract/test_log.py``) holds both.
 
 Everything read through this port is read-committed, and everything written is written in transactions.
 Timestamps are milliseconds since the epoch, as in Kafka.

@@ -21,7 +21,7 @@ import fastavro
 from fastavro.schema import fingerprint, parse_schema, to_parsing_canonical_form
 
 import bridge
-from bridge.kafka import avro_source
+from bridge.kafka.avro import source
 
 if TYPE_CHECKING:
     from bridge.kafka.log import Headers
@@ -99,8 +99,8 @@ class Kind:
         self.prefix = _prefix(self.schema)
         if since:
             _SINCE[self.prefix] = ((VERSION_HEADER, since.encode()),)
-        self._write = avro_source.writer(self.schema)
-        self._read_todays = avro_source.reader(self.schema)
+        self._write = source.writer(self.schema)
+        self._read_todays = source.reader(self.schema)
 
     def encode(self, fields: dict[str, Any]) -> bytes:
         """Return the record's bytes.
@@ -134,7 +134,7 @@ class Kind:
 
     def only(self, *names: str) -> Callable[[bytes], tuple[Any, ...]]:
         """Return a decoder of some of a record's fields, in the order of their names; it raises as :meth:`decode`."""
-        pick = avro_source.picker(self.schema, names)
+        pick = source.picker(self.schema, names)
 
         def decode(value: bytes) -> tuple[Any, ...]:
             if not value.startswith(self.prefix):

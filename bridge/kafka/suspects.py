@@ -8,10 +8,10 @@ that the former owner of a partition did not release it, and suspects the record
 moment. It reads the first of them one by one. Before each it notes beside the committed offset that this record is
 processed alone; the note of the next record travels in the transaction of the one before. If a process ends while that
 note stands, the record may have killed twice: once in a batch, once alone. But both kills may have had other reasons,
-so the next owner notes that and tries the record in a child process (:mod:`bridge.kafka.trial`). If the child dies, the
-record is ``poison``. If not, the record is processed alone, and a process that ends even then leaves a note that is
-proof enough. After half a second without harm portions grow, so a deep backlog narrows the fault down in a few more
-starts. A healthy process writes no note.
+so the next owner notes that and tries the record in a child process (:mod:`bridge.kafka.child_trial`). If the child
+dies, the record is ``poison``. If not, the record is processed alone, and a process that ends even then leaves a note
+that is proof enough. After half a second without harm portions grow, so a deep backlog narrows the fault down in a few
+more starts. A healthy process writes no note.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from typing import NamedTuple
 from bridge.core.decision import Reason
 from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.errors import FlowbridgeError
+from bridge.kafka.child_trial import survives
 from bridge.kafka.log import Committed, LogError, Partition, Record
 from bridge.kafka.records import RecordError
-from bridge.kafka.trial import survives
 
 logger = logging.getLogger(__name__)
 

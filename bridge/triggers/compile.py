@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from bridge.core.trigger import RunLimits, RunPlan, Slot, Trigger, default_grace, tenth_grace
-from bridge.triggers.combinations import combination_misfits, condition_of, required_slots
+from bridge.triggers.checks.combinations import combination_misfits, condition_of, required_slots
+from bridge.triggers.checks.event_types import Schemas
+from bridge.triggers.checks.expressions import expression_misfits
 from bridge.triggers.errors import Misfit
-from bridge.triggers.event_types import Schemas
-from bridge.triggers.expression_check import expression_misfits
 from bridge.triggers.model import LimitsPart, SlotPart, SpecPart, TriggerResource, read_resource
 from bridge.triggers.slots import key_misfits, parameter_misfits, variable_misfits, variable_of
 from bridge.triggers.windows import default_collect, default_dedupe, window_misfits, window_plan

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.core.trigger import Trigger
+from bridge.triggers.checks.event_types import Schemas
+from bridge.triggers.checks.namespaces import namespace_misfits
 from bridge.triggers.compile import compile_trigger
 from bridge.triggers.documents import Document, DocumentError, read_documents
 from bridge.triggers.errors import FieldPath, Misfit, Origin, TriggerError, path_text, shown
-from bridge.triggers.event_types import Schemas
-from bridge.triggers.namespaces import namespace_misfits
 from bridge.triggers.sensors.api import LABELS
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 from flowbridge_sdk.misfit import MisfitError

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import combinations
 
-from bridge.core.expression import RESERVED_WORDS, TYPE_NAMES
+from bridge.core.expressions.expression import RESERVED_WORDS, TYPE_NAMES
 from bridge.triggers.errors import FieldPath, Misfit
 from bridge.triggers.model import SlotPart, SpecPart
 from flowbridge_sdk.misfit import MisfitError

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from bridge.core.duration import DurationError, parse_duration
 from bridge.core.event import DAY, SECOND, Micros
-from bridge.core.expression import RESERVED_WORDS, TYPE_NAMES
+from bridge.core.expressions.expression import RESERVED_WORDS, TYPE_NAMES
 from bridge.triggers.errors import shown
 from flowbridge_sdk.misfit import MisfitError
 

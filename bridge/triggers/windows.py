@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bridge.core.boundaries import longest_step, schedule_fault
 from bridge.core.duration import duration_text
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Collect, Schedule, WindowKind, WindowPlan
-from bridge.core.windows.kind import Kind
-from bridge.core.windows.kinds import KINDS
+from bridge.core.windows.boundaries import longest_step, schedule_fault
+from bridge.core.windows.kinds.all_kinds import KINDS
+from bridge.core.windows.kinds.kind import Kind
 from bridge.triggers.errors import FieldPath, Misfit, shown
 from bridge.triggers.model import CronPart, SpecPart, WindowPart
 from bridge.triggers.values import DURATION_LIMIT

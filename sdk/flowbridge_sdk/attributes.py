@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flowbridge_sdk.avro_logical_writing import micros_of
+from flowbridge_sdk.avro.logical_writing import micros_of
 from flowbridge_sdk.errors import BadAttributeError
-from flowbridge_sdk.foreign import plain
 from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.payloads.foreign import plain
 
 TEXT_LIMIT = 1024
 """Bytes of an id or a source."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from flowbridge_sdk.avro_logical import UnreadableError
+from flowbridge_sdk.avro.logical import UnreadableError
 from flowbridge_sdk.errors import (
     BadPayloadError,
     DecodeError,
@@ -31,16 +31,16 @@ from flowbridge_sdk.errors import (
     UnknownSchemaIdError,
 )
 from flowbridge_sdk.framings import NO_ID, seen
-from flowbridge_sdk.json_payloads import JsonTopics, is_json, json_payload
 from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.payloads.json_values import JsonTopics, is_json, json_payload
 from flowbridge_sdk.schemas import GENERIC, EventSchema, EventSchemas
 from flowbridge_sdk.topics import name_of, topic_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from flowbridge_sdk.avro_encoding import Write
-    from flowbridge_sdk.avro_reading import Read
+    from flowbridge_sdk.avro.encoding import Write
+    from flowbridge_sdk.avro.reading import Read
     from flowbridge_sdk.headers import Headers
     from flowbridge_sdk.registry import Registry
 

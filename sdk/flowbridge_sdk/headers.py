@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from flowbridge_sdk.errors import BadHeaderError
-from flowbridge_sdk.times import RIGHT, read_micros
+from flowbridge_sdk.payloads.times import RIGHT, read_micros
 from flowbridge_sdk.topics import CONTROL, name_of
 
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]

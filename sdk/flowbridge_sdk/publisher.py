@@ -22,6 +22,9 @@ from confluent_kafka import KafkaException, Producer
 
 from flowbridge_sdk.attributes import key_of, moment_of, text_of
 from flowbridge_sdk.codec import Encoder
+from flowbridge_sdk.delivery.failures import Failures
+from flowbridge_sdk.delivery.outage import Outage
+from flowbridge_sdk.delivery.process_end import events_were_lost, flushes_at_end, is_forked
 from flowbridge_sdk.errors import (
     BufferFullError,
     ClosedError,
@@ -31,10 +34,7 @@ from flowbridge_sdk.errors import (
     PublishError,
     SettingsError,
 )
-from flowbridge_sdk.failures import Failures
 from flowbridge_sdk.headers import OwnHeaders, write_headers
-from flowbridge_sdk.outage import Outage
-from flowbridge_sdk.process_end import events_were_lost, flushes_at_end, is_forked
 from flowbridge_sdk.schemas import EventSchemas
 from flowbridge_sdk.settings import PublisherSettings
 

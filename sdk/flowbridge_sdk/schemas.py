@@ -16,13 +16,13 @@ from typing import Any
 
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-from flowbridge_sdk.avro_checks import Measures, UnusableSchemaError, check_event, parse
-from flowbridge_sdk.avro_encoding import Write
-from flowbridge_sdk.avro_logical import UnreadableError
-from flowbridge_sdk.avro_reading import Read, ReaderCompiler, Schema
-from flowbridge_sdk.avro_writing import WriterCompiler
+from flowbridge_sdk.avro.checks import Measures, UnusableSchemaError, check_event, parse
+from flowbridge_sdk.avro.encoding import Write
+from flowbridge_sdk.avro.logical import UnreadableError
+from flowbridge_sdk.avro.reading import Read, ReaderCompiler, Schema
+from flowbridge_sdk.avro.writing import WriterCompiler
 from flowbridge_sdk.errors import SchemaError
-from flowbridge_sdk.payloads import read_payload, write_payload
+from flowbridge_sdk.payloads.generic import read_payload, write_payload
 from flowbridge_sdk.topics import name_of
 
 SUFFIX = ".avsc"

@@ -18,12 +18,12 @@ from bench.cores import SERVERS, pin
 from bench.material import EVENT, NEVER, PARTITIONS, PARTNER, TEMPLATE, write_schemas, write_trigger
 from bridge.console.health import Health
 from bridge.core.definition import Definition
-from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.confluent.log import ConfluentLog
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import LogError, TopicSpec
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.assembly import open_loop
-from bridge.stages.definitions import Definitions
-from bridge.stages.running import Process, steady_clock
+from bridge.stages.process import open_loop
+from bridge.stages.shared.definitions import Definitions
+from bridge.stages.stage_thread import Process, steady_clock
 from servers.kafka import RUN_FAST, KafkaServer
 from servers.kubernetes import KubernetesServer
 from servers.process import wait_for

@@ -14,14 +14,14 @@ from confluent_kafka import Producer
 
 from bench.material import order
 from bridge.core.event import SECOND, EventIdentity
-from bridge.core.run import Run
-from bridge.core.run_identity import workflow_name
+from bridge.core.runs.identity import workflow_name
+from bridge.core.runs.run import Run
+from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.records import ARRIVAL
-from bridge.kafka.topics import InternalTopics, partition_of
-from bridge.stages.ledger import encode_entry
-from bridge.stages.open_run import OpenRun
-from bridge.stages.run_records import encode_run
-from bridge.stages.window_records import Place, WindowKey, arrival_of, encode_waiting, place_key
+from bridge.stages.matcher.window_records import Place, WindowKey, arrival_of, encode_waiting, place_key
+from bridge.stages.shared.run_records import encode_run
+from bridge.stages.submitter.ledger.ledger import encode_entry
+from bridge.stages.submitter.open_run import OpenRun
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.headers import write_headers
 from flowbridge_sdk.schemas import EventSchemas

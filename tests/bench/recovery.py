@@ -27,10 +27,10 @@ from bench.latency import environment
 from bench.material import EVENT, PARTNER, TWO_SLOTS, order, write_trigger
 from bench.scale import Scale
 from bench.sightings import Sightings
-from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.confluent.log import ConfluentLog
+from bridge.kafka.internal_topics import PARTITIONS, InternalTopics, partition_of
 from bridge.kafka.log import Partition
 from bridge.kafka.ownership import read_note
-from bridge.kafka.topics import PARTITIONS, InternalTopics, partition_of
 from e2e.bridge_process import BridgeProcess
 from flowbridge_sdk import Publisher
 from flowbridge_sdk.schemas import EventSchemas

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from bridge.core.expression import Expression, ExpressionError, ExpressionSyntaxError
+from bridge.core.expressions.expression import Expression, ExpressionError, ExpressionSyntaxError
 
 TESTS = json.loads(Path(__file__).with_name("cel.json").read_text("utf-8"))["tests"]
 DEVIATIONS = {  # docs/triggers/README.md tells users of them

@@ -15,9 +15,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.log import GroupConsumer, Log, LogError, Partition, Record, TopicSpec
-from bridge.kafka.memory import MemoryBroker, MemoryLog
+from bridge.kafka.memory.log import MemoryBroker, MemoryLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

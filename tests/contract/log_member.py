@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.confluent.log import ConfluentLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

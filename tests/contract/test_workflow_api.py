@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge.argo.api import Unavailable, WorkflowApi
-from bridge.argo.creation import Confirmation, Dead, Done, Parked, ParkedFor, Retry, Standing, attempt, confirm
+from bridge.argo.create_attempt import Confirmation, Dead, Done, Parked, ParkedFor, Retry, Standing, attempt, confirm
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, MemoryWorkflowApi
 from bridge.argo.workflow import RUN_KEY, TemplateParameter

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bridge.stages.run_events import Revoked
-from bridge.stages.run_life import LIFE
+from bridge.stages.submitter.run_events import Revoked
+from bridge.stages.submitter.run_life import LIFE
 
 PAGE = Path(__file__).parents[2] / "docs/architecture.md"
 BEGIN, END = "<!-- a run's life: `make drawings` writes it -->", "<!-- end of a run's life -->"

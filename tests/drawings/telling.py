@@ -7,16 +7,16 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from bridge.core.boundaries import frame_of
 from bridge.core.decision import Decision
 from bridge.core.definition import Definition
 from bridge.core.event import HOUR, MINUTE, SECOND, Event, EventIdentity, Micros
-from bridge.core.limits import Brake
-from bridge.core.matched import make_run
 from bridge.core.route import route
-from bridge.core.start_deadline import start_by
+from bridge.core.runs.limits import Brake
+from bridge.core.runs.run_of_match import make_run
+from bridge.core.runs.start_deadline import start_by
 from bridge.core.trigger import Schedule, Trigger
-from bridge.core.window import Arrival, Match
+from bridge.core.windows.boundaries import frame_of
+from bridge.core.windows.window import Arrival, Match
 from drawings.scenes import OUTAGE, Scene
 from drawings.tale import Band, Dot, Mark, Tale
 from unit.core.stepping import Stepping

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from confluent_kafka import Producer
 
-import bridge.cli.example
+import bridge.cli.dev.example
 from bridge.errors import ExitCode
 from e2e.bridge_process import flowbridge
 from e2e.installation import parameters
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from e2e.installation import Installation, Manifest
 
 PATIENCE = 120.0
-EXAMPLE = Path(bridge.cli.example.__file__).parent
+EXAMPLE = Path(bridge.cli.dev.example.__file__).parent
 TRIGGER = """
 apiVersion: flowbridge.dev/v1
 kind: Trigger

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.core.trigger import RunPlan, Slot, Trigger
-from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.confluent.log import ConfluentLog
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import TopicSpec
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.assembly import Surroundings, open_loop
+from bridge.stages.process import Surroundings, open_loop
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources import Sources, TriggerSource
+from bridge.triggers.sources.sources import Sources, TriggerSource
 from flowbridge_sdk.codec import Decoder
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.core.field_parameters import FieldParameter, field_text
-from bridge.core.parameters import ParameterError, parameter_text
+from bridge.core.runs.field_parameters import FieldParameter, field_text
+from bridge.core.runs.parameters import ParameterError, parameter_text
 from bridge.triggers.sensors.parts import Part
 from bridge.triggers.sensors.templates import read_parameter
 from flows.bed.fixtures import fixture

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from kubernetes.client import ApiClient, ApiException, AppsV1Api, CoreV1Api, CustomObjectsApi
 from kubernetes.utils import create_from_dict
 
-from bridge.argo.creation import Done, attempt
+from bridge.argo.create_attempt import Done, attempt
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.workflow import RUN_KEY
 from bridge.cli.main import cli

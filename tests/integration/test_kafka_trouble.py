@@ -15,15 +15,15 @@ from bridge.argo.memory import MemoryWorkflowApi
 from bridge.core.decision import Decision
 from bridge.core.event import MINUTE, SECOND, moment
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
-from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.confluent.log import ConfluentLog
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import TopicSpec
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.assembly import Surroundings, open_loop
-from bridge.stages.definitions import Definitions
-from bridge.stages.running import Process, steady_clock
+from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.shared.definitions import Definitions
+from bridge.stages.stage_thread import Process, steady_clock
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources import Sources, TriggerSource
+from bridge.triggers.sources.sources import Sources, TriggerSource
 from contract.log_beds import eventually
 from contract.trouble_beds import TroubledKafka, TwoBrokers
 from flowbridge_sdk.codec import Decoder, Encoder

@@ -12,17 +12,17 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.core.event import DAY
-from bridge.core.run import Run
+from bridge.core.runs.run import Run
 from bridge.core.trigger import RunLimits
-from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.confluent.log import ConfluentLog
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import LogError, Partition, TopicSpec
 from bridge.kafka.loop import StageLoop
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.assembly import Surroundings, open_loop
-from bridge.stages.run_records import encode_run
+from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.shared.run_records import encode_run
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources import Sources, TriggerSource
+from bridge.triggers.sources.sources import Sources, TriggerSource
 from flowbridge_sdk.codec import Decoder
 from servers.kafka import KafkaServer
 from unit.stages.world import one_slot

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.kafka.confluent import ConfluentLog
-from bridge.kafka.embedded import PARTITIONS, EmbeddedBroker
+from bridge.kafka.confluent.embedded import PARTITIONS, EmbeddedBroker
+from bridge.kafka.confluent.log import ConfluentLog
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Committed, Partition
-from bridge.kafka.topics import InternalTopics
 from contract.log_beds import KafkaBed, Membership, take, until
 from servers.process import wait_for
 

@@ -11,7 +11,7 @@ import pytest
 from kubernetes.client import CustomObjectsApi, RbacAuthorizationV1Api
 
 from bridge.core.event import HOUR
-from bridge.core.field_parameters import field_text
+from bridge.core.runs.field_parameters import field_text
 from bridge.core.trigger import Trigger
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor

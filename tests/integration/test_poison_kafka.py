@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Partition
 from bridge.kafka.records import DEAD_LETTER
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.run_records import decode_run
+from bridge.stages.shared.run_records import decode_run
 from contract.log_beds import KafkaBed
 from flowbridge_sdk.codec import Encoder
 from servers.process import wait_for

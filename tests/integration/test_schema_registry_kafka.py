@@ -15,15 +15,15 @@ from confluent_kafka import Producer
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.core.decision import Decision
 from bridge.core.trigger import Slot, Trigger
-from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.confluent.log import ConfluentLog
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import TopicSpec
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.assembly import Surroundings, open_loop
-from bridge.stages.running import Process
-from bridge.stages.schema_lookups import SchemaLookups
+from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.shared.schema_lookups import SchemaLookups
+from bridge.stages.stage_thread import Process
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources import Sources, TriggerSource
+from bridge.triggers.sources.sources import Sources, TriggerSource
 from contract.log_beds import eventually
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.registry import Registry

@@ -24,8 +24,8 @@ from kubernetes import client
 from urllib3.exceptions import HTTPError
 
 from bridge.argo.memory import MemoryWorkflowApi
-from bridge.cli.template_check import template_findings
-from bridge.triggers.files import TriggerFolder
+from bridge.cli.checks.templates import template_findings
+from bridge.triggers.sources.files import TriggerFolder
 from servers import standing
 from servers.cache import cached
 from servers.cluster import client_of

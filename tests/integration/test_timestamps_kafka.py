@@ -11,18 +11,18 @@ import pytest
 from confluent_kafka import Producer
 
 from bridge.argo.memory import MemoryWorkflowApi
-from bridge.cli.timestamp_check import claimed_times
+from bridge.cli.checks.timestamps import claimed_times
 from bridge.cli.wiring import new_topic
 from bridge.core.decision import Decision
 from bridge.core.event import MINUTE, SECOND, moment
 from bridge.core.trigger import Slot, Trigger, WindowPlan
-from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.confluent.log import ConfluentLog
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Partition, TopicSpec
-from bridge.kafka.topics import InternalTopics
-from bridge.settings import Settings
-from bridge.stages.assembly import Surroundings, open_loop
-from bridge.stages.run_records import decode_run
-from bridge.stages.running import Process
+from bridge.settings.settings import Settings
+from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.shared.run_records import decode_run
+from bridge.stages.stage_thread import Process
 from contract.log_beds import eventually
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.headers import write_headers

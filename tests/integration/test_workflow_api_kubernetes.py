@@ -15,13 +15,13 @@ from kubernetes.client import AdmissionregistrationV1Api, ApiException, CoreV1Ap
 from kubernetes.config import incluster_config
 
 from bridge.argo.api import Unavailable
-from bridge.argo.creation import Dead, Done, Outcome, Parked, ParkedFor, Retry, attempt
+from bridge.argo.create_attempt import Dead, Done, Outcome, Parked, ParkedFor, Retry, attempt
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.manifest import workflow_manifest
 from bridge.argo.workflow import RUN_KEY
 from bridge.cluster.responses import Unknown, Unreachable
 from bridge.core.event import EventIdentity
-from bridge.core.run import Run
+from bridge.core.runs.run import Run
 from servers.proxy import Proxy
 
 if TYPE_CHECKING:

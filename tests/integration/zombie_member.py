@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from bridge.kafka.confluent import ConfluentLog
+from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.log import Committed, LogError, Partition
 
 if TYPE_CHECKING:

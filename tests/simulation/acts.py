@@ -7,10 +7,10 @@ from typing import Any
 
 from bridge.core.event import Micros
 from bridge.kafka.log import FencedError, LogError, Partition
-from bridge.kafka.memory import MemoryLog
-from bridge.kafka.memory_producer import MemoryProducer
+from bridge.kafka.memory.log import MemoryLog
+from bridge.kafka.memory.producer import MemoryProducer
 from bridge.kafka.ownership import read_note
-from bridge.stages.assembly import group_of
+from bridge.stages.process import group_of
 from simulation.conditions import LOST_DIGIT, edited
 from simulation.habits import HABITS
 from simulation.process import Trap

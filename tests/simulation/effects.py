@@ -11,14 +11,14 @@ from typing import Any, Protocol
 
 from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import Micros
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import AbortableError, Committed, Headers, LogError, Partition, Record
-from bridge.kafka.memory import MemoryBroker, MemoryLog
-from bridge.kafka.memory_admin import MemoryAdmin
-from bridge.kafka.memory_client import Client
-from bridge.kafka.memory_consumer import MemoryConsumer, MemoryReader
-from bridge.kafka.memory_producer import MemoryProducer
+from bridge.kafka.memory.admin import MemoryAdmin
+from bridge.kafka.memory.client import Client
+from bridge.kafka.memory.consumer import MemoryConsumer, MemoryReader
+from bridge.kafka.memory.log import MemoryBroker, MemoryLog
+from bridge.kafka.memory.producer import MemoryProducer
 from bridge.kafka.records import LEDGER_ENTRY, TICK
-from bridge.kafka.topics import InternalTopics
 from flowbridge_sdk.codec import Decoder
 from simulation.versions import Format
 

@@ -10,8 +10,8 @@ from bisect import bisect_left
 from collections.abc import Iterable
 
 from bridge.kafka.log import Partition, Record
-from bridge.kafka.memory import MemoryBroker
-from bridge.kafka.memory_partition import PartitionLog
+from bridge.kafka.memory.log import MemoryBroker
+from bridge.kafka.memory.partition import PartitionLog
 from simulation.versions import Format
 
 

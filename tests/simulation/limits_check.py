@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from bridge.core.decision import RunReason
 from bridge.core.event import Micros
 from bridge.core.trigger import RunLimits
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Record
 from bridge.kafka.records import LEDGER_ENTRY
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.run_records import decode_run
+from bridge.stages.shared.run_records import decode_run
 from simulation.history import History
 from simulation.trigger_log import TriggerLog
 

@@ -13,18 +13,18 @@ from typing import Any
 
 from bridge.core.decision import Reason
 from bridge.core.event import EventIdentity
-from bridge.core.window import Arrival
+from bridge.core.windows.window import Arrival
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Committed, Partition, Record
 from bridge.kafka.observer import Unobserved
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
 from bridge.kafka.records import ARRIVAL, RETIRING, TICK
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.decoding import EventDecoder
-from bridge.stages.definitions import Definitions
-from bridge.stages.matcher import Bounds, Matcher
-from bridge.stages.window_records import decode_retiring
-from bridge.stages.window_store import WindowStore
+from bridge.stages.matcher.matcher import Bounds, Matcher
+from bridge.stages.matcher.window_records import decode_retiring
+from bridge.stages.matcher.window_store import WindowStore
+from bridge.stages.shared.decoding import EventDecoder
+from bridge.stages.shared.definitions import Definitions
 from flowbridge_sdk.codec import Decoder
 from simulation.history import History
 from simulation.reference_windows import Condition, ReferenceWindows

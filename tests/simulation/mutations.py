@@ -8,37 +8,42 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-from bridge.argo import creation
-from bridge.argo.creation import Confirmation, Standing
+from bridge.argo import create_attempt
+from bridge.argo.create_attempt import Confirmation, Standing
 from bridge.argo.doubt import Age, Doubt
-from bridge.core import calendar_window, matched, trigger
+from bridge.core import trigger
 from bridge.core.decision import Reason
 from bridge.core.event import Micros
-from bridge.core.limits import Brake
+from bridge.core.runs import run_of_match
+from bridge.core.runs.limits import Brake
+from bridge.core.windows.kinds import calendar_window
 from bridge.kafka import loop as loop_module
 from bridge.kafka.log import Admin, Committed, LogError, Partition, UnansweredError
 from bridge.kafka.loop import StageLoop
-from bridge.kafka.memory_admin import MemoryAdmin
-from bridge.kafka.memory_consumer import MemoryReader
-from bridge.kafka.memory_partition import PartitionLog
+from bridge.kafka.memory.admin import MemoryAdmin
+from bridge.kafka.memory.consumer import MemoryReader
+from bridge.kafka.memory.partition import PartitionLog
 from bridge.kafka.ownership import Note
 from bridge.kafka.records import RecordError
-from bridge.stages import assembly, attempts, bulkheads, ledger_restoring, restoring, safe_time, submitter
-from bridge.stages.attempts import Attempts
-from bridge.stages.bulkheads import _Bulkhead
-from bridge.stages.definitions import Definitions
-from bridge.stages.lanes import Lane, Lanes
-from bridge.stages.ledger_writing import LedgerWriter
-from bridge.stages.matcher import Matcher
-from bridge.stages.open_run import OpenRun
-from bridge.stages.reached import ReachedTimes
-from bridge.stages.router import Router
-from bridge.stages.safe_time import Safe, SafeTime
-from bridge.stages.shelf import Shelf
-from bridge.stages.submitter import Submitter
-from bridge.stages.window_store import WindowStore
-from bridge.triggers import sources
-from bridge.triggers.sources import FileSource
+from bridge.stages import process
+from bridge.stages.matcher import safe_time, window_restore
+from bridge.stages.matcher.matcher import Matcher
+from bridge.stages.matcher.safe_time import Safe, SafeTime
+from bridge.stages.matcher.window_store import WindowStore
+from bridge.stages.router.reached_time import ReachedTimes
+from bridge.stages.router.router import Router
+from bridge.stages.shared.definitions import Definitions
+from bridge.stages.submitter import attempts, bulkheads, submitter
+from bridge.stages.submitter.attempts import Attempts
+from bridge.stages.submitter.bulkheads import _Bulkhead
+from bridge.stages.submitter.lanes import Lane, Lanes
+from bridge.stages.submitter.ledger import ledger_restore
+from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter
+from bridge.stages.submitter.open_run import OpenRun
+from bridge.stages.submitter.submitter import Submitter
+from bridge.stages.submitter.waiting_runs import Shelf
+from bridge.triggers.sources import sources
+from bridge.triggers.sources.sources import FileSource
 from simulation.process import SimulatedProcess
 
 
@@ -181,7 +186,7 @@ def _known_only(self: Any, known: str) -> Any:
 
 # -- the submitter -----------------------------------------------------------------------------------------------------
 
-_write, _confirm = LedgerWriter.write, creation.confirm
+_write, _confirm = LedgerWriter.write, create_attempt.confirm
 
 
 def _write_no_intent(self: Any, state: Any, one: Any, now: Any, out: Any) -> None:
@@ -294,7 +299,7 @@ _settled_age, _under_root, _merge, _ask, _read = (
 )
 _apply_definition, _enforce = Definitions._apply, Definitions._enforce
 _apply_arrival, _take_up = Matcher._apply_arrival, Submitter._take_up
-_add_window, _apply_entry = restoring.Restored.add, ledger_restoring._Restoring._apply_other
+_add_window, _apply_entry = window_restore.Restored.add, ledger_restore._Restoring._apply_other
 
 _take_due = Shelf.take_due
 
@@ -401,7 +406,7 @@ MUTATIONS = (
     Mutation("state kept in memory after an abort", ((StageLoop, "_take_again", _keep_state),)),
     Mutation(
         "restore to the stable offset only",
-        ((assembly, "read_changelog", _read_to_stable), (loop_module, "take_over", _take_over_softly)),
+        ((process, "read_changelog", _read_to_stable), (loop_module, "take_over", _take_over_softly)),
     ),
     Mutation("former owners are not fenced", ((loop_module, "take_over", _take_over_softly),)),
     Mutation("read_uncommitted", ((PartitionLog, "fetch", _fetch_uncommitted),)),
@@ -419,12 +424,14 @@ MUTATIONS = (
     Mutation("storm not held", ((Brake, "wait", _no_storm),)),
     Mutation("limits that forget at a restart", ((Lanes, "restore", _count_from_nothing),), within=150),
     Mutation("start deadline not kept", ((OpenRun, "is_too_late", _never_late),)),
-    Mutation("run.id not looked at", ((matched, "_identity", _identity_of_events),)),
+    Mutation("run.id not looked at", ((run_of_match, "_identity", _identity_of_events),)),
     Mutation("create without intent", ((LedgerWriter, "write", _write_no_intent),)),
-    Mutation("409 not compared", ((creation, "confirm", _compare_nothing), (attempts, "confirm", _compare_nothing))),
+    Mutation(
+        "409 not compared", ((create_attempt, "confirm", _compare_nothing), (attempts, "confirm", _compare_nothing))
+    ),
     Mutation(
         "terminating ours created again",
-        ((creation, "confirm", _terminating_is_gone), (attempts, "confirm", _terminating_is_gone)),
+        ((create_attempt, "confirm", _terminating_is_gone), (attempts, "confirm", _terminating_is_gone)),
     ),
     Mutation("prefix commit that skips one in flight", ((Submitter, "_park_rest", _pass_the_rest),)),
     Mutation("a definition not read before its arrivals", ((Matcher, "_definition", _known_only),)),
@@ -452,7 +459,7 @@ MUTATIONS = (
         (
             (_Bulkhead, "is_slow", _never_late),
             (bulkheads, "SLOW_AFTER", 2**62),
-            (assembly, "workers_for", lambda concurrency: concurrency),
+            (process, "workers_for", lambda concurrency: concurrency),
         ),
         20,
         "neighbours",
@@ -487,13 +494,13 @@ MUTATIONS = (
     ),
     Mutation(
         "an entry of a newer format is passed by",
-        ((ledger_restoring._Restoring, "_apply_other", _passed_by(_apply_entry)),),
+        ((ledger_restore._Restoring, "_apply_other", _passed_by(_apply_entry)),),
         60,
         "two versions",
     ),
     Mutation(
         "a window of a newer format is passed by",
-        ((restoring.Restored, "add", _passed_by(_add_window)),),
+        ((window_restore.Restored, "add", _passed_by(_add_window)),),
         60,
         "two versions",
     ),

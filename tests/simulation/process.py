@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Any
 from bridge.core.event import SECOND, Micros
 from bridge.kafka.log import LogError, Partition
 from bridge.kafka.loop import StageLoop
-from bridge.kafka.memory import CrashedError
+from bridge.kafka.memory.log import CrashedError
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import RecordError
 from bridge.kafka.stage import Stage
 from bridge.kafka.suspects import Care
-from bridge.stages.assembly import Surroundings, open_loop
-from bridge.stages.reached import Looks
+from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.router.reached_time import Looks
 from bridge.triggers.errors import Origin, TriggerError
-from bridge.triggers.files import Reading
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources import FileSource
+from bridge.triggers.sources.files import Reading
+from bridge.triggers.sources.sources import FileSource
 from simulation.coroutines import Coroutine, KilledError
 from simulation.effects import STAGES, HarmedLog, HarmedProducer, Written
 from simulation.versions import Format, is_newer, newer

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from bridge.core.definition import Definition
-from bridge.core.window import Arrival
-from bridge.stages.matcher import Bounds
+from bridge.core.windows.window import Arrival
+from bridge.stages.matcher.matcher import Bounds
 from simulation.routing_check import Asked, Decided
 from simulation.trigger_log import TriggerLog
 from unit.core.reference import Happened, Matched, Reference

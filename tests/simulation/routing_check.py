@@ -16,8 +16,8 @@ from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.event import Event, EventIdentity, Micros
 from bridge.core.route import Passed, route
 from bridge.kafka.log import Committed, Partition, Record
-from bridge.kafka.memory import MemoryBroker
-from bridge.kafka.memory_partition import PartitionLog
+from bridge.kafka.memory.log import MemoryBroker
+from bridge.kafka.memory.partition import PartitionLog
 from bridge.kafka.ownership import Note, read_note
 from bridge.kafka.records import ARRIVAL, TICK
 from flowbridge_sdk.codec import Decoder

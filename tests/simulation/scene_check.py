@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bridge.core.event import SECOND, Micros
 from bridge.kafka.records import IN_FORCE, LEDGER_ENTRY, kind_of
-from bridge.stages.run_records import decode_run
+from bridge.stages.shared.run_records import decode_run
 
 if TYPE_CHECKING:
     from simulation.world import World

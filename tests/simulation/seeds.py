@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from bridge.core.decision import Decision, Reason
 from bridge.core.event import SECOND
 from bridge.kafka.records import LEDGER_ENTRY
-from bridge.stages import ticks
-from bridge.stages.assembly import group_of
+from bridge.stages.matcher import ticks
+from bridge.stages.process import group_of
 from simulation.acts import Acts
 from simulation.conditions import TOPICS
 from simulation.effects import STAGES

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from bridge.core.calendar_window import fires_at_close
 from bridge.core.decision import Reason, RunDecision, RunReason
 from bridge.core.event import MINUTE, Micros
-from bridge.core.run import Run
+from bridge.core.runs.run import Run
 from bridge.core.trigger import Trigger
+from bridge.core.windows.kinds.calendar_window import fires_at_close
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.records import DEAD_LETTER, LEDGER_ENTRY
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.run_records import decode_run
+from bridge.stages.shared.run_records import decode_run
 from simulation.cluster import LIFETIME, SHORT_LIFE, Cluster
 from simulation.conditions import BRIEF, LOST_DIGIT
 from simulation.effects import Written

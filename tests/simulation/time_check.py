@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.core.event import Micros
-from bridge.kafka.memory import MemoryBroker
+from bridge.kafka.internal_topics import InternalTopics
+from bridge.kafka.memory.log import MemoryBroker
 from bridge.kafka.ownership import read_note
 from bridge.kafka.records import ARRIVAL, TICK
-from bridge.kafka.topics import InternalTopics
 from flowbridge_sdk.topics import topic_of
 from simulation.history import History
 from simulation.trigger_log import TriggerLog

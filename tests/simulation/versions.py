@@ -29,7 +29,7 @@ from bridge.kafka.records import (
     TICK,
     WAITING,
 )
-from bridge.stages import definitions
+from bridge.stages.shared import definitions
 
 KINDS = {
     kind.name: kind for kind in (ARRIVAL, TICK, RUN, LEDGER_ENTRY, DEFINITION, WAITING, SPENT, CLOCK, FIRED, PENDING)

@@ -12,14 +12,14 @@ from random import Random
 from bridge.core.decision import Reason
 from bridge.core.event import DAY, SECOND, Micros, moment
 from bridge.core.trigger import Trigger
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Partition, TopicSpec
-from bridge.kafka.memory import MemoryBroker
+from bridge.kafka.memory.log import MemoryBroker
 from bridge.kafka.ownership import read_note
 from bridge.kafka.records import DEAD_LETTER
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.assembly import Surroundings, group_of
-from bridge.stages.matcher import Bounds
-from bridge.stages.submitter import Limits
+from bridge.stages.matcher.matcher import Bounds
+from bridge.stages.process import Surroundings, group_of
+from bridge.stages.submitter.submitter import Limits
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.headers import write_headers
 from simulation.cluster import APPLIED_WITHIN, LIFETIME, Cluster, HarmedApi

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.core.correlation import KEY_LIMIT, UnkeyedError, key_text
+from bridge.core.correlation_key import KEY_LIMIT, UnkeyedError, key_text
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bridge.core import expression as expression_module
-from bridge.core import expression_meter
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
 from bridge.core.event import Event
-from bridge.core.expression import LENGTH_LIMIT, Expression, ExpressionError, ExpressionSyntaxError
-from bridge.core.expression_meter import engine, value_of
-from bridge.core.expression_values import admitted
+from bridge.core.expressions import expression as expression_module
+from bridge.core.expressions import meter
+from bridge.core.expressions.expression import LENGTH_LIMIT, Expression, ExpressionError, ExpressionSyntaxError
+from bridge.core.expressions.meter import engine, value_of
+from bridge.core.expressions.values import admitted
 from bridge.core.route import route
 from bridge.core.trigger import RunPlan, Slot, Trigger
 
@@ -196,9 +196,9 @@ def test_a_filter_is_true_or_false_or_an_error() -> None:
 def _in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all loops be paid, in pieces of a few members."""
     monkeypatch.setattr(expression_module, "_PLAIN_LIMIT", -1)
-    monkeypatch.setattr(expression_meter, "_TURNS", 3)
-    monkeypatch.setattr(expression_meter, "_GATHERED", 2)
-    monkeypatch.setattr(expression_meter, "_FIRST", 1)
+    monkeypatch.setattr(meter, "_TURNS", 3)
+    monkeypatch.setattr(meter, "_GATHERED", 2)
+    monkeypatch.setattr(meter, "_FIRST", 1)
 
 
 @pytest.mark.usefixtures("_in_pieces")

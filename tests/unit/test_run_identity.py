@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.run_identity import BadTemplateNameError, RunIdentity, workflow_name
+from bridge.core.runs.identity import BadTemplateNameError, RunIdentity, workflow_name
 
 text = st.text(max_size=12)
 identities = st.builds(RunIdentity, text, text, text, st.lists(text, min_size=1, max_size=3).map(tuple), text)

@@ -13,9 +13,9 @@ import pytest
 from bridge.cli.settings_page import page
 from bridge.cli.wiring import connect, require_kafka, sensor_rules
 from bridge.errors import SettingsError
-from bridge.setting_sources import EnvironmentSource, FileSource
-from bridge.setting_values import HIDDEN, Address, Group, Listen, Paths, SensorNamespace, Stage
-from bridge.settings import DEFAULT_LISTEN, Settings, load_settings
+from bridge.settings.settings import DEFAULT_LISTEN, Settings, load_settings
+from bridge.settings.sources import EnvironmentSource, FileSource
+from bridge.settings.values import HIDDEN, Address, Group, Listen, Paths, SensorNamespace, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

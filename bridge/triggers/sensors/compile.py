@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from bridge.core.boundaries import schedule_fault
 from bridge.core.event import DAY, Micros
-from bridge.core.expression import Expression, ExpressionSyntaxError
-from bridge.core.field_parameters import FieldParameter
+from bridge.core.expressions.expression import Expression, ExpressionSyntaxError
+from bridge.core.runs.field_parameters import FieldParameter
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan, default_grace
+from bridge.core.windows.boundaries import schedule_fault
+from bridge.triggers.checks.expressions import EVENT_VARIABLES
 from bridge.triggers.errors import Misfit
-from bridge.triggers.expression_check import EVENT_VARIABLES
 from bridge.triggers.model import SLOT_LIMIT
 from bridge.triggers.sensors.conditions import read_conditions
 from bridge.triggers.sensors.directives import Directives, read_directives

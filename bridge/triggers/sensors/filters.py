@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bridge.core.expression import RESERVED_WORDS
+from bridge.core.expressions.expression import RESERVED_WORDS
 from bridge.triggers import values
 from bridge.triggers.sensors.parts import Part, SensorMisfitError
 from flowbridge_sdk.misfit import MisfitError

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 
-from bridge.core.field_parameters import Encoding, FieldParameter
+from bridge.core.runs.field_parameters import Encoding, FieldParameter
 from bridge.triggers.sensors.parts import Part, SensorMisfitError
 
 _FIELD = "(?P<field>[A-Za-z0-9_-]+)"

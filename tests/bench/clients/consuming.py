@@ -12,8 +12,8 @@ from confluent_kafka import Consumer, TopicPartition
 from fastavro.schema import parse_schema
 
 from bench.clients.progress import Progress
-from bridge.kafka.confluent import HEARTBEAT_MS, SESSION_MS
-from bridge.kafka.confluent_settings import consumer_properties
+from bridge.kafka.confluent.log import HEARTBEAT_MS, SESSION_MS
+from bridge.kafka.confluent.properties import consumer_properties
 from bridge.kafka.records import ARRIVAL
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.manifest import workflow_manifest
 from bridge.cluster.responses import Answer
 from bridge.core.decision import RunReason
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.assembly import open_loop
-from bridge.stages.submitter import Limits
+from bridge.kafka.internal_topics import InternalTopics
+from bridge.stages.process import open_loop
+from bridge.stages.submitter.submitter import Limits
 
 if TYPE_CHECKING:
     from bridge.core.decision import Decision, RunDecision

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from bench.clients.stages import collecting, surroundings
 from bridge.argo.memory import MemoryWorkflowApi
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Partition
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.assembly import open_loop
-from bridge.stages.matcher import Matcher
-from bridge.stages.submitter import Submitter
+from bridge.stages.matcher.matcher import Matcher
+from bridge.stages.process import open_loop
+from bridge.stages.submitter.submitter import Submitter
 
 _KB = 1024
 

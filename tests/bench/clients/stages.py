@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from bench.clients.progress import Progress
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.console.metrics import Metrics
-from bridge.kafka.confluent import ConfluentLog
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.assembly import Surroundings, open_loop
-from bridge.stages.collecting import Collector
-from bridge.triggers.sources import FileSource
+from bridge.kafka.confluent.log import ConfluentLog
+from bridge.kafka.internal_topics import InternalTopics
+from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.shared.garbage import Collector
+from bridge.triggers.sources.sources import FileSource
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.schemas import EventSchemas
 

@@ -1,4 +1,4 @@
-"""What each answer of a create comes to: the table of bridge.argo.creation, line by line, in memory."""
+"""What each answer of a create comes to: the table of bridge.argo.create_attempt, line by line, in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.argo.api import Unavailable
-from bridge.argo.creation import Dead, Done, Outcome, Parked, ParkedFor, Retry, Vanished, attempt
+from bridge.argo.create_attempt import Dead, Done, Outcome, Parked, ParkedFor, Retry, Vanished, attempt
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, REFUSED_CONNECTION, Fault, MemoryWorkflowApi, answered
 from bridge.argo.workflow import RUN_KEY, Workflow
 from bridge.cluster.responses import Answer, Response, Unknown, Unreachable

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.argo import doubt
-from bridge.argo.creation import Standing
+from bridge.argo.create_attempt import Standing
 from bridge.argo.doubt import Age, Doubt, Sent, Verdict, conclude
 
 SITUATIONS = list(product(Sent, Age, [None, *Standing], [False, True]))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge.argo.api import Unavailable
-from bridge.argo.creation import Parked, Retry, attempt
+from bridge.argo.create_attempt import Parked, Retry, attempt
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.workflow import RUN_KEY
 from bridge.cluster.responses import MESSAGE_LIMIT, Answer, Unknown, Unreachable

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bridge.argo.manifest import EVENTS_LIMIT, UnresolvedRunError, trigger_label, workflow_manifest
 from bridge.argo.workflow import Workflow
 from bridge.core.event import EventIdentity
-from bridge.core.run import Run
+from bridge.core.runs.run import Run
 
 RUN = Run(
     run_key="a" * 52,

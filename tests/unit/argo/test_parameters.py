@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.parameters import (
+from bridge.core.runs.parameters import (
     PARAMETERS_LIMIT,
     ParameterError,
     carried_payload,

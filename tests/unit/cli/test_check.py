@@ -11,12 +11,12 @@ import yaml
 from click.testing import CliRunner, Result
 
 from bridge.argo.memory import MemoryWorkflowApi
-from bridge.cli.calendar_notes import calendar_notes
+from bridge.cli.checks.calendars import calendar_notes
+from bridge.cli.checks.templates import template_findings
 from bridge.cli.main import cli
-from bridge.cli.template_check import template_findings
 from bridge.core.event import SECOND
 from bridge.errors import ExitCode, KubernetesUnreachableError
-from bridge.triggers.files import TriggerFolder
+from bridge.triggers.sources.files import TriggerFolder
 from unit.triggers.sensors.given import broken, sensor_of
 
 BASE = Path(__file__).parents[3] / "deploy" / "base"

@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from bridge.argo.workflow import WorkflowTemplate
-from bridge.cli.dev_watch import closest, suggestion
+from bridge.cli.dev.memory_cluster import StandIn
+from bridge.cli.dev.watch import closest, suggestion
 from bridge.cli.main import cli
-from bridge.cli.stand_in import StandIn
 from bridge.errors import ExitCode, UsageError
-from bridge.triggers.files import TriggerFolder
+from bridge.triggers.sources.files import TriggerFolder
 
 TRIGGER = """
 apiVersion: flowbridge.dev/v1

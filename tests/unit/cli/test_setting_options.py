@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from bridge.cli.setting_options import option_name, settings_options
 from bridge.errors import SettingsError
-from bridge.settings import Settings
+from bridge.settings.settings import Settings
 
 taken: list[Settings] = []
 

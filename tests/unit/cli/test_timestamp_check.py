@@ -9,14 +9,14 @@ import pytest
 
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.cli import check, status
+from bridge.cli.checks.timestamps import claimed_times, timestamp_findings
 from bridge.cli.output import Output
-from bridge.cli.timestamp_check import claimed_times, timestamp_findings
 from bridge.cli.wiring import new_topic
 from bridge.errors import ExitCode
 from bridge.kafka.log import TopicSpec
-from bridge.kafka.memory import MemoryBroker, MemoryLog
-from bridge.settings import Settings
-from bridge.triggers.files import TriggerFolder
+from bridge.kafka.memory.log import MemoryBroker, MemoryLog
+from bridge.settings.settings import Settings
+from bridge.triggers.sources.files import TriggerFolder
 from flowbridge_sdk.shared_topics import SharedTopics
 from unit.cli.test_check import checked
 from unit.stages.world import World, two_slots

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.cli import main
-from bridge.cli.decision_lines import DecisionLines
+from bridge.cli.dev.decision_lines import DecisionLines
 from bridge.cli.logs import JsonLines, TextLines
 from bridge.cli.output import Output
 from bridge.core.decision import Decision, Reason, RunDecision, RunReason

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.cli.decision_lines import DecisionLines, decision_text
+from bridge.cli.dev.decision_lines import DecisionLines, decision_text
 from bridge.cli.output import Output
 from bridge.cli.status import _runs
 from bridge.core.decision import RunDecision
 from bridge.core.event import DAY
-from bridge.core.limits import RunLimits
-from bridge.kafka.memory import MemoryLog
+from bridge.core.runs.limits import RunLimits
+from bridge.kafka.memory.log import MemoryLog
 from unit.stages.world import World, one_slot
 
 TOPIC = "order.created"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.cli.wiring import internal_topics, surroundings
-from bridge.settings import Settings
+from bridge.settings.settings import Settings
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.errors import UnknownFingerprintError
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bridge.core.boundaries import frame_of
 from bridge.core.decision import Reason
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.trigger import Schedule, Trigger, WindowPlan
-from bridge.core.window import Arrival
+from bridge.core.windows.boundaries import frame_of
+from bridge.core.windows.window import Arrival
 from unit.core.reference_choice import Choice, age, best_choice, best_within
 
 Outcome = tuple[Reason, int, EventIdentity]

@@ -7,7 +7,7 @@ from itertools import combinations, pairwise, product
 
 from bridge.core.event import Micros
 from bridge.core.trigger import Trigger
-from bridge.core.window import Arrival
+from bridge.core.windows.window import Arrival
 
 Choice = tuple[tuple[Arrival, ...], ...]
 """The arrivals of each slot, oldest first."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bridge.core.event import EventIdentity
 from bridge.core.trigger import Trigger
-from bridge.core.window import Arrival
+from bridge.core.windows.window import Arrival
 
 Outcome = tuple[str, int, str]
 """A reason, the slot and the event's id."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bridge.core.decision import Decision
 from bridge.core.event import EventIdentity
 from bridge.core.trigger import Collect, Trigger, WindowKind, WindowPlan
-from bridge.core.window import Arrival, Spent
+from bridge.core.windows.window import Arrival, Spent
 from unit.core.reference import Outcome, Reference
 from unit.core.stepping import Stepping, each, trigger_of
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from bridge.core.decision import Decision, Reason
-from bridge.core.ending import UNTICKED, Clock, advanced, end, needs_clock, next_due, retire, waits_alone
 from bridge.core.event import EventIdentity, Micros
-from bridge.core.fate import Step
-from bridge.core.sliding import deadline, expire, forget
-from bridge.core.step import step
 from bridge.core.trigger import RunPlan, Schedule, Slot, Trigger, WindowPlan
-from bridge.core.window import Arrival, Frame, Match, Spent, Window, empty_window
+from bridge.core.windows.apply import step
+from bridge.core.windows.expiry import UNTICKED, Clock, advanced, end, needs_clock, next_due, retire, waits_alone
+from bridge.core.windows.kinds.sliding import deadline, expire, forget
+from bridge.core.windows.window import Arrival, Frame, Match, Spent, Window, empty_window
+from bridge.core.windows.window_step import Step
 
 
 class Held(NamedTuple):

@@ -10,9 +10,9 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.core.boundaries import FAR_AHEAD, LONG_AGO, frame_of, longest_frame, next_boundary, schedule_fault
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros, moment
 from bridge.core.trigger import Schedule
+from bridge.core.windows.boundaries import FAR_AHEAD, LONG_AGO, frame_of, longest_frame, next_boundary, schedule_fault
 
 ZONES = [
     "UTC",

@@ -10,8 +10,8 @@ from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
 from bridge.core.event import Event
 from bridge.core.evidence import REDACTED, is_sensitive
-from bridge.core.matched import UnrunnableError, make_run
 from bridge.core.route import route
+from bridge.core.runs.run_of_match import UnrunnableError, make_run
 from bridge.core.trigger import RunPlan, Slot, Trigger
 
 

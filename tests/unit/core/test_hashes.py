@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.core.run_identity import RunIdentity, workflow_name
+from bridge.core.runs.identity import RunIdentity, workflow_name
 from bridge.core.trigger import RunPlan, Slot, Trigger, later
 from bridge.triggers.resources import read_text
 

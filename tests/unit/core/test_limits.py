@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.limits import Brake, Wait, look_back
+from bridge.core.runs.limits import Brake, Wait, look_back
 from bridge.core.trigger import RunLimits
 
 moments = st.lists(st.integers(0, 100), max_size=30).map(sorted)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.core.choosing import choose
 from bridge.core.decision import Reason
 from bridge.core.event import EventIdentity
-from bridge.core.window import Arrival
+from bridge.core.windows.selection import choose
+from bridge.core.windows.window import Arrival
 from unit.core.stepping import Story, ids, reason, trigger_of
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from bridge.core.definition import Definition
 from bridge.core.event import Event
-from bridge.core.matched import UnrunnableError, make_run
-from bridge.core.run import Run
-from bridge.core.run_identity import RunIdentity
+from bridge.core.runs.identity import RunIdentity
+from bridge.core.runs.run import Run
+from bridge.core.runs.run_of_match import UnrunnableError, make_run
 from bridge.core.trigger import RunPlan, Trigger, WindowPlan
 from unit.core.stepping import each, trigger_of
 

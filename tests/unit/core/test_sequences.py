@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.trigger import Trigger
-from bridge.core.window import Arrival, Window
+from bridge.core.windows.window import Arrival, Window
 from unit.core.reference import Happened, Reference
 from unit.core.reference_choice import Choice, fit, is_filled
 from unit.core.sequences import (

@@ -17,10 +17,10 @@ import pytest
 from bridge.core.decision import Reason
 from bridge.core.definition import Definition
 from bridge.core.event import Event
-from bridge.core.matched import UnrunnableError, make_run
-from bridge.core.parameters import ParameterError, default_parameters
 from bridge.core.route import Passed, route
-from bridge.core.run import Run
+from bridge.core.runs.parameters import ParameterError, default_parameters
+from bridge.core.runs.run import Run
+from bridge.core.runs.run_of_match import UnrunnableError, make_run
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from unit.core.reference_texts import PARAMETER_BYTES, RefusedError, field_of, filled, key_of, parameter_of
 from unit.core.seeds import seeded, seeds

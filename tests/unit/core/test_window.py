@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.event import EventIdentity
-from bridge.core.window import Arrival, Window, between, empty_window
+from bridge.core.windows.window import Arrival, Window, between, empty_window
 
 SLOTS = 2
 

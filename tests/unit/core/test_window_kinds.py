@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from bridge.core.trigger import WindowKind
-from bridge.core.windows.kinds import KINDS
+from bridge.core.windows.kinds.all_kinds import KINDS
 from bridge.triggers.model import WindowPart
 
 

@@ -11,7 +11,7 @@ import pytest
 from bridge.core.decision import Reason
 from bridge.core.event import EventIdentity
 from bridge.core.trigger import Schedule, Trigger, WindowPlan
-from bridge.core.window import Arrival
+from bridge.core.windows.window import Arrival
 from unit.core.reference_windows import Choice, Docs, Outcome
 from unit.core.seeds import seeded, seeds
 from unit.core.stepping import Stepping, trigger_of

@@ -11,7 +11,7 @@ import yaml
 from bridge.cli.commands import gateway
 from bridge.cli.gateway_wiring import LINGER_S
 from bridge.http.serving import SLACK_S
-from bridge.settings import Settings, load_settings
+from bridge.settings.settings import Settings, load_settings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 NAME = "flowbridge-gateway"

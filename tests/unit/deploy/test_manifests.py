@@ -12,7 +12,7 @@ import yaml
 from bridge.console.health import Health
 from bridge.console.metrics import Metrics
 from bridge.console.server import application
-from bridge.settings import load_settings
+from bridge.settings.settings import load_settings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 BASE = DEPLOY / "base"

@@ -11,13 +11,13 @@ from typing import Any
 
 import httpx
 
+from bridge.gateway.event_topics import EventTopics, TopicRules
 from bridge.gateway.gateway import Bounds, Gateway
 from bridge.gateway.memory_log import MemoryEventLog
 from bridge.gateway.metrics import GatewayMetrics
 from bridge.gateway.tokens import NoTokens, Tokens
-from bridge.gateway.topics import EventTopics, TopicRules
 from bridge.kafka.log import TopicSpec
-from bridge.kafka.memory import MemoryBroker, MemoryLog
+from bridge.kafka.memory.log import MemoryBroker, MemoryLog
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.headers import EventHead, read_headers
 from flowbridge_sdk.shared_topics import SharedTopics

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from bridge.gateway.aside import aside
-from bridge.gateway.topics import EventTopics, TopicRules
+from bridge.gateway.background import aside
+from bridge.gateway.event_topics import EventTopics, TopicRules
 from bridge.kafka.log import LogError
 
 

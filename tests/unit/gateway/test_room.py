@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from bridge.gateway.room import Room
+from bridge.gateway.capacity import Room
 from unit.gateway.house import run
 
 

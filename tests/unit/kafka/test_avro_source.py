@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.kafka.avro_source import reader, writer
-from bridge.kafka.avro_varint import long_at, long_bytes
+from bridge.kafka.avro.source import reader, writer
+from bridge.kafka.avro.varint import long_at, long_bytes
 from bridge.kafka.records import Kind, RecordError, schemas_folder
 
 KINDS = [Kind(path.stem) for path in sorted(schemas_folder().glob("*.avsc"))]

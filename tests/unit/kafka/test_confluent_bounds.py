@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from bridge.kafka.confluent_bounds import StuckError, within
+from bridge.kafka.confluent.bounds import StuckError, within
 from bridge.kafka.log import FencedError
 
 

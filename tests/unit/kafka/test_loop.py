@@ -11,7 +11,7 @@ import pytest
 from bridge.core.event import SECOND
 from bridge.kafka.log import FETCHED_BYTES, AbortableError, FencedError, LogError, Partition, Record, TopicSpec
 from bridge.kafka.loop import StageLoop
-from bridge.kafka.memory import MemoryBroker, MemoryLog
+from bridge.kafka.memory.log import MemoryBroker, MemoryLog
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import Member, read_note
 from bridge.kafka.stage import Stage

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bridge.kafka.log import Committed, FencedError, Partition, TopicSpec
-from bridge.kafka.memory import MemoryBroker, MemoryLog
-from bridge.kafka.memory_group import GroupMetadata
-from bridge.kafka.memory_producer import MemoryProducer
+from bridge.kafka.memory.group import GroupMetadata
+from bridge.kafka.memory.log import MemoryBroker, MemoryLog
+from bridge.kafka.memory.producer import MemoryProducer
 from bridge.kafka.ownership import Note, disown, read_note, take_over
 
 PLACE = Partition("orders", 0)

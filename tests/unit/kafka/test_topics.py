@@ -5,10 +5,10 @@ from confluent_kafka.cimpl import consistent
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.kafka.internal_topics import InternalTopics, TopicMismatchError, partition_of
 from bridge.kafka.log import TopicSpec
-from bridge.kafka.memory import MemoryBroker, MemoryLog
-from bridge.kafka.memory_admin import MemoryAdmin
-from bridge.kafka.topics import InternalTopics, TopicMismatchError, partition_of
+from bridge.kafka.memory.admin import MemoryAdmin
+from bridge.kafka.memory.log import MemoryBroker, MemoryLog
 
 
 @pytest.fixture

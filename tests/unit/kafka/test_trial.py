@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from bridge.kafka import trial
-from bridge.kafka.trial import survives
+from bridge.kafka import child_trial
+from bridge.kafka.child_trial import survives
 
 
 def fail() -> None:
@@ -38,13 +38,13 @@ def test_work_that_ends_its_process_does_not_survive(work: object) -> None:
 
 
 def test_work_that_computes_for_ever_does_not_survive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "_SECONDS", 3.0)
-    monkeypatch.setattr(trial, "_BUSY", 0.2)
+    monkeypatch.setattr(child_trial, "_SECONDS", 3.0)
+    monkeypatch.setattr(child_trial, "_BUSY", 0.2)
     assert not survives(compute)
 
 
 def test_work_that_waits_for_what_a_child_does_not_have_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "_SECONDS", 1.0)
+    monkeypatch.setattr(child_trial, "_SECONDS", 1.0)
     lock = threading.Lock()
     with lock:
         assert survives(lock.acquire)

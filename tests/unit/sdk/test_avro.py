@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from flowbridge_sdk.avro_checks import Measures, UnusableSchemaError, parse
-from flowbridge_sdk.avro_reading import ReaderCompiler
-from flowbridge_sdk.avro_writing import WriterCompiler
+from flowbridge_sdk.avro.checks import Measures, UnusableSchemaError, parse
+from flowbridge_sdk.avro.reading import ReaderCompiler
+from flowbridge_sdk.avro.writing import WriterCompiler
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.errors import BadPayloadError
 from flowbridge_sdk.schemas import EventSchema, EventSchemas

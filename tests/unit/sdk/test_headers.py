@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowbridge_sdk.attributes import moment_of
-from flowbridge_sdk.avro_logical import EPOCH
+from flowbridge_sdk.avro.logical import EPOCH
 from flowbridge_sdk.errors import BadAttributeError, BadHeaderError
 from flowbridge_sdk.headers import EventHead, read_headers, write_headers
-from flowbridge_sdk.times import read_micros, read_time
+from flowbridge_sdk.payloads.times import read_micros, read_time
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 moments = st.datetimes(timezones=st.just(UTC))

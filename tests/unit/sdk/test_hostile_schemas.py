@@ -10,9 +10,9 @@ from uuid import UUID
 
 import pytest
 
-from flowbridge_sdk.avro_checks import PARTS_LIMIT
-from flowbridge_sdk.avro_encoding import PRIMITIVES
-from flowbridge_sdk.avro_reading import VALUES_LIMIT
+from flowbridge_sdk.avro.checks import PARTS_LIMIT
+from flowbridge_sdk.avro.encoding import PRIMITIVES
+from flowbridge_sdk.avro.reading import VALUES_LIMIT
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.errors import BadPayloadError, SchemaError, UndecodableError, UnknownFingerprintError
 from flowbridge_sdk.registry import Registry

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from flowbridge_sdk import NotConnectedError, Publisher, SettingsError
 from flowbridge_sdk.codec import Decoder
-from flowbridge_sdk.process_end import LOST_EXIT_CODE
+from flowbridge_sdk.delivery.process_end import LOST_EXIT_CODE
 
 NOWHERE = "127.0.0.1:1"  # a port that only a privileged process could open
 PUBLISHER = "import flowbridge_sdk, sys\npublisher = flowbridge_sdk.Publisher(sys.argv[1], config={})\n"

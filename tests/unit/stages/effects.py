@@ -25,9 +25,9 @@ from bridge.kafka.log import (
     Record,
     TransactionalProducer,
 )
-from bridge.kafka.memory import MemoryLog
-from bridge.kafka.memory_consumer import MemoryConsumer
-from bridge.kafka.memory_producer import MemoryProducer
+from bridge.kafka.memory.consumer import MemoryConsumer
+from bridge.kafka.memory.log import MemoryLog
+from bridge.kafka.memory.producer import MemoryProducer
 
 Hook = Callable[[str], None]
 """Takes an effect: ``before commit``, ``after create``, …"""

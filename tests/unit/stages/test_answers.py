@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from bridge.argo.creation import ParkedFor
+from bridge.argo.create_attempt import ParkedFor
 from bridge.argo.doubt import Doubt
 from bridge.core.decision import RunReason
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
-from bridge.stages.answers import Answers
-from bridge.stages.attempts import Dead, Done, Looked, Lost, Parked, Read, Retry, TooLate, Worked
-from bridge.stages.open_run import OpenRun, RunState
-from bridge.stages.run_events import (
+from bridge.stages.submitter.answers import Answers
+from bridge.stages.submitter.attempts import Dead, Done, Looked, Lost, Parked, Read, Retry, TooLate, Worked
+from bridge.stages.submitter.open_run import OpenRun, RunState
+from bridge.stages.submitter.run_events import (
     Buried,
     Created,
     LeftInDoubt,
@@ -26,8 +26,8 @@ from bridge.stages.run_events import (
     TemplateRefused,
     TriedAgain,
 )
-from bridge.stages.run_life import LIFE
-from bridge.stages.templates import Missing
+from bridge.stages.submitter.run_life import LIFE
+from bridge.stages.submitter.templates import Missing
 from unit.stages.test_ledger_restoring import NOW, run
 
 ANSWERS = Answers(DAY, Random(1), lambda _: "")

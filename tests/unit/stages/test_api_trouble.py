@@ -7,12 +7,12 @@ import logging
 import pytest
 
 from bridge.core.event import MINUTE, SECOND
-from bridge.stages.api_trouble import ApiTrouble
+from bridge.stages.submitter.api_outage import ApiTrouble
 
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.INFO, "bridge.stages.api_trouble")
+    caplog.set_level(logging.INFO, "bridge.stages.submitter.api_outage")
     return caplog
 
 

@@ -15,11 +15,11 @@ from bridge.argo.workflow import Workflow, WorkflowTemplate
 from bridge.cluster.responses import Plain, Response, Unknown
 from bridge.core.decision import RunDecision
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
-from bridge.core.run import Run
+from bridge.core.runs.run import Run
 from bridge.kafka.records import LEDGER_ENTRY
-from bridge.stages.run_records import decode_run
-from bridge.stages.submitter import Limits
-from bridge.stages.templates import TEMPLATE_LASTS
+from bridge.stages.shared.run_records import decode_run
+from bridge.stages.submitter.submitter import Limits
+from bridge.stages.submitter.templates import TEMPLATE_LASTS
 from unit.stages.world import Process, World, one_slot
 
 MAPPED = (("order", "order_created.payload.order"),)
@@ -310,7 +310,7 @@ def test_a_template_that_cannot_be_read_is_asked_for_once_for_all_and_ever_more_
     asked = no_template(world, answer)
     for number in range(50):
         order(world, number)
-    with caplog.at_level(logging.WARNING, "bridge.stages.templates"):
+    with caplog.at_level(logging.WARNING, "bridge.stages.submitter.templates"):
         world.run(10)
         written = sum(1 for _ in world.records(world.topics.ledger))
         before = len(asked)

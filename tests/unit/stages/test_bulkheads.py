@@ -9,8 +9,8 @@ from random import Random
 from typing import Any
 
 from bridge.core.event import MINUTE, SECOND
-from bridge.stages.bulkheads import Bulkheads, Job, workers_for
-from bridge.stages.open_run import OpenRun
+from bridge.stages.submitter.bulkheads import Bulkheads, Job, workers_for
+from bridge.stages.submitter.open_run import OpenRun
 from unit.stages.test_ledger_restoring import NOW, run
 
 

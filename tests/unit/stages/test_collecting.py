@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.stages.collecting import LARGE, Collector, leave_alone
+from bridge.stages.shared.garbage import LARGE, Collector, leave_alone
 
 
 @pytest.fixture

@@ -14,8 +14,11 @@ from bridge.core.event import EventIdentity
 from bridge.core.trigger import WindowPlan
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.suspects import Suspects
-from bridge.stages import ledger_writing, matcher, run_sending, submitter
-from bridge.stages.ticks import TickPlanner
+from bridge.stages.matcher import matcher
+from bridge.stages.matcher.ticks import TickPlanner
+from bridge.stages.shared import run_sender
+from bridge.stages.submitter import submitter
+from bridge.stages.submitter.ledger import ledger_writer
 from flowbridge_sdk.codec import Decoder
 from unit.stages.world import World, one_slot, two_slots
 
@@ -78,7 +81,7 @@ def test_an_event_whose_decoding_raises_is_a_dead_letter_and_all_others_get_thro
 
 
 def test_an_event_of_which_no_run_can_be_made_for_a_bug_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, run_sending, "make_run", "bad-order")
+    failing(monkeypatch, run_sender, "make_run", "bad-order")
     world = World(one_slot())
     world.start()
     world.run(3)
@@ -121,7 +124,7 @@ def test_the_decision_about_an_arrival_that_is_set_aside_has_the_events_own_name
 
 
 def test_a_match_whose_run_cannot_be_made_for_a_bug_leaves_the_partner_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, run_sending, "make_run", "bad-id")
+    failing(monkeypatch, run_sender, "make_run", "bad-id")
     world = World(two_slots())
     world.start()
     world.run(3)
@@ -144,7 +147,7 @@ def test_a_match_whose_run_cannot_be_made_for_a_bug_leaves_the_partner_waiting(m
 def test_a_match_of_a_tick_that_has_no_run_for_a_bug_does_not_hold_up_other_windows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    failing(monkeypatch, run_sending, "make_run", "bad-id")
+    failing(monkeypatch, run_sender, "make_run", "bad-id")
     slots = two_slots().slots[:1]
     world = World(two_slots(slots=slots, require=1, window=WindowPlan("session", 5_000_000), collect="all", run=RUN))
     world.start()
@@ -186,14 +189,14 @@ def _fails_at(text: str, works: Any) -> Any:
 
 
 def test_a_run_of_the_ledger_whose_processing_raises_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
-    works = ledger_writing.encode_entry
+    works = ledger_writer.encode_entry
 
     def fails(state: str, one: Any, now: int) -> bytes:
         if state == "intent" and "bad-order" in repr(one):
             raise KeyError("a bug")
         return works(state, one, now)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ledger_writing, "encode_entry", fails)
+    monkeypatch.setattr(ledger_writer, "encode_entry", fails)
     world = World(one_slot())
     world.start()
     world.run(3)

@@ -4,7 +4,7 @@ import base64
 import hashlib
 
 from bridge.core.event import DAY, HOUR
-from bridge.stages.final_keys import FinalKeys
+from bridge.stages.submitter.ledger.ended_runs import FinalKeys
 
 
 def run_key(number: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 from bridge.core.event import HOUR, MINUTE, SECOND
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.kafka.log import Partition
-from bridge.kafka.memory_admin import MemoryAdmin
+from bridge.kafka.memory.admin import MemoryAdmin
 from bridge.kafka.records import START, kind_of
 from unit.stages.world import Process, World, one_slot, two_slots
 

@@ -10,16 +10,16 @@ import pytest
 
 from bridge.argo.doubt import Doubt
 from bridge.core.event import DAY, HOUR, SECOND, EventIdentity, Micros
-from bridge.core.run import Run
-from bridge.core.run_identity import RunIdentity
+from bridge.core.runs.identity import RunIdentity
+from bridge.core.runs.run import Run
 from bridge.kafka.log import LogError, Partition, Reader, Record, TopicSpec
-from bridge.kafka.memory import MemoryBroker, MemoryLog
-from bridge.kafka.memory_admin import MemoryAdmin
+from bridge.kafka.memory.admin import MemoryAdmin
+from bridge.kafka.memory.log import MemoryBroker, MemoryLog
 from bridge.kafka.observer import Unobserved
-from bridge.stages.ledger import LedgerPartition, State, encode_entry
-from bridge.stages.ledger_restoring import LooksBack, read_ledgers
-from bridge.stages.open_run import OpenRun, RunState
-from bridge.stages.run_records import encode_run
+from bridge.stages.shared.run_records import encode_run
+from bridge.stages.submitter.ledger.ledger import LedgerPartition, State, encode_entry
+from bridge.stages.submitter.ledger.ledger_restore import LooksBack, read_ledgers
+from bridge.stages.submitter.open_run import OpenRun, RunState
 
 NOW: Micros = 1_700_000_000 * SECOND
 PLACE = Partition("fb.ledger", 0)

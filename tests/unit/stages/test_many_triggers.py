@@ -7,20 +7,20 @@ from dataclasses import replace
 
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND, EventIdentity
-from bridge.core.fate import Step
 from bridge.core.trigger import WindowPlan
-from bridge.core.window import Arrival, empty_window
+from bridge.core.windows.window import Arrival, empty_window
+from bridge.core.windows.window_step import Step
 from bridge.kafka.log import Committed, Partition, TopicSpec
-from bridge.kafka.memory import MemoryBroker, MemoryLog
-from bridge.kafka.memory_admin import MemoryAdmin
+from bridge.kafka.memory.admin import MemoryAdmin
+from bridge.kafka.memory.log import MemoryBroker, MemoryLog
 from bridge.kafka.outbox import Discard
 from bridge.kafka.ownership import Note
-from bridge.stages.definitions import Start
-from bridge.stages.safe_time import SafeTime
-from bridge.stages.ticks import TickPlanner, TickRound
-from bridge.stages.window_indexes import Condition, Timer
-from bridge.stages.window_records import Place, WindowKey
-from bridge.stages.window_store import WindowStore
+from bridge.stages.matcher.safe_time import SafeTime
+from bridge.stages.matcher.ticks import TickPlanner, TickRound
+from bridge.stages.matcher.window_indexes import Condition, Timer
+from bridge.stages.matcher.window_records import Place, WindowKey
+from bridge.stages.matcher.window_store import WindowStore
+from bridge.stages.shared.definitions import Start
 from unit.stages.window_world import ORDER, PAYMENT, windowed
 
 COUNT = 300

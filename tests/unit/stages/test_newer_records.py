@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.kafka import records
-from bridge.kafka.memory import MemoryLog
+from bridge.kafka.memory.log import MemoryLog
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import (
     ARRIVAL,

@@ -11,8 +11,8 @@ import pytest
 from bridge.kafka.log import AbortableError, Committed, Partition
 from bridge.kafka.ownership import Note, disown, read_note
 from bridge.kafka.suspects import Care
-from bridge.stages import matcher
-from bridge.stages.assembly import group_of
+from bridge.stages.matcher import matcher
+from bridge.stages.process import group_of
 from flowbridge_sdk.codec import Decoder
 from unit.stages.world import Process, World, one_slot, two_slots
 

@@ -11,11 +11,11 @@ import pytest
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
 from bridge.core.trigger import WindowPlan
 from bridge.kafka.log import Partition, Record, TopicInfo
-from bridge.kafka.memory_admin import MemoryAdmin
+from bridge.kafka.memory.admin import MemoryAdmin
 from bridge.kafka.observer import Unobserved
 from bridge.kafka.records import ARRIVAL, TICK
-from bridge.stages.reached import LOOK_PACE, Looks, ReachedTimes
-from bridge.stages.run_records import decode_run
+from bridge.stages.router.reached_time import LOOK_PACE, Looks, ReachedTimes
+from bridge.stages.shared.run_records import decode_run
 from unit.stages.world import BEGIN, World, one_slot, two_slots
 
 PLACE = Partition("order.created", 0)

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.core.event import HOUR
 from bridge.core.trigger import WindowPlan
-from bridge.stages.matcher import Bounds
+from bridge.stages.matcher.matcher import Bounds
 from unit.stages.window_world import ORDER, PAYMENT, Bridge, windowed
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.core.event import HOUR, MINUTE
 from bridge.core.trigger import WindowPlan
-from bridge.stages import ticks
+from bridge.stages.matcher import ticks
 from unit.stages.window_world import HOURLY, ORDER, PAYMENT, SILENCE, Bridge, windowed
 
 ORDERS = 30

@@ -11,8 +11,8 @@ from bridge.argo.memory import answered
 from bridge.cluster.responses import Unknown
 from bridge.core.event import MINUTE, SECOND
 from bridge.core.trigger import RunLimits
-from bridge.stages.open_run import RunState
-from bridge.stages.submitter import Submitter
+from bridge.stages.submitter.open_run import RunState
+from bridge.stages.submitter.submitter import Submitter
 from unit.stages.timed_workers import TimedWorld, on_order, on_payment
 from unit.stages.world import Process
 

@@ -10,13 +10,13 @@ import pytest
 from bridge.argo.doubt import Doubt
 from bridge.core.decision import RunReason
 from bridge.core.event import HOUR, SECOND
-from bridge.kafka.topics import InternalTopics
-from bridge.stages import run_events, run_life
-from bridge.stages.ledger import LedgerPartition
-from bridge.stages.ledger_writing import LedgerWriter
-from bridge.stages.open_run import OpenRun, RunState
-from bridge.stages.run_book import RunBook
-from bridge.stages.run_events import (
+from bridge.kafka.internal_topics import InternalTopics
+from bridge.stages.submitter import run_events, run_life
+from bridge.stages.submitter.ledger.ledger import LedgerPartition
+from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter
+from bridge.stages.submitter.open_run import OpenRun, RunState
+from bridge.stages.submitter.run_book import RunBook
+from bridge.stages.submitter.run_events import (
     BecameDue,
     Buried,
     Created,
@@ -38,7 +38,7 @@ from bridge.stages.run_events import (
     TurnGiven,
     Withdrawn,
 )
-from bridge.stages.run_life import LIFE, Effect, IllegalEventError, advance
+from bridge.stages.submitter.run_life import LIFE, Effect, IllegalEventError, advance
 from drawings.run_life import PAGE, page_with
 from drawings.run_life import run_life as drawn
 from unit.stages.test_ledger_restoring import NOW, run

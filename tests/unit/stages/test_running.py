@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from bridge.console.health import Health
-from bridge.stages.running import Process
+from bridge.stages.stage_thread import Process
 
 
 class _Loop:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bridge.stages.schema_lookups import QUEUE_LIMIT, SchemaAwaitedError, SchemaId, SchemaLookups
+from bridge.stages.shared.schema_lookups import QUEUE_LIMIT, SchemaAwaitedError, SchemaId, SchemaLookups
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import RegistryUnavailableError, SchemaError, UnknownSchemaIdError
 from flowbridge_sdk.registry import Registry

@@ -11,7 +11,7 @@ from bridge.core.event import MINUTE
 from bridge.core.evidence import REDACTED
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.kafka.records import DECISION
-from bridge.stages.decision_sample import ALIKE
+from bridge.stages.shared.decision_sample import ALIKE
 from unit.stages.window_world import Bridge, windowed
 from unit.stages.world import World, one_slot, two_slots
 

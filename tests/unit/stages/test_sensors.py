@@ -11,11 +11,11 @@ import pytest
 
 from bridge.core.event import HOUR
 from bridge.kafka.records import SOURCE_ERRORS, kind_of
-from bridge.stages.definitions import Definitions
+from bridge.stages.shared.definitions import Definitions
 from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sensors.memory import MemorySensorApi
 from bridge.triggers.sensors.source import SensorSource
-from bridge.triggers.sources import AllSources, FileSource
+from bridge.triggers.sources.sources import AllSources, FileSource
 from unit.stages.world import Process, World
 from unit.triggers.sensors.given import broken, sensor_of
 

@@ -10,9 +10,9 @@ import pytest
 from bridge.core.definition import Definition
 from bridge.core.event import MINUTE
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
-from bridge.stages.readers import Readers
+from bridge.stages.shared.slot_index import Readers
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources import Sources, TriggerSource
+from bridge.triggers.sources.sources import Sources, TriggerSource
 from flowbridge_sdk.shared_topics import SharedTopics
 from unit.stages.world import World, one_slot, two_slots
 

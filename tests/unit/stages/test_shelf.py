@@ -8,8 +8,8 @@ import pytest
 
 from bridge.argo.doubt import Doubt
 from bridge.core.event import DAY, HOUR, SECOND, Micros
-from bridge.stages.open_run import OpenRun, RunState
-from bridge.stages.shelf import Shelf
+from bridge.stages.submitter.open_run import OpenRun, RunState
+from bridge.stages.submitter.waiting_runs import Shelf
 from unit.stages.test_ledger_restoring import NOW, run
 
 

@@ -10,9 +10,9 @@ import pytest
 from bridge.core.event import SECOND
 from bridge.core.trigger import Slot, Trigger
 from bridge.kafka.log import Partition, TopicSpec
-from bridge.kafka.memory_admin import MemoryAdmin
+from bridge.kafka.memory.admin import MemoryAdmin
 from bridge.kafka.records import kind_of
-from bridge.stages.definitions import Definitions
+from bridge.stages.shared.definitions import Definitions
 from unit.stages.world import World, one_slot, two_slots
 
 TOPIC = "order.created"

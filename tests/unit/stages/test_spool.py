@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.stages.spool import Spool
+from bridge.stages.submitter.ledger.spill_map import Spool
 
 
 @pytest.mark.parametrize("bound", [0, 25, 1_000])

@@ -13,7 +13,7 @@ from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import DAY, HOUR, MINUTE
 from bridge.core.trigger import RunLimits
 from bridge.kafka.records import LEDGER_ENTRY
-from bridge.stages.submitter import Limits
+from bridge.stages.submitter.submitter import Limits
 from unit.stages.world import Process, World, one_slot
 
 MAPPED = (("order", "order_created.payload.order"),)

@@ -216,7 +216,7 @@ def stormy() -> tuple[World, Process]:
 
 
 def test_more_runs_than_a_storm_hold_the_trigger_until_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "bridge.stages.lanes"):
+    with caplog.at_level(logging.WARNING, "bridge.stages.submitter.lanes"):
         world, process = stormy()
         assert list(process.stage("submitter").held()) == [("default/ship", 5)]
         world.run(90)

@@ -10,11 +10,11 @@ from bridge.argo.memory import answered
 from bridge.cluster.responses import Response, Unknown
 from bridge.core.decision import RunDecision
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND
-from bridge.core.run import Run
+from bridge.core.runs.run import Run
 from bridge.core.trigger import RunLimits
 from bridge.kafka.records import LEDGER_ENTRY
-from bridge.stages.open_run import OpenRun
-from bridge.stages.submitter import Limits
+from bridge.stages.submitter.open_run import OpenRun
+from bridge.stages.submitter.submitter import Limits
 from unit.stages.timed_workers import TimedWorld, on_order, on_payment
 from unit.stages.world import Process, World
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bridge.core.event import MINUTE, SECOND, Micros
-from bridge.kafka.memory import MemoryLog
-from bridge.stages.ticks import TickPlanner
-from bridge.stages.window_store import WindowStore
+from bridge.kafka.memory.log import MemoryLog
+from bridge.stages.matcher.ticks import TickPlanner
+from bridge.stages.matcher.window_store import WindowStore
 from unit.stages.world import World, two_slots
 
 

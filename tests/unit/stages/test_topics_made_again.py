@@ -6,7 +6,7 @@ from typing import Any
 
 from bridge.core.event import MINUTE
 from bridge.kafka.records import START, kind_of
-from bridge.stages.definitions import Start, encode_start
+from bridge.stages.shared.definitions import Start, encode_start
 from unit.stages.world import World, one_slot, two_slots
 
 TOPIC = "order.created"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.kafka.memory_partition import Message
-from bridge.triggers.sources import FileSource
+from bridge.kafka.memory.partition import Message
+from bridge.triggers.sources.sources import FileSource
 from unit.stages.world import World
 
 SHIP = """

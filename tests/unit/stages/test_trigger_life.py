@@ -11,7 +11,7 @@ from bridge.core.event import MINUTE, SECOND
 from bridge.core.trigger import RunPlan, Trigger, WindowPlan
 from bridge.kafka.log import Record
 from bridge.kafka.records import DEFINITION, RecordError
-from bridge.stages.definitions import Definitions
+from bridge.stages.shared.definitions import Definitions
 from unit.stages.world import Process, World, two_slots
 
 

@@ -8,11 +8,11 @@ from collections import Counter
 import pytest
 
 from bridge.core.event import MINUTE, SECOND
-from bridge.kafka.avro_varint import long_bytes
-from bridge.kafka.memory_partition import Message
+from bridge.kafka.avro.varint import long_bytes
+from bridge.kafka.memory.partition import Message
 from bridge.kafka.observer import Unobserved
 from bridge.kafka.records import ARRIVAL, LEDGER_ENTRY, RUN, SPENT, TICK, WAITING, RecordError
-from bridge.stages.run_records import decode_run
+from bridge.stages.shared.run_records import decode_run
 from unit.stages.world import World, one_slot, two_slots
 
 FAR = 1_700_000_000 * 10**12  # nanoseconds taken for milliseconds, in microseconds

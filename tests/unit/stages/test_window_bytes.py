@@ -9,11 +9,11 @@ import pytest
 from bridge.core.decision import Reason
 from bridge.core.event import HOUR, EventIdentity
 from bridge.core.trigger import WindowPlan
-from bridge.core.window import Spent
+from bridge.core.windows.window import Spent
 from bridge.kafka.observer import Unobserved
-from bridge.stages.matcher import Bounds
-from bridge.stages.window_indexes import Usage, held_bytes
-from bridge.stages.window_records import Place, WindowKey
+from bridge.stages.matcher.matcher import Bounds
+from bridge.stages.matcher.window_indexes import Usage, held_bytes
+from bridge.stages.matcher.window_records import Place, WindowKey
 from unit.stages.window_world import ORDER, PAYMENT, Bridge, windowed
 
 BOUND = 100_000

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from bridge.core.decision import Decision
 from bridge.core.definition import Definition
-from bridge.core.ending import needs_clock
-from bridge.core.step import step
 from bridge.core.trigger import Trigger
-from bridge.core.window import Arrival
+from bridge.core.windows.apply import step
+from bridge.core.windows.expiry import needs_clock
+from bridge.core.windows.window import Arrival
 from bridge.kafka.log import Headers, Partition
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import ARRIVAL, RecordError
-from bridge.stages.ticks import TickRound
-from bridge.stages.window_records import WindowKey
-from bridge.stages.window_store import WindowStore
+from bridge.stages.matcher.ticks import TickRound
+from bridge.stages.matcher.window_records import WindowKey
+from bridge.stages.matcher.window_store import WindowStore
 from unit.core.sequences import FAR, Came, Tick, arrivals_of, happenings, key_of, searched, triggers
 
 CHANGELOG = Partition("fb.windows", 3)

@@ -10,15 +10,15 @@ import pytest
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND
 from bridge.core.trigger import Trigger, WindowPlan
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Headers, Partition, Record
 from bridge.kafka.observer import Unobserved
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import ARRIVAL, TICK
-from bridge.kafka.topics import InternalTopics
-from bridge.stages.decoding import EventDecoder
-from bridge.stages.matcher import Bounds, Matcher
-from bridge.stages.ticks import SLICE
-from bridge.stages.window_store import WindowStore
+from bridge.stages.matcher.matcher import Bounds, Matcher
+from bridge.stages.matcher.ticks import SLICE
+from bridge.stages.matcher.window_store import WindowStore
+from bridge.stages.shared.decoding import EventDecoder
 from flowbridge_sdk.codec import Decoder
 from unit.stages.window_world import HOURLY, NO_PAYMENT, ORDER, PAYMENT, windowed
 

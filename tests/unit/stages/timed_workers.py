@@ -11,9 +11,9 @@ from typing import Any
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.cluster.responses import Plain, Response
 from bridge.core.event import SECOND, Micros
-from bridge.core.run import Run
+from bridge.core.runs.run import Run
 from bridge.core.trigger import RunPlan, Slot, Trigger
-from bridge.stages.assembly import Surroundings
+from bridge.stages.process import Surroundings
 from unit.stages.world import Process, World
 
 Seconds = Callable[[Run], float]

@@ -8,9 +8,9 @@ from bridge.core.event import HOUR, MINUTE, SECOND
 from bridge.core.trigger import RunPlan, Schedule, Slot, Trigger, WindowPlan
 from bridge.kafka.log import Partition
 from bridge.kafka.records import RecordError
-from bridge.stages.definitions import Definitions
-from bridge.stages.restoring import read_changelog
-from bridge.stages.window_store import WindowStore
+from bridge.stages.matcher.window_restore import read_changelog
+from bridge.stages.matcher.window_store import WindowStore
+from bridge.stages.shared.definitions import Definitions
 from unit.stages.world import Process, World, parameters_of
 
 HOURLY = Schedule(every=HOUR)

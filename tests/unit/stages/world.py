@@ -16,20 +16,20 @@ from bridge.argo.workflow import Workflow
 from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import MINUTE, SECOND, Micros, moment
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
+from bridge.kafka.child_trial import survives
+from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import LogError, Partition, Record, TopicSpec
 from bridge.kafka.loop import StageLoop
-from bridge.kafka.memory import CrashedError, MemoryBroker, MemoryLog
+from bridge.kafka.memory.log import CrashedError, MemoryBroker, MemoryLog
 from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.records import DEAD_LETTER
 from bridge.kafka.suspects import Care
-from bridge.kafka.topics import InternalTopics
-from bridge.kafka.trial import survives
-from bridge.stages.assembly import Surroundings, group_of, open_loop
-from bridge.stages.schema_lookups import SchemaLookups
-from bridge.stages.submitter import Limits
+from bridge.stages.process import Surroundings, group_of, open_loop
+from bridge.stages.shared.schema_lookups import SchemaLookups
+from bridge.stages.submitter.submitter import Limits
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources import Sources, TriggerSource
+from bridge.triggers.sources.sources import Sources, TriggerSource
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.headers import write_headers
 from flowbridge_sdk.shared_topics import SharedTopics

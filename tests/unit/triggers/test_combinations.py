@@ -13,9 +13,9 @@ import pytest
 
 from bridge.core.definition import Definition
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Event, EventIdentity
-from bridge.core.matched import make_run
+from bridge.core.runs.run_of_match import make_run
 from bridge.core.trigger import Trigger
-from bridge.core.window import Arrival, Match
+from bridge.core.windows.window import Arrival, Match
 from bridge.triggers.compile import compile_trigger
 from unit.core.stepping import Stepping
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.core.trigger import RunPlan, Slot, Trigger
-from bridge.triggers.cycles import flow_templates, without_cycles
+from bridge.triggers.checks.cycles import flow_templates, without_cycles
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources import AllSources, FileSource, Sources, TriggerSource
+from bridge.triggers.sources.sources import AllSources, FileSource, Sources, TriggerSource
 
 
 def loaded(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.triggers.files import Reading, TriggerFolder, merge
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources import FileSource
+from bridge.triggers.sources.files import Reading, TriggerFolder, merge
+from bridge.triggers.sources.sources import FileSource
 
 BROKEN = "kind: [\n"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.core.event import DAY, HOUR, MINUTE
-from bridge.core.expression import Expression, ExpressionError
+from bridge.core.expressions.expression import Expression, ExpressionError
 from bridge.core.trigger import Schedule, Trigger, WindowPlan
 from bridge.triggers.errors import path_text
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor

@@ -9,8 +9,8 @@ import pytest
 
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND, Event
-from bridge.core.matched import UnrunnableError, make_run
-from bridge.core.run import Run
+from bridge.core.runs.run import Run
+from bridge.core.runs.run_of_match import UnrunnableError, make_run
 from bridge.core.trigger import Trigger
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 from flows.bed.deploy import FORMS

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from metaflow import current
 from metaflow.plugins.argo.argo_workflows_decorator import ArgoWorkflowsInternalDecorator
 
-from bridge.core.field_parameters import FieldParameter, field_text
-from bridge.core.parameters import ParameterError
+from bridge.core.runs.field_parameters import FieldParameter, field_text
+from bridge.core.runs.parameters import ParameterError
 from bridge.triggers.sensors.parts import Part
 from bridge.triggers.sensors.templates import read_parameter
 from flows.bed.pods import exported, init_name, kubelet_expanded, run_in_command

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bridge.core.field_parameters import FieldParameter, event_payload, field_text
-from bridge.core.parameters import ParameterError
+from bridge.core.runs.field_parameters import FieldParameter, event_payload, field_text
+from bridge.core.runs.parameters import ParameterError
 from bridge.triggers.sensors.parts import Part
 from bridge.triggers.sensors.templates import read_parameter
 from flows.bed.meaning import same

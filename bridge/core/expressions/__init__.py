@@ -1,0 +1,1 @@
+"""Expressions: CEL, its types, and a bound of what an evaluation costs."""

@@ -1,0 +1,68 @@
+"""Whether an expression fits the types of what it will be given: the engine's own checker, told in a user's words.
+
+CEL's checker wants both sides of a comparison to have one type, while CEL compares numbers of all types when it
+evaluates. ``payload.amount > 3`` is right for a double. So a comparison of two numbers is no fault here, nor is a
+number that is looked for among other numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from cel_expr_python import cel
+
+from bridge.core.expressions.errors import ExpressionSyntaxError, split_types, type_error
+from bridge.core.expressions.meter import extensions
+
+_AT = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_COMPARED = re.compile(r"found no matching overload for '(_(?:==|!=|<|<=|>|>=|\[)[_\]]+|@in)' applied to '\((.*)\)'")
+_NUMBERS = frozenset({"int", "uint", "double"})
+
+
+def refuse_wrong_types(source: str, allowed: Collection[str], types: Mapping[str, Any]) -> None:
+    """Refuse what no value of these types makes right.
+
+    Args:
+        source: The expression, which parses.
+        allowed: The variables; what ``types`` does not tell about them is of any type.
+        types: Types by dotted name, as the engine calls them.
+
+    Raises:
+        ExpressionSyntaxError: It can never have a value.
+
+    """
+    variables = {**dict.fromkeys(allowed, "dyn"), **types}
+    env = cel.NewEnv(variables={name: _kind(kind) for name, kind in variables.items()}, extensions=extensions())
+    try:
+        env.compile(source)
+    except Exception as error:
+        for line, column, reason in _AT.findall(str(error)):
+            if not _is_comparison_of_numbers(reason):
+                raise type_error(int(line), int(column), reason) from error
+        if not _AT.search(str(error)):
+            raise ExpressionSyntaxError("it is no CEL") from error
+
+
+def _is_comparison_of_numbers(reason: str) -> bool:
+    found = _COMPARED.search(reason)
+    if not found:
+        return False
+    kinds = split_types(found[2])
+    return all(_bare(kind) in _NUMBERS for kind in kinds)
+
+
+def _bare(kind: str) -> str:
+    """Return the type of a number that may be null, of the members of a list, or of a map's keys, by itself."""
+    inner = re.fullmatch(r"(?:wrapper|list|map)\((.*)\)", kind)
+    return _bare(split_types(inner[1])[0]) if inner else kind
+
+
+def _kind(signature: str) -> cel.Type:
+    """Return a type; the engine itself reads no parameters of lists and maps."""
+    if signature.startswith("list("):
+        return cel.Type.List(_kind(signature[5:-1]))
+    if signature.startswith("map("):
+        return cel.Type.Map(*[_kind(part) for part in split_types(signature[4:-1])])
+    return cel.Type(signature)

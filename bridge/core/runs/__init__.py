@@ -1,0 +1,1 @@
+"""Runs: their identity, parameters, limits and deadlines."""

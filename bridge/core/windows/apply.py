@@ -1,0 +1,69 @@
+"""What an arrival does to a window.
+
+An arrival is decided ``duplicate`` (its identity is known at its slot), ``superseded`` (its event was used at another
+slot), or the rules of its window's kind decide (:mod:`bridge.core.windows`). What time does to a window is in
+:mod:`bridge.core.windows.expiry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bridge.core.decision import Reason
+from bridge.core.event import Micros
+from bridge.core.trigger import Trigger
+from bridge.core.windows.kinds import sliding
+from bridge.core.windows.kinds.all_kinds import KINDS
+from bridge.core.windows.window import Arrival, Spent, Window
+from bridge.core.windows.window_step import Step, decide, refused
+
+Known = Mapping[int, Spent | Arrival]
+"""By slot: what is known of an event's identity, waiting or spent."""
+
+USED = frozenset({Reason.MATCHED, Reason.CANCELLED})
+"""Fates of events that a match took out of every slot of its trigger."""
+
+
+def step(
+    trigger: Trigger,
+    window: Window,
+    key: str,
+    new: Arrival,
+    known: Known,
+    *,
+    bound: int = 10_000,
+    ticked: Micros | None = None,
+) -> Step:
+    """Apply one arrival to its window.
+
+    Args:
+        trigger: The definition that the arrival carries.
+        window: The window of its correlation key.
+        key: The correlation key in canonical text.
+        new: The arrival.
+        known: What is remembered of the same event at each slot.
+        bound: How many arrivals may wait in one window.
+        ticked: Time of the last tick of the trigger's condition, where that decides (``Clock``).
+
+    """
+    if known:
+        if new.slot in known:
+            evidence = _duplicate_of(known[new.slot])
+            return Step(window, (decide(trigger, key, new, Reason.DUPLICATE, evidence),))
+        for slot, one in known.items():
+            if _is_used(window, one):
+                evidence = {"used_at": trigger.slots[slot].variable}
+                return refused(trigger, window, key, new, Reason.SUPERSEDED, evidence)
+    if trigger.is_plain or trigger.window is None:  # the usual kind, without a detour
+        return sliding.arrive(trigger, window, key, new, bound, ticked)
+    return KINDS[trigger.window.kind].arrive(trigger, window, key, new, bound, ticked)
+
+
+def _is_used(window: Window, one: Spent | Arrival) -> bool:
+    if isinstance(one, Spent):
+        return one.fate in USED
+    return any(one in slot for pending in window.pending for slot in pending.match)
+
+
+def _duplicate_of(known: Spent | Arrival) -> dict[str, str]:
+    return {"duplicate_of": str(known.offset), "which_is": known.fate if isinstance(known, Spent) else Reason.WAITING}

@@ -1,0 +1,82 @@
+"""What time does to windows: when something in one is due, what a tick then ends, and what it means to be retired.
+
+Three things end by themselves: an arrival of a sliding window (:func:`bridge.core.windows.kinds.sliding.deadline` and
+``expire``), an identity that is forgotten (:func:`bridge.core.windows.kinds.sliding.forget`), and whatever else a
+window holds, the first of it by :func:`next_due` and :func:`end`: a pending match, a calendar window, a group.
+
+Some rules ask how far time has come for a condition, or what a dead man's switch has watched: that is the condition's
+:class:`Clock`, moved by ticks alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bridge.core.event import Micros
+from bridge.core.trigger import Trigger
+from bridge.core.windows.kinds import calendar_window, sliding
+from bridge.core.windows.kinds.all_kinds import kind_of_window
+from bridge.core.windows.window import Window
+from bridge.core.windows.window_step import Step
+
+
+class Clock(NamedTuple):
+    """How far time has come for the windows of a condition in one partition.
+
+    Attributes:
+        ticked: Time of the last tick that is over; None before the first.
+        through: Up to where a dead man's switch has been watched, a boundary; None before it is armed.
+
+    """
+
+    ticked: Micros | None = None
+    through: Micros | None = None
+
+
+UNTICKED = Clock()
+"""The clock of a condition that no tick has named yet."""
+
+
+def needs_clock(trigger: Trigger) -> bool:
+    """Tell whether a trigger's rules ask for its condition's clock."""
+    return trigger.window is not None and (kind_of_window(trigger).needs_clock or trigger.window.reset is not None)
+
+
+def advanced(trigger: Trigger, clock: Clock, time: Micros) -> Clock:
+    """Return the clock once a tick at ``time`` has ended all that it ends."""
+    through = clock.through
+    if trigger.is_switch and through is None:
+        through = calendar_window.first_watched(trigger, time)
+    return Clock(time if clock.ticked is None else max(time, clock.ticked), through)
+
+
+def waits_alone(trigger: Trigger) -> bool:
+    """Tell whether each arrival that waits ends by a deadline of its own."""
+    return trigger.window is not None and kind_of_window(trigger).waits_alone
+
+
+def next_due(trigger: Trigger, window: Window, clock: Clock = UNTICKED) -> Micros | None:
+    """Return when the first thing ends by a tick that a window holds as a whole; None if there is none."""
+    if trigger.is_plain:  # the usual kind, without a detour: nothing waits for an absence
+        return None
+    return kind_of_window(trigger).next_due(trigger, window, clock.through)
+
+
+def end(trigger: Trigger, window: Window, key: str, clock: Clock = UNTICKED) -> Step:
+    """End the thing that :func:`next_due` names, which a tick has come to."""
+    return kind_of_window(trigger).end(trigger, window, key, clock.through)
+
+
+def retire(trigger: Trigger, window: Window, key: str) -> Step | None:
+    """End the next thing that a window of a changed trigger holds; None if it holds nothing but memories.
+
+    What waits in a sliding window is ``expired``, an absence is ``cancelled``; calendar windows and groups match with
+    what they hold, if that fills them. What leaves need not be remembered, and the window does not remember it.
+    """
+    came = kind_of_window(trigger).retire(trigger, window, key)
+    if came is None:
+        return None
+    left = came.window
+    for arrival, spent in came.spent:
+        left = sliding.forget(left, arrival.slot, spent)
+    return came._replace(window=left)

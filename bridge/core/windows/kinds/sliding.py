@@ -1,0 +1,149 @@
+"""Sliding windows (``within``): what becomes of an arrival, and of one that has waited long enough.
+
+An arrival completes a match, waits, or is ``superseded`` when it is older than what a ``latest`` match has taken. A
+match takes its events out of every slot of its trigger. ``first`` removes the arrivals that it used; ``latest`` removes
+these and all older ones of the same slots, and marks how far it took. A match of a trigger with absent slots is not
+over yet (:mod:`bridge.core.windows.absence`). Such a trigger has no marks: each match that it makes is an alarm, and an
+event that reaches us late has the alarm that it would have had in time.
+
+Time ends what waits: an arrival that no event can complete any more is ``expired``, or ``reset`` when a boundary
+came first. One that comes behind its boundary and ``grace`` is ``reset`` at once, so that it does not depend on when
+ticks came.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from bridge.core.decision import Reason
+from bridge.core.event import Micros, time_text
+from bridge.core.trigger import Trigger
+from bridge.core.windows import absence
+from bridge.core.windows.boundaries import frame_of
+from bridge.core.windows.sliding_match import find_match
+from bridge.core.windows.window import Arrival, Match, Spent, Window
+from bridge.core.windows.window_step import Leaving, Step, decide, missing, over_bound, refused
+
+
+def arrive(trigger: Trigger, window: Window, key: str, new: Arrival, bound: int, ticked: Micros | None) -> Step:
+    """Apply one arrival of an event that is new at its slot."""
+    if not trigger.is_plain:
+        boundary = reset_boundary(trigger, new.time)
+        if boundary is not None and is_closed(boundary + trigger.grace, new, ticked):
+            return refused(trigger, window, key, new, Reason.RESET, {"boundary": time_text(boundary)})
+        if trigger.slots[new.slot].absent:
+            return absence.cancel(trigger, window, key, new) or _wait(trigger, window, key, new, bound)
+    mark = window.marks[new.slot]
+    if mark is not None and new.age < mark:
+        return refused(trigger, window, key, new, Reason.SUPERSEDED, {"older_than": time_text(mark[0])})
+    match = find_match(trigger, window, new)
+    if match is not None:
+        return _take(trigger, window, key, new, match)
+    return _wait(trigger, window, key, new, bound)
+
+
+def deadline(trigger: Trigger, arrival: Arrival) -> Micros:
+    """Return the reached time after which no event can match this arrival any more."""
+    end = arrival.reached + trigger.span
+    if trigger.is_plain:
+        return end
+    boundary = reset_boundary(trigger, arrival.time)
+    return end if boundary is None else min(end, boundary + trigger.grace)
+
+
+def expire(trigger: Trigger, window: Window, key: str, arrival: Arrival, *, is_retired: bool = False) -> Step:
+    """End the wait of an arrival whose deadline a tick has passed, or whose trigger has changed."""
+    end, reason = deadline(trigger, arrival), Reason.EXPIRED
+    if is_retired:
+        evidence = {"because": "the trigger changed, or is gone"}
+    elif end < arrival.reached + trigger.span:
+        reason, evidence = Reason.RESET, {"boundary": time_text(end - trigger.grace)}
+    else:
+        evidence = {"missing": missing(trigger, window.waiting, arrival.slot), "deadline": time_text(end)}
+    spent = Spent(*arrival.age, end + trigger.dedupe, reason)
+    return Step(
+        window.without((arrival,)), (decide(trigger, key, arrival, reason, evidence),), spent=((arrival, spent),)
+    )
+
+
+def forget(window: Window, slot: int, spent: Spent) -> Window:
+    """Return the window after an identity of it was forgotten, and with it what rested on it."""
+    age = (spent.time, spent.offset)
+    mark = window.marks[slot]
+    if mark is not None and mark[:2] == age:
+        return window.with_mark(slot, None)
+    if age in window.cancelling:
+        return window._replace(cancelling=tuple([one for one in window.cancelling if one != age]))
+    return window
+
+
+def reset_boundary(trigger: Trigger, time: Micros) -> Micros | None:
+    """Return the next boundary of ``reset`` after an event time; None for a trigger without."""
+    reset = trigger.window.reset if trigger.window is not None else None
+    return None if reset is None else frame_of(reset, time)[1]
+
+
+def is_closed(end: Micros, new: Arrival, ticked: Micros | None) -> bool:
+    """Tell whether an arrival comes too late for what ends at ``end``."""
+    return new.reached > end or (ticked is not None and ticked >= end)
+
+
+def _wait(trigger: Trigger, window: Window, key: str, new: Arrival, bound: int) -> Step:
+    if window.size >= bound:
+        return over_bound(trigger, window, key, new, bound)
+    lacking = missing(trigger, window.waiting, new.slot) or "an event in time"
+    evidence = {"for": lacking, "until": time_text(deadline(trigger, new))}
+    return Step(window.with_arrival(new), (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
+
+
+def _take(trigger: Trigger, window: Window, key: str, new: Arrival, match: Match) -> Step:
+    used = [arrival for slot in match for arrival in slot]
+    until, is_latest = max([arrival.reached for arrival in used]) + trigger.dedupe, trigger.collect == "latest"
+    if is_latest and any(window.marks):  # a mark goes with its identity: no older one may be remembered for longer
+        until = max([until, *[mark[2] for slot, mark in zip(match, window.marks, strict=True) if slot and mark]])
+    leaving = Leaving(trigger, key)
+    if trigger.absent_slots:
+        return _take_pending(trigger, window, leaving, new, match, until)
+    leaving.leave(used, Reason.MATCHED, {}, until)
+    _leave_passed_over(trigger, window, leaving, match, until)
+    left = window.without([one for one, _ in leaving.spent if one is not new])
+    if is_latest:
+        left = _marked(left, match, until)
+    return Step(left, tuple(leaving.decisions), spent=tuple(leaving.spent), match=match)
+
+
+def _take_pending(
+    trigger: Trigger, window: Window, leaving: Leaving, new: Arrival, match: Match, until: Micros
+) -> Step:
+    came = absence.pend(trigger, window, leaving, new, match, until)
+    _leave_passed_over(trigger, window, leaving, match, until)
+    stay = came.pended.arrivals if came.pended is not None else ()
+    left = came.window.without([one for one in [*stay, *[one for one, _ in leaving.spent]] if one is not new])
+    return came._replace(window=left, decisions=(*came.decisions, *leaving.decisions), spent=tuple(leaving.spent))
+
+
+def _marked(window: Window, match: Match, until: Micros) -> Window:
+    marks = [
+        (slot[-1].time, slot[-1].offset, until) if slot else mark
+        for slot, mark in zip(match, window.marks, strict=True)
+    ]
+    return Window(window.waiting, tuple(marks), window.pending, window.cancelling, window.fired, window.groups)
+
+
+def _leave_passed_over(trigger: Trigger, window: Window, leaving: Leaving, match: Match, until: Micros) -> None:
+    """Let the waiting arrivals leave that a match removes without using them."""
+    slots = zip(window.waiting, match, strict=True)
+    others = [(waiting, used) for waiting, used in slots if waiting and waiting != used]
+    if not others:  # as mostly with keys
+        return
+    at = {arrival.event: arrival.slot for slot in match for arrival in slot}
+    for waiting, used in others:
+        older = bisect_left(waiting, used[-1]) if used and trigger.collect == "latest" else 0
+        for position, arrival in enumerate(waiting):
+            if arrival in used:
+                continue
+            if arrival.event in at:
+                evidence = {"used_at": trigger.slots[at[arrival.event]].variable}
+                leaving.leave((arrival,), Reason.SUPERSEDED, evidence, until)
+            elif position < older:
+                leaving.leave((arrival,), Reason.SUPERSEDED, {"by": used[-1].event.text()}, until)

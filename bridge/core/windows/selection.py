@@ -1,0 +1,185 @@
+"""Which of the arrivals that may be together fill the slots of a condition: the best choice, in the rules' preference.
+
+Slots choose one after the other: each in slot order, or for ``latest`` with ``order: sequence`` from the last one
+backwards. A slot takes its newest events (``first``: its oldest), and in a sequence those on the right side of its
+neighbour: all events of a slot not after all of the next. A slot is left out only where exactly as many as required
+are filled without it. Slots of one choice hold distinct events, so a slot leaves an event to another one that could
+not be filled otherwise.
+
+That last rule alone needs a search, and only where some event stands at two slots; the search asks before each step
+whether the rest can still be filled, so that it does not wander.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+from bridge.core.event import EventIdentity, Micros
+from bridge.core.trigger import Trigger
+from bridge.core.windows.window import Arrival, Match
+
+Slots = Sequence[Sequence[Arrival]]
+
+
+class Demand(NamedTuple):
+    """A slot that is to be filled.
+
+    Attributes:
+        slot: Its index.
+        candidates: What may fill it, the preferred first.
+        need: How many are needed.
+        is_begun: Whether some have been taken for it, so that it cannot be left out.
+
+    """
+
+    slot: int
+    candidates: Sequence[Arrival]
+    need: int
+    is_begun: bool = False
+
+
+def choose(trigger: Trigger, slots: Slots) -> Match | None:
+    """Return the best choice that fills exactly the required number of slots; None if there is none.
+
+    Args:
+        trigger: The trigger.
+        slots: Candidates of each slot, oldest first; any that are there may be together.
+
+    """
+    backwards, is_ordered = trigger.collect == "latest", trigger.order == "sequence"
+    demands = [
+        Demand(index, slots[index][::-1] if backwards else slots[index], slot.count)
+        for index, slot in enumerate(trigger.slots)
+        if not slot.absent and len(slots[index]) >= slot.count
+    ]
+    if len(demands) < trigger.require:
+        return None
+    if is_ordered and backwards:
+        demands.reverse()
+    chooser = _Chooser(is_ordered=is_ordered, backwards=backwards)
+    if _has_shared(trigger, demands):
+        found = chooser.search(demands, trigger.require, frozenset())
+    else:
+        found = chooser.greedy(demands, trigger.require)
+    if found is None:
+        return None
+    return tuple([tuple(sorted([one for one in found if one.slot == index])) for index in range(len(slots))])
+
+
+def preference(trigger: Trigger, match: Match) -> list[tuple[bool, list[tuple[Micros, int]]]]:
+    """Return what orders choices, the best first: by slot, filled before left out, then the newest (or oldest)."""
+    backwards = trigger.collect == "latest"
+    sign = -1 if backwards else 1
+    ranks = [
+        (not slot, [(sign * one.time, sign * one.offset) for one in (slot[::-1] if backwards else slot)])
+        for slot in match
+    ]
+    return ranks[::-1] if backwards and trigger.order == "sequence" else ranks
+
+
+def _has_shared(trigger: Trigger, demands: Sequence[Demand]) -> bool:
+    """Tell whether some event stands at two slots."""
+    names = [trigger.slots[demand.slot].event for demand in demands]
+    if len(demands) == 1 or (len(set(names)) == len(names) and _are_named(names, demands)):
+        return False
+    events = {one.event for demand in demands for one in demand.candidates}
+    return len(events) < sum(len(demand.candidates) for demand in demands)
+
+
+def _are_named(names: Sequence[str], demands: Sequence[Demand]) -> bool:
+    """Tell whether all events have the names that their slots ask for; ``ce_type`` may say anything."""
+    return all(
+        arrival.event.name == name for name, demand in zip(names, demands, strict=True) for arrival in demand.candidates
+    )
+
+
+class _Chooser:
+    """The search for the best choice.
+
+    Args:
+        is_ordered: Whether each slot has to stand on the right side of the one that chose before it.
+        backwards: Whether that is the past.
+
+    """
+
+    def __init__(self, *, is_ordered: bool, backwards: bool) -> None:
+        self._is_ordered = is_ordered
+        self._backwards = backwards
+
+    def greedy(self, demands: Sequence[Demand], missing: int) -> tuple[Arrival, ...] | None:
+        """Return the best choice where no event stands at two slots: each slot takes the first that it may."""
+        if not missing:
+            return ()
+        if len(demands) < missing:
+            return None
+        first, rest = demands[0], demands[1:]
+        if len(first.candidates) >= first.need:
+            taken = tuple(first.candidates[: first.need])
+            others = self.greedy(self._beyond(taken[-1], rest), missing - 1)
+            if others is not None:
+                return (*taken, *others)
+        return None if first.is_begun else self.greedy(rest, missing)
+
+    def search(
+        self, demands: Sequence[Demand], missing: int, taken: frozenset[EventIdentity]
+    ) -> tuple[Arrival, ...] | None:
+        """Return the best choice of distinct events, none of them ``taken``."""
+        if not missing:
+            return ()
+        if len(demands) < missing:
+            return None
+        first, rest = demands[0], demands[1:]
+        for at, candidate in enumerate(first.candidates):
+            if candidate.event in taken:
+                continue
+            then, still = list(self._beyond(candidate, rest)), missing - 1
+            if first.need > 1:
+                then.insert(0, Demand(first.slot, first.candidates[at + 1 :], first.need - 1, is_begun=True))
+                still = missing
+            used = taken | {candidate.event}
+            if self._is_possible(then, still, used):
+                others = self.search(then, still, used)
+                if others is not None:
+                    return (candidate, *others)
+        return None if first.is_begun else self.search(rest, missing, taken)
+
+    def _beyond(self, chosen: Arrival, demands: Sequence[Demand]) -> Sequence[Demand]:
+        """Return what the other slots may take once ``chosen`` is taken."""
+        if not self._is_ordered:
+            return demands
+        return [demand._replace(candidates=self._side(chosen.time, demand.candidates)) for demand in demands]
+
+    def _side(self, time: Micros, candidates: Sequence[Arrival]) -> Sequence[Arrival]:
+        if self._backwards:
+            return [one for one in candidates if one.time <= time]
+        return [one for one in candidates if one.time >= time]
+
+    def _is_possible(self, demands: Sequence[Demand], missing: int, taken: frozenset[EventIdentity]) -> bool:
+        """Tell whether nothing speaks against filling ``missing`` of the slots."""
+        if self._is_ordered and self.greedy(demands, missing) is None:
+            return False
+        begun = [demand for demand in demands if demand.is_begun]
+        others = [demand for demand in demands if not demand.is_begun]
+        return any(_all_filled([*begun, *some], taken) for some in combinations(others, missing - len(begun)))
+
+
+def _all_filled(demands: Sequence[Demand], taken: frozenset[EventIdentity]) -> bool:
+    """Tell whether all these slots can hold distinct events at once, none of them taken (augmenting paths)."""
+    holder: dict[EventIdentity, int] = {}
+    total = sum(demand.need for demand in demands)
+    # A slot is never pushed further than by one event for each place to fill, so more candidates change nothing.
+    near = [[one.event for one in demand.candidates if one.event not in taken][:total] for demand in demands]
+
+    def place(slot: int, tried: set[EventIdentity]) -> bool:
+        for event in near[slot]:
+            if event in tried:
+                continue
+            tried.add(event)
+            if event not in holder or place(holder[event], tried):
+                holder[event] = slot
+                return True
+        return False
+
+    return all(place(slot, set()) for slot, demand in enumerate(demands) for _ in range(demand.need))

@@ -1,0 +1,99 @@
+"""What becomes of the arrivals that a closing window holds: a match, or not.
+
+They are a match when the required slots can be filled (:mod:`bridge.core.windows.selection`) and nothing came that
+should have been absent. ``latest`` and ``first`` take one choice, and the rest is ``superseded``; ``all`` takes
+everything at the slots that are filled, each event at one slot only. Without a match all are ``expired``, or
+``cancelled`` by what came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bridge.core.decision import Reason
+from bridge.core.event import Micros, time_text
+from bridge.core.trigger import Trigger
+from bridge.core.windows.selection import choose
+from bridge.core.windows.window import Arrival, Frame, Match, Window
+from bridge.core.windows.window_step import Leaving, Step, events_text, missing
+
+Gathered = Sequence[tuple[Arrival, ...]]
+"""Arrivals by slot, the oldest first."""
+
+
+def close(
+    trigger: Trigger,
+    window: Window,
+    key: str,
+    gathered: Gathered,
+    at: Micros,
+    *,
+    frame: Frame | None = None,
+    new: Arrival | None = None,
+    because: str = "",
+) -> Step:
+    """Take arrivals out of their window, as a match if they are one.
+
+    Args:
+        trigger: The trigger.
+        window: The window in which they wait.
+        key: Its correlation key in canonical text.
+        gathered: The arrivals that leave.
+        at: Reached time at which their wait was over.
+        frame: The calendar window that they are of.
+        new: The one of them that has just come and does not wait in the window.
+        because: Why their wait ends, if not because of the time.
+
+    """
+    leaving = Leaving(trigger, key)
+    absent = [one for index in trigger.absent_slots for one in gathered[index]]
+    match = choose(trigger, gathered) if trigger.require else None
+    evidence = {"because": because} if because else {"deadline": time_text(at)}
+    if match is None:
+        lacking = missing(trigger, gathered) or "events in order, or of their own for each slot"
+        everything = [one for slot in gathered for one in slot]
+        leaving.leave(everything, Reason.EXPIRED, {"missing": lacking, **evidence}, at + trigger.dedupe)
+        return leaving.step(window, new)
+    if absent:
+        _cancel(trigger, leaving, gathered, absent, at)
+        return leaving.step(window, new)
+    if trigger.collect == "all":
+        match = _with_the_rest(trigger, match, gathered)
+    take(trigger, leaving, gathered, match)
+    return leaving.step(window, new)._replace(match=match, frame=frame)
+
+
+def take(trigger: Trigger, leaving: Leaving, gathered: Gathered, match: Match) -> None:
+    """Let the arrivals of a match leave, and with them the others that were gathered."""
+    used = [one for slot in match for one in slot]
+    until = max([one.reached for one in used]) + trigger.dedupe
+    leaving.leave(used, Reason.MATCHED, {}, until)
+    at, offsets = {one.event: one.slot for one in used}, {one.offset for one in used}
+    for arrival in [one for slot in gathered for one in slot if one.offset not in offsets]:
+        if arrival.event in at:
+            evidence = {"used_at": trigger.slots[at[arrival.event]].variable}
+        else:
+            evidence = {"by": events_text(match[arrival.slot] or used)}
+        leaving.leave((arrival,), Reason.SUPERSEDED, evidence, until)
+
+
+def _cancel(trigger: Trigger, leaving: Leaving, gathered: Gathered, absent: list[Arrival], at: Micros) -> None:
+    present = [one for slot, place in zip(gathered, trigger.slots, strict=True) for one in slot if not place.absent]
+    leaving.leave(present, Reason.CANCELLED, {"by": events_text(absent)}, at + trigger.dedupe)
+    leaving.leave(absent, Reason.MATCHED, {"cancelled": events_text(present)}, at + trigger.dedupe)
+
+
+def _with_the_rest(trigger: Trigger, match: Match, gathered: Gathered) -> Match:
+    """Return a match with everything else at the slots that are filled, also those that were not required.
+
+    An event that stands at two of them goes to the first.
+    """
+    taken = {one.event for slot in match for one in slot}
+    whole = []
+    for place, chosen, slot in zip(trigger.slots, match, gathered, strict=True):
+        rest = [one for one in slot if one.event not in taken]
+        if not chosen and len(rest) < place.count:
+            rest = []
+        taken.update([one.event for one in rest])
+        whole.append(tuple(sorted([*chosen, *rest])))
+    return tuple(whole)

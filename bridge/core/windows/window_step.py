@@ -1,0 +1,131 @@
+"""What became of a window and of its arrivals, as values: the :class:`Step` that every rule returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from bridge.core.decision import Decision, Reason
+from bridge.core.event import Micros, time_text
+from bridge.core.trigger import Trigger
+from bridge.core.windows.window import Arrival, Frame, Match, Pending, Spent, Window
+
+
+class Step(NamedTuple):
+    """What became of a window.
+
+    Attributes:
+        window: The window afterwards.
+        decisions: What became of which event.
+        kept: The arrival that waits now, for others or for an absence, if the new one does.
+        spent: Arrivals that have left (or never entered) the window and are to be remembered.
+        match: The match, if there is one.
+        frame: The calendar window that the match is of.
+        is_cut: That window ends before its time, because its trigger changed; what comes later is another match.
+        pended: The match that waits for an absence from now on.
+        through: Of a dead man's switch: it has been watched up to here.
+
+    """
+
+    window: Window
+    decisions: tuple[Decision, ...]
+    kept: Arrival | None = None
+    spent: tuple[tuple[Arrival, Spent], ...] = ()
+    match: Match | None = None
+    frame: Frame | None = None
+    pended: Pending | None = None
+    through: Micros | None = None
+    is_cut: bool = False
+
+
+class Leaving:
+    """Arrivals that leave a window in one step, each with its decision.
+
+    Attributes:
+        decisions: What was decided.
+        spent: What is to be remembered.
+
+    """
+
+    def __init__(self, trigger: Trigger, key: str) -> None:
+        self._trigger = trigger
+        self.key = key
+        self.decisions: list[Decision] = []
+        self.spent: list[tuple[Arrival, Spent]] = []
+
+    def leave(
+        self,
+        arrivals: Iterable[Arrival],
+        reason: Reason,
+        evidence: Mapping[str, str],
+        until: Micros,
+        fate: Reason | None = None,
+    ) -> None:
+        """Let arrivals leave for one reason; their identities are remembered until a tick at ``until``.
+
+        Args:
+            arrivals: Those that leave.
+            reason: The decision.
+            evidence: What it rests on.
+            until: When they are forgotten.
+            fate: What is remembered of them, if not the reason.
+
+        """
+        trigger, slots, key = self._trigger.identity, self._trigger.slots, self.key
+        for arrival in arrivals:
+            self.spent.append((arrival, Spent(arrival.time, arrival.offset, until, fate or reason)))
+            self.decisions.append(Decision(reason, trigger, slots[arrival.slot].variable, arrival.event, key, evidence))
+
+    def step(self, window: Window, new: Arrival | None = None) -> Step:
+        """Return the step: ``window`` without those that left, ``new`` of which was not in it yet."""
+        left = window.without(arrival for arrival, _ in self.spent if arrival is not new)
+        return Step(left, tuple(self.decisions), spent=tuple(self.spent))
+
+
+def decide(trigger: Trigger, key: str, arrival: Arrival, reason: Reason, evidence: Mapping[str, str]) -> Decision:
+    """Return a decision about an arrival."""
+    return Decision(reason, trigger.identity, trigger.slots[arrival.slot].variable, arrival.event, key, evidence)
+
+
+def with_evidence(came: Step, evidence: Mapping[str, str]) -> tuple[Decision, ...]:
+    """Return the decisions of a step, the ``matched`` ones with this evidence as well."""
+    decisions = [
+        Decision(*one[:5], {**one.evidence, **evidence}) if one.reason is Reason.MATCHED else one
+        for one in came.decisions
+    ]
+    return tuple(decisions)
+
+
+def refused(
+    trigger: Trigger, window: Window, key: str, new: Arrival, reason: Reason, evidence: Mapping[str, str]
+) -> Step:
+    """Return the step of an arrival that never enters its window, and whose identity is remembered."""
+    spent = Spent(*new.age, new.reached + trigger.dedupe, reason)
+    return Step(window, (decide(trigger, key, new, reason, evidence),), spent=((new, spent),))
+
+
+def over_bound(trigger: Trigger, window: Window, key: str, new: Arrival, bound: int) -> Step:
+    """Return the step of an arrival that its window has no room for."""
+    return Step(window, (decide(trigger, key, new, Reason.OVER_BOUND, {"bound": str(bound)}),))
+
+
+def missing(trigger: Trigger, slots: Iterable[tuple[Arrival, ...]], besides: int = -1) -> str:
+    """Return the slots that these arrivals do not fill, for people; ``besides`` has one more arrival than is there."""
+    texts = []
+    for index, (slot, there) in enumerate(zip(trigger.slots, slots, strict=True)):
+        lacking = slot.count - len(there) - (index == besides)
+        if lacking > 0 and not slot.absent:
+            texts.append(slot.variable if slot.count == 1 else f"{slot.variable} ({lacking} of {slot.count})")
+    return ", ".join(texts)
+
+
+def frame_text(frame: Frame) -> str:
+    """Return a calendar window for people."""
+    return f"{time_text(frame[0])}/{time_text(frame[1])}"
+
+
+def events_text(arrivals: Iterable[Arrival]) -> str:
+    """Return the events of some arrivals for people: the first three of them, and how many more there are."""
+    texts = [arrival.event.text() for arrival in arrivals]
+    more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""  # noqa: PLR2004 - as the docstring says
+    return ", ".join(texts[:3]) + more

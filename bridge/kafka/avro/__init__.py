@@ -1,0 +1,1 @@
+"""The code that reads and writes internal records, generated from their schemas."""

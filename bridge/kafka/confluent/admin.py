@@ -1,0 +1,294 @@
+"""The admin client on librdkafka."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from confluent_kafka import (
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it offers these without exporting them
+    AclOperation,
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+from typing_extensions import override
+
+from bridge.kafka.confluent.committed import CommittedOffsets
+from bridge.kafka.confluent.errors import error_of, meaning
+from bridge.kafka.confluent.producer import ConfluentProducer
+from bridge.kafka.confluent.properties import logger, producer_properties
+from bridge.kafka.log import (
+    DENIED,
+    HIDDEN,
+    LEADERLESS,
+    MISSING,
+    Admin,
+    Committed,
+    LogError,
+    Partition,
+    TopicInfo,
+    TopicSpec,
+    UnansweredError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from confluent_kafka.admin import TopicDescription, TopicMetadata  # type: ignore[attr-defined]  # as above
+
+T = TypeVar("T")
+
+_Spec: Any = OffsetSpec  # its constructors are untyped
+_TIMEOUT = 15.0  # seconds for one request
+_OFFSETS_TIMEOUT = 5.0  # so long the client waits for a partition's leader to come back, and a stage with it
+_PATIENCE = _TIMEOUT + 5.0  # the client's own time limit is not to be relied upon while a broker goes and comes
+_FENCING_TIMEOUT_MS = 10_000
+_NONE_SO_YOUNG = -1  # the offset for a time after the last record
+_GONE = frozenset(
+    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC}  # noqa: SLF001
+)
+
+
+class ConfluentAdmin(Admin):
+    """See :class:`~bridge.kafka.log.Admin`."""
+
+    def __init__(self, config: Mapping[str, str]) -> None:
+        self._config = dict(config)
+        self._client = AdminClient(dict(config), logger=logger)
+        self._committed = CommittedOffsets(config)
+        self._silent: frozenset[Partition] = frozenset()  # partitions without an answer when they were asked about last
+
+    @override
+    def topics(self) -> dict[str, int]:
+        return {name: len(topic.partitions) for name, topic in self._list_topics().items()}
+
+    def _list_topics(self) -> dict[str, TopicMetadata]:
+        try:
+            return dict(self._client.list_topics(timeout=_TIMEOUT).topics)
+        except KafkaException as exception:
+            raise meaning(error_of(exception)) from exception
+
+    @override
+    def describe(self, names: Iterable[str]) -> dict[str, TopicInfo]:
+        asked = list(dict.fromkeys(names))
+        if not asked:
+            return {}
+        futures = self._client.describe_topics(TopicCollection(asked), request_timeout=_TIMEOUT)
+        found = {name: topic for name, future in futures.items() if (topic := _unless_gone(future)) is not None}
+        configs = self._configs(list(found))
+        return {name: _info(topic, configs[name]) for name, topic in found.items() if name in configs}
+
+    @override
+    def unreadable(self, names: Iterable[str]) -> dict[str, str]:
+        asked = list(dict.fromkeys(names))
+        if not asked:
+            return {}
+        futures = self._client.describe_topics(
+            TopicCollection(asked), request_timeout=_TIMEOUT, include_authorized_operations=True
+        )
+        found = {name: _unreadable(future) for name, future in futures.items()}
+        return {name: why for name, why in found.items() if why}
+
+    def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        if not names:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        futures = self._client.describe_configs(resources, request_timeout=_TIMEOUT)
+        found = {resource.name: _unless_gone(future) for resource, future in futures.items()}
+        return {
+            name: {key: entry.value or "" for key, entry in entries.items()}
+            for name, entries in found.items()
+            if entries is not None
+        }
+
+    @override
+    def create(self, specs: Iterable[TopicSpec]) -> None:
+        missing = {spec.name: spec for spec in specs}
+        if not missing:
+            return
+        new = [
+            NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config))
+            for spec in missing.values()
+        ]
+        for future in self._client.create_topics(new, request_timeout=_TIMEOUT, operation_timeout=_TIMEOUT).values():
+            try:
+                future.result()
+            except KafkaException as exception:
+                if error_of(exception).code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise meaning(error_of(exception)) from exception
+        self._wait_until_known(missing)
+
+    def _wait_until_known(self, names: Iterable[str]) -> None:
+        """Wait for the brokers' metadata, which follows the controller's by moments."""
+        wanted = set(names)
+        deadline = time.monotonic() + _TIMEOUT
+        while wanted - self.topics().keys():
+            if time.monotonic() > deadline:
+                raise LogError(f"created, but not known to the brokers yet: {', '.join(sorted(wanted))}")
+            time.sleep(0.02)
+
+    @override
+    def start_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return self._offsets(partitions, _Spec.earliest())
+
+    @override
+    def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return self._offsets(partitions, _Spec.latest())
+
+    @override
+    def stable_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return self._offsets(partitions, _Spec.latest(), IsolationLevel.READ_COMMITTED)
+
+    @override
+    def offsets_at(self, partitions: Iterable[Partition], timestamp: int) -> dict[Partition, int]:
+        found = self._offsets(partitions, _Spec.for_timestamp(timestamp), lowest=_NONE_SO_YOUNG)
+        ends = self.all_ends([partition for partition, offset in found.items() if offset == _NONE_SO_YOUNG])
+        return {**found, **ends}
+
+    def _offsets(
+        self,
+        partitions: Iterable[Partition],
+        spec: OffsetSpec,
+        isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+        lowest: int = 0,
+    ) -> dict[Partition, int]:
+        """Return what the brokers answer: the one place where their answers become offsets.
+
+        For a partition without a leader librdkafka answers a negative number and no error, so a number below ``lowest``
+        is no answer. Or it waits for the leader until the time is over, and answers about none of the others either. So
+        partitions that had no leader are looked up first, and left out of the question.
+        """
+        asked = list(dict.fromkeys(partitions))
+        without = self._leaderless(asked) if self._silent.intersection(asked) else set()
+        answered, unanswered = self._listed([each for each in asked if each not in without], spec, isolation, lowest)
+        if unanswered:
+            # A client that has seen leaders move also asks by what it knew, until this look-up tells it.
+            without |= self._leaderless(unanswered)
+            again = [partition for partition in unanswered if partition not in without]
+            more, unanswered = self._listed(again, spec, isolation, lowest)
+            answered |= more
+        unanswered |= dict.fromkeys(without, LEADERLESS)
+        self._silent = self._silent.difference(asked).union(unanswered)
+        if unanswered:
+            raise UnansweredError(answered, unanswered)
+        return answered
+
+    def _leaderless(self, partitions: Iterable[Partition]) -> set[Partition]:
+        """Return which of these partitions have no leader."""
+        topics = self._list_topics()
+        return {
+            partition
+            for partition in partitions
+            if partition.topic in topics
+            and partition.number in topics[partition.topic].partitions
+            and topics[partition.topic].partitions[partition.number].leader < 0
+        }
+
+    def _listed(
+        self, asked: Sequence[Partition], spec: OffsetSpec, isolation: IsolationLevel, lowest: int
+    ) -> tuple[dict[Partition, int], dict[Partition, str]]:
+        """Return the offsets that are known, and why others are not; partitions that do not exist are in neither."""
+        if not asked:
+            return {}, {}
+        places = {TopicPartition(*partition): spec for partition in asked}
+        futures = self._client.list_offsets(places, isolation_level=isolation, request_timeout=_OFFSETS_TIMEOUT)
+        answered: dict[Partition, int] = {}
+        unanswered: dict[Partition, str] = {}
+        for place, future in futures.items():
+            partition = Partition(place.topic, place.partition)
+            try:
+                result = _unless_gone(future)
+            except LogError as error:
+                unanswered[partition] = str(error)
+                continue
+            if result is None:
+                continue
+            if result.offset >= lowest:
+                answered[partition] = result.offset
+            else:
+                unanswered[partition] = LEADERLESS
+        return answered, unanswered
+
+    @override
+    def committed(self, group: str, partitions: Iterable[Partition], *, stable: bool) -> dict[Partition, Committed]:
+        return self._committed.of(group, partitions, stable=stable)
+
+    @override
+    def fence(self, transactional_id: str) -> None:
+        producer = ConfluentProducer(producer_properties(self._config, transactional_id, _FENCING_TIMEOUT_MS))
+        try:
+            producer.init()
+        finally:
+            producer.close()
+
+    @override
+    def purge(self, offsets: Mapping[Partition, int]) -> None:
+        if not offsets:
+            return
+        places = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+        for future in self._client.delete_records(places, request_timeout=_TIMEOUT).values():
+            _result(future)
+
+    @override
+    def close(self) -> None:
+        """Let go of the client, whoever still refers to us.
+
+        It ends with its last reference, and waits for what it asked a broker that may be away: aside, since nobody else
+        has to.
+        """
+        self._committed.close()
+        last = [self._client]
+        del self._client
+        threading.Thread(target=last.clear, name="admin-ends", daemon=True).start()
+
+
+def _result(future: Future[T]) -> T:
+    try:
+        return future.result(_PATIENCE)
+    except KafkaException as exception:
+        raise meaning(error_of(exception)) from exception
+    except TimeoutError as error:
+        raise LogError("a request was never answered") from error
+
+
+def _unless_gone(future: Future[T]) -> T | None:
+    """Return the result, or None for a topic or partition that does not exist."""
+    try:
+        return _result(future)
+    except LogError as error:
+        cause = error.__cause__
+        if isinstance(cause, KafkaException) and error_of(cause).code() in _GONE:
+            return None
+        raise
+
+
+def _unreadable(future: Future[TopicDescription]) -> str:
+    """Return why a topic cannot be read; nothing if it can."""
+    try:
+        topic = _unless_gone(future)
+    except LogError as error:
+        cause = error.__cause__
+        if isinstance(cause, KafkaException) and error_of(cause).code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return HIDDEN
+        raise
+    if topic is None:
+        return MISSING
+    operations = topic.authorized_operations  # None from brokers that do not tell
+    return "" if operations is None or AclOperation.READ in operations else DENIED
+
+
+def _info(topic: TopicDescription, config: Mapping[str, str]) -> TopicInfo:
+    partitions: list[Any] = topic.partitions
+    replication = len(partitions[0].replicas) if partitions else 0
+    return TopicInfo(topic.name, str(topic.topic_id), len(partitions), replication, config)

@@ -1,0 +1,103 @@
+"""A reader without a group on librdkafka: changelogs and the ledger are restored through it.
+
+It reads until its *position* is there: the last offsets before the end are often markers, or were compacted away, and
+no record ever comes from them.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from typing_extensions import override
+
+from bridge.kafka.confluent.errors import error_of, meaning
+from bridge.kafka.confluent.properties import logger
+from bridge.kafka.confluent.records import records_of
+from bridge.kafka.log import LogError, Partition, Reader, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PATIENCE = 30.0
+"""Seconds without anything new; an abandoned transaction holds readers up for 20 (timeout and brokers' sweep)."""
+
+_POLL = 0.1
+_AT_ONCE = 5_000
+_PASSING = frozenset(
+    {KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001 - spelt so
+)
+
+
+class ConfluentReader(Reader):
+    """See :class:`~bridge.kafka.log.Reader`. One client, and so one set of connections, for all that it reads."""
+
+    def __init__(self, properties: Mapping[str, str], patience: float = PATIENCE) -> None:
+        self._consumer = Consumer(dict(properties), logger=logger)
+        self._patience = patience
+
+    @override
+    def read(self, partition: Partition, start: int, end: int) -> Iterator[list[Record]]:
+        if start >= end:
+            return
+        self._learn_of(partition.topic)
+        # A partition whose records have all expired starts at its end: a position below its start never moves.
+        start = max(start, self._log_start(partition))
+        if start >= end:
+            return
+        place = TopicPartition(*partition, start)
+        self._consumer.assign([place])
+        position, heard = start, time.monotonic()
+        while position < end:
+            records = self._records(partition)
+            moved = max(self._consumer.position([place])[0].offset, position)
+            if moved == position and time.monotonic() - heard > self._patience:
+                raise LogError(f"{partition.topic}/{partition.number} does not go on at {position}, before {end}")
+            if moved > position:
+                position, heard = moved, time.monotonic()
+            if records and (records[-1].offset >= end or records[0].offset < start):
+                records = [record for record in records if start <= record.offset < end]
+            if records:
+                yield records
+        self._consumer.unassign()
+
+    def _learn_of(self, topic: str) -> None:
+        """Ask who leads a topic's partitions; by itself the client does so at its next look, up to a second later."""
+        try:
+            self._consumer.list_topics(topic, timeout=self._patience)
+        except KafkaException as exception:
+            raise meaning(error_of(exception)) from exception
+
+    def _log_start(self, partition: Partition) -> int:
+        """Return the first offset that the log still holds."""
+        try:
+            watermarks = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=self._patience)
+        except KafkaException as exception:
+            raise meaning(error_of(exception)) from exception
+        if watermarks is None or watermarks[0] < 0:
+            raise LogError(
+                f"where {partition.topic}/{partition.number} begins is not known: Kafka answered {watermarks}"
+            )
+        return watermarks[0]
+
+    def _records(self, partition: Partition) -> list[Record]:
+        try:
+            first = self._consumer.poll(_POLL)
+            messages: list[Message] = [] if first is None else [first]
+            if first is not None and first.error() is None:
+                messages.extend(self._consumer.consume(_AT_ONCE - 1, 0))
+        except KafkaException as exception:
+            raise meaning(error_of(exception)) from exception
+        records, errors = records_of(messages)
+        for message in errors:
+            error = message.error()
+            if error is not None and error.code() not in _PASSING:
+                raise meaning(error)
+        if records and records[0].partition != partition.number:
+            return [record for record in records if record[:2] == partition]
+        return records
+
+    @override
+    def close(self) -> None:
+        self._consumer.close()

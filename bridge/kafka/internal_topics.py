@@ -1,0 +1,220 @@
+"""The internal topics of an installation: their names, how they are created, and what is checked at every start.
+
+All names share a prefix, which is the installation's identity. Which partition a key belongs to is fixed here for good:
+windows, ledger and their inputs meet in partitions of the same number, and what is in the log was placed by this rule.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge.kafka.confluent.properties import LARGEST_RECORD
+from bridge.kafka.log import TopicInfo, TopicSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from bridge.kafka.log import Admin
+
+PREFIX = "flowbridge."
+PARTITIONS = 24
+
+_DAY = 86_400_000
+_BATCH_OVERHEAD = 1_024  # bytes of a batch around its only record
+_EVERYWHERE = {
+    "message.timestamp.type": "LogAppendTime",  # when an arrival was appended is the upper bound of when it reached us
+    "max.message.bytes": str(LARGEST_RECORD + _BATCH_OVERHEAD),
+}
+_STATE = {"cleanup.policy": "compact"}
+_MEMORY = {"cleanup.policy": "compact,delete"}  # the ledger forgets by age what no record has touched
+_PURGED = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}  # by offset, never by time
+_BOUNDED = {"cleanup.policy": "delete"}
+
+# Good values for a new topic that an operator may change; they are not checked.
+_QUICK_COMPACTION = {"min.cleanable.dirty.ratio": "0.2", "segment.bytes": str(64 * 1024 * 1024)}
+_A_DAY = {"retention.ms": str(_DAY), "retention.bytes": str(128 * 1024 * 1024)}
+_A_MONTH = {"retention.ms": str(30 * _DAY), "retention.bytes": str(256 * 1024 * 1024)}
+
+_AT_LEAST = frozenset({"max.message.bytes", "min.insync.replicas"})
+_DURABLE_REPLICAS = 2
+
+
+def partition_of(key: bytes | str, count: int) -> int:
+    """Return the partition, of ``count``, that a key belongs to: the CRC-32 of its bytes (text in UTF-8), modulo.
+
+    It is librdkafka's ``consistent`` partitioner, and never changes for an installation.
+    """
+    return zlib.crc32(key.encode() if isinstance(key, str) else key) % count
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A setting of an internal topic that is not as the stages need it."""
+
+    topic: str
+    setting: str
+    found: str
+    needed: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.setting} is {self.found}, needed is {self.needed}. {self.fix}"
+
+
+class TopicMismatchError(Exception):
+    """Internal topics exist, but not as the stages need them. ``mismatches`` has one entry for each setting."""
+
+    def __init__(self, mismatches: tuple[Mismatch, ...]) -> None:
+        lines = "\n".join(f"  {mismatch}" for mismatch in mismatches)
+        super().__init__(f"internal topics are not as Flowbridge needs them:\n{lines}")
+        self.mismatches = mismatches
+
+
+@dataclass(frozen=True)
+class InternalTopics:
+    """The internal topics.
+
+    Attributes:
+        prefix: What all their names begin with.
+        partitions: Of every topic but ``triggers``, which has one.
+        replication: Replicas of each partition; -1 leaves it, and min.insync.replicas, to the brokers.
+        ledger_retention: Milliseconds that the ledger keeps what became of a run; longer than the ledger's horizon.
+
+    """
+
+    prefix: str = PREFIX
+    partitions: int = PARTITIONS
+    replication: int = -1
+    ledger_retention: int = 8 * _DAY
+
+    @property
+    def arrivals(self) -> str:
+        """Events that passed a slot's filter, and ticks; by (trigger, correlation key)."""
+        return self.prefix + "arrivals"
+
+    @property
+    def windows(self) -> str:
+        """The matcher's changelog, partition by partition that of ``arrivals``."""
+        return self.prefix + "windows"
+
+    @property
+    def runs(self) -> str:
+        """Runs to be submitted; by trigger."""
+        return self.prefix + "runs"
+
+    @property
+    def ledger(self) -> str:
+        """What became of each run key, partition by partition that of ``runs``."""
+        return self.prefix + "ledger"
+
+    @property
+    def triggers(self) -> str:
+        """Definitions, retirements and start offsets."""
+        return self.prefix + "triggers"
+
+    @property
+    def dead_letters(self) -> str:
+        """What no stage could go on with, and why."""
+        return self.prefix + "dead-letters"
+
+    @property
+    def decisions(self) -> str:
+        """The bounded sample of decisions."""
+        return self.prefix + "decisions"
+
+    @property
+    def retries(self) -> str:
+        """Dead letters that somebody sends back."""
+        return self.prefix + "retries"
+
+    def specs(self) -> tuple[TopicSpec, ...]:
+        """Return how the topics are created."""
+        needed = self._needed()
+        chosen = {
+            self.arrivals: {},
+            self.windows: _QUICK_COMPACTION,
+            self.runs: {},
+            self.ledger: {**_QUICK_COMPACTION, "retention.ms": str(self.ledger_retention)},
+            self.triggers: _QUICK_COMPACTION,
+            self.dead_letters: _A_MONTH,
+            self.decisions: _A_DAY,
+            self.retries: _A_MONTH,
+        }
+        return tuple(
+            TopicSpec(name, self._count(name), self.replication, {**more, **needed[name]})
+            for name, more in chosen.items()
+        )
+
+    def ensure(self, admin: Admin) -> None:
+        """Create what is missing, then check all of them.
+
+        The embedded broker tells neither ids nor settings: there is nothing to check there.
+
+        Raises:
+            TopicMismatchError: One or more are not as needed. It lists every setting, and how to put it right.
+            LogError: Kafka did not answer, or refused to create them.
+
+        """
+        specs = self.specs()
+        names = [spec.name for spec in specs]
+        found = admin.describe(names)
+        missing = [spec for spec in specs if spec.name not in found]
+        if missing:
+            admin.create(missing)
+            found = admin.describe(names)
+        mismatches = tuple(mismatch for info in found.values() if info.id for mismatch in self._mismatches(info))
+        if mismatches:
+            raise TopicMismatchError(mismatches)
+
+    def _count(self, name: str) -> int:
+        return 1 if name == self.triggers else self.partitions
+
+    def _needed(self) -> dict[str, dict[str, str]]:
+        kinds = {
+            self.arrivals: _PURGED,
+            self.windows: _STATE,
+            self.runs: _PURGED,
+            self.ledger: _MEMORY,
+            self.triggers: _STATE,
+            self.dead_letters: _BOUNDED,
+            self.decisions: _BOUNDED,
+            self.retries: _BOUNDED,
+        }
+        durable = {"min.insync.replicas": str(min(_DURABLE_REPLICAS, self.replication - 1))}
+        everywhere = _EVERYWHERE | durable if self.replication > 1 else _EVERYWHERE
+        return {name: everywhere | kind for name, kind in kinds.items()}
+
+    def _mismatches(self, info: TopicInfo) -> Iterator[Mismatch]:
+        count = self._count(info.name)
+        if info.partitions != count:
+            yield Mismatch(info.name, "partition count", str(info.partitions), str(count), _fix_of_count(info, count))
+        if info.replication < self.replication:
+            fix = "Move it to more brokers with kafka-reassign-partitions, or set the replication that it has."
+            yield Mismatch(info.name, "replication", str(info.replication), f"at least {self.replication}", fix)
+        for setting, needed in self._needed()[info.name].items():
+            found = info.config.get(setting, "unknown")
+            if not _meets(setting, found, needed):
+                least = f"at least {needed}" if setting in _AT_LEAST else needed
+                yield Mismatch(info.name, setting, found, least, _fix_of_setting(info.name, {setting: needed}))
+
+
+def _meets(setting: str, found: str, needed: str) -> bool:
+    if setting in _AT_LEAST:
+        return found.isdecimal() and int(found) >= int(needed)
+    return found == needed
+
+
+def _fix_of_count(info: TopicInfo, count: int) -> str:
+    if count == 1:
+        return "Delete the topic: it is written anew from the triggers' sources."
+    return (
+        f"Set FLOWBRIDGE_PARTITIONS={info.partitions} if the installation was begun with that; "
+        "the count of an installation cannot be changed, so another one needs another FLOWBRIDGE_INTERNAL_PREFIX."
+    )
+
+
+def _fix_of_setting(topic: str, settings: Mapping[str, str]) -> str:
+    added = ",".join(f"{setting}={value}" for setting, value in settings.items())
+    return f"Run kafka-configs --alter --entity-type topics --entity-name {topic} --add-config {added}"

@@ -1,0 +1,1 @@
+"""The settings: their sources, their types, and their groups."""

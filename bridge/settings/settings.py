@@ -1,0 +1,404 @@
+"""Every setting, documented where it is defined; ``docs/settings.md`` is written from this module.
+
+A setting has one name: ``--ledger-horizon`` as an option, ``FLOWBRIDGE_LEDGER_HORIZON`` in the environment,
+``ledger_horizon`` in the file that ``--config`` or ``FLOWBRIDGE_CONFIG`` names. An option wins over the environment,
+that over the file, that over the default. How Kubernetes is reached is not set here, but as all its clients do it:
+KUBECONFIG, or the account of the pod.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bridge.errors import SettingProblem, SettingsError
+from bridge.settings.sources import CONFIG, EnvironmentSource, FileSource, OptionsSource, PlacedSource
+from bridge.settings.values import (
+    HIDDEN,
+    Address,
+    Duration,
+    FieldPaths,
+    FilePath,
+    Group,
+    KafkaProperties,
+    Listen,
+    Namespace,
+    Namespaces,
+    Paths,
+    SensorNamespaces,
+    Servers,
+    SharedTopicPatterns,
+    Stage,
+    Stages,
+    TopicPart,
+    TopicPatterns,
+    Url,
+    UrlPath,
+    is_secret,
+    without_credentials,
+)
+
+DEFAULT_LISTEN = Address("127.0.0.1", 9630)
+DEFAULT_GATEWAY_LISTEN = Address("127.0.0.1", 12_000)
+PARTITION_BYTES = 4 * 1024**2
+"""The least share of a partition in the memory for windows: two events of the largest kind wait in it."""
+
+
+class Settings(BaseSettings):
+    """All settings of the bridge; :func:`load_settings` reads them."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    bootstrap_servers: Annotated[Servers, Group.KAFKA] = Field(
+        "localhost:9092",
+        description="Kafka's brokers to begin with: `HOST:PORT`, several separated by commas.",
+    )
+    kafka: Annotated[KafkaProperties, Group.KAFKA] = Field(
+        {},
+        description="Any other property of librdkafka, such as `security.protocol` or `sasl.password`. In the "
+        "environment `.` becomes `_`: `FLOWBRIDGE_KAFKA_SASL_PASSWORD`. Passwords, keys and tokens are never shown.",
+    )
+    triggers: Annotated[Paths, Group.TRIGGERS] = Field(
+        (),
+        description="Files or folders with triggers. In one text they are separated by commas or by the system's "
+        "path separator; relative ones in the file start at the file's folder.",
+    )
+    sensitive: Annotated[FieldPaths, Group.TRIGGERS] = Field(
+        (),
+        description="Payload fields whose values no decision shows, of whatever trigger, beside those that a trigger "
+        "names: `card.number,customer.email`. Only the controller's counts: it writes them into the definitions.",
+    )
+    schemas: Annotated[Paths, Group.KAFKA] = Field(
+        (),
+        description="Files or folders with the Avro schemas of events, each in `NAME.avsc`; separated as triggers are.",
+    )
+    schema_registry_url: Annotated[Url | None, Group.KAFKA] = Field(
+        None, description="A Confluent-compatible schema registry; user and password in it are never shown."
+    )
+    json_topics: Annotated[TopicPatterns, Group.KAFKA] = Field(
+        (),
+        description="Topics whose values are bare JSON objects, without a header that says so: `orders,legacy.*`, "
+        "separated by commas; `*` alone is every topic. Values that begin as Avro does are read as Avro there too. "
+        "Only the routers' counts.",
+    )
+    namespace: Annotated[Namespace, Group.TRIGGERS] = Field(
+        "default",
+        description="Namespace of triggers that name none, and of their Workflows.",
+    )
+    trigger_namespaces: Annotated[Namespaces, Group.TRIGGERS] = Field(
+        (),
+        description="Namespaces that trigger files may name, for triggers and their Workflows, separated by commas; "
+        "that of the setting `namespace` is always one of them. A trigger that names another is refused. Without any, "
+        "files may name each namespace in which the bridge may create Workflows.",
+    )
+    sensors: Annotated[SensorNamespaces, Group.TRIGGERS] = Field(
+        (),
+        description="Namespaces whose Metaflow Sensors are triggers, separated by commas. Sensors run Workflows in "
+        "their own namespace; `events=jobs` also lets those of `events` run them in `jobs`. The account of the bridge "
+        "needs the rights of `deploy/base/role.yaml` there.",
+    )
+    sensor_window: Annotated[Duration, Group.TRIGGERS] = Field(
+        timedelta(days=1),
+        ge=timedelta(seconds=1),
+        le=timedelta(days=366),
+        description="How far apart the events of a Metaflow flow with several events may have happened, where the flow "
+        "does not say: events further apart never start a run together. Argo Events pairs them however old they are. "
+        "A flow says its own by a line `flowbridge.dev/window: 6h` in its docstring, or by that annotation of its "
+        "Sensor. A new value counts from then on, and what waits in the windows of flows without their own is dropped "
+        "as `expired`.",
+    )
+    internal_prefix: Annotated[TopicPart, Group.INSTALLATION] = Field(
+        "flowbridge.",
+        description="What the names of the bridge's own topics and groups begin with. It is the installation's "
+        "identity: runs of another prefix are other runs.",
+    )
+    partitions: Annotated[int, Group.INSTALLATION] = Field(
+        24,
+        ge=1,
+        le=1_000,
+        description="Partitions of the bridge's own topics, and so the most processes that share the work. It is "
+        "fixed when the topics are created.",
+    )
+    replication: Annotated[int, Group.INSTALLATION] = Field(
+        -1,
+        ge=-1,
+        le=32_767,
+        description="Replicas of the bridge's own topics and of event topics that it creates; `-1` is the broker's "
+        "default.",
+    )
+    shared_topics: Annotated[SharedTopicPatterns, Group.KAFKA] = Field(
+        {},
+        description="Topics that all names with a common beginning share, instead of one a name: "
+        "`metaflow.*=metaflow-events`, several separated by commas. It is the installation's: bridges, gateways and "
+        "publishers with the SDK need the same.",
+    )
+    create_topics: Annotated[bool, Group.TRIGGERS] = Field(
+        default=True, description="Create the topics of triggers' events, and shared topics, where they are missing."
+    )
+    topic_bound: Annotated[int, Group.TRIGGERS] = Field(
+        1_000,
+        ge=1,
+        le=100_000,
+        description="The number of topics in the cluster, those of others included, at which neither the controller "
+        "nor a gateway creates another topic for the events of a name. Triggers that need one are shown with an error, "
+        "and the gateway answers 404. Topics of `shared_topics` and the bridge's own are always created. In 0.1.0 it "
+        "was `gateway_topic_bound`; that name still works.",
+    )
+    event_topic_partitions: Annotated[int, Group.TRIGGERS] = Field(
+        4, ge=1, le=1_000, description="Partitions of event topics that it creates."
+    )
+    stages: Annotated[Stages, Group.PROCESS] = Field(
+        frozenset(Stage),
+        description="The stages that this process runs, separated by commas.",
+    )
+    instance: Annotated[TopicPart | None, Group.PROCESS] = Field(
+        None,
+        description="A name that this process keeps through restarts and shares with no other that runs (a "
+        "StatefulSet's pod name): its partitions wait for it. Without one a process is a new member at each start, "
+        "and what it had moves on at once.",
+    )
+    concurrency: Annotated[int, Group.RUNS] = Field(
+        8,
+        ge=1,
+        le=256,
+        description="Creates of Workflows that the API server is asked to do at once. A create that takes longer than "
+        "a second does not count, but with such slow ones there are at most twice as many, and a namespace has at most "
+        "half of this while it is slow and others have runs.",
+    )
+    waiting_runs: Annotated[int, Group.RUNS] = Field(
+        1_000_000,
+        ge=1,
+        description="Runs of one trigger that may wait, for their turn, their rate, a storm to end or a refusal to be "
+        "lifted. They lie in a temporary file, not in memory. A run beyond that is a dead letter, unless the trigger "
+        "has created a Workflow in the last 10 s or the whole cluster is down: then its partition of the log waits.",
+    )
+    waiting_bytes: Annotated[int, Group.RUNS] = Field(
+        2 * 1024**3,
+        ge=1,
+        description="Bytes that the waiting runs of one trigger may have in that file; the same happens beyond it.",
+    )
+    window_bound: Annotated[int, Group.RUNS] = Field(
+        10_000, ge=2, le=1_000_000, description="Arrivals that one window may hold."
+    )
+    window_bytes: Annotated[int, Group.RUNS] = Field(
+        1024**3,
+        ge=PARTITION_BYTES,
+        description="Bytes of memory that all windows may take, arrivals that wait and identities that are remembered: "
+        "at most so many in a process, also in one that has all partitions. Each partition has an equal share, at "
+        "least 4 MiB. A trigger may hold three times what is free in the share: three quarters if it is alone. An "
+        "arrival beyond that is `over-bound`, unless it completes a match that makes room. The memory limit of a pod "
+        "must be at least twice this.",
+    )
+    remembered_bound: Annotated[int, Group.RUNS] = Field(
+        1_000_000,
+        ge=2,
+        le=100_000_000,
+        description="Events of one trigger that one partition remembers, those that wait and those that are known "
+        "only so that a repeat is a `duplicate`. Each takes about 800 bytes of `window_bytes`.",
+    )
+    retry_for: Annotated[Duration, Group.RUNS] = Field(
+        timedelta(hours=24),
+        ge=timedelta(0),
+        description="How long after its first refusal a run that the API server refuses is tried again before it is a "
+        "dead letter. What it waited for before (a rate, an outage) does not count.",
+    )
+    ledger_horizon: Annotated[Duration, Group.INSTALLATION] = Field(
+        timedelta(days=7),
+        ge=timedelta(minutes=1),
+        description="How long run keys are remembered: what comes back later runs again.",
+    )
+    workflow_lifetime: Annotated[Duration, Group.RUNS] = Field(
+        timedelta(hours=1),
+        ge=timedelta(minutes=1),
+        description="How long a finished Workflow stays on the cluster at least, where its template sets no TTL: a "
+        "create whose outcome is unknown is settled within it.",
+    )
+    clock_skew: Annotated[Duration, Group.RUNS] = Field(
+        timedelta(seconds=2),
+        ge=timedelta(0),
+        le=timedelta(minutes=5),
+        description="How far the clocks of brokers and bridges may be apart; timers wait that much longer.",
+    )
+    reload: Annotated[Duration, Group.TRIGGERS] = Field(
+        timedelta(seconds=1),
+        ge=timedelta(milliseconds=100),
+        description="Time between two readings of the sources of triggers.",
+    )
+    hold_off: Annotated[Duration, Group.TRIGGERS] = Field(
+        timedelta(seconds=10),
+        ge=timedelta(0),
+        description="How long a trigger must be gone from its source before it is retired.",
+    )
+    lost_offsets: Annotated[Literal["hold", "continue"], Group.RUNS] = Field(
+        "hold",
+        description="What to do when a topic no longer holds the offset to go on at: `hold` stops that partition "
+        "until somebody decides, `continue` goes on at its oldest record, or after a truncation at the first record of "
+        "the last 24 hours; both say so loudly.",
+    )
+    listen: Annotated[Listen, Group.PROCESS] = Field(
+        DEFAULT_LISTEN,
+        description="Where `/livez`, `/readyz` and `/metrics` answer; port 0 is any free one, an empty text turns "
+        "them off. If the default is taken, a free port is used and logged; another address that is taken is an error.",
+    )
+    gateway: Annotated[bool, Group.GATEWAY] = Field(
+        default=False,
+        description="Take events over HTTP in this process of `run`, too, as `flowbridge gateway` does by itself.",
+    )
+    gateway_listen: Annotated[Listen, Group.GATEWAY] = Field(
+        DEFAULT_GATEWAY_LISTEN,
+        description="Where the gateway takes events over HTTP, as `HOST:PORT`; port 0 is any free one. In `dev` an "
+        "empty text turns the gateway off, and if the default is taken, a free port is used and shown.",
+    )
+    gateway_path: Annotated[UrlPath, Group.GATEWAY] = Field(
+        "/metaflow-event",
+        description="The path of Argo Events' webhook contract: what METAFLOW_ARGO_EVENTS_WEBHOOK_URL ends with.",
+    )
+    gateway_cloudevents_path: Annotated[UrlPath, Group.GATEWAY] = Field(
+        "/cloudevents", description="The path that takes CloudEvents, structured or binary."
+    )
+    gateway_tokens: Annotated[FilePath, Group.GATEWAY] = Field(
+        None,
+        description="A file of bearer tokens and of the events that each may publish; read again when it changes. "
+        "Without one, whoever reaches the gateway may publish.",
+    )
+    gateway_certificate: Annotated[FilePath, Group.GATEWAY] = Field(
+        None, description="A certificate (PEM, with its chain) for HTTPS; read again when it changes."
+    )
+    gateway_key: Annotated[FilePath, Group.GATEWAY] = Field(
+        None, description="The certificate's key (PEM), if it is not in the same file."
+    )
+    gateway_source: Annotated[Literal["kept", "one"], Group.GATEWAY] = Field(
+        "kept",
+        description="The source of CloudEvents that the gateway takes: `kept` as the event names it, `one` for all, "
+        "that of Metaflow's events, so that the same name and id twice is one event whoever publishes it.",
+    )
+    gateway_new_names: Annotated[Literal["create", "refuse"], Group.GATEWAY] = Field(
+        "create",
+        description="What the gateway does with an event whose name has no topic and shares none: `create` makes one, "
+        "as with event topics of triggers, `refuse` answers 404.",
+    )
+    gateway_hold: Annotated[Duration, Group.GATEWAY] = Field(
+        timedelta(seconds=50),
+        ge=timedelta(seconds=2),
+        le=timedelta(minutes=10),
+        description="How long a request is held while Kafka is away. Metaflow's publisher waits 60 s.",
+    )
+    gateway_held: Annotated[int, Group.GATEWAY] = Field(
+        1_000, ge=1, le=100_000, description="Requests that are held at once; beyond, the gateway is not ready."
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Group.PROCESS] = Field(
+        "info", description="The least that is logged."
+    )
+    log_format: Annotated[Literal["text", "json"], Group.PROCESS] = Field(
+        "text", description="Lines for people, or one JSON object a line."
+    )
+
+    @field_validator("window_bytes")
+    @classmethod
+    def _are_enough(cls, size: int, info: ValidationInfo) -> int:
+        """Refuse so few bytes that the share of a partition could not hold the largest events."""
+        partitions = info.data.get("partitions", 1)
+        if size < PARTITION_BYTES * partitions:
+            least = PARTITION_BYTES * partitions
+            raise ValueError(f"at least 4 MiB for each of the {partitions} partitions is right, which is {least}")
+        return size
+
+    @field_validator("shared_topics")
+    @classmethod
+    def _are_for_events(cls, patterns: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        """Refuse topics that are the bridge's or Kafka's own."""
+        prefix = info.data.get("internal_prefix", "__")
+        if any(topic.startswith((prefix, "__")) for topic in patterns.values()):
+            raise ValueError(f"a topic that begins neither with the internal prefix {prefix!r} nor with '__' is right")
+        return patterns
+
+    def __init__(self, *sources: PlacedSource, **values: Any) -> None:
+        """Merge ``values`` and ``sources``, the earlier winning; nothing else is read."""
+        super().__init__(_build_sources=((OptionsSource(type(self), values), *sources), values))
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return list(self.shown().items())
+
+    def shown(self) -> dict[str, Any]:
+        """Return all settings as plain JSON values, without secrets."""
+        return self.model_dump(mode="json")
+
+    @property
+    def allowed_namespaces(self) -> frozenset[str]:
+        """Return the namespaces that trigger files may name; empty for any."""
+        return frozenset((*self.trigger_namespaces, self.namespace)) if self.trigger_namespaces else frozenset()
+
+    def client_properties(self) -> dict[str, str]:
+        """Return what every Kafka client is given, secrets included: never show it."""
+        revealed = {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in self.kafka.items()
+        }
+        return {"bootstrap.servers": self.bootstrap_servers, **revealed}
+
+    @property
+    def is_listen_explicit(self) -> bool:
+        """Tell whether somebody chose the address to listen on."""
+        return "listen" in self.model_fields_set
+
+    @property
+    def is_gateway_listen_explicit(self) -> bool:
+        """Tell whether somebody chose the gateway's address."""
+        return "gateway_listen" in self.model_fields_set
+
+    @cached_property
+    def member(self) -> str:
+        """Return the name of this process for transactional ids: the instance, or one that is never used twice."""
+        return self.instance or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], config: Path | None = None) -> Settings:
+    """Return the settings that options, environment and file give together.
+
+    Args:
+        options: Options that were given, by the names of the fields.
+        environment: The environment (``os.environ``).
+        config: The settings file; without one, ``FLOWBRIDGE_CONFIG`` may name it.
+
+    Raises:
+        SettingsError: Something is wrong in them; says where, what was found and what would be right.
+
+    """
+    sources: list[PlacedSource] = [OptionsSource(Settings, options), EnvironmentSource(Settings, environment)]
+    path = config or (Path(environment[CONFIG]) if environment.get(CONFIG) else None)
+    if path:
+        sources.append(FileSource(Settings, path))
+    try:
+        return Settings(*sources)
+    except ValidationError as error:
+        raise SettingsError([_problem(details, sources) for details in error.errors()]) from None
+
+
+def _problem(details: ErrorDetails, sources: Sequence[PlacedSource]) -> SettingProblem:
+    field = str(details["loc"][0])
+    kafka_property = str(details["loc"][1]) if field == "kafka" and len(details["loc"]) > 1 else None
+    place = next(
+        (source.place(field, kafka_property) for source in sources if source.sets(field, kafka_property)), field
+    )
+    right = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    value = str(details["input"])
+    if "@" in value:
+        right = right.replace(repr(value), "it")  # a reader of values quotes what it cannot read
+    return SettingProblem(place, _found(field, kafka_property, details["input"]), right)
+
+
+def _found(field: str, kafka_property: str | None, value: Any) -> str:
+    if field == "kafka":
+        hidden = kafka_property is None or is_secret(kafka_property)
+        return f"found {HIDDEN if hidden else without_credentials(value)}"
+    return f"found {without_credentials(value)}"

@@ -1,0 +1,207 @@
+"""Where settings come from: options of a command, the environment, a file. Each remembers the place of each value.
+
+Precedence is the order of the sources; ``kafka`` is merged property by property. Nothing here knows what a value
+means: sources hand over what they hold under the names of the fields, and :mod:`bridge.settings.settings` validates.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from bridge.errors import SettingProblem, SettingsError
+from bridge.settings.values import Trait
+
+PREFIX = "FLOWBRIDGE_"
+CONFIG = PREFIX + "CONFIG"
+KAFKA_PREFIX = PREFIX + "KAFKA_"
+_MEANT = 0.85
+"""How alike a name must be to a setting's to be taken for a slip of the pen (difflib's ratio)."""
+
+FORMER = {"gateway_topic_bound": "topic_bound"}
+"""Settings of 0.1.0 that have another name now; in the environment, the file and as options both are read."""
+
+Values = Mapping[str, Any]
+
+
+class PlacedSource(PydanticBaseSettingsSource):
+    """One source of settings.
+
+    Attributes:
+        values: What it sets, by the name of the field.
+
+    """
+
+    def __init__(self, settings: type[BaseSettings], values: Values) -> None:
+        super().__init__(settings)
+        self.values = dict(values)
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - given by the base
+        """Return what it sets for a field."""
+        return self.values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return all that it sets."""
+        return self.values
+
+    def sets(self, field: str, kafka_property: str | None = None) -> bool:
+        """Tell whether it sets this field, or this property of ``kafka``."""
+        if field not in self.values:
+            return False
+        return kafka_property is None or kafka_property in self.values[field]
+
+    def place(self, field: str, kafka_property: str | None = None) -> str:
+        """Return where a person finds the value."""
+        raise NotImplementedError
+
+
+class OptionsSource(PlacedSource):
+    """Options of a command, by the names of the fields; those not given are left out."""
+
+    def place(self, field: str, kafka_property: str | None = None) -> str:
+        """Return the option."""
+        if kafka_property is not None:
+            return f"--kafka-property {kafka_property}"
+        return "--" + field.replace("_", "-")
+
+
+class EnvironmentSource(PlacedSource):
+    """``FLOWBRIDGE_<FIELD>`` and ``FLOWBRIDGE_KAFKA_<PROPERTY>`` of an environment."""
+
+    def __init__(self, settings: type[BaseSettings], environment: Mapping[str, str]) -> None:
+        """Read ``environment``.
+
+        Raises:
+            SettingsError: A variable looks like one of ours, but for a slip of the pen.
+
+        """
+        fields = set(settings.model_fields) - {"kafka"}
+        may_be_empty = _with_trait(settings, Trait.EMPTY)
+        values: dict[str, Any] = {}
+        for variable, value in environment.items():
+            name = variable.removeprefix(PREFIX).lower()
+            if name in FORMER and PREFIX + FORMER[name].upper() not in environment:
+                name = FORMER[name]
+            if variable.startswith(PREFIX) and name in fields and (value or name in may_be_empty):
+                values[name] = value
+        kafka = {_property(name): value for name, value in environment.items() if name.startswith(KAFKA_PREFIX)}
+        super().__init__(settings, values | ({"kafka": kafka} if kafka else {}))
+        _refuse_slips(environment, fields)
+
+    def place(self, field: str, kafka_property: str | None = None) -> str:
+        """Return the variable."""
+        if kafka_property is not None:
+            return KAFKA_PREFIX + kafka_property.replace(".", "_").upper()
+        return PREFIX + field.upper()
+
+
+class FileSource(PlacedSource):
+    """A YAML, JSON or TOML file with the names of the fields as keys. Its relative paths start at its folder."""
+
+    def __init__(self, settings: type[BaseSettings], path: Path) -> None:
+        """Read the file at ``path``.
+
+        Raises:
+            SettingsError: It cannot be read, is no mapping, or has a key that is no setting.
+
+        """
+        self.path = path
+        values = {FORMER.get(key, key): value for key, value in _read(path).items()}
+        problems = [
+            _unknown(f"{path}: {key}", str(key), settings.model_fields)
+            for key in values
+            if key not in settings.model_fields
+        ]
+        if not isinstance(values.get("kafka", {}), dict):
+            problems.append(SettingProblem(f"{path}: kafka", "no mapping", "properties of librdkafka are right"))
+        if problems:
+            raise SettingsError(problems)
+        paths = _with_trait(settings, Trait.PATH) & values.keys()
+        super().__init__(settings, values | {name: _beside(path, values[name]) for name in paths})
+
+    def place(self, field: str, kafka_property: str | None = None) -> str:
+        """Return the file and the key."""
+        key = field if kafka_property is None else f"{field}.{kafka_property}"
+        return f"{self.path}: {key}"
+
+
+def _with_trait(settings: type[BaseSettings], trait: Trait) -> set[str]:
+    return {name for name, field in settings.model_fields.items() if trait in field.metadata}
+
+
+def _property(variable: str) -> str:
+    return variable.removeprefix(KAFKA_PREFIX).lower().replace("_", ".")
+
+
+def _refuse_slips(environment: Mapping[str, str], fields: Collection[str]) -> None:
+    known = {PREFIX + field.upper() for field in (*fields, *FORMER)} | {CONFIG}
+    names = [name for name in environment if name.startswith(PREFIX) and not name.startswith(KAFKA_PREFIX)]
+    problems = [
+        SettingProblem(name, "there is no such setting", f"{meant[0]} is meant?")
+        for name in names
+        if name not in known and (meant := difflib.get_close_matches(name, known, 1, _closeness(name)))
+    ]
+    if problems:
+        raise SettingsError(problems)
+
+
+def _closeness(name: str) -> float:
+    """Return the ratio at which the part behind the prefix, common to all, is as alike as ``_MEANT``."""
+    behind = len(name) - len(PREFIX)
+    return (len(PREFIX) + _MEANT * behind) / len(name)
+
+
+def _unknown(place: str, key: str, fields: Collection[str]) -> SettingProblem:
+    meant = difflib.get_close_matches(key.replace("-", "_"), fields, 1)
+    right = f"{meant[0]} is meant?" if meant else "docs/settings.md lists all settings"
+    return SettingProblem(place, "there is no such setting", right)
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".toml":
+            return tomllib.loads(text)
+        if path.suffix not in (".yaml", ".yml", ".json"):
+            raise _refused(path, f"a file ending in {path.suffix!r}", "a name ending in .yaml, .json or .toml is right")
+        values = yaml.safe_load(text)
+    except OSError as error:
+        raise _refused(path, f"cannot be read: {error.strerror}", "the path of a readable file is right") from error
+    except UnicodeDecodeError as error:
+        raise _refused(path, "no text in UTF-8", "a YAML, JSON or TOML file is right") from error
+    except tomllib.TOMLDecodeError as error:
+        raise _refused(path, f"no TOML: {error}", "correct it there") from error
+    except yaml.YAMLError as error:
+        raise _refused(path, f"no YAML: {_yaml_problem(error)}", "correct it there") from error
+    if not isinstance(values, dict | None):
+        raise _refused(path, "no mapping", "lines such as 'partitions: 24' are right")
+    return values or {}
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """Return what is wrong and where, without anything that stands there: it may be a password."""
+    mark = getattr(error, "problem_mark", None)
+    where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    problem = re.sub(r"'.*'|\".*\"", "...", getattr(error, "problem", None) or "it cannot be parsed")
+    return f"{problem}{where}"
+
+
+def _refused(path: Path, found: str, right: str) -> SettingsError:
+    return SettingsError([SettingProblem(str(path), found, right)])
+
+
+def _beside(path: Path, value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list):
+        return value
+    parts = [part.strip() for text in texts for part in str(text).replace(os.pathsep, ",").split(",")]
+    return [str(path.parent / part) for part in parts if part]

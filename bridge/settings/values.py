@@ -1,0 +1,360 @@
+"""The types of settings: how a text or a file's value becomes one, and how it is shown without its secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
+
+from bridge.core.duration import duration_text, parse_duration
+
+HIDDEN = "**********"
+"""Stands for a secret wherever settings are shown, as pydantic writes it."""
+
+_SECRET = re.compile(
+    r"password|passphrase|secret|token|credential|key\.pem$|^sasl\.oauthbearer\.config$", re.IGNORECASE
+)
+_HOLDS_PASSWORD = re.compile(r"://[^/]*@").search
+OWNED_PROPERTIES = frozenset(
+    (
+        "acks",
+        "auto.offset.reset",
+        "bootstrap.servers",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "group.id",
+        "group.instance.id",
+        "group.protocol",
+        "isolation.level",
+        "metadata.broker.list",
+        "partition.assignment.strategy",
+        "transactional.id",
+    ),
+)
+"""Properties that the bridge sets itself: its promises rest on them."""
+_PORTS = range(65_536)
+_FIELD_PATH = re.compile(r"(?!payload\.)[^.\x00-\x1f\x7f]+(\.[^.\x00-\x1f\x7f]+)*")
+
+
+class Metavar(NamedTuple):
+    """What an option's value is called in ``--help``. It stands at the type of the setting."""
+
+    text: str
+
+
+class Group(Enum):
+    """What a setting is about: its chapter of ``docs/settings.md``. It stands at the setting, in ``Annotated``."""
+
+    KAFKA = "Kafka and events"
+    TRIGGERS = "Triggers"
+    INSTALLATION = "The installation"
+    PROCESS = "The process"
+    GATEWAY = "The gateway"
+    RUNS = "Windows and runs"
+
+
+class Trait(Enum):
+    """What the sources of settings need to know of a type of setting. It stands at the type, as a metavar does."""
+
+    REPEATED = "its option may be used several times"
+    PATH = "a relative path in the settings file starts at the folder of that file"
+    EMPTY = "an empty environment variable is a value; of other types it counts as not set"
+
+
+class Stage(StrEnum):
+    """One of the four stages, in the order of an event's way."""
+
+    CONTROLLER = "controller"
+    ROUTER = "router"
+    MATCHER = "matcher"
+    SUBMITTER = "submitter"
+
+
+class Address(NamedTuple):
+    """Where to listen. Port 0 is any free one."""
+
+    host: str
+    port: int
+
+    def text(self) -> str:
+        """Return ``host:port``, an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class SensorNamespace(NamedTuple):
+    """A namespace whose Sensors are triggers.
+
+    Attributes:
+        namespace: The namespace.
+        run_namespace: Another one, in which they may have Workflows run; empty for none.
+
+    """
+
+    namespace: str
+    run_namespace: str = ""
+
+    def text(self) -> str:
+        """Return ``namespace`` or ``namespace=run_namespace``."""
+        return f"{self.namespace}={self.run_namespace}" if self.run_namespace else self.namespace
+
+
+def is_secret(kafka_property: str) -> bool:
+    """Tell whether a librdkafka property's value must never be shown."""
+    return _SECRET.search(kafka_property) is not None
+
+
+def without_password(urls: str) -> str:
+    """Return URLs, separated by commas, with what stands before an ``@`` in them hidden."""
+    return ",".join(re.sub(r"^(.*?://)?.*@", rf"\g<1>{HIDDEN}@", url, flags=re.DOTALL) for url in urls.split(","))
+
+
+def without_credentials(value: Any) -> str:
+    """Return how a wrong value is shown: all that stands before its last ``@`` may be a user and a password."""
+    text = str(value)
+    return f"{HIDDEN}@{text.rpartition('@')[2]}" if "@" in text else repr(value)
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value
+    return timedelta(microseconds=parse_duration(str(value)))
+
+
+def _duration_text(value: timedelta) -> str:
+    return duration_text(value // timedelta(microseconds=1))
+
+
+def _paths(value: Any) -> Any:
+    """Split at commas and at the system's path separator; entries of a list may hold several, too."""
+    texts = [value] if isinstance(value, str | Path) else value
+    if not isinstance(texts, list | tuple):
+        raise ValueError("a path, or a list of paths, is right")  # noqa: TRY004 - pydantic takes ValueError for "wrong"
+    separator = "|".join(map(re.escape, {",", os.pathsep}))
+    return tuple(Path(part.strip()) for text in texts for part in re.split(separator, str(text)) if part.strip())
+
+
+def _field_paths(value: Any) -> Any:
+    """Split a text at commas; the paths are those that a trigger's ``sensitive`` takes."""
+    texts = value.split(",") if isinstance(value, str) else value
+    right = "payload fields are right, as customer.email (payload stays out), separated by commas"
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(right)
+    paths = tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
+    if not all(_FIELD_PATH.fullmatch(path) for path in paths):
+        raise ValueError(right)
+    return paths
+
+
+def _stages(value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, Iterable):
+        raise ValueError(f"{_named(Stage)} are right, separated by commas")  # noqa: TRY004 - as above
+    names = {part.strip() for text in texts for part in str(text).split(",") if part.strip()}
+    unknown = sorted(names - set(Stage))
+    if unknown or not names:
+        raise ValueError(f"{_named(Stage)} are right, separated by commas")
+    return frozenset(map(Stage, names))
+
+
+def _named(stages: Iterable[Stage]) -> str:
+    return ", ".join(stages)
+
+
+def _url(value: str) -> str:
+    urls = [part.strip().rstrip("/") for part in value.split(",")]
+    if not all(re.fullmatch(r"https?://[^/\s]+(/\S*)?", url) for url in urls):
+        raise ValueError("http://HOST:PORT or https://HOST:PORT is right, several separated by commas")
+    return ",".join(urls)
+
+
+def _address(value: Any) -> Any:
+    if value is None or isinstance(value, Address):
+        return value
+    text = str(value).strip()
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) not in _PORTS:
+        raise ValueError("HOST:PORT is right, such as 0.0.0.0:9630; an empty text turns it off")
+    return Address(host.strip("[]"), int(port))
+
+
+def _address_text(value: Address | None) -> str:
+    return value.text() if value else ""
+
+
+def _file(value: Any) -> Any:
+    texts = value if isinstance(value, list) else [value]
+    return Path(str(texts[0])) if len(texts) == 1 and texts[0] else None
+
+
+def _url_path(value: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]{1,200}", value) or value in ("/livez", "/readyz", "/health"):
+        raise ValueError("a path such as /metaflow-event is right, and none of /livez, /readyz and /health")
+    return value
+
+
+def _shared_topics(value: Any) -> Any:
+    """Read ``BEGINNING*=TOPIC`` texts, separated by commas, or a mapping."""
+    if not value:
+        return {}
+    from flowbridge_sdk.shared_topics import SharedTopics  # noqa: PLC0415 - 0.2 s that --help need not wait
+
+    if isinstance(value, Mapping):
+        return SharedTopics({str(pattern): str(topic) for pattern, topic in value.items()}).patterns
+    return SharedTopics.from_text(str(value)).patterns
+
+
+def _json_topics(value: Any) -> Any:
+    """Read topics and beginnings of topics, separated by commas, or a list."""
+    if not value:
+        return ()
+    from flowbridge_sdk.payloads.json_values import JsonTopics  # noqa: PLC0415 - 0.2 s that --help need not wait
+
+    texts = [value] if isinstance(value, str) else value
+    parts = [part.strip() for text in texts for part in str(text).split(",") if part.strip()]
+    return JsonTopics(parts).patterns
+
+
+def _servers(value: str) -> str:
+    servers = [part.strip() for part in value.split(",")]
+    if "@" in value:
+        raise ValueError(
+            "HOST:PORT is right; user and password are the properties sasl.username and sasl.password of kafka"
+        )
+    if not all(servers) or any(re.search(r"\s", part) for part in servers):
+        raise ValueError("HOST:PORT is right, several separated by commas")
+    return ",".join(servers)
+
+
+def _namespace(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", value):
+        raise ValueError("up to 63 lower-case letters, digits and '-' are right, a letter or digit at both ends")
+    return value
+
+
+def _namespaces(value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        raise ValueError("namespaces are right, separated by commas")  # noqa: TRY004 - as above
+    return tuple(_namespace(part.strip()) for text in texts for part in str(text).split(",") if part.strip())
+
+
+def _sensor_namespaces(value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        raise ValueError(_SENSORS_RIGHT)  # noqa: TRY004 - pydantic takes ValueError for "wrong"
+    found = [part.strip() for text in texts for part in _sensor_text(text).split(",") if part.strip()]
+    return tuple(_sensor_namespace(part) for part in found)
+
+
+def _sensor_text(value: Any) -> str:
+    return value.text() if isinstance(value, SensorNamespace) else str(value)
+
+
+def _sensor_namespace(text: str) -> SensorNamespace:
+    names = text.split("=")
+    if len(names) > 2:  # noqa: PLR2004 - a pair
+        raise ValueError(_SENSORS_RIGHT)
+    return SensorNamespace(*map(_namespace, names))
+
+
+_SENSORS_RIGHT = "namespaces are right, separated by commas, as jobs or events=jobs"
+
+
+def _topic_part(value: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9._-]{1,100}", value):
+        raise ValueError("1 to 100 letters, digits, '.', '_' and '-' are right")
+    return value
+
+
+def _property_name(name: str) -> str:
+    if name in OWNED_PROPERTIES:
+        raise ValueError("the bridge sets this property itself; leave it out" + _INSTEAD.get(name, ""))
+    if not re.fullmatch(r"[a-z][a-z0-9._]*", name):
+        raise ValueError("a property of librdkafka is right, such as security.protocol")
+    return name
+
+
+_INSTEAD = {
+    "bootstrap.servers": " (bootstrap_servers is the setting)",
+    "metadata.broker.list": " (bootstrap_servers is the setting)",
+    "group.instance.id": " (instance is the setting)",
+    "transactional.id": " (instance is the setting)",
+}
+
+
+def _property_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float | str) else value
+
+
+def _hide_secrets(properties: dict[str, str | SecretStr]) -> dict[str, str | SecretStr]:
+    return {
+        name: SecretStr(value) if isinstance(value, str) and (is_secret(name) or _HOLDS_PASSWORD(value)) else value
+        for name, value in properties.items()
+    }
+
+
+Namespace = Annotated[str, AfterValidator(_namespace), Metavar("NAMESPACE")]
+"""A namespace of Kubernetes."""
+Namespaces = Annotated[tuple[str, ...], BeforeValidator(_namespaces), Metavar("NAMESPACE,...")]
+"""Namespaces of Kubernetes."""
+SensorNamespaces = Annotated[
+    tuple[SensorNamespace, ...],
+    BeforeValidator(_sensor_namespaces),
+    PlainSerializer(lambda all_: [one.text() for one in all_], when_used="json"),
+    Metavar("NAMESPACE[=NAMESPACE],..."),
+]
+"""Namespaces of Sensors."""
+TopicPart = Annotated[str, AfterValidator(_topic_part), Metavar("NAME")]
+"""What may stand in the name of a topic or of a group."""
+Duration = Annotated[
+    timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text, when_used="json"), Metavar("DURATION")
+]
+"""A length of time, written ``1h30m``."""
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_paths), Metavar("PATH"), Trait.PATH, Trait.REPEATED]
+"""Files or folders."""
+FieldPaths = Annotated[tuple[str, ...], BeforeValidator(_field_paths), Metavar("FIELD,...")]
+"""Payload fields."""
+Stages = Annotated[
+    frozenset[Stage],
+    BeforeValidator(_stages),
+    PlainSerializer(lambda stages: [stage for stage in Stage if stage in stages], when_used="json"),
+    Metavar("STAGE,..."),
+]
+"""Some of the four stages."""
+Url = Annotated[str, AfterValidator(_url), PlainSerializer(without_password, when_used="json"), Metavar("URL")]
+"""An address of HTTP; what it holds before an ``@`` is never shown."""
+Listen = Annotated[
+    Address | None,
+    BeforeValidator(_address),
+    PlainSerializer(_address_text, when_used="json"),
+    Metavar("HOST:PORT"),
+    Trait.EMPTY,
+]
+"""An address to listen on; None is off."""
+FilePath = Annotated[Path | None, BeforeValidator(_file), Metavar("FILE"), Trait.PATH]
+"""A file, or none."""
+UrlPath = Annotated[str, AfterValidator(_url_path), Metavar("/PATH")]
+"""A path of HTTP that is not one of the health pages'."""
+SharedTopicPatterns = Annotated[dict[str, str], BeforeValidator(_shared_topics), Metavar("PREFIX*=TOPIC,...")]
+"""Topics that the names with a common beginning share: pattern to topic."""
+TopicPatterns = Annotated[tuple[str, ...], BeforeValidator(_json_topics), Metavar("TOPIC|PREFIX*,...")]
+"""Topics, and beginnings of topics with a ``*`` behind."""
+Servers = Annotated[str, AfterValidator(_servers), Metavar("HOST:PORT,...")]
+"""Brokers: HOST:PORT, separated by commas."""
+_Property = Annotated[str, AfterValidator(_property_name)]
+_Value = Annotated[str | SecretStr, BeforeValidator(_property_value)]
+KafkaProperties = Annotated[
+    dict[_Property, _Value], AfterValidator(_hide_secrets), Metavar("KEY=VALUE"), Trait.REPEATED
+]
+"""Properties of librdkafka; after validation, secret ones are :class:`pydantic.SecretStr`."""

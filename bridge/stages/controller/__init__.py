@@ -1,0 +1,1 @@
+"""The controller: it puts triggers in force."""

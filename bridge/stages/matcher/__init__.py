@@ -1,0 +1,1 @@
+"""The matcher: it keeps windows and makes runs of matches."""

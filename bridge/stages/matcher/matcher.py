@@ -1,0 +1,372 @@
+"""The matcher: brings arrivals together in windows, emits runs, and lets time end what waits.
+
+It owns a partition of arrivals, the same of ``windows`` (its changelog), and all windows in them. An arrival is
+decoded, the rules of :mod:`bridge.core.windows.apply` decide about it, the window store applies their step to memory
+and changelog, and the run of a match is sent in the same transaction. Time comes in the same log: at most once a second
+the owner appends a tick, with the time that is safe for each condition of which something is due, and acts on it when
+the tick comes back in its turn.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from sys import intern
+from typing import Any
+
+from bridge.core.decision import Decision, Reason
+from bridge.core.definition import Definition
+from bridge.core.event import SECOND, EventIdentity, Micros
+from bridge.core.windows.apply import step
+from bridge.core.windows.window import Arrival
+from bridge.kafka.internal_topics import InternalTopics, partition_of
+from bridge.kafka.log import Partition, Record
+from bridge.kafka.observer import Observer
+from bridge.kafka.outbox import Discard, Outbox
+from bridge.kafka.records import TICK, NewerFormatError, RecordError, UnreadableRecordError
+from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
+from bridge.stages.matcher.run_writer import Matched, MatchRuns, shown
+from bridge.stages.matcher.ticks import Ended, TickPlanner, TickRound
+from bridge.stages.matcher.window_indexes import Condition
+from bridge.stages.matcher.window_records import WindowKey, arrival_key, arrival_of, decode_arrival
+from bridge.stages.matcher.window_restore import Kept
+from bridge.stages.matcher.window_store import WindowStore
+from bridge.stages.router.route_writer import TOGETHER
+from bridge.stages.shared.decoding import EventDecoder
+from bridge.stages.shared.definitions import Definitions
+from bridge.stages.shared.garbage import leave_alone
+from bridge.stages.shared.unreadable_records import set_aside
+
+logger = logging.getLogger(__name__)
+
+_TICK_PACE = SECOND
+_LOOK_PACE = SECOND // 10
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much a matcher holds; what would be more is decided ``over-bound``.
+
+    Attributes:
+        window: Arrivals that wait in one window.
+        remembered: Events of one condition that one partition remembers.
+        held: Bytes that the windows of one partition take in memory.
+
+    """
+
+    window: int = 10_000
+    remembered: int = 1_000_000
+    held: int = 1024**3
+
+
+class Matcher(Stage):
+    """Core's matching rules on the stage loop.
+
+    Args:
+        definitions: The triggers.
+        topics: The internal topics.
+        decoder: Reads the events of a match.
+        planner: Says which ticks are due and safe.
+        restore: Reads one partition's windows back from the changelog.
+        clock: The process's clock.
+        pace: A steady clock, for waiting.
+        observer: Hears how many windows are open.
+        bounds: How much it holds.
+
+    """
+
+    name = "matcher"
+    by_partition = True
+    is_careful = True
+    purges = True
+
+    def __init__(
+        self,
+        definitions: Definitions,
+        topics: InternalTopics,
+        decoder: EventDecoder,
+        planner: TickPlanner,
+        restore: Callable[[Partition], list[Kept]],
+        clock: Callable[[], Micros],
+        pace: Callable[[], Micros],
+        observer: Observer,
+        bounds: Bounds,
+    ) -> None:
+        self._definitions = definitions
+        self._topics = topics
+        self._decoder = decoder
+        self._runs = MatchRuns(topics, decoder, clock, self._current)
+        self._planner = planner
+        self._restore = restore
+        self._clock = clock
+        self._pace = pace
+        self._observer = observer
+        self._bounds = bounds
+        self._next_tick: Micros = 0
+        self._armed = -1  # the offset of `triggers` up to which dead man's switches are armed
+        self.windows: dict[int, WindowStore] = {}
+
+    def topics(self) -> frozenset[str]:
+        """Return the one topic of arrivals."""
+        self._definitions.refresh_when_due()
+        return frozenset([self._topics.arrivals])
+
+    def applied(self) -> int:
+        """Return the offset of ``triggers`` that is known."""
+        return self._definitions.offset
+
+    def take(self, offsets: Mapping[Partition, int]) -> None:
+        """Bring back the windows of partitions from the changelog.
+
+        Definitions are read after it: whatever it holds was made by some that stand in ``triggers`` by then, however
+        long this process stood still before.
+        """
+        for partition in offsets:
+            changelog = Partition(self._topics.windows, partition.number)
+            kept = self._restore(changelog)
+            restored = len(kept)
+            self._definitions.refresh()
+            store = WindowStore(changelog)
+            store.restore(kept, self._definitions.conditions, partial(self._left_out, partition.number))
+            self.windows[partition.number] = store
+            leave_alone(restored)
+            if store.size > self._bounds.held:
+                logger.error(
+                    "the windows of partition %d take %d bytes, more than the %d that its share of window_bytes is: "
+                    "what would wait in them is over-bound until they hold less",
+                    partition.number,
+                    store.size,
+                    self._bounds.held,
+                )
+        self._armed = -1
+
+    def _left_out(self, number: int, key: bytes, error: RecordError) -> None:
+        place = f"{number}, key {key[:200]!r}"
+        set_aside(self._observer, self._topics.windows, place, error, "Its window goes on without it")
+
+    def drop(self, partitions: Collection[Partition]) -> None:
+        """Forget the windows of partitions."""
+        for partition in partitions:
+            self.windows.pop(partition.number, None)
+            self._observer.window_bytes(partition.number, None)
+
+    def is_due(self, now: Micros) -> bool:
+        """Tell whether a tick may be appended."""
+        pace = self._pace()
+        if pace < self._next_tick:
+            return False
+        if self._armed != self._definitions.offset:
+            self._arm_switches()
+        if not self._planner.is_due(self.windows, now):
+            self._next_tick = pace + _LOOK_PACE  # with thousands of triggers a look takes milliseconds
+            return False
+        return True
+
+    def patience(self) -> float:
+        """Wait for records only a moment while a schema may come that a match waits for."""
+        return 0.05 if self._decoder.is_awaiting() else super().patience()
+
+    def process(self, records: deque[Record], out: Outbox) -> None:
+        """Apply arrivals and ticks in their order; a tick that ends much is left in place until it has ended all."""
+        if records:
+            self._planner.hear(records[-1].timestamp)
+        now = self._clock()
+        if self.is_due(now):
+            self._next_tick = self._pace() + (_TICK_PACE if self._planner.knows_time() else _LOOK_PACE)
+            self._append_ticks(now, out)
+        end, is_passed = self._pace() + BATCH_TIME, True  # a plan may take its time, and something has to be passed
+        while records and is_passed and out.size < BATCH_BYTES and self._pace() < end:
+            matched: list[Matched] = []
+            while records and is_passed and len(matched) < TOGETHER and self._pace() < end:
+                is_passed = self._apply(records[0], matched, out)
+                if is_passed:
+                    records.popleft()
+            self._runs.send(matched, out)
+            out.at = None
+
+    def _apply(self, record: Record, matched: list[Matched], out: Outbox) -> bool:
+        """Apply a record, unless it is held; tell whether it can be passed."""
+        if Partition(record.topic, record.partition) in out.held:
+            return True
+        out.at = record
+        try:
+            if (record.value or b"").startswith(TICK.prefix):
+                return self._apply_tick(record, matched, out)
+            self._apply_arrival(record, matched, out)
+        except NewerFormatError as error:
+            raise UnreadableRecordError(record[:3], record.headers or (), error) from error
+        return True
+
+    def may_kill(self, record: Record) -> bool:
+        """Return True for arrivals: what a tick left undone the next tick would do again."""
+        return not (record.value or b"").startswith(TICK.prefix)
+
+    def try_out(self, record: Record) -> None:
+        """Apply an arrival and keep nothing."""
+        matched: list[Matched] = []
+        out = Discard()
+        self._apply_arrival(record, matched, out)
+        self._runs.send(matched, out)
+
+    def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
+        """Decide about an arrival that cannot be applied, and keep it as a dead letter; its window stays as it is.
+
+        A tick has nothing to keep: the next one carries a later time, and asks again for what this one did not end.
+        """
+        if (record.value or b"").startswith(TICK.prefix):
+            logger.error("tick %s/%d@%d is passed: %s", record.topic, record.partition, record.offset, text)
+            self._keep_retiring(self.windows[record.partition], None, out)
+            return
+        fields = decode_arrival(record.value or b"")
+        trigger, definition = fields["trigger"], self._definition(fields["definition"])
+        self._runs.bury(record, trigger, text, out, reason)
+        if definition is not None:
+            slot = definition.trigger.slots[fields["slot"]]
+            event = EventIdentity(fields.get("name") or slot.event, fields["source"], fields["id"])
+            key = definition.shown_key(fields["key"])
+            out.decisions.append(Decision(reason, trigger, slot.variable, event, key, {"error": text}))
+
+    def committed(self) -> None:
+        """Say how many windows are open, and how much memory they take."""
+        self._observer.open_windows(sum(store.open_windows for store in self.windows.values()))
+        for partition, store in self.windows.items():
+            self._observer.window_bytes(partition, store.size)
+
+    # -- arrivals ------------------------------------------------------------------------------------------------------
+
+    def _apply_arrival(self, record: Record, matched: list[Matched], out: Outbox) -> None:
+        fields = self._read(decode_arrival, record, out)
+        if fields is None:
+            return
+        definition = self._definition(fields["definition"])
+        if definition is None:
+            text = f"definition {fields['definition']} of {fields['trigger']} is not in triggers"
+            self._runs.bury(record, fields["trigger"], text, out)
+            return
+        name = fields.get("name") or definition.trigger.slots[fields["slot"]].event
+        event = EventIdentity(intern(name), intern(fields["source"]), fields["id"])
+        arrival = arrival_of(fields, event, record.offset, min(fields["reached"], record.timestamp * 1000))
+        key = WindowKey(definition.identity, definition.condition, fields["key"])
+        self._step(definition, key, arrival, record, matched, out)
+
+    def _read(self, decode: Callable[[bytes], dict[str, Any]], record: Record, out: Outbox) -> dict[str, Any] | None:
+        """Return the fields of a record of ``arrivals``; None for one that cannot be read, which is a dead letter."""
+        try:
+            return decode(record.value or b"")
+        except NewerFormatError:
+            raise
+        except RecordError as error:
+            self._observer.unreadable(record.topic)
+            self._runs.bury(record, "", str(error), out, "unreadable")
+            return None
+
+    def _step(
+        self,
+        definition: Definition,
+        key: WindowKey,
+        arrival: Arrival,
+        record: Record,
+        matched: list[Matched],
+        out: Outbox,
+    ) -> None:
+        store, trigger = self.windows[record.partition], definition.trigger
+        window = store.window(key, len(trigger.slots))
+        known = store.known(key, arrival.event, trigger)
+        if not known and store.count(key[:2]) >= self._bounds.remembered:
+            out.decisions.append(_over_bound(definition, key, arrival, {"bound": str(self._bounds.remembered)}))
+            return
+        ticked = None if trigger.is_plain else store.ticked(key[:2], trigger)
+        change = step(trigger, window, key.key, arrival, known, bound=self._bounds.window, ticked=ticked)
+        if excess := store.excess(key, arrival, change, self._bounds.held):
+            out.decisions.append(_over_bound(definition, key, arrival, excess))
+            return
+        if change.match is None:
+            out.decisions.extend(shown(self._current(key), change.decisions))
+        elif (match := self._runs.read(definition, key, change, record, out)) is not None:
+            matched.append(match)
+        else:
+            return
+        store.apply(key, trigger, change, out, arrived=record.value or b"")
+
+    def _current(self, key: WindowKey) -> Definition:
+        """Return the newest definition of a window's condition, which says what may be shown of it."""
+        return self._definitions.conditions[key.condition]
+
+    def _definition(self, known: str) -> Definition | None:
+        definition = self._definitions.known.get(known)
+        if definition is None:  # a router may have read further than we: what it used is in the log
+            self._definitions.refresh()
+            definition = self._definitions.known.get(known)
+        return definition
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def _append_ticks(self, now: Micros, out: Outbox) -> None:
+        for partition, tick in self._planner.plan(self.windows, now):
+            out.send(self._topics.arrivals, partition, b"tick", TICK.encode(tick))
+
+    def _arm_switches(self) -> None:
+        """Ask for the ticks that arm dead man's switches, once for each state of ``triggers`` and its windows."""
+        switches = [one for one in self._definitions.in_force.values() if one.trigger.is_switch]
+        for one in switches:
+            home = partition_of(arrival_key(one.identity, ""), self._topics.partitions)
+            if home in self.windows:
+                self.windows[home].arm((one.identity, one.condition))
+        self._armed = self._definitions.offset
+
+    def _apply_tick(self, record: Record, matched: list[Matched], out: Outbox) -> bool:
+        """End what is due, a slice of it at a time; tell whether the tick can be passed, or is held back."""
+        store = self.windows[record.partition]
+        tick = self._read(TICK.decode, record, out)
+        if tick is None:
+            return True
+        if tick["retired"] and store.retiring is None:
+            self._definitions.refresh()
+        round_ = TickRound(store, self._definitions, tick)
+        for condition in round_.retired:
+            store.drop_clock(condition, out)
+        is_held = not all(self._end(store, ended, record, matched, out) for ended in round_.slice())
+        if round_.is_over:
+            for condition, time in round_.times.items():
+                store.advance(condition, self._definitions.conditions[condition[1]].trigger, time, out)
+        if tick["retired"]:
+            self._keep_retiring(store, None if round_.is_over else round_.retired, out)
+        return round_.is_over or is_held
+
+    def _keep_retiring(self, store: WindowStore, retiring: tuple[Condition, ...] | None, out: Outbox) -> None:
+        if retiring != store.retiring:
+            store.keep_retiring(retiring, out)
+            self._armed = -1  # a switch that came back between two slices is armed again
+
+    def _end(self, store: WindowStore, ended: Ended, record: Record, matched: list[Matched], out: Outbox) -> bool:
+        """Apply what a timer has ended; False if its match has to wait for a schema."""
+        key, change = ended.key, ended.step
+        if change.match is not None:
+            match = self._runs.read(self._definition_of(ended), key, change, record, out)
+            if match is None:
+                return False
+            matched.append(match)
+            if len(matched) >= TOGETHER:
+                self._runs.send(matched, out)
+                matched.clear()
+        else:
+            out.decisions.extend(shown(self._current(key), change.decisions))
+        store.apply(key, ended.definition.trigger, change, out, forgotten=ended.forgotten)
+        return True
+
+    def _definition_of(self, ended: Ended) -> Definition:
+        """Return what makes the run of a match that time has completed: what its last arrival was routed by.
+
+        Without arrivals, that is a definition of the same condition.
+        """
+        arrivals = [one for slot in ended.step.match or () for one in slot]
+        last = max(arrivals, key=lambda one: one.offset, default=None)
+        return self._definitions.known.get(last.definition, ended.definition) if last is not None else ended.definition
+
+
+def _over_bound(definition: Definition, key: WindowKey, arrival: Arrival, evidence: dict[str, str]) -> Decision:
+    variable, shown_key = definition.trigger.slots[arrival.slot].variable, definition.shown_key(key.key)
+    return Decision(Reason.OVER_BOUND, key.trigger, variable, arrival.event, shown_key, evidence)

@@ -1,0 +1,139 @@
+"""The runs of matches: made of what the arrivals carry, and sent; or a dead letter where none can be made.
+
+Reading the events of a match comes first, since it may have to wait for a schema. The rest is done for several matches
+together, step by step (:mod:`bridge.stages.shared.run_sender` says why).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from bridge.core.decision import Decision
+from bridge.core.definition import Definition
+from bridge.core.event import Event, Micros
+from bridge.core.runs.run import Run
+from bridge.core.runs.run_of_match import UnrunnableError
+from bridge.core.windows.window import Arrival
+from bridge.core.windows.window_step import Step, with_evidence
+from bridge.kafka.internal_topics import InternalTopics
+from bridge.kafka.log import Record
+from bridge.kafka.outbox import Outbox
+from bridge.kafka.records import TICK
+from bridge.stages.matcher.window_records import WindowKey
+from bridge.stages.shared.dead_letters import DeadLetters
+from bridge.stages.shared.decoding import EventDecoder, hold_for_schema
+from bridge.stages.shared.run_sender import RunnableMatch, RunSender
+from bridge.triggers.topic_mapping import slot_topic
+from flowbridge_sdk.errors import DecodeError
+
+logger = logging.getLogger(__name__)
+
+
+class Matched(NamedTuple):
+    """A match whose events are read.
+
+    Attributes:
+        definition: What its run is made by.
+        key: The window that it came of.
+        came: The step that found it.
+        record: What was applied in that step.
+        events: Its events by slot, or why they cannot be read.
+
+    """
+
+    definition: Definition
+    key: WindowKey
+    came: Step
+    record: Record
+    events: list[list[Event]] | DecodeError
+
+
+class MatchRuns:
+    """Sends the runs of matches, and decides about their events.
+
+    Args:
+        topics: The internal topics.
+        decoder: Reads the events of a match.
+        clock: The process's clock.
+        current: Returns the newest definition of a window's condition, which says what may be shown.
+
+    """
+
+    def __init__(
+        self,
+        topics: InternalTopics,
+        decoder: EventDecoder,
+        clock: Callable[[], Micros],
+        current: Callable[[WindowKey], Definition],
+    ) -> None:
+        self._letters = DeadLetters(topics, "matcher")
+        self._sender = RunSender(topics)
+        self._decoder = decoder
+        self._clock = clock
+        self._current = current
+
+    def read(self, definition: Definition, key: WindowKey, came: Step, record: Record, out: Outbox) -> Matched | None:
+        """Return a match with its events; None if it has to wait for a schema."""
+        try:
+            events = [[self._event(definition, arrival) for arrival in slot] for slot in came.match or ()]
+        except DecodeError as error:
+            return None if hold_for_schema(record, error, out) else Matched(definition, key, came, record, error)
+        return Matched(definition, key, came, record, events)
+
+    def send(self, matches: Sequence[Matched], out: Outbox) -> None:
+        """Send the run of each match, or its dead letter, and make the decisions of its step."""
+        runnable = [
+            RunnableMatch(
+                one.definition,
+                one.key.key,
+                one.events,
+                one.record,
+                one.came.frame,
+                one.came.is_cut,
+                by_tick=(one.record.value or b"").startswith(TICK.prefix),
+            )
+            for one in matches
+            if not isinstance(one.events, DecodeError)
+        ]
+        runs = iter(self._sender.send(runnable, out))
+        for one in matches:
+            run = one.events if isinstance(one.events, DecodeError) else next(runs)
+            out.at = one.record
+            evidence = self._evidence(one, run, out)
+            out.decisions.extend(shown(self._current(one.key), with_evidence(one.came, evidence)))
+
+    def _evidence(self, one: Matched, run: Run | Exception, out: Outbox) -> dict[str, str]:
+        """Return the evidence of a run that was sent, or of the dead letter in its place, which is sent here."""
+        if isinstance(run, Run):
+            return {"run": run.name}
+        text = self._text(one, run)
+        self.bury(one.record, one.key.trigger, f"the match has no run: {text}", out)
+        return {"error": text}
+
+    def _text(self, one: Matched, error: Exception) -> str:
+        """Return what is wrong as it may be shown now, however the run's own definition has it."""
+        if isinstance(error, UnrunnableError):
+            return error.shown(self._current(one.key).trigger.sensitive)
+        return str(error)
+
+    def _event(self, definition: Definition, arrival: Arrival) -> Event:
+        identity = arrival.event
+        topic = slot_topic(definition.slots[arrival.slot].slot)
+        payload = self._decoder.decode(topic, arrival.value) if definition.run_needs_payload else {}
+        return Event(identity.name, identity.source, identity.id, arrival.time, arrival.reached, arrival.key, payload)
+
+    def bury(self, record: Record, trigger: str, text: str, out: Outbox, reason: str = "unrunnable") -> None:
+        """Keep a record that no run can be made of as a dead letter, and say so."""
+        logger.error("%s/%d@%d: %s", record.topic, record.partition, record.offset, text)
+        triggers = [trigger] if trigger else []
+        now = self._clock()
+        self._letters.send(out, record, place=trigger, reason=reason, text=text, at=now, triggers=triggers)
+
+
+def shown(definition: Definition, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+    """Return decisions as they may be shown: without a key that is made of a sensitive field."""
+    if not definition.hides_key:
+        return decisions
+    return tuple([one._replace(key=definition.shown_key(one.key)) for one in decisions])

@@ -1,0 +1,249 @@
+"""Ticks: which are due, what time is safe in them, and what they end.
+
+A tick ends what waits in the order (deadline, trigger, key), in slices: the transaction of a slice does not pass the
+tick until the last one has ended all, and only then do the conditions' clocks show its time. A condition that is no
+longer in force is *retired*, once no router can route by it any more: what its windows hold ends
+(:func:`bridge.core.windows.expiry.retire`), what is remembered is forgotten. Whether it is over is decided once, at the
+first slice, and kept with what the windows hold: a trigger that comes back between two slices begins with empty
+windows.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from bridge.core.definition import Definition
+from bridge.core.event import Micros
+from bridge.core.windows.expiry import end, retire
+from bridge.core.windows.kinds.sliding import expire, forget
+from bridge.core.windows.window import Spent
+from bridge.core.windows.window_step import Step
+from bridge.kafka.log import Admin, LogError
+from bridge.kafka.outage import ABOUT_KAFKA
+from bridge.stages.matcher.safe_time import EVER, Safe, SafeTime
+from bridge.stages.matcher.window_indexes import Condition, Timer
+from bridge.stages.matcher.window_records import Place, WindowKey
+from bridge.stages.matcher.window_store import WindowStore
+from bridge.stages.shared.definitions import Definitions
+from bridge.triggers.topic_mapping import topics_of
+
+logger = logging.getLogger(__name__)
+
+_First = tuple[tuple[Micros, str, str], Condition, Timer]
+"""The first timer of a condition that is due, behind what orders it: deadline, trigger, key."""
+
+SLICE = 1_000
+"""Endings in one transaction, counted by arrivals; what ends as one may make it more."""
+
+
+class TickPlanner:
+    """Says which partitions want a tick, and with which times.
+
+    Args:
+        definitions: The triggers.
+        safe_time: How far time has safely come.
+        admin: For the partition counts of topics.
+        skew: Bound on the difference between this clock and the brokers'.
+
+    """
+
+    def __init__(self, definitions: Definitions, safe_time: SafeTime, admin: Admin, skew: Micros) -> None:
+        self._definitions = definitions
+        self._safe_time = safe_time
+        self._admin = admin
+        self._skew = skew
+        self._asked: set[str] = set()
+        self._safe: dict[str, Safe] = {}
+        self._trouble = ""
+
+    def hear(self, timestamp: int) -> None:
+        """Learn the brokers' time from a record that was read now, and appended at ``timestamp`` (ms)."""
+        self._safe_time.hear(timestamp)
+
+    def knows_time(self) -> bool:
+        """Tell whether anything is known of the brokers' time."""
+        return self._safe_time.knows_time()
+
+    def is_due(self, windows: Mapping[int, WindowStore], now: Micros) -> bool:
+        """Tell whether anything could end by a tick now."""
+        return any(self._is_due(one, condition, now) for one in windows.values() for condition in one.conditions())
+
+    def plan(self, windows: Mapping[int, WindowStore], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield, by partition, the fields of the tick to append.
+
+        A tick with nothing in it asks for the brokers' time: it is read back with the time at which it was appended.
+        A question that Kafka does not answer costs the ticks of this time, and no more.
+        """
+        try:
+            yield from self._ticks(windows, now)
+        except LogError as error:
+            if str(error) != self._trouble:
+                logger.warning("no window ends for now: %s", error, extra=ABOUT_KAFKA)
+            self._trouble = str(error)
+        else:
+            self._trouble = ""
+
+    def _ticks(self, windows: Mapping[int, WindowStore], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the ticks that can be given."""
+        due = {
+            partition: [condition for condition in one.conditions() if self._is_due(one, condition, now)]
+            for partition, one in windows.items()
+        }
+        conditions = {condition for some in due.values() for condition in some}
+        self._look(conditions)
+        safe = {condition: self._safe_for(condition) for condition in conditions}
+        asking = (
+            next((partition for partition, some in due.items() if some), None) if self._safe_time.is_ahead() else None
+        )
+        for partition, some in due.items():
+            tick = self._tick(windows[partition], some, safe)
+            if tick["safe"] or tick["retired"] or partition == asking:
+                yield partition, tick
+
+    def _look(self, conditions: Iterable[Condition]) -> None:
+        """Ask how far the routers have come on the topics of conditions, of all at once."""
+        topics = {topic for condition in conditions for topic in self._topics_of(condition)}
+        counts = self._admin.topics()  # each time: a partition that is new would be overtaken
+        self._asked.clear()
+        starts = self._definitions.starts
+        begun = {topic: len(starts[topic].offsets) for topic in topics if topic in starts}
+        self._safe_time.look({topic: max(counts.get(topic, 0), begun.get(topic, 0)) for topic in topics})
+
+    def _topics_of(self, condition: Condition) -> tuple[str, ...]:
+        return topics_of(self._definitions.conditions[condition[1]].trigger)
+
+    def _tick(self, one: WindowStore, due: list[Condition], safe: Mapping[Condition, Micros | None]) -> dict[str, Any]:
+        times, retired = [], []
+        for trigger, condition in due:
+            time = safe[trigger, condition]
+            if time is None:
+                continue
+            if not self._definitions.is_in_force(trigger, condition):
+                retired.append({"trigger": trigger, "condition": condition})
+            elif (one.next_due((trigger, condition)) or 0) <= time:
+                times.append({"trigger": trigger, "condition": condition, "time": time})
+        return {"safe": times, "retired": retired}
+
+    def _is_due(self, one: WindowStore, condition: Condition, now: Micros) -> bool:
+        if not self._definitions.is_in_force(*condition):
+            return True
+        first = one.next_due(condition)
+        return first is not None and first <= now - self._skew
+
+    def _safe_for(self, condition: Condition) -> Micros | None:
+        """Return the safe time of a condition; for one that is not in force, any time once it may be retired."""
+        applied = self._definitions.changed.get(condition[0], 0)
+        topics = self._topics_of(condition)
+        if self._definitions.is_in_force(*condition):
+            times = [self._safe_on(topic, applied) for topic in topics]
+            return None if None in times else min(time for time in times if time is not None)
+        is_over = self._safe_time.all_applied(topics, applied, self._definitions.offset, self._definitions.topics())
+        return 0 if is_over else None
+
+    def _safe_on(self, topic: str, applied: int) -> Micros | None:
+        if topic not in self._asked:  # once for all triggers that read it
+            self._asked.add(topic)
+            now = self._safe_time.of_topic(topic)
+            if now is not None:
+                self._safe[topic] = now
+        safe = self._safe.get(topic)
+        return safe.time if safe is not None and safe.applied >= applied else None
+
+
+class Ended(NamedTuple):
+    """What one timer ended.
+
+    Attributes:
+        key: The window.
+        definition: A definition of its condition.
+        step: What became of it.
+        forgotten: Events at slots that are remembered no longer. Of a retired window these are all that left it.
+
+    """
+
+    key: WindowKey
+    definition: Definition
+    step: Step
+    forgotten: tuple[Place, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Return how many arrivals it is about, or one."""
+        return max(1, len(self.step.spent) + len(self.forgotten))
+
+
+class TickRound:
+    """One slice of what a tick ends.
+
+    Args:
+        store: The windows of the tick's partition; the caller applies each ending before it asks for the next.
+        definitions: The triggers; read to the end of ``triggers`` if the tick retires any.
+        tick: The tick's fields.
+
+    """
+
+    def __init__(self, store: WindowStore, definitions: Definitions, tick: dict[str, Any]) -> None:
+        self._store = store
+        self._definitions = definitions
+        self.times: dict[Condition, Micros] = {(one["trigger"], one["condition"]): one["time"] for one in tick["safe"]}
+        self.retired = _retired(tick, definitions) if store.retiring is None else store.retiring
+        self.is_over = False
+
+    def slice(self) -> Iterator[Ended]:
+        """Yield endings in order, until they are of :data:`SLICE` arrivals or more."""
+        size = 0
+        for times, is_retired in ((self.times, False), (dict.fromkeys(self.retired, EVER), True)):
+            for timer in self._due(times):
+                ended = self._end(timer, is_retired=is_retired)
+                size += ended.size
+                yield ended
+                if size >= SLICE:
+                    return
+        self.is_over = True
+
+    def _due(self, times: Mapping[Condition, Micros]) -> Iterator[Timer]:
+        """Yield the first timer that is due, over and over; what it ends has ended before the next is asked for."""
+        firsts = [first for condition, time in times.items() if (first := self._first(condition, time))]
+        heapq.heapify(firsts)
+        while firsts:
+            _, condition, timer = firsts[0]
+            yield timer
+            following = self._first(condition, times[condition])  # an ending sets no timer but of its own condition
+            if following is None:
+                heapq.heappop(firsts)
+            else:
+                heapq.heapreplace(firsts, following)
+
+    def _first(self, condition: Condition, time: Micros) -> _First | None:
+        if self._store.next_due(condition) is None:
+            return None
+        timer = self._store.due(condition, time, self._definitions.conditions[condition[1]].trigger)
+        return None if timer is None else ((timer.due, condition[0], timer.place.window.key), condition, timer)
+
+    def _end(self, timer: Timer, *, is_retired: bool) -> Ended:
+        key = timer.place.window
+        definition = self._definitions.conditions[key.condition]
+        trigger = definition.trigger
+        window = self._store.window(key, len(trigger.slots))
+        held = None if timer.is_whole else self._store.remembered(timer.place)
+        if isinstance(held, Spent):
+            return Ended(key, definition, Step(forget(window, timer.place.slot, held), ()), (timer.place,))
+        if is_retired:
+            step = retire(trigger, window, key.key) or Step(window, ())
+            left = tuple([Place(key, arrival.slot, arrival.event) for arrival, _ in step.spent])
+            return Ended(key, definition, step._replace(spent=()), left)
+        if held is None:
+            return Ended(key, definition, end(trigger, window, key.key, self._store.clock(key[:2])))
+        return Ended(key, definition, expire(trigger, window, key.key, held))
+
+
+def _retired(tick: dict[str, Any], definitions: Definitions) -> tuple[Condition, ...]:
+    """Return what a tick retires.
+
+    A condition that is in force again meanwhile is not over. Whoever routed by it knew that, so it is in ``triggers``.
+    """
+    named = [(one["trigger"], one["condition"]) for one in tick["retired"]]
+    return tuple([one for one in named if not definitions.is_in_force(*one)])

@@ -1,0 +1,261 @@
+"""The records of the changelog ``windows``: what each is called, and what it says.
+
+Each arrival that waits or is remembered has one record, under the same key through its whole life: ``waiting``, then
+``spent``, then a tombstone. So a completed pair costs its window three records and no more, and restoring needs
+nothing but the last record of each key. What the key says, the value does not say again; an arrival that waits is kept
+as it came.
+
+What a window holds besides has records of its own: a match that waits for an absence, a calendar window that has
+matched; and each condition whose rules ask for it has its clock. While a retirement goes on in slices, one record says
+of which conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from sys import intern
+from typing import Any, NamedTuple
+
+from bridge.core.decision import Reason
+from bridge.core.event import EventIdentity, Micros
+from bridge.core.windows.expiry import Clock
+from bridge.core.windows.window import Arrival, Frame, Pending, Spent, Window
+from bridge.kafka.records import ARRIVAL, CLOCK, FIRED, NAMED_ARRIVAL, PENDING, RETIRING, SPENT, WAITING, RecordError
+
+_waiting = WAITING.only("offset", "reached", "arrival")
+_WAITS = ("time", "definition", "event_key", "value")  # the rest stands in the key of what waits
+_arrival, _named_arrival = ARRIVAL.only(*_WAITS), NAMED_ARRIVAL.only(*_WAITS)
+
+RETIRING_KEY = b"retiring"
+"""The key of the record that says what a tick retires whose slices are not over."""
+
+
+class WindowKey(NamedTuple):
+    """What a window belongs to."""
+
+    trigger: str
+    condition: str
+    key: str
+
+
+class Place(NamedTuple):
+    """One event at one slot of a window."""
+
+    window: WindowKey
+    slot: int
+    event: EventIdentity
+
+
+def place_key(place: Place) -> bytes:
+    """Return the key of the records of a place; lengths keep apart what may hold anything."""
+    (trigger, condition, key), slot, (name, source, id_) = place
+    head = f"{trigger}\0{condition}\0{slot}\0{len(key)}\0{len(source)}\0{len(id_)}\0"
+    return f"{head}{key}{source}{id_}{name}".encode()
+
+
+def read_place(record_key: bytes) -> Place:
+    """Return the place that :func:`place_key` named.
+
+    Raises:
+        RecordError: The key is none that it names.
+
+    """
+    try:
+        trigger, condition, slot, *lengths, rest = record_key.decode().split("\0", 6)
+        key_end, source_size, id_size = map(int, lengths)
+        index = int(slot)
+    except ValueError as error:
+        raise _damaged(record_key) from error
+    source_end = key_end + source_size
+    id_end = source_end + id_size
+    # What many windows have in common is kept once: a fifth of a window's memory.
+    event = EventIdentity(intern(rest[id_end:]), intern(rest[key_end:source_end]), rest[source_end:id_end])
+    return Place(WindowKey(intern(trigger), intern(condition), rest[:key_end]), index, event)
+
+
+def encode_arrival(fields: dict[str, Any], name: str, slot_name: str) -> bytes:
+    """Return the record of an arrival.
+
+    Args:
+        fields: Its fields, without the event's name.
+        name: The event's name.
+        slot_name: The name that its slot asks for. It is not written again where the event's is the same.
+
+    """
+    return ARRIVAL.encode(fields) if name == slot_name else NAMED_ARRIVAL.encode({**fields, "name": name})
+
+
+def decode_arrival(value: bytes) -> dict[str, Any]:
+    """Return the fields of an arrival; ``name`` is there where the slot asks for another.
+
+    Raises:
+        RecordError: It is none.
+
+    """
+    return (NAMED_ARRIVAL if value.startswith(NAMED_ARRIVAL.prefix) else ARRIVAL).decode(value)
+
+
+def arrival_of(fields: dict[str, Any], event: EventIdentity, offset: int, reached: Micros) -> Arrival:
+    """Return the arrival in a record of ``arrivals``.
+
+    Args:
+        fields: The record's fields.
+        event: Its event.
+        offset: Where it stands.
+        reached: When it reached us.
+
+    """
+    return Arrival(
+        fields["time"],
+        offset,
+        fields["slot"],
+        event,
+        reached,
+        intern(fields["definition"]),
+        fields["event_key"],
+        fields["value"],
+    )
+
+
+def encode_waiting(arrival: Arrival, record: bytes) -> bytes:
+    """Return the record of an arrival that waits.
+
+    Args:
+        arrival: The arrival.
+        record: The value of its record in ``arrivals``.
+
+    """
+    return WAITING.encode({"offset": arrival.offset, "reached": arrival.reached, "arrival": record})
+
+
+def decode_waiting(place: Place, value: bytes) -> Arrival:
+    """Return what :func:`encode_waiting` wrote for a place."""
+    offset, reached, record = _waiting(value)
+    of_kind = _named_arrival if record.startswith(NAMED_ARRIVAL.prefix) else _arrival
+    time, definition, key, body = of_kind(record)
+    return Arrival(time, offset, place.slot, place.event, reached, intern(definition), key, body)
+
+
+def encode_spent(spent: Spent) -> bytes:
+    """Return the record of an arrival that has left."""
+    fate = spent.fate._value_  # `value` is a call
+    return SPENT.encode({"time": spent.time, "offset": spent.offset, "until": spent.until, "fate": fate})
+
+
+def decode_spent(value: bytes) -> Spent:
+    """Return what :func:`encode_spent` wrote."""
+    fields = SPENT.decode(value)
+    return Spent(fields["time"], fields["offset"], fields["until"], Reason(fields["fate"]))
+
+
+def arrival_key(trigger: str, key: str) -> bytes:
+    """Return the key of arrivals: the trigger and the correlation key, which say in which partition they meet."""
+    return f"{trigger}\0{key}".encode()
+
+
+def beside_records(window: WindowKey, before: Window, after: Window) -> list[tuple[bytes, bytes | None]]:
+    """Return the records by which what a window holds beside arrivals changes, None for what is over."""
+    changed: list[tuple[bytes, bytes | None]] = []
+    if before.pending != after.pending:
+        changed += [(pending_key(window, one.offset), None) for one in before.pending if one not in after.pending]
+        come = [one for one in after.pending if one not in before.pending]
+        changed += [(pending_key(window, one.offset), encode_pending(one)) for one in come]
+    if before.fired != after.fired:
+        changed += [(fired_key(window, frame[0]), None) for frame in before.fired if frame not in after.fired]
+        fired = [frame for frame in after.fired if frame not in before.fired]
+        changed += [(fired_key(window, frame[0]), encode_fired(frame)) for frame in fired]
+    return changed
+
+
+def pending_key(window: WindowKey, offset: int) -> bytes:
+    """Return the key of the record of a pending match, by the offset of the arrival that completed it."""
+    return _key_beside(window, "pending", offset)
+
+
+def fired_key(window: WindowKey, start: Micros) -> bytes:
+    """Return the key of the record of a calendar window that has matched, by its start."""
+    return _key_beside(window, "fired", start)
+
+
+def read_key_beside(record_key: bytes) -> tuple[WindowKey, int]:
+    """Return the window and the number that :func:`pending_key` or :func:`fired_key` named.
+
+    Raises:
+        RecordError: The key is none that they name.
+
+    """
+    try:
+        trigger, condition, kind, key = record_key.decode().split("\0", 3)
+        return WindowKey(intern(trigger), intern(condition), key), int(kind.partition(" ")[2])
+    except ValueError as error:
+        raise _damaged(record_key) from error
+
+
+def clock_key(condition: tuple[str, str]) -> bytes:
+    """Return the key of the record of a condition's clock."""
+    return "\0".join((*condition, "clock")).encode()
+
+
+def read_clock_key(record_key: bytes) -> tuple[str, str]:
+    """Return the condition that :func:`clock_key` named.
+
+    Raises:
+        RecordError: The key is none that it names.
+
+    """
+    try:
+        trigger, condition, _ = record_key.decode().split("\0")
+    except ValueError as error:
+        raise _damaged(record_key) from error
+    return intern(trigger), intern(condition)
+
+
+def encode_pending(pending: Pending) -> bytes:
+    """Return the record of a match that waits for an absence."""
+    return PENDING.encode({"until": pending.until, "arrivals": [one.offset for one in pending.arrivals]})
+
+
+def decode_pending(value: bytes) -> tuple[Micros, frozenset[int]]:
+    """Return until when a pending match's identities are remembered, and the offsets of its arrivals."""
+    fields = PENDING.decode(value)
+    return fields["until"], frozenset(fields["arrivals"])
+
+
+def encode_fired(frame: Frame) -> bytes:
+    """Return the record of a calendar window that has matched."""
+    return FIRED.encode({"start": frame[0], "end": frame[1]})
+
+
+def decode_fired(value: bytes) -> Frame:
+    """Return what :func:`encode_fired` wrote."""
+    fields = FIRED.decode(value)
+    return fields["start"], fields["end"]
+
+
+def encode_clock(clock: Clock) -> bytes:
+    """Return the record of a condition's clock."""
+    return CLOCK.encode(clock._asdict())
+
+
+def decode_clock(value: bytes) -> Clock:
+    """Return what :func:`encode_clock` wrote."""
+    return Clock(**CLOCK.decode(value))
+
+
+def encode_retiring(conditions: Iterable[tuple[str, str]]) -> bytes:
+    """Return the record of what a tick retires, by trigger and condition hash."""
+    fields = [{"trigger": trigger, "condition": condition} for trigger, condition in conditions]
+    return RETIRING.encode({"conditions": fields})
+
+
+def decode_retiring(value: bytes) -> tuple[tuple[str, str], ...]:
+    """Return what :func:`encode_retiring` wrote."""
+    return tuple([(intern(one["trigger"]), intern(one["condition"])) for one in RETIRING.decode(value)["conditions"]])
+
+
+def _damaged(record_key: bytes) -> RecordError:
+    return RecordError(f"its key {record_key[:200]!r} is none of the windows' changelog")
+
+
+def _key_beside(window: WindowKey, kind: str, number: int) -> bytes:
+    return "\0".join((window.trigger, window.condition, f"{kind} {number}", window.key)).encode()

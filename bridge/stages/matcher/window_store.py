@@ -1,0 +1,354 @@
+"""The window store: the state of one partition of arrivals, in memory and in the changelog ``windows``.
+
+The store is the only owner of windows, remembered identities, clocks and of the retirement that is under way. Each of
+its writing methods changes memory, indexes (timers, counts, bytes) and changelog together, so they cannot drift apart.
+What it sends joins the transaction of the batch. After an abort its owner drops the store and restores another one.
+
+Rules decide (:mod:`bridge.core.windows.apply`, :mod:`bridge.core.windows.expiry`) and return a
+:class:`~bridge.core.windows.window_step.Step`; the store applies it. Everything that crosses this interface is a value
+or bytes: nothing outside holds a part of the store that may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from bridge.core.definition import Definition
+from bridge.core.event import EventIdentity, Micros
+from bridge.core.trigger import Trigger
+from bridge.core.windows.boundaries import LONG_AGO
+from bridge.core.windows.expiry import UNTICKED, Clock, advanced, needs_clock, next_due, waits_alone
+from bridge.core.windows.kinds.sliding import deadline
+from bridge.core.windows.window import Arrival, Spent, Window, empty_window
+from bridge.core.windows.window_step import Step
+from bridge.kafka.log import Partition
+from bridge.kafka.outbox import Outbox
+from bridge.kafka.records import RecordError
+from bridge.stages.matcher.window_indexes import Condition, Timer, Timers, Usage, held_bytes, waiting_bytes
+from bridge.stages.matcher.window_records import (
+    RETIRING_KEY,
+    Place,
+    WindowKey,
+    beside_records,
+    clock_key,
+    encode_clock,
+    encode_retiring,
+    encode_spent,
+    encode_waiting,
+    place_key,
+)
+from bridge.stages.matcher.window_restore import Kept, restored
+
+_TEXTS_BYTES = 128 * 1024  # more than the key, the id and the source of an arrival take, which a router bounds
+
+
+class Contents(NamedTuple):
+    """All that a store holds; two stores of the same log at the same offset are equal in it.
+
+    Attributes:
+        open: The windows in which something waits or is marked.
+        remembered: What is known of each event at each slot.
+        counts: How much of that there is, by condition.
+        sizes: How many bytes of memory that takes, by condition.
+        size: How many bytes of memory all of it takes.
+        clocks: How far time has come, by condition, where its rules ask for that.
+        retiring: The conditions whose retirement is under way, or None.
+
+    """
+
+    open: Mapping[WindowKey, Window]
+    remembered: Mapping[Place, Arrival | Spent]
+    counts: Mapping[Condition, int]
+    sizes: Mapping[Condition, int]
+    size: int
+    clocks: Mapping[Condition, Clock]
+    retiring: tuple[Condition, ...] | None
+
+
+class WindowStore:
+    """The windows, remembered identities, clocks and timers of one partition.
+
+    Args:
+        changelog: The partition of ``windows`` that it writes.
+
+    """
+
+    def __init__(self, changelog: Partition) -> None:
+        self._topic, self._partition = changelog
+        self._open: dict[WindowKey, Window] = {}
+        self._remembered: dict[Place, Arrival | Spent] = {}
+        self._clocks: dict[Condition, Clock] = {}
+        self._retiring: tuple[Condition, ...] | None = None
+        self._timers = Timers()
+        self._usage = Usage()
+
+    # -- what it holds -------------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes of memory all that is held takes."""
+        return self._usage.size
+
+    @property
+    def open_windows(self) -> int:
+        """Return in how many windows something waits or is marked."""
+        return len(self._open)
+
+    @property
+    def retiring(self) -> tuple[Condition, ...] | None:
+        """Return what the tick at the committed offset retires, from its first slice on until it is passed; or None."""
+        return self._retiring
+
+    def contents(self) -> Contents:
+        """Return a copy of all that is held, to compare stores by."""
+        usage = self._usage
+        return Contents(
+            dict(self._open),
+            dict(self._remembered),
+            dict(usage.counts),
+            dict(usage.sizes),
+            usage.size,
+            dict(self._clocks),
+            self._retiring,
+        )
+
+    def window(self, key: WindowKey, slots: int) -> Window:
+        """Return a window; an empty one if nothing has happened in it."""
+        return self._open.get(key) or empty_window(slots)
+
+    def known(self, key: WindowKey, event: EventIdentity, trigger: Trigger) -> dict[int, Arrival | Spent]:
+        """Return, by slot, what is remembered of an event in a window."""
+        found = {}
+        for slot in range(len(trigger.slots)):
+            held = self._remembered.get((key, slot, event))  # type: ignore[call-overload]  # equal to a Place
+            if held is not None:
+                found[slot] = held
+        return found
+
+    def remembered(self, place: Place) -> Arrival | Spent:
+        """Return what is remembered of a place of which a timer is due."""
+        return self._remembered[place]
+
+    def count(self, condition: Condition) -> int:
+        """Return how many arrivals of a condition wait or are remembered."""
+        return self._usage.counts.get(condition, 0)
+
+    def clock(self, condition: Condition) -> Clock:
+        """Return the clock of a condition."""
+        return self._clocks.get(condition, UNTICKED)
+
+    def ticked(self, condition: Condition, trigger: Trigger) -> Micros | None:
+        """Return the time of a condition's last tick, where its rules ask for that."""
+        return self.clock(condition).ticked if needs_clock(trigger) else None
+
+    def excess(self, key: WindowKey, arrival: Arrival, step: Step, bound: int) -> dict[str, str] | None:
+        """Return the evidence that there is no room for what the step of an arrival adds, or None.
+
+        No step adds more than its new arrival, and a step that completes a match may add less than nothing. So a step
+        is measured only where its arrival might not fit.
+
+        Args:
+            key: The window.
+            arrival: The new arrival.
+            step: What the rules make of it.
+            bound: Bytes that this store may hold.
+
+        """
+        usage, condition = self._usage, key[:2]
+        if usage.has_room(condition, len(arrival.value) + _TEXTS_BYTES, bound):
+            return None
+        size = self._growth(key, step)
+        if size <= 0 or usage.has_room(condition, size, bound):
+            return None
+        held = usage.sizes.get(condition, 0)
+        return {"bound": f"{bound} bytes", "held": str(usage.size), "held_by_trigger": str(held), "more": str(size)}
+
+    def _growth(self, key: WindowKey, step: Step) -> int:
+        size = 0
+        if step.kept is not None:
+            size += held_bytes(Place(key, step.kept.slot, step.kept.event), step.kept)
+        for arrival, spent in step.spent:
+            place = Place(key, arrival.slot, arrival.event)
+            before = self._remembered.get(place)
+            size += held_bytes(place, spent) if before is None else -waiting_bytes(before)
+        return size
+
+    # -- what is due ---------------------------------------------------------------------------------------------------
+
+    def conditions(self) -> Iterator[Condition]:
+        """Yield each trigger and condition hash of which something is held."""
+        yield from list(self._timers)
+        yield from [condition for condition in self._clocks if condition not in self._timers]
+
+    def next_due(self, condition: Condition) -> Micros | None:
+        """Return when the first timer of a condition is due; one that is stale may make it earlier than needed."""
+        timer = self._timers.first(condition)
+        return timer.due if timer is not None else None
+
+    def due(self, condition: Condition, time: Micros, trigger: Trigger) -> Timer | None:
+        """Return the first timer of a condition that is due at ``time``; stale ones are passed over."""
+        while (timer := self._timers.first(condition)) is not None and timer.due <= time:
+            if not timer.is_whole:
+                if self._is_current(timer, trigger):
+                    return timer
+                self._timers.drop_first(condition)
+            elif self._timers.alarms.get(timer.place.window) != timer.due:
+                self._timers.drop_first(condition)
+            elif not self._moved(condition, timer, trigger):
+                return timer
+        return None
+
+    def _moved(self, condition: Condition, timer: Timer, trigger: Trigger) -> bool:
+        """Move the timer of a window that is not due yet, or never; False if it is due."""
+        key = timer.place.window
+        due = next_due(trigger, self.window(key, len(trigger.slots)), self.clock(condition))
+        if due is not None and due <= timer.due:
+            return False
+        self._timers.drop_first(condition)
+        if due is not None:
+            self._timers.set_whole(key, due)
+        return True
+
+    def _is_current(self, timer: Timer, trigger: Trigger) -> bool:
+        window, slot, _ = timer.place
+        held = self._remembered.get(timer.place)
+        if isinstance(held, Spent):
+            return held.until == timer.due
+        if held is None or deadline(trigger, held) != timer.due:
+            return False
+        return not trigger.absent_slots or held in self._open[window].waiting[slot]  # else it waits in a pending match
+
+    # -- changes -------------------------------------------------------------------------------------------------------
+
+    def apply(
+        self,
+        key: WindowKey,
+        trigger: Trigger,
+        step: Step,
+        out: Outbox,
+        *,
+        arrived: bytes = b"",
+        forgotten: Iterable[Place] = (),
+    ) -> None:
+        """Take in what a step left behind.
+
+        Args:
+            key: The window.
+            trigger: A trigger of its condition.
+            step: The step. The store holds its window at the state before.
+            out: The batch that the changelog's records join.
+            arrived: The value of the new arrival's record in ``arrivals``, if the step keeps the arrival.
+            forgotten: Events at slots that are remembered no longer.
+
+        Raises:
+            OversizeError: The new arrival is too large for the changelog. The store can no longer be used.
+
+        """
+        topic, partition, send = self._topic, self._partition, out.send
+        for place in forgotten:
+            self._forget(place)
+            send(topic, partition, place_key(place), None)
+        if (kept := step.kept) is not None:
+            place = Place(key, kept.slot, kept.event)
+            self._remember(place, kept)
+            if waits_alone(trigger):
+                self._timers.set(deadline(trigger, kept), place)
+            send(topic, partition, place_key(place), encode_waiting(kept, arrived))
+        if not trigger.is_plain:
+            for record_key, value in beside_records(key, self.window(key, len(trigger.slots)), step.window):
+                send(topic, partition, record_key, value)
+            if step.through is not None:
+                self._set_clock(key[:2], self.clock(key[:2])._replace(through=step.through), trigger, out)
+        self._put(key, step.window, trigger)
+        for arrival, spent in step.spent:
+            place = Place(key, arrival.slot, arrival.event)
+            self._remember(place, spent)
+            self._timers.set(spent.until, place)
+            send(topic, partition, place_key(place), encode_spent(spent))
+
+    def advance(self, condition: Condition, trigger: Trigger, time: Micros, out: Outbox) -> None:
+        """Let the clock of a condition show the time of a tick that is over, where its rules ask for that."""
+        if needs_clock(trigger):
+            self._set_clock(condition, advanced(trigger, self.clock(condition), time), trigger, out)
+
+    def drop_clock(self, condition: Condition, out: Outbox) -> None:
+        """Forget the clock of a condition that is retired."""
+        if self._clocks.pop(condition, None) is not None:
+            out.send(self._topic, self._partition, clock_key(condition), None)
+
+    def keep_retiring(self, retiring: tuple[Condition, ...] | None, out: Outbox) -> None:
+        """Keep what the tick at the head of the log retires, for as long as its slices are not over; then None."""
+        if retiring == self._retiring:
+            return
+        self._retiring = retiring
+        value = None if retiring is None else encode_retiring(retiring)
+        out.send(self._topic, self._partition, RETIRING_KEY, value)
+
+    def arm(self, condition: Condition) -> None:
+        """Ask for a tick that arms a dead man's switch, unless it is armed."""
+        if self.clock(condition).through is None:
+            self._timers.set_whole(WindowKey(*condition, ""), LONG_AGO)
+
+    def restore(
+        self,
+        records: list[Kept],
+        definitions: Mapping[str, Definition],
+        unreadable: Callable[[bytes, RecordError], None],
+    ) -> None:
+        """Bring an empty store to the state that the records of its changelog describe; the list is used up.
+
+        Args:
+            records: The last record of each key.
+            definitions: A definition of each condition, by its hash.
+            unreadable: Hears of each record that is left out because it cannot be read, by its key.
+
+        Raises:
+            NewerFormatError: A newer version has written something that this one cannot read.
+
+        """
+        state = restored(records, definitions, unreadable)
+        self._remembered, self._clocks, self._retiring = state.remembered, state.clocks, state.retiring
+        self._timers.restore(state.timers)
+        for place, held in self._remembered.items():
+            self._usage.add(place.window[:2], held_bytes(place, held))
+        for key, window in state.windows():
+            self._put(key, window, definitions[key.condition].trigger)
+        for condition, clock in self._clocks.items():
+            self._set_switch(condition, clock, definitions[condition[1]].trigger)
+
+    def _put(self, key: WindowKey, window: Window, trigger: Trigger) -> None:
+        """Keep a window, or release one in which nothing waits, and set its timer."""
+        if window.is_empty:
+            self._open.pop(key, None)
+        else:
+            self._open[key] = window
+        if not trigger.is_plain and (due := next_due(trigger, window, self.clock(key[:2]))) is not None:
+            self._timers.set_whole(key, due)
+
+    def _remember(self, place: Place, held: Arrival | Spent) -> None:
+        remembered = self._remembered
+        before = remembered.get(place)
+        if before is None:
+            self._usage.add(place.window[:2], held_bytes(place, held))
+        else:
+            self._usage.resize(place.window[:2], waiting_bytes(held) - waiting_bytes(before))
+        remembered[place] = held
+
+    def _forget(self, place: Place) -> None:
+        held = self._remembered.pop(place, None)
+        if held is not None:
+            self._usage.remove(place.window[:2], held_bytes(place, held))
+
+    def _set_clock(self, condition: Condition, clock: Clock, trigger: Trigger, out: Outbox) -> None:
+        self._clocks[condition] = clock
+        self._set_switch(condition, clock, trigger)
+        out.send(self._topic, self._partition, clock_key(condition), encode_clock(clock))
+
+    def _set_switch(self, condition: Condition, clock: Clock, trigger: Trigger) -> None:
+        """Set the timer of a dead man's switch that follows from its clock."""
+        if trigger.is_switch:
+            key = WindowKey(*condition, "")
+            due = next_due(trigger, self.window(key, len(trigger.slots)), clock)
+            if due is not None:
+                self._timers.set_whole(key, due)

@@ -1,0 +1,247 @@
+"""The stages of one process, put together: each with clients of its own, so that none waits for another's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal
+
+from bridge.argo.api import WorkflowApi
+from bridge.core.event import SECOND, Micros
+from bridge.kafka.internal_topics import InternalTopics
+from bridge.kafka.log import Log, Partition, TopicSpec
+from bridge.kafka.loop import Sink, StageLoop
+from bridge.kafka.observer import Observer, Unobserved
+from bridge.kafka.ownership import Member
+from bridge.kafka.stage import Stage
+from bridge.kafka.suspects import Care
+from bridge.stages.controller.controller import Controller, Pacing
+from bridge.stages.matcher.matcher import Bounds, Matcher
+from bridge.stages.matcher.safe_time import SafeTime
+from bridge.stages.matcher.ticks import TickPlanner
+from bridge.stages.matcher.window_restore import Kept, read_changelog
+from bridge.stages.router.reached_time import Looks
+from bridge.stages.router.router import Router
+from bridge.stages.shared.decision_sample import DecisionSample
+from bridge.stages.shared.decoding import EventDecoder
+from bridge.stages.shared.definitions import Definitions
+from bridge.stages.shared.schema_lookups import SchemaLookups
+from bridge.stages.stage_thread import steady_clock, wall_clock
+from bridge.stages.submitter.attempts import APPLIED_WITHIN, Attempts
+from bridge.stages.submitter.bulkheads import Bulkheads, workers_for
+from bridge.stages.submitter.ledger.ledger import LedgerPartition
+from bridge.stages.submitter.ledger.ledger_restore import read_ledgers
+from bridge.stages.submitter.limits_in_force import Governing
+from bridge.stages.submitter.submitter import Limits, Submitter
+from bridge.stages.submitter.templates import Templates
+from bridge.triggers.sources.sources import TriggerSource
+from bridge.triggers.topic_mapping import with_shared_topics
+from flowbridge_sdk.codec import Decoder
+from flowbridge_sdk.shared_topics import SharedTopics
+
+SESSION: Micros = 6 * SECOND
+"""How long a member may be silent before its partitions move."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the stages of a process meet, and how they are set.
+
+    Attributes:
+        log: The Kafka cluster.
+        api: The Workflow API.
+        topics: The internal topics.
+        decoder: Reads the schemas, and makes a reader of events of them.
+        lookups: Where it looks for schemas of a registry, if there is one; all stages share it.
+        source: Where triggers come from.
+        sink: Takes decisions.
+        shared_topics: Topics that names share, as this process is set; what counts is what its controller wrote.
+        member: Name of the process for its transactional ids.
+        instance: Static member name, or None.
+        observer: Who hears how the work goes.
+        clock: The process's clock, which a person or NTP may set.
+        pace: A steady clock: everything that waits or is done every so often goes by it.
+        new_topic: Makes the spec of an event topic to create; None where topics are not created.
+        topic_bound: The number of topics in the cluster at which no more are created for the events of a name.
+        sensitive: Payload fields that no decision shows, of whatever trigger.
+        reload: Time between two readings of the sources.
+        hold_off: How long a trigger must be gone before it is retired.
+        skew: Bound on the difference between clocks.
+        horizon: How long run keys are remembered.
+        lifetime: How long a finished Workflow lives at least.
+        applied_within: How long after it was sent a create may be applied.
+        limits: The submitter's bounds.
+        executor: Makes the submitter's workers, so many of them.
+        random: Where jitter comes from.
+        window_bound: Arrivals in one window.
+        remembered_bound: Events of one condition that one partition remembers.
+        window_bytes: Bytes that the windows of all partitions take in memory; each partition has an equal share.
+        lost_offsets: What to do about an offset that the log no longer holds.
+        looks: What its routers know of the ends of topics.
+        care: What the stages of the process share when they read carefully after a kill.
+
+    """
+
+    log: Log
+    api: WorkflowApi
+    topics: InternalTopics
+    decoder: Callable[[], Decoder]
+    source: TriggerSource
+    sink: Sink
+    member: str
+    instance: str | None = None
+    shared_topics: SharedTopics = field(default_factory=SharedTopics)
+    observer: Observer = field(default_factory=Unobserved)
+    clock: Callable[[], Micros] = wall_clock
+    pace: Callable[[], Micros] = steady_clock
+    new_topic: Callable[[str], TopicSpec] | None = None
+    topic_bound: int = 1_000
+    sensitive: Sequence[str] = ()
+    reload: Micros = SECOND
+    hold_off: Micros = 10 * SECOND
+    skew: Micros = 2 * SECOND
+    horizon: Micros = 7 * 86_400 * SECOND
+    lifetime: Micros = 3_600 * SECOND
+    applied_within: Micros = APPLIED_WITHIN
+    limits: Limits = field(default_factory=Limits)
+    executor: Callable[[int], Executor] = ThreadPoolExecutor
+    random: Random = field(default_factory=Random)
+    window_bound: int = 10_000
+    remembered_bound: int = 1_000_000
+    window_bytes: int = 1024**3
+    lost_offsets: Literal["hold", "continue"] = "hold"
+    looks: Looks = field(default_factory=Looks)
+    care: Care = field(default_factory=Care)
+    lookups: SchemaLookups | None = None
+
+
+def group_of(topics: InternalTopics, stage: str) -> str:
+    """Return the consumer group of a stage."""
+    return topics.prefix + stage
+
+
+def open_loop(name: str, around: Surroundings) -> StageLoop:
+    """Return a new loop of the stage ``name``."""
+    return _OPEN[name](around)
+
+
+def _loop(stage: Stage, around: Surroundings, *closing: Callable[[], object]) -> StageLoop:
+    return StageLoop(
+        around.log,
+        stage,
+        Member(
+            group_of(around.topics, stage.name), f"{around.topics.prefix}{stage.name}-{around.member}", around.instance
+        ),
+        clock=around.clock,
+        pace=around.pace,
+        sink=around.sink,
+        observer=around.observer,
+        sample=DecisionSample(around.topics, around.clock).send,
+        closing=closing,
+        care=around.care,
+    )
+
+
+def _definitions(around: Surroundings) -> Definitions:
+    return Definitions(around.log, around.topics.triggers, around.pace)
+
+
+def _open_controller(around: Surroundings) -> StageLoop:
+    definitions, admin = _definitions(around), around.log.admin()
+    stage = Controller(
+        definitions,
+        around.topics,
+        admin,
+        with_shared_topics(around.source, around.shared_topics),
+        around.clock,
+        Pacing(around.pace, around.reload, around.hold_off),
+        around.new_topic,
+        around.sensitive,
+        around.topic_bound,
+    )
+    return _loop(stage, around, definitions.close, admin.close, around.source.rest)
+
+
+def _open_router(around: Surroundings) -> StageLoop:
+    definitions, admin = _definitions(around), around.log.admin()
+    stage = Router(
+        definitions,
+        around.topics,
+        EventDecoder(around.decoder, around.pace, around.lookups),
+        admin,
+        around.clock,
+        around.pace,
+        around.lost_offsets,
+        around.observer,
+        around.looks,
+    )
+    return _loop(stage, around, definitions.close, admin.close)
+
+
+def _open_matcher(around: Surroundings) -> StageLoop:
+    definitions, admin, reader = _definitions(around), around.log.admin(), around.log.reader()
+    safe_time = SafeTime(admin, group_of(around.topics, "router"), around.clock, around.pace, around.skew)
+
+    def restore(partition: Partition) -> list[Kept]:
+        return read_changelog(reader, admin, partition)
+
+    planner = TickPlanner(definitions, safe_time, admin, around.skew)
+    stage = Matcher(
+        definitions,
+        around.topics,
+        EventDecoder(around.decoder, around.pace, around.lookups),
+        planner,
+        restore,
+        around.clock,
+        around.pace,
+        around.observer,
+        Bounds(around.window_bound, around.remembered_bound, around.window_bytes // around.topics.partitions),
+    )
+    return _loop(stage, around, definitions.close, admin.close, reader.close)
+
+
+def _open_submitter(around: Surroundings) -> StageLoop:
+    definitions, admin, reader = _definitions(around), around.log.admin(), around.log.reader()
+    governing = Governing(definitions)
+    loop: StageLoop | None = None
+
+    def restore(partitions: Collection[Partition]) -> dict[int, LedgerPartition]:
+        now, looks_back = around.clock(), governing.looks_back
+        return read_ledgers(reader, admin, partitions, around.horizon, now, looks_back, around.observer)
+
+    def is_fresh() -> bool:
+        return loop is not None and around.pace() - loop.last_poll < SESSION
+
+    concurrency = around.limits.concurrency
+    executor = around.executor(workers_for(concurrency))
+    bulkheads = Bulkheads(executor, concurrency, around.clock, around.random)
+    templates = Templates(around.api, around.clock, around.random)
+    stage = Submitter(
+        around.topics,
+        governing,
+        Attempts(around.api, bulkheads, around.clock, is_fresh, around.lifetime, templates, around.applied_within),
+        bulkheads,
+        restore,
+        around.clock,
+        around.pace,
+        around.random,
+        around.limits,
+        around.observer,
+    )
+
+    def end_workers() -> None:
+        bulkheads.close()
+        executor.shutdown(wait=False)
+
+    loop = _loop(stage, around, end_workers, definitions.close, admin.close, reader.close)
+    return loop
+
+
+_OPEN = {
+    "controller": _open_controller,
+    "router": _open_router,
+    "matcher": _open_matcher,
+    "submitter": _open_submitter,
+}

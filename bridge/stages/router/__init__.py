@@ -1,0 +1,1 @@
+"""The router: it sends each event to the triggers that want it."""

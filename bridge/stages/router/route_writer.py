@@ -1,0 +1,113 @@
+"""What passes a slot goes on: as an arrival to the windows of its trigger, or as a run where the trigger has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from bridge.core.decision import Decision, Reason
+from bridge.core.definition import CompiledSlot, Definition
+from bridge.core.event import Event
+from bridge.core.runs.run import Run
+from bridge.core.runs.run_of_match import UnrunnableError
+from bridge.kafka.internal_topics import InternalTopics, partition_of
+from bridge.kafka.log import Record
+from bridge.kafka.outbox import Outbox
+from bridge.stages.matcher.window_records import arrival_key, encode_arrival
+from bridge.stages.shared.run_records import SENT_LIMIT
+from bridge.stages.shared.run_sender import RunnableMatch, RunSender
+
+TOGETHER = 64
+"""How many are sent together: enough for the caches, few enough to fit into them."""
+
+
+class Carried(NamedTuple):
+    """An event, its record, and its value with all of its framing in front."""
+
+    event: Event
+    record: Record
+    value: bytes
+
+
+class Pass(NamedTuple):
+    """An event that passes a slot, under a correlation key."""
+
+    definition: Definition
+    slot: CompiledSlot
+    carried: Carried
+    key: str
+
+    def decide(self, reason: Reason, evidence: dict[str, str]) -> Decision:
+        """Return what became of the event at the slot."""
+        key = self.definition.shown_key(self.key)
+        return Decision(
+            reason, self.definition.identity, self.slot.slot.variable, self.carried.event.identity, key, evidence
+        )
+
+
+class Passing:
+    """Sends on what passes.
+
+    Args:
+        topics: The internal topics.
+        bury: Keeps a record as a dead letter: the record, the decision, what is wrong, and the reason that the letter
+            gives.
+
+    """
+
+    def __init__(self, topics: InternalTopics, bury: Callable[[Record, Decision, str, str], None]) -> None:
+        self._topics = topics
+        self._bury = bury
+        self._runs = RunSender(topics)
+
+    def send(self, passed: Iterable[Pass], out: Outbox) -> None:
+        """Send arrivals and runs; what can be neither is a dead letter."""
+        at_once = []
+        for one in passed:
+            if one.definition.trigger.is_windowed:
+                self._send_arrival(one, out)
+            else:
+                at_once.append(one)
+        matches = [
+            RunnableMatch(one.definition, one.key, ((one.carried.event,),), one.carried.record) for one in at_once
+        ]
+        for one, run in zip(at_once, self._runs.send(matches, out), strict=True):
+            if isinstance(run, Run):
+                out.decisions.append(one.decide(Reason.MATCHED, {"run": run.name}))
+            else:
+                self._unrunnable(one, run, out)
+
+    def _send_arrival(self, one: Pass, out: Outbox) -> None:
+        definition, slot, (event, record, event_value), key = one
+        out.at = record
+        value = encode_arrival(
+            {
+                "trigger": definition.identity,
+                "definition": definition.hash,
+                "slot": slot.index,
+                "key": key,
+                "source": event.source,
+                "id": event.id,
+                "time": event.time,
+                "reached": event.reached,
+                "event_key": event.key,
+                "value": event_value,
+            },
+            event.name,
+            slot.slot.event,
+        )
+        if len(value) > SENT_LIMIT:
+            text = f"its arrival has {len(value)} bytes with key, source and id; at most {SENT_LIMIT} are sent"
+            decision = one.decide(Reason.OVERSIZE, {"error": text})
+            out.decisions.append(decision)
+            self._bury(record, decision, text, "")
+            return
+        place = arrival_key(definition.identity, key)
+        out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, value)
+
+    def _unrunnable(self, one: Pass, error: UnrunnableError, out: Outbox) -> None:
+        out.at = one.carried.record
+        text = error.shown(one.definition.trigger.sensitive)
+        decision = one.decide(Reason.MATCHED, {"error": text})
+        out.decisions.append(decision)
+        self._bury(one.carried.record, decision, text, "unrunnable")

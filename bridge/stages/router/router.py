@@ -1,0 +1,428 @@
+"""The router: reads the topics of triggers; each event that passes a slot becomes an arrival or, at once, a run.
+
+Each event is decoded once. It is measured against every slot that reads its topic, and at each of them one decision
+is made. What cannot be decoded is a dead letter; a schema registry that is away holds the partition.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bridge.core.decision import Decision, Reason
+from bridge.core.event import DAY, MINUTE, SECOND, Event, EventIdentity, Micros
+from bridge.core.route import Passed, route
+from bridge.kafka.internal_topics import InternalTopics
+from bridge.kafka.log import (
+    Admin,
+    Committed,
+    Headers,
+    LogError,
+    Partition,
+    Record,
+    TopicInfo,
+    UnansweredError,
+    UnreadableTopicError,
+)
+from bridge.kafka.observer import Observer
+from bridge.kafka.outbox import Outbox
+from bridge.kafka.ownership import read_note
+from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
+from bridge.stages.router.reached_time import Looks, ReachedTimes
+from bridge.stages.router.route_writer import TOGETHER, Carried, Pass, Passing
+from bridge.stages.shared.dead_letters import DeadLetters
+from bridge.stages.shared.decoding import EventDecoder, hold_for_schema
+from bridge.stages.shared.definitions import Definitions
+from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Encoder
+from flowbridge_sdk.errors import DecodeError, NullValueError, RefusedError, UndecodableError
+from flowbridge_sdk.headers import read_headers
+
+logger = logging.getLogger(__name__)
+
+VALUE_LIMIT = 1024 * 1024 + 1024
+"""Bytes of an event's value: a payload of 1 MiB and its framing."""
+
+MARGIN_LIMIT = 16 * 1024
+"""Bytes of an event's key and headers together."""
+
+_ROUND_BYTES = 8 * 1024 * 1024  # of values that are sent together
+_LETTER_TEXT = 4_000  # characters of a dead letter's text
+_SCHEMA_IDS = {0: 5, 1: 17}  # bytes of a schema id in a header, by its first one
+_AVRO = (b"\xc3", b"\x00", b"\x01")  # how values of Avro begin, and JSON does not
+_LOOK_PACE = 10 * SECOND  # between two looks whether a topic that could not be read can be now
+_READ_AGAIN = DAY  # of a truncated partition; the ledger remembers runs for a week
+_DESCRIBE_PACE = MINUTE  # between two looks whether the settings of topics have changed
+_ASKED_AHEAD = 64  # records of a held partition that are looked at for further schemas
+
+
+class StartChangedError(LogError):
+    """A topic is to be begun anew: the router starts over."""
+
+
+@dataclass
+class _Letter:
+    """A dead letter to be: one of a record and a reason, however many triggers it concerns.
+
+    Attributes:
+        record: The record.
+        texts: What is wrong, by trigger; the empty name stands for all triggers.
+
+    """
+
+    record: Record
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Return what is wrong, once where it is the same for all."""
+        different = set(self.texts.values())
+        if len(different) == 1:
+            return different.pop()
+        text = "; ".join(f"{trigger}: {text}" for trigger, text in self.texts.items())
+        return text if len(text) <= _LETTER_TEXT else text[:_LETTER_TEXT] + " …"
+
+
+class Router(Stage):
+    """Core's routing rules on the stage loop.
+
+    Args:
+        definitions: The triggers.
+        topics: The internal topics.
+        decoder: Reads events.
+        admin: For the starts of topics whose offsets were lost.
+        clock: The process's clock.
+        pace: A steady clock, for waiting.
+        lost_offsets: What to do about an offset that the log no longer holds.
+        observer: Hears of timestamps that cannot be true.
+        looks: What the process knows of the ends of topics.
+
+    """
+
+    name = "router"
+    is_careful = True
+
+    def __init__(
+        self,
+        definitions: Definitions,
+        topics: InternalTopics,
+        decoder: EventDecoder,
+        admin: Admin,
+        clock: Callable[[], Micros],
+        pace: Callable[[], Micros],
+        lost_offsets: Literal["hold", "continue"],
+        observer: Observer,
+        looks: Looks,
+    ) -> None:
+        self._definitions = definitions
+        self._topics = topics
+        self._decoder = decoder
+        self._admin = admin
+        self._clock = clock
+        self._pace = pace
+        self._lost_offsets = lost_offsets
+        self._begun: dict[str, int] = {}
+        self._seen: frozenset[str] = frozenset()
+        self._unreadable: dict[str, str] = {}  # why, by topic
+        self._next_look: Micros = pace()
+        self._looks = looks
+        self._reached = ReachedTimes(looks, clock, pace, observer.untrusted_timestamps)
+        self._described: dict[str, TopicInfo] = {}
+        self._next_describe: Micros = pace()
+        self._passing = Passing(topics, self._bury)
+        self._dead_letters = DeadLetters(topics, self.name)
+        self._letters: dict[tuple[str, int, int, str], _Letter] = {}  # of this round
+        self._generic = Encoder()
+
+    def topics(self) -> frozenset[str]:
+        """Return the topics of triggers in force whose starts are written."""
+        self._looks.awake(self._pace())
+        self._definitions.refresh_when_due()
+        self._check_starts()
+        begun = self._definitions.topics() & self._definitions.starts.keys()
+        self._look_at(begun)
+        readable = begun - self._unreadable.keys()
+        self._look_at_ends(readable)
+        return readable
+
+    def _look_at(self, begun: frozenset[str]) -> None:
+        """Ask whether topics can be read: those that are new, and after a while again those that could not be."""
+        is_time = self._pace() >= self._next_look
+        asked = (begun - self._seen) | (begun & self._unreadable.keys() if is_time else set())
+        if not asked:
+            return
+        self._next_look = self._pace() + _LOOK_PACE
+        found = self._admin.unreadable(asked)
+        described = self._admin.describe(asked - found.keys())
+        self._note(described)
+        for info in described.values():
+            if info.id and self.topic_id(info.name) not in ("", info.id):
+                found[info.name] = "it was created again, and where it is begun is not written yet"
+        for topic in sorted(asked):
+            if topic not in found and self._unreadable.pop(topic, None) is not None:
+                logger.info("topic %s can be read again", topic)
+            elif topic in found and self._unreadable.get(topic) != found[topic]:
+                self._leave_out(topic, found[topic])
+        self._seen = begun
+        self._unreadable = {topic: why for topic, why in self._unreadable.items() if topic in begun}
+
+    def _note(self, described: Mapping[str, TopicInfo]) -> None:
+        self._described.update(described)
+        self._reached.note(described.values())
+
+    def _look_at_ends(self, topics: frozenset[str]) -> None:
+        """Look where the topics end whose timestamps are the publishers' (:mod:`.reached_time`)."""
+        due = self._looks.due(topics, self._pace())
+        if not due:
+            return
+        if self._pace() >= self._next_describe:
+            self._next_describe = self._pace() + _DESCRIBE_PACE
+            with suppress(LogError):  # what was known before still stands
+                self._note(self._admin.describe(topics))
+        infos = [
+            self._described[name] for name in due if name in self._described and not self._reached.is_stamped(name)
+        ]
+        places = [Partition(info.name, number) for info in infos for number in range(info.partitions)]
+        ends: Mapping[Partition, int] = {}
+        silent: Collection[Partition] = ()
+        try:
+            ends = self._admin.end_offsets(places) if places else {}
+        except UnansweredError as error:
+            ends, silent = error.answered, error.unanswered
+        except LogError:
+            silent = places
+        self._looks.add(ends, silent, self._pace())
+
+    def _leave_out(self, topic: str, why: str) -> None:
+        self._unreadable[topic] = why
+        logger.error("topic %s is left out: %s. Its events wait; other topics are read", topic, why)
+
+    def unreadable(self, error: UnreadableTopicError) -> None:
+        """Leave out a topic that became missing or forbidden while it was read."""
+        if error.topic not in self._unreadable:
+            self._leave_out(error.topic, error.why)
+        self._next_look = self._pace() + _LOOK_PACE
+
+    def _check_starts(self) -> None:
+        starts = self._definitions.starts
+        for topic, written in list(self._begun.items()):
+            if topic not in starts:
+                del self._begun[topic]
+            elif starts[topic].written != written:
+                if starts[topic].made_again:
+                    self._looks.made_again(topic)
+                raise StartChangedError(f"topic {topic} is begun anew")
+
+    def applied(self) -> int:
+        """Return the offset of ``triggers`` that routing follows now."""
+        return self._definitions.offset
+
+    def topic_id(self, topic: str) -> str:
+        """Return the id of a topic as its start names it."""
+        start = self._definitions.starts.get(topic)
+        return start.topic_id if start else ""
+
+    def begin(self, partitions: Collection[Partition], found: Mapping[Partition, Committed]) -> dict[Partition, int]:
+        """Return the committed offset where it was committed under the topic's present start, else that start.
+
+        The former owner may have known more of ``triggers`` than we did, so it is read to its end first.
+        """
+        self._definitions.refresh()
+        self._check_starts()
+        return {partition: self._begin(partition, found.get(partition)) for partition in partitions}
+
+    def _begin(self, partition: Partition, committed: Committed | None) -> int:
+        start = self._definitions.starts.get(partition.topic)
+        if start is None:
+            return committed.offset if committed else 0
+        note = read_note(committed)
+        if committed is not None and note.triggers >= start.written and note.topic_id == start.topic_id:
+            return committed.offset
+        return start.offsets[partition.number] if partition.number < len(start.offsets) else 0
+
+    def take(self, offsets: Mapping[Partition, int]) -> None:
+        """Remember under which start each topic was begun."""
+        for topic in {partition.topic for partition in offsets}:
+            start = self._definitions.starts.get(topic)
+            self._begun[topic] = start.written if start else 0
+        known = self._described
+        if any(place.topic in known and place.number >= known[place.topic].partitions for place in offsets):
+            self._next_describe = self._pace()  # a topic has grown
+
+    def drop(self, partitions: Collection[Partition]) -> None:
+        """Keep nothing: a router has no state of its own."""
+        del partitions
+
+    def lost_offset(self, partition: Partition, offset: int) -> int | None:
+        """Follow the setting ``lost_offsets``.
+
+        To continue means at the first record that is left where records have expired. Where the log was truncated
+        below what was read, nobody knows what is new in it. What reached it within the last day is read again then:
+        the ledger remembers runs for longer, so a run that was made is not made twice.
+        """
+        if self._lost_offsets == "hold":
+            return None
+        start = self._admin.start_offsets([partition]).get(partition, 0)
+        if offset <= start:
+            return start
+        since = self._clock() - _READ_AGAIN
+        again = self._admin.offsets_at([partition], since // 1000).get(partition, start)
+        logger.error(
+            "%s/%d was truncated below offset %d, up to which it was read: what reached it within the last day is "
+            "read again from offset %d",
+            *partition,
+            offset,
+            again,
+        )
+        return again
+
+    def patience(self) -> float:
+        """Wait for records only a moment while a schema may come that others wait for."""
+        return 0.05 if self._decoder.is_awaiting() else super().patience()
+
+    def process(self, records: deque[Record], out: Outbox) -> None:
+        """Route records for a while; those of a partition that has to wait for its schema are read again later."""
+        end = self._pace() + BATCH_TIME
+        self._letters.clear()
+        ahead: Counter[Partition] = Counter()
+        while records and out.size < BATCH_BYTES and self._pace() < end:
+            passed: list[Pass] = []
+            self._reached.begin()
+            size = 0
+            while records and len(passed) < TOGETHER and size < _ROUND_BYTES and self._pace() < end:
+                record = records.popleft()
+                place = Partition(record.topic, record.partition)
+                if place not in out.held:
+                    out.at = record
+                    before = len(passed)
+                    self._route(record, passed, out)
+                    size += len(record.value or b"") * (1 + len(passed) - before)
+                elif ahead[place] < _ASKED_AHEAD:
+                    ahead[place] += 1
+                    self._ask_ahead(record)
+            self._passing.send(passed, out)
+            out.at = None
+            self._send_letters(out)
+
+    def _route(self, record: Record, passed: list[Pass], out: Outbox) -> None:
+        reading = self._definitions.reading(record)
+        if not reading:
+            return
+        excess = _excess(record)
+        if excess is not None:
+            self._refuse(record, Reason.OVERSIZE, excess, out)
+            return
+        timestamp = self._reached.timestamp(record)
+        try:
+            carried = self._decode(record, timestamp)
+        except DecodeError as error:
+            self._undecodable(record, error, out)
+            return
+        event = carried.event
+        if event.reached > timestamp * 1000:  # by our clock, which may be ahead: it does not excuse a future event
+            event = event._replace(reached=timestamp * 1000)
+        for definition, slots in reading:
+            for slot in slots:
+                routed = route(definition, slot, event)
+                if isinstance(routed, Passed):
+                    passed.append(Pass(definition, slot, carried, routed.key))
+                else:
+                    out.decisions.append(routed)
+                    if routed.reason is Reason.UNKEYED:
+                        self._bury(record, routed, routed.evidence["error"])
+
+    def _ask_ahead(self, record: Record) -> None:
+        """Have the schema asked for of a record behind one that waits for its own: they come together then."""
+        if self._definitions.reading(record) and _excess(record) is None:
+            self._decoder.ask_ahead(record.topic, record.value, record.headers)
+
+    def _decode(self, record: Record, timestamp: int) -> Carried:
+        topic, partition, offset, _, key, value, headers = record
+        name, id_, source, time = read_headers(headers, topic, partition, offset, timestamp)
+        if self._definitions.made_again:
+            id_ = self._definitions.id_of(record, id_)
+        framed = _framed(topic, value, headers)
+        payload = self._decoder.decode(topic, framed, headers if framed is value else None)
+        text = key.decode(errors="replace") if key is not None else None
+        event = Event(name, source, id_, time, self._reached.of(record, timestamp), text, payload)
+        if framed and framed[:1] not in _AVRO:
+            framed = self._as_avro(topic, payload)
+        return Carried(event, record, framed or b"")
+
+    def _as_avro(self, topic: str, payload: Mapping[str, Any]) -> bytes:
+        """Return a payload of JSON as every stage and release reads it by itself."""
+        try:
+            return self._generic.encode(topic, payload)
+        except RefusedError as error:
+            raise UndecodableError(f"a record of {topic} cannot be kept as Avro: {error}") from error
+
+    def _undecodable(self, record: Record, error: DecodeError, out: Outbox) -> None:
+        if isinstance(error, NullValueError):
+            self._decide_all(record, Reason.UNDECODABLE, str(error), out)
+            return
+        if not hold_for_schema(record, error, out):
+            self._refuse(record, Reason.UNDECODABLE, str(error), out)
+
+    def _refuse(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
+        """Decide at every slot about a record that is no event, and keep it as a dead letter."""
+        self._decide_all(record, reason, text, out)
+        self._bury(record, Decision(reason, "", "", _place_identity(record)), text)
+
+    def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
+        """Decide at every slot about a record that cannot be processed, and keep it as a dead letter."""
+        self._letters.clear()
+        self._refuse(record, reason, text, out)
+        self._send_letters(out)
+
+    def _decide_all(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
+        for definition, slots in self._definitions.reading(record):
+            for slot in slots:
+                identity, evidence = _place_identity(record), {"error": text}
+                out.decisions.append(Decision(reason, definition.identity, slot.slot.variable, identity, "", evidence))
+
+    def _bury(self, record: Record, decision: Decision, text: str, reason: str = "") -> None:
+        """Keep a record as a dead letter of a trigger, or of all; triggers share the letter."""
+        place = (record.topic, record.partition, record.offset, reason or decision.reason)
+        letter = self._letters.setdefault(place, _Letter(record))
+        letter.texts.setdefault(decision.trigger, text)
+
+    def _send_letters(self, out: Outbox) -> None:
+        for (topic, _, _, reason), letter in self._letters.items():
+            triggers = [trigger for trigger in letter.texts if trigger]
+            text, now = letter.text(), self._clock()
+            self._dead_letters.send(
+                out, letter.record, place=topic, reason=reason, text=text, at=now, triggers=triggers
+            )
+        self._letters.clear()
+
+
+def _place_identity(record: Record) -> EventIdentity:
+    """Return what to call a record that is no event."""
+    return EventIdentity(record.topic, record.topic, f"{record.topic}/{record.partition}/{record.offset}")
+
+
+def _excess(record: Record) -> str | None:
+    """Return what is too large about a record; everything made of one that is not fits into our topics."""
+    if record.value is not None and len(record.value) > VALUE_LIMIT:
+        return f"a value of {len(record.value)} bytes; at most {VALUE_LIMIT} are read"
+    size = len(record.key or b"") + sum([len(content) for _, content in record.headers or () if content])
+    return None if size <= MARGIN_LIMIT else f"key and headers of {size} bytes; at most {MARGIN_LIMIT} are read"
+
+
+def _framed(topic: str, value: bytes | None, headers: Headers) -> bytes | None:
+    """Return the value with a schema id that travelled in a header put in front: what all later stages decode.
+
+    Raises:
+        UndecodableError: The header holds something else.
+
+    """
+    if value is None:
+        return None
+    for name, content in headers or ():
+        if name == SCHEMA_ID_HEADER and content:
+            if _SCHEMA_IDS.get(content[0]) != len(content):
+                raise UndecodableError(f"a record of {topic} has a header {name} that holds no whole schema id")
+            return bytes(content) + value
+    return value

@@ -1,0 +1,268 @@
+"""The topic ``triggers`` as read so far: what every stage knows of triggers, and from where.
+
+Each stage reads it by itself, between its batches, so that a definition is applied at a batch boundary and the
+offset of ``triggers`` that a stage commits beside its own offsets is exactly what it knew.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import bridge
+from bridge.core.definition import Definition
+from bridge.core.event import SECOND, Micros
+from bridge.core.trigger import Trigger
+from bridge.kafka.log import MISSING, Log, Partition, Record, UnansweredError
+from bridge.kafka.records import DEFINITION, IN_FORCE, SOURCE_ERRORS, START, RecordError, kind_of
+from bridge.stages.controller.source_errors import decode_errors
+from bridge.stages.shared.slot_index import Readers, Reading
+from bridge.triggers.errors import Origin, TriggerError
+
+logger = logging.getLogger(__name__)
+
+_COMPILED = 4_096  # definitions that are kept as compiled
+_MADE_AGAIN = -2  # behind the offsets of a start; to 0.1.0, and to librdkafka, "the beginning" of a partition to come
+_PACE = SECOND  # how often the end of ``triggers`` is asked for
+
+
+class UnreadableDefinitionError(RecordError):
+    """A record of ``triggers`` that this version cannot read: the process stops before it commits what needs it."""
+
+    def __init__(self, kind: str, name: str, offset: int, error: Exception) -> None:
+        super().__init__(
+            f"the {kind} of {name} (offset {offset} of triggers) cannot be read by version {bridge.__version__}: "
+            f"{error}. A newer version wrote it: upgrade this process. It has committed nothing that depends on it"
+        )
+
+
+class Start(NamedTuple):
+    """Where a topic that was new to the bridge is begun.
+
+    Attributes:
+        topic_id: Kafka's id of the topic.
+        offsets: First offset by partition; those found later begin at 0.
+        written: Offset in ``triggers`` behind this record.
+        made_again: Whether the topic was deleted and created again while it was read. Its partitions count from 0
+            again, so the id that an event without one is given has the topic's id in it.
+
+    """
+
+    topic_id: str
+    offsets: tuple[int, ...]
+    written: int
+    made_again: bool = False
+
+
+class Definitions:
+    """All definitions, and which are in force.
+
+    Attributes:
+        offset: Offset in ``triggers`` up to which all is applied.
+        known: Every definition, by its hash.
+        conditions: A definition of every condition, by its hash: all of one condition match alike. It is the one that
+            is in force, where one is.
+        in_force: The definition in force, by trigger.
+        changed: By trigger, the offset behind the record that put its definition in force, or ended it.
+        starts: Where topics are begun.
+        made_again: Kafka's id of each topic that was made again, by name; nearly always empty.
+        origins: Where each definition was last read from, by hash.
+        errors: What is wrong with the sources of triggers, by place.
+
+    """
+
+    def __init__(self, log: Log, topic: str, clock: Callable[[], Micros]) -> None:
+        self._partition = Partition(topic, 0)
+        self._admin = log.admin()
+        self._reader = log.reader()
+        self._clock = clock
+        self._asked: Micros = -(2**62)
+        self.offset = 0
+        self.known: dict[str, Definition] = {}
+        self.conditions: dict[str, Definition] = {}
+        self.in_force: dict[str, Definition] = {}
+        self.changed: dict[str, int] = {}
+        self.starts: dict[str, Start] = {}
+        self.made_again: dict[str, str] = {}
+        self.origins: dict[str, Origin] = {}
+        self.errors: dict[str, tuple[TriggerError, ...]] = {}
+        self._early: dict[str, tuple[str, int]] = {}  # put in force before their definition was read; hash and offset
+        self._appliers = {
+            "definition": self._define,
+            "in_force": self._enforce,
+            "start": self._begin,
+            "source_errors": self._note_errors,
+        }
+        self._readers = Readers()
+
+    def refresh_when_due(self) -> bool:
+        """Read on, if the last time is long enough ago; tell whether anything was new."""
+        return self._clock() - self._asked >= _PACE and self.refresh()
+
+    def refresh(self, *, to_true_end: bool = False) -> bool:
+        """Read ``triggers`` on; return whether anything was new.
+
+        Args:
+            to_true_end: Read to the high watermark, and wait for a transaction that is still open there. The process
+                that writes ``triggers`` needs it: the marker of its own last commit may be late, and what it does not
+                see it would write again, such as the start of a topic. Otherwise reading ends at the last stable
+                offset: what a transaction holds open is no definition yet, and nothing in the log was made by it.
+
+        Raises:
+            LogError: Kafka did not answer, or a transaction stayed open for longer than the reader waits.
+            UnreadableDefinitionError: A newer version has written something that this one cannot read.
+
+        """
+        self._asked = self._clock()
+        if to_true_end:
+            end = self._admin.all_ends([self._partition])[self._partition]
+        else:
+            ends = self._admin.stable_ends([self._partition])
+            if self._partition not in ends:
+                raise UnansweredError({}, {self._partition: MISSING})
+            end = ends[self._partition]
+        if end <= self.offset:
+            return False
+        for records in self._reader.read(self._partition, self.offset, end):
+            for record in records:
+                self._apply(record)
+        for name, (definition, offset) in self._early.items():
+            raise UnreadableDefinitionError("trigger", name, offset, KeyError(definition))
+        self.offset = end
+        self._readers = Readers(self.in_force.values())
+        return True
+
+    def reading(self, record: Record) -> Reading:
+        """Return the definitions in force that read a record, each with the slots that its event may fill.
+
+        In a topic that several names share, the name in its header decides.
+        """
+        return self._readers.own.get(record.topic) or self._readers.of_shared(record.topic, record.headers)
+
+    def id_of(self, record: Record, read: str) -> str:
+        """Return the id of a record's event, given the one that is ``read`` from its headers.
+
+        Only an event without an id of its own, in a topic that was made again, has another one: the topic's id stands
+        behind its place. An event of the old topic in the same place is then another event.
+        """
+        topic_id = self.made_again.get(record.topic)
+        if topic_id is None or any(name == "ce_id" for name, _ in record.headers or ()):
+            return read
+        return f"{read}/{topic_id}"
+
+    def topics(self) -> frozenset[str]:
+        """Return the topics that definitions in force read."""
+        return self._readers.topics
+
+    def is_in_force(self, trigger: str, condition: str) -> bool:
+        """Tell whether the definition of a trigger that is in force has this condition."""
+        definition = self.in_force.get(trigger)
+        return definition is not None and definition.condition == condition
+
+    def close(self) -> None:
+        """Let go."""
+        self._reader.close()
+        self._admin.close()
+
+    def _apply(self, record: Record) -> None:
+        if record.key is None:
+            return
+        kind, _, name = record.key.decode().partition(":")
+        if record.value is None:
+            self._remove(kind, name)
+            return
+        try:
+            self._appliers[kind_of(record.value)](name, record)
+        except (RecordError, KeyError, TypeError, ValueError) as error:
+            if kind == "errors":  # nothing is decided by it
+                logger.warning("offset %d of triggers (errors of %s) is not shown: %s", record.offset, name, error)
+                return
+            # To go on without it would pass events by that belong to it.
+            raise UnreadableDefinitionError(kind, name, record.offset, error) from error
+
+    def _remove(self, kind: str, name: str) -> None:
+        if kind == "definition":
+            self.known.pop(name, None)
+        elif kind == "start":
+            self.starts.pop(name, None)
+            self.made_again.pop(name, None)
+        elif kind == "errors":
+            self.errors.pop(name, None)
+
+    def _define(self, name: str, record: Record) -> None:
+        fields = _fields(DEFINITION, record)
+        definition = _compiled(fields["spec"])
+        self.known[name] = definition
+        self.conditions[definition.condition] = definition
+        self.origins[name] = Origin.from_text(fields["origin"])
+        for trigger in [trigger for trigger, (awaited, _) in self._early.items() if awaited == name]:
+            del self._early[trigger]
+            self.in_force[trigger] = definition
+
+    def _enforce(self, name: str, record: Record) -> None:
+        definition = _fields(IN_FORCE, record)["definition"]
+        self.changed[name] = record.offset + 1
+        self._early.pop(name, None)
+        if definition is None:
+            self.in_force.pop(name, None)
+        elif definition in self.known:
+            known = self.known[definition]
+            self.in_force[name] = self.conditions[known.condition] = known
+        else:  # its definition was written again since, and compaction kept the newer record alone
+            self._early[name] = (definition, record.offset)
+
+    def _begin(self, name: str, record: Record) -> None:
+        start = _decode_start(_fields(START, record), record.offset + 1)
+        self.starts[name] = start
+        self.made_again.pop(name, None)
+        if start.made_again:
+            self.made_again[name] = start.topic_id
+
+    def _note_errors(self, name: str, record: Record) -> None:
+        self.errors[name] = decode_errors(_fields(SOURCE_ERRORS, record))
+
+
+@lru_cache(maxsize=_COMPILED)
+def _compiled(spec: str) -> Definition:
+    """Return a definition, compiled once for all stages of the process."""
+    return Definition(Trigger.from_json(json.loads(spec)))
+
+
+def _fields(kind: Any, record: Record) -> dict[str, Any]:
+    fields: dict[str, Any] = kind.decode(record.value)
+    return fields
+
+
+def encode_start(topic: str, start: Start, at: Micros) -> bytes:
+    """Return the record of a start; 0.1.0 reads it as well, and sees the same offsets in it."""
+    offsets = [*start.offsets, _MADE_AGAIN] if start.made_again else list(start.offsets)
+    return START.encode({"topic": topic, "topic_id": start.topic_id, "offsets": offsets, "at": at})
+
+
+def _decode_start(fields: dict[str, Any], written: int) -> Start:
+    offsets = tuple(fields["offsets"])
+    made_again = offsets[-1:] == (_MADE_AGAIN,)
+    return Start(fields["topic_id"], offsets[:-1] if made_again else offsets, written, made_again)
+
+
+def definition_key(definition: str) -> bytes:
+    """Return the record key of a definition, by its hash."""
+    return f"definition:{definition}".encode()
+
+
+def in_force_key(trigger: str) -> bytes:
+    """Return the record key of what is in force of a trigger."""
+    return f"trigger:{trigger}".encode()
+
+
+def start_key(topic: str) -> bytes:
+    """Return the record key of a topic's start."""
+    return f"start:{topic}".encode()
+
+
+def errors_key(place: str) -> bytes:
+    """Return the record key of what is wrong with a place that triggers come from."""
+    return f"errors:{place}".encode()

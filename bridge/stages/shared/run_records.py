@@ -1,0 +1,123 @@
+"""Runs as records."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from bridge.core.event import EventIdentity
+from bridge.core.runs.run import Run
+from bridge.core.runs.run_of_match import UnrunnableError
+from bridge.kafka.outbox import RECORD_LIMIT
+from bridge.kafka.records import RUN, RUN_PLAN
+
+SENT_LIMIT = RECORD_LIMIT // 2
+"""Bytes of a run or an arrival when it is sent, so that later stages can keep it whole, with its identity as a key."""
+
+_PLANS = 4_096  # definitions whose share of a run is kept as written and as read
+
+
+def run_record(run: Run) -> bytes:
+    """Return the record of a run that a match asks for.
+
+    Raises:
+        UnrunnableError: It is too large to be sent.
+
+    """
+    value = encode_run(run)
+    if len(value) > SENT_LIMIT:
+        raise UnrunnableError(f"its run has {len(value)} bytes with its payload as JSON; at most {SENT_LIMIT} are sent")
+    return value
+
+
+def encode_run(run: Run) -> bytes:
+    """Return the record of a run."""
+    plan = _plan(
+        run.trigger,
+        run.definition_hash,
+        run.namespace,
+        run.template,
+        run.labels,
+        run.annotations,
+        run.allow_template_tags,
+        run.synchronization,
+    )
+    return RUN.encode(
+        {
+            "plan": plan,
+            "run_key": run.run_key,
+            "key": run.key,
+            "name": run.name,
+            "parameters": None if run.parameters is None else dict(run.parameters),
+            "payload": run.payload,
+            "events": [
+                {"slot": slot, "name": event[0], "source": event[1], "id": event[2]} for slot, event in run.events
+            ],
+            "event_time": run.event_time,
+            "reached": run.reached,
+            "start_by": run.start_by,
+        }
+    )
+
+
+@lru_cache(maxsize=_PLANS)
+def _plan(
+    trigger: str,
+    definition: str,
+    namespace: str,
+    template: str,
+    labels: tuple[tuple[str, str], ...],
+    annotations: tuple[tuple[str, str], ...],
+    allow_template_tags: bool,  # noqa: FBT001 - the cache takes no names
+    synchronization: str | None,
+) -> bytes:
+    return RUN_PLAN.encode(
+        {
+            "trigger": trigger,
+            "definition": definition,
+            "namespace": namespace,
+            "template": template,
+            "labels": dict(labels),
+            "annotations": dict(annotations),
+            "allow_template_tags": allow_template_tags,
+            "synchronization": synchronization,
+        }
+    )
+
+
+def decode_run(value: bytes) -> Run:
+    """Return the run of a record.
+
+    Raises:
+        RecordError: It is none that this version can read.
+
+    """
+    fields = RUN.decode(value)
+    parameters = fields["parameters"]
+    return Run(
+        **_read_plan(fields["plan"]),
+        run_key=fields["run_key"],
+        key=fields["key"],
+        name=fields["name"],
+        parameters=None if parameters is None else tuple(parameters.items()),
+        payload=fields["payload"],
+        events=tuple([(one["slot"], EventIdentity(one["name"], one["source"], one["id"])) for one in fields["events"]]),
+        event_time=fields["event_time"],
+        reached=fields["reached"],
+        start_by=fields["start_by"],
+    )
+
+
+@lru_cache(maxsize=_PLANS)
+def _read_plan(value: bytes) -> dict[str, Any]:
+    fields = RUN_PLAN.decode(value)
+    return {
+        "trigger": fields["trigger"],
+        "definition_hash": fields["definition"],
+        "namespace": fields["namespace"],
+        "template": fields["template"],
+        "labels": tuple(fields["labels"].items()),
+        "annotations": tuple(fields["annotations"].items()),
+        "allow_template_tags": fields["allow_template_tags"],
+        "synchronization": fields["synchronization"],
+    }

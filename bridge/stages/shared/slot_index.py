@@ -1,0 +1,109 @@
+"""Who reads an event: by its topic, and in a topic that names share by its name as well.
+
+In a topic of one name every event is for the slots of that name, whatever ``ce_type`` says. In a shared one most
+events may be nobody's: they are told by one header, before anything of them is decoded.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from bridge.core.definition import CompiledSlot, Definition
+from bridge.kafka.log import Headers
+from bridge.triggers.topic_mapping import slot_topic
+from flowbridge_sdk.topics import CONTROL, name_of
+
+Reading = tuple[tuple[Definition, tuple[CompiledSlot, ...]], ...]
+"""Definitions that read something, each with the slots that it may fill."""
+
+
+class _Shared(NamedTuple):
+    """Who reads a shared topic.
+
+    Attributes:
+        named: By the event's name in UTF-8.
+        others: Who reads events of all other names: triggers from before the topic was shared.
+        everybody: All of them.
+
+    """
+
+    named: Mapping[bytes, Reading]
+    others: Reading
+    everybody: Reading
+
+
+class Readers:
+    """The slots of definitions, by topic and name.
+
+    Attributes:
+        topics: The topics that are read.
+        own: By topic, for topics that are not shared, who reads all of its events.
+
+    """
+
+    def __init__(self, definitions: Iterable[Definition] = ()) -> None:
+        by_topic: dict[str, list[tuple[Definition, CompiledSlot]]] = defaultdict(list)
+        for definition in definitions:
+            for slot in definition.slots:
+                by_topic[slot_topic(slot.slot)].append((definition, slot))
+        self.topics = frozenset(by_topic)
+        self.own: dict[str, Reading] = {}
+        self._shared: dict[str, _Shared] = {}
+        for topic, slots in by_topic.items():
+            if any(slot.slot.shared_topic for _, slot in slots):
+                self._shared[topic] = _shared(slots)
+            else:
+                self.own[topic] = _grouped(slots)
+
+    def of_shared(self, topic: str, headers: Headers) -> Reading:
+        """Return who reads an event with these headers in a shared topic: everybody, if its name cannot be read.
+
+        Of a topic that is not shared nobody does so.
+        """
+        shared = self._shared.get(topic)
+        if shared is None:
+            return ()
+        name = _name(topic, headers)
+        reading = shared.named.get(name)
+        if reading is not None:
+            return reading
+        return shared.others if _is_name(name) else shared.everybody
+
+
+def _shared(slots: Iterable[tuple[Definition, CompiledSlot]]) -> _Shared:
+    everybody = list(slots)
+    others = [one for one in everybody if not one[1].slot.shared_topic]
+    wanting: dict[str, list[tuple[Definition, CompiledSlot]]] = defaultdict(list)
+    for definition, slot in everybody:
+        if slot.slot.shared_topic:
+            wanting[slot.slot.event].append((definition, slot))
+    named = {name.encode(): _grouped([*others, *some]) for name, some in wanting.items()}
+    return _Shared(named, _grouped(others), _grouped(everybody))
+
+
+def _grouped(slots: Iterable[tuple[Definition, CompiledSlot]]) -> Reading:
+    grouped: dict[Definition, list[CompiledSlot]] = defaultdict(list)
+    for definition, slot in slots:
+        grouped[definition].append(slot)
+    return tuple((definition, tuple(found)) for definition, found in grouped.items())
+
+
+def _name(topic: str, headers: Headers) -> bytes:
+    """Return the name of an event as its header has it, else the name that its topic stands for."""
+    found = None
+    for header, content in headers or ():
+        if header == "ce_type":
+            found = content
+    return name_of(topic).encode() if found is None else found
+
+
+@lru_cache(maxsize=512)  # for nearly every event that nobody reads
+def _is_name(text: bytes) -> bool:
+    try:
+        name = text.decode()
+        return bool(name) and not CONTROL.search(name)
+    except UnicodeDecodeError:
+        return False

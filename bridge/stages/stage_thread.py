@@ -1,0 +1,168 @@
+"""A stage on a thread of its own: opened, stepped, and opened anew after trouble, until it is told to stop.
+
+Trouble with Kafka (fenced, no answer, an offset that the log lost) is met by starting over from the log after a pause.
+An error that nobody foresaw stops the whole process: a supervisor restarts it, and its state is in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.core.event import Micros
+from bridge.errors import FlowbridgeError
+from bridge.kafka.log import LogError
+from bridge.kafka.loop import StageLoop
+from bridge.kafka.outage import ABOUT_KAFKA
+from bridge.kafka.records import RecordError
+from bridge.stages.shared.garbage import Collector
+
+logger = logging.getLogger(__name__)
+
+_PAUSE = 1.0  # seconds before a stage starts over
+
+DRAIN = 50.0
+"""Seconds that stages have to finish once they are told to stop; the grace is 60, and others have to end, too."""
+
+
+def wall_clock() -> Micros:
+    """Return the process's time."""
+    return time.time_ns() // 1000
+
+
+def steady_clock() -> Micros:
+    """Return a time that only goes forward, by which everything is paced; its zero means nothing."""
+    return time.monotonic_ns() // 1000
+
+
+class StageHealth(Protocol):
+    """Whom a stage tells how it is."""
+
+    def beat(self) -> None:
+        """Hear that the loop has turned."""
+
+    def ready(self, ready: bool, /) -> None:  # noqa: FBT001  (the value is what is said)
+        """Hear whether the stage has joined and restored."""
+
+
+@dataclass
+class Running:
+    """One stage of this process.
+
+    Args:
+        name: The stage.
+        make: Opens a loop of it: all clients new, nothing kept from the one before.
+        stop: Set when the process is to end.
+        health: Hears each turn of the loop, and whether the stage has joined and restored.
+        collector: The process's garbage collector.
+
+    """
+
+    name: str
+    make: Callable[[], StageLoop]
+    stop: threading.Event
+    health: StageHealth
+    collector: Collector
+    failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Live until told to stop."""
+        while not self.stop.is_set():
+            try:
+                self._live()
+            except LogError as error:
+                logger.warning("%s starts over: %s", self.name, error, extra=ABOUT_KAFKA)
+                self.collector.look_at_everything()
+                self.stop.wait(_PAUSE)
+            except Exception as error:
+                is_bug = not isinstance(error, FlowbridgeError | RecordError)
+                logger.log(logging.ERROR, "%s stops the process: %s", self.name, error, exc_info=is_bug)
+                self.failure = error
+                self.stop.set()
+
+    def _live(self) -> None:
+        loop = self.make()
+        try:
+            loop.open()
+            while not self.stop.is_set():
+                loop.step()
+                self.collector.between_batches()
+                self.health.beat()
+                self.health.ready(loop.restored)
+        finally:
+            self.health.ready(False)  # noqa: FBT003  (as above)
+            loop.close()
+
+
+class Stop(threading.Event):
+    """Tells stages to stop, and knows since when."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since = 0.0
+
+    def set(self) -> None:
+        """Tell them."""
+        if not self.is_set():
+            self._since = time.monotonic()
+        super().set()
+
+    def lasts(self) -> float:
+        """Return for how many seconds they have been told."""
+        return time.monotonic() - self._since if self.is_set() else 0.0
+
+
+class Process:
+    """All stages of one process.
+
+    Args:
+        stages: What opens the loop of each.
+        health: Whom each tells how it is.
+        drain: Seconds that they have to finish once they are told to stop.
+
+    """
+
+    def __init__(
+        self,
+        stages: Mapping[str, Callable[[], StageLoop]],
+        health: Callable[[str], StageHealth],
+        drain: float = DRAIN,
+    ) -> None:
+        self.stop = Stop()
+        self._drain = drain
+        self._collector = Collector()
+        self.stages = [Running(name, make, self.stop, health(name), self._collector) for name, make in stages.items()]
+        # Daemons, since one that Kafka does not answer could keep the process from ending.
+        self._threads = [threading.Thread(target=one.run, name=one.name, daemon=True) for one in self.stages]
+
+    def start(self) -> None:
+        """Start every stage."""
+        self._collector.take_over()
+        for thread in self._threads:
+            thread.start()
+
+    def wait(self) -> list[str]:
+        """Wait until all stages have ended, or have had their time to; return those that have not.
+
+        These stand in calls that Kafka does not answer. They are left as by a kill, which costs nothing but time:
+        whoever comes next ends their transactions.
+
+        Raises:
+            BaseException: What stopped the process, if it was not told to.
+
+        """
+        for thread in self._threads:
+            while thread.is_alive() and self.stop.lasts() < self._drain:  # joining in pieces lets signals through
+                thread.join(0.2)
+        self._collector.hand_back()
+        for one in self.stages:
+            if one.failure is not None:
+                raise one.failure
+        left = [thread.name for thread in self._threads if thread.is_alive()]
+        if left:
+            logger.warning("%s left to Kafka, which does not answer: the next owner ends what is open", ", ".join(left))
+        return left

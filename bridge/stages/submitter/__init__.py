@@ -1,0 +1,1 @@
+"""The submitter: it creates Workflows."""

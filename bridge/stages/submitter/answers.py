@@ -1,0 +1,120 @@
+"""What a worker's answer means for its run: the event that happens to it.
+
+What an attempt may have made is concluded before, by the table of :mod:`bridge.argo.doubt`. Here follows for how long a
+run is put off, when its patience ends, and what the next owner has to know of its looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from bridge.argo.backoff import PROMPT, SLOW
+from bridge.argo.doubt import Doubt
+from bridge.core.decision import RunReason
+from bridge.core.event import MINUTE, SECOND, Micros
+from bridge.core.runs.run import Run
+from bridge.stages.submitter.attempts import Dead, Done, Lacking, Looked, Lost, Parked, Retry, TooLate, Worked
+from bridge.stages.submitter.ledger.ledger_writer import lateness, what_for
+from bridge.stages.submitter.open_run import OpenRun
+from bridge.stages.submitter.run_events import (
+    Buried,
+    Created,
+    LeftInDoubt,
+    NothingMade,
+    RefusedTooLong,
+    RunEvent,
+    SeenAbsent,
+    Skipped,
+    TemplateAwaited,
+    TemplateRefused,
+)
+from bridge.stages.submitter.templates import Missing
+
+KEPT_EVERY: Micros = MINUTE
+"""A look that shows for so much longer that a run in doubt has no Workflow is written."""
+
+
+class Answers:
+    """Tells the event that an answer means.
+
+    Args:
+        retry_for: How long after its first refusal a run that is refused is tried again before it is a dead letter.
+        random: Where jitter comes from.
+        shown_key: Returns the correlation key of a run as it may be shown.
+
+    """
+
+    def __init__(self, retry_for: Micros, random: Random, shown_key: Callable[[Run], str]) -> None:
+        self._retry_for = retry_for
+        self._random = random
+        self._shown_key = shown_key
+
+    def after_reading(self, run: OpenRun, missing: Missing, due: Micros, now: Micros) -> RunEvent:
+        """Return what happens to a run whose WorkflowTemplate cannot be read; it is asked for again when it is due."""
+        if missing.passes:
+            return TemplateAwaited(due)
+        if run.refused is None:
+            return TemplateRefused(now, due, missing.reason)
+        if now - run.refused >= self._retry_for:
+            return Buried(RunReason.REFUSED, f"given up: {missing.reason}")
+        return TemplateAwaited(due)
+
+    def after_attempt(self, run: OpenRun, outcome: Worked, doubt: Doubt | None, now: Micros) -> RunEvent:
+        """Return what happens to a run after an attempt.
+
+        Args:
+            run: The run, as it was before.
+            outcome: The result of the attempt.
+            doubt: What may have been made under its intent from now on; None: surely nothing, or it is done.
+            now: The time.
+
+        """
+        match outcome:
+            case Done(kind):
+                # A Workflow that is there after an attempt in doubt is that attempt's.
+                is_ours = kind == "created" or run.in_doubt
+                reason = RunReason.CREATED if is_ours else RunReason.ALREADY_RAN
+                return Created(reason, what_for(run.run, self._shown_key(run.run)))
+            case TooLate():
+                return Skipped(lateness(run))
+            case Dead() | Lacking():
+                return Buried(RunReason.REFUSED, outcome.reason)
+            case Lost():
+                return Buried(RunReason.OUTCOME_UNKNOWN, outcome.reason)
+            case Retry() | Parked() | Looked():
+                return self._tried_again(run, outcome, doubt, now)
+            case _:
+                raise TypeError(f"run {run.run.run_key} was sent, and its worker came back with {outcome}")
+
+    def _tried_again(
+        self, run: OpenRun, outcome: Retry | Parked | Looked, doubt: Doubt | None, now: Micros
+    ) -> RunEvent:
+        is_refused = isinstance(outcome, Parked)
+        refused = now if run.refused is None else run.refused  # what it waited for before is no refusal
+        if is_refused and now - refused >= self._retry_for:
+            text = f"given up: {outcome.reason}"
+            if doubt is None:
+                return RefusedTooLong(RunReason.REFUSED, text)
+            return Buried(RunReason.OUTCOME_UNKNOWN, text)
+        due = now + self._delay(run, outcome, doubt, now)
+        if doubt is None:
+            return NothingMade(now, due, outcome.reason, is_refused)
+        if run.intent is not None and doubt.absent_until >= run.intent + KEPT_EVERY:
+            return SeenAbsent(now, due, outcome.reason, is_refused, doubt)
+        return LeftInDoubt(now, due, outcome.reason, is_refused, doubt)
+
+    def _delay(self, run: OpenRun, outcome: Retry | Parked | Looked, doubt: Doubt | None, now: Micros) -> Micros:
+        """Return how long a run is put off. In doubt it is looked for before its Workflow may have come and gone."""
+        if isinstance(outcome, Looked) and doubt is None:
+            return 0
+        after = None if isinstance(outcome, Looked) else outcome.after
+        if doubt is not None and doubt.lifetime is None and isinstance(outcome, Retry):
+            tries = 1  # its template is read with the next try: with a short TTL every second counts
+        else:
+            tries = max(1, run.attempts)
+        delay = round((SLOW if isinstance(outcome, Parked) else PROMPT).delay(tries, self._random, after) * SECOND)
+        if doubt is None or doubt.lifetime is None:
+            return delay
+        left = doubt.absent_until + doubt.lifetime - now
+        return delay if left <= 0 else min(delay, left // 2)

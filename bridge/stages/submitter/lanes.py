@@ -1,0 +1,385 @@
+"""Lanes: where runs wait for their turn, one lane a trigger, so that none stands in line behind another trigger's.
+
+Lanes whose next run may start take turns, a run each, and those of each namespace among themselves. A lane that its
+trigger's limits keep back leaves the turns until the moment that they name. One that waits for its WorkflowTemplate
+leaves them until that is read. All others go on meanwhile. In a lane runs keep the order in which they were taken up.
+
+The first runs of a lane are in memory while it has turns. The rest lie on the shelf of its partition, and all of them
+while the lane is kept back.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Literal
+
+from bridge.core.event import Micros, time_text
+from bridge.core.runs.limits import Brake, Wait
+from bridge.stages.submitter.ledger.ledger import LedgerPartition
+from bridge.stages.submitter.limits_in_force import Rule, RuleOf
+from bridge.stages.submitter.open_run import OpenRun
+from bridge.stages.submitter.waiting_runs import Waiting
+
+logger = logging.getLogger(__name__)
+
+IN_MEMORY = 2_000
+"""Runs that all lanes together hold in memory, besides the first of each."""
+
+SMALL = 4_096
+"""Bytes of a run that may wait in memory behind the first of its lane."""
+
+_READ_AHEAD = 32  # runs, and
+_READ_AHEAD_BYTES = 32 * SMALL  # bytes that a lane takes from the shelf at a time
+
+_Key = tuple[int, str]
+"""Partition of the ledger, and trigger."""
+
+
+class Lane:
+    """The runs of one trigger that wait for their turn.
+
+    Attributes:
+        key: Partition and trigger.
+        queue: Those in memory, in order.
+        shelved: How many more wait for their turn, on the shelf.
+        put_off: How many are put off, on the shelf.
+        size: Bytes of those on the shelf.
+        rule: What governs them.
+        brake: What the limits have counted.
+        place: Among those that take turns, among those kept back, asking for its template, or empty.
+        namespace: Where the run that is next goes.
+        alarm: When a lane that is kept back is looked at again.
+        is_held: A storm holds it, and this was logged.
+        is_unwanted: What a storm held of it is being skipped, since its trigger is gone.
+        last_created: When the last Workflow of it was created by this process.
+        overflowed: When a run was last refused because too many wait.
+
+    """
+
+    def __init__(self, key: _Key, rule: Rule, brake: Brake) -> None:
+        self.key = key
+        self.queue: deque[OpenRun] = deque()
+        self.shelved = 0
+        self.put_off = 0
+        self.size = 0
+        self.rule = rule
+        self.brake = brake
+        self.place: Literal["empty", "turn", "later", "asking"] = "empty"
+        self.namespace = ""
+        self.alarm: Micros | None = None
+        self.is_held = False
+        self.is_unwanted = False
+        self.last_created: Micros = -(2**62)
+        self.overflowed: Micros = -(2**62)
+
+    def __len__(self) -> int:
+        """Return how many runs wait."""
+        return len(self.queue) + self.shelved + self.put_off
+
+    def ask(self, one: OpenRun) -> None:
+        """Count a run that was asked for, if by the definition whose limits hold."""
+        if one.run.definition_hash == self.rule.definition:
+            self.brake.ask(one.since)
+
+    def wait(self, now: Micros) -> Wait | None:
+        """Return why the first run cannot start now."""
+        wait = self.brake.wait(now)
+        if wait is None or wait.why == "rate":
+            return wait
+        # An edit has lifted the hold from all that other definitions asked for.
+        is_held = self.queue[0].run.definition_hash == self.rule.definition
+        return wait if is_held else self.brake.wait_for_rate(now)
+
+
+class Lanes:
+    """All lanes of a process.
+
+    Args:
+        rule_of: Tells what governs a trigger.
+        ledger: The partitions of the ledger that are owned, by number.
+        on_read: Hears of runs that were taken from a shelf for their turn.
+
+    """
+
+    def __init__(
+        self, rule_of: RuleOf, ledger: Mapping[int, LedgerPartition], on_read: Callable[[list[OpenRun]], None]
+    ) -> None:
+        self._rule_of = rule_of
+        self._ledger = ledger
+        self._on_read = on_read
+        self._lanes: dict[_Key, Lane] = {}
+        self._turns: dict[str, deque[Lane]] = {}
+        self._later: list[tuple[Micros, int, Lane]] = []
+        self._counter = 0
+        self._in_memory = 0
+        self._unwanted: list[Lane] = []
+
+    # -- runs ----------------------------------------------------------------------------------------------------------
+
+    def lane(self, one: OpenRun) -> Lane:
+        """Return the lane of a run."""
+        key = (one.partition, one.run.trigger)
+        lane = self._lanes.get(key)
+        if lane is None:
+            rule = self._rule_of(one.run.trigger, one.run.definition_hash)
+            lane = self._lanes[key] = Lane(key, rule, Brake(rule.limits))
+        return lane
+
+    def restore(
+        self, partition: int, trigger: str, made_by: str, asked: Collection[Micros], started: Collection[Micros]
+    ) -> None:
+        """Make the lane of a trigger, still empty, with what its limits had counted."""
+        rule = self._rule_of(trigger, made_by)
+        self._lanes[partition, trigger] = Lane((partition, trigger), rule, Brake(rule.limits, asked, started))
+
+    def restore_waiting(self, partition: int, waiting: Waiting) -> None:
+        """Give a lane that was restored the runs that lie on the shelf."""
+        lane, shelf = self._lanes[partition, waiting.trigger], self._ledger[partition].shelf
+        lane.shelved, lane.put_off, lane.size = waiting.queued, waiting.put_off, waiting.size
+        if lane.rule.limits.storm is not None:
+            for moment in reversed(shelf.latest(waiting.trigger, lane.rule.definition, lane.rule.limits.storm + 1)):
+                lane.brake.ask(moment)
+        if lane.shelved:
+            self._give_turn(lane)
+
+    def add(self, one: OpenRun, *, first: bool = False) -> bool:
+        """Have a run wait for its turn; ``first``: before all others of its trigger.
+
+        Returns:
+            Whether it stays in memory. Otherwise it has to be laid down.
+
+        """
+        lane = self.lane(one)
+        is_behind = bool(lane.queue or lane.shelved) and not first
+        is_large = self._in_memory >= IN_MEMORY or one.body is None or len(one.body) > SMALL
+        if is_behind and (lane.shelved or is_large):
+            return False
+        (lane.queue.appendleft if first else lane.queue.append)(one)
+        self._in_memory += 1
+        if lane.place == "empty":
+            self._give_turn(lane)
+        return True
+
+    def lay_down(self, one: OpenRun, *, first: bool = False) -> None:
+        """Leave a run that is in no queue to the shelf, until its turn or until it is due."""
+        lane = self.lane(one)
+        lane.size += self._ledger[one.partition].shelf.put(one, first=first)
+        if one.due is None:
+            lane.shelved += 1
+            if lane.place == "empty":
+                self._give_turn(lane)
+        else:
+            lane.put_off += 1
+
+    def lay_down_all(self, lane: Lane) -> list[OpenRun]:
+        """Leave what a lane holds in memory to the shelf; return these runs."""
+        runs = list(lane.queue)
+        self._in_memory -= len(runs)
+        lane.queue.clear()
+        for one in runs:
+            lane.size += self._ledger[one.partition].shelf.put(one)
+        lane.shelved += len(runs)
+        return runs
+
+    def take_out(self, runs: Collection[OpenRun]) -> None:
+        """Take runs in memory out of their lanes: they do not wait for a turn any more."""
+        out = set(runs)
+        for lane in {self.lane(one) for one in runs}:
+            left = [one for one in lane.queue if one not in out]
+            self._in_memory -= len(lane.queue) - len(left)
+            lane.queue = deque(left)
+
+    def taken(self, one: OpenRun) -> None:
+        """Note that a run was taken from the shelf by the moment at which it had to be looked at."""
+        lane = self.lane(one)
+        lane.size -= len(one.body or b"")
+        if one.due is None:
+            lane.shelved -= 1
+        else:
+            lane.put_off -= 1
+
+    def next(self, namespace: str, now: Micros) -> OpenRun | None:
+        """Take the run of a namespace whose turn it is; None when none may start now."""
+        self._bring_back(now)
+        turns = self._turns.get(namespace)
+        while turns:
+            lane = turns.popleft()
+            lane.place = "empty"
+            if not self._has_first(lane):
+                self._tell(lane, None)
+                continue
+            if lane.namespace != namespace:  # an edit of its trigger had its runs go elsewhere
+                self._give_turn(lane)
+                continue
+            wait = lane.wait(now)
+            self._tell(lane, wait)
+            if wait is None:
+                one = lane.queue.popleft()
+                self._in_memory -= 1
+                if lane.queue or lane.shelved:
+                    self._give_turn(lane)
+                return one
+            if wait.why == "storm" and lane.rule.is_over:
+                lane.is_unwanted = True
+                self._unwanted.append(lane)
+                self._tell(lane, None)
+            else:
+                self._keep_back(lane, wait.until)
+        self._turns.pop(namespace, None)
+        return None
+
+    def namespaces(self, now: Micros) -> list[str]:
+        """Return the namespaces of which a run may have its turn now."""
+        self._bring_back(now)
+        return [namespace for namespace, turns in self._turns.items() if turns]
+
+    def take_unwanted(self, limit: int) -> list[OpenRun]:
+        """Take some of the runs that a storm held when their trigger went: they are to be skipped."""
+        found: list[OpenRun] = []
+        while self._unwanted and len(found) < limit:
+            lane = self._unwanted[-1]
+            while len(found) < limit and self._has_first(lane):
+                found.append(lane.queue.popleft())
+                self._in_memory -= 1
+            if not self._has_first(lane):
+                self._unwanted.pop()
+                lane.is_unwanted = False
+        return found
+
+    def has_unwanted(self) -> bool:
+        """Return whether runs are still to be skipped because their trigger went."""
+        return bool(self._unwanted)
+
+    def _has_first(self, lane: Lane) -> bool:
+        """Have the first run of a lane in memory; return False if the lane is empty."""
+        if not lane.queue and lane.shelved:
+            read = self._ledger[lane.key[0]].shelf.take_next(lane.key[1], _READ_AHEAD, _READ_AHEAD_BYTES)
+            lane.shelved -= len(read)
+            lane.size -= sum(len(one.body or b"") for one in read)
+            lane.queue.extend(read)
+            self._in_memory += len(read)
+            self._on_read(read)
+        if lane.queue:
+            lane.namespace = lane.queue[0].run.namespace
+        return bool(lane.queue)
+
+    # -- limits --------------------------------------------------------------------------------------------------------
+
+    def stop_for(self, one: OpenRun) -> None:
+        """Keep the lane of a run back until its WorkflowTemplate is read."""
+        lane = self.lane(one)
+        if lane.place == "turn":
+            self._turns[lane.namespace].remove(lane)
+        lane.place = "asking"
+
+    def go_on(self, one: OpenRun) -> None:
+        """Let the lane of a run go on: the question for its template was answered."""
+        lane = self.lane(one)
+        if lane.place == "asking":
+            self._give_turn(lane)
+
+    def reconsider(self, now: Micros) -> None:
+        """Apply changed definitions; forget a lane whose trigger is gone once its rate counts nothing any more."""
+        for lane in list(self._lanes.values()):
+            self._reconsider(lane)
+            if lane.rule.is_over and not len(lane) and lane.place == "empty" and not lane.brake.counts_starts(now):
+                del self._lanes[lane.key]
+
+    def _reconsider(self, lane: Lane) -> None:
+        made_by = lane.queue[0].run.definition_hash if lane.queue else lane.rule.definition
+        rule = self._rule_of(lane.key[1], made_by)
+        if rule == lane.rule:
+            return
+        if not rule.is_over and rule.definition != lane.rule.definition:
+            lane.brake = lane.brake.changed(rule.limits)
+        lane.rule = rule if not rule.is_over else lane.rule._replace(is_over=True)
+        if lane.place == "later":
+            self._give_turn(lane)
+
+    def start(self, one: OpenRun, now: Micros) -> None:
+        """Count that a run is tried now; of several tries the last, by whichever of its owners' clocks that is."""
+        moment = now if one.started is None else max(now, one.started)
+        if one.started is not None:
+            self.give_back(one)
+        self.lane(one).brake.start(moment)
+        one.started = moment
+
+    def give_back(self, one: OpenRun) -> None:
+        """Do not count a try any more that came to nothing."""
+        lane = self.lane(one)
+        if one.started is not None:
+            lane.brake.give_back(one.started)
+        one.started = None
+        if lane.place == "later":
+            self._give_turn(lane)
+
+    def waits(self, one: OpenRun, now: Micros) -> Wait | None:
+        """Return why a run's trigger is kept back by its limits, if it is."""
+        lane = self.lane(one)
+        if lane.place != "later":
+            return None
+        return lane.wait(now) if lane.queue else lane.brake.wait(now)
+
+    def held(self) -> Iterator[tuple[str, int]]:
+        """Yield the triggers that a storm holds, each with how many of its runs wait."""
+        for lane in self._lanes.values():
+            if lane.is_held:
+                yield lane.key[1], len(lane)
+
+    def waiting(self) -> int:
+        """Return how many runs wait, for whatever reason."""
+        return sum(map(len, self._lanes.values()))
+
+    def drop(self, partitions: Collection[int]) -> None:
+        """Forget the lanes of partitions."""
+        gone = [key for key in self._lanes if key[0] in partitions]
+        for key in gone:
+            self._in_memory -= len(self._lanes.pop(key).queue)
+        for namespace, turns in list(self._turns.items()):
+            self._turns[namespace] = deque(lane for lane in turns if lane.key in self._lanes)
+        self._later = [entry for entry in self._later if entry[2].key in self._lanes]
+        heapq.heapify(self._later)
+        self._unwanted = [lane for lane in self._unwanted if lane.key in self._lanes]
+
+    def next_later(self) -> Micros | None:
+        """Return when the first lane that is kept back may go on."""
+        return self._later[0][0] if self._later else None
+
+    def _give_turn(self, lane: Lane) -> None:
+        if lane.is_unwanted or not self._has_first(lane):
+            lane.place = "empty"
+            return
+        lane.place = "turn"
+        self._turns.setdefault(lane.namespace, deque()).append(lane)
+
+    def _keep_back(self, lane: Lane, until: Micros) -> None:
+        lane.place = "later"
+        if lane.alarm is None or until < lane.alarm:  # an earlier one looks at the lane again by itself
+            lane.alarm = until
+            self._counter += 1
+            heapq.heappush(self._later, (until, self._counter, lane))
+
+    def _bring_back(self, now: Micros) -> None:
+        while self._later and self._later[0][0] <= now:
+            until, _, lane = heapq.heappop(self._later)
+            if lane.alarm == until:
+                lane.alarm = None
+            if lane.place == "later":
+                self._give_turn(lane)
+
+    def _tell(self, lane: Lane, wait: Wait | None) -> None:
+        """Say it when a storm begins to hold a trigger, and when that is over."""
+        is_held = wait is not None and wait.why == "storm"
+        if is_held and wait is not None and not lane.is_held:
+            limits = lane.rule.limits
+            logger.error(
+                "trigger %s is held: more than %s runs were asked for in %.0f s, %d wait. It goes on by itself when "
+                "that is over (not before %s), at once when it is edited; suspended or deleted, they are skipped",
+                *(lane.key[1], limits.storm, limits.storm_within / 1e6, len(lane), time_text(wait.until)),
+            )
+        elif lane.is_held and not is_held:
+            logger.warning("trigger %s is no longer held", lane.key[1])
+        lane.is_held = is_held

@@ -1,0 +1,95 @@
+"""The ledger: what became of each run key, for as long as "already ran" has to be known.
+
+One record a run key, in the partition of its trigger: *parked* (waits, with its whole run), *intent* (a create may have
+been sent), and the final *done* (created, there already, or skipped) and *dead*. Of final ones only the key stays in
+memory (:mod:`bridge.stages.submitter.ledger.ended_runs`). Runs that wait lie on a shelf
+(:mod:`bridge.stages.submitter.waiting_runs`). How a new owner reads it all back is
+:mod:`bridge.stages.submitter.ledger.ledger_restore`.
+
+Kafka deletes entries by their age. Final ones may go: they are older than the ledger's horizon then. Those of runs
+that have not ended are written again when a quarter of the topic's retention has passed, so an entry is lost only if
+no process owns its partition for the other three quarters.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Literal
+
+from bridge.core.event import DAY, Micros
+from bridge.kafka.records import LEDGER_ENTRY
+from bridge.stages.shared.run_records import encode_run
+from bridge.stages.submitter.ledger.ended_runs import FinalKeys
+from bridge.stages.submitter.open_run import OpenRun
+from bridge.stages.submitter.waiting_runs import Shelf
+
+State = Literal["parked", "intent", "done", "dead"]
+
+
+class LedgerPartition:
+    """One partition of the ledger, as far as it is needed in memory.
+
+    Args:
+        number: The partition.
+        horizon: How long keys of ended runs are remembered.
+        retention: How long Kafka keeps an entry.
+
+    Attributes:
+        final: Keys of runs that have ended.
+        open: Runs in memory that have not ended, by key.
+        shelf: The other runs that have not ended.
+        asked: When the latest runs of a trigger were taken up that have ended, for its limits; filled by restoring.
+        started: When its latest runs were started, ended or not.
+
+    """
+
+    def __init__(self, number: int, horizon: Micros, retention: Micros = 8 * DAY) -> None:
+        self.final = FinalKeys(horizon)
+        self.open: dict[str, OpenRun] = {}
+        self.shelf = Shelf(number)
+        self.asked: defaultdict[str, list[Micros]] = defaultdict(list)
+        self.started: defaultdict[str, list[Micros]] = defaultdict(list)
+        self.rewrite_after = retention // 4
+
+    def __len__(self) -> int:
+        """Return how many runs have not ended."""
+        return len(self.open) + len(self.shelf)
+
+    def knows(self, run_key: str) -> bool:
+        """Return whether a run was taken up before."""
+        return run_key in self.open or run_key in self.final or run_key in self.shelf
+
+    def forget(self, one: OpenRun) -> None:
+        """Hold a run in memory no longer."""
+        self.open.pop(one.run.run_key, None)
+
+    def end(self, one: OpenRun, at: Micros) -> None:
+        """Keep only the key of a run that has ended."""
+        self.forget(one)
+        one.body = None
+        self.final.add(one.run.run_key, at)
+
+
+def encode_entry(state: State, one: OpenRun, at: Micros) -> bytes:
+    """Return the ledger's record of a run; a final one leaves the run itself out.
+
+    The time of an intent is that of the first one that stands. The time of a parked run is that of its first refusal,
+    or 0 while it was never refused. The time of a final one is ``at``.
+    """
+    run, body = one.run, None
+    moment: Micros = at
+    if state in ("parked", "intent"):
+        body = one.body = one.body or encode_run(run)
+        moment = (one.refused or 0) if state == "parked" else at if one.intent is None else one.intent
+    return LEDGER_ENTRY.encode(
+        {
+            "state": state,
+            "at": moment,
+            "trigger": run.trigger,
+            "workflow": f"{run.namespace}/{run.name}",
+            "reason": one.reason,
+            "attempts": one.attempts,
+            "since": one.since,
+            "run": body,
+        }
+    )

@@ -1,0 +1,119 @@
+"""What the submitter writes of a run: entries of the ledger, dead letters, and the decisions that go with them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from bridge.core.decision import RunDecision, RunReason
+from bridge.core.event import Micros, time_text
+from bridge.core.runs.run import Run
+from bridge.kafka.internal_topics import InternalTopics
+from bridge.kafka.log import Record
+from bridge.kafka.outbox import Outbox
+from bridge.stages.shared.dead_letters import DeadLetters
+from bridge.stages.shared.run_records import encode_run
+from bridge.stages.submitter.ledger.ledger import LedgerPartition, State, encode_entry
+from bridge.stages.submitter.open_run import OpenRun, RunState
+from bridge.stages.submitter.run_events import Buried, RunEvent
+from bridge.stages.submitter.run_life import Effect
+
+logger = logging.getLogger(__name__)
+
+_EVENTS_SHOWN = 5
+
+ENTRIES = frozenset({Effect.WRITE_PARKED, Effect.WRITE_INTENT, Effect.WRITE_FINAL, Effect.WRITE_LETTER, Effect.DECIDE})
+"""The effects that are written, each within the transaction of the batch."""
+
+
+class LedgerWriter:
+    """Writes within the transaction of a batch.
+
+    Args:
+        topics: The internal topics.
+        ledger: The partitions of the ledger that are owned, by number.
+
+    Attributes:
+        entries: How the effects that are written are carried out.
+
+    """
+
+    def __init__(self, topics: InternalTopics, ledger: Mapping[int, LedgerPartition]) -> None:
+        self._topics = topics
+        self._letters = DeadLetters(topics, "submitter")
+        self._ledger = ledger
+        self.entries: Mapping[Effect, Callable[[OpenRun, RunEvent, Micros, Outbox], None]] = {
+            Effect.WRITE_PARKED: self._park,
+            Effect.WRITE_INTENT: self._intend,
+            Effect.WRITE_FINAL: self._end,
+            Effect.WRITE_LETTER: self._bury,
+            Effect.DECIDE: self._decide,
+        }
+
+    def _park(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        reason = one.reason
+        one.reason = event.waits_for() or reason
+        self.write("parked", one, now, out)
+        one.reason = reason
+
+    def _intend(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        del event
+        self.write("intent", one, now, out)
+
+    def _end(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        self._ledger[one.partition].end(one, now)
+        self.write("dead" if isinstance(event, Buried) else "done", one, now, out)
+
+    def _decide(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        del now
+        decision = event.decision()
+        if decision is not None:
+            reason, evidence = decision
+            attempts = {"attempts": str(one.attempts)} if one.state is RunState.ENDED else {}
+            out.decisions.append(decide(reason, one, {**attempts, **evidence}))
+
+    def write(self, state: State, one: OpenRun, now: Micros, out: Outbox) -> None:
+        """Write an entry of a run."""
+        out.send(self._topics.ledger, one.partition, one.run.run_key.encode(), encode_entry(state, one, now))
+        one.written = now
+
+    def _bury(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        if not isinstance(event, Buried):
+            raise TypeError(f"expected a run that is given up, got {event}")
+        run = one.run
+        self._letters.send(
+            out,
+            None,
+            place=run.trigger,
+            reason=event.reason,
+            text=event.text,
+            at=now,
+            triggers=[run.trigger],
+            run_key=run.run_key,
+            value=one.body or encode_run(run),
+        )
+        if not event.is_said:
+            logger.error("run %s/%s is a dead letter (%s): %s", run.namespace, run.name, event.reason, event.text)
+
+    def keep(self, record: Record, reason: str, text: str, now: Micros, out: Outbox) -> None:
+        """Keep a record that cannot be taken for a run as a dead letter; the caller logs it."""
+        self._letters.send(out, record, place=record.topic, reason=reason, text=text, at=now)
+
+
+def decide(reason: RunReason, one: OpenRun, evidence: Mapping[str, str]) -> RunDecision:
+    """Return a decision about a run."""
+    run = one.run
+    return RunDecision(reason, run.trigger, run.run_key, f"{run.namespace}/{run.name}", evidence)
+
+
+def what_for(run: Run, key: str) -> dict[str, str]:
+    """Return the evidence of what a Workflow is for; ``key``: its correlation key as it may be shown."""
+    shown = [f"{event.name} {event.id}" for _, event in run.events[:_EVENTS_SHOWN]]
+    if len(run.events) > _EVENTS_SHOWN:
+        shown.append(f"and {len(run.events) - _EVENTS_SHOWN} more")
+    return {**({"key": key} if key else {}), "events": ", ".join(shown)}
+
+
+def lateness(one: OpenRun) -> dict[str, str]:
+    """Return the evidence that it is too late to start a run."""
+    return {"deadline": time_text(one.run.start_by or 0), "reached": time_text(one.run.reached)}

@@ -1,0 +1,91 @@
+"""What triggers say of their runs now: the limits of the definition in force.
+
+A run is frozen when it is made, but how many of its kind may start is a matter of now: an edit of ``run.limits`` holds
+for what waits already. So the submitter reads the definitions, too. Of a trigger that is gone the definition that made
+the run speaks, if it is still known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bridge.core.event import Micros
+from bridge.core.evidence import REDACTED
+from bridge.core.runs.limits import look_back
+from bridge.core.runs.run import Run
+from bridge.core.trigger import RunLimits
+from bridge.stages.shared.definitions import Definitions
+
+
+class Rule(NamedTuple):
+    """What governs the runs of a trigger now.
+
+    Attributes:
+        definition: Hash of the definition whose limits these are.
+        limits: How many may start.
+        is_over: The trigger is gone, or suspended: what a storm holds is wanted no more.
+
+    """
+
+    definition: str
+    limits: RunLimits
+    is_over: bool = False
+
+
+RuleOf = Callable[[str, str], Rule]
+"""Tells the rule for a trigger and the hash of a definition that made a run of it."""
+
+
+class Governing:
+    """The limits of all triggers.
+
+    Args:
+        definitions: The topic ``triggers`` as read so far.
+
+    """
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
+
+    def refresh(self) -> bool:
+        """Read ``triggers`` to its end; tell whether anything was new.
+
+        Raises:
+            LogError: Kafka did not answer.
+
+        """
+        return self._definitions.refresh()
+
+    def refresh_when_due(self) -> bool:
+        """Do so, if the last time is long enough ago."""
+        return self._definitions.refresh_when_due()
+
+    def has_to_read_for(self, definition: str) -> bool:
+        """Read ``triggers`` on, if a definition that made a run is not known yet; tell whether anything was new.
+
+        A router may have read further than we: what it used is in the log. Without it the run's limits would be none.
+        """
+        return definition not in self._definitions.known and self._definitions.refresh()
+
+    def rule_of(self, trigger: str, made_by: str) -> Rule:
+        """Return what governs a trigger's runs; ``made_by``: the definition hash of one of them."""
+        found = self._definitions.in_force.get(trigger)
+        if found is not None:
+            return Rule(found.hash, found.trigger.run.limits, found.trigger.suspend)
+        known = self._definitions.known.get(made_by)
+        return Rule(made_by, known.trigger.run.limits if known is not None else RunLimits(), is_over=True)
+
+    def shown_key(self, run: Run) -> str:
+        """Return the correlation key of a run as decisions may show it; of a trigger that is unknown it is hidden."""
+        known = (self._definitions.known.get(run.definition_hash), self._definitions.in_force.get(run.trigger))
+        is_known = known[0] is not None or known[1] is not None
+        is_hidden = not is_known or any(one.hides_key for one in known if one is not None)
+        return REDACTED if run.key and is_hidden else run.key
+
+    def looks_back(self, trigger: str) -> Micros:
+        """Return how far back the limits of a trigger count; without a name the longest of all."""
+        named = self._definitions.in_force.get(trigger)
+        if named is not None:
+            return look_back(named.trigger.run.limits)
+        return max((look_back(one.trigger.run.limits) for one in self._definitions.known.values()), default=0)

@@ -1,0 +1,265 @@
+"""The run book: the one owner of all runs that have not ended, of where they wait and of what is counted about them.
+
+:meth:`RunBook.advance` has an event happen to a run, by the table of :mod:`bridge.stages.submitter.run_life`, and
+carries out those effects that concern places and counts. A run is in exactly one of these places, which follow from its
+state:
+
+- *new* and *queued*: in the lane of its trigger, in memory (:mod:`bridge.stages.submitter.lanes`), or on the shelf of
+  its partition (:mod:`bridge.stages.submitter.waiting_runs`);
+- *put off*: on the shelf, until it is due;
+- *doubtful*: on the shelf until it is due, then in the queue of its namespace. It stands under an intent, and no limit
+  concerns it any more;
+- *begun*: in ``begun``, until the batch is committed;
+- *asking* and *sent*: with a worker.
+
+In a namespace, doubtful runs and lanes take turns. So runs that fail again and again do not hold up new ones, and new
+ones do not keep a doubt from being settled.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+
+from bridge.core.event import MINUTE, SECOND, Micros
+from bridge.stages.submitter.lanes import SMALL, Lanes
+from bridge.stages.submitter.ledger.ledger import LedgerPartition
+from bridge.stages.submitter.limits_in_force import RuleOf
+from bridge.stages.submitter.open_run import OpenRun, RunState
+from bridge.stages.submitter.run_events import BecameDue, Postponed, Revoked, RunEvent
+from bridge.stages.submitter.run_life import Effect, IllegalEventError, advance
+
+WOKEN = 256
+"""Runs that one batch takes from each shelf because they are due or too late."""
+
+_AT_HAND = 64  # woken runs of a lane, and doubtful ones of a namespace, in memory; more wait on the shelf
+_POSTPONED: Micros = 10 * SECOND
+_NEVER: Micros = 2**62
+
+
+class RunBook:
+    """All runs of a process that have not ended.
+
+    Args:
+        rule_of: Tells what governs a trigger.
+
+    Attributes:
+        ledger: The partitions of the ledger that are owned, by number.
+        lanes: Where runs wait for their turn.
+        begun: Runs whose intents are in the batch being made.
+        places: How the effects that concern places and counts are carried out.
+
+    """
+
+    def __init__(self, rule_of: RuleOf) -> None:
+        self.ledger: dict[int, LedgerPartition] = {}
+        self.lanes = Lanes(rule_of, self.ledger, self._keep)
+        self.begun: list[OpenRun] = []
+        self._new: list[OpenRun] = []  # those in memory
+        self._doubtful: dict[str, deque[OpenRun]] = {}
+        self._doubtful_is_next: dict[str, bool] = {}
+        self._deadline: Micros = _NEVER  # no queued run in memory is too late before
+        self._stale_from: Micros = 0  # no entry of an open run has to be written again before
+        self.places: Mapping[Effect, Callable[[OpenRun, Micros], None]] = {
+            Effect.COUNT_START: self.lanes.start,
+            Effect.GIVE_BACK: lambda one, _: self.lanes.give_back(one),
+            Effect.STOP_LANE: lambda one, _: self.lanes.stop_for(one),
+            Effect.FREE_LANE: lambda one, _: self.lanes.go_on(one),
+            Effect.HOLD: lambda one, _: self.begun.append(one),
+            Effect.QUEUE_FIRST: self._queue_first,
+            Effect.QUEUE_DUE: self._queue_due,
+            Effect.LAY_DOWN: lambda one, _: self.lay_down(one),
+            Effect.FORGET: lambda one, _: self.ledger[one.partition].forget(one),
+        }
+
+    # -- partitions ----------------------------------------------------------------------------------------------------
+
+    def restore(self, number: int, ledger: LedgerPartition) -> None:
+        """Take over a partition of the ledger as it was read from Kafka."""
+        self.ledger[number] = ledger
+        waiting = {found.trigger: found for found in ledger.shelf.waiting()}
+        for trigger in dict.fromkeys((*waiting, *ledger.asked, *ledger.started)):
+            made_by = waiting[trigger].definition if trigger in waiting else ""
+            self.lanes.restore(number, trigger, made_by, ledger.asked[trigger], ledger.started[trigger])
+        for found in waiting.values():
+            self.lanes.restore_waiting(number, found)
+        self._stale_from = 0
+
+    def drop(self, numbers: Collection[int]) -> None:
+        """Forget partitions, and a batch that was being made; results of their runs that are under way are ignored."""
+        for number in numbers:
+            ledger = self.ledger.pop(number, None)
+            for one in ledger.open.values() if ledger else ():
+                advance(one, Revoked())
+        self._new, self.begun = [], []
+        self.lanes.drop(numbers)
+        for namespace, runs in list(self._doubtful.items()):
+            self._doubtful[namespace] = deque(one for one in runs if not one.is_dropped)
+
+    # -- what happens to runs ------------------------------------------------------------------------------------------
+
+    def advance(self, one: OpenRun, event: RunEvent) -> tuple[Effect, ...]:
+        """Have an event happen to a run; return the effects, in their order. Those in ``places`` are the book's own.
+
+        Raises:
+            IllegalEventError: The event cannot happen to the run, or the run is not in memory here any more.
+
+        """
+        if one.state is not RunState.NEW and not self.owns(one):
+            raise IllegalEventError(one, event, " and not in the run book's memory")
+        return advance(one, event)
+
+    def take_up(self, one: OpenRun) -> bool:
+        """Take up a new run; return whether it stays in memory. If not, it is passed over and laid down at once."""
+        is_in_memory = self.lanes.add(one)
+        if is_in_memory:
+            self._keep([one])
+            self._new.append(one)
+        return is_in_memory
+
+    def take_new(self) -> list[OpenRun]:
+        """Take the new runs in memory that had no turn in this batch."""
+        found = [one for one in self._new if one.state is RunState.NEW]
+        self._new = []
+        return found
+
+    def take_begun(self) -> list[OpenRun]:
+        """Take the runs whose intents are committed now."""
+        begun, self.begun = self.begun, []
+        return begun
+
+    def lay_down(self, one: OpenRun, *, first: bool = False) -> None:
+        """Leave a run to the shelf; the ledger in Kafka has it whole."""
+        self.ledger[one.partition].forget(one)
+        self.lanes.lay_down(one, first=first)
+
+    def spare_memory(self, runs: list[OpenRun], now: Micros) -> None:
+        """Leave the lanes of queued runs to the shelf that cannot go on soon, or hold large runs."""
+        for one in runs:
+            if self.owns(one) and (self.lanes.waits(one, now) is not None or len(one.body or b"") > SMALL):
+                for laid in self.lanes.lay_down_all(self.lanes.lane(one)):
+                    self.ledger[laid.partition].forget(laid)
+
+    def namespaces(self, now: Micros) -> list[str]:
+        """Return the namespaces of which a run could begin now."""
+        doubtful = [namespace for namespace, runs in self._doubtful.items() if runs]
+        return list(dict.fromkeys([*doubtful, *self.lanes.namespaces(now)]))
+
+    def next(self, namespace: str, now: Micros) -> OpenRun | None:
+        """Take the run of a namespace that begins next; None when none may begin now."""
+        doubtful = self._doubtful.get(namespace)
+        if not doubtful:
+            return self.lanes.next(namespace, now)
+        if self._doubtful_is_next.pop(namespace, True):
+            self._doubtful_is_next[namespace] = False
+            return doubtful.popleft()
+        return self.lanes.next(namespace, now) or doubtful.popleft()
+
+    def has_doubtful(self, namespace: str, is_wanted: Callable[[OpenRun], bool]) -> bool:
+        """Return whether a run in doubt of a namespace that is wanted waits for its turn."""
+        return any(map(is_wanted, self._doubtful.get(namespace, ())))
+
+    def take_doubtful(self, namespace: str, is_wanted: Callable[[OpenRun], bool]) -> OpenRun | None:
+        """Take the first run in doubt of a namespace that is wanted; None when there is none."""
+        doubtful = self._doubtful.get(namespace, ())
+        for one in doubtful:
+            if is_wanted(one):
+                self._doubtful[namespace].remove(one)
+                return one
+        return None
+
+    def wake(self, now: Micros) -> list[OpenRun]:
+        """Give runs their turn that are due; return those that are too late to start."""
+        late = self._late_in_memory(now)
+        for ledger in self.ledger.values():
+            if ledger.shelf.next_wake() <= now:
+                late += [one for one in ledger.shelf.take_due(now, WOKEN) if not self._wake(one, now)]
+        return late
+
+    def _wake(self, one: OpenRun, now: Micros) -> bool:
+        """Give a run its turn; return False if it is too late to start."""
+        self.lanes.taken(one)
+        if one.is_too_late(now):
+            self.ledger[one.partition].open[one.run.run_key] = one
+            return False
+        self._keep([one])
+        for effect in self.advance(one, BecameDue()):
+            self.places[effect](one, now)
+        return True
+
+    def _queue_first(self, one: OpenRun, _: Micros) -> None:
+        """Give a run whose parameters are known now the next turn of its trigger."""
+        self.lanes.add(one, first=True)
+        self._keep([one])
+
+    def _queue_due(self, one: OpenRun, now: Micros) -> None:
+        """Queue a run that became due; leave it to the shelf for now while as many as are needed are at hand."""
+        if one.state is RunState.DOUBTFUL:
+            runs = self._doubtful.setdefault(one.run.namespace, deque())
+            if len(runs) < _AT_HAND:
+                runs.append(one)
+            else:
+                for effect in self.advance(one, Postponed(now + _POSTPONED)):
+                    self.places[effect](one, now)
+        elif len(self.lanes.lane(one).queue) < _AT_HAND:
+            self.lanes.add(one, first=True)
+        else:
+            self.lay_down(one, first=True)
+
+    def _late_in_memory(self, now: Micros) -> list[OpenRun]:
+        if now < self._deadline:
+            return []
+        queued = [one for one in self._in_memory() if one.state in (RunState.NEW, RunState.QUEUED)]
+        late = [one for one in queued if one.is_too_late(now)]
+        self.lanes.take_out(late)
+        starts = [one.run.start_by for one in queued if one.run.start_by is not None and not one.is_too_late(now)]
+        self._deadline = min(starts, default=_NEVER)
+        return late
+
+    def _keep(self, runs: list[OpenRun]) -> None:
+        """Hold runs in memory."""
+        for one in runs:
+            self.ledger[one.partition].open[one.run.run_key] = one
+            if one.run.start_by is not None and one.intent is None:
+                self._deadline = min(self._deadline, one.run.start_by)
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def owns(self, one: OpenRun) -> bool:
+        """Return whether a run is in memory here and has not ended."""
+        ledger = self.ledger.get(one.partition)
+        return ledger is not None and ledger.open.get(one.run.run_key) is one
+
+    def is_due(self, now: Micros) -> bool:
+        """Return whether a run is to be woken or skipped, or its entry may have to be written again."""
+        if self._deadline <= now or self.lanes.has_unwanted() or (self.ledger and now >= self._stale_from):
+            return True
+        return any(ledger.shelf.next_wake() <= now for ledger in self.ledger.values())
+
+    def stale(self, now: Micros, limit: int) -> list[OpenRun]:
+        """Return runs whose entries have to be written again before Kafka's retention takes them.
+
+        Those on a shelf count as written from now on. The others have to be noted by the caller.
+        """
+        if now < self._stale_from:
+            return []
+        found: list[OpenRun] = []
+        for ledger in self.ledger.values():
+            before = now - ledger.rewrite_after
+            found += [one for one in ledger.open.values() if one.written is not None and one.written < before][:limit]
+            shelved = ledger.shelf.stale(before, limit)
+            ledger.shelf.rewritten([one.run.run_key for one in shelved], now)
+            found += shelved
+        shortest = min((ledger.rewrite_after for ledger in self.ledger.values()), default=MINUTE)
+        self._stale_from = now + (SECOND // 10 if found else min(MINUTE, shortest // 4))
+        return found
+
+    def open_runs(self) -> Iterator[OpenRun]:
+        """Yield the runs that have not ended."""
+        for ledger in self.ledger.values():
+            yield from ledger.open.values()
+            yield from ledger.shelf.runs()
+
+    def _in_memory(self) -> Iterator[OpenRun]:
+        for ledger in self.ledger.values():
+            yield from ledger.open.values()

@@ -1,0 +1,186 @@
+"""Where runs lie that wait: on disk, in the order of their turns, with the moment at which each is looked at again.
+
+A waiting run costs no memory, however many wait and however large they are. SQLite keeps the first pages of a private
+database in memory and writes a temporary file only when these overflow. The shelf is a cache of what the ledger in
+Kafka holds and is filled again at each start, so nothing in it has to survive.
+
+A run on the shelf either waits for its turn (``due`` is empty), or is put off until ``due``. ``wake`` is the moment at
+which it must be looked at: when it is due or too late to start. The database orders all of these by itself, so there is
+no timer that could outlive its run.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from bridge.argo.doubt import Doubt
+from bridge.core.event import Micros
+from bridge.stages.shared.run_records import decode_run, encode_run
+from bridge.stages.shared.spill_file import spill_file
+from bridge.stages.submitter.open_run import OpenRun, waiting_state
+
+_CREATE = """
+CREATE TABLE runs (
+    key TEXT PRIMARY KEY, trigger TEXT, definition TEXT, place INTEGER, wake INTEGER, due INTEGER, since INTEGER,
+    attempts INTEGER, refused INTEGER, intent INTEGER, started INTEGER, absent_until INTEGER, last_sent INTEGER,
+    lifetime INTEGER, written INTEGER, reason TEXT, body BLOB
+);
+CREATE INDEX by_turn ON runs (trigger, place) WHERE due IS NULL;
+CREATE INDEX by_wake ON runs (wake) WHERE wake IS NOT NULL;
+CREATE INDEX by_written ON runs (written);
+"""
+_INSERT = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SELECT = (
+    "SELECT body, since, attempts, refused, intent, started, absent_until, last_sent, lifetime, written, reason, due "
+    "FROM runs"
+)
+_TURN = _SELECT + " WHERE trigger = ? AND due IS NULL ORDER BY place, rowid LIMIT ?"
+_WAKE = _SELECT + " WHERE wake <= ? ORDER BY wake, rowid LIMIT ?"
+_STALE = _SELECT + " WHERE written < ? ORDER BY written LIMIT ?"
+_ALL = _SELECT + " ORDER BY place, rowid"
+_CACHE_KIB = 1_024
+_NEVER: Micros = 2**62
+
+
+class Waiting(NamedTuple):
+    """How much of a trigger lies on a shelf.
+
+    Attributes:
+        trigger: The trigger.
+        definition: Hash of a definition that made one of its runs.
+        queued: Runs that wait for their turn.
+        put_off: Runs that are put off.
+        size: Bytes of all of them.
+
+    """
+
+    trigger: str
+    definition: str
+    queued: int
+    put_off: int
+    size: int
+
+
+class Shelf:
+    """The waiting runs of one partition of the ledger.
+
+    Args:
+        partition: The number of the partition.
+
+    """
+
+    def __init__(self, partition: int) -> None:
+        self._partition = partition
+        self._database: sqlite3.Connection | None = None
+        self._count = 0
+        self._next_wake: Micros | None = _NEVER  # None when it has to be looked up
+
+    def __len__(self) -> int:
+        """Return how many runs lie here."""
+        return self._count
+
+    def __contains__(self, run_key: str) -> bool:
+        """Return whether a run lies here."""
+        if not self._count or self._database is None:
+            return False
+        return self._database.execute("SELECT 1 FROM runs WHERE key = ?", (run_key,)).fetchone() is not None
+
+    def put(self, one: OpenRun, *, first: bool = False) -> int:
+        """Lay a run down that is not here yet; ``first``: before all others of its trigger. Return its bytes."""
+        run, body = one.run, one.body or encode_run(one.run)
+        moments = [moment for moment in (one.due, run.start_by if one.intent is None else None) if moment is not None]
+        wake = min(moments, default=None)
+        place = 0 if first else one.since
+        values = (run.run_key, run.trigger, run.definition_hash, place, wake, one.due, one.since, one.attempts)
+        doubt = (one.doubt.absent_until, one.doubt.last_sent, one.doubt.lifetime) if one.doubt else (None,) * 3
+        more = (one.refused, one.intent, one.started, *doubt, one.written, one.reason, body)
+        self._open().execute(_INSERT, values + more)
+        self._count += 1
+        if wake is not None and self._next_wake is not None:
+            self._next_wake = min(self._next_wake, wake)
+        return len(body)
+
+    def take_next(self, trigger: str, count: int, size: int) -> list[OpenRun]:
+        """Take the runs of a trigger whose turn is next: at most ``count``, about ``size`` bytes, at least one."""
+        found: list[OpenRun] = []
+        for row in self._rows(_TURN, trigger, count):
+            found.append(self._run(row))
+            size -= len(row[0])
+            if size <= 0:
+                break
+        self._remove(found)
+        return found
+
+    def take_due(self, now: Micros, limit: int) -> list[OpenRun]:
+        """Take runs that must be looked at now, the earliest first."""
+        found = [self._run(row) for row in self._rows(_WAKE, now, limit)]
+        self._remove(found)
+        return found
+
+    def next_wake(self) -> Micros:
+        """Return when the next run must be looked at; far in the future if none has to be."""
+        if not self._count:
+            return _NEVER
+        if self._next_wake is None:
+            (wake,) = next(self._rows("SELECT min(wake) FROM runs WHERE wake IS NOT NULL"))
+            self._next_wake = _NEVER if wake is None else wake
+        return self._next_wake
+
+    def stale(self, before: Micros, limit: int) -> list[OpenRun]:
+        """Return runs whose entries were last written before a moment, the oldest first. They stay here."""
+        return [self._run(row) for row in self._rows(_STALE, before, limit)] if self._count else []
+
+    def rewritten(self, run_keys: Iterable[str], now: Micros) -> None:
+        """Note that entries of runs were written again."""
+        self._open().executemany("UPDATE runs SET written = ? WHERE key = ?", [(now, key) for key in run_keys])
+
+    def waiting(self) -> list[Waiting]:
+        """Return what waits, by trigger."""
+        if not self._count:
+            return []
+        select = "SELECT trigger, max(definition), sum(due IS NULL), sum(due IS NOT NULL), sum(length(body)) FROM runs"
+        return [Waiting(*row) for row in self._rows(f"{select} GROUP BY trigger")]
+
+    def latest(self, trigger: str, definition: str, limit: int) -> list[Micros]:
+        """Return when the latest runs that a definition of a trigger made were taken up."""
+        select = "SELECT since FROM runs WHERE trigger = ? AND definition = ? ORDER BY since DESC LIMIT ?"
+        return [since for (since,) in self._rows(select, trigger, definition, limit)] if self._count else []
+
+    def runs(self) -> Iterator[OpenRun]:
+        """Yield all runs in the order of their turns. They stay here."""
+        for row in self._rows(_ALL) if self._count else ():
+            yield self._run(row)
+
+    def _rows(self, select: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        return iter(self._open().execute(select, values)) if self._count else iter(())
+
+    def _run(self, row: tuple[Any, ...]) -> OpenRun:
+        body, since, attempts, refused, intent, started, *doubt, written, reason, due = row
+        return OpenRun(
+            run=decode_run(bytes(body)),
+            partition=self._partition,
+            since=since,
+            body=bytes(body),
+            state=waiting_state(intent, due),
+            intent=intent,
+            started=started,
+            doubt=None if doubt[0] is None else Doubt(*doubt),
+            attempts=attempts,
+            refused=refused,
+            due=due,
+            written=written,
+            reason=reason,
+        )
+
+    def _remove(self, runs: Collection[OpenRun]) -> None:
+        if runs:
+            self._open().executemany("DELETE FROM runs WHERE key = ?", [(one.run.run_key,) for one in runs])
+            self._count -= len(runs)
+            self._next_wake = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._database = spill_file(_CREATE, _CACHE_KIB)
+        return self._database

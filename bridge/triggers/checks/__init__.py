@@ -1,0 +1,1 @@
+"""The checks of a trigger that look at more than one field."""

@@ -1,0 +1,215 @@
+"""What the expressions of a trigger may name, and whether they can be anything: checked before any event comes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+
+from bridge.core.correlation_key import UnkeyedError, key_text
+from bridge.core.expressions.expression import Expression, ExpressionError, ExpressionSyntaxError
+from bridge.core.expressions.fields import FieldUse
+from bridge.triggers.checks.event_types import ANYTHING, EVENT, FieldType, Schemas, payload_type, slot_type
+from bridge.triggers.errors import FieldPath, Misfit
+from bridge.triggers.model import SlotPart, SpecPart
+from bridge.triggers.slots import is_list, variable_of
+from flowbridge_sdk.misfit import MisfitError
+
+EVENT_VARIABLES = frozenset({"payload", "event"})
+"""What ``where`` and ``key`` are evaluated over."""
+
+Variables = Mapping[str, FieldType]
+"""What an expression may name, and what is known of it."""
+
+_Right = Callable[[FieldUse], str]  # what to write instead of a name that is not known; empty for no idea
+
+
+def expression_misfits(spec: SpecPart, *, collects_all: bool, schemas: Schemas | None = None) -> Iterator[Misfit]:
+    """Yield what is wrong with the expressions.
+
+    Args:
+        spec: The condition and the run.
+        collects_all: Whether each slot of a match holds all events that came.
+        schemas: Avro schemas by event name, as far as they are known.
+
+    """
+    known = schemas or {}
+    slots = {variable_of(slot): slot for slot in spec.events}
+    payloads = {slot.name: payload_type(known.get(slot.name)) for slot in spec.events}
+    for name in dict.fromkeys(payloads) if spec.key is not None else ():
+        wrong = list(_one_event_misfits(spec.key, payloads[name], slots, ("spec", "key")))
+        yield from wrong
+        if wrong:
+            break
+    yield from _key_misfits(spec.key, ("spec", "key"))
+    for index, slot in enumerate(spec.events):
+        place: FieldPath = ("spec", "events", index)
+        yield from _one_event_misfits(slot.where, payloads[slot.name], slots, (*place, "where"))
+        yield from _where_misfits(slot.where, (*place, "where"))
+        yield from _one_event_misfits(slot.key, payloads[slot.name], slots, (*place, "key"))
+        yield from _key_misfits(slot.key, (*place, "key"))
+    lists = frozenset(variable_of(slot) for slot in spec.events if is_list(slot, collects_all=collects_all))
+    variables = {
+        name: ANYTHING if name in lists else slot_type(payloads[slot.name])
+        for name, slot in slots.items()
+        if not slot.absent
+    }
+    events = {variable_of(slot.model_copy(update={"variable": None})): name for name, slot in slots.items()}
+    for name, source in spec.run.parameters:
+        yield from _match_misfits(source, variables, lists, events, ("spec", "run", "parameters", name))
+    if spec.run.id is not None:
+        yield from _match_misfits(spec.run.id, variables, lists, events, ("spec", "run", "id"))
+
+
+def _one_event_misfits(
+    source: str | None, payload: FieldType, slots: Mapping[str, SlotPart], path: FieldPath
+) -> Iterator[Misfit]:
+    """Yield what is wrong with an expression over one event."""
+    if source is None:
+        return
+
+    def right(use: FieldUse) -> str:
+        if use.root not in slots:
+            return ""
+        steps = use.steps[1:] if use.steps[:1] == ("payload",) else use.steps
+        return f"write {'.'.join(('payload', *steps))}: this sees one event, not the slots"
+
+    yield from _checked(source, {"payload": payload, "event": EVENT}, path, right)
+
+
+def _match_misfits(
+    source: str, variables: Variables, lists: frozenset[str], events: Mapping[str, str], path: FieldPath
+) -> Iterator[Misfit]:
+    """Yield what is wrong with an expression over a match, in which some variables are lists of events.
+
+    ``events`` has the slot's variable by what it would be called without ``as``.
+    """
+
+    def right(use: FieldUse) -> str:
+        if use.root in EVENT_VARIABLES and variables:
+            front = (next(iter(variables)), *(["payload"] if use.root == "payload" else []))
+            return f"write {'.'.join((*front, *use.steps))}: this sees the slots, not one event"
+        if events.get(use.root) in variables:
+            return f"write {'.'.join((events[use.root], *use.steps))}: the slot is called {events[use.root]}"
+        return ""
+
+    wrong = list(_checked(source, variables, path, right))
+    yield from wrong
+    taken = [] if wrong else [use for use in Expression(source).uses if use.root in lists and use.steps]
+    for use in taken[:1]:
+        found = f"{use.root}.{use.steps[0]}, but {use.root} is a list of events here"
+        write = f"write {use.root}[0].{'.'.join(use.steps)}, or {use.root}.map(e, e.{'.'.join(use.steps)})"
+        yield path, MisfitError(found, write)
+
+
+def _checked(source: str, variables: Variables, path: FieldPath, right: _Right) -> Iterator[Misfit]:
+    """Yield what is wrong with one expression, at its line and column."""
+    try:
+        expression = Expression(source)
+        _refuse_unknown_names(expression, variables, right)
+        _refuse_unknown_fields(expression, variables)
+        expression.check(variables, _types(expression, variables))
+    except ExpressionSyntaxError as error:
+        place = f"line {error.line}, column {error.column}" if "\n" in source.strip() else f"column {error.column}"
+        names = ", ".join(sorted(variables))
+        general = f"write CEL over {names}" if variables else "no event is there to be named"
+        yield path, MisfitError(f"{error.reason} (at {place} of the expression)", error.right or general, error.line)
+
+
+def _refuse_unknown_names(expression: Expression, variables: Variables, right: _Right) -> None:
+    for use in expression.uses:
+        if use.root in variables:
+            continue
+        near = difflib.get_close_matches(use.root, sorted(variables), 1)
+        write = right(use)
+        if not write and not use.steps and use.use == "value" and not near:
+            whole = expression.source.strip() == use.root
+            write = f"write \"'{use.root}'\" for a text: CEL's quotes inside of YAML's" if whole else ""
+            write = write or f"write '{use.root}' in quotes for a text"
+        if not write and near:
+            write = f"write {'.'.join((near[0], *use.steps))}"
+        known = f"known are {', '.join(sorted(variables))}" if variables else "nothing is"
+        raise ExpressionSyntaxError(f"{use.root!r} is not known here; {known}", *expression.place(use.node), write)
+
+
+def _refuse_unknown_fields(expression: Expression, variables: Variables) -> None:
+    """Refuse fields that no event has; one that ``has(...)`` asks for may be of another version of the schema."""
+    asked = {(use.root, *use.steps) for use in expression.uses if use.use == "has"}
+    for use in expression.uses:
+        around = variables[use.root]
+        for depth, step in enumerate(use.steps):
+            fields = around.fields
+            if fields is None or any(
+                (use.root, *use.steps[: end + 1]) in asked for end in range(depth, len(use.steps))
+            ):
+                break
+            if step not in fields:
+                above = (use.root, *use.steps[:depth])
+                found = f"{'.'.join(above)} has no field {step!r}"
+                raise ExpressionSyntaxError(
+                    found, *expression.place(use.node), _nearest(around, above, use.steps[depth:])
+                )
+            around = fields[step]
+
+
+def _nearest(around: FieldType, above: tuple[str, ...], steps: tuple[str, ...]) -> str:
+    fields = around.fields or {}
+    near = difflib.get_close_matches(steps[0], sorted(fields), 1, cutoff=0.7)
+    if near:
+        return f"write {'.'.join((*above, near[0], *steps[1:]))}"
+    if "payload" in fields:
+        return f"write {'.'.join((*above, 'payload', *steps))}"
+    if around is EVENT:
+        return f"write {'.'.join(('payload', *steps))}"
+    return f"it has {', '.join(sorted(fields)[:20])}" if fields else "it has no fields"
+
+
+def _types(expression: Expression, variables: Variables) -> dict[str, str]:
+    """Return what is known of the types of the fields that an expression reads, by dotted name."""
+    types: dict[str, str] = {}
+    for use in expression.uses:
+        around: FieldType = variables[use.root]
+        for depth, step in enumerate(use.steps):
+            if around.fields is None or step not in around.fields:
+                break
+            around = around.fields[step]
+            if depth == len(use.steps) - 1 and use.use == "value" and around.type != "dyn":
+                types[".".join((use.root, *use.steps))] = around.type
+    tested = {".".join((use.root, *use.steps)) for use in expression.uses if use.use != "value"}
+    return {name: kind for name, kind in types.items() if name not in tested}
+
+
+def _where_misfits(source: str | None, path: FieldPath) -> Iterator[Misfit]:
+    """Yield an error for a filter that no event can pass."""
+    constant = _constant(source)
+    if constant is None:
+        return
+    try:
+        is_true = constant.holds({})
+    except ExpressionError as error:
+        yield path, MisfitError(f"it has no value for any event: {error}", "write what is true for some events")
+        return
+    if not is_true:
+        yield path, MisfitError("it is never true", "write what is true for some events; suspend stops a trigger")
+
+
+def _key_misfits(source: str | None, path: FieldPath) -> Iterator[Misfit]:
+    """Yield an error for a key that no event can have."""
+    constant = _constant(source)
+    if constant is None:
+        return
+    try:
+        key_text(constant.evaluate({}))
+    except (ExpressionError, UnkeyedError) as error:
+        yield path, MisfitError(f"it is a key for no event: {error}", "write a field, as payload.customer")
+
+
+def _constant(source: str | None) -> Expression | None:
+    """Return the expression if it names nothing of an event; None for a bad one as well, which is told elsewhere."""
+    if source is None:
+        return None
+    try:
+        expression = Expression(source)
+        expression.check(())
+    except ExpressionSyntaxError:
+        return None
+    return expression

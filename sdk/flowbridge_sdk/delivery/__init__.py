@@ -1,0 +1,1 @@
+"""What happens to published events until Kafka has them."""

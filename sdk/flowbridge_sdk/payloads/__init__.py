@@ -1,0 +1,1 @@
+"""Payloads of events without a schema, and values of other libraries."""

@@ -1,0 +1,188 @@
+"""The generic payload: what an event carries that has no schema of its own.
+
+``avsc/payload.avsc`` says what it looks like on the wire; any Avro reader can read it with that file. The
+functions here read and write it without the schema's wrapper records, straight from and to plain Python values:
+None, bool, int (64 bits), float (finite), str, bytes, datetime (with a time zone), Decimal (finite), UUID, lists,
+tuples, and mappings from str. What is written reads back equal; a tuple as a list, a datetime in UTC.
+
+Three kinds of values become plainer ones: a date or time its ISO 8601 text, a row (a named tuple, Spark's Row) a
+mapping, and what numpy holds the Python value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from flowbridge_sdk.avro.encoding import (
+    Write,
+    write_boolean,
+    write_bytes,
+    write_double,
+    write_entries,
+    write_items,
+    write_long,
+    write_null,
+    write_string,
+    write_varint,
+)
+from flowbridge_sdk.avro.logical import CONVERSIONS, DIGITS_LIMIT, UnreadableError, decimal_of
+from flowbridge_sdk.avro.logical_writing import micros_of, scaled, twos_complement
+from flowbridge_sdk.avro.reading import (
+    Read,
+    array_reader,
+    map_reader,
+    read_boolean,
+    read_bytes,
+    read_double,
+    read_int,
+    read_long,
+    read_null,
+    read_string,
+)
+from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.payloads.foreign import as_mapping, plain
+
+_UUID_BYTES = 16
+_DECIMAL_BYTES = 416  # holds 1000 digits
+_moment: Callable[[int], datetime] = CONVERSIONS["long", "timestamp-micros"]
+
+
+def _read_moment(buf: bytes, pos: int, depth: int) -> tuple[datetime, int]:
+    micros, pos = read_long(buf, pos, depth)
+    return _moment(micros), pos
+
+
+def _read_decimal(buf: bytes, pos: int, depth: int) -> tuple[Decimal, int]:
+    unscaled, pos = read_bytes(buf, pos, depth)
+    scale, pos = read_int(buf, pos, depth)
+    # a far-off point would make whoever prints the number write out gigabytes of zeros
+    if len(unscaled) > _DECIMAL_BYTES or abs(scale) > DIGITS_LIMIT:
+        raise UnreadableError(f"a decimal has more than {DIGITS_LIMIT} digits or places")
+    return decimal_of(unscaled, scale), pos
+
+
+def _read_uuid(buf: bytes, pos: int, _depth: int) -> tuple[UUID, int]:
+    end = pos + _UUID_BYTES
+    return UUID(bytes=buf[pos:end]), end  # UUID refuses fewer bytes
+
+
+def _read_value(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
+    branch = buf[pos]  # a zigzag varint, of one byte for the indexes that exist
+    if branch & 1 or branch >= 2 * len(_READS):
+        raise UnreadableError(f"branch byte {branch:#04x} of a value that has {len(_READS)} branches")
+    return _READS[branch >> 1](buf, pos + 1, depth)
+
+
+_read_map = map_reader(_read_value)
+_READS: tuple[Read, ...] = (
+    read_null,
+    read_boolean,
+    read_long,
+    read_double,
+    read_string,
+    read_bytes,
+    _read_moment,
+    _read_decimal,
+    _read_uuid,
+    array_reader(_read_value),
+    _read_map,
+)
+"""In the order of the union in payload.avsc."""
+
+
+def read_payload(buf: bytes, pos: int, depth: int) -> tuple[dict[str, Any], int]:
+    """Read a generic payload; a ``Read``."""
+    payload: dict[str, Any]
+    payload, pos = _read_map(buf, pos, depth)
+    return payload, pos
+
+
+def _write_moment(out: bytearray, value: datetime, _depth: int) -> None:
+    write_varint(out, micros_of(value))
+
+
+def _write_decimal(out: bytearray, value: Decimal, depth: int) -> None:
+    unscaled, scale = scaled(value)
+    write_bytes(out, twos_complement(unscaled), depth)
+    write_varint(out, scale)
+
+
+def _write_uuid(out: bytearray, value: UUID, _depth: int) -> None:
+    out += value.bytes
+
+
+def _write_list(out: bytearray, value: object, depth: int) -> None:
+    write_items(out, value, depth, _write_value)
+
+
+def _write_mapping(out: bytearray, value: object, depth: int) -> None:
+    write_entries(out, value, depth, _write_value)
+
+
+_WRITES: tuple[tuple[type, int, Write], ...] = (
+    (type(None), 0, write_null),
+    (bool, 1, write_boolean),  # before int, of which it is one
+    (int, 2, write_long),
+    (float, 3, write_double),
+    (str, 4, write_string),
+    (bytes, 5, write_bytes),
+    (datetime, 6, _write_moment),
+    (Decimal, 7, _write_decimal),
+    (UUID, 8, _write_uuid),
+    (list, 9, _write_list),
+    (tuple, 9, _write_list),
+    (Mapping, 10, _write_mapping),
+)
+"""(type, branch of the union in payload.avsc, writer)."""
+
+_BY_TYPE: dict[type, tuple[int, Write]] = {kind: (2 * branch, write) for kind, branch, write in _WRITES}
+_BY_TYPE[dict] = _BY_TYPE[Mapping]
+
+
+def _write_value(out: bytearray, value: object, depth: int) -> None:
+    branch, write = _BY_TYPE.get(type(value)) or _of_subclass(value)
+    out.append(branch)
+    write(out, value, depth)
+
+
+def _write_row(out: bytearray, value: object, depth: int) -> None:
+    write_entries(out, as_mapping(value), depth, _write_value)
+
+
+def _write_iso_text(out: bytearray, value: date | time, depth: int) -> None:
+    if isinstance(value, time) and value.tzinfo is not None:
+        raise MisfitError.of(value, "a time without a time zone")
+    write_string(out, value.isoformat(), depth)
+
+
+def _of_subclass(value: object) -> tuple[int, Write]:
+    """Return branch and writer of what is no plain value itself."""
+    unboxed = plain(value)
+    if unboxed is not value:
+        branch, write = _BY_TYPE.get(type(unboxed)) or _of_subclass(unboxed)
+        return branch, lambda out, _value, depth: write(out, unboxed, depth)
+    if as_mapping(value) is not None:
+        return _BY_TYPE[dict][0], _write_row
+    if isinstance(value, date | time) and not isinstance(value, datetime):
+        return _BY_TYPE[str][0], _write_iso_text
+    for kind, branch, write in _WRITES:
+        if isinstance(value, kind):
+            return 2 * branch, write
+    raise MisfitError.of(
+        value,
+        "a payload holds None, bool, int, float, str, bytes, datetime, date, time, Decimal, UUID, lists and mappings",
+    )
+
+
+def write_payload(out: bytearray, value: object, depth: int) -> None:
+    """Write a generic payload; a ``Write``.
+
+    Raises:
+        MisfitError: It is no mapping from str, or holds something that a payload cannot.
+
+    """
+    write_entries(out, value, depth, _write_value)

@@ -1,0 +1,159 @@
+"""Payloads that travel as JSON: CloudEvents' binary mode with JSON data, and bare JSON where a setting says so.
+
+They are read strictly: UTF-8, one object, no NaN, no Infinity, no number that a double cannot hold, at most 64 levels
+and 1 MiB (as Avro, too). What JSON knows and a payload does not is read as something else:
+
+======================================  =====================================
+in the text                             in the payload
+======================================  =====================================
+a number without fraction and exponent  an int; beyond 64 bits an exact Decimal
+any other number                        a float
+half a character (a lone surrogate)     U+FFFD
+a key that comes twice                  its last value
+======================================  =====================================
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from flowbridge_sdk.avro.encoding import LONG_MAX, LONG_MIN
+from flowbridge_sdk.errors import SettingsError, UndecodableError
+from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.schemas import GENERIC
+from flowbridge_sdk.topics import TOPIC_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flowbridge_sdk.headers import Headers
+
+JSON_LIMIT = 1 << 20
+"""Bytes of a payload, as JSON and as Avro."""
+
+_DEPTH = 64  # the codec refuses what lies deeper
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_TOPIC = re.compile(rf"[a-zA-Z0-9._-]{{0,{TOPIC_LIMIT}}}\*?")
+_HEADERS = ("content-type", "ce_datacontenttype")
+_STRUCTURED = "application/cloudevents"
+
+
+class JsonTopics:
+    """The topics whose values are bare JSON.
+
+    Attributes:
+        patterns: Names of topics; one that ends in ``*`` is a beginning of names.
+
+    """
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        """Take patterns.
+
+        Raises:
+            SettingsError: One is no topic's name or beginning.
+
+        """
+        self.patterns = tuple(patterns)
+        for pattern in self.patterns:
+            if not pattern or not _TOPIC.fullmatch(pattern):
+                raise SettingsError(
+                    f"JSON topics: found {pattern!r}; TOPIC or BEGINNING* is right, several separated by commas"
+                )
+        self._names = frozenset(self.patterns)
+        self._beginnings = tuple(pattern[:-1] for pattern in self.patterns if pattern.endswith("*"))
+
+    def __contains__(self, topic: str) -> bool:
+        return topic in self._names or topic.startswith(self._beginnings)
+
+
+def is_json(headers: Headers | None, *, otherwise: bool = False) -> bool:
+    """Return whether a record's headers say that its value is JSON (``application/json`` or ``…+json``).
+
+    A whole CloudEvent in the value (structured mode) is none of it.
+
+    Args:
+        headers: The record's.
+        otherwise: The answer where they do not say.
+
+    """
+    for name, content in headers or ():
+        if content and name.lower() in _HEADERS:
+            media_type = content.split(b";")[0].strip().lower().decode("latin-1")
+            if media_type.startswith(_STRUCTURED):
+                return False
+            if media_type.endswith(("/json", "+json")):
+                return True
+    return otherwise
+
+
+def json_payload(topic: str, value: bytes) -> dict[str, Any]:
+    """Return the payload that a value of JSON carries.
+
+    Raises:
+        UndecodableError: It is no JSON, no object, or more than a payload holds.
+
+    """
+    try:
+        return _parsed(value)
+    except UnicodeDecodeError as error:
+        problem = f"no UTF-8 at byte {error.start}"
+    except RecursionError:
+        problem = f"nested too deeply; {_DEPTH} levels are right"
+    except MisfitError as error:
+        problem = f"field {error.where() or '(payload)'}: found {error.found}; {error.right}"
+    except ValueError as error:  # a JSONDecodeError, or an int of thousands of digits
+        problem = str(error)
+    raise UndecodableError(f"a record of {topic} is JSON that cannot be read: {problem}")
+
+
+def mended(value: Any, depth: int = 0) -> Any:
+    """Return a value with what JSON can say and a payload cannot written otherwise, down to the codec's depth."""
+    match value:
+        case str():
+            return _SURROGATES.sub("\ufffd", value)
+        case bool():
+            return value
+        case int() if not LONG_MIN <= value <= LONG_MAX:
+            return Decimal(value)
+        case dict() if depth <= _DEPTH:
+            return {mended(key): mended(item, depth + 1) for key, item in value.items()}
+        case list() if depth <= _DEPTH:
+            return [mended(item, depth + 1) for item in value]
+        case _:
+            return value
+
+
+def _parsed(value: bytes) -> dict[str, Any]:
+    if len(value) > JSON_LIMIT:
+        raise ValueError(f"it has {len(value)} bytes; at most {JSON_LIMIT} are read")
+    payload: Any = _json.decode(value.decode("utf-8-sig"))
+    if not isinstance(payload, dict):
+        raise ValueError(f"found {_KINDS.get(type(payload), 'a value')}, and a payload is an object")  # noqa: TRY004
+    written = bytearray()
+    try:
+        GENERIC.write(written, payload, 0)
+    except MisfitError:
+        payload = mended(payload)  # seldom, so the cost is paid only here
+        GENERIC.write(written := bytearray(), payload, 0)
+    if len(written) > JSON_LIMIT:
+        raise ValueError(f"its payload takes {len(written)} bytes as Avro; at most {JSON_LIMIT} are read")
+    return dict(payload)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text[:40]} is beyond what a double holds")
+    return number
+
+
+_KINDS = {list: "an array", str: "a text", int: "a number", float: "a number", bool: "a truth value"}
+_json = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

@@ -16,7 +16,7 @@ from bridge.core.decision import Reason
 from bridge.core.event import Micros
 from bridge.core.runs import run_of_match
 from bridge.core.runs.limits import Brake
-from bridge.core.windows.kinds import calendar_window
+from bridge.core.windows.kinds import calendar
 from bridge.kafka import loop as loop_module
 from bridge.kafka.log import Admin, Committed, LogError, Partition, UnansweredError
 from bridge.kafka.loop import StageLoop
@@ -256,7 +256,7 @@ def _forget_uncounted(self: Any, place: Any) -> None:
 
 # -- Kafka in trouble, and clocks that are set -------------------------------------------------------------------------
 
-_answers_of_the_broker, _all_ends, _end_of_frame = MemoryAdmin._answers, Admin.all_ends, calendar_window.end
+_answers_of_the_broker, _all_ends, _end_of_frame = MemoryAdmin._answers, Admin.all_ends, calendar._end
 _time_of_the_brokers = SafeTime.look
 
 
@@ -443,7 +443,7 @@ MUTATIONS = (
     Mutation("a clock that is ahead ends windows early", ((SafeTime, "look", _own_time),)),
     Mutation("pacing by the wall clock", ((SimulatedProcess, "pace", SimulatedProcess.clock),)),
     Mutation("a submitter whose clock is set goes on", ((submitter, "_STEP", 2**62),)),
-    Mutation("a cut calendar window taken for a whole one", ((calendar_window, "end", _as_if_whole),)),
+    Mutation("a cut calendar window taken for a whole one", ((calendar, "_end", _as_if_whole),)),
     Mutation("runs that are put off are forgotten", ((Shelf, "take_due", _forget_due),)),
     Mutation("runs on the shelf are not known", ((Shelf, "__contains__", _never_late),)),
     Mutation("entries of open runs expire", ((Submitter, "_write_again", _never_again),), 40, "ageing"),

@@ -10,7 +10,7 @@ from bridge.core.decision import Reason, RunDecision, RunReason
 from bridge.core.event import MINUTE, Micros
 from bridge.core.runs.run import Run
 from bridge.core.trigger import Trigger
-from bridge.core.windows.kinds.calendar_window import fires_at_close
+from bridge.core.windows.kinds.calendar import fires_at_close
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.records import DEAD_LETTER, LEDGER_ENTRY
 from bridge.stages.shared.run_records import decode_run

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from bridge.core.decision import Reason
 from bridge.core.event import Micros
 from bridge.core.trigger import Trigger
-from bridge.core.windows.kinds import sliding
-from bridge.core.windows.kinds.all_kinds import KINDS
+from bridge.core.windows.kinds.all_kinds import kind_of_window
 from bridge.core.windows.window import Arrival, Spent, Window
 from bridge.core.windows.window_step import Step, decide, refused
 
@@ -54,9 +53,7 @@ def step(
             if _is_used(window, one):
                 evidence = {"used_at": trigger.slots[slot].variable}
                 return refused(trigger, window, key, new, Reason.SUPERSEDED, evidence)
-    if trigger.is_plain or trigger.window is None:  # the usual kind, without a detour
-        return sliding.arrive(trigger, window, key, new, bound, ticked)
-    return KINDS[trigger.window.kind].arrive(trigger, window, key, new, bound, ticked)
+    return kind_of_window(trigger).arrive(trigger, window, key, new, bound, ticked)
 
 
 def _is_used(window: Window, one: Spent | Arrival) -> bool:

@@ -35,7 +35,7 @@ from cronsim import CronSim, CronSimError
 from bridge.core.event import DAY, HOUR, Micros
 
 if TYPE_CHECKING:
-    from bridge.core.trigger import Schedule  # which reads the default grace of a schedule from here
+    from bridge.core.trigger import Schedule, Trigger  # which reads the default grace of a schedule from here
 
 LONG_AGO: Micros = -(2**62)
 """Start of the frame that has none; far enough from the ends of 64 bits to add any duration."""
@@ -80,6 +80,12 @@ def longest_step(schedule: Schedule) -> Micros:
 def longest_frame(schedule: Schedule) -> Micros:
     """Return a length that its frames keep to, whatever the clocks do."""
     return longest_step(schedule) + (0 if schedule.timezone == "UTC" else CLOCK_SHIFT)
+
+
+def reset_boundary(trigger: Trigger, time: Micros) -> Micros | None:
+    """Return the next boundary of ``reset`` after an event time; None for a trigger without."""
+    reset = trigger.window.reset if trigger.window is not None else None
+    return None if reset is None else frame_of(reset, time)[1]
 
 
 def schedule_fault(schedule: Schedule) -> tuple[str, str] | None:

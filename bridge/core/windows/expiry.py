@@ -1,7 +1,7 @@
 """What time does to windows: when something in one is due, what a tick then ends, and what it means to be retired.
 
-Three things end by themselves: an arrival of a sliding window (:func:`bridge.core.windows.kinds.sliding.deadline` and
-``expire``), an identity that is forgotten (:func:`bridge.core.windows.kinds.sliding.forget`), and whatever else a
+Three things end by themselves: an arrival of a sliding window (:func:`bridge.core.windows.kinds.within.deadline` and
+``expire``), an identity that is forgotten (:func:`bridge.core.windows.kinds.within.forget`), and whatever else a
 window holds, the first of it by :func:`next_due` and :func:`end`: a pending match, a calendar window, a group.
 
 Some rules ask how far time has come for a condition, or what a dead man's switch has watched: that is the condition's
@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from bridge.core.event import Micros
 from bridge.core.trigger import Trigger
-from bridge.core.windows.kinds import calendar_window, sliding
 from bridge.core.windows.kinds.all_kinds import kind_of_window
+from bridge.core.windows.kinds.calendar import first_watched
+from bridge.core.windows.kinds.within import forget
 from bridge.core.windows.window import Window
 from bridge.core.windows.window_step import Step
 
@@ -46,7 +47,7 @@ def advanced(trigger: Trigger, clock: Clock, time: Micros) -> Clock:
     """Return the clock once a tick at ``time`` has ended all that it ends."""
     through = clock.through
     if trigger.is_switch and through is None:
-        through = calendar_window.first_watched(trigger, time)
+        through = first_watched(trigger, time)
     return Clock(time if clock.ticked is None else max(time, clock.ticked), through)
 
 
@@ -78,5 +79,5 @@ def retire(trigger: Trigger, window: Window, key: str) -> Step | None:
         return None
     left = came.window
     for arrival, spent in came.spent:
-        left = sliding.forget(left, arrival.slot, spent)
+        left = forget(left, arrival.slot, spent)
     return came._replace(window=left)

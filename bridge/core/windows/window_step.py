@@ -96,6 +96,11 @@ def with_evidence(came: Step, evidence: Mapping[str, str]) -> tuple[Decision, ..
     return tuple(decisions)
 
 
+def is_closed(end: Micros, new: Arrival, ticked: Micros | None) -> bool:
+    """Tell whether an arrival comes too late for what ends at ``end``."""
+    return new.reached > end or (ticked is not None and ticked >= end)
+
+
 def refused(
     trigger: Trigger, window: Window, key: str, new: Arrival, reason: Reason, evidence: Mapping[str, str]
 ) -> Step:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from bridge.core.definition import Definition
 from bridge.core.event import Micros
 from bridge.core.windows.expiry import end, retire
-from bridge.core.windows.kinds.sliding import expire, forget
+from bridge.core.windows.kinds.within import expire, forget
 from bridge.core.windows.window import Spent
 from bridge.core.windows.window_step import Step
 from bridge.kafka.log import Admin, LogError

@@ -19,7 +19,7 @@ from bridge.core.event import EventIdentity, Micros
 from bridge.core.trigger import Trigger
 from bridge.core.windows.boundaries import LONG_AGO
 from bridge.core.windows.expiry import UNTICKED, Clock, advanced, needs_clock, next_due, waits_alone
-from bridge.core.windows.kinds.sliding import deadline
+from bridge.core.windows.kinds.within import deadline
 from bridge.core.windows.window import Arrival, Spent, Window, empty_window
 from bridge.core.windows.window_step import Step
 from bridge.kafka.log import Partition

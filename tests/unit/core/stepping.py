@@ -12,7 +12,7 @@ from bridge.core.event import EventIdentity, Micros
 from bridge.core.trigger import RunPlan, Schedule, Slot, Trigger, WindowPlan
 from bridge.core.windows.apply import step
 from bridge.core.windows.expiry import UNTICKED, Clock, advanced, end, needs_clock, next_due, retire, waits_alone
-from bridge.core.windows.kinds.sliding import deadline, expire, forget
+from bridge.core.windows.kinds.within import deadline, expire, forget
 from bridge.core.windows.window import Arrival, Frame, Match, Spent, Window, empty_window
 from bridge.core.windows.window_step import Step
 

@@ -1,16 +1,27 @@
-"""The kinds ``every`` and ``until``: calendar windows."""
+"""The kinds ``every`` and ``until``: calendar windows. Event times between the same two boundaries belong together.
+
+``latest`` and ``first`` match as soon as the condition is filled; the window has then *fired*, and what comes to it
+later is ``superseded``. ``all``, and conditions with absent slots, match when the window closes: by a tick at its end
++ ``grace``. What reached us later than that, or comes after a tick has closed the window, is ``late``.
+
+A *dead man's switch* is a calendar window with nothing but absent slots and no key. It is armed by the first tick
+that names its trigger, watches each window that begins from then on, and matches when one closes in which no event
+happened.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.core.event import Micros
-from bridge.core.trigger import Trigger, WindowPlan
-from bridge.core.windows.boundaries import longest_frame
-from bridge.core.windows.kinds import calendar_window
+from bridge.core.decision import Reason
+from bridge.core.event import Micros, time_text
+from bridge.core.trigger import Schedule, Trigger, WindowPlan
+from bridge.core.windows.boundaries import frame_of, longest_frame
 from bridge.core.windows.kinds.kind import Kind
-from bridge.core.windows.window import Arrival, Frame, Spent, Window
-from bridge.core.windows.window_step import Step
+from bridge.core.windows.selection import choose
+from bridge.core.windows.window import Arrival, Frame, Spent, Window, all_between
+from bridge.core.windows.window_close import close, take
+from bridge.core.windows.window_step import Leaving, Step, decide, frame_text, is_closed, missing, over_bound, refused
 
 
 class Calendar(Kind):
@@ -24,21 +35,37 @@ class Calendar(Kind):
         self, trigger: Trigger, window: Window, key: str, new: Arrival, bound: int, ticked: Micros | None
     ) -> Step:
         """Fill the calendar window of the event time, wait in it, or be late."""
-        return calendar_window.arrive(trigger, window, key, new, bound, ticked)
+        frame = frame_of(schedule_of(trigger), new.time)
+        end = frame[1] + trigger.grace
+        if is_closed(end, new, ticked):
+            evidence = {"window": frame_text(frame), "closed": time_text(end)}
+            return refused(trigger, window, key, new, Reason.LATE, evidence)
+        if frame in window.fired:
+            return refused(trigger, window, key, new, Reason.SUPERSEDED, {"window": frame_text(frame)})
+        if not fires_at_close(trigger):
+            came = _fire(trigger, window, key, new, frame)
+            if came is not None:
+                return came
+        if window.size >= bound:
+            return over_bound(trigger, window, key, new, bound)
+        lacking = missing(trigger, _within(window, frame), new.slot) or "the window to close"
+        evidence = {"for": lacking, "until": time_text(end)}
+        return Step(window.with_arrival(new), (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
 
     def next_due(self, trigger: Trigger, window: Window, through: Micros | None) -> Micros | None:
         """Return when the first calendar window closes that holds something or is watched."""
-        return calendar_window.next_due(trigger, window, through)
+        frame = _first(trigger, window, through)
+        return None if frame is None else frame[1] + trigger.grace
 
     def end(self, trigger: Trigger, window: Window, key: str, through: Micros | None) -> Step:
         """Close that calendar window."""
-        return calendar_window.end(trigger, window, key, through)
+        return _end(trigger, window, key, through)
 
     def retire(self, trigger: Trigger, window: Window, key: str) -> Step | None:
         """Close the first calendar window with what it holds."""
         if not (any(window.waiting) or window.fired):
             return None
-        return calendar_window.end(trigger, window, key, is_retired=True)
+        return _end(trigger, window, key, is_retired=True)
 
     def restore(
         self, trigger: Trigger, window: Window, waiting: Sequence[Arrival], spent: Sequence[tuple[int, Spent]]
@@ -48,7 +75,7 @@ class Calendar(Kind):
 
     def complete_at(self, trigger: Trigger, event_time: Micros, reached: Micros, frame: Frame | None) -> Micros:
         """Return when the calendar window closed, if it matches only then."""
-        if frame is not None and calendar_window.fires_at_close(trigger):
+        if frame is not None and fires_at_close(trigger):
             return max(reached, frame[1] + trigger.grace)
         return reached
 
@@ -69,3 +96,93 @@ class Until(Calendar):
     """The boundaries are the times of a cron expression."""
 
     name = "until"
+
+
+def first_watched(trigger: Trigger, time: Micros) -> Micros:
+    """Return from where on a dead man's switch watches that is armed at ``time``: a boundary."""
+    start, after = frame_of(schedule_of(trigger), time)
+    return start if start == time else after
+
+
+def fires_at_close(trigger: Trigger) -> bool:
+    """Tell whether a calendar window matches only when it closes."""
+    return trigger.collect == "all" or bool(trigger.absent_slots)
+
+
+def schedule_of(trigger: Trigger) -> Schedule:
+    """Return the boundaries of a trigger's calendar windows."""
+    if trigger.window is None or trigger.window.schedule is None:
+        raise ValueError(f"{trigger.identity} has no calendar window")
+    return trigger.window.schedule
+
+
+def _end(
+    trigger: Trigger, window: Window, key: str, through: Micros | None = None, *, is_retired: bool = False
+) -> Step:
+    """Close the first calendar window; ``is_retired``: because its trigger has changed."""
+    frame = _first(trigger, window, None if is_retired else through)
+    if frame is None:
+        return Step(window, ())
+    if frame in window.fired:
+        return Step(window._replace(fired=tuple([one for one in window.fired if one != frame])), ())
+    gathered, at = _within(window, frame), frame[1] + trigger.grace
+    if trigger.is_switch:
+        return _end_watch(trigger, window, key, frame, through, is_retired=is_retired)
+    if is_retired and trigger.absent_slots:
+        return _cancel(trigger, window, key, frame)
+    because = "the trigger changed, or is gone" if is_retired else ""
+    came = close(trigger, window, key, gathered, at, frame=frame, because=because)
+    return came._replace(is_cut=True) if is_retired else came
+
+
+def _fire(trigger: Trigger, window: Window, key: str, new: Arrival, frame: Frame) -> Step | None:
+    held = _within(window, frame)
+    if sum(map(bool, held)) + (not held[new.slot]) < trigger.require:
+        return None
+    gathered = _within(window.with_arrival(new), frame)
+    match = choose(trigger, gathered)
+    if match is None:
+        return None
+    leaving = Leaving(trigger, key)
+    take(trigger, leaving, gathered, match)
+    came = leaving.step(window, new)
+    fired = tuple(sorted((*window.fired, frame)))
+    return came._replace(window=came.window._replace(fired=fired), match=match, frame=frame)
+
+
+def _first(trigger: Trigger, window: Window, through: Micros | None) -> Frame | None:
+    """Return the first calendar window that something is held of, or that is watched."""
+    starts = [frame[0] for frame in window.fired[:1]]
+    starts += [slot[0].time for slot in window.waiting if slot]
+    if through is not None and trigger.is_switch:
+        starts.append(through)
+    return frame_of(schedule_of(trigger), min(starts)) if starts else None
+
+
+def _end_watch(
+    trigger: Trigger, window: Window, key: str, frame: Frame, through: Micros | None, *, is_retired: bool
+) -> Step:
+    """Close a window of a dead man's switch."""
+    leaving, until = Leaving(trigger, key), frame[1] + trigger.grace + trigger.dedupe
+    came = [one for slot in _within(window, frame) for one in slot]
+    if is_retired:
+        leaving.leave(came, Reason.EXPIRED, {"because": "the trigger changed, or is gone"}, until)
+        return leaving.step(window)
+    if through is None or frame[0] < through:
+        leaving.leave(came, Reason.EXPIRED, {"because": "the trigger was not armed when its window began"}, until)
+        return leaving.step(window)
+    if came:
+        leaving.leave(came, Reason.MATCHED, {"cancelled": frame_text(frame)}, until)
+        return leaving.step(window)._replace(through=frame[1])
+    return Step(window, (), match=((),) * len(trigger.slots), frame=frame, through=frame[1])
+
+
+def _cancel(trigger: Trigger, window: Window, key: str, frame: Frame) -> Step:
+    leaving, until = Leaving(trigger, key), frame[1] + trigger.grace + trigger.dedupe
+    held = [one for slot in _within(window, frame) for one in slot]
+    leaving.leave(held, Reason.CANCELLED, {"because": "the trigger changed, or is gone"}, until)
+    return leaving.step(window)
+
+
+def _within(window: Window, frame: Frame) -> tuple[tuple[Arrival, ...], ...]:
+    return all_between(window, frame[0], frame[1] - 1)

@@ -27,10 +27,9 @@ from bridge.core.event import HOUR, Micros, time_text
 from bridge.core.trigger import Trigger, WindowPlan
 from bridge.core.windows.boundaries import FAR_AHEAD, LONG_AGO, frame_of
 from bridge.core.windows.kinds.kind import Kind
-from bridge.core.windows.kinds.sliding import is_closed
 from bridge.core.windows.window import Arrival, Frame, Group, Spent, Window, all_between
 from bridge.core.windows.window_close import close
-from bridge.core.windows.window_step import Leaving, Step, decide, missing, over_bound, refused
+from bridge.core.windows.window_step import Leaving, Step, decide, is_closed, missing, over_bound, refused
 
 
 class Gathering(Kind):

@@ -1,17 +1,30 @@
-"""The kind ``within``: sliding windows."""
+"""The kind ``within``: sliding windows.
+
+An arrival completes a match, waits, or is ``superseded`` when it is older than what a ``latest`` match has taken. A
+match takes its events out of every slot of its trigger. ``first`` removes the arrivals that it used; ``latest`` removes
+these and all older ones of the same slots, and marks how far it took. A match of a trigger with absent slots is not
+over yet (:mod:`bridge.core.windows.absence`). Such a trigger has no marks: each match that it makes is an alarm, and an
+event that reaches us late has the alarm that it would have had in time.
+
+Time ends what waits: an arrival that no event can complete any more is ``expired``, or ``reset`` when a boundary
+came first. One that comes behind its boundary and ``grace`` is ``reset`` at once, so that it does not depend on when
+ticks came.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from bridge.core.decision import Reason
-from bridge.core.event import Micros
+from bridge.core.event import Micros, time_text
 from bridge.core.trigger import Trigger, WindowPlan
 from bridge.core.windows import absence
-from bridge.core.windows.kinds import sliding
+from bridge.core.windows.boundaries import reset_boundary
 from bridge.core.windows.kinds.kind import Kind
-from bridge.core.windows.window import Arrival, Frame, Mark, Spent, Window
-from bridge.core.windows.window_step import Step
+from bridge.core.windows.sliding_match import find_match
+from bridge.core.windows.window import Arrival, Frame, Mark, Match, Spent, Window
+from bridge.core.windows.window_step import Leaving, Step, decide, is_closed, missing, over_bound, refused
 
 
 class Within(Kind):
@@ -26,7 +39,19 @@ class Within(Kind):
         self, trigger: Trigger, window: Window, key: str, new: Arrival, bound: int, ticked: Micros | None
     ) -> Step:
         """Complete a match, wait, or be superseded."""
-        return sliding.arrive(trigger, window, key, new, bound, ticked)
+        if not trigger.is_plain:
+            boundary = reset_boundary(trigger, new.time)
+            if boundary is not None and is_closed(boundary + trigger.grace, new, ticked):
+                return refused(trigger, window, key, new, Reason.RESET, {"boundary": time_text(boundary)})
+            if trigger.slots[new.slot].absent:
+                return absence.cancel(trigger, window, key, new) or _wait(trigger, window, key, new, bound)
+        mark = window.marks[new.slot]
+        if mark is not None and new.age < mark:
+            return refused(trigger, window, key, new, Reason.SUPERSEDED, {"older_than": time_text(mark[0])})
+        match = find_match(trigger, window, new)
+        if match is not None:
+            return _take(trigger, window, key, new, match)
+        return _wait(trigger, window, key, new, bound)
 
     def next_due(self, trigger: Trigger, window: Window, through: Micros | None) -> Micros | None:
         """Return when the first match that waits for an absence is due."""
@@ -43,7 +68,7 @@ class Within(Kind):
         waiting = [arrival for slot in window.waiting for arrival in slot]
         if not waiting:
             return None
-        return sliding.expire(trigger, window, key, min(waiting, key=_offset), is_retired=True)
+        return expire(trigger, window, key, min(waiting, key=_offset), is_retired=True)
 
     def restore(
         self, trigger: Trigger, window: Window, waiting: Sequence[Arrival], spent: Sequence[tuple[int, Spent]]
@@ -72,6 +97,102 @@ class Within(Kind):
     def default_dedupe(self, plan: WindowPlan, grace: Micros, *, has_absent: bool) -> Micros:
         """Return the length and ``grace``; twice that with absent events."""
         return (plan.length + grace) * (2 if has_absent else 1)
+
+
+def deadline(trigger: Trigger, arrival: Arrival) -> Micros:
+    """Return the reached time after which no event can match this arrival any more."""
+    end = arrival.reached + trigger.span
+    if trigger.is_plain:
+        return end
+    boundary = reset_boundary(trigger, arrival.time)
+    return end if boundary is None else min(end, boundary + trigger.grace)
+
+
+def expire(trigger: Trigger, window: Window, key: str, arrival: Arrival, *, is_retired: bool = False) -> Step:
+    """End the wait of an arrival whose deadline a tick has passed, or whose trigger has changed."""
+    end, reason = deadline(trigger, arrival), Reason.EXPIRED
+    if is_retired:
+        evidence = {"because": "the trigger changed, or is gone"}
+    elif end < arrival.reached + trigger.span:
+        reason, evidence = Reason.RESET, {"boundary": time_text(end - trigger.grace)}
+    else:
+        evidence = {"missing": missing(trigger, window.waiting, arrival.slot), "deadline": time_text(end)}
+    spent = Spent(*arrival.age, end + trigger.dedupe, reason)
+    return Step(
+        window.without((arrival,)), (decide(trigger, key, arrival, reason, evidence),), spent=((arrival, spent),)
+    )
+
+
+def forget(window: Window, slot: int, spent: Spent) -> Window:
+    """Return the window after an identity of it was forgotten, and with it what rested on it."""
+    age = (spent.time, spent.offset)
+    mark = window.marks[slot]
+    if mark is not None and mark[:2] == age:
+        return window.with_mark(slot, None)
+    if age in window.cancelling:
+        return window._replace(cancelling=tuple([one for one in window.cancelling if one != age]))
+    return window
+
+
+def _wait(trigger: Trigger, window: Window, key: str, new: Arrival, bound: int) -> Step:
+    if window.size >= bound:
+        return over_bound(trigger, window, key, new, bound)
+    lacking = missing(trigger, window.waiting, new.slot) or "an event in time"
+    evidence = {"for": lacking, "until": time_text(deadline(trigger, new))}
+    return Step(window.with_arrival(new), (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
+
+
+def _take(trigger: Trigger, window: Window, key: str, new: Arrival, match: Match) -> Step:
+    used = [arrival for slot in match for arrival in slot]
+    until, is_latest = max([arrival.reached for arrival in used]) + trigger.dedupe, trigger.collect == "latest"
+    if is_latest and any(window.marks):  # a mark goes with its identity: no older one may be remembered for longer
+        until = max([until, *[mark[2] for slot, mark in zip(match, window.marks, strict=True) if slot and mark]])
+    leaving = Leaving(trigger, key)
+    if trigger.absent_slots:
+        return _take_pending(trigger, window, leaving, new, match, until)
+    leaving.leave(used, Reason.MATCHED, {}, until)
+    _leave_passed_over(trigger, window, leaving, match, until)
+    left = window.without([one for one, _ in leaving.spent if one is not new])
+    if is_latest:
+        left = _marked(left, match, until)
+    return Step(left, tuple(leaving.decisions), spent=tuple(leaving.spent), match=match)
+
+
+def _take_pending(
+    trigger: Trigger, window: Window, leaving: Leaving, new: Arrival, match: Match, until: Micros
+) -> Step:
+    came = absence.pend(trigger, window, leaving, new, match, until)
+    _leave_passed_over(trigger, window, leaving, match, until)
+    stay = came.pended.arrivals if came.pended is not None else ()
+    left = came.window.without([one for one in [*stay, *[one for one, _ in leaving.spent]] if one is not new])
+    return came._replace(window=left, decisions=(*came.decisions, *leaving.decisions), spent=tuple(leaving.spent))
+
+
+def _marked(window: Window, match: Match, until: Micros) -> Window:
+    marks = [
+        (slot[-1].time, slot[-1].offset, until) if slot else mark
+        for slot, mark in zip(match, window.marks, strict=True)
+    ]
+    return Window(window.waiting, tuple(marks), window.pending, window.cancelling, window.fired, window.groups)
+
+
+def _leave_passed_over(trigger: Trigger, window: Window, leaving: Leaving, match: Match, until: Micros) -> None:
+    """Let the waiting arrivals leave that a match removes without using them."""
+    slots = zip(window.waiting, match, strict=True)
+    others = [(waiting, used) for waiting, used in slots if waiting and waiting != used]
+    if not others:  # as mostly with keys
+        return
+    at = {arrival.event: arrival.slot for slot in match for arrival in slot}
+    for waiting, used in others:
+        older = bisect_left(waiting, used[-1]) if used and trigger.collect == "latest" else 0
+        for position, arrival in enumerate(waiting):
+            if arrival in used:
+                continue
+            if arrival.event in at:
+                evidence = {"used_at": trigger.slots[at[arrival.event]].variable}
+                leaving.leave((arrival,), Reason.SUPERSEDED, evidence, until)
+            elif position < older:
+                leaving.leave((arrival,), Reason.SUPERSEDED, {"by": used[-1].event.text()}, until)
 
 
 def _offset(arrival: Arrival) -> int:

@@ -41,7 +41,7 @@ class ExitCode(IntEnum):
 
 
 class FlowbridgeError(Exception):
-    """Something that a person can put right.
+    """An error that a person can correct.
 
     Attributes:
         code: Its name in ``docs/errors.md``.
@@ -62,7 +62,7 @@ class FlowbridgeError(Exception):
 
 
 class UsageError(FlowbridgeError):
-    """The command was asked for something that cannot be."""
+    """The command line contains something that the command does not know."""
 
     code = "usage"
     exit_code = ExitCode.USAGE
@@ -117,7 +117,7 @@ class SchemasError(FlowbridgeError):
 
 
 class ListenError(FlowbridgeError):
-    """The address for health and metrics, or the gateway's, cannot be had."""
+    """The address for health and metrics, or the gateway's, cannot be used."""
 
     code = "listen"
     exit_code = ExitCode.USAGE

@@ -61,7 +61,7 @@ def dev(**given: Any) -> Any:
 def run(**given: Any) -> Any:
     """Run the bridge until SIGTERM or SIGINT: read events, match them, create Workflows.
 
-    Any number of processes may run, each with any of the stages: what one has, another takes over when it ends. On
+    Any number of processes may run, each with any of the stages. When a process ends, the others take over its work. On
     SIGTERM a process finishes what is under way, within 60 s, and hands over at once. With --gateway it takes events
     over HTTP as well.
     """
@@ -110,7 +110,7 @@ def gateway(**given: Any) -> Any:
 @settings_options("bootstrap_servers", "kafka", "internal_prefix", "partitions")
 @output_option
 def status(**given: Any) -> Any:
-    """Show how the bridge stands: lag of each stage, triggers and what is wrong with them, windows, runs by outcome.
+    """Show the state of the bridge: lag of each stage, triggers and their errors, windows, runs by outcome.
 
     All is read from Kafka, so it also answers while no bridge runs. A trigger is ready when every router has applied
     it.
@@ -122,7 +122,7 @@ def status(**given: Any) -> Any:
 
 @click.command("check")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
-@click.option("--cluster", is_flag=True, help="Look at WorkflowTemplates, and at topics.")
+@click.option("--cluster", is_flag=True, help="Check the WorkflowTemplates and topics that triggers name.")
 @settings_options(
     "namespace",
     "trigger_namespaces",

@@ -34,7 +34,7 @@ def carry_out(*, settings: Settings) -> None:
             stack.enter_context(ConsoleServer(application(health, Metrics(registry)), console))
         server = stack.enter_context(gateway_server(settings, connect(settings), registry, health.stage(PART)))
         asked = _wait(server)
-        logger.info("stopping: what is held is finished first")
+        logger.info("stopping: finishing held requests first")
         server.leave(LINGER_S if asked == signal.SIGTERM else 0.0)  # nobody balances what a person starts by hand
 
 

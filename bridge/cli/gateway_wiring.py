@@ -78,7 +78,8 @@ def gateway_server(
     )
     logger.info("taking events at %s", webhook_url(settings, server))
     if settings.gateway_tokens is None and not _is_loopback(settings.gateway_listen.host):
-        logger.warning("no gateway_tokens: whoever reaches %s may publish", settings.gateway_listen.text())
+        reached_at = settings.gateway_listen.text()
+        logger.warning("gateway_tokens is not set: any client that reaches %s may publish", reached_at)
     return server
 
 

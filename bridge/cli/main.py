@@ -28,15 +28,15 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("bridge.cli.commands", "Run the bridge."),
     "gateway": ("bridge.cli.commands", "Take events over HTTP: Argo Events' webhook contract, and CloudEvents."),
     "status": ("bridge.cli.commands", "Show lag, open windows and runs by outcome, read from Kafka."),
-    "check": ("bridge.cli.commands", "Validate triggers; with --cluster their WorkflowTemplates, too."),
+    "check": ("bridge.cli.commands", "Validate triggers and, with --cluster, their WorkflowTemplates."),
     "publish": ("bridge.cli.publish", "Publish an event."),
-    "version": ("bridge.cli.version", "Print the versions of Flowbridge and of what it rests on."),
+    "version": ("bridge.cli.version", "Print the versions of Flowbridge and of its libraries."),
 }
 """Each command with the module that has it under its name, and its line in the list of commands."""
 
 _EPILOG = (
     "Settings come from options, FLOWBRIDGE_* variables and the file that --config names, in this order. "
-    "Exit codes: 0 done; 1 what was asked about is not so (errors found, runs missing); 2 wrong usage or settings; "
+    "Exit codes: 0 done; 1 the answer is no (errors found, runs missing); 2 wrong usage or settings; "
     "3 Kafka, 4 Kubernetes, 5 the schema registry is unreachable or refuses; 70 a bug of Flowbridge."
 )
 

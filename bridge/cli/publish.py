@@ -51,7 +51,7 @@ Examples:
 @click.command("publish", epilog=_EXAMPLES)
 @click.argument("name")
 @click.argument("fields", nargs=-1, metavar="[FIELD=TEXT | FIELD:=JSON]... | -")
-@click.option("--key", metavar="KEY", help="What decides the partition; events of one key stay in order.")
+@click.option("--key", metavar="KEY", help="The event's key: events of one key stay in order.")
 @click.option(
     "--id",
     "event_id",

@@ -103,7 +103,7 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
     definitions.refresh()
     stages = list(_stages(admin, topics, definitions, existing))
     for one in stages:
-        owners = ", ".join(one.owners) or "nobody"
+        owners = ", ".join(one.owners) or "none"
         output.result(
             f"{one.stage:<10} lag {one.lag:>8}   {one.partitions:>3} partitions   {owners}",
             {"kind": "stage", **one._asdict()},

@@ -13,7 +13,7 @@ from bridge.cli.output import Output, output_option
 @click.command("version")
 @output_option
 def version(output: Output) -> None:
-    """Print the versions of Flowbridge and of what it rests on."""
+    """Print the versions of Flowbridge and of its libraries."""
     from confluent_kafka import libversion  # noqa: PLC0415 - takes 0.1 s to import, for this command only
 
     versions = {

@@ -124,7 +124,7 @@ class _FileToken:
             token = self._path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             if self._seen:
-                logger.warning("the token that is known stays in use, since %s cannot be read: %s", self._path, error)
+                logger.warning("%s cannot be read, and the known token stays in use: %s", self._path, error)
             self._seen = ()
             return
         if token:  # else the file is being written

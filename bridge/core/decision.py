@@ -1,4 +1,4 @@
-"""What became of an event at a slot, or of a run: values that can be counted, printed and compared.
+"""Decisions: what happened to an event at a slot, or to a run, as values to count, print and compare.
 
 The set of reasons is closed. A decision is *final* but for ``waiting`` (of an event or a run) and ``retrying``; an
 acknowledged event gets exactly one final decision at each slot of each trigger in force.
@@ -14,7 +14,7 @@ from bridge.core.event import EventIdentity
 
 
 class Reason(StrEnum):
-    """What became of an event at a slot."""
+    """Why an event was decided as it was at a slot."""
 
     FILTERED = "filtered"
     UNDECODABLE = "undecodable"
@@ -36,7 +36,7 @@ class Reason(StrEnum):
 
 
 class RunReason(StrEnum):
-    """What became of a run."""
+    """Why a run was decided as it was."""
 
     CREATED = "created"
     ALREADY_RAN = "already-ran"
@@ -49,7 +49,7 @@ class RunReason(StrEnum):
 
 
 class Decision(NamedTuple):
-    """What became of an event at a slot.
+    """What happened to an event at a slot.
 
     Attributes:
         reason: One of the closed set.
@@ -70,7 +70,7 @@ class Decision(NamedTuple):
 
 
 class RunDecision(NamedTuple):
-    """What became of a run.
+    """What happened to a run.
 
     Attributes:
         reason: One of the closed set.

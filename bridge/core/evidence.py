@@ -1,4 +1,4 @@
-"""What a decision about an expression rests on: its text, and the values that it read.
+"""The evidence of a decision about an expression: its text, and the values that it read.
 
 Hundreds of thousands of events are filtered for one whose evidence somebody reads, so the values are looked up when
 they are asked for. A sensitive field (the trigger names it, or a setting does for all triggers) is never shown: neither

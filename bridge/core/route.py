@@ -1,4 +1,4 @@
-"""Whether an event passes a slot, and under which correlation key."""
+"""Route an event: decide whether it passes a slot, and under which correlation key."""
 
 from __future__ import annotations
 

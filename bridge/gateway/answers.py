@@ -1,4 +1,4 @@
-"""What a request is answered: every refusal with its status, its name in the metrics, and its text.
+"""Answers to requests: each refusal with its status, its name in the metrics, and its text.
 
 The statuses on the webhook path are Argo Events' (200, 400, 401, 404, 500), and 403 for a token that may not publish
 an event, which Argo Events does not know. CloudEvents' clients tell more of them apart: 405, 413, 415 and 503. Never
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Answer(NamedTuple):
-    """What became of a request.
+    """The answer to a request.
 
     Attributes:
         status: HTTP's status for clients of CloudEvents.

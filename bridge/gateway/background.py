@@ -1,4 +1,4 @@
-"""Questions to Kafka aside of the event loop, in threads that nobody waits for when the process ends.
+"""Blocking calls to Kafka in daemon threads, outside the event loop. The end of the process does not wait for them.
 
 Kafka's client waits up to 15 s for a broker that is away, and cannot be told to stop. A thread of asyncio's own would
 keep the process for as long, after everything held was answered.
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def aside(work: Callable[[], T]) -> asyncio.Future[T]:
-    """Return what ``work`` will return, or raise; whoever is cancelled meanwhile leaves it to itself."""
+    """Return the result of ``work``, or raise its exception. If the caller is cancelled, the work goes on."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 

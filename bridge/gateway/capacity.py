@@ -1,4 +1,4 @@
-"""Room for what is under way: an amount that is taken and given back, and a line of those who wait for theirs."""
+"""A bounded capacity: callers acquire and release amounts of it, and wait in order if it is used up."""
 
 from __future__ import annotations
 

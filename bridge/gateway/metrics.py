@@ -59,7 +59,7 @@ class GatewayMetrics:
             self._seconds.observe(seconds)
 
     def holding(self, count: Callable[[], float]) -> None:
-        """Read how many events wait from ``count`` when somebody asks."""
+        """Read the number of waiting events from ``count`` at each scrape."""
         self._held.set_function(count)
 
     def dropped(self, reason: str) -> None:

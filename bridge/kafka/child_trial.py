@@ -1,4 +1,4 @@
-"""Whether some work kills its process, found out in a child process, so that nothing else dies with it."""
+"""Try work in a child process, to find out whether it kills its process."""
 
 from __future__ import annotations
 

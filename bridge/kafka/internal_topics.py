@@ -208,7 +208,7 @@ def _meets(setting: str, found: str, needed: str) -> bool:
 
 def _fix_of_count(info: TopicInfo, count: int) -> str:
     if count == 1:
-        return "Delete the topic: it is written anew from the triggers' sources."
+        return "Delete the topic: it is written again from the triggers' sources."
     return (
         f"Set FLOWBRIDGE_PARTITIONS={info.partitions} if the installation was begun with that; "
         "the count of an installation cannot be changed, so another one needs another FLOWBRIDGE_INTERNAL_PREFIX."

@@ -81,7 +81,7 @@ class AbortableError(LogError):
 
 
 class FencedError(LogError):
-    """Another owner of the same transactional id, or of the group's generation, has taken over: start anew."""
+    """Another owner of the same transactional id, or of the group's generation, has taken over: reopen the stage."""
 
 
 class UnansweredError(LogError):
@@ -140,10 +140,10 @@ class Rebalance(Protocol):
         """
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Finish and let go; committing is still allowed."""
+        """Finish and release the partitions; committing is still allowed."""
 
     def lost(self, partitions: Sequence[Partition]) -> None:
-        """Forget: somebody else may own them already. Committing is not allowed."""
+        """Forget the partitions: another member may own them already. Committing is not allowed."""
 
 
 class GroupConsumer(ABC):

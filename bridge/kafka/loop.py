@@ -150,7 +150,7 @@ class StageLoop:
         self._measure_lag()
 
     def close(self) -> None:
-        """Finish, let go of all partitions, and leave the group at once."""
+        """Finish, release all partitions, and leave the group at once."""
         try:
             self._consumer.close()
         finally:
@@ -220,9 +220,9 @@ class StageLoop:
         go_on = self._stage.lost_offset(error.partition, error.offset)
         if go_on is None:
             self._held[error.partition] = _NEVER
-            logger.error("%s. The partition stands still until somebody decides (setting lost_offsets)", error)
+            logger.error("%s. The partition waits until you decide: set lost_offsets", error)
             return
-        logger.error("%s. Going on at %d: what lay between is lost", error, go_on)
+        logger.error("%s. Reading resumes at %d: the records before it are lost", error, go_on)
         self._consumer.seek(error.partition, go_on)
         self._consumer.resume([error.partition])
 
@@ -255,7 +255,7 @@ class StageLoop:
                 self._producer.send_offsets(offsets, self._metadata)
             self._commit()
         except AbortableError as error:
-            logger.warning("%s: batch given up and taken again: %s", self._stage.name, error, extra=ABOUT_KAFKA)
+            logger.warning("%s: batch aborted, it is read again: %s", self._stage.name, error, extra=ABOUT_KAFKA)
             self._producer.abort()
             self._observer.aborted(self._stage.name)
             self._take_again()
@@ -394,7 +394,7 @@ class StageLoop:
             self._observer.lag(*partition, max(0, end - self._committed[partition].offset))
 
     def _purge(self, now: Micros) -> None:
-        """Let the log go below what is committed, where nobody else reads it."""
+        """Delete committed records of topics that only this group reads."""
         if not self._stage.purges or now - self._last_purge < _PURGE_PACE:
             return
         self._last_purge = now
@@ -409,10 +409,10 @@ class StageLoop:
             except (AbortableError, FencedError):
                 raise
             except LogError as error:
-                logger.warning("%s: commit is asked for again: %s", self._stage.name, error, extra=ABOUT_KAFKA)
+                logger.warning("%s: retrying a commit: %s", self._stage.name, error, extra=ABOUT_KAFKA)
             else:
                 return
-        raise LogError("a commit's outcome stays unknown")
+        raise LogError("the outcome of a commit is unknown")
 
     def _offsets(self, out: Outbox) -> dict[Partition, Committed]:
         """Return what the batch's transaction commits: each offset, or note, that is another than before."""
@@ -490,7 +490,7 @@ class StageLoop:
             self._suspect(found, offsets)
         self._claim(offsets)
         self._stage.take(offsets)
-        logger.info("%s: took %d partitions", self._stage.name, len(offsets), extra=ABOUT_KAFKA)
+        logger.info("%s: took over %d partitions", self._stage.name, len(offsets), extra=ABOUT_KAFKA)
         return offsets
 
     def _suspect(self, found: Mapping[Partition, Committed], offsets: Mapping[Partition, int]) -> None:
@@ -527,7 +527,7 @@ class StageLoop:
             raise LogError(f"the group moved on meanwhile: {error}") from error
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Finish what is under way and let partitions go, so that their next owner has nobody to fence."""
+        """Finish the open batch and release partitions, so that their next owner need not fence this one."""
         going = [partition for partition in partitions if partition in self._committed]
         self._discard(going)
         if not going:
@@ -538,7 +538,7 @@ class StageLoop:
         except LogError as error:
             self._spoiled = True  # what the stage finished is not in the log: partitions that stay are taken again
             logger.warning(
-                "%s: left without a word, the next owner will fence this process: %s",
+                "%s: left without releasing its partitions, so their next owner will fence this process: %s",
                 self._stage.name,
                 error,
                 extra=ABOUT_KAFKA,
@@ -562,7 +562,7 @@ class StageLoop:
             self._sink(self._stage.name, out.decisions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
-        """Forget partitions that somebody else may own already."""
+        """Forget partitions that another member may own already."""
         logger.warning("%s: lost %d partitions", self._stage.name, len(partitions), extra=ABOUT_KAFKA)
         self._discard(partitions)
         self._forget(partitions)

@@ -1,4 +1,4 @@
-"""Whom a process tells how its work goes, beside its decisions: numbers, never contents."""
+"""The port for metrics of a process: numbers, never contents."""
 
 from __future__ import annotations
 

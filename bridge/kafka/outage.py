@@ -1,4 +1,4 @@
-"""What a process says while Kafka is away: one line when it goes, one a minute, one when it is back.
+"""Log an outage of Kafka: one line when it begins, one a minute, one when it is over.
 
 Each of some twenty clients of librdkafka logs each connection that it tries, and each stage logs each time that it
 starts over: tens of thousands of lines a minute that say one thing. :class:`KafkaOutage` is a filter of the log's

@@ -1,4 +1,4 @@
-"""What one batch of a stage gives: records to be sent in its transaction, decisions, partitions to be held back."""
+"""The effects of one batch: records to send in its transaction, decisions, and partitions to hold back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who owns a partition, written where it cannot be lost: in the text beside each committed offset.
+"""The owner of a partition, stored as metadata of each committed offset.
 
 A stage's process writes with one transactional id. The note beside an offset names the id that last owned the
 partition, until its owner lets go in good order. So a new owner knows whom to fence: after that, an open transaction

@@ -1,4 +1,4 @@
-"""How our own records travel: one Avro schema a kind, from ``schemas/``, in single-object encoding.
+"""The encoding of internal records: one Avro schema for each kind, from ``schemas/``, in single-object encoding.
 
 Each value begins with C3 01 and the CRC-64-AVRO fingerprint of the schema that wrote it, so a record tells its kind
 and its format. Schemas of older formats stay in ``schemas/older/NAME.FORMAT.avsc``, and what they wrote is read into
@@ -48,7 +48,7 @@ class NewerFormatError(RecordError):
 
 
 class UnwritableError(ValueError):
-    """A record that nobody could read: it is not written."""
+    """A record that no reader could decode, so it is not written."""
 
 
 class UnreadableRecordError(RecordError):

@@ -1,4 +1,4 @@
-"""Records that are not processed like all others: those that failed, and those that may have killed their process.
+"""Records that failed, and records that may have killed their process: each is processed apart from the others.
 
 An exception while a record is processed dooms that record. The batch is aborted, its state is taken again from the log,
 and the record is set aside by itself when it comes again.

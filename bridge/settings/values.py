@@ -1,4 +1,4 @@
-"""The types of settings: how a text or a file's value becomes one, and how it is shown without its secrets."""
+"""The types of settings: how each is read from a text or a file, and printed without its secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stages of one process, put together: each with clients of its own, so that none waits for another's."""
+"""Build the stages of one process. Each has its own Kafka clients, so no stage waits for another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stage on a thread of its own: opened, stepped, and opened anew after trouble, until it is told to stop.
+"""Run a stage on its own thread: open it, step it, and open it again after an error, until it is told to stop.
 
 Trouble with Kafka (fenced, no answer, an offset that the log lost) is met by starting over from the log after a pause.
 An error that nobody foresaw stops the whole process: a supervisor restarts it, and its state is in the log.
@@ -75,7 +75,7 @@ class Running:
             try:
                 self._live()
             except LogError as error:
-                logger.warning("%s starts over: %s", self.name, error, extra=ABOUT_KAFKA)
+                logger.warning("%s restarts: %s", self.name, error, extra=ABOUT_KAFKA)
                 self.collector.look_at_everything()
                 self.stop.wait(_PAUSE)
             except Exception as error:
@@ -164,5 +164,6 @@ class Process:
                 raise one.failure
         left = [thread.name for thread in self._threads if thread.is_alive()]
         if left:
-            logger.warning("%s left to Kafka, which does not answer: the next owner ends what is open", ", ".join(left))
+            names = ", ".join(left)
+            logger.warning("%s ended without an answer from Kafka: the next owner aborts what is open", names)
         return left

@@ -58,7 +58,7 @@ def topic_of(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def name_of(topic: str) -> str:
-    """Return the event name that ``topic`` stands for: the topic itself, unless ``topic_of`` escaped something."""
+    """Return the event name of ``topic``: the topic itself, unless ``topic_of`` escaped something."""
     if "_x" not in topic:
         return topic
     try:

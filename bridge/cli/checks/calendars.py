@@ -1,4 +1,4 @@
-"""When the windows of calendar triggers end next, and their runs start: what a schedule means, told by dates."""
+"""The next dates at which windows of calendar triggers end and their runs start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stand-in for Kubernetes in ``flowbridge dev``: Workflows are kept in memory, and nothing runs them."""
+"""The cluster of ``flowbridge dev``: Workflows are kept in memory and never run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run that a match asks for: its identity, its name, its parameters, frozen.
+"""Make the run of a match, with its identity, name and parameters. It never changes after that.
 
 Each parameter is filled once: by a slot's mapping from a payload field of its newest event (a field that is not there
 leaves the WorkflowTemplate's default), or by an expression over the match, for which a slot is one event, or a list of

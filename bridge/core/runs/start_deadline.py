@@ -1,4 +1,4 @@
-"""From when on it is too late to start a run: ``run.startDeadline`` counts from the moment its match was complete.
+"""The start deadline of a run: ``run.startDeadline`` counts from the moment when its match was complete.
 
 That moment follows from the match alone, so that it is the same whenever the run is made: when its last event reached
 us, or, where the end of a window completes a match, when that end was due. How much later than that the run was asked

@@ -1,4 +1,4 @@
-"""What an arrival does to a window.
+"""Apply an arrival to its window.
 
 An arrival is decided ``duplicate`` (its identity is known at its slot), ``superseded`` (its event was used at another
 slot), or the rules of its window's kind decide (:mod:`bridge.core.windows`). What time does to a window is in

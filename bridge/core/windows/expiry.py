@@ -1,4 +1,4 @@
-"""What time does to windows: when something in one is due, what a tick then ends, and what it means to be retired.
+"""End windows by time: when a part of a window is due, what a tick ends, and what a retirement ends.
 
 Three things end by themselves: an arrival of a sliding window (:func:`bridge.core.windows.kinds.within.deadline` and
 ``expire``), an identity that is forgotten (:func:`bridge.core.windows.kinds.within.forget`), and whatever else a

@@ -1,4 +1,4 @@
-"""Which of the arrivals that may be together fill the slots of a condition: the best choice, in the rules' preference.
+"""Select the arrivals that fill the slots of a condition, by the preference of the rules.
 
 Slots choose one after the other: each in slot order, or for ``latest`` with ``order: sequence`` from the last one
 backwards. A slot takes its newest events (``first``: its oldest), and in a sequence those on the right side of its

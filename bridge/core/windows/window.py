@@ -51,7 +51,7 @@ class Arrival(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """An arrival that has left its window, as far as it is remembered.
+    """The remembered identity of an arrival that has left its window.
 
     Attributes:
         time: Its event time.
@@ -117,7 +117,7 @@ class Group(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What one correlation key of one trigger has come to.
+    """The state of one correlation key of one trigger.
 
     Attributes:
         waiting: The arrivals that wait, by slot.

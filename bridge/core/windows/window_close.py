@@ -1,4 +1,4 @@
-"""What becomes of the arrivals that a closing window holds: a match, or not.
+"""Close a window: its arrivals become a match, or each gets a decision.
 
 They are a match when the required slots can be filled (:mod:`bridge.core.windows.selection`) and nothing came that
 should have been absent. ``latest`` and ``first`` take one choice, and the rest is ``superseded``; ``all`` takes

@@ -1,4 +1,4 @@
-"""What became of a window and of its arrivals, as values: the :class:`Step` that every rule returns."""
+"""The result of a rule as a value: a :class:`Step` has the new window and the decisions about its arrivals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.core.windows.window import Arrival, Frame, Match, Pending, Spent, Wi
 
 
 class Step(NamedTuple):
-    """What became of a window.
+    """The result of applying an arrival or a tick to a window.
 
     Attributes:
         window: The window afterwards.

@@ -114,7 +114,7 @@ class ConfluentProducer(TransactionalProducer):
                 patiently(self._producer.abort_transaction, time.monotonic, _CLOSING_PATIENCE)
             self._producer.close()
         except (LogError, KafkaException) as error:  # it was fenced, or Kafka is away: there is nothing left to end
-            logger.info("left a transaction to Kafka: %s", error, extra=ABOUT_KAFKA)
+            logger.info("a transaction stays open until Kafka aborts it: %s", error, extra=ABOUT_KAFKA)
 
 
 class EmbeddedProducer(ConfluentProducer):

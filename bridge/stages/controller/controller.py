@@ -285,7 +285,7 @@ class Controller(Stage):
         try:
             self._begin_topic(info, triggers, now, out)
         except UnansweredError as error:
-            self._refused[info.name] = f"topic {info.name} cannot be begun yet: {error}"
+            self._refused[info.name] = f"topic {info.name} cannot be read yet: {error}"
             self._unbegun.add(info.name)
 
     def _create(self, specs: Sequence[TopicSpec]) -> dict[str, str]:
@@ -327,7 +327,7 @@ class Controller(Stage):
         elif start is None:
             offsets = self._start_offsets(info, triggers)
         elif info.id and start.topic_id and info.id != start.topic_id:
-            logger.error("topic %s was deleted and created again: what it held unread is lost", info.name)
+            logger.error("topic %s was deleted and created again: its unread records are lost", info.name)
             offsets, made_again = [0] * info.partitions, True
         else:
             return

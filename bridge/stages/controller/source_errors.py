@@ -1,4 +1,4 @@
-"""What is wrong with the sources of triggers, as it stands in ``triggers`` beside what is in force.
+"""The errors of trigger sources, as stored in the topic ``triggers``.
 
 There it outlives the process that found it, and can be read where no source can: by ``flowbridge status``. One record
 a place (a file, a Sensor) holds all that is wrong with it, up to a bound; a tombstone says that nothing is any more.

@@ -136,7 +136,7 @@ class Matcher(Stage):
             if store.size > self._bounds.held:
                 logger.error(
                     "the windows of partition %d take %d bytes, more than the %d that its share of window_bytes is: "
-                    "what would wait in them is over-bound until they hold less",
+                    "further arrivals are over-bound until they take less",
                     partition.number,
                     store.size,
                     self._bounds.held,
@@ -217,7 +217,7 @@ class Matcher(Stage):
         A tick has nothing to keep: the next one carries a later time, and asks again for what this one did not end.
         """
         if (record.value or b"").startswith(TICK.prefix):
-            logger.error("tick %s/%d@%d is passed: %s", record.topic, record.partition, record.offset, text)
+            logger.error("tick %s/%d@%d is skipped: %s", record.topic, record.partition, record.offset, text)
             self._keep_retiring(self.windows[record.partition], None, out)
             return
         fields = decode_arrival(record.value or b"")

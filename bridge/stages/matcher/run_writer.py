@@ -1,4 +1,4 @@
-"""The runs of matches: made of what the arrivals carry, and sent; or a dead letter where none can be made.
+"""Make and send the runs of matches. A match of which no run can be made becomes a dead letter.
 
 Reading the events of a match comes first, since it may have to wait for a schema. The rest is done for several matches
 together, step by step (:mod:`bridge.stages.shared.run_sender` says why).

@@ -1,4 +1,4 @@
-"""How far time has safely come for a trigger: no event that reached Kafka before it can come to a window after it.
+"""Safe time of a trigger: every event that reached Kafka before it has been routed.
 
 A time T is safe for a trigger when the routers' committed offsets on every partition of its topics have reached the
 true ends (high watermarks) read after T, and all of them show the definition as applied. While routers work off a

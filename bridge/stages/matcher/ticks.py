@@ -1,4 +1,4 @@
-"""Ticks: which are due, what time is safe in them, and what they end.
+"""Ticks: when one is due, which time it carries, and what it ends.
 
 A tick ends what waits in the order (deadline, trigger, key), in slices: the transaction of a slice does not pass the
 tick until the last one has ended all, and only then do the conditions' clocks show its time. A condition that is no

@@ -1,4 +1,4 @@
-"""The records of the changelog ``windows``: what each is called, and what it says.
+"""The records of the changelog ``windows``: their keys and values.
 
 Each arrival that waits or is remembered has one record, under the same key through its whole life: ``waiting``, then
 ``spent``, then a tombstone. So a completed pair costs its window three records and no more, and restoring needs

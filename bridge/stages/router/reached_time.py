@@ -1,4 +1,4 @@
-"""When an event reached us, where the broker does not say so.
+"""Reached times of events on topics without broker timestamps.
 
 On a topic with ``message.timestamp.type=LogAppendTime`` the timestamp of a record is the time of its append, and that
 is when its event reached us. On any other topic the timestamp is what the publisher claims. A publisher that was cut

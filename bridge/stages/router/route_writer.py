@@ -1,4 +1,4 @@
-"""What passes a slot goes on: as an arrival to the windows of its trigger, or as a run where the trigger has none."""
+"""Send an event that passed a slot: as an arrival if its trigger has a window, otherwise as a run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Pass(NamedTuple):
 
 
 class Passing:
-    """Sends on what passes.
+    """Sends arrivals and runs of events that passed a slot.
 
     Args:
         topics: The internal topics.

@@ -60,7 +60,7 @@ _ASKED_AHEAD = 64  # records of a held partition that are looked at for further 
 
 
 class StartChangedError(LogError):
-    """A topic is to be begun anew: the router starts over."""
+    """The start of a topic changed, so the router restarts from it."""
 
 
 @dataclass
@@ -213,7 +213,7 @@ class Router(Stage):
             elif starts[topic].written != written:
                 if starts[topic].made_again:
                     self._looks.made_again(topic)
-                raise StartChangedError(f"topic {topic} is begun anew")
+                raise StartChangedError(f"topic {topic} has a new start, and is read from there")
 
     def applied(self) -> int:
         """Return the offset of ``triggers`` that routing follows now."""

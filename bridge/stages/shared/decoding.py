@@ -1,4 +1,4 @@
-"""Reading events with schemas that may change: a fingerprint that is not known is looked for once more in the folder.
+"""Decode events. For an unknown fingerprint, read the schema folder once more.
 
 A publisher may be ahead of our schemas. So when a fingerprint is unknown, the schemas are read again (not more often
 than every few seconds), and only if it is still unknown the event is a dead letter. A schema of a registry is asked for
@@ -79,7 +79,7 @@ class EventDecoder:
         try:
             self._decoder = self._load()
         except SchemaError as error:
-            logger.error("the schemas that are known stay: %s", error)  # noqa: TRY400  (a person's file, not a bug)
+            logger.error("the schema folder cannot be read, and the known schemas stay in use: %s", error)  # noqa: TRY400  (a person's file, not a bug)
 
 
 def hold_for_schema(record: Record, error: DecodeError, out: Outbox) -> bool:

@@ -178,7 +178,7 @@ class Definitions:
             self._appliers[kind_of(record.value)](name, record)
         except (RecordError, KeyError, TypeError, ValueError) as error:
             if kind == "errors":  # nothing is decided by it
-                logger.warning("offset %d of triggers (errors of %s) is not shown: %s", record.offset, name, error)
+                logger.warning("offset %d of triggers (errors of %s) cannot be read: %s", record.offset, name, error)
                 return
             # To go on without it would pass events by that belong to it.
             raise UnreadableDefinitionError(kind, name, record.offset, error) from error

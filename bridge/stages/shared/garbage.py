@@ -1,4 +1,4 @@
-"""When the garbage collector works: between batches, when little is left of one; and never over what stays for long.
+"""Run the garbage collector between batches, and never over large restored state.
 
 By itself it begins whenever so many objects have been made, which is in the middle of a batch, while all of the batch
 is alive: a third of a router's time went into looking at records that were gone a moment later. And restored windows

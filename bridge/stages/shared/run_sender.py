@@ -110,5 +110,5 @@ def _failed(match: RunnableMatch, error: Exception) -> UnrunnableError:
     """
     if isinstance(error, NOT_OF_A_RECORD) or not match.by_tick:
         raise error
-    logger.error("a run of trigger %s cannot be made", match.definition.identity, exc_info=error)
+    logger.error("no run of trigger %s can be made", match.definition.identity, exc_info=error)
     return UnrunnableError(failure_text(error))

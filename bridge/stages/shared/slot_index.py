@@ -1,4 +1,4 @@
-"""Who reads an event: by its topic, and in a topic that names share by its name as well.
+"""The slots that read an event: by its topic, and in a shared topic by its name as well.
 
 In a topic of one name every event is for the slots of that name, whatever ``ce_type`` says. In a shared one most
 events may be nobody's: they are told by one header, before anything of them is decoded.

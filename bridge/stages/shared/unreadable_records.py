@@ -1,4 +1,4 @@
-"""Records of ours that cannot be read: damaged, written by somebody else, or beyond what this version's codec takes.
+"""Unreadable records of internal topics: damaged, written by another program, or of an unknown codec.
 
 Such a record is set aside with an alert, and everything around it goes on. A process that stopped instead would stop at
 every restart, and so would the next owner of the partition.

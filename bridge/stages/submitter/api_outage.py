@@ -1,4 +1,4 @@
-"""What the log says of an API server that does not serve the bridge: a warning when it goes, a line when it is back.
+"""Log an outage of the API server: one warning when it begins, one line when it is over.
 
 Every run that waits for it is tried again and again, and decided each time. The log has the trouble once: of all
 namespaces together, since most trouble is the whole cluster's, and at most once a minute, since trouble that is one

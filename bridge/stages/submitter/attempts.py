@@ -1,4 +1,4 @@
-"""Attempts: what the submitter's workers do with a run, away from the stage loop, and what it came to.
+"""Attempts: the work of the submitter's workers on a run, outside the stage loop, and its result.
 
 A worker either reads the WorkflowTemplate of a run, or tries once to create its Workflow. It looks right before the
 create whether the process still polls, and still owns the run: one that was paused for longer than its session does

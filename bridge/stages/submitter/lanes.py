@@ -1,4 +1,4 @@
-"""Lanes: where runs wait for their turn, one lane a trigger, so that none stands in line behind another trigger's.
+"""Lanes: the queues in which runs wait for their turn, one for each trigger, so that none delays another.
 
 Lanes whose next run may start take turns, a run each, and those of each namespace among themselves. A lane that its
 trigger's limits keep back leaves the turns until the moment that they name. One that waits for its WorkflowTemplate

@@ -1,4 +1,4 @@
-"""What triggers say of their runs now: the limits of the definition in force.
+"""The run limits of each trigger's definition in force.
 
 A run is frozen when it is made, but how many of its kind may start is a matter of now: an edit of ``run.limits`` holds
 for what waits already. So the submitter reads the definitions, too. Of a trigger that is gone the definition that made

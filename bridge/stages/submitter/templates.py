@@ -118,7 +118,7 @@ class Templates:
         failures = 1 if failing is None or failing.answer.passes != answer.passes else failing.failures + 1
         delay = (PROMPT if answer.passes else SLOW).delay(failures, self._random)
         if failing is None and not answer.passes:  # what passes is the cluster's trouble, and said as that
-            logger.warning("%s. The runs that need it wait; it is asked for again ever more slowly", answer.reason)
+            logger.warning("%s. The runs that need it wait; it is asked for again with growing pauses", answer.reason)
         self._failing[key] = _Failing(answer, failures, now + round(delay * SECOND))
         return self._failing[key].due
 
@@ -126,7 +126,7 @@ class Templates:
         """Note that the template of a run was read."""
         failing = self._failing.pop((run.namespace, run.template), None)
         if failing is not None and not failing.answer.passes:
-            logger.warning("the WorkflowTemplate %s/%s is there again", run.namespace, run.template)
+            logger.warning("the WorkflowTemplate %s/%s can be read again", run.namespace, run.template)
 
     def unread(self, now: Micros) -> list[str]:
         """Return the templates, as ``namespace/name``, that runs wait for."""

@@ -1,4 +1,4 @@
-"""Where runs lie that wait: on disk, in the order of their turns, with the moment at which each is looked at again.
+"""Waiting runs on disk, in the order of their turns, each with the moment of its next try.
 
 A waiting run costs no memory, however many wait and however large they are. SQLite keeps the first pages of a private
 database in memory and writes a temporary file only when these overflow. The shelf is a cache of what the ledger in

@@ -1,4 +1,4 @@
-"""Sessions, batches, and what settles: arrivals gather in groups, and each group ends as a whole.
+"""Sessions, batches and `settle`: arrivals form groups, and each group ends as a whole.
 
 =========== ======================================= ==============================================================
 kind        what belongs to one group               what ends it

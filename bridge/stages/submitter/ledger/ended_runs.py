@@ -1,4 +1,4 @@
-"""Keys of runs that have ended: what tells that a run already ran, for the length of the ledger's horizon.
+"""The keys of ended runs, kept for the ledger's horizon, to decide ``already-ran``.
 
 They are kept in sets by age, so that whole sets are dropped as they pass the horizon. Of a run key half is kept: 26 of
 its characters are 130 bits of a SHA-256, far from any collision among billions. A million take about 120 MB.

@@ -1,4 +1,4 @@
-"""The ledger: what became of each run key, for as long as "already ran" has to be known.
+"""The ledger: the outcome of each run key, kept for the ledger's horizon.
 
 One record a run key, in the partition of its trigger: *parked* (waits, with its whole run), *intent* (a create may have
 been sent), and the final *done* (created, there already, or skipped) and *dead*. Of final ones only the key stays in

@@ -1,4 +1,4 @@
-"""The ledger as it comes back from Kafka.
+"""Restore the ledger from Kafka.
 
 Nearly all of it are runs that have ended, of which only the key matters: they are told by the first bytes of their
 records, and aged by the time at which Kafka appended these. Runs that have not ended go to the shelf, so restoring

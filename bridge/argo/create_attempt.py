@@ -58,7 +58,7 @@ _DENIALS = (
 _QUOTA_TEXTS = ("exceeded quota", "status unknown for quota")  # the second: a quota whose usage is not counted yet
 
 
-class ParkedFor(StrEnum):
+class WaitReason(StrEnum):
     """What a parked run waits for."""
 
     QUOTA = "quota"
@@ -102,14 +102,14 @@ class Parked:
 
     """
 
-    waits_for: ParkedFor
+    waits_for: WaitReason
     reason: str
     after: float | None = None
 
     @property
     def needs_operator(self) -> bool:
         """Tell whether a person has to mend something, so that it is said loudly."""
-        return self.waits_for in (ParkedFor.PERMISSION, ParkedFor.MISSING, ParkedFor.UNEXPECTED)
+        return self.waits_for in (WaitReason.PERMISSION, WaitReason.MISSING, WaitReason.UNEXPECTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Vanished:
 Outcome = Done | Retry | Parked | Dead | Vanished
 
 
-class Standing(StrEnum):
+class NameOwner(StrEnum):
     """Whose the Workflow under a run's name is."""
 
     OURS = "ours"
@@ -141,7 +141,7 @@ class Standing(StrEnum):
 class Confirmation(NamedTuple):
     """What a look at a run's name found; ``reason`` says why it is unavailable."""
 
-    standing: Standing
+    standing: NameOwner
     terminating: bool = False
     reason: str = ""
 
@@ -150,10 +150,10 @@ def confirm(api: WorkflowApi, namespace: str, name: str, run_key: str) -> Confir
     """Look whose the Workflow ``namespace/name`` is, for an intent whose outcome nobody knows."""
     found = api.find(namespace, name)
     if found is None:
-        return Confirmation(Standing.ABSENT)
+        return Confirmation(NameOwner.ABSENT)
     if isinstance(found, Unavailable):
-        return Confirmation(Standing.UNAVAILABLE, reason=found.reason)
-    standing = Standing.OURS if found.run_key == run_key else Standing.FOREIGN
+        return Confirmation(NameOwner.UNAVAILABLE, reason=found.reason)
+    standing = NameOwner.OURS if found.run_key == run_key else NameOwner.FOREIGN
     return Confirmation(standing, found.terminating)
 
 
@@ -177,18 +177,18 @@ def attempt(api: WorkflowApi, manifest: Plain, run_key: str, *, timeout: float =
     if response.status in (HTTPStatus.CONFLICT, HTTPStatus.FORBIDDEN):
         metadata = manifest["metadata"]
         look = confirm(api, metadata["namespace"], metadata["name"], run_key)
-        if look.standing is Standing.OURS:
+        if look.standing is NameOwner.OURS:
             return Done("already")
         return _conflict(response, look) if response.status == HTTPStatus.CONFLICT else _forbidden(response)
     return _denial(response) or _refusal(response)
 
 
 def _conflict(answer: Answer, look: Confirmation) -> Outcome:
-    if look.standing is Standing.FOREIGN and look.terminating:
-        return Parked(ParkedFor.NAME_TERMINATING, f"another Workflow of that name is being deleted ({answer.text()})")
-    if look.standing is Standing.FOREIGN:
+    if look.standing is NameOwner.FOREIGN and look.terminating:
+        return Parked(WaitReason.NAME_TERMINATING, f"another Workflow of that name is being deleted ({answer.text()})")
+    if look.standing is NameOwner.FOREIGN:
         return Dead(f"the name belongs to a Workflow that is not this run's ({answer.text()})")
-    if look.standing is Standing.UNAVAILABLE:
+    if look.standing is NameOwner.UNAVAILABLE:
         return Retry(f"{answer.text()}; whose it is could not be seen: {look.reason}", applied=None)
     if answer.reason == "AlreadyExists":
         return Vanished(f"a Workflow of that name vanished right behind the create ({answer.text()})")
@@ -197,9 +197,9 @@ def _conflict(answer: Answer, look: Confirmation) -> Outcome:
 
 def _forbidden(answer: Answer) -> Outcome:
     if any(text in answer.message for text in _QUOTA_TEXTS):
-        return Parked(ParkedFor.QUOTA, answer.text(), answer.retry_after)
+        return Parked(WaitReason.QUOTA, answer.text(), answer.retry_after)
     text = f"the cluster does not let the bridge create it: {answer.text()}"
-    return _denial(answer) or Parked(ParkedFor.PERMISSION, text)
+    return _denial(answer) or Parked(WaitReason.PERMISSION, text)
 
 
 def _denial(answer: Answer) -> Parked | None:
@@ -207,7 +207,7 @@ def _denial(answer: Answer) -> Parked | None:
     beginning = answer.message[:MESSAGE_LIMIT]
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or not any(words.search(beginning) for words in _DENIALS):
         return None
-    return Parked(ParkedFor.PERMISSION, f"an admission rule of the cluster denies it: {answer.text()}")
+    return Parked(WaitReason.PERMISSION, f"an admission rule of the cluster denies it: {answer.text()}")
 
 
 def _refusal(answer: Answer) -> Outcome:
@@ -215,11 +215,11 @@ def _refusal(answer: Answer) -> Outcome:
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return Retry(f"the cluster does not know the bridge's credentials: {text}", applied=False, after=after)
     if answer.status == HTTPStatus.NOT_FOUND:
-        return Parked(ParkedFor.MISSING, f"the namespace or Argo's Workflow CRD is missing: {text}", after)
+        return Parked(WaitReason.MISSING, f"the namespace or Argo's Workflow CRD is missing: {text}", after)
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         return Retry(text, applied=False, after=after)
     if answer.status in _REFUSALS and answer.is_genuine:
         return Dead(text)
     if HTTPStatus(400) <= answer.status < HTTPStatus(500) and answer.status != HTTPStatus.REQUEST_TIMEOUT:
-        return Parked(ParkedFor.UNEXPECTED, f"no answer that a Workflow API gives: {text}", after)
+        return Parked(WaitReason.UNEXPECTED, f"no answer that a Workflow API gives: {text}", after)
     return Retry(text, applied=None, after=after)

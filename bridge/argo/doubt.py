@@ -44,7 +44,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from bridge.argo.create_attempt import Standing
+from bridge.argo.create_attempt import NameOwner
 from bridge.core.event import Micros
 
 
@@ -132,7 +132,7 @@ class Doubt:
         return replace(self, last_sent=max(sent, self.last_sent))
 
 
-def conclude(sent: Sent, age: Age, found: Standing | None, *, is_late: bool) -> Verdict:
+def conclude(sent: Sent, age: Age, found: NameOwner | None, *, is_late: bool) -> Verdict:
     """Return what follows for a run (the table above).
 
     Args:
@@ -142,7 +142,7 @@ def conclude(sent: Sent, age: Age, found: Standing | None, *, is_late: bool) -> 
         is_late: The run's deadline to start has passed.
 
     """
-    if sent is Sent.MADE or found is Standing.OURS:
+    if sent is Sent.MADE or found is NameOwner.OURS:
         return Verdict.DONE
     if sent is Sent.UNKNOWN:
         return Verdict.IN_DOUBT
@@ -151,7 +151,7 @@ def conclude(sent: Sent, age: Age, found: Standing | None, *, is_late: bool) -> 
     if sent is Sent.NOT_APPLIED:
         return Verdict.TRY_AGAIN
     if age is not Age.NONE:
-        if age is Age.OPEN or found in (None, Standing.UNAVAILABLE):
+        if age is Age.OPEN or found in (None, NameOwner.UNAVAILABLE):
             return Verdict.IN_DOUBT
         if age is Age.OUTLIVED:
             return Verdict.LOST

@@ -30,7 +30,7 @@ from flowbridge_sdk.shared_topics import SharedTopics
 _PATIENCE = 3.0  # seconds that Kafka has for a first answer
 
 
-def carry_out(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, output: Output) -> int:
+def execute(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, output: Output) -> int:
     """Validate the triggers in files and folders (else those of the setting triggers)."""
     chosen = paths or settings.triggers
     if not chosen:

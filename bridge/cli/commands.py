@@ -51,9 +51,9 @@ def dev(**given: Any) -> Any:
     together. From another terminal, events of your own can be published to the broker's address that it prints, and by
     Metaflow's ArgoEvent, or over HTTP, to the gateway's. Edited triggers are read again at once.
     """
-    from bridge.cli.dev.dev import carry_out  # noqa: PLC0415 - the point of this module
+    from bridge.cli.dev.dev import execute  # noqa: PLC0415 - the point of this module
 
-    return carry_out(**given)
+    return execute(**given)
 
 
 @click.command("run")
@@ -65,9 +65,9 @@ def run(**given: Any) -> Any:
     SIGTERM a process finishes what is under way, within 60 s, and hands over at once. With --gateway it takes events
     over HTTP as well.
     """
-    from bridge.cli.run import carry_out  # noqa: PLC0415 - the point of this module
+    from bridge.cli.run import execute  # noqa: PLC0415 - the point of this module
 
-    return carry_out(**given)
+    return execute(**given)
 
 
 @click.command("gateway")
@@ -100,9 +100,9 @@ def gateway(**given: Any) -> Any:
     Metaflow's ArgoEvent posts to it when METAFLOW_ARGO_EVENTS_WEBHOOK_URL names it; any CloudEvents client may use its
     second path. An event is answered 200 once every in-sync replica has it; while Kafka is away, requests are held.
     """
-    from bridge.cli.gateway import carry_out  # noqa: PLC0415 - the point of this module
+    from bridge.cli.gateway import execute  # noqa: PLC0415 - the point of this module
 
-    return carry_out(**given)
+    return execute(**given)
 
 
 @click.command("status")
@@ -115,9 +115,9 @@ def status(**given: Any) -> Any:
     All is read from Kafka, so it also answers while no bridge runs. A trigger is ready when every router has applied
     it.
     """
-    from bridge.cli.status import carry_out  # noqa: PLC0415 - the point of this module
+    from bridge.cli.status import execute  # noqa: PLC0415 - the point of this module
 
-    return carry_out(**given)
+    return execute(**given)
 
 
 @click.command("check")
@@ -150,6 +150,6 @@ def check(**given: Any) -> Any:
     Metaflow's Sensors (kubectl get sensors -o yaml) are checked as well: what the bridge would make of them. Other
     Sensors are left alone, with a note. Another note tells when the windows of a calendar trigger end next.
     """
-    from bridge.cli.check import carry_out  # noqa: PLC0415 - the point of this module
+    from bridge.cli.check import execute  # noqa: PLC0415 - the point of this module
 
-    return carry_out(**given)
+    return execute(**given)

@@ -22,7 +22,7 @@ _LOOK_S = 1.0
 logger = logging.getLogger(__name__)
 
 
-def carry_out(*, settings: Settings) -> None:
+def execute(*, settings: Settings) -> None:
     """Take events over HTTP until SIGTERM or SIGINT."""
     logs.set_up(settings, logs.kafka_outage(settings))
     registry = CollectorRegistry()

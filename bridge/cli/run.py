@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from bridge.cli import logs
 from bridge.cli.decision_log import logged
 from bridge.cli.gateway_wiring import LINGER_S, PART, gateway_server
-from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare_topics, surroundings, trigger_source
+from bridge.cli.wiring import connect, connect_cluster, dependencies, internal_topics, prepare_topics, trigger_source
 from bridge.console.health import Health
 from bridge.console.metrics import Metrics
 from bridge.console.server import ConsoleServer, application, open_listener
@@ -23,13 +23,13 @@ from bridge.gateway.server import GatewayServer
 from bridge.kafka.records import RecordError
 from bridge.settings.settings import Settings
 from bridge.settings.values import Address
-from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.stage_thread import Process
 
 logger = logging.getLogger(__name__)
 
 
-def carry_out(*, settings: Settings) -> None:
+def execute(*, settings: Settings) -> None:
     """Run the bridge until SIGTERM or SIGINT: read events, match them, create Workflows."""
     logs.set_up(settings, logs.kafka_outage(settings))
     log, topics = connect(settings), internal_topics(settings)
@@ -38,7 +38,7 @@ def carry_out(*, settings: Settings) -> None:
     api = connect_cluster(settings)
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    around = surroundings(settings, log, api, topics, trigger_source(settings), logged(metrics.decided), metrics)
+    around = dependencies(settings, log, api, topics, trigger_source(settings), logged(metrics.decided), metrics)
     stages = [stage.value for stage in settings.stages]
     health = Health([*stages, PART] if settings.gateway else stages)
     with ExitStack() as stack:
@@ -55,7 +55,7 @@ def carry_out(*, settings: Settings) -> None:
 
 
 def serve(
-    around: Surroundings, stages: Sequence[str], health: Health, gateway: GatewayServer | None = None
+    around: ProcessDependencies, stages: Sequence[str], health: Health, gateway: GatewayServer | None = None
 ) -> list[str]:
     """Run stages until a signal asks to stop, or one of them fails, or the gateway does; then that begins to leave.
 

@@ -86,7 +86,7 @@ def _metavars(metadata: Iterable[Any], annotation: Any) -> Iterator[str]:
 
 def _help(name: str, field: FieldInfo) -> str:
     variable = f"{KAFKA_PREFIX}<PROPERTY>" if name == "kafka" else PREFIX + name.upper()
-    default = Settings().shown()[name]
+    default = Settings().without_secrets()[name]
     text = (field.description or "").replace("`", "")
     shown = ",".join(default) if isinstance(default, list) else default
     return f"{text}  [{variable}; default: {'none' if shown in (None, '', {}) else str(shown).lower()}]"

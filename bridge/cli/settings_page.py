@@ -55,7 +55,7 @@ The bridge sets these properties of librdkafka itself, since its promises rest o
 
 def page() -> str:
     """Return the page in Markdown: the groups in their order, in each the settings in the order of their definition."""
-    defaults = Settings().shown()
+    defaults = Settings().without_secrets()
     parts = [_HEAD]
     for group in Group:
         parts.append(f"\n## {group.value}\n")

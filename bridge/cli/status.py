@@ -53,7 +53,7 @@ class StageStatus(NamedTuple):
     applied: int
 
 
-class Letters(NamedTuple):
+class DeadLetterCount(NamedTuple):
     """Dead letters of one stage and reason.
 
     Attributes:
@@ -70,7 +70,7 @@ class Letters(NamedTuple):
     latest: Micros
 
 
-def carry_out(*, watch: bool, settings: Settings, output: Output) -> None:
+def execute(*, watch: bool, settings: Settings, output: Output) -> None:
     """Show how the bridge stands: lag of each stage, triggers and what is wrong with them, windows, runs by outcome."""
     require_kafka(settings, _PATIENCE)
     log, topics = connect(settings), internal_topics(settings)
@@ -184,11 +184,13 @@ def _windows(reader: Reader, admin: Admin, places: list[Partition]) -> tuple[int
     return len(waiting), len(set(waiting))
 
 
-def _dead_letters(reader: Reader, admin: Admin, topics: InternalTopics, partitions: int) -> tuple[list[Letters], int]:
+def _dead_letters(
+    reader: Reader, admin: Admin, topics: InternalTopics, partitions: int
+) -> tuple[list[DeadLetterCount], int]:
     """Return the newest dead letters by stage and reason, and how many older records were not looked at."""
     places = [Partition(topics.dead_letters, number) for number in range(partitions)]
     starts, ends = admin.start_offsets(places), admin.stable_ends(places)
-    found: dict[tuple[str, str], Letters] = {}
+    found: dict[tuple[str, str], DeadLetterCount] = {}
     unread = 0
     for place in places:
         start, end = starts[place], ends[place]
@@ -197,8 +199,8 @@ def _dead_letters(reader: Reader, admin: Admin, topics: InternalTopics, partitio
         for records in reader.read(place, begin, end) if begin < end else ():
             for record in records:
                 stage, reason, at = _letter(record.value or b"")
-                before = found.get((stage, reason), Letters(stage, reason, 0, at))
-                found[stage, reason] = Letters(stage, reason, before.number + 1, max(before.latest, at))
+                before = found.get((stage, reason), DeadLetterCount(stage, reason, 0, at))
+                found[stage, reason] = DeadLetterCount(stage, reason, before.number + 1, max(before.latest, at))
     return sorted(found.values()), unread
 
 

@@ -27,7 +27,7 @@ from bridge.kafka.log import Log, LogError, TopicSpec
 from bridge.kafka.loop import Sink
 from bridge.kafka.observer import Observer, Unobserved
 from bridge.settings.settings import Settings
-from bridge.stages.process import Surroundings
+from bridge.stages.process import ProcessDependencies
 from bridge.stages.shared.schema_lookups import SchemaLookups
 from bridge.stages.submitter.bulkheads import workers_for
 from bridge.stages.submitter.submitter import Limits
@@ -175,7 +175,7 @@ def sensor_rules(settings: Settings) -> SensorRules:
     return SensorRules(_micros(settings.sensor_window), run_namespaces)
 
 
-def surroundings(
+def dependencies(
     settings: Settings,
     log: Log,
     api: WorkflowApi,
@@ -183,10 +183,10 @@ def surroundings(
     source: TriggerSource,
     sink: Sink,
     observer: Observer | None = None,
-) -> Surroundings:
+) -> ProcessDependencies:
     """Return what the stages of a process meet."""
     lookups = _lookups(settings)
-    return Surroundings(
+    return ProcessDependencies(
         log=log,
         api=api,
         topics=topics,

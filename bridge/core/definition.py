@@ -62,7 +62,7 @@ class Definition:
         mapped = any(slot.parameters for slot in trigger.slots) or self.is_default_mapped or bool(trigger.run.fields)
         self.run_needs_payload = mapped or bool(self.parameters) or self.id is not None
 
-    def shown_key(self, key: str) -> str:
+    def redacted_key(self, key: str) -> str:
         """Return a correlation key as decisions show it."""
         return REDACTED if key and self.hides_key else key
 

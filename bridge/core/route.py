@@ -13,13 +13,13 @@ from bridge.core.evidence import ExpressionEvidence
 from bridge.core.expressions.expression import ExpressionError
 
 
-class Passed(NamedTuple):
+class Accepted(NamedTuple):
     """The event passes the slot, under this correlation key (empty for a trigger without one)."""
 
     key: str
 
 
-def route(definition: Definition, slot: CompiledSlot, event: Event) -> Passed | Decision:
+def route(definition: Definition, slot: CompiledSlot, event: Event) -> Accepted | Decision:
     """Return whether ``event`` passes ``slot``, or the decision that ends its way there."""
     trigger = definition.trigger
     if trigger.suspend:
@@ -28,7 +28,7 @@ def route(definition: Definition, slot: CompiledSlot, event: Event) -> Passed | 
         ahead = (event.time - event.reached) // 1_000_000
         return _decide(definition, slot, event, Reason.FROM_THE_FUTURE, {"seconds_ahead": str(ahead)})
     if slot.where is None and slot.key is None:
-        return Passed("")
+        return Accepted("")
     variables: dict[str, Any] = {"payload": event.payload}
     if slot.needs_event:
         variables["event"] = attributes(event)
@@ -49,11 +49,11 @@ def _filtered(definition: Definition, slot: CompiledSlot, event: Event, variable
     return _decide(definition, slot, event, Reason.FILTERED, evidence)
 
 
-def _keyed(definition: Definition, slot: CompiledSlot, event: Event, variables: dict[str, Any]) -> Passed | Decision:
+def _keyed(definition: Definition, slot: CompiledSlot, event: Event, variables: dict[str, Any]) -> Accepted | Decision:
     if slot.key is None:
-        return Passed("")
+        return Accepted("")
     try:
-        return Passed(key_text(slot.key.evaluate(variables)))
+        return Accepted(key_text(slot.key.evaluate(variables)))
     except (ExpressionError, UnkeyedError) as error:
         evidence = ExpressionEvidence("key", slot.key, variables, definition.trigger.sensitive, str(error))
         return _decide(definition, slot, event, Reason.UNKEYED, evidence)

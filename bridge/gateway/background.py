@@ -15,7 +15,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def aside(work: Callable[[], T]) -> asyncio.Future[T]:
+def run_in_background(work: Callable[[], T]) -> asyncio.Future[T]:
     """Return the result of ``work``, or raise its exception. If the caller is cancelled, the work goes on."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()

@@ -15,7 +15,7 @@ class _Waiting(NamedTuple):
     place: asyncio.Future[None]
 
 
-class Room:
+class Capacity:
     """So much room and no more, of which one holder has a part at most. For one event loop.
 
     Requests that find no room wait, first come first served. One that waits for its holder's part alone keeps nobody

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from bridge.gateway.answers import Answer, malformed
-from bridge.gateway.incoming import Incoming, parse, shown
+from bridge.gateway.incoming import Incoming, parse, quote_value
 from flowbridge_sdk.avro.logical import EPOCH
 from flowbridge_sdk.payloads.times import read_time
 
@@ -35,11 +35,11 @@ def read_cloudevent(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Inco
     if media == _STRUCTURED:
         return _structured(body)
     if media.startswith("application/cloudevents"):
-        return Answer(415, "malformed", f"found {shown(media)}; {_STRUCTURED} or binary mode is right")
+        return Answer(415, "malformed", f"found {quote_value(media)}; {_STRUCTURED} or binary mode is right")
     if "ce-specversion" not in given:
         return malformed(f"no CloudEvent: content-type {_STRUCTURED}, or headers ce-specversion, ce-id … are right")
     if body and not _JSON.fullmatch(media):
-        return Answer(415, "malformed", f"content-type: found {shown(media)}; application/json is right")
+        return Answer(415, "malformed", f"content-type: found {quote_value(media)}; application/json is right")
     return _binary({name[3:]: unquote(text) for name, text in given.items() if name.startswith("ce-")}, body)
 
 
@@ -63,7 +63,9 @@ def _event(attributes: Mapping[str, Any], data: Any) -> Incoming | Answer:
         return malformed(problem)
     time, extensions = _time(attributes.get("time")), _extensions(attributes)
     if time is None:
-        return malformed(f"time: found {shown(attributes['time'])}; RFC 3339 is right, as in 2026-01-31T12:00:00Z")
+        return malformed(
+            f"time: found {quote_value(attributes['time'])}; RFC 3339 is right, as in 2026-01-31T12:00:00Z"
+        )
     if extensions is None:
         return malformed(f"extensions: names of up to 20 of a-z and 0-9, {EXTENSIONS_LIMIT} bytes in all are right")
     key = attributes.get("partitionkey")
@@ -74,10 +76,10 @@ def _event(attributes: Mapping[str, Any], data: Any) -> Incoming | Answer:
 
 def _problem(attributes: Mapping[str, Any], data: Any) -> str | None:
     if attributes.get("specversion") != "1.0":
-        return f"specversion: found {shown(attributes.get('specversion'))}; 1.0 is right"
+        return f"specversion: found {quote_value(attributes.get('specversion'))}; 1.0 is right"
     for name in ("id", "source", "type"):
         if not isinstance(attributes.get(name), str) or not attributes[name]:
-            return f"{name}: found {shown(attributes.get(name))}; a text that is not empty is right"
+            return f"{name}: found {quote_value(attributes.get(name))}; a text that is not empty is right"
     if not isinstance(attributes.get("partitionkey"), str | None):
         return "partitionkey: a text is right"
     if "data_base64" in attributes or not isinstance(data, dict | None):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bridge.gateway.answers import NOT_RECORDED, Answer, malformed, no_topic
-from bridge.gateway.background import aside
+from bridge.gateway.background import run_in_background
 from bridge.kafka.log import Admin, LogError, TopicSpec
 from bridge.kafka.outage import ABOUT_KAFKA
 from flowbridge_sdk.errors import BadNameError
@@ -119,7 +119,7 @@ class EventTopics:
     async def _ask(self) -> bool:
         """Ask, or wait for the answer to a question that somebody asked and then gave up: one thread is enough."""
         if self._question is None:
-            self._question = self._clock(), aside(self._admin.topics)
+            self._question = self._clock(), run_in_background(self._admin.topics)
         asked, answer = self._question
         try:
             self._known = await asyncio.shield(answer)
@@ -144,7 +144,7 @@ class EventTopics:
                 f"(setting topic_bound: {self._rules.most})"
             )
         try:
-            await aside(partial(self._admin.create, [new_topic(topic)]))
+            await run_in_background(partial(self._admin.create, [new_topic(topic)]))
         except LogError as error:
             _log.warning("topic %s cannot be created: %s", topic, error, extra=ABOUT_KAFKA)
             return None

@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from bridge.gateway import answers
 from bridge.gateway.answers import Answer, cloudevents_status, webhook_status
-from bridge.gateway.capacity import Room
+from bridge.gateway.capacity import Capacity
 from bridge.gateway.cloudevents import read_cloudevent
 from bridge.gateway.event_log import EventLog, NotRecordedError
 from bridge.gateway.event_topics import EventTopics
@@ -123,9 +123,9 @@ class Gateway:
             cloudevents: Endpoint(read_cloudevent if keeps_sources else _read_sourceless, cloudevents_status),
             webhook: Endpoint(lambda _headers, body: read_webhook(body), webhook_status),
         }
-        self._places = Room(bounds.held, _part(bounds.held))
-        self._seekers = Room(_part(bounds.held), _part(_part(bounds.held)))
-        self._bytes = Room(bounds.body_bytes, max(_part(bounds.body_bytes), BODY_LIMIT))
+        self._places = Capacity(bounds.held, _part(bounds.held))
+        self._seekers = Capacity(_part(bounds.held), _part(_part(bounds.held)))
+        self._bytes = Capacity(bounds.body_bytes, max(_part(bounds.body_bytes), BODY_LIMIT))
         self._pages = _pages(self)
         metrics.holding(lambda: self._places.taken)
 

@@ -93,7 +93,7 @@ def encode(event: Incoming) -> Encoded | Answer:
     return Encoded(key, value, headers)
 
 
-def shown(found: object) -> str:
+def quote_value(found: object) -> str:
     """Return something that was found, short enough for an answer."""
     text = repr(found)
     return text if len(text) <= _NAME_SHOWN else text[:_NAME_SHOWN] + "…"

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bridge.gateway.answers import Answer, malformed
-from bridge.gateway.incoming import SOURCE, Incoming, parse, shown
+from bridge.gateway.incoming import SOURCE, Incoming, parse, quote_value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 253_402_300_799  # the last second of the year 9999; milliseconds since 1970 are beyond it
@@ -31,12 +31,12 @@ def read_webhook(body: bytes) -> Incoming | Answer:
     if payload is None:
         payload = {}
     if not isinstance(payload, dict):
-        return malformed(f"payload: found {shown(payload)}; {_RIGHT}")
+        return malformed(f"payload: found {quote_value(payload)}; {_RIGHT}")
     name = payload.get("name")
     if not isinstance(name, str) or not name:
         name = posted.get("name")
     if not isinstance(name, str) or not name:
-        return malformed(f"name: found {shown(name)}; {_RIGHT}")
+        return malformed(f"name: found {quote_value(name)}; {_RIGHT}")
     return Incoming(name, _id(payload), SOURCE, _time(payload), payload)
 
 

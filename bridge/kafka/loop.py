@@ -42,7 +42,14 @@ from bridge.kafka.outage import ABOUT_KAFKA
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import Member, Note, disown, read_note, take_over
 from bridge.kafka.stage import Stage
-from bridge.kafka.suspects import NOT_OF_A_RECORD, POISON_TEXT, Care, Doomed, Suspects, failure_text
+from bridge.kafka.suspects import (
+    NOT_OF_A_RECORD,
+    POISON_TEXT,
+    IsolationLock,
+    RejectedRecord,
+    SuspectRecords,
+    failure_text,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +78,7 @@ class StageLoop:
         observer: Who hears of transactions and lag.
         sample: Sends a sample of the decisions in the outbox of a stage along; None sends none.
         closing: What the stage has open beside the loop; closed with it.
-        care: What the stages of the process share when they read carefully.
+        isolation: What the stages of the process share when they read carefully.
 
     """
 
@@ -87,7 +94,7 @@ class StageLoop:
         observer: Observer | None = None,
         sample: Callable[[str, Outbox], None] | None = None,
         closing: Sequence[Callable[[], object]] = (),
-        care: Care | None = None,
+        isolation: IsolationLock | None = None,
     ) -> None:
         self._closing = closing
         self._stage = stage
@@ -101,9 +108,9 @@ class StageLoop:
         self._admin = log.admin()
         self._producer = log.producer(member.transactional_id)
         self._consumer = log.consumer(member.group, instance=member.instance)
-        self._care = care or Care()
-        self._is_first_life = self._care.is_new(member.transactional_id)
-        self._suspects = Suspects(pace)
+        self._isolation = isolation or IsolationLock()
+        self._is_first_life = self._isolation.is_new(member.transactional_id)
+        self._suspects = SuspectRecords(pace)
         self._claimed: set[Partition] = set()
         self._alone: tuple[Partition, int] | None = None  # whose next record the open transaction notes, and how
         self._is_barred = False
@@ -140,7 +147,7 @@ class StageLoop:
         self._subscribe()
         self._poll()
         if not self._queue:
-            self._care.give(self._id)
+            self._isolation.give(self._id)
         if self._spoiled:
             self._take_again()
         elif self._queue and self._suspects.is_on:
@@ -154,7 +161,7 @@ class StageLoop:
         try:
             self._consumer.close()
         finally:
-            self._care.give(self._id)
+            self._isolation.give(self._id)
             self._producer.close()
             self._admin.close()
             for close in self._closing:
@@ -262,7 +269,7 @@ class StageLoop:
             return False
         except Exception as error:
             self._is_sound = False
-            if not self._blame(out.at, error):
+            if not self._record_failure(out.at, error):
                 with suppress(LogError):  # what made the trouble may also prevent this; the next owner ends it then
                     self._producer.abort()
                 raise
@@ -281,13 +288,13 @@ class StageLoop:
             self._sink(self._stage.name, out.decisions)
         return True
 
-    def _blame(self, culprit: object, error: Exception) -> bool:
+    def _record_failure(self, culprit: object, error: Exception) -> bool:
         """Lay an exception to what was processed; False if it has to stop the process."""
         if culprit is None or isinstance(error, NOT_OF_A_RECORD):
             return False
         if isinstance(culprit, Record):
-            return self._suspects.blame(culprit, error, self._stage.name)
-        is_blamed = self._stage.blame(culprit, failure_text(error))
+            return self._suspects.record_failure(culprit, error, self._stage.name)
+        is_blamed = self._stage.record_failure(culprit, failure_text(error))
         if is_blamed:
             self._suspects.tell(f"{self._stage.name}: what was processed is given up", error)
         return is_blamed
@@ -295,17 +302,17 @@ class StageLoop:
     def _transact_carefully(self) -> None:
         """Set the first doomed record aside, or process what stands before it; a record at a time after a kill."""
         while self._queue:
-            doomed, before = self._suspects.find(self._queue)
-            if doomed is not None and before == 0:
-                if doomed.kills == 1:
-                    self._try_out(doomed)
+            rejected, before = self._suspects.find(self._queue)
+            if rejected is not None and before == 0:
+                if rejected.kills == 1:
+                    self._try_out(rejected)
                 else:
-                    self._put_aside(doomed)
-                self._care.give(self._id)
+                    self._put_aside(rejected)
+                self._isolation.give(self._id)
                 return
             place = self._noted_place()
             if place is not None:
-                self._is_barred = not self._care.take(self._id)
+                self._is_barred = not self._isolation.take(self._id)
                 if self._is_barred:
                     self._suspects.wait()
                     return
@@ -315,7 +322,7 @@ class StageLoop:
             is_committed = self._transact(partial(self._process_some, size))
             self._suspects.passed(self._committed)
             if not (is_committed and self._queue and self._noted_place() is not None):
-                self._care.give(self._id)
+                self._isolation.give(self._id)
                 return
 
     def _process_some(self, size: int, queue: deque[Record], out: Outbox) -> None:
@@ -343,37 +350,37 @@ class StageLoop:
         self._alone = (place, kills)
         return self._transact(lambda _, __: None)
 
-    def _try_out(self, doomed: Doomed) -> None:
+    def _try_out(self, rejected: RejectedRecord) -> None:
         """Find out whether the first record kills: then set it aside, else process it alone."""
         record = self._queue[0]
         place = Partition(record.topic, record.partition)
-        self._is_barred = not self._care.take(self._id)
+        self._is_barred = not self._isolation.take(self._id)
         if self._is_barred and self._suspects.size:
             self._suspects.wait()
             return
         if not self._note(place, record.offset, 2):
             return
-        if not self._care.survives(lambda: self._stage.try_out(record)):
-            self._put_aside(doomed)
+        if not self._isolation.survives(lambda: self._stage.try_out(record)):
+            self._put_aside(rejected)
             return
-        del self._suspects.doomed[place]
+        del self._suspects.rejected[place]
         self._transact(partial(self._process_some, 1))
         self._suspects.passed(self._committed)
 
-    def _put_aside(self, doomed: Doomed) -> None:
+    def _put_aside(self, rejected: RejectedRecord) -> None:
         record = self._queue[0]
         place = Partition(record.topic, record.partition)
 
         def work(queue: deque[Record], out: Outbox) -> None:
             queue.popleft()
-            self._stage.set_aside(record, doomed.reason, doomed.text, out)
+            self._stage.set_aside(record, rejected.reason, rejected.text, out)
 
-        del self._suspects.doomed[place]
+        del self._suspects.rejected[place]
         if not self._transact(work):
-            self._suspects.doomed[place] = doomed
+            self._suspects.rejected[place] = rejected
             return
-        if doomed.reason is Reason.POISON:
-            logger.error("%s: %s/%d@%d is poison: %s", self._stage.name, *place, record.offset, doomed.text)
+        if rejected.reason is Reason.POISON:
+            logger.error("%s: %s/%d@%d is poison: %s", self._stage.name, *place, record.offset, rejected.text)
 
     def _send_sample(self, out: Outbox) -> None:
         if self._sample is not None and out.decisions:
@@ -427,8 +434,8 @@ class StageLoop:
         return {partition: one for partition, one in new.items() if self._committed[partition] != one}
 
     def _note_of(self, partition: Partition, owner: str) -> str:
-        doomed = self._suspects.doomed.get(partition)
-        alone = doomed.kills if doomed is not None else 0
+        rejected = self._suspects.rejected.get(partition)
+        alone = rejected.kills if rejected is not None else 0
         if self._alone is not None and self._alone[0] == partition:
             alone = self._alone[1]
         return Note(owner, self._stage.applied(), self._stage.topic_id(partition.topic), alone).text()
@@ -502,7 +509,9 @@ class StageLoop:
                 continue  # it was released, or an earlier life of this process had it, which was not killed
             unread.append(place)
             if note.alone and offsets.get(place) == committed.offset:
-                self._suspects.doomed[place] = Doomed(committed.offset, Reason.POISON, POISON_TEXT, note.alone)
+                self._suspects.rejected[place] = RejectedRecord(
+                    committed.offset, Reason.POISON, POISON_TEXT, note.alone
+                )
         if not unread:
             return
         try:
@@ -576,7 +585,7 @@ class StageLoop:
         self._stage.drop(partitions)
         for partition in partitions:
             self._committed.pop(partition, None)
-            self._suspects.doomed.pop(partition, None)
+            self._suspects.rejected.pop(partition, None)
             self._suspects.ends.pop(partition, None)
             self._held.pop(partition, None)
             self._observer.forget_lag(*partition)

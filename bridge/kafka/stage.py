@@ -96,7 +96,7 @@ class Stage(ABC):
             f"{self.name} cannot set {record.topic}/{record.partition} aside: {text}"
         )
 
-    def blame(self, culprit: object, text: str) -> bool:
+    def record_failure(self, culprit: object, text: str) -> bool:
         """Learn that the processing of something that is no record raised an exception; all of the batch is undone.
 
         Returns:

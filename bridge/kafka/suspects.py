@@ -49,7 +49,7 @@ _BARRED_FOR: Micros = 10 * SECOND
 _TOLD_EVERY: Micros = MINUTE
 
 
-class Care:
+class IsolationLock:
     """What the stages of one process share: which of them processes a record alone.
 
     A process that dies takes all its stages along. While two of them had a note, one note would blame an innocent
@@ -87,7 +87,7 @@ class Care:
                 self._holder = None
 
 
-class Doomed(NamedTuple):
+class RejectedRecord(NamedTuple):
     """A record that is set aside when it comes again.
 
     Attributes:
@@ -104,14 +104,14 @@ class Doomed(NamedTuple):
     kills: int = 0
 
 
-class Suspects:
+class SuspectRecords:
     """The doomed records of a loop, and how many records its next transaction may take.
 
     Args:
         pace: A steady clock.
 
     Attributes:
-        doomed: At most one record of a partition: the first one.
+        rejected: At most one record of a partition: the first one.
         ends: Up to where records of a partition are suspected.
         size: How many records the next transaction takes; 0 for as many as there are. At 1, suspected records are
             processed alone, and all others as ever.
@@ -120,7 +120,7 @@ class Suspects:
 
     def __init__(self, pace: Callable[[], Micros]) -> None:
         self._pace = pace
-        self.doomed: dict[Partition, Doomed] = {}
+        self.rejected: dict[Partition, RejectedRecord] = {}
         self.ends: dict[Partition, int] = {}
         self.size = 0
         self._until: Micros | None = None
@@ -130,14 +130,14 @@ class Suspects:
 
     # -- exceptions ----------------------------------------------------------------------------------------------------
 
-    def blame(self, record: Record, error: Exception, stage: str) -> bool:
+    def record_failure(self, record: Record, error: Exception, stage: str) -> bool:
         """Doom the record whose processing raised ``error``; return False if it is doomed already."""
         place = Partition(record.topic, record.partition)
-        known = self.doomed.get(place)
+        known = self.rejected.get(place)
         if known is not None and known.offset == record.offset:
             return False
         if known is None or record.offset < known.offset:
-            self.doomed[place] = Doomed(record.offset, Reason.FAILED, failure_text(error))
+            self.rejected[place] = RejectedRecord(record.offset, Reason.FAILED, failure_text(error))
         self.tell(f"{stage}: {record.topic}/{record.partition}@{record.offset} is set aside", error)
         return True
 
@@ -160,7 +160,7 @@ class Suspects:
     @property
     def is_on(self) -> bool:
         """Return whether the next transaction differs from a healthy one."""
-        return bool(self.size or self.doomed)
+        return bool(self.size or self.rejected)
 
     def is_alone(self, record: Record) -> bool:
         """Return whether a record is processed alone, with a note before it."""
@@ -172,15 +172,15 @@ class Suspects:
             return self.size or len(queue)
         return sum(1 for _ in takewhile(lambda record: not self.is_alone(record), queue)) or 1
 
-    def find(self, queue: deque[Record]) -> tuple[Doomed | None, int]:
+    def find(self, queue: deque[Record]) -> tuple[RejectedRecord | None, int]:
         """Return the first doomed record of a queue, and how many records stand before it."""
-        for number, record in enumerate(queue if self.doomed else ()):
+        for number, record in enumerate(queue if self.rejected else ()):
             place = Partition(record.topic, record.partition)
-            doomed = self.doomed.get(place)
-            if doomed is not None and record.offset >= doomed.offset:
-                if record.offset == doomed.offset:
-                    return doomed, number
-                del self.doomed[place]  # the log no longer holds it
+            rejected = self.rejected.get(place)
+            if rejected is not None and record.offset >= rejected.offset:
+                if record.offset == rejected.offset:
+                    return rejected, number
+                del self.rejected[place]  # the log no longer holds it
         return None, len(queue)
 
     def advance(self) -> None:

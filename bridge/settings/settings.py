@@ -327,9 +327,9 @@ class Settings(BaseSettings):
         super().__init__(_build_sources=((OptionsSource(type(self), values), *sources), values))
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        return list(self.shown().items())
+        return list(self.without_secrets().items())
 
-    def shown(self) -> dict[str, Any]:
+    def without_secrets(self) -> dict[str, Any]:
         """Return all settings as plain JSON values, without secrets."""
         return self.model_dump(mode="json")
 

@@ -16,13 +16,13 @@ from bridge.kafka.loop import Sink, StageLoop
 from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.ownership import Member
 from bridge.kafka.stage import Stage
-from bridge.kafka.suspects import Care
+from bridge.kafka.suspects import IsolationLock
 from bridge.stages.controller.controller import Controller, Pacing
 from bridge.stages.matcher.matcher import Bounds, Matcher
 from bridge.stages.matcher.safe_time import SafeTime
 from bridge.stages.matcher.ticks import TickPlanner
 from bridge.stages.matcher.window_restore import Kept, read_changelog
-from bridge.stages.router.reached_time import Looks
+from bridge.stages.router.reached_time import EndOffsetLog
 from bridge.stages.router.router import Router
 from bridge.stages.shared.decision_sample import DecisionSample
 from bridge.stages.shared.decoding import EventDecoder
@@ -33,7 +33,7 @@ from bridge.stages.submitter.attempts import APPLIED_WITHIN, Attempts
 from bridge.stages.submitter.bulkheads import Bulkheads, workers_for
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.ledger.ledger_restore import read_ledgers
-from bridge.stages.submitter.limits_in_force import Governing
+from bridge.stages.submitter.limits_in_force import LimitsInForce
 from bridge.stages.submitter.submitter import Limits, Submitter
 from bridge.stages.submitter.templates import Templates
 from bridge.triggers.sources.sources import TriggerSource
@@ -46,7 +46,7 @@ SESSION: Micros = 6 * SECOND
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ProcessDependencies:
     """What the stages of a process meet, and how they are set.
 
     Attributes:
@@ -80,7 +80,7 @@ class Surroundings:
         window_bytes: Bytes that the windows of all partitions take in memory; each partition has an equal share.
         lost_offsets: What to do about an offset that the log no longer holds.
         looks: What its routers know of the ends of topics.
-        care: What the stages of the process share when they read carefully after a kill.
+        isolation: What the stages of the process share when they read carefully after a kill.
 
     """
 
@@ -112,8 +112,8 @@ class Surroundings:
     remembered_bound: int = 1_000_000
     window_bytes: int = 1024**3
     lost_offsets: Literal["hold", "continue"] = "hold"
-    looks: Looks = field(default_factory=Looks)
-    care: Care = field(default_factory=Care)
+    looks: EndOffsetLog = field(default_factory=EndOffsetLog)
+    isolation: IsolationLock = field(default_factory=IsolationLock)
     lookups: SchemaLookups | None = None
 
 
@@ -122,12 +122,12 @@ def group_of(topics: InternalTopics, stage: str) -> str:
     return topics.prefix + stage
 
 
-def open_loop(name: str, around: Surroundings) -> StageLoop:
+def open_loop(name: str, around: ProcessDependencies) -> StageLoop:
     """Return a new loop of the stage ``name``."""
     return _OPEN[name](around)
 
 
-def _loop(stage: Stage, around: Surroundings, *closing: Callable[[], object]) -> StageLoop:
+def _loop(stage: Stage, around: ProcessDependencies, *closing: Callable[[], object]) -> StageLoop:
     return StageLoop(
         around.log,
         stage,
@@ -140,15 +140,15 @@ def _loop(stage: Stage, around: Surroundings, *closing: Callable[[], object]) ->
         observer=around.observer,
         sample=DecisionSample(around.topics, around.clock).send,
         closing=closing,
-        care=around.care,
+        isolation=around.isolation,
     )
 
 
-def _definitions(around: Surroundings) -> Definitions:
+def _definitions(around: ProcessDependencies) -> Definitions:
     return Definitions(around.log, around.topics.triggers, around.pace)
 
 
-def _open_controller(around: Surroundings) -> StageLoop:
+def _open_controller(around: ProcessDependencies) -> StageLoop:
     definitions, admin = _definitions(around), around.log.admin()
     stage = Controller(
         definitions,
@@ -164,7 +164,7 @@ def _open_controller(around: Surroundings) -> StageLoop:
     return _loop(stage, around, definitions.close, admin.close, around.source.rest)
 
 
-def _open_router(around: Surroundings) -> StageLoop:
+def _open_router(around: ProcessDependencies) -> StageLoop:
     definitions, admin = _definitions(around), around.log.admin()
     stage = Router(
         definitions,
@@ -180,7 +180,7 @@ def _open_router(around: Surroundings) -> StageLoop:
     return _loop(stage, around, definitions.close, admin.close)
 
 
-def _open_matcher(around: Surroundings) -> StageLoop:
+def _open_matcher(around: ProcessDependencies) -> StageLoop:
     definitions, admin, reader = _definitions(around), around.log.admin(), around.log.reader()
     safe_time = SafeTime(admin, group_of(around.topics, "router"), around.clock, around.pace, around.skew)
 
@@ -202,9 +202,9 @@ def _open_matcher(around: Surroundings) -> StageLoop:
     return _loop(stage, around, definitions.close, admin.close, reader.close)
 
 
-def _open_submitter(around: Surroundings) -> StageLoop:
+def _open_submitter(around: ProcessDependencies) -> StageLoop:
     definitions, admin, reader = _definitions(around), around.log.admin(), around.log.reader()
-    governing = Governing(definitions)
+    governing = LimitsInForce(definitions)
     loop: StageLoop | None = None
 
     def restore(partitions: Collection[Partition]) -> dict[int, LedgerPartition]:

@@ -19,7 +19,7 @@ from bridge.kafka.log import LogError
 from bridge.kafka.loop import StageLoop
 from bridge.kafka.outage import ABOUT_KAFKA
 from bridge.kafka.records import RecordError
-from bridge.stages.shared.garbage import Collector
+from bridge.stages.shared.garbage import BatchGarbageCollector
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Running:
     make: Callable[[], StageLoop]
     stop: threading.Event
     health: StageHealth
-    collector: Collector
+    collector: BatchGarbageCollector
     failure: BaseException | None = None
 
     def run(self) -> None:
@@ -134,7 +134,7 @@ class Process:
     ) -> None:
         self.stop = Stop()
         self._drain = drain
-        self._collector = Collector()
+        self._collector = BatchGarbageCollector()
         self.stages = [Running(name, make, self.stop, health(name), self._collector) for name, make in stages.items()]
         # Daemons, since one that Kafka does not answer could keep the process from ending.
         self._threads = [threading.Thread(target=one.run, name=one.name, daemon=True) for one in self.stages]

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from bridge.triggers.errors import FieldPath, shown
+from bridge.triggers.errors import FieldPath, quote_value
 from flowbridge_sdk.misfit import MisfitError
 
 SIZE_LIMIT = 1_048_576
@@ -113,7 +113,7 @@ def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> tuple[str, str, int]:
             return found, right, line
     written = next(iter(text.splitlines()[line : line + 1]), "").strip()
     if _QUOTED_IN_PART.search(written):
-        found = f"a value of which only a part is in quotes: {shown(written)}"
+        found = f"a value of which only a part is in quotes: {quote_value(written)}"
         return found, "put the whole value in quotes of the other kind, or write it as a block behind '|'", line
     found = f"no YAML: {error.problem or error.context}"
     return found, "check indentation, quotes and colons near here", line
@@ -188,7 +188,7 @@ class _Reader:
                     raise DocumentError(
                         "found {{ }}", "write the field without braces, as order.payload.id", line, path
                     )
-                found = shown(name) if isinstance(name, str) else "a list or mapping"
+                found = quote_value(name) if isinstance(name, str) else "a list or mapping"
                 raise DocumentError(f"{found} as a name", "names are texts; put quotes around it", line, path)
             _refuse_surrogates(name, line, path)
             if name in members:
@@ -196,7 +196,7 @@ class _Reader:
                 right = (
                     "give it once; if another trigger begins here, write --- before it" if is_next else "give it once"
                 )
-                raise DocumentError(f"{shown(name)} is given twice", right, line, (*path, name))
+                raise DocumentError(f"{quote_value(name)} is given twice", right, line, (*path, name))
             self._document.lines[*path, name] = line
             members[name] = self.value(value_node, (*path, name))
         return members
@@ -209,12 +209,12 @@ class _Reader:
             return node.value
         if node.tag not in _SCALAR_TAGS:
             right = "put quotes around an expression that begins with !; YAML takes it for a tag"
-            raise DocumentError(f"the tag {shown(node.tag)}", right, line, path)
+            raise DocumentError(f"the tag {quote_value(node.tag)}", right, line, path)
         try:
             return yaml.constructor.SafeConstructor().construct_object(node)
         except (ValueError, OverflowError) as error:
             raise DocumentError(
-                f"{shown(node.value)} is no {node.tag[22:]}", "put quotes around it", line, path
+                f"{quote_value(node.value)} is no {node.tag[22:]}", "put quotes around it", line, path
             ) from error
 
 

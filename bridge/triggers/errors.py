@@ -74,7 +74,7 @@ def path_text(path: FieldPath) -> str:
     return text.removeprefix(".")
 
 
-def shown(value: Any) -> str:
+def quote_value(value: Any) -> str:
     """Return a value for an error: its repr, cut, on one line; of lists and mappings only what they are."""
     if isinstance(value, dict):
         return "a mapping"

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from bridge.core.event import Micros
 from bridge.triggers import run_values, values
-from bridge.triggers.errors import FieldPath, shown
+from bridge.triggers.errors import FieldPath, quote_value
 from flowbridge_sdk.misfit import MisfitError
 
 API_VERSION = "flowbridge.dev/v1"
@@ -166,9 +166,9 @@ def _misfit(detail: Any) -> tuple[FieldPath, MisfitError]:
     if detail["type"] == "missing":
         return path, MisfitError("it is missing", f"write {path[-1]}: {_SHAPES.get(names, '…')}")
     if detail["type"] in _SHAPELESS and names in _SHAPES:
-        return path, MisfitError(f"found {shown(detail['input'])}", _reshaped(path, names, detail["input"]))
+        return path, MisfitError(f"found {quote_value(detail['input'])}", _reshaped(path, names, detail["input"]))
     right = _RIGHT.get(detail["type"]) or detail["msg"].replace("Input should be", "write").replace("'", "")
-    return path, MisfitError(f"found {shown(detail['input'])}", right)
+    return path, MisfitError(f"found {quote_value(detail['input'])}", right)
 
 
 _RIGHT = {

@@ -17,7 +17,7 @@ from bridge.triggers.checks.event_types import Schemas
 from bridge.triggers.checks.namespaces import namespace_misfits
 from bridge.triggers.compile import compile_trigger
 from bridge.triggers.documents import Document, DocumentError, read_documents
-from bridge.triggers.errors import FieldPath, Misfit, Origin, TriggerError, path_text, shown
+from bridge.triggers.errors import FieldPath, Misfit, Origin, TriggerError, path_text, quote_value
 from bridge.triggers.sensors.api import LABELS
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 from flowbridge_sdk.misfit import MisfitError
@@ -123,9 +123,9 @@ class _FileReader:
         if kind != "Trigger":
             right = "write kind: Trigger" if inside else "write kind: Trigger, or a ConfigMap that holds triggers"
             if isinstance(document.value, dict):
-                found = "there is no kind" if kind is None else f"found the kind {shown(kind)}"
+                found = "there is no kind" if kind is None else f"found the kind {quote_value(kind)}"
             else:
-                found = f"found {shown(document.value)}"
+                found = f"found {quote_value(document.value)}"
             if isinstance(document.value, list):
                 right = "write each trigger as a document of its own, with --- between them"
             if kind == "Sensor":
@@ -149,7 +149,7 @@ class _FileReader:
     def _read_config_map(self, document: Document, namespace: str) -> None:
         data = document.value.get("data")
         if not isinstance(data, dict) or not data:
-            misfit = MisfitError(f"found {shown(data)}", "write the triggers' YAML as entries of data")
+            misfit = MisfitError(f"found {quote_value(data)}", "write the triggers' YAML as entries of data")
             self._refuse(document.line_of(("data",)), ("data",), misfit, "", "")
             return
         metadata = document.value.get("metadata")
@@ -160,7 +160,7 @@ class _FileReader:
                 first_line = document.blocks.get(path, document.line_of(path))
                 self.read(text, first_line, own if isinstance(own, str) and own else namespace, inside=f"data.{name}")
             else:
-                misfit = MisfitError(f"found {shown(text)}", "write YAML as a block of text, behind a '|'")
+                misfit = MisfitError(f"found {quote_value(text)}", "write YAML as a block of text, behind a '|'")
                 self._refuse(document.line_of(path), path, misfit, "", "")
 
     def _refuse(self, line: int, path: FieldPath, misfit: MisfitError, identity: str, inside: str) -> None:

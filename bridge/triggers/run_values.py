@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
 from bridge.triggers import values
-from bridge.triggers.errors import shown
+from bridge.triggers.errors import quote_value
 from flowbridge_sdk.misfit import MisfitError
 
 Rate = tuple[int, Micros]
@@ -34,7 +34,7 @@ def rate(value: Any) -> Rate:
     found = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None or not 1 <= int(found[1]) <= RATE_LIMIT:
         right = f"write how many in a second, minute, hour or day, as 10/s or 100/m: 1 to {RATE_LIMIT}"
-        raise MisfitError(f"found {shown(value)}", right)
+        raise MisfitError(f"found {quote_value(value)}", right)
     return int(found[1]), _UNITS[found[2]]
 
 
@@ -46,15 +46,17 @@ def storm_count(value: Any) -> int:
 def synchronization(value: Any) -> str:
     """Return a Workflow's ``spec.synchronization`` as JSON text; only its outer shape is looked at."""
     if not isinstance(value, dict) or not value:
-        raise MisfitError(f"found {shown(value)}", "write it as in a Workflow: {mutexes: [{name: …}]}, or semaphores")
+        raise MisfitError(
+            f"found {quote_value(value)}", "write it as in a Workflow: {mutexes: [{name: …}]}, or semaphores"
+        )
     for name, content in value.items():
         if name not in _LOCKS:
-            raise MisfitError(f"found {shown(name)}", f"known here are {', '.join(_LOCKS)}")
+            raise MisfitError(f"found {quote_value(name)}", f"known here are {', '.join(_LOCKS)}")
         entries = content if _LOCKS[name] is list and isinstance(content, list) else [content]
         is_shaped = isinstance(content, _LOCKS[name]) and content
         if not is_shaped or not all(isinstance(entry, dict) for entry in entries):
             right = "a list of mappings" if _LOCKS[name] is list else "a mapping"
-            raise MisfitError(f"found {shown(content)} for {name}", f"write {right}, as in a Workflow")
+            raise MisfitError(f"found {quote_value(content)} for {name}", f"write {right}, as in a Workflow")
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except ValueError as error:
@@ -74,13 +76,13 @@ def field_paths(value: Any) -> tuple[str, ...]:
 def _path_below_payload(value: Any) -> str:
     path = values.field_path(value)
     if path.startswith("payload."):
-        raise MisfitError(f"found {shown(path)}", f"leave payload out: write {path.removeprefix('payload.')}")
+        raise MisfitError(f"found {quote_value(path)}", f"leave payload out: write {path.removeprefix('payload.')}")
     return path
 
 
 def _each(value: Any, read: Callable[[Any], str], meaning: str) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise MisfitError(f"found {shown(value)}", f"write {meaning}")
+        raise MisfitError(f"found {quote_value(value)}", f"write {meaning}")
     if len(value) > LIST_LIMIT:
         raise MisfitError(f"found {len(value)} entries", f"write at most {LIST_LIMIT}")
     return tuple(dict.fromkeys(read(entry) for entry in value))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from bridge.core.duration import DurationError, parse_duration
 from bridge.core.event import DAY, SECOND, Micros
 from bridge.core.expressions.expression import RESERVED_WORDS, TYPE_NAMES
-from bridge.triggers.errors import shown
+from bridge.triggers.errors import quote_value
 from flowbridge_sdk.misfit import MisfitError
 
 DURATION_LIMIT: Micros = 366 * DAY
@@ -45,7 +45,7 @@ _PATH_LIMIT = 512
 def text(value: Any) -> str:
     """Return a text, which must not be empty."""
     if not isinstance(value, str):
-        raise MisfitError(f"found {shown(value)}", "write a text; put quotes around it")
+        raise MisfitError(f"found {quote_value(value)}", "write a text; put quotes around it")
     if not value.strip():
         raise MisfitError("found an empty text", "write a text")
     return value
@@ -58,9 +58,9 @@ def duration(value: Any) -> Micros:
     except DurationError:
         micros = -1
     if micros < 0:
-        raise MisfitError(f"found {shown(value)}", "write a duration as 500ms, 90s, 1h30m or 2d")
+        raise MisfitError(f"found {quote_value(value)}", "write a duration as 500ms, 90s, 1h30m or 2d")
     if micros > DURATION_LIMIT:
-        raise MisfitError(f"found {shown(value)}", "write at most 366d")
+        raise MisfitError(f"found {quote_value(value)}", "write at most 366d")
     return micros
 
 
@@ -68,7 +68,7 @@ def positive_duration(value: Any) -> Micros:
     """Return a duration above nothing."""
     micros = duration(value)
     if not micros:
-        raise MisfitError(f"found {shown(value)}", "write a duration above 0")
+        raise MisfitError(f"found {quote_value(value)}", "write a duration above 0")
     return micros
 
 
@@ -80,13 +80,13 @@ def start_from(value: Any) -> Literal["now", "earliest"] | Micros:
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
-            raise MisfitError(f"found {shown(value)}, a time without its zone", right)
+            raise MisfitError(f"found {quote_value(value)}, a time without its zone", right)
         moment = moment.astimezone(UTC)  # which refuses what lies outside the years 1 to 9999 in UTC
         seconds = moment.replace(microsecond=0).timestamp()
     except (TypeError, ValueError, OverflowError) as error:
         if isinstance(error, MisfitError):
             raise
-        raise MisfitError(f"found {shown(value)}", right) from error
+        raise MisfitError(f"found {quote_value(value)}", right) from error
     return int(seconds) * SECOND + moment.microsecond
 
 
@@ -96,7 +96,7 @@ def require(value: Any) -> Literal["all", "any"] | int:
         return "all" if value == "all" else "any"
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
-    raise MisfitError(f"found {shown(value)}", "write all, any, or how many slots a match fills")
+    raise MisfitError(f"found {quote_value(value)}", "write all, any, or how many slots a match fills")
 
 
 def count(value: Any) -> int:
@@ -113,7 +113,7 @@ def whole(value: Any, least: int, most: int, meaning: str) -> int:
     """Return a whole number between two bounds, both included."""
     if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
         return value
-    raise MisfitError(f"found {shown(value)}", f"write {meaning}, a number from {least} to {most}")
+    raise MisfitError(f"found {quote_value(value)}", f"write {meaning}, a number from {least} to {most}")
 
 
 def event_name(value: Any) -> str:
@@ -122,7 +122,7 @@ def event_name(value: Any) -> str:
     if len(name) > EVENT_NAME_LIMIT:
         raise MisfitError(f"found a name of {len(name)} characters", f"an event's name has at most {EVENT_NAME_LIMIT}")
     if _CONTROL.search(name):
-        raise MisfitError(f"found {shown(name)}", "an event's name has no control characters")
+        raise MisfitError(f"found {quote_value(name)}", "an event's name has no control characters")
     return name
 
 
@@ -130,9 +130,9 @@ def variable(value: Any) -> str:
     """Return a name that CEL takes for a variable."""
     name = text(value)
     if len(name) > _NAME_LIMIT or not _IDENTIFIER.fullmatch(name):
-        raise MisfitError(f"found {shown(name)}", "write letters, digits and _, with no digit first")
+        raise MisfitError(f"found {quote_value(name)}", "write letters, digits and _, with no digit first")
     if name in RESERVED_WORDS or name in TYPE_NAMES:
-        raise MisfitError(f"found {shown(name)}, a word of CEL", "write another name")
+        raise MisfitError(f"found {quote_value(name)}, a word of CEL", "write another name")
     return name
 
 
@@ -141,7 +141,7 @@ def resource_name(value: Any) -> str:
     name = text(value)
     if len(name) > _SUBDOMAIN_LIMIT or not _SUBDOMAIN.fullmatch(name):
         raise MisfitError(
-            f"found {shown(name)}",
+            f"found {quote_value(name)}",
             "write lower-case letters, digits, '-' and '.', with a letter or digit at both ends",
         )
     return name
@@ -152,7 +152,7 @@ def namespace_name(value: Any) -> str:
     name = text(value)
     if len(name) > _LABEL_LIMIT or not _DNS_LABEL.fullmatch(name):
         raise MisfitError(
-            f"found {shown(name)}",
+            f"found {quote_value(name)}",
             "write at most 63 lower-case letters, digits and '-', with a letter or digit at both ends",
         )
     return name
@@ -165,10 +165,10 @@ def slot_parameters(value: Any) -> Pairs:
     elif isinstance(value, list):
         pairs = [(item, item) if isinstance(item, str) else item for item in value]
     else:
-        raise MisfitError(f"found {shown(value)}", "write a mapping {parameter: field}, or a list of fields")
+        raise MisfitError(f"found {quote_value(value)}", "write a mapping {parameter: field}, or a list of fields")
     for pair in pairs:
         if not isinstance(pair, tuple | list) or [type(part) for part in pair] != [str, str]:
-            raise MisfitError(f"found {shown(pair)}", "write {parameter: field}, both as texts")
+            raise MisfitError(f"found {quote_value(pair)}", "write {parameter: field}, both as texts")
         parameter_name(pair[0])
         field_path(pair[1])
     return _once([(name, path) for name, path in pairs])
@@ -177,14 +177,14 @@ def slot_parameters(value: Any) -> Pairs:
 def field_path(value: Any) -> str:
     """Return the path of a payload field: names with dots between them."""
     if not isinstance(value, str) or len(value) > _PATH_LIMIT or not _FIELD_PATH.fullmatch(value):
-        raise MisfitError(f"found {shown(value)}", "write the path of a payload field, as customer.id")
+        raise MisfitError(f"found {quote_value(value)}", "write the path of a payload field, as customer.id")
     return value
 
 
 def parameter_name(name: str) -> str:
     """Return the name of a Workflow parameter."""
     if len(name) > _NAME_LIMIT or not _PARAMETER.fullmatch(name):
-        raise MisfitError(f"found the parameter {shown(name)}", "write letters, digits, '_', '.' and '-'")
+        raise MisfitError(f"found the parameter {quote_value(name)}", "write letters, digits, '_', '.' and '-'")
     return name
 
 
@@ -195,8 +195,8 @@ def expressions(value: Any) -> Pairs:
         if not isinstance(source, str) or not source.strip():
             right = f"write CEL as a text, as {name}: order.payload.id"
             if isinstance(source, bool | int | float):
-                right = f'write CEL as a text, as {name}: "{shown(source)}" for this value'
-            raise MisfitError(f"found {shown(source)} for {name}", right)
+                right = f'write CEL as a text, as {name}: "{quote_value(source)}" for this value'
+            raise MisfitError(f"found {quote_value(source)} for {name}", right)
     return tuple(value.items())
 
 
@@ -205,7 +205,7 @@ def label_pairs(value: Any) -> Pairs:
     for name, content in _marks(value):
         if len(content) > _LABEL_LIMIT or (content and not _QUALIFIED.fullmatch(content)):
             raise MisfitError(
-                f"found {shown(content)} for {name}",
+                f"found {quote_value(content)} for {name}",
                 "a label is at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends",
             )
     return tuple(value.items())
@@ -226,17 +226,19 @@ def _marks(value: Any) -> Pairs:
         prefix, slash, rest = name.rpartition("/")
         is_prefix_right = not slash or (len(prefix) <= _SUBDOMAIN_LIMIT and _SUBDOMAIN.fullmatch(prefix))
         if not is_prefix_right or len(rest) > _LABEL_LIMIT or not _QUALIFIED.fullmatch(rest):
-            raise MisfitError(f"found the name {shown(name)}", "write a name as team or example.com/team")
+            raise MisfitError(f"found the name {quote_value(name)}", "write a name as team or example.com/team")
         if name.startswith(_OWN_PREFIX):
-            raise MisfitError(f"found the name {shown(name)}", f"names under {_OWN_PREFIX} are written by the bridge")
+            raise MisfitError(
+                f"found the name {quote_value(name)}", f"names under {_OWN_PREFIX} are written by the bridge"
+            )
         if not isinstance(content, str):
-            raise MisfitError(f"found {shown(content)} for {name}", "put quotes around it")
+            raise MisfitError(f"found {quote_value(content)} for {name}", "put quotes around it")
     return tuple(value.items())
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise MisfitError(f"found {shown(value)}", "write a mapping {name: value}")
+        raise MisfitError(f"found {quote_value(value)}", "write a mapping {name: value}")
     return value
 
 
@@ -244,5 +246,5 @@ def _once(pairs: list[tuple[str, str]]) -> Pairs:
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
-            raise MisfitError(f"found the parameter {shown(name)} twice", "fill it once")
+            raise MisfitError(f"found the parameter {quote_value(name)} twice", "fill it once")
     return tuple(pairs)

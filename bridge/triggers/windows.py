@@ -24,7 +24,7 @@ from bridge.core.trigger import Collect, Schedule, WindowKind, WindowPlan
 from bridge.core.windows.boundaries import longest_step, schedule_fault
 from bridge.core.windows.kinds.all_kinds import KINDS
 from bridge.core.windows.kinds.kind import Kind
-from bridge.triggers.errors import FieldPath, Misfit, shown
+from bridge.triggers.errors import FieldPath, Misfit, quote_value
 from bridge.triggers.model import CronPart, SpecPart, WindowPart
 from bridge.triggers.values import DURATION_LIMIT
 from flowbridge_sdk.misfit import MisfitError
@@ -103,16 +103,16 @@ def _every_misfits(window: WindowPart) -> Iterator[Misfit]:
     if fault is not None:
         name, right = fault
         found = window.timezone if name == "timezone" else duration_text(getattr(schedule, name))
-        yield (*_WINDOW, name), MisfitError(f"found {shown(found)}", right)
+        yield (*_WINDOW, name), MisfitError(f"found {quote_value(found)}", right)
 
 
 def _cron_misfits(part: CronPart, name: str) -> Iterator[Misfit]:
     schedule = _schedule(part) or Schedule()
     fault = schedule_fault(schedule)
     if fault is not None:
-        yield (*_WINDOW, name, fault[0]), MisfitError(f"found {shown(getattr(part, fault[0]))}", fault[1])
+        yield (*_WINDOW, name, fault[0]), MisfitError(f"found {quote_value(getattr(part, fault[0]))}", fault[1])
     elif longest_step(schedule) > DURATION_LIMIT:
-        found = f"found {shown(part.cron)}, which may leave out more than a year"
+        found = f"found {quote_value(part.cron)}, which may leave out more than a year"
         yield (*_WINDOW, name, "cron"), MisfitError(found, "write one that comes every year")
 
 

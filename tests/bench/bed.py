@@ -13,7 +13,7 @@ from typing import Any
 
 from kubernetes import client
 
-from bench.clients.stages import surroundings
+from bench.clients.stages import dependencies
 from bench.cores import SERVERS, pin
 from bench.material import EVENT, NEVER, PARTITIONS, PARTNER, TEMPLATE, write_schemas, write_trigger
 from bridge.console.health import Health
@@ -65,7 +65,7 @@ class Bed:
 
     def _enforce(self, topics: InternalTopics, log: ConfluentLog, trigger: str) -> Definition:
         file = write_trigger(self.folder, topics.prefix.rstrip("."), trigger)
-        around = surroundings(self.bootstrap, topics, triggers=str(file), schemas=str(self.schemas))
+        around = dependencies(self.bootstrap, topics, triggers=str(file), schemas=str(self.schemas))
         definitions = Definitions(log, topics.triggers, steady_clock)
 
         def in_force() -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge.argo.api import Unavailable, WorkflowApi
-from bridge.argo.create_attempt import Confirmation, Dead, Done, Parked, ParkedFor, Retry, Standing, attempt, confirm
+from bridge.argo.create_attempt import Confirmation, Dead, Done, NameOwner, Parked, Retry, WaitReason, attempt, confirm
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, MemoryWorkflowApi
 from bridge.argo.workflow import RUN_KEY, TemplateParameter
@@ -218,7 +218,7 @@ def test_a_name_is_given_once(cluster: Cluster) -> None:
     assert isinstance(again, Answer)
     assert (again.status, again.reason, again.is_genuine) == (409, "AlreadyExists", True)
     assert "refresh-1" in again.message
-    assert confirm(cluster.api, cluster.namespace, "refresh-1", OURS).standing is Standing.OURS
+    assert confirm(cluster.api, cluster.namespace, "refresh-1", OURS).standing is NameOwner.OURS
 
 
 def test_of_many_creates_at_once_one_creates(cluster: Cluster) -> None:
@@ -235,7 +235,7 @@ def test_a_missing_namespace_is_said(cluster: Cluster) -> None:
     assert "not-there" in response.message
     outcome = attempt(cluster.api, cluster.manifest(), OURS)
     assert isinstance(outcome, Parked)
-    assert outcome.waits_for is ParkedFor.MISSING
+    assert outcome.waits_for is WaitReason.MISSING
     assert outcome.needs_operator
 
 
@@ -243,7 +243,7 @@ def test_what_is_not_there_is_none(cluster: Cluster) -> None:
     assert cluster.api.find(cluster.namespace, "nothing") is None
     assert cluster.api.template(cluster.namespace, "nothing") is None
     assert cluster.api.find("not-there", "nothing") is None
-    assert confirm(cluster.api, cluster.namespace, "nothing", OURS).standing is Standing.ABSENT
+    assert confirm(cluster.api, cluster.namespace, "nothing", OURS).standing is NameOwner.ABSENT
 
 
 def test_a_template_tells_its_parameters_and_its_shortest_lifetime(cluster: Cluster) -> None:
@@ -283,14 +283,14 @@ def test_a_repeated_create_is_done_already(cluster: Cluster) -> None:
 def test_a_foreign_workflow_of_that_name_is_never_taken_for_ours(cluster: Cluster, run_key: str | None) -> None:
     cluster.given(run_key=run_key)
     assert isinstance(attempt(cluster.api, cluster.manifest(), OURS), Dead)
-    assert confirm(cluster.api, cluster.namespace, "refresh-1", OURS) == Confirmation(Standing.FOREIGN)
+    assert confirm(cluster.api, cluster.namespace, "refresh-1", OURS) == Confirmation(NameOwner.FOREIGN)
 
 
 def test_our_workflow_counts_while_it_is_being_deleted(cluster: Cluster) -> None:
     cluster.given()
     cluster.delete("refresh-1", held=True)
     assert attempt(cluster.api, cluster.manifest(), OURS) == Done("already")
-    assert confirm(cluster.api, cluster.namespace, "refresh-1", OURS) == Confirmation(Standing.OURS, terminating=True)
+    assert confirm(cluster.api, cluster.namespace, "refresh-1", OURS) == Confirmation(NameOwner.OURS, terminating=True)
 
 
 def test_a_foreign_name_that_is_being_deleted_is_waited_for(cluster: Cluster) -> None:
@@ -298,7 +298,7 @@ def test_a_foreign_name_that_is_being_deleted_is_waited_for(cluster: Cluster) ->
     cluster.delete("refresh-1", held=True)
     outcome = attempt(cluster.api, cluster.manifest(), OURS)
     assert isinstance(outcome, Parked)
-    assert outcome.waits_for is ParkedFor.NAME_TERMINATING
+    assert outcome.waits_for is WaitReason.NAME_TERMINATING
 
 
 def test_a_deleted_name_is_free_again(cluster: Cluster) -> None:
@@ -313,7 +313,7 @@ def test_a_full_quota_parks_what_is_new_and_knows_what_is_there(cluster: Cluster
     assert attempt(cluster.api, cluster.manifest(), OURS) == Done("already")
     outcome = attempt(cluster.api, cluster.manifest("refresh-2"), OURS)
     assert isinstance(outcome, Parked)
-    assert outcome.waits_for is ParkedFor.QUOTA
+    assert outcome.waits_for is WaitReason.QUOTA
     assert not outcome.needs_operator
 
 
@@ -325,7 +325,7 @@ def test_no_connection_means_surely_not_sent(cluster: Cluster) -> None:
     outcome = attempt(api, cluster.manifest(), OURS)
     assert isinstance(outcome, Retry)
     assert outcome.applied is False
-    assert confirm(api, cluster.namespace, "refresh-1", OURS).standing is Standing.UNAVAILABLE
+    assert confirm(api, cluster.namespace, "refresh-1", OURS).standing is NameOwner.UNAVAILABLE
 
 
 @pytest.mark.parametrize("applied", [True, False])
@@ -334,7 +334,7 @@ def test_a_lost_answer_is_unknown_and_the_next_try_settles_it(cluster: Cluster, 
     outcome = attempt(lossy, cluster.manifest(), OURS)
     assert isinstance(outcome, Retry)
     assert outcome.applied is None
-    standing = Standing.OURS if applied else Standing.ABSENT
+    standing = NameOwner.OURS if applied else NameOwner.ABSENT
     assert confirm(cluster.api, cluster.namespace, "refresh-1", OURS).standing is standing
     assert attempt(cluster.api, cluster.manifest(), OURS) == Done("already" if applied else "created")
 

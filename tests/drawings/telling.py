@@ -83,7 +83,7 @@ def _tell_windows(tale: Tale, trigger: Trigger, lines: list[Line], _: Scene) -> 
             if line.event.reached == time:
                 teller.come(offset, line)
     tale.dots += [_dot(line.slot, line.event, teller.fates[offset]) for offset, line in enumerate(lines)]
-    _draw_windows(tale, trigger, teller.stepping, teller.pended)
+    _draw_windows(tale, trigger, teller.stepping, teller.waits_for_absence)
 
 
 class _WindowTeller:
@@ -92,14 +92,14 @@ class _WindowTeller:
     Attributes:
         stepping: The windows.
         fates: By event of the scene: its last decision.
-        pended: The matches that waited for an absence.
+        waits_for_absence: The matches that waited for an absence.
 
     """
 
     def __init__(self, tale: Tale, trigger: Trigger) -> None:
         self.stepping = Stepping(trigger)
         self.fates: dict[int, str] = {}
-        self.pended: list[Match] = []
+        self.waits_for_absence: list[Match] = []
         self._tale = tale
         self._definition = Definition(trigger)
         self._offsets: dict[tuple[str, EventIdentity], int] = {}
@@ -125,7 +125,7 @@ class _WindowTeller:
             return
         self._offsets[slot.slot.variable, event.identity] = offset
         self._note(came.decisions)
-        self.pended += [came.pended.match] if came.pended is not None else []
+        self.waits_for_absence += [came.waits_for_absence.match] if came.waits_for_absence is not None else []
         self._mark(before, event.reached)
 
     def _note(self, decisions: Iterable[Decision]) -> None:
@@ -138,7 +138,7 @@ class _WindowTeller:
             self._tale.marks.append(Mark(time, f"run {names}" if names else "run: nothing came"))
 
 
-def _draw_windows(tale: Tale, trigger: Trigger, stepping: Stepping, pended: list[Match]) -> None:
+def _draw_windows(tale: Tale, trigger: Trigger, stepping: Stepping, waits_for_absence: list[Match]) -> None:
     """Draw as bands what the trigger's window is."""
     plan = trigger.window
     if plan is None:
@@ -157,8 +157,8 @@ def _draw_windows(tale: Tale, trigger: Trigger, stepping: Stepping, pended: list
         "batch": lambda used, time: Band(min(one.reached for one in used), time),
         "settle": lambda used, time: Band(min(one.reached for one in used), time),
     }
-    if pended:
-        newest = [max(one.time for slot in match for one in slot) for match in pended]
+    if waits_for_absence:
+        newest = [max(one.time for slot in match for one in slot) for match in waits_for_absence]
         tale.bands += [Band(time, time + plan.length) for time in newest]
         return
     for mark, (_, match, _) in zip(tale.marks, stepping.matches, strict=True):

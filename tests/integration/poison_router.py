@@ -13,7 +13,7 @@ from bridge.core.trigger import RunPlan, Slot, Trigger
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import TopicSpec
-from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sources.sources import Sources, TriggerSource
@@ -56,7 +56,7 @@ class OneTrigger(TriggerSource):
 if __name__ == "__main__":
     bootstrap, prefix, event, _ = sys.argv[1:]
     topics = InternalTopics(prefix, 2, 1)
-    around = Surroundings(
+    around = ProcessDependencies(
         log=ConfluentLog({"bootstrap.servers": bootstrap}),
         api=MemoryWorkflowApi(),
         topics=topics,

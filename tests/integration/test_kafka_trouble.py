@@ -18,7 +18,7 @@ from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import TopicSpec
-from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.stage_thread import Process, steady_clock
 from bridge.triggers.errors import Origin
@@ -107,7 +107,7 @@ class Bridge:
 
     def start(self, name: str, *stages: str) -> Process:
         """Start stages, and wait until they have joined."""
-        around = Surroundings(
+        around = ProcessDependencies(
             log=self.bed_log,
             api=self.api,
             topics=TOPICS,

@@ -18,7 +18,7 @@ from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import LogError, Partition, TopicSpec
 from bridge.kafka.loop import StageLoop
-from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.shared.run_records import encode_run
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
@@ -98,7 +98,7 @@ class Bed:
             loop.close()
 
     def _open(self, stage: str) -> StageLoop:
-        around = Surroundings(
+        around = ProcessDependencies(
             log=self.log,
             api=self.api,
             topics=self.topics,

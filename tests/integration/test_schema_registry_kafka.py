@@ -18,7 +18,7 @@ from bridge.core.trigger import Slot, Trigger
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import TopicSpec
-from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.shared.schema_lookups import SchemaLookups
 from bridge.stages.stage_thread import Process
 from bridge.triggers.errors import Origin
@@ -90,7 +90,7 @@ class Bridge:
         admin.close()
         registry: Any = self.lookups
         triggers = [replace(one_slot(), name=name, slots=(Slot(name, "slot"),)) for name in (self.framed, self.plain)]
-        around = Surroundings(
+        around = ProcessDependencies(
             log=self.log,
             api=self.api,
             topics=self.topics,

@@ -20,7 +20,7 @@ from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Partition, TopicSpec
 from bridge.settings.settings import Settings
-from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.shared.run_records import decode_run
 from bridge.stages.stage_thread import Process
 from contract.log_beds import eventually
@@ -64,7 +64,7 @@ class Bridge:
         eventually(lambda: self.topics.ensure(admin), "the internal topics")
         admin.create([TopicSpec(topic, 1, 1, ANY_TIMESTAMP) for topic in (self.orders, self.payments)])
         admin.close()
-        self.around = Surroundings(
+        self.around = ProcessDependencies(
             log=self.log,
             api=self.api,
             topics=self.topics,

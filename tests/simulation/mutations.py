@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from bridge.argo import create_attempt
-from bridge.argo.create_attempt import Confirmation, Standing
+from bridge.argo.create_attempt import Confirmation, NameOwner
 from bridge.argo.doubt import Age, Doubt
 from bridge.core import trigger
 from bridge.core.decision import Reason
@@ -41,7 +41,7 @@ from bridge.stages.submitter.ledger import ledger_restore
 from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter
 from bridge.stages.submitter.open_run import OpenRun
 from bridge.stages.submitter.submitter import Submitter
-from bridge.stages.submitter.waiting_runs import Shelf
+from bridge.stages.submitter.waiting_runs import WaitingRuns
 from bridge.triggers.sources import sources
 from bridge.triggers.sources.sources import FileSource
 from simulation.process import SimulatedProcess
@@ -201,12 +201,12 @@ def _pass_the_rest(self: Any, now: Any, out: Any) -> None:
 
 def _compare_nothing(api: Any, namespace: str, name: str, run_key: str) -> Confirmation:
     look = _confirm(api, namespace, name, run_key)
-    return look._replace(standing=Standing.OURS) if look.standing is Standing.FOREIGN else look
+    return look._replace(standing=NameOwner.OURS) if look.standing is NameOwner.FOREIGN else look
 
 
 def _terminating_is_gone(api: Any, namespace: str, name: str, run_key: str) -> Confirmation:
     look = _confirm(api, namespace, name, run_key)
-    return Confirmation(Standing.ABSENT) if look.standing is Standing.OURS and look.terminating else look
+    return Confirmation(NameOwner.ABSENT) if look.standing is NameOwner.OURS and look.terminating else look
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def _own_time(self: Any, topics: Mapping[str, int]) -> None:
 
 
 def _as_if_whole(*arguments: Any, **options: Any) -> Any:
-    return _end_of_frame(*arguments, **options)._replace(is_cut=False)
+    return _end_of_frame(*arguments, **options)._replace(ended_early=False)
 
 
 # -- scenes ------------------------------------------------------------------------------------------------------------
@@ -301,7 +301,7 @@ _apply_definition, _enforce = Definitions._apply, Definitions._enforce
 _apply_arrival, _take_up = Matcher._apply_arrival, Submitter._take_up
 _add_window, _apply_entry = window_restore.Restored.add, ledger_restore._Restoring._apply_other
 
-_take_due = Shelf.take_due
+_take_due = WaitingRuns.take_due
 
 
 def _never_again(self: Any, now: Any, out: Any) -> None:
@@ -444,8 +444,8 @@ MUTATIONS = (
     Mutation("pacing by the wall clock", ((SimulatedProcess, "pace", SimulatedProcess.clock),)),
     Mutation("a submitter whose clock is set goes on", ((submitter, "_STEP", 2**62),)),
     Mutation("a cut calendar window taken for a whole one", ((calendar, "_end", _as_if_whole),)),
-    Mutation("runs that are put off are forgotten", ((Shelf, "take_due", _forget_due),)),
-    Mutation("runs on the shelf are not known", ((Shelf, "__contains__", _never_late),)),
+    Mutation("runs that are put off are forgotten", ((WaitingRuns, "take_due", _forget_due),)),
+    Mutation("runs on the shelf are not known", ((WaitingRuns, "__contains__", _never_late),)),
     Mutation("entries of open runs expire", ((Submitter, "_write_again", _never_again),), 40, "ageing"),
     Mutation(
         "an expired partition is waited for",

@@ -26,9 +26,9 @@ from bridge.kafka.memory.log import CrashedError
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import RecordError
 from bridge.kafka.stage import Stage
-from bridge.kafka.suspects import Care
-from bridge.stages.process import Surroundings, open_loop
-from bridge.stages.router.reached_time import Looks
+from bridge.kafka.suspects import IsolationLock
+from bridge.stages.process import ProcessDependencies, open_loop
+from bridge.stages.router.reached_time import EndOffsetLog
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sources.files import Reading
@@ -112,10 +112,10 @@ class SimulatedProcess:
         self._stages = {stage: Unit(stage, lambda stage=stage: self._step(stage)) for stage in STAGES}  # type: ignore[misc]
         self._workers: list[Unit] = []
         self.log = HarmedLog(world.broker, self, world.topics)
-        self._around = world.surroundings(self)
+        self._around = world.dependencies(self)
 
     @property
-    def looks(self) -> Looks:
+    def looks(self) -> EndOffsetLog:
         """Return what its routers know of the ends of topics."""
         return self._around.looks
 
@@ -430,15 +430,15 @@ def _source(process: SimulatedProcess) -> FileSource:
     return source
 
 
-def surroundings_of(process: SimulatedProcess, **fields: Any) -> Surroundings:
+def surroundings_of(process: SimulatedProcess, **fields: Any) -> ProcessDependencies:
     """Return what the stages of a process meet."""
-    return Surroundings(
+    return ProcessDependencies(
         log=process.log,
         source=_source(process),
         member=process.name,
         clock=process.clock,
         pace=process.pace,
         executor=process.executor,
-        care=Care(lambda _: True),  # no child process: what two processes died of is poison to the third
+        isolation=IsolationLock(lambda _: True),  # no child process: what two processes died of is poison to the third
         **fields,
     )

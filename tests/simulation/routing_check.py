@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from bridge.core.decision import Reason
 from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.event import Event, EventIdentity, Micros
-from bridge.core.route import Passed, route
+from bridge.core.route import Accepted, route
 from bridge.kafka.log import Committed, Partition, Record
 from bridge.kafka.memory.log import MemoryBroker
 from bridge.kafka.memory.partition import PartitionLog
@@ -181,7 +181,7 @@ class RoutingCheck:
     def _expect(self, definition: Definition, slot: CompiledSlot, event: Event) -> None:
         routed = route(definition, slot, event)
         trigger, variable = definition.identity, slot.slot.variable
-        if not isinstance(routed, Passed):
+        if not isinstance(routed, Accepted):
             self.decisions[Decided(trigger, variable, event.identity, routed.reason)] += 1
         elif definition.trigger.is_windowed:
             place = (trigger, definition.hash, slot.index, routed.key)

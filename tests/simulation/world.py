@@ -18,7 +18,7 @@ from bridge.kafka.memory.log import MemoryBroker
 from bridge.kafka.ownership import read_note
 from bridge.kafka.records import DEAD_LETTER
 from bridge.stages.matcher.matcher import Bounds
-from bridge.stages.process import Surroundings, group_of
+from bridge.stages.process import ProcessDependencies, group_of
 from bridge.stages.submitter.submitter import Limits
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.headers import write_headers
@@ -109,7 +109,7 @@ class World:
         self.poison = 0
         self._fill_seats()
 
-    def surroundings(self, process: SimulatedProcess) -> Surroundings:
+    def dependencies(self, process: SimulatedProcess) -> ProcessDependencies:
         """Return what the stages of a process meet."""
         return surroundings_of(
             process,

@@ -191,7 +191,7 @@ def test_properties_that_our_promises_rest_on_are_refused(name: str) -> None:
 )
 def test_a_secret_is_shown_nowhere_and_given_to_kafka(tmp_path: Path, name: str) -> None:
     settings = load_settings({}, {"FLOWBRIDGE_KAFKA_" + name.replace(".", "_").upper(): "geheim"})
-    shown = f"{settings!r} {settings} {settings.shown()} {settings.model_dump_json()} {settings.model_dump()}"
+    shown = f"{settings!r} {settings} {settings.without_secrets()} {settings.model_dump_json()} {settings.model_dump()}"
     assert "geheim" not in shown
     assert settings.client_properties()[name] == "geheim"
     config = tmp_path / "flowbridge.yaml"
@@ -206,13 +206,13 @@ def test_a_secret_is_shown_nowhere_and_given_to_kafka(tmp_path: Path, name: str)
 def test_the_password_in_a_registry_url_is_not_shown(url: str) -> None:
     settings = load_settings({"schema_registry_url": url}, {})
     assert settings.schema_registry_url == url
-    assert "geheim" not in f"{settings!r}{settings.shown()}"
+    assert "geheim" not in f"{settings!r}{settings.without_secrets()}"
     assert "geheim" not in problems({"schema_registry_url": f"ftp{url}"}, {})[0]
 
 
 def test_no_part_of_a_password_with_a_slash_is_shown() -> None:
     settings = load_settings({"schema_registry_url": "http://u:ge/heim@r:8081"}, {})
-    assert settings.shown()["schema_registry_url"] == f"http://{HIDDEN}@r:8081"
+    assert settings.without_secrets()["schema_registry_url"] == f"http://{HIDDEN}@r:8081"
 
 
 @pytest.mark.parametrize("servers", ["u:geheim@kafka:9092", "kafka-1:9092,ssl://u:geheim@kafka:9092", "u:ge/heim@k:1"])
@@ -231,7 +231,7 @@ def test_no_setting_shows_what_may_be_a_password_when_it_is_wrong(field: str) ->
 def test_a_property_whose_value_is_an_address_with_a_password_is_shown_nowhere() -> None:
     url = "https://u:geheim@idp/token"
     settings = load_settings({"kafka": {"sasl.oauthbearer.token.endpoint.url": url}}, {})
-    assert "geheim" not in f"{settings!r}{settings.shown()}{settings.model_dump()}"
+    assert "geheim" not in f"{settings!r}{settings.without_secrets()}{settings.model_dump()}"
     assert settings.client_properties()["sasl.oauthbearer.token.endpoint.url"] == url
 
 
@@ -276,7 +276,7 @@ def test_namespaces_of_sensors_are_written_in_one_text_or_as_a_list(tmp_path: Pa
     assert load_settings({}, {}, config).sensors == wanted
     settings = load_settings({}, {"FLOWBRIDGE_SENSORS": "jobs, events=jobs"})
     assert settings.sensors == wanted
-    assert settings.shown()["sensors"] == ["jobs", "events=jobs"]
+    assert settings.without_secrets()["sensors"] == ["jobs", "events=jobs"]
     assert load_settings({}, {}).sensors == ()
     rules = sensor_rules(settings)
     assert rules.run_namespaces == {"jobs": frozenset(), "events": frozenset({"jobs"})}

@@ -28,14 +28,14 @@ from bridge.cli.dev.memory_cluster import StandIn
 from bridge.cli.dev.watch import Watch
 from bridge.cli.gateway_wiring import gateway_server, webhook_url
 from bridge.cli.output import Output
-from bridge.cli.wiring import connect, connect_cluster, internal_topics, prepare_topics, surroundings, trigger_source
+from bridge.cli.wiring import connect, connect_cluster, dependencies, internal_topics, prepare_topics, trigger_source
 from bridge.console.health import Health
 from bridge.core.decision import RunDecision, RunReason
 from bridge.errors import ExitCode, UsageError
 from bridge.kafka.confluent.embedded import EmbeddedBroker
 from bridge.kafka.log import LogError
 from bridge.settings.settings import Settings
-from bridge.stages.process import Surroundings, open_loop
+from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.stage_thread import Process, steady_clock
 from bridge.triggers.sources.sources import TriggerSource
@@ -52,7 +52,7 @@ _LIMITS = (
 )
 
 
-def carry_out(
+def execute(
     *,
     once: bool,
     port: int,
@@ -141,13 +141,13 @@ def _template_files(templates: str | None, *, is_example: bool) -> list[Path]:
 
 def _around(
     settings: Settings, api: WorkflowApi, source: TriggerSource, lines: DecisionLines, *, embedded: bool
-) -> Surroundings:
+) -> ProcessDependencies:
     log, topics = connect(settings, embedded=embedded), internal_topics(settings, embedded=embedded)
     prepare_topics(log, topics, settings)
-    return surroundings(settings, log, api, topics, source, lines.show)
+    return dependencies(settings, log, api, topics, source, lines.show)
 
 
-def _open_gateway(settings: Settings, around: Surroundings, stack: ExitStack) -> str | None:
+def _open_gateway(settings: Settings, around: ProcessDependencies, stack: ExitStack) -> str | None:
     """Serve the gateway until the end, and return its address. If the default is taken, it takes a free port."""
     if settings.gateway_listen is None:
         return None
@@ -180,7 +180,7 @@ def _watch_until_the_end(process: Process, watch: Watch) -> None:
 def _run_example(
     process: Process,
     watch: Watch,
-    around: Surroundings,
+    around: ProcessDependencies,
     settings: Settings,
     lines: DecisionLines,
     output: Output,

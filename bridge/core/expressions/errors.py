@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bridge.core.expressions.fields import Pick
+from bridge.core.expressions.fields import FieldVariable
 
 
 class ExpressionError(ValueError):
@@ -65,7 +65,7 @@ _METHODS = {
 }
 
 
-def failure_text(error: Exception, picks: tuple[Pick, ...]) -> str:
+def failure_text(error: Exception, picks: tuple[FieldVariable, ...]) -> str:
     """Return why an evaluation gave no value."""
     if isinstance(error, RecursionError):
         return "what it reads is nested too deep"
@@ -174,7 +174,7 @@ def type_error(line: int, column: int, reason: str) -> ExpressionSyntaxError:
 
 def _overload_error(line: int, column: int, function: str, signature: str) -> ExpressionSyntaxError:
     member = re.fullmatch(r"(.*)\.\((.*)\)", signature)
-    kinds = [shown_type(kind) for kind in split_types(f"{member[1]}, {member[2]}" if member else signature[1:-1])]
+    kinds = [type_text(kind) for kind in split_types(f"{member[1]}, {member[2]}" if member else signature[1:-1])]
     reason = f"no such operation: {applied(function, kinds)}"
     numbers = {"int", "uint", "double"}
     right = ""
@@ -187,7 +187,7 @@ def _overload_error(line: int, column: int, function: str, signature: str) -> Ex
     return ExpressionSyntaxError(reason, line, column, right)
 
 
-def shown_type(kind: str) -> str:
+def type_text(kind: str) -> str:
     """Return a type as people call it."""
     nullable = re.fullmatch(r"wrapper\((.*)\)", kind)
     if nullable:

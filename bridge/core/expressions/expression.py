@@ -26,7 +26,7 @@ from typing_extensions import override
 
 from bridge.core.expressions.cost import LIMIT, Cost
 from bridge.core.expressions.errors import ExpressionError, ExpressionSyntaxError, failure_text, syntax_error
-from bridge.core.expressions.fields import ABSENT, TYPE_NAMES, Pick, names_of, narrowed
+from bridge.core.expressions.fields import ABSENT, TYPE_NAMES, FieldVariable, names_of, narrowed
 from bridge.core.expressions.meter import (
     Meter,
     Metered,
@@ -196,7 +196,7 @@ class Expression:
         found = {pick.path(): pick.found(variables) for pick in self._picks if pick.steps and pick.use != "has"}
         return {path: plain(value) for path, value in found.items() if value is not ABSENT}
 
-    def _field(self, pick: Pick, variables: Mapping[str, Any]) -> Any:
+    def _field(self, pick: FieldVariable, variables: Mapping[str, Any]) -> Any:
         value = pick.value(variables)
         if value is ABSENT:
             raise ExpressionError(f"{pick.path()}: there is no such field")
@@ -285,7 +285,7 @@ def _parsed(source: str) -> tuple[Node, dict[int, int]]:
     return tree, places
 
 
-def _small(tree: Node, picks: tuple[Pick, ...]) -> int:
+def _small(tree: Node, picks: tuple[FieldVariable, ...]) -> int:
     """Return how large what it is given may be for the engine to be left alone with it."""
     found = 0
     for size in _SMALL:

@@ -22,7 +22,7 @@ NAMESPACES = frozenset({"math", "optional", "strings"})
 """Names in front of functions, as in ``math.sqrt(x)``."""
 
 
-class Pick(NamedTuple):
+class FieldVariable(NamedTuple):
     """A field that the expression takes as a variable of its own.
 
     Attributes:
@@ -67,7 +67,7 @@ class FieldUse(NamedTuple):
     Attributes:
         root: The name (``payload``).
         steps: Names below it.
-        use: As in :class:`Pick`.
+        use: As in :class:`FieldVariable`.
         node: The number of its node.
 
     """
@@ -78,7 +78,7 @@ class FieldUse(NamedTuple):
     node: int
 
 
-def narrowed(tree: Node) -> tuple[Node, tuple[Pick, ...], tuple[FieldUse, ...]]:
+def narrowed(tree: Node) -> tuple[Node, tuple[FieldVariable, ...], tuple[FieldUse, ...]]:
     """Return a tree over variables of its own, the fields that these stand for, and where they are used."""
     taken = _Narrowing()
     changed = taken.over(tree, frozenset())
@@ -87,7 +87,7 @@ def narrowed(tree: Node) -> tuple[Node, tuple[Pick, ...], tuple[FieldUse, ...]]:
 
 class _Narrowing:
     def __init__(self) -> None:
-        self.picks: dict[tuple[str, tuple[str, ...], str], Pick] = {}
+        self.picks: dict[tuple[str, tuple[str, ...], str], FieldVariable] = {}
         self.uses: list[FieldUse] = []
 
     def over(self, node: Node, bound: frozenset[str]) -> Node:
@@ -127,7 +127,7 @@ class _Narrowing:
     def _variable(self, path: tuple[str, ...], use: Literal["value", "has", "null"], node: int) -> Node:
         root, steps = path[0], path[1:]
         self.uses.append(FieldUse(root, steps, use, node))
-        pick = self.picks.setdefault((root, steps, use), Pick(f"@v{len(self.picks)}", root, steps, use))
+        pick = self.picks.setdefault((root, steps, use), FieldVariable(f"@v{len(self.picks)}", root, steps, use))
         return Node("ident", node, pick.variable)
 
 

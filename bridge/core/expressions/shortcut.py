@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from bridge.core.expressions.fields import Pick
+from bridge.core.expressions.fields import FieldVariable
 from bridge.core.expressions.tree import Node
 
 Shortcut = Callable[[Mapping[str, Any]], bool | None]
@@ -32,7 +32,7 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
 _MIRRORED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_"}
 
 
-def shortcut(tree: Node, picks: tuple[Pick, ...]) -> Shortcut | None:
+def shortcut(tree: Node, picks: tuple[FieldVariable, ...]) -> Shortcut | None:
     """Return how the condition is decided without the engine; None if it holds more than comparisons."""
     if tree.kind == "ident" and tree.name.startswith("@v"):
         return _asked(picks[int(tree.name[2:])])
@@ -54,7 +54,7 @@ def shortcut(tree: Node, picks: tuple[Pick, ...]) -> Shortcut | None:
 def _of_field(
     field: Node,
     literal: Node,
-    picks: tuple[Pick, ...],
+    picks: tuple[FieldVariable, ...],
     compare: Callable[[Any, Any], bool],
     kinds: Collection[type],
 ) -> Shortcut | None:
@@ -65,7 +65,7 @@ def _of_field(
     return _compared(pick, literal.value, compare) if pick.use == "value" and pick.steps else None
 
 
-def _asked(pick: Pick) -> Shortcut | None:
+def _asked(pick: FieldVariable) -> Shortcut | None:
     """Return how ``has(...)`` is decided."""
     if pick.use != "has":
         return None
@@ -77,7 +77,7 @@ def _asked(pick: Pick) -> Shortcut | None:
     return is_there
 
 
-def _compared(pick: Pick, literal: Any, compare: Callable[[Any, Any], bool]) -> Shortcut:
+def _compared(pick: FieldVariable, literal: Any, compare: Callable[[Any, Any], bool]) -> Shortcut:
     kind = type(literal)
     root, steps = pick.root, pick.steps
 

@@ -28,7 +28,7 @@ PAYLOAD_TEXT_LIMIT = 1_300_000
 
 
 class UnrunnableError(ValueError):
-    """A match that no run can be made of: its events become a dead letter with the text of :meth:`shown`.
+    """A match that no run can be made of: its events become a dead letter with the text of :meth:`redacted_text`.
 
     Args:
         what: What has no value, or what is wrong.
@@ -42,7 +42,7 @@ class UnrunnableError(ValueError):
         self._what = what
         self._expression = expression
 
-    def shown(self, sensitive: Sequence[str]) -> str:
+    def redacted_text(self, sensitive: Sequence[str]) -> str:
         """Return the text as it may be shown where these fields are sensitive."""
         if self._expression is not None and match_reads_sensitive(self._expression, sensitive):
             return f"{self._what}: {REDACTED}"
@@ -56,7 +56,7 @@ def make_run(
     match: Sequence[Sequence[Event]],
     frame: tuple[Micros, Micros] | None = None,
     *,
-    is_cut: bool = False,
+    ended_early: bool = False,
 ) -> Run:
     """Return the run of a match.
 
@@ -66,8 +66,8 @@ def make_run(
         key: Correlation key in canonical text.
         match: The events of each slot, the oldest first; none for a slot that is left out.
         frame: Start and end of the calendar window that the match is of; None for other windows.
-        is_cut: That window ended before its time: its events, and not its bounds, say what the match is, since what
-            comes to it later is another match.
+        ended_early: That window ended before its time. Its events, and not its bounds, say what the match is, since
+            later events of the window are another match.
 
     Raises:
         UnrunnableError: An expression has no value, or a parameter has no text.
@@ -77,7 +77,7 @@ def make_run(
     variables = _variables(definition, match)
     slots = zip(trigger.slots, match, strict=True)
     events = tuple([(slot.variable, event.identity) for slot, events in slots for event in events])
-    identity = _identity(definition, variables, match, None if is_cut else frame)
+    identity = _identity(definition, variables, match, None if ended_early else frame)
     run_key = RunIdentity(installation, definition.identity, key, identity).run_key()
     event_time, reached = _times(trigger, match, frame)
     return Run(  # by position, in the order of its fields: by name takes three times as long

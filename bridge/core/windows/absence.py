@@ -14,7 +14,7 @@ from bridge.core.event import Micros, time_text
 from bridge.core.trigger import Trigger
 from bridge.core.windows.boundaries import frame_of
 from bridge.core.windows.window import Arrival, Match, Pending, Window, between
-from bridge.core.windows.window_step import Leaving, Step, decide, events_text
+from bridge.core.windows.window_step import RemovedArrivals, Step, decide, events_text
 
 
 def cancel(trigger: Trigger, window: Window, key: str, new: Arrival) -> Step | None:
@@ -22,23 +22,23 @@ def cancel(trigger: Trigger, window: Window, key: str, new: Arrival) -> Step | N
     fitting = [one for one in window.pending if new.reached <= one.due and _is_in(new.time, _interval(trigger, one))]
     if not fitting:
         return None
-    leaving = Leaving(trigger, key)
+    removed = RemovedArrivals(trigger, key)
     cancelled = events_text(arrival for one in fitting for arrival in one.arrivals)
-    leaving.leave((new,), Reason.MATCHED, {"cancelled": cancelled}, new.reached + trigger.dedupe)
+    removed.remove((new,), Reason.MATCHED, {"cancelled": cancelled}, new.reached + trigger.dedupe)
     for one in fitting:
-        leaving.leave(one.arrivals, Reason.CANCELLED, {"by": new.event.text()}, one.until)
+        removed.remove(one.arrivals, Reason.CANCELLED, {"by": new.event.text()}, one.until)
     left = window._replace(
         pending=tuple([one for one in window.pending if one not in fitting]),
         cancelling=tuple(sorted((*window.cancelling, new.age))),
     )
-    return Step(left, tuple(leaving.decisions), spent=tuple(leaving.spent))
+    return Step(left, tuple(removed.decisions), spent=tuple(removed.spent))
 
 
-def pend(trigger: Trigger, window: Window, leaving: Leaving, new: Arrival, match: Match, until: Micros) -> Step:
+def pend(trigger: Trigger, window: Window, removed: RemovedArrivals, new: Arrival, match: Match, until: Micros) -> Step:
     """Let a match wait for the absence, or be cancelled at once by what has come already.
 
     Returns:
-        The step so far; what leaves is in ``leaving``, and nothing has been taken out of the window's slots.
+        The step so far; what leaves is in ``removed``, and nothing has been taken out of the window's slots.
 
     """
     used = [arrival for slot in match for arrival in slot]
@@ -46,41 +46,41 @@ def pend(trigger: Trigger, window: Window, leaving: Leaving, new: Arrival, match
     due = _due(trigger, newest)
     pending = Pending(due, new.offset, max(until, due), match)
     interval, events = _interval(trigger, pending), {arrival.event for arrival in used}
-    came = [
+    arrived = [
         arrival
         for index in trigger.absent_slots
         for arrival in between(window.waiting[index], interval[0] + 1, interval[1])
         if arrival.reached <= due and new.reached <= arrival.reached + trigger.span and arrival.event not in events
     ]
     before = [age for age in window.cancelling if _is_in(age[0], interval)]
-    if not came and not before:
+    if not arrived and not before:
         evidence = {"for": f"the absence of {_absent(trigger)}", "until": time_text(due)}
-        decision = decide(trigger, leaving.key, new, Reason.WAITING, evidence)
-        return Step(window.with_pending(pending), (decision,), kept=new, pended=pending)
-    by = events_text(came) if came else f"an event at {time_text(before[0][0])}, which has cancelled others"
-    leaving.leave(used, Reason.CANCELLED, {"by": by}, until)
-    for arrival in came:
+        decision = decide(trigger, removed.key, new, Reason.WAITING, evidence)
+        return Step(window.with_pending(pending), (decision,), kept=new, waits_for_absence=pending)
+    by = events_text(arrived) if arrived else f"an event at {time_text(before[0][0])}, which has cancelled others"
+    removed.remove(used, Reason.CANCELLED, {"by": by}, until)
+    for arrival in arrived:
         evidence = {"cancelled": events_text(used)}
-        leaving.leave((arrival,), Reason.MATCHED, evidence, arrival.reached + trigger.dedupe)
-    cancelling = tuple(sorted((*window.cancelling, *[arrival.age for arrival in came])))
+        removed.remove((arrival,), Reason.MATCHED, evidence, arrival.reached + trigger.dedupe)
+    cancelling = tuple(sorted((*window.cancelling, *[arrival.age for arrival in arrived])))
     return Step(window._replace(cancelling=cancelling), ())
 
 
 def end(trigger: Trigger, window: Window, key: str, *, is_retired: bool = False) -> Step:
     """End the first pending match: it holds, a boundary has reset it, or its trigger has changed."""
     one = window.pending[0]
-    leaving = Leaving(trigger, key)
+    removed = RemovedArrivals(trigger, key)
     left = window._replace(pending=window.pending[1:])
     if is_retired:
-        leaving.leave(one.arrivals, Reason.CANCELLED, {"because": "the trigger changed, or is gone"}, one.until)
+        removed.remove(one.arrivals, Reason.CANCELLED, {"because": "the trigger changed, or is gone"}, one.until)
     elif one.due < _newest(one) + trigger.span:
         # Remembered as cancelled: the match has taken them.
         evidence = {"boundary": time_text(one.due - trigger.grace)}
-        leaving.leave(one.arrivals, Reason.RESET, evidence, one.until, Reason.CANCELLED)
+        removed.remove(one.arrivals, Reason.RESET, evidence, one.until, Reason.CANCELLED)
     else:
-        leaving.leave(one.arrivals, Reason.MATCHED, {"absent": _absent(trigger)}, one.until)
-        return Step(left, tuple(leaving.decisions), spent=tuple(leaving.spent), match=one.match)
-    return Step(left, tuple(leaving.decisions), spent=tuple(leaving.spent))
+        removed.remove(one.arrivals, Reason.MATCHED, {"absent": _absent(trigger)}, one.until)
+        return Step(left, tuple(removed.decisions), spent=tuple(removed.spent), match=one.match)
+    return Step(left, tuple(removed.decisions), spent=tuple(removed.spent))
 
 
 def restored(trigger: Trigger, offset: int, until: Micros, arrivals: list[Arrival]) -> Pending:

@@ -14,7 +14,7 @@ from bridge.core.event import Micros
 from bridge.core.trigger import Trigger
 from bridge.core.windows.kinds.all_kinds import kind_of_window
 from bridge.core.windows.window import Arrival, Spent, Window
-from bridge.core.windows.window_step import Step, decide, refused
+from bridge.core.windows.window_step import Step, decide, refuse_arrival
 
 Known = Mapping[int, Spent | Arrival]
 """By slot: what is known of an event's identity, waiting or spent."""
@@ -23,7 +23,7 @@ USED = frozenset({Reason.MATCHED, Reason.CANCELLED})
 """Fates of events that a match took out of every slot of its trigger."""
 
 
-def step(
+def apply_arrival(
     trigger: Trigger,
     window: Window,
     key: str,
@@ -52,7 +52,7 @@ def step(
         for slot, one in known.items():
             if _is_used(window, one):
                 evidence = {"used_at": trigger.slots[slot].variable}
-                return refused(trigger, window, key, new, Reason.SUPERSEDED, evidence)
+                return refuse_arrival(trigger, window, key, new, Reason.SUPERSEDED, evidence)
     return kind_of_window(trigger).arrive(trigger, window, key, new, bound, ticked)
 
 

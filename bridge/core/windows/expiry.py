@@ -5,7 +5,7 @@ Three things end by themselves: an arrival of a sliding window (:func:`bridge.co
 window holds, the first of it by :func:`next_due` and :func:`end`: a pending match, a calendar window, a group.
 
 Some rules ask how far time has come for a condition, or what a dead man's switch has watched: that is the condition's
-:class:`Clock`, moved by ticks alone.
+:class:`ConditionClock`, moved by ticks alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bridge.core.windows.window import Window
 from bridge.core.windows.window_step import Step
 
 
-class Clock(NamedTuple):
+class ConditionClock(NamedTuple):
     """How far time has come for the windows of a condition in one partition.
 
     Attributes:
@@ -34,7 +34,7 @@ class Clock(NamedTuple):
     through: Micros | None = None
 
 
-UNTICKED = Clock()
+UNTICKED = ConditionClock()
 """The clock of a condition that no tick has named yet."""
 
 
@@ -43,27 +43,27 @@ def needs_clock(trigger: Trigger) -> bool:
     return trigger.window is not None and (kind_of_window(trigger).needs_clock or trigger.window.reset is not None)
 
 
-def advanced(trigger: Trigger, clock: Clock, time: Micros) -> Clock:
+def advanced(trigger: Trigger, clock: ConditionClock, time: Micros) -> ConditionClock:
     """Return the clock once a tick at ``time`` has ended all that it ends."""
     through = clock.through
     if trigger.is_switch and through is None:
         through = first_watched(trigger, time)
-    return Clock(time if clock.ticked is None else max(time, clock.ticked), through)
+    return ConditionClock(time if clock.ticked is None else max(time, clock.ticked), through)
 
 
-def waits_alone(trigger: Trigger) -> bool:
+def has_own_deadlines(trigger: Trigger) -> bool:
     """Tell whether each arrival that waits ends by a deadline of its own."""
-    return trigger.window is not None and kind_of_window(trigger).waits_alone
+    return trigger.window is not None and kind_of_window(trigger).has_own_deadlines
 
 
-def next_due(trigger: Trigger, window: Window, clock: Clock = UNTICKED) -> Micros | None:
+def next_due(trigger: Trigger, window: Window, clock: ConditionClock = UNTICKED) -> Micros | None:
     """Return when the first thing ends by a tick that a window holds as a whole; None if there is none."""
     if trigger.is_plain:  # the usual kind, without a detour: nothing waits for an absence
         return None
     return kind_of_window(trigger).next_due(trigger, window, clock.through)
 
 
-def end(trigger: Trigger, window: Window, key: str, clock: Clock = UNTICKED) -> Step:
+def end(trigger: Trigger, window: Window, key: str, clock: ConditionClock = UNTICKED) -> Step:
     """End the thing that :func:`next_due` names, which a tick has come to."""
     return kind_of_window(trigger).end(trigger, window, key, clock.through)
 
@@ -74,10 +74,10 @@ def retire(trigger: Trigger, window: Window, key: str) -> Step | None:
     What waits in a sliding window is ``expired``, an absence is ``cancelled``; calendar windows and groups match with
     what they hold, if that fills them. What leaves need not be remembered, and the window does not remember it.
     """
-    came = kind_of_window(trigger).retire(trigger, window, key)
-    if came is None:
+    step = kind_of_window(trigger).retire(trigger, window, key)
+    if step is None:
         return None
-    left = came.window
-    for arrival, spent in came.spent:
+    left = step.window
+    for arrival, spent in step.spent:
         left = forget(left, arrival.slot, spent)
-    return came._replace(window=left)
+    return step._replace(window=left)

@@ -40,7 +40,7 @@ class Demand(NamedTuple):
     is_begun: bool = False
 
 
-def choose(trigger: Trigger, slots: Slots) -> Match | None:
+def select(trigger: Trigger, slots: Slots) -> Match | None:
     """Return the best choice that fills exactly the required number of slots; None if there is none.
 
     Args:
@@ -58,7 +58,7 @@ def choose(trigger: Trigger, slots: Slots) -> Match | None:
         return None
     if is_ordered and backwards:
         demands.reverse()
-    chooser = _Chooser(is_ordered=is_ordered, backwards=backwards)
+    chooser = _Selection(is_ordered=is_ordered, backwards=backwards)
     if _has_shared(trigger, demands):
         found = chooser.search(demands, trigger.require, frozenset())
     else:
@@ -95,7 +95,7 @@ def _are_named(names: Sequence[str], demands: Sequence[Demand]) -> bool:
     )
 
 
-class _Chooser:
+class _Selection:
     """The search for the best choice.
 
     Args:

@@ -21,7 +21,7 @@ from itertools import groupby
 from bridge.core.event import Micros
 from bridge.core.trigger import Trigger
 from bridge.core.windows.boundaries import frame_of
-from bridge.core.windows.selection import Slots, choose, preference
+from bridge.core.windows.selection import Slots, preference, select
 from bridge.core.windows.window import Arrival, Match, Window, between
 
 
@@ -103,7 +103,7 @@ def _best(trigger: Trigger, near: list[tuple[Arrival, ...]], new: Arrival) -> Ma
         matches = [
             match
             for candidates in _reach_intervals(together, new, trigger.span)
-            if (match := choose(trigger, candidates)) is not None
+            if (match := select(trigger, candidates)) is not None
         ]
         if matches:
             return min(matches, key=lambda match: preference(trigger, match))

@@ -160,11 +160,11 @@ class Window(NamedTuple):
 
     def without(self, arrivals: Iterable[Arrival]) -> Window:
         """Return the window without these arrivals, all of which wait in it."""
-        leaving: dict[int, list[Arrival]] = {}
+        removed: dict[int, list[Arrival]] = {}
         for arrival in arrivals:
-            leaving.setdefault(arrival.slot, []).append(arrival)
+            removed.setdefault(arrival.slot, []).append(arrival)
         waiting = list(self.waiting)
-        for slot, gone in leaving.items():
+        for slot, gone in removed.items():
             waiting[slot] = _without(waiting[slot], gone) if len(gone) < len(waiting[slot]) else ()
         return self._with_waiting(tuple(waiting))
 

@@ -13,19 +13,19 @@ from collections.abc import Sequence
 from bridge.core.decision import Reason
 from bridge.core.event import Micros, time_text
 from bridge.core.trigger import Trigger
-from bridge.core.windows.selection import choose
+from bridge.core.windows.selection import select
 from bridge.core.windows.window import Arrival, Frame, Match, Window
-from bridge.core.windows.window_step import Leaving, Step, events_text, missing
+from bridge.core.windows.window_step import RemovedArrivals, Step, events_text, missing
 
-Gathered = Sequence[tuple[Arrival, ...]]
+HeldArrivals = Sequence[tuple[Arrival, ...]]
 """Arrivals by slot, the oldest first."""
 
 
-def close(
+def close_window(
     trigger: Trigger,
     window: Window,
     key: str,
-    gathered: Gathered,
+    held: HeldArrivals,
     at: Micros,
     *,
     frame: Frame | None = None,
@@ -38,59 +38,59 @@ def close(
         trigger: The trigger.
         window: The window in which they wait.
         key: Its correlation key in canonical text.
-        gathered: The arrivals that leave.
+        held: The arrivals that leave.
         at: Reached time at which their wait was over.
         frame: The calendar window that they are of.
         new: The one of them that has just come and does not wait in the window.
         because: Why their wait ends, if not because of the time.
 
     """
-    leaving = Leaving(trigger, key)
-    absent = [one for index in trigger.absent_slots for one in gathered[index]]
-    match = choose(trigger, gathered) if trigger.require else None
+    removed = RemovedArrivals(trigger, key)
+    absent = [one for index in trigger.absent_slots for one in held[index]]
+    match = select(trigger, held) if trigger.require else None
     evidence = {"because": because} if because else {"deadline": time_text(at)}
     if match is None:
-        lacking = missing(trigger, gathered) or "events in order, or of their own for each slot"
-        everything = [one for slot in gathered for one in slot]
-        leaving.leave(everything, Reason.EXPIRED, {"missing": lacking, **evidence}, at + trigger.dedupe)
-        return leaving.step(window, new)
+        lacking = missing(trigger, held) or "events in order, or of their own for each slot"
+        everything = [one for slot in held for one in slot]
+        removed.remove(everything, Reason.EXPIRED, {"missing": lacking, **evidence}, at + trigger.dedupe)
+        return removed.step(window, new)
     if absent:
-        _cancel(trigger, leaving, gathered, absent, at)
-        return leaving.step(window, new)
+        _cancel(trigger, removed, held, absent, at)
+        return removed.step(window, new)
     if trigger.collect == "all":
-        match = _with_the_rest(trigger, match, gathered)
-    take(trigger, leaving, gathered, match)
-    return leaving.step(window, new)._replace(match=match, frame=frame)
+        match = _with_the_rest(trigger, match, held)
+    take_match(trigger, removed, held, match)
+    return removed.step(window, new)._replace(match=match, frame=frame)
 
 
-def take(trigger: Trigger, leaving: Leaving, gathered: Gathered, match: Match) -> None:
+def take_match(trigger: Trigger, removed: RemovedArrivals, held: HeldArrivals, match: Match) -> None:
     """Let the arrivals of a match leave, and with them the others that were gathered."""
     used = [one for slot in match for one in slot]
     until = max([one.reached for one in used]) + trigger.dedupe
-    leaving.leave(used, Reason.MATCHED, {}, until)
+    removed.remove(used, Reason.MATCHED, {}, until)
     at, offsets = {one.event: one.slot for one in used}, {one.offset for one in used}
-    for arrival in [one for slot in gathered for one in slot if one.offset not in offsets]:
+    for arrival in [one for slot in held for one in slot if one.offset not in offsets]:
         if arrival.event in at:
             evidence = {"used_at": trigger.slots[at[arrival.event]].variable}
         else:
             evidence = {"by": events_text(match[arrival.slot] or used)}
-        leaving.leave((arrival,), Reason.SUPERSEDED, evidence, until)
+        removed.remove((arrival,), Reason.SUPERSEDED, evidence, until)
 
 
-def _cancel(trigger: Trigger, leaving: Leaving, gathered: Gathered, absent: list[Arrival], at: Micros) -> None:
-    present = [one for slot, place in zip(gathered, trigger.slots, strict=True) for one in slot if not place.absent]
-    leaving.leave(present, Reason.CANCELLED, {"by": events_text(absent)}, at + trigger.dedupe)
-    leaving.leave(absent, Reason.MATCHED, {"cancelled": events_text(present)}, at + trigger.dedupe)
+def _cancel(trigger: Trigger, removed: RemovedArrivals, held: HeldArrivals, absent: list[Arrival], at: Micros) -> None:
+    present = [one for slot, place in zip(held, trigger.slots, strict=True) for one in slot if not place.absent]
+    removed.remove(present, Reason.CANCELLED, {"by": events_text(absent)}, at + trigger.dedupe)
+    removed.remove(absent, Reason.MATCHED, {"cancelled": events_text(present)}, at + trigger.dedupe)
 
 
-def _with_the_rest(trigger: Trigger, match: Match, gathered: Gathered) -> Match:
+def _with_the_rest(trigger: Trigger, match: Match, held: HeldArrivals) -> Match:
     """Return a match with everything else at the slots that are filled, also those that were not required.
 
     An event that stands at two of them goes to the first.
     """
     taken = {one.event for slot in match for one in slot}
     whole = []
-    for place, chosen, slot in zip(trigger.slots, match, gathered, strict=True):
+    for place, chosen, slot in zip(trigger.slots, match, held, strict=True):
         rest = [one for one in slot if one.event not in taken]
         if not chosen and len(rest) < place.count:
             rest = []

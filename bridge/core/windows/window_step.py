@@ -21,8 +21,8 @@ class Step(NamedTuple):
         spent: Arrivals that have left (or never entered) the window and are to be remembered.
         match: The match, if there is one.
         frame: The calendar window that the match is of.
-        is_cut: That window ends before its time, because its trigger changed; what comes later is another match.
-        pended: The match that waits for an absence from now on.
+        ended_early: That window ends before its time, because its trigger changed; what comes later is another match.
+        waits_for_absence: The match that waits for an absence from now on.
         through: Of a dead man's switch: it has been watched up to here.
 
     """
@@ -33,12 +33,12 @@ class Step(NamedTuple):
     spent: tuple[tuple[Arrival, Spent], ...] = ()
     match: Match | None = None
     frame: Frame | None = None
-    pended: Pending | None = None
+    waits_for_absence: Pending | None = None
     through: Micros | None = None
-    is_cut: bool = False
+    ended_early: bool = False
 
 
-class Leaving:
+class RemovedArrivals:
     """Arrivals that leave a window in one step, each with its decision.
 
     Attributes:
@@ -53,7 +53,7 @@ class Leaving:
         self.decisions: list[Decision] = []
         self.spent: list[tuple[Arrival, Spent]] = []
 
-    def leave(
+    def remove(
         self,
         arrivals: Iterable[Arrival],
         reason: Reason,
@@ -87,11 +87,11 @@ def decide(trigger: Trigger, key: str, arrival: Arrival, reason: Reason, evidenc
     return Decision(reason, trigger.identity, trigger.slots[arrival.slot].variable, arrival.event, key, evidence)
 
 
-def with_evidence(came: Step, evidence: Mapping[str, str]) -> tuple[Decision, ...]:
+def with_evidence(step: Step, evidence: Mapping[str, str]) -> tuple[Decision, ...]:
     """Return the decisions of a step, the ``matched`` ones with this evidence as well."""
     decisions = [
         Decision(*one[:5], {**one.evidence, **evidence}) if one.reason is Reason.MATCHED else one
-        for one in came.decisions
+        for one in step.decisions
     ]
     return tuple(decisions)
 
@@ -101,7 +101,7 @@ def is_closed(end: Micros, new: Arrival, ticked: Micros | None) -> bool:
     return new.reached > end or (ticked is not None and ticked >= end)
 
 
-def refused(
+def refuse_arrival(
     trigger: Trigger, window: Window, key: str, new: Arrival, reason: Reason, evidence: Mapping[str, str]
 ) -> Step:
     """Return the step of an arrival that never enters its window, and whose identity is remembered."""

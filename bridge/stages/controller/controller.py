@@ -321,17 +321,17 @@ class Controller(Stage):
         ]
 
     def _begin_topic(self, info: TopicInfo, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
-        start, made_again = self._definitions.starts.get(info.name), False
+        start, recreated = self._definitions.starts.get(info.name), False
         if start is None and info.name in self._definitions.topics():
             offsets = [0] * info.partitions  # it appeared after its trigger was in force: all of it came later
         elif start is None:
             offsets = self._start_offsets(info, triggers)
         elif info.id and start.topic_id and info.id != start.topic_id:
             logger.error("topic %s was deleted and created again: its unread records are lost", info.name)
-            offsets, made_again = [0] * info.partitions, True
+            offsets, recreated = [0] * info.partitions, True
         else:
             return
-        start = Start(info.id, tuple(offsets), 0, made_again)
+        start = Start(info.id, tuple(offsets), 0, recreated)
         out.send(self._topics.triggers, 0, start_key(info.name), encode_start(info.name, start, now))
 
     def _start_offsets(self, info: TopicInfo, triggers: Sequence[Trigger]) -> list[int]:

@@ -20,7 +20,7 @@ from typing import Any
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND, EventIdentity, Micros
-from bridge.core.windows.apply import step
+from bridge.core.windows.apply import apply_arrival
 from bridge.core.windows.window import Arrival
 from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.log import Partition, Record
@@ -28,7 +28,7 @@ from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Discard, Outbox
 from bridge.kafka.records import TICK, NewerFormatError, RecordError, UnreadableRecordError
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
-from bridge.stages.matcher.run_writer import Matched, MatchRuns, shown
+from bridge.stages.matcher.run_writer import ReadMatch, RunWriter, redact_keys
 from bridge.stages.matcher.ticks import Ended, TickPlanner, TickRound
 from bridge.stages.matcher.window_indexes import Condition
 from bridge.stages.matcher.window_records import WindowKey, arrival_key, arrival_of, decode_arrival
@@ -98,7 +98,7 @@ class Matcher(Stage):
         self._definitions = definitions
         self._topics = topics
         self._decoder = decoder
-        self._runs = MatchRuns(topics, decoder, clock, self._current)
+        self._runs = RunWriter(topics, decoder, clock, self._current)
         self._planner = planner
         self._restore = restore
         self._clock = clock
@@ -179,7 +179,7 @@ class Matcher(Stage):
             self._append_ticks(now, out)
         end, is_passed = self._pace() + BATCH_TIME, True  # a plan may take its time, and something has to be passed
         while records and is_passed and out.size < BATCH_BYTES and self._pace() < end:
-            matched: list[Matched] = []
+            matched: list[ReadMatch] = []
             while records and is_passed and len(matched) < TOGETHER and self._pace() < end:
                 is_passed = self._apply(records[0], matched, out)
                 if is_passed:
@@ -187,7 +187,7 @@ class Matcher(Stage):
             self._runs.send(matched, out)
             out.at = None
 
-    def _apply(self, record: Record, matched: list[Matched], out: Outbox) -> bool:
+    def _apply(self, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
         """Apply a record, unless it is held; tell whether it can be passed."""
         if Partition(record.topic, record.partition) in out.held:
             return True
@@ -206,7 +206,7 @@ class Matcher(Stage):
 
     def try_out(self, record: Record) -> None:
         """Apply an arrival and keep nothing."""
-        matched: list[Matched] = []
+        matched: list[ReadMatch] = []
         out = Discard()
         self._apply_arrival(record, matched, out)
         self._runs.send(matched, out)
@@ -226,7 +226,7 @@ class Matcher(Stage):
         if definition is not None:
             slot = definition.trigger.slots[fields["slot"]]
             event = EventIdentity(fields.get("name") or slot.event, fields["source"], fields["id"])
-            key = definition.shown_key(fields["key"])
+            key = definition.redacted_key(fields["key"])
             out.decisions.append(Decision(reason, trigger, slot.variable, event, key, {"error": text}))
 
     def committed(self) -> None:
@@ -237,7 +237,7 @@ class Matcher(Stage):
 
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
-    def _apply_arrival(self, record: Record, matched: list[Matched], out: Outbox) -> None:
+    def _apply_arrival(self, record: Record, matched: list[ReadMatch], out: Outbox) -> None:
         fields = self._read(decode_arrival, record, out)
         if fields is None:
             return
@@ -269,7 +269,7 @@ class Matcher(Stage):
         key: WindowKey,
         arrival: Arrival,
         record: Record,
-        matched: list[Matched],
+        matched: list[ReadMatch],
         out: Outbox,
     ) -> None:
         store, trigger = self.windows[record.partition], definition.trigger
@@ -279,17 +279,17 @@ class Matcher(Stage):
             out.decisions.append(_over_bound(definition, key, arrival, {"bound": str(self._bounds.remembered)}))
             return
         ticked = None if trigger.is_plain else store.ticked(key[:2], trigger)
-        change = step(trigger, window, key.key, arrival, known, bound=self._bounds.window, ticked=ticked)
-        if excess := store.excess(key, arrival, change, self._bounds.held):
+        step = apply_arrival(trigger, window, key.key, arrival, known, bound=self._bounds.window, ticked=ticked)
+        if excess := store.excess(key, arrival, step, self._bounds.held):
             out.decisions.append(_over_bound(definition, key, arrival, excess))
             return
-        if change.match is None:
-            out.decisions.extend(shown(self._current(key), change.decisions))
-        elif (match := self._runs.read(definition, key, change, record, out)) is not None:
+        if step.match is None:
+            out.decisions.extend(redact_keys(self._current(key), step.decisions))
+        elif (match := self._runs.read(definition, key, step, record, out)) is not None:
             matched.append(match)
         else:
             return
-        store.apply(key, trigger, change, out, arrived=record.value or b"")
+        store.apply(key, trigger, step, out, arrived=record.value or b"")
 
     def _current(self, key: WindowKey) -> Definition:
         """Return the newest definition of a window's condition, which says what may be shown of it."""
@@ -317,7 +317,7 @@ class Matcher(Stage):
                 self.windows[home].arm((one.identity, one.condition))
         self._armed = self._definitions.offset
 
-    def _apply_tick(self, record: Record, matched: list[Matched], out: Outbox) -> bool:
+    def _apply_tick(self, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
         """End what is due, a slice of it at a time; tell whether the tick can be passed, or is held back."""
         store = self.windows[record.partition]
         tick = self._read(TICK.decode, record, out)
@@ -341,11 +341,11 @@ class Matcher(Stage):
             store.keep_retiring(retiring, out)
             self._armed = -1  # a switch that came back between two slices is armed again
 
-    def _end(self, store: WindowStore, ended: Ended, record: Record, matched: list[Matched], out: Outbox) -> bool:
+    def _end(self, store: WindowStore, ended: Ended, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
         """Apply what a timer has ended; False if its match has to wait for a schema."""
-        key, change = ended.key, ended.step
-        if change.match is not None:
-            match = self._runs.read(self._definition_of(ended), key, change, record, out)
+        key, step = ended.key, ended.step
+        if step.match is not None:
+            match = self._runs.read(self._definition_of(ended), key, step, record, out)
             if match is None:
                 return False
             matched.append(match)
@@ -353,8 +353,8 @@ class Matcher(Stage):
                 self._runs.send(matched, out)
                 matched.clear()
         else:
-            out.decisions.extend(shown(self._current(key), change.decisions))
-        store.apply(key, ended.definition.trigger, change, out, forgotten=ended.forgotten)
+            out.decisions.extend(redact_keys(self._current(key), step.decisions))
+        store.apply(key, ended.definition.trigger, step, out, forgotten=ended.forgotten)
         return True
 
     def _definition_of(self, ended: Ended) -> Definition:
@@ -368,5 +368,5 @@ class Matcher(Stage):
 
 
 def _over_bound(definition: Definition, key: WindowKey, arrival: Arrival, evidence: dict[str, str]) -> Decision:
-    variable, shown_key = definition.trigger.slots[arrival.slot].variable, definition.shown_key(key.key)
-    return Decision(Reason.OVER_BOUND, key.trigger, variable, arrival.event, shown_key, evidence)
+    variable, redacted_key = definition.trigger.slots[arrival.slot].variable, definition.redacted_key(key.key)
+    return Decision(Reason.OVER_BOUND, key.trigger, variable, arrival.event, redacted_key, evidence)

@@ -31,13 +31,13 @@ from flowbridge_sdk.errors import DecodeError
 logger = logging.getLogger(__name__)
 
 
-class Matched(NamedTuple):
+class ReadMatch(NamedTuple):
     """A match whose events are read.
 
     Attributes:
         definition: What its run is made by.
         key: The window that it came of.
-        came: The step that found it.
+        step: The step that found it.
         record: What was applied in that step.
         events: Its events by slot, or why they cannot be read.
 
@@ -45,12 +45,12 @@ class Matched(NamedTuple):
 
     definition: Definition
     key: WindowKey
-    came: Step
+    step: Step
     record: Record
     events: list[list[Event]] | DecodeError
 
 
-class MatchRuns:
+class RunWriter:
     """Sends the runs of matches, and decides about their events.
 
     Args:
@@ -74,15 +74,15 @@ class MatchRuns:
         self._clock = clock
         self._current = current
 
-    def read(self, definition: Definition, key: WindowKey, came: Step, record: Record, out: Outbox) -> Matched | None:
+    def read(self, definition: Definition, key: WindowKey, step: Step, record: Record, out: Outbox) -> ReadMatch | None:
         """Return a match with its events; None if it has to wait for a schema."""
         try:
-            events = [[self._event(definition, arrival) for arrival in slot] for slot in came.match or ()]
+            events = [[self._event(definition, arrival) for arrival in slot] for slot in step.match or ()]
         except DecodeError as error:
-            return None if hold_for_schema(record, error, out) else Matched(definition, key, came, record, error)
-        return Matched(definition, key, came, record, events)
+            return None if hold_for_schema(record, error, out) else ReadMatch(definition, key, step, record, error)
+        return ReadMatch(definition, key, step, record, events)
 
-    def send(self, matches: Sequence[Matched], out: Outbox) -> None:
+    def send(self, matches: Sequence[ReadMatch], out: Outbox) -> None:
         """Send the run of each match, or its dead letter, and make the decisions of its step."""
         runnable = [
             RunnableMatch(
@@ -90,8 +90,8 @@ class MatchRuns:
                 one.key.key,
                 one.events,
                 one.record,
-                one.came.frame,
-                one.came.is_cut,
+                one.step.frame,
+                one.step.ended_early,
                 by_tick=(one.record.value or b"").startswith(TICK.prefix),
             )
             for one in matches
@@ -102,9 +102,9 @@ class MatchRuns:
             run = one.events if isinstance(one.events, DecodeError) else next(runs)
             out.at = one.record
             evidence = self._evidence(one, run, out)
-            out.decisions.extend(shown(self._current(one.key), with_evidence(one.came, evidence)))
+            out.decisions.extend(redact_keys(self._current(one.key), with_evidence(one.step, evidence)))
 
-    def _evidence(self, one: Matched, run: Run | Exception, out: Outbox) -> dict[str, str]:
+    def _evidence(self, one: ReadMatch, run: Run | Exception, out: Outbox) -> dict[str, str]:
         """Return the evidence of a run that was sent, or of the dead letter in its place, which is sent here."""
         if isinstance(run, Run):
             return {"run": run.name}
@@ -112,10 +112,10 @@ class MatchRuns:
         self.bury(one.record, one.key.trigger, f"the match has no run: {text}", out)
         return {"error": text}
 
-    def _text(self, one: Matched, error: Exception) -> str:
+    def _text(self, one: ReadMatch, error: Exception) -> str:
         """Return what is wrong as it may be shown now, however the run's own definition has it."""
         if isinstance(error, UnrunnableError):
-            return error.shown(self._current(one.key).trigger.sensitive)
+            return error.redacted_text(self._current(one.key).trigger.sensitive)
         return str(error)
 
     def _event(self, definition: Definition, arrival: Arrival) -> Event:
@@ -132,8 +132,8 @@ class MatchRuns:
         self._letters.send(out, record, place=trigger, reason=reason, text=text, at=now, triggers=triggers)
 
 
-def shown(definition: Definition, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+def redact_keys(definition: Definition, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
     """Return decisions as they may be shown: without a key that is made of a sensitive field."""
     if not definition.hides_key:
         return decisions
-    return tuple([one._replace(key=definition.shown_key(one.key)) for one in decisions])
+    return tuple([one._replace(key=definition.redacted_key(one.key)) for one in decisions])

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from bridge.core.decision import Reason
 from bridge.core.event import EventIdentity, Micros
-from bridge.core.windows.expiry import Clock
+from bridge.core.windows.expiry import ConditionClock
 from bridge.core.windows.window import Arrival, Frame, Pending, Spent, Window
 from bridge.kafka.records import ARRIVAL, CLOCK, FIRED, NAMED_ARRIVAL, PENDING, RETIRING, SPENT, WAITING, RecordError
 
@@ -232,14 +232,14 @@ def decode_fired(value: bytes) -> Frame:
     return fields["start"], fields["end"]
 
 
-def encode_clock(clock: Clock) -> bytes:
+def encode_clock(clock: ConditionClock) -> bytes:
     """Return the record of a condition's clock."""
     return CLOCK.encode(clock._asdict())
 
 
-def decode_clock(value: bytes) -> Clock:
+def decode_clock(value: bytes) -> ConditionClock:
     """Return what :func:`encode_clock` wrote."""
-    return Clock(**CLOCK.decode(value))
+    return ConditionClock(**CLOCK.decode(value))
 
 
 def encode_retiring(conditions: Iterable[tuple[str, str]]) -> bytes:

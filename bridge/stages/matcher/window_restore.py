@@ -9,7 +9,7 @@ from bridge.core.event import Micros
 from bridge.core.trigger import Trigger
 from bridge.core.windows import absence
 from bridge.core.windows.apply import USED
-from bridge.core.windows.expiry import Clock, waits_alone
+from bridge.core.windows.expiry import ConditionClock, has_own_deadlines
 from bridge.core.windows.kinds.all_kinds import kind_of_window
 from bridge.core.windows.kinds.within import deadline
 from bridge.core.windows.window import Arrival, Frame, Spent, Window, empty_window
@@ -139,7 +139,7 @@ class Restored:
         self._definitions = definitions
         self.remembered: dict[Place, Arrival | Spent] = {}
         self.timers: dict[Condition, list[Timer]] = {}
-        self.clocks: dict[Condition, Clock] = {}
+        self.clocks: dict[Condition, ConditionClock] = {}
         self.retiring: tuple[Condition, ...] | None = None
         self._alone: dict[WindowKey, Arrival] = {}  # the one thing that was found of its window, as of most
         self._found: dict[WindowKey, _Found] = {}
@@ -191,14 +191,14 @@ class Restored:
         else:
             self._alone[key] = arrival
         self.remembered[place] = arrival
-        if waits_alone(trigger):
+        if has_own_deadlines(trigger):
             self._add_timer(deadline(trigger, arrival), place)
 
     def _add_spent(self, place: Place, spent: Spent) -> None:
         trigger = self._trigger(place.window)
         self.remembered[place] = spent
         self._add_timer(spent.until, place)
-        if waits_alone(trigger) and spent.fate in USED:
+        if has_own_deadlines(trigger) and spent.fate in USED:
             self._of(place.window).spent.append((place.slot, spent))
 
     def _add_timer(self, due: Micros, place: Place) -> None:

@@ -18,7 +18,7 @@ from bridge.core.definition import Definition
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.trigger import Trigger
 from bridge.core.windows.boundaries import LONG_AGO
-from bridge.core.windows.expiry import UNTICKED, Clock, advanced, needs_clock, next_due, waits_alone
+from bridge.core.windows.expiry import UNTICKED, ConditionClock, advanced, has_own_deadlines, needs_clock, next_due
 from bridge.core.windows.kinds.within import deadline
 from bridge.core.windows.window import Arrival, Spent, Window, empty_window
 from bridge.core.windows.window_step import Step
@@ -62,7 +62,7 @@ class Contents(NamedTuple):
     counts: Mapping[Condition, int]
     sizes: Mapping[Condition, int]
     size: int
-    clocks: Mapping[Condition, Clock]
+    clocks: Mapping[Condition, ConditionClock]
     retiring: tuple[Condition, ...] | None
 
 
@@ -78,7 +78,7 @@ class WindowStore:
         self._topic, self._partition = changelog
         self._open: dict[WindowKey, Window] = {}
         self._remembered: dict[Place, Arrival | Spent] = {}
-        self._clocks: dict[Condition, Clock] = {}
+        self._clocks: dict[Condition, ConditionClock] = {}
         self._retiring: tuple[Condition, ...] | None = None
         self._timers = Timers()
         self._usage = Usage()
@@ -134,7 +134,7 @@ class WindowStore:
         """Return how many arrivals of a condition wait or are remembered."""
         return self._usage.counts.get(condition, 0)
 
-    def clock(self, condition: Condition) -> Clock:
+    def clock(self, condition: Condition) -> ConditionClock:
         """Return the clock of a condition."""
         return self._clocks.get(condition, UNTICKED)
 
@@ -252,7 +252,7 @@ class WindowStore:
         if (kept := step.kept) is not None:
             place = Place(key, kept.slot, kept.event)
             self._remember(place, kept)
-            if waits_alone(trigger):
+            if has_own_deadlines(trigger):
                 self._timers.set(deadline(trigger, kept), place)
             send(topic, partition, place_key(place), encode_waiting(kept, arrived))
         if not trigger.is_plain:
@@ -340,12 +340,12 @@ class WindowStore:
         if held is not None:
             self._usage.remove(place.window[:2], held_bytes(place, held))
 
-    def _set_clock(self, condition: Condition, clock: Clock, trigger: Trigger, out: Outbox) -> None:
+    def _set_clock(self, condition: Condition, clock: ConditionClock, trigger: Trigger, out: Outbox) -> None:
         self._clocks[condition] = clock
         self._set_switch(condition, clock, trigger)
         out.send(self._topic, self._partition, clock_key(condition), encode_clock(clock))
 
-    def _set_switch(self, condition: Condition, clock: Clock, trigger: Trigger) -> None:
+    def _set_switch(self, condition: Condition, clock: ConditionClock, trigger: Trigger) -> None:
         """Set the timer of a dead man's switch that follows from its clock."""
         if trigger.is_switch:
             key = WindowKey(*condition, "")

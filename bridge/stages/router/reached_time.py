@@ -102,7 +102,7 @@ class _Seen(NamedTuple):
         return _Seen(self.first, (*ends[1:half:2], *ends[half:]), (*looks[1:half:2], *looks[half:]))
 
 
-class Looks:
+class EndOffsetLog:
     """Where the partitions of topics ended, and when a process looked. Shared by all routers of the process.
 
     What it holds stays true whoever owns a partition, and while a router starts over. Times are those of the process's
@@ -158,7 +158,7 @@ class Looks:
                 elif end > seen.end:
                     self._seen[place] = seen.grown(end, _Look(at, since))
 
-    def made_again(self, topic: str) -> None:
+    def recreated(self, topic: str) -> None:
         """Note that a topic was deleted and created again: whatever it holds came after the looks at the old one."""
         with self._lock:
             for place in [place for place in self._seen if place[0] == topic]:
@@ -206,7 +206,7 @@ class ReachedTimes:
 
     def __init__(
         self,
-        looks: Looks,
+        looks: EndOffsetLog,
         clock: Callable[[], Micros],
         pace: Callable[[], Micros],
         count: Callable[[str, int], None],

@@ -21,7 +21,7 @@ TOGETHER = 64
 """How many are sent together: enough for the caches, few enough to fit into them."""
 
 
-class Carried(NamedTuple):
+class DecodedEvent(NamedTuple):
     """An event, its record, and its value with all of its framing in front."""
 
     event: Event
@@ -29,38 +29,38 @@ class Carried(NamedTuple):
     value: bytes
 
 
-class Pass(NamedTuple):
+class RoutedEvent(NamedTuple):
     """An event that passes a slot, under a correlation key."""
 
     definition: Definition
     slot: CompiledSlot
-    carried: Carried
+    decoded: DecodedEvent
     key: str
 
     def decide(self, reason: Reason, evidence: dict[str, str]) -> Decision:
         """Return what became of the event at the slot."""
-        key = self.definition.shown_key(self.key)
+        key = self.definition.redacted_key(self.key)
         return Decision(
-            reason, self.definition.identity, self.slot.slot.variable, self.carried.event.identity, key, evidence
+            reason, self.definition.identity, self.slot.slot.variable, self.decoded.event.identity, key, evidence
         )
 
 
-class Passing:
+class RouteWriter:
     """Sends arrivals and runs of events that passed a slot.
 
     Args:
         topics: The internal topics.
-        bury: Keeps a record as a dead letter: the record, the decision, what is wrong, and the reason that the letter
-            gives.
+        write_dead_letter: Keeps a record as a dead letter; it takes the record, the decision, what is wrong, and the
+            reason that the letter gives.
 
     """
 
-    def __init__(self, topics: InternalTopics, bury: Callable[[Record, Decision, str, str], None]) -> None:
+    def __init__(self, topics: InternalTopics, write_dead_letter: Callable[[Record, Decision, str, str], None]) -> None:
         self._topics = topics
-        self._bury = bury
+        self._write_dead_letter = write_dead_letter
         self._runs = RunSender(topics)
 
-    def send(self, passed: Iterable[Pass], out: Outbox) -> None:
+    def send(self, passed: Iterable[RoutedEvent], out: Outbox) -> None:
         """Send arrivals and runs; what can be neither is a dead letter."""
         at_once = []
         for one in passed:
@@ -69,7 +69,7 @@ class Passing:
             else:
                 at_once.append(one)
         matches = [
-            RunnableMatch(one.definition, one.key, ((one.carried.event,),), one.carried.record) for one in at_once
+            RunnableMatch(one.definition, one.key, ((one.decoded.event,),), one.decoded.record) for one in at_once
         ]
         for one, run in zip(at_once, self._runs.send(matches, out), strict=True):
             if isinstance(run, Run):
@@ -77,7 +77,7 @@ class Passing:
             else:
                 self._unrunnable(one, run, out)
 
-    def _send_arrival(self, one: Pass, out: Outbox) -> None:
+    def _send_arrival(self, one: RoutedEvent, out: Outbox) -> None:
         definition, slot, (event, record, event_value), key = one
         out.at = record
         value = encode_arrival(
@@ -100,14 +100,14 @@ class Passing:
             text = f"its arrival has {len(value)} bytes with key, source and id; at most {SENT_LIMIT} are sent"
             decision = one.decide(Reason.OVERSIZE, {"error": text})
             out.decisions.append(decision)
-            self._bury(record, decision, text, "")
+            self._write_dead_letter(record, decision, text, "")
             return
         place = arrival_key(definition.identity, key)
         out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, value)
 
-    def _unrunnable(self, one: Pass, error: UnrunnableError, out: Outbox) -> None:
-        out.at = one.carried.record
-        text = error.shown(one.definition.trigger.sensitive)
+    def _unrunnable(self, one: RoutedEvent, error: UnrunnableError, out: Outbox) -> None:
+        out.at = one.decoded.record
+        text = error.redacted_text(one.definition.trigger.sensitive)
         decision = one.decide(Reason.MATCHED, {"error": text})
         out.decisions.append(decision)
-        self._bury(one.carried.record, decision, text, "unrunnable")
+        self._write_dead_letter(one.decoded.record, decision, text, "unrunnable")

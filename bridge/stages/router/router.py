@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.event import DAY, MINUTE, SECOND, Event, EventIdentity, Micros
-from bridge.core.route import Passed, route
+from bridge.core.route import Accepted, route
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import (
     Admin,
@@ -32,8 +32,8 @@ from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
-from bridge.stages.router.reached_time import Looks, ReachedTimes
-from bridge.stages.router.route_writer import TOGETHER, Carried, Pass, Passing
+from bridge.stages.router.reached_time import EndOffsetLog, ReachedTimes
+from bridge.stages.router.route_writer import TOGETHER, DecodedEvent, RoutedEvent, RouteWriter
 from bridge.stages.shared.dead_letters import DeadLetters
 from bridge.stages.shared.decoding import EventDecoder, hold_for_schema
 from bridge.stages.shared.definitions import Definitions
@@ -114,7 +114,7 @@ class Router(Stage):
         pace: Callable[[], Micros],
         lost_offsets: Literal["hold", "continue"],
         observer: Observer,
-        looks: Looks,
+        looks: EndOffsetLog,
     ) -> None:
         self._definitions = definitions
         self._topics = topics
@@ -131,7 +131,7 @@ class Router(Stage):
         self._reached = ReachedTimes(looks, clock, pace, observer.untrusted_timestamps)
         self._described: dict[str, TopicInfo] = {}
         self._next_describe: Micros = pace()
-        self._passing = Passing(topics, self._bury)
+        self._route_writer = RouteWriter(topics, self._write_dead_letter)
         self._dead_letters = DeadLetters(topics, self.name)
         self._letters: dict[tuple[str, int, int, str], _Letter] = {}  # of this round
         self._generic = Encoder()
@@ -211,8 +211,8 @@ class Router(Stage):
             if topic not in starts:
                 del self._begun[topic]
             elif starts[topic].written != written:
-                if starts[topic].made_again:
-                    self._looks.made_again(topic)
+                if starts[topic].recreated:
+                    self._looks.recreated(topic)
                 raise StartChangedError(f"topic {topic} has a new start, and is read from there")
 
     def applied(self) -> int:
@@ -288,7 +288,7 @@ class Router(Stage):
         self._letters.clear()
         ahead: Counter[Partition] = Counter()
         while records and out.size < BATCH_BYTES and self._pace() < end:
-            passed: list[Pass] = []
+            passed: list[RoutedEvent] = []
             self._reached.begin()
             size = 0
             while records and len(passed) < TOGETHER and size < _ROUND_BYTES and self._pace() < end:
@@ -302,11 +302,11 @@ class Router(Stage):
                 elif ahead[place] < _ASKED_AHEAD:
                     ahead[place] += 1
                     self._ask_ahead(record)
-            self._passing.send(passed, out)
+            self._route_writer.send(passed, out)
             out.at = None
             self._send_letters(out)
 
-    def _route(self, record: Record, passed: list[Pass], out: Outbox) -> None:
+    def _route(self, record: Record, passed: list[RoutedEvent], out: Outbox) -> None:
         reading = self._definitions.reading(record)
         if not reading:
             return
@@ -316,32 +316,32 @@ class Router(Stage):
             return
         timestamp = self._reached.timestamp(record)
         try:
-            carried = self._decode(record, timestamp)
+            decoded = self._decode(record, timestamp)
         except DecodeError as error:
             self._undecodable(record, error, out)
             return
-        event = carried.event
+        event = decoded.event
         if event.reached > timestamp * 1000:  # by our clock, which may be ahead: it does not excuse a future event
             event = event._replace(reached=timestamp * 1000)
         for definition, slots in reading:
             for slot in slots:
                 routed = route(definition, slot, event)
-                if isinstance(routed, Passed):
-                    passed.append(Pass(definition, slot, carried, routed.key))
+                if isinstance(routed, Accepted):
+                    passed.append(RoutedEvent(definition, slot, decoded, routed.key))
                 else:
                     out.decisions.append(routed)
                     if routed.reason is Reason.UNKEYED:
-                        self._bury(record, routed, routed.evidence["error"])
+                        self._write_dead_letter(record, routed, routed.evidence["error"])
 
     def _ask_ahead(self, record: Record) -> None:
         """Have the schema asked for of a record behind one that waits for its own: they come together then."""
         if self._definitions.reading(record) and _excess(record) is None:
             self._decoder.ask_ahead(record.topic, record.value, record.headers)
 
-    def _decode(self, record: Record, timestamp: int) -> Carried:
+    def _decode(self, record: Record, timestamp: int) -> DecodedEvent:
         topic, partition, offset, _, key, value, headers = record
         name, id_, source, time = read_headers(headers, topic, partition, offset, timestamp)
-        if self._definitions.made_again:
+        if self._definitions.recreated:
             id_ = self._definitions.id_of(record, id_)
         framed = _framed(topic, value, headers)
         payload = self._decoder.decode(topic, framed, headers if framed is value else None)
@@ -349,7 +349,7 @@ class Router(Stage):
         event = Event(name, source, id_, time, self._reached.of(record, timestamp), text, payload)
         if framed and framed[:1] not in _AVRO:
             framed = self._as_avro(topic, payload)
-        return Carried(event, record, framed or b"")
+        return DecodedEvent(event, record, framed or b"")
 
     def _as_avro(self, topic: str, payload: Mapping[str, Any]) -> bytes:
         """Return a payload of JSON as every stage and release reads it by itself."""
@@ -368,7 +368,7 @@ class Router(Stage):
     def _refuse(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide at every slot about a record that is no event, and keep it as a dead letter."""
         self._decide_all(record, reason, text, out)
-        self._bury(record, Decision(reason, "", "", _place_identity(record)), text)
+        self._write_dead_letter(record, Decision(reason, "", "", _place_identity(record)), text)
 
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide at every slot about a record that cannot be processed, and keep it as a dead letter."""
@@ -382,7 +382,7 @@ class Router(Stage):
                 identity, evidence = _place_identity(record), {"error": text}
                 out.decisions.append(Decision(reason, definition.identity, slot.slot.variable, identity, "", evidence))
 
-    def _bury(self, record: Record, decision: Decision, text: str, reason: str = "") -> None:
+    def _write_dead_letter(self, record: Record, decision: Decision, text: str, reason: str = "") -> None:
         """Keep a record as a dead letter of a trigger, or of all; triggers share the letter."""
         place = (record.topic, record.partition, record.offset, reason or decision.reason)
         letter = self._letters.setdefault(place, _Letter(record))

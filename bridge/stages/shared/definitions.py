@@ -19,7 +19,7 @@ from bridge.core.trigger import Trigger
 from bridge.kafka.log import MISSING, Log, Partition, Record, UnansweredError
 from bridge.kafka.records import DEFINITION, IN_FORCE, SOURCE_ERRORS, START, RecordError, kind_of
 from bridge.stages.controller.source_errors import decode_errors
-from bridge.stages.shared.slot_index import Readers, Reading
+from bridge.stages.shared.slot_index import Reading, SlotIndex
 from bridge.triggers.errors import Origin, TriggerError
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Start(NamedTuple):
         topic_id: Kafka's id of the topic.
         offsets: First offset by partition; those found later begin at 0.
         written: Offset in ``triggers`` behind this record.
-        made_again: Whether the topic was deleted and created again while it was read. Its partitions count from 0
+        recreated: Whether the topic was deleted and created again while it was read. Its partitions count from 0
             again, so the id that an event without one is given has the topic's id in it.
 
     """
@@ -54,7 +54,7 @@ class Start(NamedTuple):
     topic_id: str
     offsets: tuple[int, ...]
     written: int
-    made_again: bool = False
+    recreated: bool = False
 
 
 class Definitions:
@@ -68,7 +68,7 @@ class Definitions:
         in_force: The definition in force, by trigger.
         changed: By trigger, the offset behind the record that put its definition in force, or ended it.
         starts: Where topics are begun.
-        made_again: Kafka's id of each topic that was made again, by name; nearly always empty.
+        recreated: Kafka's id of each topic that was made again, by name; nearly always empty.
         origins: Where each definition was last read from, by hash.
         errors: What is wrong with the sources of triggers, by place.
 
@@ -86,7 +86,7 @@ class Definitions:
         self.in_force: dict[str, Definition] = {}
         self.changed: dict[str, int] = {}
         self.starts: dict[str, Start] = {}
-        self.made_again: dict[str, str] = {}
+        self.recreated: dict[str, str] = {}
         self.origins: dict[str, Origin] = {}
         self.errors: dict[str, tuple[TriggerError, ...]] = {}
         self._early: dict[str, tuple[str, int]] = {}  # put in force before their definition was read; hash and offset
@@ -96,7 +96,7 @@ class Definitions:
             "start": self._begin,
             "source_errors": self._note_errors,
         }
-        self._readers = Readers()
+        self._readers = SlotIndex()
 
     def refresh_when_due(self) -> bool:
         """Read on, if the last time is long enough ago; tell whether anything was new."""
@@ -132,7 +132,7 @@ class Definitions:
         for name, (definition, offset) in self._early.items():
             raise UnreadableDefinitionError("trigger", name, offset, KeyError(definition))
         self.offset = end
-        self._readers = Readers(self.in_force.values())
+        self._readers = SlotIndex(self.in_force.values())
         return True
 
     def reading(self, record: Record) -> Reading:
@@ -148,7 +148,7 @@ class Definitions:
         Only an event without an id of its own, in a topic that was made again, has another one: the topic's id stands
         behind its place. An event of the old topic in the same place is then another event.
         """
-        topic_id = self.made_again.get(record.topic)
+        topic_id = self.recreated.get(record.topic)
         if topic_id is None or any(name == "ce_id" for name, _ in record.headers or ()):
             return read
         return f"{read}/{topic_id}"
@@ -188,7 +188,7 @@ class Definitions:
             self.known.pop(name, None)
         elif kind == "start":
             self.starts.pop(name, None)
-            self.made_again.pop(name, None)
+            self.recreated.pop(name, None)
         elif kind == "errors":
             self.errors.pop(name, None)
 
@@ -217,9 +217,9 @@ class Definitions:
     def _begin(self, name: str, record: Record) -> None:
         start = _decode_start(_fields(START, record), record.offset + 1)
         self.starts[name] = start
-        self.made_again.pop(name, None)
-        if start.made_again:
-            self.made_again[name] = start.topic_id
+        self.recreated.pop(name, None)
+        if start.recreated:
+            self.recreated[name] = start.topic_id
 
     def _note_errors(self, name: str, record: Record) -> None:
         self.errors[name] = decode_errors(_fields(SOURCE_ERRORS, record))
@@ -238,14 +238,14 @@ def _fields(kind: Any, record: Record) -> dict[str, Any]:
 
 def encode_start(topic: str, start: Start, at: Micros) -> bytes:
     """Return the record of a start; 0.1.0 reads it as well, and sees the same offsets in it."""
-    offsets = [*start.offsets, _MADE_AGAIN] if start.made_again else list(start.offsets)
+    offsets = [*start.offsets, _MADE_AGAIN] if start.recreated else list(start.offsets)
     return START.encode({"topic": topic, "topic_id": start.topic_id, "offsets": offsets, "at": at})
 
 
 def _decode_start(fields: dict[str, Any], written: int) -> Start:
     offsets = tuple(fields["offsets"])
-    made_again = offsets[-1:] == (_MADE_AGAIN,)
-    return Start(fields["topic_id"], offsets[:-1] if made_again else offsets, written, made_again)
+    recreated = offsets[-1:] == (_MADE_AGAIN,)
+    return Start(fields["topic_id"], offsets[:-1] if recreated else offsets, written, recreated)
 
 
 def definition_key(definition: str) -> bytes:

@@ -18,7 +18,7 @@ _MADE = 50_000  # objects that were made and are not freed, until they are looke
 _FULL_PACE = 600.0  # seconds between two looks at everything
 
 
-class Collector:
+class BatchGarbageCollector:
     """The garbage collector of a process, on its stages' terms. What several threads ask for is done once.
 
     Args:

@@ -32,7 +32,7 @@ class RunnableMatch(NamedTuple):
         events: Its events by slot.
         record: What completed it: an event, an arrival or a tick.
         frame: Begin and end of its calendar window.
-        is_cut: Its window was cut at a bound.
+        ended_early: Its window was cut at a bound.
         by_tick: A tick completed it.
 
     """
@@ -42,7 +42,7 @@ class RunnableMatch(NamedTuple):
     events: Sequence[Sequence[Event]]
     record: Record
     frame: tuple[Micros, Micros] | None = None
-    is_cut: bool = False
+    ended_early: bool = False
     by_tick: bool = False
 
 
@@ -74,10 +74,10 @@ class RunSender:
         return results
 
     def _made(self, match: RunnableMatch, out: Outbox) -> Run | UnrunnableError:
-        definition, key, events, record, frame, is_cut, _ = match
+        definition, key, events, record, frame, ended_early, _ = match
         out.at = record
         try:
-            return make_run(definition, self._topics.prefix, key, events, frame, is_cut=is_cut)
+            return make_run(definition, self._topics.prefix, key, events, frame, ended_early=ended_early)
         except UnrunnableError as error:
             return error
         except Exception as error:  # noqa: BLE001  (what a tick has completed; others are raised again)

@@ -35,7 +35,7 @@ class _Shared(NamedTuple):
     everybody: Reading
 
 
-class Readers:
+class SlotIndex:
     """The slots of definitions, by topic and name.
 
     Attributes:

@@ -14,7 +14,7 @@ from bridge.argo.doubt import Doubt
 from bridge.core.decision import RunReason
 from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.core.runs.run import Run
-from bridge.stages.submitter.attempts import Dead, Done, Lacking, Looked, Lost, Parked, Retry, TooLate, Worked
+from bridge.stages.submitter.attempts import Dead, Done, Lacking, Lost, NotFoundYet, Parked, Retry, TooLate, Worked
 from bridge.stages.submitter.ledger.ledger_writer import lateness, what_for
 from bridge.stages.submitter.open_run import OpenRun
 from bridge.stages.submitter.run_events import (
@@ -41,14 +41,14 @@ class Answers:
     Args:
         retry_for: How long after its first refusal a run that is refused is tried again before it is a dead letter.
         random: Where jitter comes from.
-        shown_key: Returns the correlation key of a run as it may be shown.
+        redacted_key: Returns the correlation key of a run as it may be shown.
 
     """
 
-    def __init__(self, retry_for: Micros, random: Random, shown_key: Callable[[Run], str]) -> None:
+    def __init__(self, retry_for: Micros, random: Random, redacted_key: Callable[[Run], str]) -> None:
         self._retry_for = retry_for
         self._random = random
-        self._shown_key = shown_key
+        self._shown_key = redacted_key
 
     def after_reading(self, run: OpenRun, missing: Missing, due: Micros, now: Micros) -> RunEvent:
         """Return what happens to a run whose WorkflowTemplate cannot be read; it is asked for again when it is due."""
@@ -82,13 +82,13 @@ class Answers:
                 return Buried(RunReason.REFUSED, outcome.reason)
             case Lost():
                 return Buried(RunReason.OUTCOME_UNKNOWN, outcome.reason)
-            case Retry() | Parked() | Looked():
+            case Retry() | Parked() | NotFoundYet():
                 return self._tried_again(run, outcome, doubt, now)
             case _:
                 raise TypeError(f"run {run.run.run_key} was sent, and its worker came back with {outcome}")
 
     def _tried_again(
-        self, run: OpenRun, outcome: Retry | Parked | Looked, doubt: Doubt | None, now: Micros
+        self, run: OpenRun, outcome: Retry | Parked | NotFoundYet, doubt: Doubt | None, now: Micros
     ) -> RunEvent:
         is_refused = isinstance(outcome, Parked)
         refused = now if run.refused is None else run.refused  # what it waited for before is no refusal
@@ -104,11 +104,11 @@ class Answers:
             return SeenAbsent(now, due, outcome.reason, is_refused, doubt)
         return LeftInDoubt(now, due, outcome.reason, is_refused, doubt)
 
-    def _delay(self, run: OpenRun, outcome: Retry | Parked | Looked, doubt: Doubt | None, now: Micros) -> Micros:
+    def _delay(self, run: OpenRun, outcome: Retry | Parked | NotFoundYet, doubt: Doubt | None, now: Micros) -> Micros:
         """Return how long a run is put off. In doubt it is looked for before its Workflow may have come and gone."""
-        if isinstance(outcome, Looked) and doubt is None:
+        if isinstance(outcome, NotFoundYet) and doubt is None:
             return 0
-        after = None if isinstance(outcome, Looked) else outcome.after
+        after = None if isinstance(outcome, NotFoundYet) else outcome.after
         if doubt is not None and doubt.lifetime is None and isinstance(outcome, Retry):
             tries = 1  # its template is read with the next try: with a short TTL every second counts
         else:

@@ -21,12 +21,12 @@ from bridge.argo.create_attempt import (
     Confirmation,
     Dead,
     Done,
+    NameOwner,
     Outcome,
     Parked,
-    ParkedFor,
     Retry,
-    Standing,
     Vanished,
+    WaitReason,
     attempt,
     confirm,
 )
@@ -64,7 +64,7 @@ class TooLate:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class NotFoundYet:
     """A look found nothing of the run: an earlier create may still be applied; or, without a doubt left, never will."""
 
     reason: str
@@ -77,7 +77,7 @@ class Lacking:
     reason: str
 
 
-Worked = Done | Retry | Parked | Dead | Read | Missing | Lost | TooLate | Looked | Lacking
+Worked = Done | Retry | Parked | Dead | Read | Missing | Lost | TooLate | NotFoundYet | Lacking
 """What a worker comes to."""
 
 
@@ -296,7 +296,7 @@ class Attempts:
             began = self._clock()
             look = confirm(self._api, run.namespace, run.name, run.run_key)
             age = doubt.age(began, self._clock(), self._applied_within)
-            if look.standing in (Standing.ABSENT, Standing.FOREIGN) and age is not Age.OUTLIVED:
+            if look.standing in (NameOwner.ABSENT, NameOwner.FOREIGN) and age is not Age.OUTLIVED:
                 doubt = doubt.seen_absent(began)
         verdict = conclude(sent, age, look.standing if look else None, is_late=self._is_late(run))
         reason = one.reason if outcome is None or isinstance(outcome, Done) else outcome.reason
@@ -309,7 +309,7 @@ class Attempts:
         if verdict is Verdict.SKIP:
             return TooLate(), None
         if outcome is None or verdict is Verdict.CREATE:
-            return Looked("surely nothing was made by the creates before, so it is created as if never sent"), None
+            return NotFoundYet("surely nothing was made by the creates before, so it is created as if never sent"), None
         return _worked(outcome), doubt if verdict is Verdict.TRY_AGAIN else None
 
     def _is_late(self, run: Run) -> bool:
@@ -336,16 +336,16 @@ def _worked(outcome: Outcome) -> Worked:
 
 def _undecided(
     look: Confirmation | None, outcome: Outcome | None, missing: Missing | None, reason: str
-) -> Retry | Parked | Looked:
+) -> Retry | Parked | NotFoundYet:
     """Return the outcome of an attempt after which a run is still in doubt, though none of its creates is unknown."""
     if isinstance(outcome, Parked):
         return outcome
-    if look is not None and look.standing is Standing.UNAVAILABLE:
+    if look is not None and look.standing is NameOwner.UNAVAILABLE:
         return Retry(look.reason, applied=None)
     if missing is not None:
         text = f"{missing.reason}, so nobody knows how long a Workflow of it lives, and whether one was there"
-        return Parked(ParkedFor.PERMISSION, text)
-    return Looked(_unsettled(reason))
+        return Parked(WaitReason.PERMISSION, text)
+    return NotFoundYet(_unsettled(reason))
 
 
 def _lost(run: Run, reason: str) -> str:
@@ -396,9 +396,9 @@ __all__ = [
     "Dead",
     "Done",
     "Lacking",
-    "Looked",
     "Lost",
     "Missing",
+    "NotFoundYet",
     "Parked",
     "Read",
     "Result",

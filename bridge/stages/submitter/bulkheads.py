@@ -249,7 +249,7 @@ class Bulkheads:
             quick = sum(other.is_busy and not other.is_slow(now) for other in self._bulkheads.values())
             return max(0, max(self._concurrency, AHEAD * self._concurrency // max(1, quick)) - pending)
 
-    def room_for_looks(self, namespace: str) -> int:
+    def free_look_slots(self, namespace: str) -> int:
         """Return how many more runs of a namespace may be looked for."""
         with self._lock:
             bulkhead = self._bulkheads.get(namespace, _Bulkhead())

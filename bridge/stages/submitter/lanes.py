@@ -19,7 +19,7 @@ from typing import Literal
 from bridge.core.event import Micros, time_text
 from bridge.core.runs.limits import Brake, Wait
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
-from bridge.stages.submitter.limits_in_force import Rule, RuleOf
+from bridge.stages.submitter.limits_in_force import LaneLimits, RuleOf
 from bridge.stages.submitter.open_run import OpenRun
 from bridge.stages.submitter.waiting_runs import Waiting
 
@@ -59,7 +59,7 @@ class Lane:
 
     """
 
-    def __init__(self, key: _Key, rule: Rule, brake: Brake) -> None:
+    def __init__(self, key: _Key, rule: LaneLimits, brake: Brake) -> None:
         self.key = key
         self.queue: deque[OpenRun] = deque()
         self.shelved = 0
@@ -98,16 +98,16 @@ class Lanes:
     """All lanes of a process.
 
     Args:
-        rule_of: Tells what governs a trigger.
+        limits_of: Tells what governs a trigger.
         ledger: The partitions of the ledger that are owned, by number.
         on_read: Hears of runs that were taken from a shelf for their turn.
 
     """
 
     def __init__(
-        self, rule_of: RuleOf, ledger: Mapping[int, LedgerPartition], on_read: Callable[[list[OpenRun]], None]
+        self, limits_of: RuleOf, ledger: Mapping[int, LedgerPartition], on_read: Callable[[list[OpenRun]], None]
     ) -> None:
-        self._rule_of = rule_of
+        self._rule_of = limits_of
         self._ledger = ledger
         self._on_read = on_read
         self._lanes: dict[_Key, Lane] = {}
@@ -137,10 +137,12 @@ class Lanes:
 
     def restore_waiting(self, partition: int, waiting: Waiting) -> None:
         """Give a lane that was restored the runs that lie on the shelf."""
-        lane, shelf = self._lanes[partition, waiting.trigger], self._ledger[partition].shelf
+        lane, waiting_runs = self._lanes[partition, waiting.trigger], self._ledger[partition].waiting_runs
         lane.shelved, lane.put_off, lane.size = waiting.queued, waiting.put_off, waiting.size
         if lane.rule.limits.storm is not None:
-            for moment in reversed(shelf.latest(waiting.trigger, lane.rule.definition, lane.rule.limits.storm + 1)):
+            for moment in reversed(
+                waiting_runs.latest(waiting.trigger, lane.rule.definition, lane.rule.limits.storm + 1)
+            ):
                 lane.brake.ask(moment)
         if lane.shelved:
             self._give_turn(lane)
@@ -163,10 +165,10 @@ class Lanes:
             self._give_turn(lane)
         return True
 
-    def lay_down(self, one: OpenRun, *, first: bool = False) -> None:
+    def spill(self, one: OpenRun, *, first: bool = False) -> None:
         """Leave a run that is in no queue to the shelf, until its turn or until it is due."""
         lane = self.lane(one)
-        lane.size += self._ledger[one.partition].shelf.put(one, first=first)
+        lane.size += self._ledger[one.partition].waiting_runs.put(one, first=first)
         if one.due is None:
             lane.shelved += 1
             if lane.place == "empty":
@@ -174,13 +176,13 @@ class Lanes:
         else:
             lane.put_off += 1
 
-    def lay_down_all(self, lane: Lane) -> list[OpenRun]:
+    def spill_all(self, lane: Lane) -> list[OpenRun]:
         """Leave what a lane holds in memory to the shelf; return these runs."""
         runs = list(lane.queue)
         self._in_memory -= len(runs)
         lane.queue.clear()
         for one in runs:
-            lane.size += self._ledger[one.partition].shelf.put(one)
+            lane.size += self._ledger[one.partition].waiting_runs.put(one)
         lane.shelved += len(runs)
         return runs
 
@@ -256,7 +258,7 @@ class Lanes:
     def _has_first(self, lane: Lane) -> bool:
         """Have the first run of a lane in memory; return False if the lane is empty."""
         if not lane.queue and lane.shelved:
-            read = self._ledger[lane.key[0]].shelf.take_next(lane.key[1], _READ_AHEAD, _READ_AHEAD_BYTES)
+            read = self._ledger[lane.key[0]].waiting_runs.take_next(lane.key[1], _READ_AHEAD, _READ_AHEAD_BYTES)
             lane.shelved -= len(read)
             lane.size -= sum(len(one.body or b"") for one in read)
             lane.queue.extend(read)

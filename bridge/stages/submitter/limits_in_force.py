@@ -18,7 +18,7 @@ from bridge.core.trigger import RunLimits
 from bridge.stages.shared.definitions import Definitions
 
 
-class Rule(NamedTuple):
+class LaneLimits(NamedTuple):
     """What governs the runs of a trigger now.
 
     Attributes:
@@ -33,11 +33,11 @@ class Rule(NamedTuple):
     is_over: bool = False
 
 
-RuleOf = Callable[[str, str], Rule]
+RuleOf = Callable[[str, str], LaneLimits]
 """Tells the rule for a trigger and the hash of a definition that made a run of it."""
 
 
-class Governing:
+class LimitsInForce:
     """The limits of all triggers.
 
     Args:
@@ -68,15 +68,15 @@ class Governing:
         """
         return definition not in self._definitions.known and self._definitions.refresh()
 
-    def rule_of(self, trigger: str, made_by: str) -> Rule:
+    def limits_of(self, trigger: str, made_by: str) -> LaneLimits:
         """Return what governs a trigger's runs; ``made_by``: the definition hash of one of them."""
         found = self._definitions.in_force.get(trigger)
         if found is not None:
-            return Rule(found.hash, found.trigger.run.limits, found.trigger.suspend)
+            return LaneLimits(found.hash, found.trigger.run.limits, found.trigger.suspend)
         known = self._definitions.known.get(made_by)
-        return Rule(made_by, known.trigger.run.limits if known is not None else RunLimits(), is_over=True)
+        return LaneLimits(made_by, known.trigger.run.limits if known is not None else RunLimits(), is_over=True)
 
-    def shown_key(self, run: Run) -> str:
+    def redacted_key(self, run: Run) -> str:
         """Return the correlation key of a run as decisions may show it; of a trigger that is unknown it is hidden."""
         known = (self._definitions.known.get(run.definition_hash), self._definitions.in_force.get(run.trigger))
         is_known = known[0] is not None or known[1] is not None

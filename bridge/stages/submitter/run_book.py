@@ -41,7 +41,7 @@ class RunBook:
     """All runs of a process that have not ended.
 
     Args:
-        rule_of: Tells what governs a trigger.
+        limits_of: Tells what governs a trigger.
 
     Attributes:
         ledger: The partitions of the ledger that are owned, by number.
@@ -51,9 +51,9 @@ class RunBook:
 
     """
 
-    def __init__(self, rule_of: RuleOf) -> None:
+    def __init__(self, limits_of: RuleOf) -> None:
         self.ledger: dict[int, LedgerPartition] = {}
-        self.lanes = Lanes(rule_of, self.ledger, self._keep)
+        self.lanes = Lanes(limits_of, self.ledger, self._keep)
         self.begun: list[OpenRun] = []
         self._new: list[OpenRun] = []  # those in memory
         self._doubtful: dict[str, deque[OpenRun]] = {}
@@ -68,7 +68,7 @@ class RunBook:
             Effect.HOLD: lambda one, _: self.begun.append(one),
             Effect.QUEUE_FIRST: self._queue_first,
             Effect.QUEUE_DUE: self._queue_due,
-            Effect.LAY_DOWN: lambda one, _: self.lay_down(one),
+            Effect.LAY_DOWN: lambda one, _: self.spill(one),
             Effect.FORGET: lambda one, _: self.ledger[one.partition].forget(one),
         }
 
@@ -77,7 +77,7 @@ class RunBook:
     def restore(self, number: int, ledger: LedgerPartition) -> None:
         """Take over a partition of the ledger as it was read from Kafka."""
         self.ledger[number] = ledger
-        waiting = {found.trigger: found for found in ledger.shelf.waiting()}
+        waiting = {found.trigger: found for found in ledger.waiting_runs.waiting()}
         for trigger in dict.fromkeys((*waiting, *ledger.asked, *ledger.started)):
             made_by = waiting[trigger].definition if trigger in waiting else ""
             self.lanes.restore(number, trigger, made_by, ledger.asked[trigger], ledger.started[trigger])
@@ -128,16 +128,16 @@ class RunBook:
         begun, self.begun = self.begun, []
         return begun
 
-    def lay_down(self, one: OpenRun, *, first: bool = False) -> None:
+    def spill(self, one: OpenRun, *, first: bool = False) -> None:
         """Leave a run to the shelf; the ledger in Kafka has it whole."""
         self.ledger[one.partition].forget(one)
-        self.lanes.lay_down(one, first=first)
+        self.lanes.spill(one, first=first)
 
     def spare_memory(self, runs: list[OpenRun], now: Micros) -> None:
         """Leave the lanes of queued runs to the shelf that cannot go on soon, or hold large runs."""
         for one in runs:
             if self.owns(one) and (self.lanes.waits(one, now) is not None or len(one.body or b"") > SMALL):
-                for laid in self.lanes.lay_down_all(self.lanes.lane(one)):
+                for laid in self.lanes.spill_all(self.lanes.lane(one)):
                     self.ledger[laid.partition].forget(laid)
 
     def namespaces(self, now: Micros) -> list[str]:
@@ -172,8 +172,8 @@ class RunBook:
         """Give runs their turn that are due; return those that are too late to start."""
         late = self._late_in_memory(now)
         for ledger in self.ledger.values():
-            if ledger.shelf.next_wake() <= now:
-                late += [one for one in ledger.shelf.take_due(now, WOKEN) if not self._wake(one, now)]
+            if ledger.waiting_runs.next_wake() <= now:
+                late += [one for one in ledger.waiting_runs.take_due(now, WOKEN) if not self._wake(one, now)]
         return late
 
     def _wake(self, one: OpenRun, now: Micros) -> bool:
@@ -204,7 +204,7 @@ class RunBook:
         elif len(self.lanes.lane(one).queue) < _AT_HAND:
             self.lanes.add(one, first=True)
         else:
-            self.lay_down(one, first=True)
+            self.spill(one, first=True)
 
     def _late_in_memory(self, now: Micros) -> list[OpenRun]:
         if now < self._deadline:
@@ -234,7 +234,7 @@ class RunBook:
         """Return whether a run is to be woken or skipped, or its entry may have to be written again."""
         if self._deadline <= now or self.lanes.has_unwanted() or (self.ledger and now >= self._stale_from):
             return True
-        return any(ledger.shelf.next_wake() <= now for ledger in self.ledger.values())
+        return any(ledger.waiting_runs.next_wake() <= now for ledger in self.ledger.values())
 
     def stale(self, now: Micros, limit: int) -> list[OpenRun]:
         """Return runs whose entries have to be written again before Kafka's retention takes them.
@@ -247,8 +247,8 @@ class RunBook:
         for ledger in self.ledger.values():
             before = now - ledger.rewrite_after
             found += [one for one in ledger.open.values() if one.written is not None and one.written < before][:limit]
-            shelved = ledger.shelf.stale(before, limit)
-            ledger.shelf.rewritten([one.run.run_key for one in shelved], now)
+            shelved = ledger.waiting_runs.stale(before, limit)
+            ledger.waiting_runs.rewritten([one.run.run_key for one in shelved], now)
             found += shelved
         shortest = min((ledger.rewrite_after for ledger in self.ledger.values()), default=MINUTE)
         self._stale_from = now + (SECOND // 10 if found else min(MINUTE, shortest // 4))
@@ -258,7 +258,7 @@ class RunBook:
         """Yield the runs that have not ended."""
         for ledger in self.ledger.values():
             yield from ledger.open.values()
-            yield from ledger.shelf.runs()
+            yield from ledger.waiting_runs.runs()
 
     def _in_memory(self) -> Iterator[OpenRun]:
         for ledger in self.ledger.values():

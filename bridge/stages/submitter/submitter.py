@@ -44,7 +44,7 @@ from bridge.stages.submitter.bulkheads import Bulkheads
 from bridge.stages.submitter.lanes import Lane
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter, decide, lateness
-from bridge.stages.submitter.limits_in_force import Governing
+from bridge.stages.submitter.limits_in_force import LimitsInForce
 from bridge.stages.submitter.open_run import OpenRun
 from bridge.stages.submitter.run_book import RunBook
 from bridge.stages.submitter.run_events import (
@@ -133,7 +133,7 @@ class Submitter(Stage):
     def __init__(
         self,
         topics: InternalTopics,
-        governing: Governing,
+        governing: LimitsInForce,
         attempts: Attempts,
         bulkheads: Bulkheads,
         read_ledgers: Callable[[Collection[Partition]], dict[int, LedgerPartition]],
@@ -144,7 +144,7 @@ class Submitter(Stage):
         observer: Observer,
     ) -> None:
         self._topics = topics
-        self._governing = governing
+        self._limits_in_force = governing
         self._attempts = attempts
         self._bulkheads = bulkheads
         self._templates = attempts.templates
@@ -155,9 +155,9 @@ class Submitter(Stage):
         self._lead = clock() - pace()
         self._limits = limits
         self._observer = observer
-        self.book = RunBook(governing.rule_of)
+        self.book = RunBook(governing.limits_of)
         self._writer = LedgerWriter(topics, self.book.ledger)
-        self._answers = Answers(limits.retry_for, random, governing.shown_key)
+        self._answers = Answers(limits.retry_for, random, governing.redacted_key)
         self._held: set[str] = set()
         self._unread: set[str] = set()
         self._given_up: dict[str, str] = {}  # why, by the key of a run whose processing raised an exception
@@ -174,14 +174,14 @@ class Submitter(Stage):
         step = self._clock() - self._pace() - self._lead
         if abs(step) > _STEP:
             raise ClockSteppedError(step)
-        if self._governing.refresh_when_due():
+        if self._limits_in_force.refresh_when_due():
             self.book.lanes.reconsider(self._clock())
         self._bulkheads.look()
         return frozenset([self._topics.runs])
 
     def take(self, offsets: Mapping[Partition, int]) -> None:
         """Restore the ledger of partitions; runs that have not ended are tried again."""
-        self._governing.refresh()
+        self._limits_in_force.refresh()
         self.book.lanes.reconsider(self._clock())
         restored = self._read_ledgers([Partition(self._topics.ledger, partition.number) for partition in offsets])
         for number, ledger in restored.items():
@@ -220,7 +220,7 @@ class Submitter(Stage):
 
     def _may_look(self, namespace: str, now: Micros) -> bool:
         """Return whether a run in doubt of a namespace has to be looked for, and can be."""
-        if not self._bulkheads.room_for_looks(namespace):
+        if not self._bulkheads.free_look_slots(namespace):
             return False
         return self.book.has_doubtful(namespace, lambda one: self._attempts.has_to_look(one, now))
 
@@ -260,7 +260,7 @@ class Submitter(Stage):
         else:
             self._happens(one, Buried(RunReason.FAILED, text), now, out)
 
-    def blame(self, culprit: object, text: str) -> bool:
+    def record_failure(self, culprit: object, text: str) -> bool:
         """Give up a run of the ledger when its turn comes again: a dead letter, and nothing of it is tried."""
         if not isinstance(culprit, OpenRun) or culprit.run.run_key in self._given_up:
             return False
@@ -331,7 +331,7 @@ class Submitter(Stage):
             set_aside(self._observer, record.topic, place, error, "It is a dead letter")
             self._writer.keep(record, "unreadable", str(error), now, out)
             return
-        if self._governing.has_to_read_for(run.definition_hash):
+        if self._limits_in_force.has_to_read_for(run.definition_hash):
             self.book.lanes.reconsider(self._clock())
         one = OpenRun(run, record.partition, since=now, body=body)
         if self.book.ledger[record.partition].knows(run.run_key):
@@ -351,7 +351,7 @@ class Submitter(Stage):
         lane.ask(one)
         if not self.book.take_up(one):
             self._happens(one, PassedOver(self.book.lanes.waits(one, now)), now, out)
-            self.book.lay_down(one)
+            self.book.spill(one)
 
     def _gets_on(self, lane: Lane, now: Micros) -> bool:
         """Return whether a trigger with too many waiting runs will soon have fewer, or the whole cluster is down.
@@ -374,7 +374,7 @@ class Submitter(Stage):
 
     def _intend(self, now: Micros, out: Outbox) -> None:
         for namespace in self.book.namespaces(now):
-            for _ in range(self._bulkheads.room_for_looks(namespace)):
+            for _ in range(self._bulkheads.free_look_slots(namespace)):
                 sought = self.book.take_doubtful(namespace, lambda one: self._attempts.has_to_look(one, now))
                 if sought is None:
                     break

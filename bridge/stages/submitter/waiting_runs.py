@@ -63,7 +63,7 @@ class Waiting(NamedTuple):
     size: int
 
 
-class Shelf:
+class WaitingRuns:
     """The waiting runs of one partition of the ledger.
 
     Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bridge.core.trigger import Trigger
-from bridge.triggers.errors import FieldPath, Misfit, shown
+from bridge.triggers.errors import FieldPath, Misfit, quote_value
 from flowbridge_sdk.misfit import MisfitError
 
 
@@ -27,7 +27,7 @@ def namespace_misfits(trigger: Trigger, allowed: Collection[str]) -> list[Misfit
     }
     right = f"write {' or '.join(sorted(allowed))}, or add the namespace to the setting trigger_namespaces"
     return [
-        (path, MisfitError(f"found {shown(namespace)}, a namespace that trigger files may not name", right))
+        (path, MisfitError(f"found {quote_value(namespace)}, a namespace that trigger files may not name", right))
         for path, namespace in named.items()
         if allowed and namespace not in allowed
     ][:1]  # a run's namespace is the trigger's where it names none

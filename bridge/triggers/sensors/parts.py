@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.triggers.errors import FieldPath, shown
+from bridge.triggers.errors import FieldPath, quote_value
 from flowbridge_sdk.misfit import MisfitError
 
 REDEPLOY = "deploy the flow again with a current Metaflow, or write a Trigger for it"
@@ -131,4 +131,4 @@ class Part:
 
     def misfit(self, right: str) -> SensorMisfitError:
         """Return the error that says what was found here, and what would be right."""
-        return SensorMisfitError(self.path, f"found {shown(self.value)}", right)
+        return SensorMisfitError(self.path, f"found {quote_value(self.value)}", right)

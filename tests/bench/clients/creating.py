@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from bench.clients.progress import Progress
-from bench.clients.stages import collecting, surroundings
+from bench.clients.stages import collecting, dependencies
 from bench.filling import bench_run
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.manifest import workflow_manifest
@@ -37,7 +37,7 @@ def submit_runs(*, bootstrap: str, prefix: str, partitions: int, kubeconfig: str
         progress.add(len(decisions))
 
     api = KubernetesWorkflowApi(kubeconfig, concurrency=_CONCURRENCY)
-    loop = open_loop("submitter", surroundings(bootstrap, InternalTopics(prefix, partitions), sink=take, api=api))
+    loop = open_loop("submitter", dependencies(bootstrap, InternalTopics(prefix, partitions), sink=take, api=api))
     collector = collecting()
     loop.open()
     deadline = time.monotonic() + _SECONDS

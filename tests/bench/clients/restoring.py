@@ -7,7 +7,7 @@ import gc
 import time
 from pathlib import Path
 
-from bench.clients.stages import collecting, surroundings
+from bench.clients.stages import collecting, dependencies
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Partition
@@ -25,7 +25,7 @@ def restore(*, stage: str, bootstrap: str, prefix: str, partitions: int, trigger
         ``seconds`` that it took, ``bytes`` that the process has grown by, and ``count`` of windows or entries.
 
     """
-    around = surroundings(bootstrap, InternalTopics(prefix, partitions), triggers=triggers, api=MemoryWorkflowApi())
+    around = dependencies(bootstrap, InternalTopics(prefix, partitions), triggers=triggers, api=MemoryWorkflowApi())
     collecting()
     loop = open_loop(stage, around)
     taker = loop._stage

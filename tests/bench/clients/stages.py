@@ -13,8 +13,8 @@ from bridge.argo.memory import MemoryWorkflowApi
 from bridge.console.metrics import Metrics
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
-from bridge.stages.process import Surroundings, open_loop
-from bridge.stages.shared.garbage import Collector
+from bridge.stages.process import ProcessDependencies, open_loop
+from bridge.stages.shared.garbage import BatchGarbageCollector
 from bridge.triggers.sources.sources import FileSource
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.schemas import EventSchemas
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SECONDS = 300.0
 
 
-def surroundings(
+def dependencies(
     bootstrap: str,
     topics: InternalTopics,
     *,
@@ -35,10 +35,10 @@ def surroundings(
     schemas: str = "",
     sink: Sink | None = None,
     api: WorkflowApi | None = None,
-) -> Surroundings:
+) -> ProcessDependencies:
     """Return the surroundings of a stage of the bench."""
     files = FileSource([triggers], "default")
-    return Surroundings(
+    return ProcessDependencies(
         log=ConfluentLog({"bootstrap.servers": bootstrap}),
         api=api or MemoryWorkflowApi(),
         topics=topics,
@@ -75,7 +75,7 @@ def run_stage(
         made.update([decision.reason._value_ for decision in decisions])
 
     topics = InternalTopics(prefix, partitions)
-    loop = open_loop(stage, surroundings(bootstrap, topics, schemas=schemas, sink=count))
+    loop = open_loop(stage, dependencies(bootstrap, topics, schemas=schemas, sink=count))
     collector = collecting()
     loop.open()
     deadline = time.monotonic() + _SECONDS
@@ -91,9 +91,9 @@ def run_stage(
     return {"rate": progress.rate(), "cpu": used.ru_utime + used.ru_stime}
 
 
-def collecting() -> Collector:
+def collecting() -> BatchGarbageCollector:
     """Return the garbage collector on the stages' terms, as ``flowbridge run`` has it."""
-    collector = Collector()
+    collector = BatchGarbageCollector()
     collector.take_over()
     return collector
 
@@ -101,7 +101,7 @@ def collecting() -> Collector:
 def fill_arrivals(*, bootstrap: str, prefix: str, partitions: int, schemas: str, count: int) -> dict[str, float]:
     """Run a router until its group has committed ``count`` events, which all become arrivals: no decisions yet."""
     topics = InternalTopics(prefix, partitions)
-    around = surroundings(bootstrap, topics, schemas=schemas)
+    around = dependencies(bootstrap, topics, schemas=schemas)
     loop = open_loop("router", around)
     collector = collecting()
     loop.open()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.argo.api import Unavailable
-from bridge.argo.create_attempt import Dead, Done, Outcome, Parked, ParkedFor, Retry, Vanished, attempt
+from bridge.argo.create_attempt import Dead, Done, Outcome, Parked, Retry, Vanished, WaitReason, attempt
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, REFUSED_CONNECTION, Fault, MemoryWorkflowApi, answered
 from bridge.argo.workflow import RUN_KEY, Workflow
 from bridge.cluster.responses import Answer, Response, Unknown, Unreachable
@@ -68,21 +68,21 @@ def test_a_proxys_refusal_never_kills_a_run(status: int) -> None:
 def test_a_missing_namespace_waits_for_an_operator() -> None:
     outcome = outcome_of(answered(404, "NotFound", 'namespaces "ml" not found'))
     assert isinstance(outcome, Parked)
-    assert (outcome.waits_for, outcome.needs_operator) == (ParkedFor.MISSING, True)
+    assert (outcome.waits_for, outcome.needs_operator) == (WaitReason.MISSING, True)
 
 
 @pytest.mark.parametrize("message", [QUOTA, QUOTA_UNCOUNTED])
 def test_quota_waits_without_an_operator(message: str) -> None:
     outcome = outcome_of(answered(403, "Forbidden", message))
     assert isinstance(outcome, Parked)
-    assert (outcome.waits_for, outcome.needs_operator) == (ParkedFor.QUOTA, False)
+    assert (outcome.waits_for, outcome.needs_operator) == (WaitReason.QUOTA, False)
 
 
 @pytest.mark.parametrize("message", [RBAC, 'admission webhook "w" denied the request: no'])
 def test_other_refusals_of_permission_wait_loudly(message: str) -> None:
     outcome = outcome_of(answered(403, "Forbidden", message))
     assert isinstance(outcome, Parked)
-    assert (outcome.waits_for, outcome.needs_operator) == (ParkedFor.PERMISSION, True)
+    assert (outcome.waits_for, outcome.needs_operator) == (WaitReason.PERMISSION, True)
     assert message in outcome.reason
 
 
@@ -113,7 +113,7 @@ def test_a_taken_name_that_vanished_may_have_been_ours() -> None:
 def test_a_denial_by_an_admission_rule_waits_for_a_person_whatever_its_status(status: int, message: str) -> None:
     outcome = outcome_of(answered(status, "Invalid", message))
     assert isinstance(outcome, Parked)
-    assert (outcome.waits_for, outcome.needs_operator) == (ParkedFor.PERMISSION, True)
+    assert (outcome.waits_for, outcome.needs_operator) == (WaitReason.PERMISSION, True)
     assert "admission rule" in outcome.reason
 
 
@@ -130,7 +130,7 @@ def test_a_foreign_name_is_dead_and_one_that_goes_is_waited_for() -> None:
     api.delete("ml", "refresh-1", held=True)
     outcome = attempt(api, manifest(), OURS)
     assert isinstance(outcome, Parked)
-    assert (outcome.waits_for, outcome.needs_operator) == (ParkedFor.NAME_TERMINATING, False)
+    assert (outcome.waits_for, outcome.needs_operator) == (WaitReason.NAME_TERMINATING, False)
     api.delete("ml", "refresh-1")
     assert attempt(api, manifest(), OURS) == Done("created")
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.argo import doubt
-from bridge.argo.create_attempt import Standing
+from bridge.argo.create_attempt import NameOwner
 from bridge.argo.doubt import Age, Doubt, Sent, Verdict, conclude
 
-SITUATIONS = list(product(Sent, Age, [None, *Standing], [False, True]))
-_FOUND = {"ours": (Standing.OURS,), "not taken, no answer": (None, Standing.UNAVAILABLE)}
+SITUATIONS = list(product(Sent, Age, [None, *NameOwner], [False, True]))
+_FOUND = {"ours": (NameOwner.OURS,), "not taken, no answer": (None, NameOwner.UNAVAILABLE)}
 
 
 def _rows() -> Iterator[tuple[str, str, str, str, Verdict]]:
@@ -30,13 +30,13 @@ def _rows() -> Iterator[tuple[str, str, str, str, Verdict]]:
         yield cells[0], cells[1], cells[2], cells[3], Verdict[left.strip(" :(").split()[0].strip(":")]
 
 
-def _fits(row: tuple[str, str, str, str, Verdict], situation: tuple[Sent, Age, Standing | None, bool]) -> bool:
+def _fits(row: tuple[str, str, str, str, Verdict], situation: tuple[Sent, Age, NameOwner | None, bool]) -> bool:
     sent, age, found, is_late = situation
     ages = {"any": tuple(Age), "any other": tuple(set(Age) - {Age.NONE})}.get(
         row[1], tuple(one for one in Age if one in row[1].split(", "))
     )
     if row[2] == "foreign or absent":
-        is_found = age is Age.NONE or found in (Standing.FOREIGN, Standing.ABSENT)
+        is_found = age is Age.NONE or found in (NameOwner.FOREIGN, NameOwner.ABSENT)
     else:
         is_found = row[2] == "any" or found in _FOUND[row[2]]
     is_time = row[3] == "any" or (row[3] == "yes") == is_late
@@ -45,7 +45,7 @@ def _fits(row: tuple[str, str, str, str, Verdict], situation: tuple[Sent, Age, S
 
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_each_situation_has_the_verdict_of_the_first_row_that_fits(
-    situation: tuple[Sent, Age, Standing | None, bool],
+    situation: tuple[Sent, Age, NameOwner | None, bool],
 ) -> None:
     expected = next(row[4] for row in _rows() if _fits(row, situation))
     sent, age, found, is_late = situation
@@ -54,16 +54,16 @@ def test_each_situation_has_the_verdict_of_the_first_row_that_fits(
 
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_nothing_is_given_up_or_made_again_while_a_workflow_may_be_there_or_come(
-    situation: tuple[Sent, Age, Standing | None, bool],
+    situation: tuple[Sent, Age, NameOwner | None, bool],
 ) -> None:
     sent, age, found, is_late = situation
     verdict = conclude(sent, age, found, is_late=is_late)
     if verdict in (Verdict.PARK, Verdict.REFUSE, Verdict.SKIP, Verdict.CREATE):
         assert age in (Age.NONE, Age.SETTLED)
-        assert age is Age.NONE or found in (Standing.ABSENT, Standing.FOREIGN)
+        assert age is Age.NONE or found in (NameOwner.ABSENT, NameOwner.FOREIGN)
     if verdict is Verdict.LOST:
         assert age is not Age.NONE, "only a run in doubt can be lost"
-    if found is Standing.OURS:
+    if found is NameOwner.OURS:
         assert verdict is Verdict.DONE
 
 
@@ -96,7 +96,7 @@ def test_a_doubt_is_voided_only_where_no_create_was_applied_or_will_be(
             continue
         there = any(moment <= began < moment + lifetime for moment in made)
         age = state.age(began, began + took, LIMIT)
-        verdict = conclude(Sent.NOTHING, age, Standing.OURS if there else Standing.ABSENT, is_late=True)
+        verdict = conclude(Sent.NOTHING, age, NameOwner.OURS if there else NameOwner.ABSENT, is_late=True)
         if verdict is Verdict.SKIP:
             before = [
                 moment + delay

@@ -40,7 +40,7 @@ def served(server: GatewayServer, end: object) -> float:
     acting = threading.Timer(0.3, end)
     acting.start()
     began = time.monotonic()
-    serve(world.surroundings(world.start("p", ())), (), Health([]), server)
+    serve(world.dependencies(world.start("p", ())), (), Health([]), server)
     acting.join()
     return time.monotonic() - began
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.cli.wiring import internal_topics, surroundings
+from bridge.cli.wiring import dependencies, internal_topics
 from bridge.settings.settings import Settings
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.errors import UnknownFingerprintError
@@ -18,7 +18,7 @@ def test_a_file_that_is_no_schema_costs_its_own_events_alone(tmp_path: Path, cap
     (tmp_path / "bad.avsc").write_text("{")
     settings = Settings(schemas=(tmp_path,))
     unused: Any = None
-    around = surroundings(settings, unused, unused, internal_topics(settings), unused, unused)
+    around = dependencies(settings, unused, unused, internal_topics(settings), unused, unused)
     with caplog.at_level(logging.ERROR):
         decoder = around.decoder()
     assert "bad.avsc: no JSON" in caplog.text

@@ -10,8 +10,17 @@ from typing import Any, NamedTuple
 from bridge.core.decision import Decision, Reason
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.trigger import RunPlan, Schedule, Slot, Trigger, WindowPlan
-from bridge.core.windows.apply import step
-from bridge.core.windows.expiry import UNTICKED, Clock, advanced, end, needs_clock, next_due, retire, waits_alone
+from bridge.core.windows.apply import apply_arrival
+from bridge.core.windows.expiry import (
+    UNTICKED,
+    ConditionClock,
+    advanced,
+    end,
+    has_own_deadlines,
+    needs_clock,
+    next_due,
+    retire,
+)
 from bridge.core.windows.kinds.within import deadline, expire, forget
 from bridge.core.windows.window import Arrival, Frame, Match, Spent, Window, empty_window
 from bridge.core.windows.window_step import Step
@@ -41,7 +50,7 @@ class Stepping:
         self.bound = bound
         self.windows: dict[str, Window] = {}
         self.held: dict[Held, Arrival | Spent] = {}
-        self.clock: Clock = UNTICKED
+        self.clock: ConditionClock = UNTICKED
         self.matches: list[tuple[str, Match, Frame | None]] = []
 
     def arrive(self, key: str, new: Arrival) -> Step:
@@ -49,7 +58,7 @@ class Stepping:
         places = {slot: Held(key, slot, new.event) for slot in range(len(self.trigger.slots))}
         known = {slot: self.held[place] for slot, place in places.items() if place in self.held}
         ticked = self.clock.ticked if needs_clock(self.trigger) else None
-        stepped = step(self.trigger, self.window(key), key, new, known, bound=self.bound, ticked=ticked)
+        stepped = apply_arrival(self.trigger, self.window(key), key, new, known, bound=self.bound, ticked=ticked)
         self._keep(key, stepped)
         return stepped
 
@@ -74,8 +83,8 @@ class Stepping:
         """End everything, as when the trigger's condition has changed."""
         decided: list[Decision] = []
         for key in list(self.windows):
-            while (came := retire(self.trigger, self.window(key), key)) is not None:
-                decided += self._keep(key, came)
+            while (step := retire(self.trigger, self.window(key), key)) is not None:
+                decided += self._keep(key, step)
         self.windows.clear()
         self.held.clear()
         return decided
@@ -98,7 +107,7 @@ class Stepping:
         if isinstance(held, Spent):
             return held.until
         is_pending = any(held in one.arrivals for window in self.windows.values() for one in window.pending)
-        return None if is_pending or not waits_alone(self.trigger) else deadline(self.trigger, held)
+        return None if is_pending or not has_own_deadlines(self.trigger) else deadline(self.trigger, held)
 
     def _keep(self, key: str, stepped: Step) -> tuple[Decision, ...]:
         self._hold_window(key, stepped.window)

@@ -14,9 +14,9 @@ from unit.core.stepping import Story, ids, reason, superseded, trigger_of
 
 def test_a_match_is_pending_until_its_time_and_grace_are_over() -> None:
     story = Story(trigger_of("a !b"))
-    came = story.comes("a0", "a", 100)
-    assert ids(came) == ""
-    assert came.decisions[0].evidence == {"for": "the absence of b1", "until": time_text(115)}
+    step = story.comes("a0", "a", 100)
+    assert ids(step) == ""
+    assert step.decisions[0].evidence == {"for": "the absence of b1", "until": time_text(115)}
     assert story.tick(114) == []
     assert story.tick(115) == [("a0", "a", "matched")]
     assert story.matches == ["a -"]
@@ -28,8 +28,8 @@ def test_an_absent_event_cancels_what_happened_at_most_within_before_it(
     *, time: int, cancels: bool, before: bool
 ) -> None:
     story = Story(trigger_of("a !b"))
-    came = [("a0", "a", 100), ("b1", "b", time)]
-    for slot, name, at in came[::-1] if before else came:
+    step = [("a0", "a", 100), ("b1", "b", time)]
+    for slot, name, at in step[::-1] if before else step:
         story.comes(slot, name, at, reached=105)
     story.tick(1_000)
     assert story.matches == ([] if cancels else ["a -"])

@@ -25,9 +25,9 @@ def calendar(words: str, **fields: Any) -> Story:
 def test_a_window_fires_as_soon_as_it_is_filled() -> None:
     story = calendar("a b")
     story.comes("a0", "a", 0)
-    came = story.comes("b1", "b", 99)
-    assert ids(came) == "a b"
-    assert came.frame == (0, 100)
+    step = story.comes("b1", "b", 99)
+    assert ids(step) == "a b"
+    assert step.frame == (0, 100)
 
 
 def test_events_of_different_windows_do_not_meet() -> None:
@@ -54,9 +54,9 @@ def test_a_window_takes_the_newest_or_the_oldest_of_each_slot_and_supersedes_the
     story = calendar("a b", first=first)
     story.comes("a0", "a2", 20)
     story.comes("a0", "a1", 10, reached=20)
-    came = story.comes("b1", "b", 30)
-    assert ids(came) == taken
-    assert [one.reason for one in came.decisions] == [Reason.MATCHED, Reason.MATCHED, Reason.SUPERSEDED]
+    step = story.comes("b1", "b", 30)
+    assert ids(step) == taken
+    assert [one.reason for one in step.decisions] == [Reason.MATCHED, Reason.MATCHED, Reason.SUPERSEDED]
 
 
 def test_all_takes_everything_when_the_window_closes() -> None:

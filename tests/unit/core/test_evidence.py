@@ -37,7 +37,7 @@ def refusal(expression: str, of: str, **payload: object) -> str:
     trigger = Trigger("ml", "ship", (Slot("order.created", "order"),), plan, require=1, sensitive=("card",))
     with pytest.raises(UnrunnableError) as refused:
         make_run(Definition(trigger), "fb.", "", [[order(**payload)]])
-    return refused.value.shown(trigger.sensitive)
+    return refused.value.redacted_text(trigger.sensitive)
 
 
 def test_a_filtered_event_shows_the_expression_and_the_values_that_it_read() -> None:
@@ -96,9 +96,9 @@ def test_its_neighbours_are_not(path: str) -> None:
 
 def test_a_key_made_of_a_sensitive_field_is_not_shown() -> None:
     hidden = definition_of(key="payload.card", sensitive=("card",))
-    assert hidden.shown_key("4111") == REDACTED
-    assert hidden.shown_key("") == ""
-    assert definition_of(key="payload.order", sensitive=("card",)).shown_key("o-1") == "o-1"
+    assert hidden.redacted_key("4111") == REDACTED
+    assert hidden.redacted_key("") == ""
+    assert definition_of(key="payload.order", sensitive=("card",)).redacted_key("o-1") == "o-1"
 
 
 @pytest.mark.parametrize(

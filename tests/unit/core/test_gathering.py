@@ -27,8 +27,8 @@ def gathering(kind: WindowKind, length: int, words: str = "a", **fields: Any) ->
 def test_a_session_matches_when_its_gap_and_grace_are_over() -> None:
     story = gathering("session", 10)
     for name, time in (("x", 100), ("y", 110), ("z", 120)):
-        came = story.comes("a0", name, time)
-    assert came.decisions[0].evidence == {"for": "the session to end", "until": time_text(135)}
+        step = story.comes("a0", name, time)
+    assert step.decisions[0].evidence == {"for": "the session to end", "until": time_text(135)}
     assert story.tick(134) == []
     story.tick(135)
     assert story.matches == ["x+y+z"]
@@ -182,9 +182,9 @@ def test_a_batch_takes_all_that_came_at_the_slots_that_are_filled_whatever_is_re
 def test_a_full_batch_that_lacks_a_slot_expires() -> None:
     story = gathering("batch", 60, "a b", size=2)
     story.comes("a0", "x", 1)
-    came = story.comes("a0", "y", 2)
-    assert [one.reason for one in came.decisions] == [Reason.EXPIRED, Reason.EXPIRED]
-    assert came.decisions[0].evidence["missing"] == "b1"
+    step = story.comes("a0", "y", 2)
+    assert [one.reason for one in step.decisions] == [Reason.EXPIRED, Reason.EXPIRED]
+    assert step.decisions[0].evidence["missing"] == "b1"
 
 
 # -- settling ----------------------------------------------------------------------------------------------------------

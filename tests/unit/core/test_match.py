@@ -9,7 +9,7 @@ import pytest
 
 from bridge.core.decision import Reason
 from bridge.core.event import EventIdentity
-from bridge.core.windows.selection import choose
+from bridge.core.windows.selection import select
 from bridge.core.windows.window import Arrival
 from unit.core.stepping import Story, ids, reason, trigger_of
 
@@ -143,9 +143,9 @@ def test_one_event_does_not_fill_two_slots_whatever_its_name_is() -> None:
 
     both, other = "OrderChanged", "OrderCreated"
     slots = [arrival(0, both, 1), arrival(0, other, 2)], [arrival(1, both, 1)]
-    assert choose(trigger_of("a*2 a"), slots) is None
-    assert choose(trigger_of("a*2 b"), slots) is None
-    assert choose(trigger_of("a b"), slots) == ((slots[0][1],), (slots[1][0],))
+    assert select(trigger_of("a*2 a"), slots) is None
+    assert select(trigger_of("a*2 b"), slots) is None
+    assert select(trigger_of("a b"), slots) == ((slots[0][1],), (slots[1][0],))
 
 
 def test_a_slot_leaves_its_newest_event_to_a_later_slot_that_could_not_be_filled_otherwise() -> None:

@@ -18,8 +18,8 @@ def sliding(words: str = "a b") -> Story:
 @pytest.mark.parametrize("turned", [False, True])
 def test_nothing_matches_across_a_boundary(*, times: tuple[int, int], matches: bool, turned: bool) -> None:
     story = sliding()
-    came = [("a0", "a", times[0]), ("b1", "b", times[1])]
-    for slot, name, time in came[::-1] if turned else came:
+    step = [("a0", "a", times[0]), ("b1", "b", times[1])]
+    for slot, name, time in step[::-1] if turned else step:
         last = story.comes(slot, name, time, reached=101)
     assert (ids(last) == "a b") is matches
 
@@ -42,9 +42,9 @@ def test_an_event_from_before_a_boundary_that_is_over_is_reset_at_once(*, ticks:
     story = sliding()
     if ticks:
         story.tick(105)
-    came = story.comes("a0", "a", 99, reached=105 if ticks else 106)
-    assert reason(came) is Reason.RESET
-    assert came.decisions[0].evidence == {"boundary": time_text(100)}
+    step = story.comes("a0", "a", 99, reached=105 if ticks else 106)
+    assert reason(step) is Reason.RESET
+    assert step.decisions[0].evidence == {"boundary": time_text(100)}
     assert reason(story.comes("a0", "a", 99, reached=106)) is Reason.DUPLICATE
 
 

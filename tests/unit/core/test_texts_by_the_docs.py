@@ -17,7 +17,7 @@ import pytest
 from bridge.core.decision import Reason
 from bridge.core.definition import Definition
 from bridge.core.event import Event
-from bridge.core.route import Passed, route
+from bridge.core.route import Accepted, route
 from bridge.core.runs.parameters import ParameterError, default_parameters
 from bridge.core.runs.run import Run
 from bridge.core.runs.run_of_match import UnrunnableError, make_run
@@ -97,10 +97,10 @@ def test_keys_are_those_that_the_pages_name_and_meet_where_they_say() -> None:
             routed = route(keyed, keyed.slots[0], event("1", {"v": value}))
             expected = key_of(value)
             if expected is None:
-                assert not isinstance(routed, Passed), value
+                assert not isinstance(routed, Accepted), value
                 assert routed.reason is Reason.UNKEYED, value
             else:
-                assert routed == Passed(expected), value
+                assert routed == Accepted(expected), value
 
 
 def test_parameters_have_the_texts_that_the_pages_name() -> None:

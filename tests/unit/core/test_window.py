@@ -43,10 +43,10 @@ def test_a_window_holds_its_arrivals_ordered_by_age(arrivals: list[Arrival]) -> 
 
 
 @given(several(), st.sets(st.integers(0, 11)))
-def test_what_leaves_a_window_leaves_the_others_in_order(arrivals: list[Arrival], leaving: set[int]) -> None:
+def test_what_leaves_a_window_leaves_the_others_in_order(arrivals: list[Arrival], removed: set[int]) -> None:
     before = window_of(arrivals)
-    after = before.without(one for one in arrivals if one.offset in leaving)
-    assert after.waiting == sorted_slots([one for one in arrivals if one.offset not in leaving])
+    after = before.without(one for one in arrivals if one.offset in removed)
+    assert after.waiting == sorted_slots([one for one in arrivals if one.offset not in removed])
     assert before.waiting == sorted_slots(arrivals)
 
 

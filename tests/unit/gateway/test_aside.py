@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bridge.gateway.background import aside
+from bridge.gateway.background import run_in_background
 from bridge.gateway.event_topics import EventTopics, TopicRules
 from bridge.kafka.log import LogError
 
@@ -18,9 +18,9 @@ def test_it_gives_what_the_work_gives() -> None:
         raise KeyError("a")
 
     async def whole() -> None:
-        assert await aside(lambda: 7) == 7
+        assert await run_in_background(lambda: 7) == 7
         with pytest.raises(KeyError):
-            await aside(refuse)
+            await run_in_background(refuse)
 
     asyncio.run(whole())
 
@@ -35,7 +35,7 @@ def test_an_end_does_not_wait_for_work_that_hangs() -> None:
     async def whole() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await aside(hang)
+                await run_in_background(hang)
 
     began = time.monotonic()
     asyncio.run(whole())

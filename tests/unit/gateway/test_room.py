@@ -7,13 +7,13 @@ import random
 
 import pytest
 
-from bridge.gateway.capacity import Room
+from bridge.gateway.capacity import Capacity
 from unit.gateway.house import run
 
 
 def test_who_comes_first_is_served_first_also_the_large_one() -> None:
     async def work() -> None:
-        room, order = Room(10), []
+        room, order = Capacity(10), []
         assert room.take(8)
 
         async def visit(name: str, amount: int) -> None:
@@ -36,7 +36,7 @@ def test_who_comes_first_is_served_first_also_the_large_one() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_comes_goes_and_gives_up_all_room_comes_back(seed: int) -> None:
     async def work() -> None:
-        chance, room, most = random.Random(seed), Room(10), 0
+        chance, room, most = random.Random(seed), Capacity(10), 0
 
         async def visit() -> None:
             nonlocal most
@@ -62,7 +62,7 @@ def test_whatever_comes_goes_and_gives_up_all_room_comes_back(seed: int) -> None
 
 def test_a_holder_that_has_its_part_waits_and_keeps_no_other_waiting() -> None:
     async def work() -> None:
-        room = Room(8, 6)
+        room = Capacity(8, 6)
         deadline = asyncio.get_running_loop().time() + 10
         assert room.take(6, "greedy")
         waiting = asyncio.create_task(room.wait(1, deadline, "greedy"))

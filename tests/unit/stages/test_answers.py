@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bridge.argo.create_attempt import ParkedFor
+from bridge.argo.create_attempt import WaitReason
 from bridge.argo.doubt import Doubt
 from bridge.core.decision import RunReason
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
 from bridge.stages.submitter.answers import Answers
-from bridge.stages.submitter.attempts import Dead, Done, Looked, Lost, Parked, Read, Retry, TooLate, Worked
+from bridge.stages.submitter.attempts import Dead, Done, Lost, NotFoundYet, Parked, Read, Retry, TooLate, Worked
 from bridge.stages.submitter.open_run import OpenRun, RunState
 from bridge.stages.submitter.run_events import (
     Buried,
@@ -32,7 +32,7 @@ from unit.stages.test_ledger_restoring import NOW, run
 
 ANSWERS = Answers(DAY, Random(1), lambda _: "")
 IN_DOUBT = Doubt(NOW, NOW, HOUR)
-REFUSED = Parked(ParkedFor.PERMISSION, "no permission")
+REFUSED = Parked(WaitReason.PERMISSION, "no permission")
 NO_ANSWER = Retry("no answer", applied=None)
 
 
@@ -53,12 +53,12 @@ def asking(refused: Micros | None) -> OpenRun:
         (TooLate(), None, {}, Skipped),
         (NO_ANSWER, IN_DOUBT, {}, LeftInDoubt),
         (Retry("not sent", applied=False), None, {}, NothingMade),
-        (Looked("never sent"), None, {"doubt": IN_DOUBT}, NothingMade),
+        (NotFoundYet("never sent"), None, {"doubt": IN_DOUBT}, NothingMade),
         (REFUSED, None, {}, NothingMade),
         (REFUSED, IN_DOUBT, {}, LeftInDoubt),
         (REFUSED, None, {"refused": NOW - DAY}, RefusedTooLong),
         (REFUSED, IN_DOUBT, {"refused": NOW - DAY, "doubt": IN_DOUBT}, Buried),
-        (Looked("nothing there"), Doubt(NOW + MINUTE, NOW, HOUR), {"doubt": IN_DOUBT}, SeenAbsent),
+        (NotFoundYet("nothing there"), Doubt(NOW + MINUTE, NOW, HOUR), {"doubt": IN_DOUBT}, SeenAbsent),
     ],
 )
 def test_each_answer_to_an_attempt_is_an_event_of_the_table(
@@ -91,7 +91,7 @@ def test_a_run_in_doubt_is_looked_for_before_half_of_what_is_left_of_a_lifetime(
 
 
 def test_a_run_that_was_surely_never_sent_is_tried_at_once() -> None:
-    found = ANSWERS.after_attempt(sent(doubt=IN_DOUBT), Looked("never sent"), None, NOW)
+    found = ANSWERS.after_attempt(sent(doubt=IN_DOUBT), NotFoundYet("never sent"), None, NOW)
     assert isinstance(found, TriedAgain)
     assert found.due == NOW
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.stages.shared.garbage import LARGE, Collector, leave_alone
+from bridge.stages.shared.garbage import LARGE, BatchGarbageCollector, leave_alone
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def now() -> list[float]:
 
 
 @pytest.fixture
-def collector(now: list[float]) -> Iterator[Collector]:
-    collector = Collector(lambda: now[0])
+def collector(now: list[float]) -> Iterator[BatchGarbageCollector]:
+    collector = BatchGarbageCollector(lambda: now[0])
     collector.take_over()
     yield collector
     collector.hand_back()
@@ -29,7 +29,7 @@ def rounds() -> list[int]:
     return [generation["collections"] for generation in gc.get_stats()]
 
 
-def test_it_works_only_between_batches_and_only_when_much_was_made(collector: Collector) -> None:
+def test_it_works_only_between_batches_and_only_when_much_was_made(collector: BatchGarbageCollector) -> None:
     before = rounds()
     batch = [[one] for one in range(100_000)]
     assert rounds() == before
@@ -40,7 +40,7 @@ def test_it_works_only_between_batches_and_only_when_much_was_made(collector: Co
     assert rounds() == [before[0] + 1, *before[1:]]
 
 
-def test_now_and_then_it_looks_at_everything(collector: Collector, now: list[float]) -> None:
+def test_now_and_then_it_looks_at_everything(collector: BatchGarbageCollector, now: list[float]) -> None:
     before = rounds()
     collector.between_batches()
     assert rounds()[2] == before[2]

@@ -13,7 +13,7 @@ from bridge.core.decision import Decision
 from bridge.core.event import EventIdentity
 from bridge.core.trigger import WindowPlan
 from bridge.kafka.log import Partition, Record
-from bridge.kafka.suspects import Suspects
+from bridge.kafka.suspects import SuspectRecords
 from bridge.stages.matcher import matcher
 from bridge.stages.matcher.ticks import TickPlanner
 from bridge.stages.shared import run_sender
@@ -244,19 +244,21 @@ def test_an_exception_that_belongs_to_no_record_stops_the_process(monkeypatch: p
 
 
 def test_a_doomed_record_that_its_partition_no_longer_holds_is_forgotten() -> None:
-    suspects = Suspects(lambda: 0)
-    assert suspects.blame(record(3), KeyError("a bug"), "router")
-    assert suspects.find([record(1), record(2), record(3)]) == (suspects.doomed[PLACE], 2)
+    suspects = SuspectRecords(lambda: 0)
+    assert suspects.record_failure(record(3), KeyError("a bug"), "router")
+    assert suspects.find([record(1), record(2), record(3)]) == (suspects.rejected[PLACE], 2)
     assert suspects.find([record(1), record(4)])[0] is None
     assert not suspects.is_on
 
 
 def test_a_record_is_blamed_once_and_the_first_of_a_partition_comes_first() -> None:
-    suspects = Suspects(lambda: 0)
-    assert suspects.blame(record(3), KeyError("a bug"), "router")
-    assert not suspects.blame(record(3), KeyError("a bug"), "router")  # setting it aside fails, too: no endless loop
-    assert suspects.blame(record(2), KeyError("a bug"), "router")
-    assert suspects.doomed[PLACE].offset == 2
+    suspects = SuspectRecords(lambda: 0)
+    assert suspects.record_failure(record(3), KeyError("a bug"), "router")
+    assert not suspects.record_failure(
+        record(3), KeyError("a bug"), "router"
+    )  # setting it aside fails, too: no endless loop
+    assert suspects.record_failure(record(2), KeyError("a bug"), "router")
+    assert suspects.rejected[PLACE].offset == 2
 
 
 PLACE = Partition(TOPIC, 0)

@@ -74,7 +74,7 @@ def test_the_last_record_of_each_run_tells_where_it_stands(seed: int) -> None:
             one.intent = NOW - HOUR
         entries.append((state, one, NOW - HOUR))
     ledger = restored(entries)
-    waiting = {one.run.run_key: one for one in ledger.shelf.runs()}
+    waiting = {one.run.run_key: one for one in ledger.waiting_runs.runs()}
     assert ledger.open == {}
     assert set(waiting) == {key for key, state in states.items() if state in ("parked", "intent")}
     for key, state in states.items():
@@ -87,7 +87,7 @@ def test_the_last_record_of_each_run_tells_where_it_stands(seed: int) -> None:
 
 def test_a_run_that_waits_comes_back_whole() -> None:
     ledger = restored([("parked", OpenRun(run(1), 0, NOW, attempts=3, reason="quota"), NOW)])
-    (one,) = ledger.shelf.take_next("default/ship", 10, 1_000_000)
+    (one,) = ledger.waiting_runs.take_next("default/ship", 10, 1_000_000)
     assert (one.written, one.attempts, one.reason) == (NOW, 3, "quota")
     assert one.run == run(1)
     assert one.body == encode_run(run(1))
@@ -100,20 +100,20 @@ def test_the_first_refusal_of_a_run_is_remembered_across_owners() -> None:
         ("parked", OpenRun(run(2), 0, NOW - DAY), NOW),
     ]
     ledger = restored(entries)
-    assert {one.run: one.refused for one in ledger.shelf.runs()} == {run(1): NOW - HOUR, run(2): None}
+    assert {one.run: one.refused for one in ledger.waiting_runs.runs()} == {run(1): NOW - HOUR, run(2): None}
 
 
 @pytest.mark.parametrize("reason", ["rate", "storm", "waits for room", "waits for its WorkflowTemplate"])
 def test_a_run_that_version_0_1_0_kept_back_was_never_refused(reason: str) -> None:
     # That version dated every parked run by when it was written; as an entry of today it looks refused at that time.
     ledger = restored([("parked", OpenRun(run(1), 0, NOW - DAY, refused=NOW - HOUR, reason=reason), NOW)])
-    (one,) = ledger.shelf.take_next("default/ship", 10, 1_000_000)
+    (one,) = ledger.waiting_runs.take_next("default/ship", 10, 1_000_000)
     assert one.refused is None
 
 
 def test_a_run_under_an_intent_is_in_doubt_from_its_intent_until_its_new_owner_came() -> None:
     ledger = restored([("intent", OpenRun(run(1), 0, NOW - DAY, intent=NOW - HOUR), NOW)])
-    (one,) = ledger.shelf.runs()
+    (one,) = ledger.waiting_runs.runs()
     assert one.doubt == Doubt(absent_until=NOW - HOUR, last_sent=NOW)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from bridge.kafka.log import AbortableError, Committed, Partition
 from bridge.kafka.ownership import Note, disown, read_note
-from bridge.kafka.suspects import Care
+from bridge.kafka.suspects import IsolationLock
 from bridge.stages.matcher import matcher
 from bridge.stages.process import group_of
 from flowbridge_sdk.codec import Decoder
@@ -321,13 +321,13 @@ def test_an_event_that_kills_a_process_with_all_stages_makes_poison_of_nothing_e
 
 
 def test_only_one_stage_of_a_process_reads_a_record_alone() -> None:
-    care = Care()
-    assert care.take("router")
-    assert not care.take("matcher")
-    care.give("matcher")
-    assert not care.take("matcher")
-    care.give("router")
-    assert care.take("matcher")
+    isolation = IsolationLock()
+    assert isolation.take("router")
+    assert not isolation.take("matcher")
+    isolation.give("matcher")
+    assert not isolation.take("matcher")
+    isolation.give("router")
+    assert isolation.take("matcher")
 
 
 def test_a_stage_waits_for_another_one_that_reads_carefully_but_not_for_ever() -> None:
@@ -338,13 +338,13 @@ def test_a_stage_waits_for_another_one_that_reads_carefully_but_not_for_ever() -
     world.run(1)
     first.crash()
     second = world.start("r2", ("router",))
-    second._around.care.take("another stage that hangs")
+    second._around.isolation.take("another stage that hangs")
     world.publish(TOPIC, {"order": "1"})
     world.run(LATER + 1)
     assert orders(world) == []
     world.run(LATER)
     assert orders(world) == ["1"]
-    assert second._around.care.take("another stage that hangs")
+    assert second._around.isolation.take("another stage that hangs")
 
 
 def test_a_note_that_a_record_is_alone_is_read_by_versions_that_know_nothing_of_it() -> None:

@@ -14,7 +14,7 @@ from bridge.kafka.log import Partition, Record, TopicInfo
 from bridge.kafka.memory.admin import MemoryAdmin
 from bridge.kafka.observer import Unobserved
 from bridge.kafka.records import ARRIVAL, TICK
-from bridge.stages.router.reached_time import LOOK_PACE, Looks, ReachedTimes
+from bridge.stages.router.reached_time import LOOK_PACE, EndOffsetLog, ReachedTimes
 from bridge.stages.shared.run_records import decode_run
 from unit.stages.world import BEGIN, World, one_slot, two_slots
 
@@ -28,7 +28,7 @@ class Clocks:
     def __init__(self) -> None:
         self.wall: Micros = BEGIN
         self.paced: Micros = 7 * SECOND
-        self.looks = Looks()
+        self.looks = EndOffsetLog()
         self.counted: Counter[str] = Counter()
         self.times = ReachedTimes(
             self.looks,
@@ -148,7 +148,7 @@ def test_what_a_topic_that_was_created_again_holds_came_after_the_looks_at_the_o
 
 def test_a_router_that_learns_of_a_topic_that_was_created_again_needs_no_look_at_it(clocks: Clocks) -> None:
     clocks.look(500)
-    clocks.looks.made_again(PLACE[0])
+    clocks.looks.recreated(PLACE[0])
     clocks.go_on(SECOND)
     assert clocks.reached(2, BEGIN // 1000) == clocks.wall
 
@@ -196,7 +196,7 @@ def test_a_process_that_stood_still_begins_to_look_again(clocks: Clocks) -> None
 
 
 def test_all_routers_of_a_process_together_look_every_ten_seconds_and_at_new_topics_at_once() -> None:
-    looks, asked = Looks(), []
+    looks, asked = EndOffsetLog(), []
     for tenth in range(600):
         topics = frozenset({"a", "b"} if tenth < 305 else {"a", "b", "c"})
         for _ in range(4):
@@ -362,7 +362,7 @@ def test_a_partition_that_was_just_added_is_looked_at_soon() -> None:
     world.run(3)
     world.broker.grow("order.created", 3)
     world.run(2 * LOOK_PACE / SECOND)
-    assert process.surroundings.looks.knows(Partition("order.created", 2), 0)
+    assert process.dependencies.looks.knows(Partition("order.created", 2), 0)
 
 
 def test_looks_ask_little_of_kafka(monkeypatch: pytest.MonkeyPatch) -> None:

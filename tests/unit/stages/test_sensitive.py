@@ -37,8 +37,8 @@ def samples(world: World) -> list[dict[str, Any]]:
 
 def check_secret(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """Check that nobody who looks at decisions or logs sees the value."""
-    shown = [[*one, *dict(one.evidence).items()] for one in world.decisions]
-    assert SECRET not in f"{shown}{samples(world)}{caplog.text}"
+    redact_keys = [[*one, *dict(one.evidence).items()] for one in world.decisions]
+    assert SECRET not in f"{redact_keys}{samples(world)}{caplog.text}"
 
 
 @IN_TRIGGER_OR_SETTING

@@ -10,7 +10,7 @@ import pytest
 from bridge.core.definition import Definition
 from bridge.core.event import MINUTE
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
-from bridge.stages.shared.slot_index import Readers
+from bridge.stages.shared.slot_index import SlotIndex
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sources.sources import Sources, TriggerSource
 from flowbridge_sdk.shared_topics import SharedTopics
@@ -198,7 +198,7 @@ def test_a_trigger_from_before_its_topic_was_shared_still_reads_all_of_it() -> N
     """While a trigger is gone from its file and not yet retired, its definition is as it was."""
     before = Definition(replace(one_slot(), slots=(Slot("shop", "shop"),)))
     after = Definition(replace(REFUND, slots=(replace(REFUND.slots[0], shared_topic="shop"),)))
-    readers = Readers([before, after])
+    readers = SlotIndex([before, after])
     assert readers.own.get("shop") is None
     assert {one for one, _ in readers.of_shared("shop", [("ce_type", b"order.returned")])} == {before, after}
     assert {one for one, _ in readers.of_shared("shop", [("ce_type", b"order.paid")])} == {before}
@@ -211,5 +211,5 @@ def test_several_slots_of_one_trigger_are_grouped_as_in_a_topic_of_their_own() -
         "default", "pair", slots, RunPlan("ship", "default"), 2, window=WindowPlan("within", MINUTE), grace=MINUTE
     )
     definition = Definition(trigger)
-    ((found, filled),) = Readers([definition]).of_shared("shop", [("ce_type", b"order.created")])
+    ((found, filled),) = SlotIndex([definition]).of_shared("shop", [("ce_type", b"order.created")])
     assert (found, [slot.index for slot in filled]) == (definition, [0, 1])

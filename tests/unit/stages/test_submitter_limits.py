@@ -127,7 +127,7 @@ def test_a_trigger_that_is_deleted_and_comes_back_is_no_way_around_the_rate() ->
     world.run(3)
     trigger = world.triggers.pop()
     world.run(120, 1)
-    assert process.stage("submitter")._governing.rule_of(trigger.identity, "").is_over
+    assert process.stage("submitter")._limits_in_force.limits_of(trigger.identity, "").is_over
     world.triggers.append(trigger)
     world.run(5)
     publish(world, 1)
@@ -385,7 +385,7 @@ def test_limits_hold_for_the_first_runs_of_a_trigger_that_the_submitter_has_not_
         process.step("router")
     publish(world, 2)
     process.step("router")
-    assert trigger.definition_hash not in process.stage("submitter")._governing._definitions.known
+    assert trigger.definition_hash not in process.stage("submitter")._limits_in_force._definitions.known
     came = starts(world, 15)
     assert ran(world) == ["0", "1"]
     assert came[1] - came[0] >= 10 * SECOND

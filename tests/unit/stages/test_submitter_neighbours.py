@@ -289,4 +289,4 @@ def test_no_timer_outlives_its_run_and_retries_set_no_new_ones() -> None:
     submitter = process.stage("submitter")
     assert open_runs(process) == 50
     assert len(submitter.book.lanes._later) <= 1
-    assert len(submitter.book.ledger[0].shelf) + len(submitter.book.ledger[0].open) == 50
+    assert len(submitter.book.ledger[0].waiting_runs) + len(submitter.book.ledger[0].open) == 50

@@ -74,7 +74,7 @@ def test_the_id_has_the_topics_id_only_where_the_event_has_none_and_the_topic_wa
 
 
 def test_a_start_of_a_topic_that_was_made_again_is_one_that_0_1_0_reads() -> None:
-    whole = START.decode(encode_start(TOPIC, Start("id", (0, 0), 0, made_again=True), MINUTE))
+    whole = START.decode(encode_start(TOPIC, Start("id", (0, 0), 0, recreated=True), MINUTE))
     assert whole == {"topic": TOPIC, "topic_id": "id", "offsets": [0, 0, -2], "at": MINUTE}
     usual = START.decode(encode_start(TOPIC, Start("id", (4, 0), 0), MINUTE))
     assert usual["offsets"] == [4, 0]

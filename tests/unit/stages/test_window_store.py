@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bridge.core.decision import Decision
 from bridge.core.definition import Definition
 from bridge.core.trigger import Trigger
-from bridge.core.windows.apply import step
+from bridge.core.windows.apply import apply_arrival
 from bridge.core.windows.expiry import needs_clock
 from bridge.core.windows.window import Arrival
 from bridge.kafka.log import Headers, Partition
@@ -67,7 +67,7 @@ class Owner:
         key, store = WindowKey(*self.condition, text), self.store
         known, window = store.known(key, arrival.event, self.trigger), store.window(key, len(self.trigger.slots))
         ticked = store.ticked(self.condition, self.trigger)
-        change = step(self.trigger, window, text, arrival, known, bound=3, ticked=ticked)
+        change = apply_arrival(self.trigger, window, text, arrival, known, bound=3, ticked=ticked)
         store.apply(key, self.trigger, change, self.out, arrived=record_of(self.trigger, text, arrival))
 
     def tick(self, time: int) -> list[Decision]:
@@ -95,8 +95,8 @@ class Owner:
     def _end(self, round_: TickRound) -> list[Decision]:
         decided: list[Decision] = []
         for ended in round_.slice():
-            self.store.apply(ended.key, self.trigger, ended.step, self.out, forgotten=ended.forgotten)
-            decided.extend(ended.step.decisions)
+            self.store.apply(ended.key, self.trigger, ended.apply_arrival, self.out, forgotten=ended.forgotten)
+            decided.extend(ended.apply_arrival.decisions)
         return decided
 
     def restored(self) -> Owner:

@@ -13,7 +13,7 @@ from bridge.cluster.responses import Plain, Response
 from bridge.core.event import SECOND, Micros
 from bridge.core.runs.run import Run
 from bridge.core.trigger import RunPlan, Slot, Trigger
-from bridge.stages.process import Surroundings
+from bridge.stages.process import ProcessDependencies
 from unit.stages.world import Process, World
 
 Seconds = Callable[[Run], float]
@@ -58,12 +58,12 @@ class TimedWorld(World):
         for trigger in triggers:
             self.api.add_namespace(trigger.run.namespace)
 
-    def surroundings(self, process: Process) -> Surroundings:
+    def dependencies(self, process: Process) -> ProcessDependencies:
         def executor(workers: int) -> Executor:
             self.executors.append(TimedExecutor(self, workers))
             return self.executors[-1]
 
-        return replace(super().surroundings(process), executor=executor)
+        return replace(super().dependencies(process), executor=executor)
 
     def round(self) -> None:
         for executor in self.executors:

@@ -23,8 +23,8 @@ from bridge.kafka.loop import StageLoop
 from bridge.kafka.memory.log import CrashedError, MemoryBroker, MemoryLog
 from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.records import DEAD_LETTER
-from bridge.kafka.suspects import Care
-from bridge.stages.process import Surroundings, group_of, open_loop
+from bridge.kafka.suspects import IsolationLock
+from bridge.stages.process import ProcessDependencies, group_of, open_loop
 from bridge.stages.shared.schema_lookups import SchemaLookups
 from bridge.stages.submitter.submitter import Limits
 from bridge.triggers.errors import Origin, TriggerError
@@ -100,14 +100,14 @@ class Process:
         self.hook: Hook = lambda _: None
         self.memory = MemoryLog(world.broker)
         self.log = HookedLog(self.memory, self.reach)
-        self._around = world.surroundings(self)
+        self._around = world.dependencies(self)
         self.loops: dict[str, StageLoop | None] = dict.fromkeys(stages)
         self.troubles: list[LogError] = []
         self.is_dead = False
         self.is_busy = False
 
     @property
-    def surroundings(self) -> Surroundings:
+    def dependencies(self) -> ProcessDependencies:
         """Return what its stages meet."""
         return self._around
 
@@ -255,9 +255,9 @@ class World:
         for spec in self.topics.specs():
             self.broker.create(spec)
 
-    def surroundings(self, process: Process) -> Surroundings:
+    def dependencies(self, process: Process) -> ProcessDependencies:
         """Return what the stages of a process meet."""
-        return Surroundings(
+        return ProcessDependencies(
             log=process.log,
             api=HookedApi(self.api, process.reach),
             topics=self.topics,
@@ -271,7 +271,7 @@ class World:
             pace=lambda: self.now,
             new_topic=self.new_topic,
             topic_bound=self.topic_bound,
-            care=Care(self.survives),
+            isolation=IsolationLock(self.survives),
             lost_offsets=self.lost_offsets,
             sensitive=self.sensitive,
             observer=self.observer,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bridge.core.event import Micros
 from bridge.core.trigger import Trigger, WindowPlan
 from bridge.core.windows.boundaries import FAR_AHEAD
-from bridge.core.windows.kinds.groups import Gathering
+from bridge.core.windows.kinds.groups import GroupKind
 from bridge.core.windows.window import Group
 
 
-class Batch(Gathering):
+class Batch(GroupKind):
     """A group ends with the arrival that completes its size, or by a tick at ``wait`` after its first arrival."""
 
     name = "batch"

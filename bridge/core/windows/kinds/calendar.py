@@ -18,10 +18,19 @@ from bridge.core.event import Micros, time_text
 from bridge.core.trigger import Schedule, Trigger, WindowPlan
 from bridge.core.windows.boundaries import frame_of, longest_frame
 from bridge.core.windows.kinds.kind import Kind
-from bridge.core.windows.selection import choose
+from bridge.core.windows.selection import select
 from bridge.core.windows.window import Arrival, Frame, Spent, Window, all_between
-from bridge.core.windows.window_close import close, take
-from bridge.core.windows.window_step import Leaving, Step, decide, frame_text, is_closed, missing, over_bound, refused
+from bridge.core.windows.window_close import close_window, take_match
+from bridge.core.windows.window_step import (
+    RemovedArrivals,
+    Step,
+    decide,
+    frame_text,
+    is_closed,
+    missing,
+    over_bound,
+    refuse_arrival,
+)
 
 
 class Calendar(Kind):
@@ -39,13 +48,13 @@ class Calendar(Kind):
         end = frame[1] + trigger.grace
         if is_closed(end, new, ticked):
             evidence = {"window": frame_text(frame), "closed": time_text(end)}
-            return refused(trigger, window, key, new, Reason.LATE, evidence)
+            return refuse_arrival(trigger, window, key, new, Reason.LATE, evidence)
         if frame in window.fired:
-            return refused(trigger, window, key, new, Reason.SUPERSEDED, {"window": frame_text(frame)})
+            return refuse_arrival(trigger, window, key, new, Reason.SUPERSEDED, {"window": frame_text(frame)})
         if not fires_at_close(trigger):
-            came = _fire(trigger, window, key, new, frame)
-            if came is not None:
-                return came
+            step = _fire(trigger, window, key, new, frame)
+            if step is not None:
+                return step
         if window.size >= bound:
             return over_bound(trigger, window, key, new, bound)
         lacking = missing(trigger, _within(window, frame), new.slot) or "the window to close"
@@ -131,8 +140,8 @@ def _end(
     if is_retired and trigger.absent_slots:
         return _cancel(trigger, window, key, frame)
     because = "the trigger changed, or is gone" if is_retired else ""
-    came = close(trigger, window, key, gathered, at, frame=frame, because=because)
-    return came._replace(is_cut=True) if is_retired else came
+    step = close_window(trigger, window, key, gathered, at, frame=frame, because=because)
+    return step._replace(ended_early=True) if is_retired else step
 
 
 def _fire(trigger: Trigger, window: Window, key: str, new: Arrival, frame: Frame) -> Step | None:
@@ -140,14 +149,14 @@ def _fire(trigger: Trigger, window: Window, key: str, new: Arrival, frame: Frame
     if sum(map(bool, held)) + (not held[new.slot]) < trigger.require:
         return None
     gathered = _within(window.with_arrival(new), frame)
-    match = choose(trigger, gathered)
+    match = select(trigger, gathered)
     if match is None:
         return None
-    leaving = Leaving(trigger, key)
-    take(trigger, leaving, gathered, match)
-    came = leaving.step(window, new)
+    removed = RemovedArrivals(trigger, key)
+    take_match(trigger, removed, gathered, match)
+    step = removed.step(window, new)
     fired = tuple(sorted((*window.fired, frame)))
-    return came._replace(window=came.window._replace(fired=fired), match=match, frame=frame)
+    return step._replace(window=step.window._replace(fired=fired), match=match, frame=frame)
 
 
 def _first(trigger: Trigger, window: Window, through: Micros | None) -> Frame | None:
@@ -163,25 +172,25 @@ def _end_watch(
     trigger: Trigger, window: Window, key: str, frame: Frame, through: Micros | None, *, is_retired: bool
 ) -> Step:
     """Close a window of a dead man's switch."""
-    leaving, until = Leaving(trigger, key), frame[1] + trigger.grace + trigger.dedupe
-    came = [one for slot in _within(window, frame) for one in slot]
+    removed, until = RemovedArrivals(trigger, key), frame[1] + trigger.grace + trigger.dedupe
+    arrived = [one for slot in _within(window, frame) for one in slot]
     if is_retired:
-        leaving.leave(came, Reason.EXPIRED, {"because": "the trigger changed, or is gone"}, until)
-        return leaving.step(window)
+        removed.remove(arrived, Reason.EXPIRED, {"because": "the trigger changed, or is gone"}, until)
+        return removed.step(window)
     if through is None or frame[0] < through:
-        leaving.leave(came, Reason.EXPIRED, {"because": "the trigger was not armed when its window began"}, until)
-        return leaving.step(window)
-    if came:
-        leaving.leave(came, Reason.MATCHED, {"cancelled": frame_text(frame)}, until)
-        return leaving.step(window)._replace(through=frame[1])
+        removed.remove(arrived, Reason.EXPIRED, {"because": "the trigger was not armed when its window began"}, until)
+        return removed.step(window)
+    if arrived:
+        removed.remove(arrived, Reason.MATCHED, {"cancelled": frame_text(frame)}, until)
+        return removed.step(window)._replace(through=frame[1])
     return Step(window, (), match=((),) * len(trigger.slots), frame=frame, through=frame[1])
 
 
 def _cancel(trigger: Trigger, window: Window, key: str, frame: Frame) -> Step:
-    leaving, until = Leaving(trigger, key), frame[1] + trigger.grace + trigger.dedupe
+    removed, until = RemovedArrivals(trigger, key), frame[1] + trigger.grace + trigger.dedupe
     held = [one for slot in _within(window, frame) for one in slot]
-    leaving.leave(held, Reason.CANCELLED, {"because": "the trigger changed, or is gone"}, until)
-    return leaving.step(window)
+    removed.remove(held, Reason.CANCELLED, {"because": "the trigger changed, or is gone"}, until)
+    return removed.step(window)
 
 
 def _within(window: Window, frame: Frame) -> tuple[tuple[Arrival, ...], ...]:

@@ -28,11 +28,19 @@ from bridge.core.trigger import Trigger, WindowPlan
 from bridge.core.windows.boundaries import FAR_AHEAD, LONG_AGO, frame_of
 from bridge.core.windows.kinds.kind import Kind
 from bridge.core.windows.window import Arrival, Frame, Group, Spent, Window, all_between
-from bridge.core.windows.window_close import close
-from bridge.core.windows.window_step import Leaving, Step, decide, is_closed, missing, over_bound, refused
+from bridge.core.windows.window_close import close_window
+from bridge.core.windows.window_step import (
+    RemovedArrivals,
+    Step,
+    decide,
+    is_closed,
+    missing,
+    over_bound,
+    refuse_arrival,
+)
 
 
-class Gathering(Kind):
+class GroupKind(Kind):
     """A kind of window in which arrivals gather in groups. Each kind says how far a group reaches and when it ends."""
 
     default_collect = "all"
@@ -61,17 +69,17 @@ class Gathering(Kind):
         plan = self.plan_of(trigger)
         frame = _frame(plan, new.time)
         if plan.reset is not None and is_closed(frame[1] + trigger.grace, new, ticked):
-            return refused(trigger, window, key, new, Reason.RESET, {"boundary": time_text(frame[1])})
+            return refuse_arrival(trigger, window, key, new, Reason.RESET, {"boundary": time_text(frame[1])})
         group, others = self._join(plan, window.groups, new)
         closed = self.closes_at(trigger, plan, group)
         if closed is not None and is_closed(closed, new, ticked):
-            return refused(trigger, window, key, new, Reason.LATE, {f"{self.name}_closed": time_text(closed)})
+            return refuse_arrival(trigger, window, key, new, Reason.LATE, {f"{self.name}_closed": time_text(closed)})
         size = self.size_of(plan)
         if size is not None:
             held = all_between(window, group.oldest, group.newest)
             if sum(map(len, held)) + 1 >= size:
                 gathered = all_between(window.with_arrival(new), group.oldest, group.newest)
-                return close(trigger, window._replace(groups=others), key, gathered, new.reached, new=new)
+                return close_window(trigger, window._replace(groups=others), key, gathered, new.reached, new=new)
         if window.size >= bound:
             return over_bound(trigger, window, key, new, bound)
         left = window.with_arrival(new)._replace(groups=tuple(sorted((*others, group))))
@@ -95,11 +103,11 @@ class Gathering(Kind):
         plan = self.plan_of(trigger)
         due, group, gathered, left = self._first(trigger, plan, window)
         if due < self.ends_at(trigger, plan, group):
-            leaving, boundary = Leaving(trigger, key), time_text(due - trigger.grace)
+            removed, boundary = RemovedArrivals(trigger, key), time_text(due - trigger.grace)
             everything = [arrival for slot in gathered for arrival in slot]
-            leaving.leave(everything, Reason.RESET, {"boundary": boundary}, due + trigger.dedupe)
-            return leaving.step(left)
-        return close(trigger, left, key, gathered, due)
+            removed.remove(everything, Reason.RESET, {"boundary": boundary}, due + trigger.dedupe)
+            return removed.step(left)
+        return close_window(trigger, left, key, gathered, due)
 
     def retire(self, trigger: Trigger, window: Window, key: str) -> Step | None:
         """End the first group with what it holds."""
@@ -107,7 +115,7 @@ class Gathering(Kind):
             return None
         due, group, gathered, left = self._first(trigger, self.plan_of(trigger), window)
         at = group.last if due == FAR_AHEAD else due
-        return close(trigger, left, key, gathered, at, because="the trigger changed, or is gone")
+        return close_window(trigger, left, key, gathered, at, because="the trigger changed, or is gone")
 
     def restore(
         self, trigger: Trigger, window: Window, waiting: Sequence[Arrival], spent: Sequence[tuple[int, Spent]]

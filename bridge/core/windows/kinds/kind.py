@@ -17,7 +17,7 @@ class Kind(ABC):
 
     Attributes:
         name: The field of ``spec.window`` that chooses this kind.
-        waits_alone: Each waiting arrival expires at a deadline of its own.
+        has_own_deadlines: Each waiting arrival expires at a deadline of its own.
         needs_clock: The rules ask for the condition's clock, also without ``reset``.
         default_collect: Which arrivals a match takes if the trigger does not say it.
         needs_partners: The window makes no sense for one event that is required once.
@@ -32,7 +32,7 @@ class Kind(ABC):
     """
 
     name: ClassVar[WindowKind]
-    waits_alone: ClassVar[bool] = False
+    has_own_deadlines: ClassVar[bool] = False
     needs_clock: ClassVar[bool] = False
     default_collect: ClassVar[Collect] = "latest"
     needs_partners: ClassVar[bool] = False
@@ -85,7 +85,7 @@ class Kind(ABC):
             trigger: The trigger.
             window: The window, with its waiting arrivals, pending matches and fired frames.
             waiting: All arrivals that wait, in any order.
-            spent: Slots and arrivals that matches have taken; empty unless :attr:`waits_alone`.
+            spent: Slots and arrivals that matches have taken; empty unless :attr:`has_own_deadlines`.
 
         """
 

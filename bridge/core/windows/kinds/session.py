@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bridge.core.event import Micros
 from bridge.core.trigger import Trigger, WindowPlan
-from bridge.core.windows.kinds.groups import Gathering, capped
+from bridge.core.windows.kinds.groups import GroupKind, capped
 from bridge.core.windows.window import Frame, Group
 
 
-class Session(Gathering):
+class Session(GroupKind):
     """A group ends by a tick at its newest event time + gap + ``grace``, or at ``maxWait``."""
 
     name = "session"

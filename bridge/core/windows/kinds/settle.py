@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bridge.core.event import Micros
 from bridge.core.trigger import Trigger, WindowPlan
-from bridge.core.windows.kinds.groups import Gathering, capped
+from bridge.core.windows.kinds.groups import GroupKind, capped
 from bridge.core.windows.window import Group
 
 
-class Settle(Gathering):
+class Settle(GroupKind):
     """A group ends by a tick when nothing reached us for a length of time, or at ``maxWait``."""
 
     name = "settle"

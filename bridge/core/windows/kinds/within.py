@@ -24,14 +24,22 @@ from bridge.core.windows.boundaries import reset_boundary
 from bridge.core.windows.kinds.kind import Kind
 from bridge.core.windows.sliding_match import find_match
 from bridge.core.windows.window import Arrival, Frame, Mark, Match, Spent, Window
-from bridge.core.windows.window_step import Leaving, Step, decide, is_closed, missing, over_bound, refused
+from bridge.core.windows.window_step import (
+    RemovedArrivals,
+    Step,
+    decide,
+    is_closed,
+    missing,
+    over_bound,
+    refuse_arrival,
+)
 
 
 class Within(Kind):
     """Newest minus oldest event time of a match is at most a length."""
 
     name = "within"
-    waits_alone = True
+    has_own_deadlines = True
     needs_partners = True
     closes = False
 
@@ -42,12 +50,12 @@ class Within(Kind):
         if not trigger.is_plain:
             boundary = reset_boundary(trigger, new.time)
             if boundary is not None and is_closed(boundary + trigger.grace, new, ticked):
-                return refused(trigger, window, key, new, Reason.RESET, {"boundary": time_text(boundary)})
+                return refuse_arrival(trigger, window, key, new, Reason.RESET, {"boundary": time_text(boundary)})
             if trigger.slots[new.slot].absent:
                 return absence.cancel(trigger, window, key, new) or _wait(trigger, window, key, new, bound)
         mark = window.marks[new.slot]
         if mark is not None and new.age < mark:
-            return refused(trigger, window, key, new, Reason.SUPERSEDED, {"older_than": time_text(mark[0])})
+            return refuse_arrival(trigger, window, key, new, Reason.SUPERSEDED, {"older_than": time_text(mark[0])})
         match = find_match(trigger, window, new)
         if match is not None:
             return _take(trigger, window, key, new, match)
@@ -147,25 +155,25 @@ def _take(trigger: Trigger, window: Window, key: str, new: Arrival, match: Match
     until, is_latest = max([arrival.reached for arrival in used]) + trigger.dedupe, trigger.collect == "latest"
     if is_latest and any(window.marks):  # a mark goes with its identity: no older one may be remembered for longer
         until = max([until, *[mark[2] for slot, mark in zip(match, window.marks, strict=True) if slot and mark]])
-    leaving = Leaving(trigger, key)
+    removed = RemovedArrivals(trigger, key)
     if trigger.absent_slots:
-        return _take_pending(trigger, window, leaving, new, match, until)
-    leaving.leave(used, Reason.MATCHED, {}, until)
-    _leave_passed_over(trigger, window, leaving, match, until)
-    left = window.without([one for one, _ in leaving.spent if one is not new])
+        return _take_pending(trigger, window, removed, new, match, until)
+    removed.remove(used, Reason.MATCHED, {}, until)
+    _remove_passed_over(trigger, window, removed, match, until)
+    left = window.without([one for one, _ in removed.spent if one is not new])
     if is_latest:
         left = _marked(left, match, until)
-    return Step(left, tuple(leaving.decisions), spent=tuple(leaving.spent), match=match)
+    return Step(left, tuple(removed.decisions), spent=tuple(removed.spent), match=match)
 
 
 def _take_pending(
-    trigger: Trigger, window: Window, leaving: Leaving, new: Arrival, match: Match, until: Micros
+    trigger: Trigger, window: Window, removed: RemovedArrivals, new: Arrival, match: Match, until: Micros
 ) -> Step:
-    came = absence.pend(trigger, window, leaving, new, match, until)
-    _leave_passed_over(trigger, window, leaving, match, until)
-    stay = came.pended.arrivals if came.pended is not None else ()
-    left = came.window.without([one for one in [*stay, *[one for one, _ in leaving.spent]] if one is not new])
-    return came._replace(window=left, decisions=(*came.decisions, *leaving.decisions), spent=tuple(leaving.spent))
+    step = absence.pend(trigger, window, removed, new, match, until)
+    _remove_passed_over(trigger, window, removed, match, until)
+    stay = step.waits_for_absence.arrivals if step.waits_for_absence is not None else ()
+    left = step.window.without([one for one in [*stay, *[one for one, _ in removed.spent]] if one is not new])
+    return step._replace(window=left, decisions=(*step.decisions, *removed.decisions), spent=tuple(removed.spent))
 
 
 def _marked(window: Window, match: Match, until: Micros) -> Window:
@@ -176,7 +184,9 @@ def _marked(window: Window, match: Match, until: Micros) -> Window:
     return Window(window.waiting, tuple(marks), window.pending, window.cancelling, window.fired, window.groups)
 
 
-def _leave_passed_over(trigger: Trigger, window: Window, leaving: Leaving, match: Match, until: Micros) -> None:
+def _remove_passed_over(
+    trigger: Trigger, window: Window, removed: RemovedArrivals, match: Match, until: Micros
+) -> None:
     """Let the waiting arrivals leave that a match removes without using them."""
     slots = zip(window.waiting, match, strict=True)
     others = [(waiting, used) for waiting, used in slots if waiting and waiting != used]
@@ -190,9 +200,9 @@ def _leave_passed_over(trigger: Trigger, window: Window, leaving: Leaving, match
                 continue
             if arrival.event in at:
                 evidence = {"used_at": trigger.slots[at[arrival.event]].variable}
-                leaving.leave((arrival,), Reason.SUPERSEDED, evidence, until)
+                removed.remove((arrival,), Reason.SUPERSEDED, evidence, until)
             elif position < older:
-                leaving.leave((arrival,), Reason.SUPERSEDED, {"by": used[-1].event.text()}, until)
+                removed.remove((arrival,), Reason.SUPERSEDED, {"by": used[-1].event.text()}, until)
 
 
 def _offset(arrival: Arrival) -> int:

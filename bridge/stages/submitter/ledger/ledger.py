@@ -21,7 +21,7 @@ from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.shared.run_records import encode_run
 from bridge.stages.submitter.ledger.ended_runs import FinalKeys
 from bridge.stages.submitter.open_run import OpenRun
-from bridge.stages.submitter.waiting_runs import Shelf
+from bridge.stages.submitter.waiting_runs import WaitingRuns
 
 State = Literal["parked", "intent", "done", "dead"]
 
@@ -37,7 +37,7 @@ class LedgerPartition:
     Attributes:
         final: Keys of runs that have ended.
         open: Runs in memory that have not ended, by key.
-        shelf: The other runs that have not ended.
+        waiting_runs: The other runs that have not ended.
         asked: When the latest runs of a trigger were taken up that have ended, for its limits; filled by restoring.
         started: When its latest runs were started, ended or not.
 
@@ -46,18 +46,18 @@ class LedgerPartition:
     def __init__(self, number: int, horizon: Micros, retention: Micros = 8 * DAY) -> None:
         self.final = FinalKeys(horizon)
         self.open: dict[str, OpenRun] = {}
-        self.shelf = Shelf(number)
+        self.waiting_runs = WaitingRuns(number)
         self.asked: defaultdict[str, list[Micros]] = defaultdict(list)
         self.started: defaultdict[str, list[Micros]] = defaultdict(list)
         self.rewrite_after = retention // 4
 
     def __len__(self) -> int:
         """Return how many runs have not ended."""
-        return len(self.open) + len(self.shelf)
+        return len(self.open) + len(self.waiting_runs)
 
     def knows(self, run_key: str) -> bool:
         """Return whether a run was taken up before."""
-        return run_key in self.open or run_key in self.final or run_key in self.shelf
+        return run_key in self.open or run_key in self.final or run_key in self.waiting_runs
 
     def forget(self, one: OpenRun) -> None:
         """Hold a run in memory no longer."""

@@ -188,7 +188,7 @@ class _Restoring:
             if one.intent is not None:
                 ledger.started[one.run.trigger].append(one.intent)
                 one.due = 0  # at once: the former owner may have made its Workflow
-            ledger.shelf.put(one)
+            ledger.waiting_runs.put(one)
         return ledger
 
 

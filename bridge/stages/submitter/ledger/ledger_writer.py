@@ -46,7 +46,7 @@ class LedgerWriter:
             Effect.WRITE_PARKED: self._park,
             Effect.WRITE_INTENT: self._intend,
             Effect.WRITE_FINAL: self._end,
-            Effect.WRITE_LETTER: self._bury,
+            Effect.WRITE_LETTER: self._write_dead_letter,
             Effect.DECIDE: self._decide,
         }
 
@@ -77,7 +77,7 @@ class LedgerWriter:
         out.send(self._topics.ledger, one.partition, one.run.run_key.encode(), encode_entry(state, one, now))
         one.written = now
 
-    def _bury(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+    def _write_dead_letter(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         if not isinstance(event, Buried):
             raise TypeError(f"expected a run that is given up, got {event}")
         run = one.run

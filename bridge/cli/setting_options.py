@@ -58,7 +58,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
     if field.annotation is bool:
         option = f"{option}/--no-{option.removeprefix('--')}"
         return click.option(option, name, default=None, help=_help(name, field))
-    former = [option_name(one) for one, today in FORMER.items() if today == name]
+    former = [option_name(before) for before, today in FORMER.items() if today == name]
     return click.option(
         option,
         *former,

@@ -102,13 +102,13 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
     definitions = Definitions(log, topics.triggers, steady_clock)
     definitions.refresh()
     stages = list(_stages(admin, topics, definitions, existing))
-    for one in stages:
-        owners = ", ".join(one.owners) or "none"
+    for stage in stages:
+        owners = ", ".join(stage.owners) or "none"
         output.result(
-            f"{one.stage:<10} lag {one.lag:>8}   {one.partitions:>3} partitions   {owners}",
-            {"kind": "stage", **one._asdict()},
+            f"{stage.stage:<10} lag {stage.lag:>8}   {stage.partitions:>3} partitions   {owners}",
+            {"kind": "stage", **stage._asdict()},
         )
-    applied = next((one.applied for one in stages if one.stage == "router"), 0)
+    applied = next((stage.applied for stage in stages if stage.stage == "router"), 0)
     for name, definition in sorted(definitions.in_force.items()):
         ready = applied >= definitions.changed[name]
         origin = str(definitions.origins.get(definition.hash, ""))
@@ -167,7 +167,7 @@ def _stages(
         committed = admin.committed(group_of(topics, stage), places, stable=False)
         ends = admin.end_offsets(places)
         lag = sum(max(0, ends[place] - committed[place].offset) for place in committed if place in ends)
-        notes: list[Note] = [read_note(one) for one in committed.values()]
+        notes: list[Note] = [read_note(offset) for offset in committed.values()]
         owners = sorted({note.owner.partition(f"{stage}-")[2] for note in notes if note.owner})
         applied = min((note.triggers for note in notes), default=0) if len(committed) == len(places) else 0
         yield StageStatus(stage, len(committed), lag, tuple(owners), applied)

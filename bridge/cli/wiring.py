@@ -169,9 +169,9 @@ def _sensors(settings: Settings, kubeconfig: str | None) -> TriggerSource:
 def sensor_rules(settings: Settings) -> SensorRules:
     """Return what the settings say of Sensors."""
     run_namespaces: dict[str, frozenset[str]] = {}
-    for one in settings.sensors:
-        allowed = run_namespaces.setdefault(one.namespace, frozenset())
-        run_namespaces[one.namespace] = allowed | ({one.run_namespace} if one.run_namespace else frozenset())
+    for sensor in settings.sensors:
+        allowed = run_namespaces.setdefault(sensor.namespace, frozenset())
+        run_namespaces[sensor.namespace] = allowed | ({sensor.run_namespace} if sensor.run_namespace else frozenset())
     return SensorRules(_micros(settings.sensor_window), run_namespaces)
 
 

@@ -28,7 +28,9 @@ class CompiledSlot:
         self.index = index
         self.where = recorded(slot.where) if slot.where is not None else None
         self.key = recorded(slot.key) if slot.key is not None else None
-        self.needs_event = any("event" in one.names for one in (self.where, self.key) if one is not None)
+        self.needs_event = any(
+            "event" in expression.names for expression in (self.where, self.key) if expression is not None
+        )
 
 
 class Definition:

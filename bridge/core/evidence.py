@@ -37,7 +37,7 @@ def is_sensitive(path: str, sensitive: Sequence[str]) -> bool:
     """Tell whether the field at ``payload.…`` is, holds, or lies in a sensitive field; ``payload`` holds them all."""
     root, _, field = path.partition(".")
     return root == "payload" and any(
-        not field or f"{field}.".startswith(f"{one}.") or one.startswith(f"{field}.") for one in sensitive
+        not field or f"{field}.".startswith(f"{hidden}.") or hidden.startswith(f"{field}.") for hidden in sensitive
     )
 
 

@@ -335,7 +335,7 @@ def _run_plan(plain: dict[str, Any]) -> RunPlan:
     lists = {
         "emits": tuple(plain["emits"]),
         "texts": tuple((name, text) for name, text in plain["texts"]),
-        "fields": tuple(FieldParameter(**one) for one in plain["fields"]),
+        "fields": tuple(FieldParameter(**field) for field in plain["fields"]),
     }
     return RunPlan(**{**plain, **pairs, **lists, "limits": RunLimits(**plain["limits"])})
 

@@ -150,7 +150,7 @@ def _grant(place: str, entry: Any) -> Grant:
     if unknown := set(map(str, entry)) - {"name", "token", "sha256", "events"}:
         raise TokensError(f"{place}: {len(unknown)} fields besides name, token, sha256 and events")
     events = entry.get("events")
-    if not isinstance(events, list) or not events or not all(isinstance(one, str) and one for one in events):
+    if not isinstance(events, list) or not events or not all(isinstance(event, str) and event for event in events):
         raise TokensError(f"{place}: a list of event names is right, such as events: [order.*]")
     return Grant(entry["name"], _digest(place, entry), _plain(events))
 

@@ -344,7 +344,7 @@ class StageLoop:
 
     def _note(self, place: Partition, offset: int, kills: int) -> bool:
         """Note that a record is processed alone, unless the last transaction did; tell whether it is noted."""
-        notes = [(one, found.offset, read_note(found).alone) for one, found in self._committed.items()]
+        notes = [(partition, found.offset, read_note(found).alone) for partition, found in self._committed.items()]
         if [noted for noted in notes if noted[2]] == [(place, offset, kills)]:
             return True
         self._alone = (place, kills)
@@ -406,7 +406,7 @@ class StageLoop:
             return
         self._last_purge = now
         with suppress(LogError):  # it only costs disk, and is tried again
-            self._admin.purge({partition: one.offset for partition, one in self._committed.items()})
+            self._admin.purge({partition: committed.offset for partition, committed in self._committed.items()})
 
     def _commit(self) -> None:
         """Commit; ask again while the outcome is not known."""
@@ -431,7 +431,7 @@ class StageLoop:
         new = {
             p: Committed(offset, self._note_of(p, self._id)) for p, offset in offsets.items() if p in self._committed
         }
-        return {partition: one for partition, one in new.items() if self._committed[partition] != one}
+        return {partition: committed for partition, committed in new.items() if self._committed[partition] != committed}
 
     def _note_of(self, partition: Partition, owner: str) -> str:
         rejected = self._suspects.rejected.get(partition)
@@ -444,7 +444,7 @@ class StageLoop:
         """Tell whether a commit without records is due: definitions were applied, or positions moved over markers."""
         if not self._committed:
             return False
-        if any(read_note(one).triggers != self._stage.applied() for one in self._committed.values()):
+        if any(read_note(committed).triggers != self._stage.applied() for committed in self._committed.values()):
             return True
         if self._pace() - self._last_commit < _MARKERS_AFTER:
             return False
@@ -470,7 +470,11 @@ class StageLoop:
         self._rebalanced = True  # perhaps without a word: the next poll hears of it, and metadata is taken after that
         unread = self._unread() if self._stage.by_partition else {}
         self._committed.update(self._admin.committed(self._group, self._committed, stable=True))
-        offsets = {place: one.offset for place, one in self._committed.items() if unread.get(place) != one.offset}
+        offsets = {
+            place: committed.offset
+            for place, committed in self._committed.items()
+            if unread.get(place) != committed.offset
+        }
         self._stage.drop(offsets)
         self._stage.take(offsets)
         for partition, offset in offsets.items():
@@ -479,7 +483,11 @@ class StageLoop:
     def _unread(self) -> dict[Partition, int]:
         """Return where the partitions stand of which nothing was read since the last commit."""
         positions = self._consumer.positions()
-        return {place: one.offset for place, one in self._committed.items() if positions.get(place) == one.offset}
+        return {
+            place: committed.offset
+            for place, committed in self._committed.items()
+            if positions.get(place) == committed.offset
+        }
 
     # -- rebalances ----------------------------------------------------------------------------------------------------
 

@@ -90,10 +90,10 @@ def take_over(
     fenced = {"", transactional_id}
     while True:
         # Answers at once even while a former owner's transaction is open, with the offset (and owner) before it.
-        owners = {read_note(one).owner for one in admin.committed(group, wanted, stable=False).values()} - fenced
+        owners = {read_note(note).owner for note in admin.committed(group, wanted, stable=False).values()} - fenced
         for owner in sorted(owners):
             admin.fence(owner)
         fenced |= owners
         committed = admin.committed(group, wanted, stable=True)
-        if {read_note(one).owner for one in committed.values()} <= fenced:
+        if {read_note(note).owner for note in committed.values()} <= fenced:
             return committed

@@ -311,7 +311,7 @@ Namespaces = Annotated[tuple[str, ...], BeforeValidator(_namespaces), Metavar("N
 SensorNamespaces = Annotated[
     tuple[SensorNamespace, ...],
     BeforeValidator(_sensor_namespaces),
-    PlainSerializer(lambda all_: [one.text() for one in all_], when_used="json"),
+    PlainSerializer(lambda all_: [value.text() for value in all_], when_used="json"),
     Metavar("NAMESPACE[=NAMESPACE],..."),
 ]
 """Namespaces of Sensors."""

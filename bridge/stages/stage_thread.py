@@ -137,7 +137,7 @@ class Process:
         self._collector = BatchGarbageCollector()
         self.stages = [Running(name, make, self.stop, health(name), self._collector) for name, make in stages.items()]
         # Daemons, since one that Kafka does not answer could keep the process from ending.
-        self._threads = [threading.Thread(target=one.run, name=one.name, daemon=True) for one in self.stages]
+        self._threads = [threading.Thread(target=stage.run, name=stage.name, daemon=True) for stage in self.stages]
 
     def start(self) -> None:
         """Start every stage."""
@@ -159,9 +159,9 @@ class Process:
             while thread.is_alive() and self.stop.lasts() < self._drain:  # joining in pieces lets signals through
                 thread.join(0.2)
         self._collector.hand_back()
-        for one in self.stages:
-            if one.failure is not None:
-                raise one.failure
+        for stage in self.stages:
+            if stage.failure is not None:
+                raise stage.failure
         left = [thread.name for thread in self._threads if thread.is_alive()]
         if left:
             names = ", ".join(left)

@@ -46,8 +46,8 @@ def key_misfits(spec: SpecPart) -> Iterator[Misfit]:
         index = next(index for index, slot in enumerate(spec.events) if not slot.key)
         found = "no key, although other events have one"
         yield ("spec", "events", index, "key"), MisfitError(found, "write one here, or spec.key for all")
-    for (_, one), (index, other) in combinations(enumerate(spec.events), 2):
-        if one.name == other.name and (one.key or spec.key) != (other.key or spec.key):
+    for (_, event), (index, other) in combinations(enumerate(spec.events), 2):
+        if event.name == other.name and (event.key or spec.key) != (other.key or spec.key):
             found = f"another key for {other.name!r} than its other slot has"
             right = "give both slots the same key: an event is used in one match at most, so its slots share a window"
             yield ("spec", "events", index, "key"), MisfitError(found, right)

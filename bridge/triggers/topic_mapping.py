@@ -60,9 +60,9 @@ class _Placing(TriggerSource):
         self._shared = shared
 
     def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
-        plain = {name: replace(one, trigger=placed(one.trigger, _NONE)) for name, one in in_force.items()}
+        plain = {name: replace(sourced, trigger=placed(sourced.trigger, _NONE)) for name, sourced in in_force.items()}
         found = self._source.read(plain)
-        triggers = [replace(one, trigger=placed(one.trigger, self._shared)) for one in found.triggers]
+        triggers = [replace(trigger, trigger=placed(trigger.trigger, self._shared)) for trigger in found.triggers]
         return found._replace(triggers=triggers)
 
     def tell(self, errors: Sequence[TriggerError]) -> None:

@@ -39,7 +39,7 @@ class SharedTopics:
         _check(self.patterns.items())
         self.topics = frozenset(self.patterns.values())
         beginnings = [(pattern.removesuffix("*"), topic) for pattern, topic in self.patterns.items()]
-        self._beginnings = sorted(beginnings, key=lambda one: len(one[0]), reverse=True)
+        self._beginnings = sorted(beginnings, key=lambda beginning: len(beginning[0]), reverse=True)
 
     @classmethod
     def from_text(cls, text: str) -> Self:

@@ -124,11 +124,11 @@ def fill_windows(bootstrap: str, topics: InternalTopics, condition: str, definit
 def fill_ledger(bootstrap: str, topics: InternalTopics, count: int) -> None:
     """Fill the ledger with ``count`` runs that have ended."""
     filler, now = _Filler(bootstrap), time.time_ns() // 1000
-    one = OpenRun(bench_run("default", 0), 0, since=now, attempts=1, reason="created")
+    run = OpenRun(bench_run("default", 0), 0, since=now, attempts=1, reason="created")
     for number in range(count):
         # the same entry a thousand times, under keys of its own
         if number % 1_000 == 0:
-            value = encode_entry("done", one, now + number * SECOND // 100)
+            value = encode_entry("done", run, now + number * SECOND // 100)
         filler.send(topics.ledger, number % topics.partitions, _run_key(number).encode(), value)
     filler.flush()
 

@@ -86,7 +86,7 @@ def main() -> None:
         bare.wait_below(1 if given["rate"] else given["under_way"])
     bare.wait_below(1)
     seconds, spent = time.perf_counter() - began, time.process_time() - spent
-    found = {"seconds": seconds, "cpu": spent, "latencies": [1_000 * one for one in bare.seconds]}
+    found = {"seconds": seconds, "cpu": spent, "latencies": [1_000 * second for second in bare.seconds]}
     print(json.dumps(found))
 
 

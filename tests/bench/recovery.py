@@ -64,7 +64,7 @@ class _Windows:
 
     def complete_one(self, partitions: frozenset[int]) -> str:
         """Publish the second event of the oldest window in one of these partitions."""
-        number = random.choice([one for one in partitions if self._open[one]])
+        number = random.choice([partition for partition in partitions if self._open[partition]])
         name = self._open[number].pop(0)
         self._publisher.publish(PARTNER, {**order(0), "order_id": name})
         return name
@@ -101,7 +101,7 @@ class _Pair:
         places = [Partition(self._topics.arrivals, number) for number in range(PARTITIONS)]
         notes = self._admin.committed(self._topics.prefix + "matcher", places, stable=False)
         mark = f"-{process.pid}-"
-        return frozenset(place.number for place, one in notes.items() if mark in read_note(one).owner)
+        return frozenset(place.number for place, note in notes.items() if mark in read_note(note).owner)
 
     def has_open_transaction(self) -> bool:
         """Tell whether a stable end of arrivals, windows or runs lies before the true one."""

@@ -64,7 +64,7 @@ class Sightings:
         if event["type"] != "ADDED":
             return
         parameters = event["object"]["spec"]["arguments"]["parameters"]
-        order = next(one["value"] for one in parameters if one["name"] == "order")
+        order = next(parameter["value"] for parameter in parameters if parameter["name"] == "order")
         with self._came:
             self.seen.setdefault(order, now)
             self._came.notify_all()

@@ -120,7 +120,7 @@ class _WindowTeller:
             passed.key,
             Arrival(event.time, offset, line.slot, event.identity, event.reached, known, event.key, b""),
         )
-        if any(one.reason == "duplicate" for one in came.decisions):
+        if any(decision.reason == "duplicate" for decision in came.decisions):
             self.fates[offset] = "duplicate"
             return
         self._offsets[slot.slot.variable, event.identity] = offset
@@ -129,8 +129,8 @@ class _WindowTeller:
         self._mark(before, event.reached)
 
     def _note(self, decisions: Iterable[Decision]) -> None:
-        for one in decisions:
-            self.fates[self._offsets[one.slot, one.event]] = one.reason
+        for decision in decisions:
+            self.fates[self._offsets[decision.slot, decision.event]] = decision.reason
 
     def _mark(self, before: int, time: Micros) -> None:
         for _, match, _ in self.stepping.matches[before:]:

@@ -151,13 +151,16 @@ class Construct:
         """Yield the runs that there have to be, for stories that began at a moment."""
         for match in self.matches:
             ids = match.ids.split()
-            given = {slot: [one for one in ids if one.startswith(f"{slot}-")] for slot in self._filled()}
+            given = {slot: [event_id for event_id in ids if event_id.startswith(f"{slot}-")] for slot in self._filled()}
             texts = {
                 slot: json.dumps(there, separators=(",", ":")) if self._is_list(slot) else "".join(there) or "none"
                 for slot, there in given.items()
             }
-            events = [ExpectedEvent(self.event(one).slot, f"construct.{self.name}.{one[0]}", one) for one in ids]
-            newest = max(self.event(one).time(began) for one in ids)
+            events = [
+                ExpectedEvent(self.event(event_id).slot, f"construct.{self.name}.{event_id[0]}", event_id)
+                for event_id in ids
+            ]
+            newest = max(self.event(event_id).time(began) for event_id in ids)
             yield ExpectedRun(
                 self.name,
                 TEMPLATE,

@@ -65,8 +65,8 @@ def _limited(name: str, limits: dict[str, object], promise: str) -> Construct:
         promise,
         slots("a"),
         {},
-        {FIRST: [Sent(one, index) for index, one in enumerate(ids)]},
-        [Match(one) for one in ids],
+        {FIRST: [Sent(event_id, index) for index, event_id in enumerate(ids)]},
+        [Match(event_id) for event_id in ids],
         {"matched": " ".join(ids)},
         run={"limits": limits},
     )

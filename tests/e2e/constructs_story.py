@@ -43,7 +43,7 @@ class TooSlowError(Exception):
 
 def constructs(plan: Plan) -> dict[str, Construct]:
     """Return all stories by the names of their triggers."""
-    return {one.name: one for one in (*sliding(plan), *calendar(plan), *gathering(plan), *runs(plan))}
+    return {run.name: run for run in (*sliding(plan), *calendar(plan), *gathering(plan), *runs(plan))}
 
 
 class Story:
@@ -115,7 +115,7 @@ class Story:
         def are_made() -> bool:
             nonlocal decided
             decided = self.decisions(trigger)
-            return sum(one["reason"] not in NOT_FINAL for one in decided) >= number
+            return sum(decision["reason"] not in NOT_FINAL for decision in decided) >= number
 
         with suppress(TimeoutError):  # what there is tells more
             wait_for(are_made, self._ends - time.monotonic(), "the decisions")
@@ -143,7 +143,7 @@ class Story:
         self._beat(self.beats.before)
         self._check_pace(watched)
         self.constructs = constructs(self._plan)
-        texts = [one.trigger() for one in self.constructs.values()]
+        texts = [construct.trigger() for construct in self.constructs.values()]
         self.installation.write_triggers("---\n".join(texts), "constructs.yaml")
         self.installation.wait_triggers(constructs_switch.NAME, *self.constructs)
 
@@ -152,8 +152,8 @@ class Story:
         watched: list[int] = []
 
         def is_armed() -> bool:
-            values = [one for one in self.installation.records("windows") if kind_of(one) == CLOCK.name]
-            watched[:] = [found for one in values if (found := CLOCK.decode(one)["through"]) is not None]
+            values = [record for record in self.installation.records("windows") if kind_of(record) == CLOCK.name]
+            watched[:] = [found for value in values if (found := CLOCK.decode(value)["through"]) is not None]
             return bool(watched)
 
         wait_for(is_armed, DEADLINE, "the switch to be armed")
@@ -176,7 +176,11 @@ class Story:
         self.installation.wait_processed()
         with suppress(TimeoutError):  # each test tells what became of its own
             self._wait_decisions(
-                {(one.name, *one.closes) for one in self.constructs.values() if one.closes is not None}
+                {
+                    (construct.name, *construct.closes)
+                    for construct in self.constructs.values()
+                    if construct.closes is not None
+                }
             )
 
     def _act(self, act: int) -> None:

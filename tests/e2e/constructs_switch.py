@@ -56,7 +56,7 @@ def heartbeats(watched: datetime, plan: Plan) -> Heartbeats:
     over = max(0, (plan.begins - watched) // _LENGTH)
     starts = [watched + number * _LENGTH for number in range(over + _AHEAD)]
     silent = over + 2
-    beats = [one + _LENGTH / 2 for one in starts]
+    beats = [start + _LENGTH / 2 for start in starts]
     return Heartbeats(
         beats[:over], [*beats[over:silent], *beats[silent + 1 :]], (starts[silent], starts[silent] + _LENGTH)
     )

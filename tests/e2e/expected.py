@@ -82,7 +82,7 @@ def name_of(run: ExpectedRun, installation: Installation) -> str:
 def _manifest(run: ExpectedRun, installation: Installation, added: Mapping[str, str]) -> Manifest:
     trigger = f"{installation.namespace}/{run.trigger}"
     run_key = _run_key(installation.prefix, trigger, run)
-    listed = [{"slot": one.slot, "name": one.name, "source": one.source, "id": one.id} for one in run.events]
+    listed = [{"slot": event.slot, "name": event.name, "source": event.source, "id": event.id} for event in run.events]
     marks = {
         _OURS + "run-key": run_key,
         _OURS + "trigger": trigger,

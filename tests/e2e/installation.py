@@ -128,7 +128,7 @@ class Installation:
             found: Any = custom.list_namespaced_custom_object(
                 *_ARGO, self.namespace, "workflows", label_selector=selector, _request_timeout=_REQUEST_SECONDS
             )
-        return sorted(found["items"], key=lambda one: int(one["metadata"]["resourceVersion"]))
+        return sorted(found["items"], key=lambda item: int(item["metadata"]["resourceVersion"]))
 
     def wait_workflows(self, trigger: str, number: int, seconds: float = DEADLINE) -> list[Manifest]:
         """Return the Workflows of a trigger once there are that many."""

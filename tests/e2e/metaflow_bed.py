@@ -85,8 +85,8 @@ class MetaflowBed:
 
     def expected(self) -> dict[str, list[Manifest]]:
         """Return the Workflows that Argo Events creates for all that was posted, by form."""
-        created = created_by_argo_events([one.sensor for one in self.flows.values()], self.recorder.posts)
-        return {form: created[one.name] for form, one in self.flows.items()}
+        created = created_by_argo_events([flow.sensor for flow in self.flows.values()], self.recorder.posts)
+        return {form: created[flow.name] for form, flow in self.flows.items()}
 
     def workflows(self, form: str, number: int) -> list[Manifest]:
         """Return the Workflows of a form's trigger, once there are so many."""
@@ -122,7 +122,7 @@ class MetaflowBed:
             custom = client.CustomObjectsApi(api)
             namespace = self._installation.namespace
             listed: Any = custom.list_namespaced_custom_object("argoproj.io", "v1alpha1", namespace, plural)
-        return {_flow_name(one): one for one in listed["items"]}
+        return {_flow_name(item): item for item in listed["items"]}
 
 
 def flow_of(form: str) -> str:
@@ -130,8 +130,8 @@ def flow_of(form: str) -> str:
     return form.title().replace("_", "")
 
 
-def _flow_name(one: Manifest) -> str:
-    name: str = one["metadata"]["annotations"]["metaflow/flow_name"]
+def _flow_name(manifest: Manifest) -> str:
+    name: str = manifest["metadata"]["annotations"]["metaflow/flow_name"]
     return name.rpartition(".")[2]
 
 

@@ -33,7 +33,8 @@ OUTAGES = (36, 72, 144)
 """Seconds; the stories are told anew with the next one where the machine was too slow for it."""
 
 PROMISES = {
-    one.name: one.promise for one in constructs(Plan(datetime(2024, 2, 29, 12, tzinfo=UTC), OUTAGES[0])).values()
+    construct.name: construct.promise
+    for construct in constructs(Plan(datetime(2024, 2, 29, 12, tzinfo=UTC), OUTAGES[0])).values()
 }
 
 
@@ -75,16 +76,20 @@ def test_a_dead_mans_switch_fires_for_the_one_window_in_which_nothing_came(story
 @pytest.mark.parametrize("limit", ["rate", "storm"])
 def test_a_limit_counts_over_the_crash_what_was_before_it(limit: str, story: Story) -> None:
     story.wait_final(limit, story.constructs[limit].decisions().total())
-    moments = [_created_at(one) for one in story.installation.workflows(limit)]
+    moments = [_created_at(workflow) for workflow in story.installation.workflows(limit)]
     assert moments[AT_ONCE] >= story.began + LIMITED - timedelta(seconds=1)  # moments have whole seconds
-    waits = {one["evidence"]["waits_for"] for one in story.decisions(limit) if one["reason"] == "waiting"}
+    waits = {
+        decision["evidence"]["waits_for"] for decision in story.decisions(limit) if decision["reason"] == "waiting"
+    }
     assert waits == {limit}
 
 
 def test_a_wait_is_capped_from_its_first_event_on_and_a_quiet_one_counted_from_the_last(story: Story) -> None:
     """What is decided to wait says until when."""
-    capped = [one["evidence"]["until"] for one in story.decisions("max-wait") if one["reason"] == "waiting"]
-    quiet = [one["evidence"]["until"] for one in story.decisions("settle") if one["reason"] == "waiting"]
+    capped = [
+        decision["evidence"]["until"] for decision in story.decisions("max-wait") if decision["reason"] == "waiting"
+    ]
+    quiet = [decision["evidence"]["until"] for decision in story.decisions("settle") if decision["reason"] == "waiting"]
     assert (len(capped), len(set(capped))) == (3, 1)
     assert (len(quiet), len(set(quiet))) == (2, 2)
 
@@ -92,14 +97,14 @@ def test_a_wait_is_capped_from_its_first_event_on_and_a_quiet_one_counted_from_t
 def test_decisions_show_their_evidence_without_what_is_sensitive(story: Story) -> None:
     construct = story.constructs["sensitive"]
     decided = story.wait_final("sensitive", construct.decisions().total())
-    (filtered,) = [one for one in decided if one["reason"] == "filtered"]
+    (filtered,) = [decision for decision in decided if decision["reason"] == "filtered"]
     assert filtered["evidence"] == {
         "where": construct.slots["a"]["where"],
         "payload.card.number": "(redacted)",
         "payload.card.owner": "(redacted)",
         "payload.card.country": '"FR"',
     }
-    assert {one["key"] for one in decided if one["reason"] in {"waiting", "matched"}} == {"(redacted)"}
+    assert {decision["key"] for decision in decided if decision["reason"] in {"waiting", "matched"}} == {"(redacted)"}
     shown = [*story.installation.records("decisions"), *[process.text().encode() for process in story.processes]]
     assert not [one for one in shown if SECRET.encode() in one or OWNER.encode() in one]
 
@@ -112,7 +117,7 @@ def test_nothing_else_came_of_it(story: Story) -> None:
         assert _final(story.decisions(name)) == construct.decisions(), name
     wanted = [run for construct in story.constructs.values() for run in construct.runs(story.began)]
     wanted.append(constructs_switch.expected_run(story.beats.silent))
-    found = Counter(one["metadata"]["name"] for one in installation.workflows())
+    found = Counter(workflow["metadata"]["name"] for workflow in installation.workflows())
     assert found == Counter(name_of(run, installation) for run in wanted)
     assert installation.records("dead-letters") == []
     for process in story.processes[1:]:
@@ -123,14 +128,20 @@ def test_nothing_else_came_of_it(story: Story) -> None:
 
 def _final(decided: list[Manifest]) -> Counter[tuple[str, str]]:
     """Return the final decisions: reason and id of events, reason of runs; ``created`` counts as ``already-ran``."""
-    reasons = Counter((one["reason"], one["id"]) for one in decided if one["reason"] not in NOT_FINAL)
+    reasons = Counter(
+        (decision["reason"], decision["id"]) for decision in decided if decision["reason"] not in NOT_FINAL
+    )
     reasons["already-ran", ""] += reasons.pop(("created", ""), 0)
     return +reasons
 
 
 def _still_waiting(decided: list[Manifest]) -> set[str]:
     """Return the events that wait: what was decided of them last, not counting their repeats."""
-    last = {one["id"]: one["reason"] for one in decided if one["id"] and one["reason"] != "duplicate"}
+    last = {
+        decision["id"]: decision["reason"]
+        for decision in decided
+        if decision["id"] and decision["reason"] != "duplicate"
+    }
     return {id_ for id_, reason in last.items() if reason == "waiting"}
 
 

@@ -68,7 +68,7 @@ def _ran(installation: Installation, name: str, event_id: str, seconds: float = 
     found: dict[str, dict[str, str]] = {}
 
     def is_there() -> bool:
-        found.update({parameters(one)["id"]: parameters(one) for one in installation.workflows(name)})
+        found.update({parameters(workflow)["id"]: parameters(workflow) for workflow in installation.workflows(name)})
         return event_id in found
 
     wait_for(is_there, seconds, f"the Workflow of {event_id}")

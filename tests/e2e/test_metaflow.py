@@ -64,7 +64,7 @@ def started(bed: MetaflowBed, installation: Installation, argo: None) -> Iterato
     bed.recorder.target = f"http://{HOST}:{port}/metaflow-event"
     with installation.process(FLOWBRIDGE_SENSORS=installation.namespace, **settings) as bridge:
         bridge.wait_ready()
-        installation.wait_triggers(*(one.name for one in bed.flows.values()))
+        installation.wait_triggers(*(flow.name for flow in bed.flows.values()))
         for _ in events(bed.recorder.url):
             installation.wait_idle()
         expected = bed.expected()
@@ -93,7 +93,7 @@ def finished(bed: MetaflowBed, ran: dict[tuple[str, int], list[Ran]]) -> Finishe
     workflows = {form: bed.workflows(form, 1) for form in STARTED_BY_THAT}
     shown = ("finish_one", "finish_many")
     pods = bed.run_pods((form, workflows[form][0], False) for form in shown)
-    return Finished(workflows, bed.expected(), {form: one[0] for form, one in zip(shown, pods, strict=True)})
+    return Finished(workflows, bed.expected(), {form: pod[0] for form, pod in zip(shown, pods, strict=True)})
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -129,9 +129,9 @@ def test_current_trigger_and_the_run_id_are_those_of_the_workflow(
 ) -> None:
     shown = _shown(ran[form, 0][0])
     payloads = _payloads(started.ours[form][0])
-    wanted = sorted(["event", one["name"], one["id"], one["timestamp"]] for one in payloads)
+    wanted = sorted(["event", payload["name"], payload["id"], payload["timestamp"]] for payload in payloads)
     assert sorted(shown["events"]) == wanted
-    assert sorted(one["name"] for one in payloads) == TOLD[form]
+    assert sorted(payload["name"] for payload in payloads) == TOLD[form]
     assert shown["run"] == f"argo-{started.ours[form][0]['metadata']['name']}"
 
 

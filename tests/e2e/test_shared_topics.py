@@ -84,7 +84,7 @@ def test_whoever_publishes_a_name_finds_its_slots_in_the_shared_topic(url: str, 
     done = installation.command("publish", FIRST, "key=c", "--id", "by-hand")
     assert done.returncode == ExitCode.OK, done.stderr
     singles = installation.wait_workflows("single", 3)
-    assert {parameters(one)["id"] for one in singles} == {by_gateway, by_sdk, "by-hand"}
+    assert {parameters(single)["id"] for single in singles} == {by_gateway, by_sdk, "by-hand"}
     (pair,) = installation.wait_workflows("pair", 1)
     assert parameters(pair) == {"id": second}
     topics = AdminClient({"bootstrap.servers": installation.bootstrap}).list_topics(timeout=20).topics

@@ -148,7 +148,7 @@ def test_a_business_key_gets_one_run(bridge: BridgeProcess, installation: Instal
     for event_id, number in {"e-1": 1, "again": 1, "other": 2, "later": 1}.items():
         _publish(installation, "one-run", {"number": number}, event_id)
     installation.wait_decisions(bridge, "one-run", created=2, already_ran=2)
-    first, second = sorted(installation.workflows("one-run"), key=lambda one: parameters(one)["number"])
+    first, second = sorted(installation.workflows("one-run"), key=lambda workflow: parameters(workflow)["number"])
     assert_is(first, _run("one-run", "takes-given", {"number": "1"}, run_id="1"), installation)
     assert parameters(second) == {"number": "2"}
 
@@ -172,7 +172,8 @@ def test_a_new_topic_is_begun_where_the_trigger_says(bridge: BridgeProcess, inst
     installation.wait_decisions(bridge, "earliest", created=2)
     installation.wait_decisions(bridge, "now", created=1)
     numbers = {
-        name: sorted(parameters(one)["number"] for one in installation.workflows(name)) for name in ("earliest", "now")
+        name: sorted(parameters(workflow)["number"] for workflow in installation.workflows(name))
+        for name in ("earliest", "now")
     }
     assert numbers == {"earliest": ["1", "2"], "now": ["2"]}
 

@@ -62,7 +62,7 @@ if __name__ == "__main__":
         topics=topics,
         decoder=DeadlyDecoder,
         source=OneTrigger(),
-        sink=lambda _, decisions: print(*sorted({str(one.reason) for one in decisions}), flush=True),
+        sink=lambda _, decisions: print(*sorted({str(decision.reason) for decision in decisions}), flush=True),
         member=str(os.getpid()),
         new_topic=lambda name: TopicSpec(name, 2, 1),
     )

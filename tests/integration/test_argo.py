@@ -31,7 +31,7 @@ def post(name: str, id_: str, **fields: Any) -> str:
 
 
 def parameters(workflow: dict[str, Any]) -> dict[str, str]:
-    return {one["name"]: one["value"] for one in workflow["spec"]["arguments"]["parameters"]}
+    return {parameter["name"]: parameter["value"] for parameter in workflow["spec"]["arguments"]["parameters"]}
 
 
 def test_argo_events_pairs_the_latest_events_and_begins_anew_after_that() -> None:
@@ -97,7 +97,7 @@ values = st.recursive(
 @given(st.lists(values, min_size=1, max_size=50))
 def test_nothing_in_any_payload_is_evaluated_by_argo(cases: list[Any]) -> None:
     forms = [_parameter(form) for form in ("event", "get", "twice")]
-    ours = [field_text(one, {"x": value, "name": "e"}, allow_shell=True) for value in cases for one in forms]
+    ours = [field_text(form, {"x": value, "name": "e"}, allow_shell=True) for value in cases for form in forms]
     assert _in_pods(ours) == ours
 
 

@@ -121,7 +121,7 @@ def test_the_gateway_stands_beside_the_bridge_and_may_do_nothing(
         apply(admin, DEPLOY / "gateway", namespace)
         core = CoreV1Api(admin)
         assert core.read_namespaced_service("flowbridge-gateway", namespace).spec.ports[0].port == 12_000
-        maps = {one.metadata.name for one in core.list_namespaced_config_map(namespace).items}
+        maps = {item.metadata.name for item in core.list_namespaced_config_map(namespace).items}
         pod = AppsV1Api(admin).read_namespaced_deployment("flowbridge-gateway", namespace).spec.template.spec
     named = {one.config_map_ref.name for one in pod.containers[0].env_from if one.config_map_ref}
     assert named <= maps

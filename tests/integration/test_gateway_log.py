@@ -131,11 +131,11 @@ def test_what_is_acknowledged_is_there_once(bed: Bed) -> None:
     async def work() -> None:
         log = bed.log()
         await log.open()
-        await asyncio.gather(*(log.append(topic, one) for one in events))
+        await asyncio.gather(*(log.append(topic, event) for event in events))
         await log.close()
 
     run(work)
-    assert sorted(bed.values(topic)) == sorted(one.value for one in events)
+    assert sorted(bed.values(topic)) == sorted(event.value for event in events)
 
 
 def test_what_waits_while_it_is_away_arrives_when_it_is_back(bed: Bed) -> None:

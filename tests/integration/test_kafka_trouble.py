@@ -145,7 +145,11 @@ class Bridge:
         assert self._producer.flush(20) == 0
 
     def reasons(self, event: str) -> list[str]:
-        return [str(one.reason) for one in self.decisions if isinstance(one, Decision) and one.event.id == event]
+        return [
+            str(decision.reason)
+            for decision in self.decisions
+            if isinstance(decision, Decision) and decision.event.id == event
+        ]
 
     def orders(self) -> list[str]:
         return sorted(parameters_of(workflow)["order"] for workflow in self.api.workflows())

@@ -162,9 +162,9 @@ class _Watched:
         """Read once and return the names of the triggers in force."""
         read = self._source.read(self._in_force)
         self._source.tell(read.errors)
-        self._in_force = {one.trigger.identity: one for one in read.triggers}
+        self._in_force = {trigger.trigger.identity: trigger for trigger in read.triggers}
         self.errors = [str(error) for error in read.errors]
-        return {one.trigger.name for one in read.triggers}
+        return {trigger.trigger.name for trigger in read.triggers}
 
     def window(self, name: str) -> int:
         """Return the length of a trigger's window."""
@@ -173,7 +173,7 @@ class _Watched:
 
     def wait_for(self, names: set[str]) -> None:
         """Read until exactly these are in force."""
-        self.wait_until(lambda: {one.trigger.name for one in self._in_force.values()} == names)
+        self.wait_until(lambda: {sourced.trigger.name for sourced in self._in_force.values()} == names)
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
         """Read until something holds."""
@@ -214,9 +214,10 @@ def watched(kubernetes: AnyKubernetes, namespace: str) -> Iterator[_Watched]:
 def _parameters(form: str, payload: dict[str, Any]) -> dict[str, str]:
     """Return the parameters of a run from one event that are the flow's own."""
     compiled = _compiled(form)
-    events = {one.parameter for one in compiled.run.fields if one.field is None}
+    events = {field.parameter for field in compiled.run.fields if field.field is None}
     texts = dict(compiled.run.texts) | {
-        one.parameter: field_text(one, payload, allow_shell=compiled.run.allow_shell) for one in compiled.run.fields
+        field.parameter: field_text(field, payload, allow_shell=compiled.run.allow_shell)
+        for field in compiled.run.fields
     }
     return {name: text for name, text in texts.items() if name not in events and text is not None}
 

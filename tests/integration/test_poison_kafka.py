@@ -72,6 +72,6 @@ def test_an_event_that_kills_its_router_is_poison_at_the_third_start(
         finally:
             third.kill()
     letters = [DEAD_LETTER.decode(value) for value in values(bed, topics.dead_letters)]
-    assert [(one["reason"], one["topic"]) for one in letters] == [("poison", event)]
+    assert [(letter["reason"], letter["topic"]) for letter in letters] == [("poison", event)]
     runs = [dict(decode_run(value).parameters or ()) for value in values(bed, topics.runs)]
-    assert sorted(one["order"] for one in runs) == sorted(set(ORDERS) - {"poison"})
+    assert sorted(run["order"] for run in runs) == sorted(set(ORDERS) - {"poison"})

@@ -179,4 +179,4 @@ def test_a_registry_that_hangs_and_thousands_of_unknown_ids_delay_no_event_that_
 
 
 def _undecodable(bridge: Bridge) -> int:
-    return sum(isinstance(one, Decision) and one.reason == "undecodable" for one in bridge.decisions)
+    return sum(isinstance(decision, Decision) and decision.reason == "undecodable" for decision in bridge.decisions)

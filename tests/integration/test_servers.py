@@ -396,8 +396,8 @@ def test_every_trigger_of_the_docs_has_a_template_that_fits(tmp_path: Path) -> N
     api = MemoryWorkflowApi()
     for body in standing.example_templates():
         parameters = body["spec"]["arguments"]["parameters"]
-        required = [one["name"] for one in parameters if "value" not in one]
-        defaults = [one["name"] for one in parameters if "value" in one]
+        required = [parameter["name"] for parameter in parameters if "value" not in parameter]
+        defaults = [parameter["name"] for parameter in parameters if "value" in parameter]
         api.add_namespace(body["metadata"]["namespace"])
         api.add_template(body["metadata"]["namespace"], body["metadata"]["name"], required, defaults=defaults)
     for page in (ROOT / "README.md", *(ROOT / "docs" / "triggers").glob("*.md")):

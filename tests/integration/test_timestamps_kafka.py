@@ -98,7 +98,11 @@ class Bridge:
 
     def reasons(self, event: str) -> list[str]:
         """Return the reasons of all decisions about an event."""
-        return [str(one.reason) for one in self.decisions if isinstance(one, Decision) and one.event.id == event]
+        return [
+            str(decision.reason)
+            for decision in self.decisions
+            if isinstance(decision, Decision) and decision.event.id == event
+        ]
 
 
 @pytest.fixture
@@ -121,7 +125,9 @@ def test_events_that_are_delivered_late_one_after_the_other_start_one_run(bridge
     assert bridge.reasons(order) == ["waiting"]
     payment = bridge.publish(bridge.payments, made + 1, int(made * 1000) + 1_000)
     wait_for(lambda: bridge.reasons(payment) == ["matched"], 30, "the pair")
-    wait_for(lambda: [parameters_of(one)["order"] for one in bridge.api.workflows()] == ["7"], 30, "the Workflow")
+    wait_for(
+        lambda: [parameters_of(workflow)["order"] for workflow in bridge.api.workflows()] == ["7"], 30, "the Workflow"
+    )
     wait_for(lambda: bridge.reasons(lonely) == ["waiting", "expired"], 40, "what has no partner to end")
 
 

@@ -58,7 +58,7 @@ def substituted_by_argo(template: Any, variables: Mapping[str, str], inputs: Map
 
 
 def _answers(program: str, questions: Sequence[Plain]) -> list[Any]:
-    asked = "".join(f"{json.dumps(one)}\n" for one in questions)
+    asked = "".join(f"{json.dumps(question)}\n" for question in questions)
     command = [str(builds.argo_programs() / program)]
     done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=_SECONDS, check=False)
     if done.returncode:

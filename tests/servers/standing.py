@@ -152,7 +152,7 @@ def _described(kafka: KafkaServer, kubernetes: KubernetesServer) -> Standing:
 
 def _create_templates(kubernetes: KubernetesServer) -> None:
     templates = example_templates()
-    for namespace in {NAMESPACE, *(one["metadata"]["namespace"] for one in templates)}:
+    for namespace in {NAMESPACE, *(template["metadata"]["namespace"] for template in templates)}:
         kubernetes.create_namespace(namespace)
     with kubernetes.api() as api:
         custom = client.CustomObjectsApi(api)
@@ -183,8 +183,8 @@ def example_templates() -> list[dict[str, Any]]:
 
 
 def _template(namespace: str, name: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
-    shown = " ".join(f"{one['name']}={{{{inputs.parameters.{one['name']}}}}}" for one in parameters)
-    inputs = {"parameters": [{"name": one["name"]} for one in parameters]}
+    shown = " ".join(f"{parameter['name']}={{{{inputs.parameters.{parameter['name']}}}}}" for parameter in parameters)
+    inputs = {"parameters": [{"name": parameter["name"]} for parameter in parameters]}
     container = {"image": "busybox:1.37", "command": ["echo", shown]}
     return {
         "apiVersion": "argoproj.io/v1alpha1",

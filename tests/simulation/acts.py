@@ -103,7 +103,7 @@ class Acts:
 
     def end_habits(self, *, all_of_them: bool = False) -> None:
         """End the habits whose time has come, and publish what had no answer meanwhile."""
-        over = [one for one in self._habits if all_of_them or one[0] <= self._world.now]
+        over = [habit for habit in self._habits if all_of_them or habit[0] <= self._world.now]
         for one in over:
             self._habits.remove(one)
             _, name, detail = one

@@ -224,7 +224,7 @@ class _Nowhere:
 
 def _retired(tick: dict[str, Any], known: Known) -> tuple[Condition, ...]:
     """Return which of the conditions that a tick retires are not in force."""
-    named = [(one["trigger"], one["condition"]) for one in tick["retired"]]
+    named = [(entry["trigger"], entry["condition"]) for entry in tick["retired"]]
     return tuple([one for one in named if not known.is_in_force(*one)])
 
 

@@ -162,7 +162,7 @@ class SimulatedProcess:
             self.bury()
 
     def _may_stand_still(self, unit: Unit) -> bool:
-        if unit.name == "submitter" and any(one.coroutine is not None for one in self._workers):
+        if unit.name == "submitter" and any(worker.coroutine is not None for worker in self._workers):
             return True  # it may wait for a create that stands still
         if unit.name == "create" and self._world.cluster.hanging:
             return True

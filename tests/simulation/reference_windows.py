@@ -38,10 +38,10 @@ class ReferenceWindows:
 
     def tick(self, tick: dict[str, Any], retired: Iterable[Condition]) -> None:
         """Let time come; ``retired``: the conditions that it ends for good."""
-        for one in tick["safe"]:
-            definition = self._triggers.condition(one["condition"])
-            reference = self._of((one["trigger"], one["condition"]), definition)
-            self._collect(definition, reference.tick(one["time"]))
+        for entry in tick["safe"]:
+            definition = self._triggers.condition(entry["condition"])
+            reference = self._of((entry["trigger"], entry["condition"]), definition)
+            self._collect(definition, reference.tick(entry["time"]))
         for condition in retired:
             if condition in self._references:
                 definition = self._triggers.condition(condition[1])
@@ -63,8 +63,8 @@ class ReferenceWindows:
 
 def _asked(definition: Definition, match: Matched, completing: Arrival | None) -> Asked:
     """Return the run of a match; ``completing``, which decides by what it is made, need not be of the match itself."""
-    used = [one for slot in match.choice for one in slot]
-    last = completing or max(used, key=lambda one: one.offset, default=None)
-    events = [(definition.trigger.slots[one.slot].variable, one.event) for one in used]
+    used = [arrival for slot in match.choice for arrival in slot]
+    last = completing or max(used, key=lambda arrival: arrival.offset, default=None)
+    events = [(definition.trigger.slots[arrival.slot].variable, arrival.event) for arrival in used]
     by = last.definition if last is not None else ""
     return Asked(definition.identity, by, match.key, tuple(sorted(events)))

@@ -77,7 +77,7 @@ def _too_many_waiting(world: World) -> Iterator[str]:
 def _retired(world: World) -> Iterator[str]:
     """Say which triggers were retired though nobody deleted their files."""
     deleted = {act.detail[0] for act in world.script.acts if act.kind == "edit" and act.detail[1] == "delete"}
-    kept = {one.identity for number, one in enumerate(world.script.triggers) if number not in deleted}
+    kept = {trigger.identity for number, trigger in enumerate(world.script.triggers) if number not in deleted}
     for record in world.history.records(world.topics.triggers):
         if record.value is not None and kind_of(record.value) == "in_force":
             fields = IN_FORCE.decode(record.value)
@@ -90,6 +90,6 @@ def _changed(world: World) -> Iterator[str]:
     edited = {act.detail[0] for act in world.script.acts if act.kind == "edit"}
     definitions = world.triggers.whole().definitions.values()
     for number, trigger in enumerate(world.script.triggers):
-        hashes = sorted(one.hash for one in definitions if one.identity == trigger.identity)
+        hashes = sorted(definition.hash for definition in definitions if definition.identity == trigger.identity)
         if number not in edited and len(hashes) > 1:
             yield f"{trigger.identity} was never edited, and has the definitions {hashes}"

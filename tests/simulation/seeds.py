@@ -96,7 +96,7 @@ def _heal(world: World, random: Random) -> None:
         process.heal()
         is_old = process.is_newer != (process.seat in world.newer_seats)
         process.is_stopping = process.is_stopping or is_held or is_old  # to be started again with what was decided
-    watched = any(one.trigger.is_switch for one in world.triggers.whole().in_force.values())
+    watched = any(sourced.trigger.is_switch for sourced in world.triggers.whole().in_force.values())
     quiet = 0
     for _ in range(_ROUNDS):
         world.go_on(2 if quiet and not watched else 1, random)
@@ -130,7 +130,7 @@ def _left(world: World) -> list[str]:
 
 
 def _read_by(world: World) -> set[str]:
-    return {event for one in world.triggers.whole().in_force.values() for event in one.trigger.events}
+    return {event for sourced in world.triggers.whole().in_force.values() for event in sourced.trigger.events}
 
 
 def _wrong(world: World) -> Iterator[str]:
@@ -142,7 +142,7 @@ def _wrong(world: World) -> Iterator[str]:
     yield from _differences("run", asked, asked_for(history, topics), tolerant=tolerant)
     yield from wrong_workflows(history, topics, world.cluster, world.expired)
     yield from other_letters(history, topics)
-    harmed = sum(one.harmed for one in world.all_processes)
+    harmed = sum(all_process.harmed for all_process in world.all_processes)
     if world.poison * 2 > harmed * len(STAGES):  # each of them takes two processes with it, or their stages
         yield f"{world.poison} records are poison, and processes came to harm {harmed} times"
     yield from undecided_runs(history, topics, world.written)
@@ -159,7 +159,7 @@ def _wrong(world: World) -> Iterator[str]:
 def _undecided(world: World, found: Counter[Arrived], decided: Counter[Decided]) -> Iterator[str]:
     """Say which arrivals have no final decision, or more than one."""
     definitions = world.triggers.whole().definitions
-    switches = {one.identity for one in definitions.values() if one.trigger.is_switch}
+    switches = {definition.identity for definition in definitions.values() if definition.trigger.is_switch}
     final, came = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
     for one, count in decided.items():
         if one.reason is not Reason.WAITING:
@@ -174,10 +174,10 @@ def _undecided(world: World, found: Counter[Arrived], decided: Counter[Decided])
 
 def _decided(world: World) -> Counter[Decided]:
     return Counter(
-        Decided(one.trigger, one.slot, one.event, one.reason)
+        Decided(decision.trigger, decision.slot, decision.event, decision.reason)
         for written in world.written
-        for one in written.decisions
-        if isinstance(one, Decision)
+        for decision in written.decisions
+        if isinstance(decision, Decision)
     )
 
 

@@ -67,10 +67,10 @@ def undecided_runs(history: History, topics: InternalTopics, written: list[Writt
     """Say which runs that were asked for have no final decision, or more than one: each repeat has its own."""
     asked = Counter((record.key or b"").decode() for record in history.records(topics.runs))
     final = Counter(
-        one.run_key
+        decision.run_key
         for transaction in written
-        for one in transaction.decisions
-        if isinstance(one, RunDecision) and one.reason not in (RunReason.WAITING, RunReason.RETRYING)
+        for decision in transaction.decisions
+        if isinstance(decision, RunDecision) and decision.reason not in (RunReason.WAITING, RunReason.RETRYING)
     )
     for run_key in asked.keys() | final.keys():
         if asked[run_key] != final[run_key]:

@@ -40,7 +40,7 @@ def test_every_expected_run_exists_once_whatever_breaks() -> None:
 def _told(failures: list[Failure]) -> str:
     first = failures[0]
     wrong = "\n".join(first.wrong[:5])
-    seeds = [one.seed for one in failures]
+    seeds = [failure.seed for failure in failures]
     repeat = command(first.seed, smallest(first.seed))
     return f"{len(seeds)} seeds fail: {seeds[:20]}\nseed {first.seed}: {wrong}\nrepeat by: {repeat}"
 

@@ -61,11 +61,11 @@ class TimeCheck:
 
         """
         known = self._triggers.at(applied)
-        for one in TICK.decode(value)["safe"]:
-            if known.is_in_force(one["trigger"], one["condition"]):
-                definition = known.in_force[one["trigger"]]
+        for entry in TICK.decode(value)["safe"]:
+            if known.is_in_force(entry["trigger"], entry["condition"]):
+                definition = known.in_force[entry["trigger"]]
                 for event in definition.trigger.events:
-                    self._check(one, topic_of(event), known.changed[one["trigger"]])
+                    self._check(entry, topic_of(event), known.changed[entry["trigger"]])
 
     def _check(self, one: dict[str, Any], topic: str, changed: int) -> None:
         committed = self._broker.group(f"{self._topics.prefix}router").committed
@@ -99,8 +99,8 @@ class TimeCheck:
         for record in history.records(self._topics.arrivals):
             value = record.value or b""
             if value.startswith(TICK.prefix):
-                for one in TICK.decode(value)["retired"]:
-                    retired[record.partition, one["trigger"], one["condition"]] = record.offset
+                for entry in TICK.decode(value)["retired"]:
+                    retired[record.partition, entry["trigger"], entry["condition"]] = record.offset
             else:
                 fields = ARRIVAL.decode(value)
                 place = record.partition, fields["trigger"], definitions[fields["definition"]].condition

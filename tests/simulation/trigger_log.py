@@ -44,7 +44,7 @@ class Known(NamedTuple):
 
     def reading(self, topic: str) -> list[Definition]:
         """Return the definitions in force that read a topic."""
-        return [one for one in self.in_force.values() if topic in map(topic_of, one.trigger.events)]
+        return [sourced for sourced in self.in_force.values() if topic in map(topic_of, sourced.trigger.events)]
 
 
 class TriggerLog:
@@ -68,7 +68,7 @@ class TriggerLog:
 
     def condition(self, hash_: str) -> Definition:
         """Return a definition of a condition, whenever it was written."""
-        return next(one for one in self.whole().definitions.values() if one.condition == hash_)
+        return next(definition for definition in self.whole().definitions.values() if definition.condition == hash_)
 
     def whole(self) -> Known:
         """Return what is known at the end so far."""

@@ -232,13 +232,17 @@ class World:
         letters = [
             DEAD_LETTER.decode(value or b"") for topic, _, value in written.records if topic == self.topics.dead_letters
         ]
-        found = {(one["topic"], one["partition"], one["offset"]) for one in letters if one["reason"] == Reason.POISON}
+        found = {
+            (letter["topic"], letter["partition"], letter["offset"])
+            for letter in letters
+            if letter["reason"] == Reason.POISON
+        }
         self.poison += len(found)
         return found
 
     def _hold(self, process: SimulatedProcess, matcher: object) -> None:
         owned = {place.number for place in process.loops["matcher"].owned}
-        windows = {number: one for number, one in matcher.windows.items() if number in owned}  # type: ignore[attr-defined]
+        windows = {number: window for number, window in matcher.windows.items() if number in owned}  # type: ignore[attr-defined]
         self.matching.compare(process.name, windows)
 
     def restored(self, process: SimulatedProcess, offsets: Mapping[Partition, int]) -> None:

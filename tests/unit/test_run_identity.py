@@ -14,8 +14,8 @@ templates = st.from_regex(r"[a-z0-9]([-.a-z0-9]{0,80}[a-z0-9])?", fullmatch=True
 
 
 @given(identities, identities)
-def test_two_runs_share_a_key_only_if_they_are_the_same_run(one: RunIdentity, other: RunIdentity) -> None:
-    assert (one.run_key() == other.run_key()) == (one == other)
+def test_two_runs_share_a_key_only_if_they_are_the_same_run(identity: RunIdentity, other: RunIdentity) -> None:
+    assert (identity.run_key() == other.run_key()) == (identity == other)
 
 
 def test_parts_do_not_run_into_each_other() -> None:

@@ -52,30 +52,30 @@ def template_findings(loaded: Iterable[LoadedTrigger], api: WorkflowApi) -> Iter
             raise _unavailable(namespace, name, found.reason)
         return found
 
-    for one in loaded:
-        plan = one.trigger.run
+    for source in loaded:
+        plan = source.trigger.run
         template = template_of(plan.namespace, plan.template)
         if template is None:
             found = f"there is no WorkflowTemplate {plan.template!r} in the namespace {plan.namespace!r}"
-            yield _finding(one, _TEMPLATE, found, "create it there, or name another")
+            yield _finding(source, _TEMPLATE, found, "create it there, or name another")
         else:
-            yield from _parameter_findings(one, template)
-            yield from _ttl_findings(one, template)
+            yield from _parameter_findings(source, template)
+            yield from _ttl_findings(source, template)
 
 
-def _parameter_findings(one: LoadedTrigger, template: WorkflowTemplate) -> Iterator[Finding]:
+def _parameter_findings(trigger: LoadedTrigger, template: WorkflowTemplate) -> Iterator[Finding]:
     taken = [parameter.name for parameter in template.parameters]
-    filled = _filled(one.trigger)
+    filled = _filled(trigger.trigger)
     right = f"it takes {', '.join(taken)}" if taken else "it takes none"
     for name, path in filled.items():
         if name not in taken:
-            yield _finding(one, path, f"the WorkflowTemplate {template.name!r} has no parameter {name!r}", right)
-    if one.trigger.is_default_mapped:
+            yield _finding(trigger, path, f"the WorkflowTemplate {template.name!r} has no parameter {name!r}", right)
+    if trigger.trigger.is_default_mapped:
         return  # the payload may fill any of them
     for parameter in template.parameters:
         if not parameter.has_default and parameter.name not in filled:
             found = f"nothing fills the parameter {parameter.name!r}, which has no default"
-            yield _finding(one, _PARAMETERS, found, f"write {parameter.name}: … there")
+            yield _finding(trigger, _PARAMETERS, found, f"write {parameter.name}: … there")
 
 
 def _filled(trigger: Trigger) -> dict[str, FieldPath]:
@@ -86,25 +86,27 @@ def _filled(trigger: Trigger) -> dict[str, FieldPath]:
     return filled
 
 
-def _ttl_findings(one: LoadedTrigger, template: WorkflowTemplate) -> Iterator[Finding]:
+def _ttl_findings(trigger: LoadedTrigger, template: WorkflowTemplate) -> Iterator[Finding]:
     if template.ttl is not None and template.ttl < SHORT_TTL:
         found = f"finished Workflows of {template.name!r} disappear after {template.ttl:g} s"
         right = f"set its ttlStrategy to {SHORT_TTL:g} s or more: until then an unknown outcome can be settled"
-        yield _finding(one, _TEMPLATE, found, right, severity="warning")
+        yield _finding(trigger, _TEMPLATE, found, right, severity="warning")
 
 
 def _finding(
-    one: LoadedTrigger,
+    trigger: LoadedTrigger,
     path: FieldPath,
     found: str,
     right: str,
     severity: Literal["error", "warning"] = "error",
 ) -> Finding:
     written = path
-    while written and written not in one.lines:  # a list of names has no line for each
+    while written and written not in trigger.lines:  # a list of names has no line for each
         written = written[:-1]
-    line = one.lines.get(written, one.origin.line)
-    return Finding(severity, TriggerError(one.origin.file, line, path_text(path), found, right, one.trigger.identity))
+    line = trigger.lines.get(written, trigger.origin.line)
+    return Finding(
+        severity, TriggerError(trigger.origin.file, line, path_text(path), found, right, trigger.trigger.identity)
+    )
 
 
 def _unavailable(namespace: str, name: str, reason: str) -> KubernetesRefusedError | KubernetesUnreachableError:

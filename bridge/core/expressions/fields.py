@@ -115,10 +115,10 @@ class _Narrowing:
 
     def _compared(self, node: Node, bound: frozenset[str]) -> Node:
         """Return a comparison; of a field that is compared with null only that much is taken."""
-        one, other = node.parts
+        left, other = node.parts
         is_null = [part.kind == "const" and part.value is None for part in node.parts]
         parts = []
-        for part, beside in ((one, is_null[1]), (other, is_null[0])):
+        for part, beside in ((left, is_null[1]), (other, is_null[0])):
             path = _free(part, bound)
             taken = self._variable(path, "null", part.id) if path and beside else self.over(part, bound)
             parts.append(taken)

@@ -39,8 +39,8 @@ def shortcut(tree: Node, picks: tuple[FieldVariable, ...]) -> Shortcut | None:
     if tree.kind != "call":
         return None
     if tree.name in {"_&&_", "_||_"}:
-        one, other = (shortcut(part, picks) for part in tree.parts)
-        return None if one is None or other is None else _joined(one, other, is_or=tree.name == "_||_")
+        first, other = (shortcut(part, picks) for part in tree.parts)
+        return None if first is None or other is None else _joined(first, other, is_or=tree.name == "_||_")
     if tree.name in _TESTS and tree.target is not None:
         return _of_field(tree.target, tree.parts[0], picks, _TESTS[tree.name], {str}) if len(tree.parts) == 1 else None
     if tree.name not in _OPERATORS:
@@ -96,9 +96,9 @@ def _compared(pick: FieldVariable, literal: Any, compare: Callable[[Any, Any], b
     return is_so
 
 
-def _joined(one: Shortcut, other: Shortcut, *, is_or: bool) -> Shortcut:
+def _joined(shortcut: Shortcut, other: Shortcut, *, is_or: bool) -> Shortcut:
     def both(variables: Mapping[str, Any]) -> bool | None:
-        found = one(variables)
+        found = shortcut(variables)
         return other(variables) if found is (not is_or) else found
 
     return both

@@ -59,15 +59,15 @@ TINY = Shape()
 """A number, a bool, a moment: what has a bounded size."""
 
 
-def wider(one: Shape | None, other: Shape | None) -> Shape | None:
+def wider(shape: Shape | None, other: Shape | None) -> Shape | None:
     """Return a shape that covers both."""
-    if one is None or other is None or one is other:
-        return one if other is None else other
+    if shape is None or other is None or shape is other:
+        return shape if other is None else other
     return Shape(
-        max(one.text, other.text),
-        max(one.members, other.members),
-        max(one.width, other.width),
-        wider(one.item, other.item),
+        max(shape.text, other.text),
+        max(shape.members, other.members),
+        max(shape.width, other.width),
+        wider(shape.item, other.item),
     )
 
 

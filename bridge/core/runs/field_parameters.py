@@ -61,11 +61,11 @@ class FieldParameter:
     left_out: str | None
 
 
-def field_text(one: FieldParameter, payload: Mapping[str, Any], *, allow_shell: bool) -> str:
+def field_text(parameter: FieldParameter, payload: Mapping[str, Any], *, allow_shell: bool) -> str:
     """Return the text that an event's payload gives to a parameter (the table above).
 
     Args:
-        one: The parameter.
+        parameter: The parameter.
         payload: Payload of the slot's event.
         allow_shell: Let values through that the pod's shell evaluates.
 
@@ -74,16 +74,16 @@ def field_text(one: FieldParameter, payload: Mapping[str, Any], *, allow_shell: 
 
     """
     try:
-        if one.field is None:
+        if parameter.field is None:
             return payload_json(_as_go_writes(payload)).replace("$", "\\u0024")
-        if one.field not in payload or one.encoding == "default":
-            return _missing(one)
-        value = _as_go_writes(payload[one.field])
-        text = _encoded(value, one.encoding)
+        if parameter.field not in payload or parameter.encoding == "default":
+            return _missing(parameter)
+        value = _as_go_writes(payload[parameter.field])
+        text = _encoded(value, parameter.encoding)
         if not allow_shell:
-            _refuse_evaluated(value, text, one.encoding)
+            _refuse_evaluated(value, text, parameter.encoding)
     except ParameterError as error:
-        raise ParameterError(f"parameter {one.parameter!r}: {error}") from error
+        raise ParameterError(f"parameter {parameter.parameter!r}: {error}") from error
     return text
 
 
@@ -103,10 +103,10 @@ def event_payload(payload: Mapping[str, Any], name: str, id_: str, seconds: int)
     return {"name": name, "id": id_, "timestamp": seconds, **payload}
 
 
-def _missing(one: FieldParameter) -> str:
-    if one.missing is None:
-        raise ParameterError(f"the payload has no field {one.field!r}, and the Sensor no default")
-    return one.missing
+def _missing(parameter: FieldParameter) -> str:
+    if parameter.missing is None:
+        raise ParameterError(f"the payload has no field {parameter.field!r}, and the Sensor no default")
+    return parameter.missing
 
 
 def _encoded(value: Any, encoding: Encoding) -> str:

@@ -180,15 +180,15 @@ def _sensor_parameters(trigger: Trigger, match: Sequence[Sequence[Event]]) -> tu
     texts = dict(plan.texts)
     newest = {slot.variable: events[-1] for slot, events in zip(trigger.slots, match, strict=True) if events}
     try:
-        for one in plan.fields:
-            event = newest.get(one.slot)
+        for field in plan.fields:
+            event = newest.get(field.slot)
             if event is None:
-                texts[one.parameter] = one.left_out if one.left_out is not None else texts[one.parameter]
+                texts[field.parameter] = field.left_out if field.left_out is not None else texts[field.parameter]
                 continue
             payload = event.payload
-            if one.field is None:
+            if field.field is None:
                 payload = event_payload(payload, event.name, event.id, event.time // SECOND)
-            texts[one.parameter] = field_text(one, payload, allow_shell=plan.allow_shell)
+            texts[field.parameter] = field_text(field, payload, allow_shell=plan.allow_shell)
         parameters = [(name, text) for name, text in texts.items() if text is not None]
         check_size(parameters)
     except ParameterError as error:

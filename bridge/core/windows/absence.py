@@ -19,16 +19,20 @@ from bridge.core.windows.window_step import RemovedArrivals, Step, decide, event
 
 def cancel(trigger: Trigger, window: Window, key: str, new: Arrival) -> Step | None:
     """Let an event of an absent slot cancel what it fits; None if it fits nothing."""
-    fitting = [one for one in window.pending if new.reached <= one.due and _is_in(new.time, _interval(trigger, one))]
+    fitting = [
+        pending
+        for pending in window.pending
+        if new.reached <= pending.due and _is_in(new.time, _interval(trigger, pending))
+    ]
     if not fitting:
         return None
     removed = RemovedArrivals(trigger, key)
-    cancelled = events_text(arrival for one in fitting for arrival in one.arrivals)
+    cancelled = events_text(arrival for match in fitting for arrival in match.arrivals)
     removed.remove((new,), Reason.MATCHED, {"cancelled": cancelled}, new.reached + trigger.dedupe)
-    for one in fitting:
-        removed.remove(one.arrivals, Reason.CANCELLED, {"by": new.event.text()}, one.until)
+    for match in fitting:
+        removed.remove(match.arrivals, Reason.CANCELLED, {"by": new.event.text()}, match.until)
     left = window._replace(
-        pending=tuple([one for one in window.pending if one not in fitting]),
+        pending=tuple([pending for pending in window.pending if pending not in fitting]),
         cancelling=tuple(sorted((*window.cancelling, new.age))),
     )
     return Step(left, tuple(removed.decisions), spent=tuple(removed.spent))
@@ -68,25 +72,29 @@ def pend(trigger: Trigger, window: Window, removed: RemovedArrivals, new: Arriva
 
 def end(trigger: Trigger, window: Window, key: str, *, is_retired: bool = False) -> Step:
     """End the first pending match: it holds, a boundary has reset it, or its trigger has changed."""
-    one = window.pending[0]
+    pending = window.pending[0]
     removed = RemovedArrivals(trigger, key)
     left = window._replace(pending=window.pending[1:])
     if is_retired:
-        removed.remove(one.arrivals, Reason.CANCELLED, {"because": "the trigger changed, or is gone"}, one.until)
-    elif one.due < _newest(one) + trigger.span:
+        removed.remove(
+            pending.arrivals, Reason.CANCELLED, {"because": "the trigger changed, or is gone"}, pending.until
+        )
+    elif pending.due < _newest(pending) + trigger.span:
         # Remembered as cancelled: the match has taken them.
-        evidence = {"boundary": time_text(one.due - trigger.grace)}
-        removed.remove(one.arrivals, Reason.RESET, evidence, one.until, Reason.CANCELLED)
+        evidence = {"boundary": time_text(pending.due - trigger.grace)}
+        removed.remove(pending.arrivals, Reason.RESET, evidence, pending.until, Reason.CANCELLED)
     else:
-        removed.remove(one.arrivals, Reason.MATCHED, {"absent": _absent(trigger)}, one.until)
-        return Step(left, tuple(removed.decisions), spent=tuple(removed.spent), match=one.match)
+        removed.remove(pending.arrivals, Reason.MATCHED, {"absent": _absent(trigger)}, pending.until)
+        return Step(left, tuple(removed.decisions), spent=tuple(removed.spent), match=pending.match)
     return Step(left, tuple(removed.decisions), spent=tuple(removed.spent))
 
 
 def restored(trigger: Trigger, offset: int, until: Micros, arrivals: list[Arrival]) -> Pending:
     """Return a pending match from its parts."""
-    match = tuple(tuple(sorted(one for one in arrivals if one.slot == index)) for index in range(len(trigger.slots)))
-    return Pending(_due(trigger, max(one.time for one in arrivals)), offset, until, match)
+    match = tuple(
+        tuple(sorted(arrival for arrival in arrivals if arrival.slot == index)) for index in range(len(trigger.slots))
+    )
+    return Pending(_due(trigger, max(arrival.time for arrival in arrivals)), offset, until, match)
 
 
 def _due(trigger: Trigger, newest: Micros) -> Micros:
@@ -96,16 +104,16 @@ def _due(trigger: Trigger, newest: Micros) -> Micros:
     return min(last, boundary) + trigger.grace
 
 
-def _interval(trigger: Trigger, one: Pending) -> tuple[Micros, Micros]:
+def _interval(trigger: Trigger, pending: Pending) -> tuple[Micros, Micros]:
     """Return after which, and until when, the events happen that cancel a match."""
-    newest = _newest(one)
+    newest = _newest(pending)
     reset = trigger.window.reset if trigger.window is not None else None
     last = newest + (trigger.within or 0)
     return newest, last if reset is None else min(last, frame_of(reset, newest)[1] - 1)
 
 
-def _newest(one: Pending) -> Micros:
-    return max([arrival.time for arrival in one.arrivals])
+def _newest(pending: Pending) -> Micros:
+    return max([arrival.time for arrival in pending.arrivals])
 
 
 def _is_in(time: Micros, interval: tuple[Micros, Micros]) -> bool:

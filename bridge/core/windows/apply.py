@@ -49,17 +49,17 @@ def apply_arrival(
         if new.slot in known:
             evidence = _duplicate_of(known[new.slot])
             return Step(window, (decide(trigger, key, new, Reason.DUPLICATE, evidence),))
-        for slot, one in known.items():
-            if _is_used(window, one):
+        for slot, remembered in known.items():
+            if _is_used(window, remembered):
                 evidence = {"used_at": trigger.slots[slot].variable}
                 return refuse_arrival(trigger, window, key, new, Reason.SUPERSEDED, evidence)
     return kind_of_window(trigger).arrive(trigger, window, key, new, bound, ticked)
 
 
-def _is_used(window: Window, one: Spent | Arrival) -> bool:
-    if isinstance(one, Spent):
-        return one.fate in USED
-    return any(one in slot for pending in window.pending for slot in pending.match)
+def _is_used(window: Window, remembered: Spent | Arrival) -> bool:
+    if isinstance(remembered, Spent):
+        return remembered.fate in USED
+    return any(remembered in slot for pending in window.pending for slot in pending.match)
 
 
 def _duplicate_of(known: Spent | Arrival) -> dict[str, str]:

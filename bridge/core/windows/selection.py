@@ -65,7 +65,9 @@ def select(trigger: Trigger, slots: Slots) -> Match | None:
         found = chooser.greedy(demands, trigger.require)
     if found is None:
         return None
-    return tuple([tuple(sorted([one for one in found if one.slot == index])) for index in range(len(slots))])
+    return tuple(
+        [tuple(sorted([arrival for arrival in found if arrival.slot == index])) for index in range(len(slots))]
+    )
 
 
 def preference(trigger: Trigger, match: Match) -> list[tuple[bool, list[tuple[Micros, int]]]]:
@@ -73,7 +75,7 @@ def preference(trigger: Trigger, match: Match) -> list[tuple[bool, list[tuple[Mi
     backwards = trigger.collect == "latest"
     sign = -1 if backwards else 1
     ranks = [
-        (not slot, [(sign * one.time, sign * one.offset) for one in (slot[::-1] if backwards else slot)])
+        (not slot, [(sign * arrival.time, sign * arrival.offset) for arrival in (slot[::-1] if backwards else slot)])
         for slot in match
     ]
     return ranks[::-1] if backwards and trigger.order == "sequence" else ranks
@@ -84,7 +86,7 @@ def _has_shared(trigger: Trigger, demands: Sequence[Demand]) -> bool:
     names = [trigger.slots[demand.slot].event for demand in demands]
     if len(demands) == 1 or (len(set(names)) == len(names) and _are_named(names, demands)):
         return False
-    events = {one.event for demand in demands for one in demand.candidates}
+    events = {candidate.event for demand in demands for candidate in demand.candidates}
     return len(events) < sum(len(demand.candidates) for demand in demands)
 
 
@@ -153,8 +155,8 @@ class _Selection:
 
     def _side(self, time: Micros, candidates: Sequence[Arrival]) -> Sequence[Arrival]:
         if self._backwards:
-            return [one for one in candidates if one.time <= time]
-        return [one for one in candidates if one.time >= time]
+            return [candidate for candidate in candidates if candidate.time <= time]
+        return [candidate for candidate in candidates if candidate.time >= time]
 
     def _is_possible(self, demands: Sequence[Demand], missing: int, taken: frozenset[EventIdentity]) -> bool:
         """Tell whether nothing speaks against filling ``missing`` of the slots."""
@@ -170,7 +172,10 @@ def _all_filled(demands: Sequence[Demand], taken: frozenset[EventIdentity]) -> b
     holder: dict[EventIdentity, int] = {}
     total = sum(demand.need for demand in demands)
     # A slot is never pushed further than by one event for each place to fill, so more candidates change nothing.
-    near = [[one.event for one in demand.candidates if one.event not in taken][:total] for demand in demands]
+    near = [
+        [candidate.event for candidate in demand.candidates if candidate.event not in taken][:total]
+        for demand in demands
+    ]
 
     def place(slot: int, tried: set[EventIdentity]) -> bool:
         for event in near[slot]:

@@ -147,7 +147,7 @@ class Window(NamedTuple):
         waiting = sum(map(len, self.waiting))
         if not self.pending:
             return waiting
-        return waiting + sum(len(one.arrivals) for one in self.pending)
+        return waiting + sum(len(pending.arrivals) for pending in self.pending)
 
     def with_arrival(self, arrival: Arrival) -> Window:
         """Return the window with one more waiting arrival."""

@@ -46,12 +46,12 @@ def close_window(
 
     """
     removed = RemovedArrivals(trigger, key)
-    absent = [one for index in trigger.absent_slots for one in held[index]]
+    absent = [arrival for index in trigger.absent_slots for arrival in held[index]]
     match = select(trigger, held) if trigger.require else None
     evidence = {"because": because} if because else {"deadline": time_text(at)}
     if match is None:
         lacking = missing(trigger, held) or "events in order, or of their own for each slot"
-        everything = [one for slot in held for one in slot]
+        everything = [arrival for slot in held for arrival in slot]
         removed.remove(everything, Reason.EXPIRED, {"missing": lacking, **evidence}, at + trigger.dedupe)
         return removed.step(window, new)
     if absent:
@@ -65,11 +65,11 @@ def close_window(
 
 def take_match(trigger: Trigger, removed: RemovedArrivals, held: HeldArrivals, match: Match) -> None:
     """Let the arrivals of a match leave, and with them the others that were gathered."""
-    used = [one for slot in match for one in slot]
-    until = max([one.reached for one in used]) + trigger.dedupe
+    used = [taken for slot in match for taken in slot]
+    until = max([taken.reached for taken in used]) + trigger.dedupe
     removed.remove(used, Reason.MATCHED, {}, until)
-    at, offsets = {one.event: one.slot for one in used}, {one.offset for one in used}
-    for arrival in [one for slot in held for one in slot if one.offset not in offsets]:
+    at, offsets = {taken.event: taken.slot for taken in used}, {taken.offset for taken in used}
+    for arrival in [left for slot in held for left in slot if left.offset not in offsets]:
         if arrival.event in at:
             evidence = {"used_at": trigger.slots[at[arrival.event]].variable}
         else:
@@ -78,7 +78,7 @@ def take_match(trigger: Trigger, removed: RemovedArrivals, held: HeldArrivals, m
 
 
 def _cancel(trigger: Trigger, removed: RemovedArrivals, held: HeldArrivals, absent: list[Arrival], at: Micros) -> None:
-    present = [one for slot, place in zip(held, trigger.slots, strict=True) for one in slot if not place.absent]
+    present = [arrival for slot, place in zip(held, trigger.slots, strict=True) for arrival in slot if not place.absent]
     removed.remove(present, Reason.CANCELLED, {"by": events_text(absent)}, at + trigger.dedupe)
     removed.remove(absent, Reason.MATCHED, {"cancelled": events_text(present)}, at + trigger.dedupe)
 
@@ -88,12 +88,12 @@ def _with_the_rest(trigger: Trigger, match: Match, held: HeldArrivals) -> Match:
 
     An event that stands at two of them goes to the first.
     """
-    taken = {one.event for slot in match for one in slot}
+    taken = {arrival.event for slot in match for arrival in slot}
     whole = []
     for place, chosen, slot in zip(trigger.slots, match, held, strict=True):
-        rest = [one for one in slot if one.event not in taken]
+        rest = [arrival for arrival in slot if arrival.event not in taken]
         if not chosen and len(rest) < place.count:
             rest = []
-        taken.update([one.event for one in rest])
+        taken.update([left.event for left in rest])
         whole.append(tuple(sorted([*chosen, *rest])))
     return tuple(whole)

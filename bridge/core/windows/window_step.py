@@ -90,8 +90,8 @@ def decide(trigger: Trigger, key: str, arrival: Arrival, reason: Reason, evidenc
 def with_evidence(step: Step, evidence: Mapping[str, str]) -> tuple[Decision, ...]:
     """Return the decisions of a step, the ``matched`` ones with this evidence as well."""
     decisions = [
-        Decision(*one[:5], {**one.evidence, **evidence}) if one.reason is Reason.MATCHED else one
-        for one in step.decisions
+        Decision(*decision[:5], {**decision.evidence, **evidence}) if decision.reason is Reason.MATCHED else decision
+        for decision in step.decisions
     ]
     return tuple(decisions)
 

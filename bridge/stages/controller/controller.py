@@ -300,7 +300,7 @@ class Controller(Stage):
             return {}
         refused: dict[str, str] = {}
         there = self._admin.topics()
-        for spec in (one for one in specs if one.name not in there):
+        for spec in (wanted for wanted in specs if wanted.name not in there):
             try:
                 self._admin.create([spec])
             except LogError as error:
@@ -314,9 +314,9 @@ class Controller(Stage):
             "until then the events of this topic wait"
         )
         return [
-            TriggerError(*one.origin, "", wrong, right, one.trigger.identity)
-            for one in triggers
-            for topic in topics_of(one.trigger)
+            TriggerError(*trigger.origin, "", wrong, right, trigger.trigger.identity)
+            for trigger in triggers
+            for topic in topics_of(trigger.trigger)
             if (wrong := self._refused.get(topic)) is not None
         ]
 
@@ -337,7 +337,7 @@ class Controller(Stage):
     def _start_offsets(self, info: TopicInfo, triggers: Sequence[Trigger]) -> list[int]:
         """Return the earliest offsets that any of the triggers that read a topic asks for; 0 if it is asked by none."""
         places = [Partition(info.name, number) for number in range(info.partitions)]
-        wanted = {one.start_from for one in triggers if info.name in topics_of(one)}
+        wanted = {trigger.start_from for trigger in triggers if info.name in topics_of(trigger)}
         found = [self._offsets_for(start_from, places) for start_from in wanted]
         return [min((offsets[place] for offsets in found), default=0) for place in places]
 

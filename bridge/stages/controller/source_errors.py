@@ -45,7 +45,7 @@ def decode_errors(fields: Mapping[str, Any]) -> tuple[TriggerError, ...]:
 
 
 def _bounded(place: str, errors: list[TriggerError]) -> list[TriggerError]:
-    unique = sorted({replace(one, found=_cut(one.found), right=_cut(one.right)) for one in errors})
+    unique = sorted({replace(error, found=_cut(error.found), right=_cut(error.right)) for error in errors})
     if len(unique) <= ERROR_LIMIT:
         return unique
     more = TriggerError(place, 0, "", f"{len(unique) - ERROR_LIMIT} more errors", "put those before right first")

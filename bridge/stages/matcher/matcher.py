@@ -310,11 +310,11 @@ class Matcher(Stage):
 
     def _arm_switches(self) -> None:
         """Ask for the ticks that arm dead man's switches, once for each state of ``triggers`` and its windows."""
-        switches = [one for one in self._definitions.in_force.values() if one.trigger.is_switch]
-        for one in switches:
-            home = partition_of(arrival_key(one.identity, ""), self._topics.partitions)
+        switches = [sourced for sourced in self._definitions.in_force.values() if sourced.trigger.is_switch]
+        for switch in switches:
+            home = partition_of(arrival_key(switch.identity, ""), self._topics.partitions)
             if home in self.windows:
-                self.windows[home].arm((one.identity, one.condition))
+                self.windows[home].arm((switch.identity, switch.condition))
         self._armed = self._definitions.offset
 
     def _apply_tick(self, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
@@ -362,8 +362,8 @@ class Matcher(Stage):
 
         Without arrivals, that is a definition of the same condition.
         """
-        arrivals = [one for slot in ended.step.match or () for one in slot]
-        last = max(arrivals, key=lambda one: one.offset, default=None)
+        arrivals = [arrival for slot in ended.step.match or () for arrival in slot]
+        last = max(arrivals, key=lambda arrival: arrival.offset, default=None)
         return self._definitions.known.get(last.definition, ended.definition) if last is not None else ended.definition
 
 

@@ -86,36 +86,36 @@ class RunWriter:
         """Send the run of each match, or its dead letter, and make the decisions of its step."""
         runnable = [
             RunnableMatch(
-                one.definition,
-                one.key.key,
-                one.events,
-                one.record,
-                one.step.frame,
-                one.step.ended_early,
-                by_tick=(one.record.value or b"").startswith(TICK.prefix),
+                match.definition,
+                match.key.key,
+                match.events,
+                match.record,
+                match.step.frame,
+                match.step.ended_early,
+                by_tick=(match.record.value or b"").startswith(TICK.prefix),
             )
-            for one in matches
-            if not isinstance(one.events, DecodeError)
+            for match in matches
+            if not isinstance(match.events, DecodeError)
         ]
         runs = iter(self._sender.send(runnable, out))
-        for one in matches:
-            run = one.events if isinstance(one.events, DecodeError) else next(runs)
-            out.at = one.record
-            evidence = self._evidence(one, run, out)
-            out.decisions.extend(redact_keys(self._current(one.key), with_evidence(one.step, evidence)))
+        for match in matches:
+            run = match.events if isinstance(match.events, DecodeError) else next(runs)
+            out.at = match.record
+            evidence = self._evidence(match, run, out)
+            out.decisions.extend(redact_keys(self._current(match.key), with_evidence(match.step, evidence)))
 
-    def _evidence(self, one: ReadMatch, run: Run | Exception, out: Outbox) -> dict[str, str]:
+    def _evidence(self, match: ReadMatch, run: Run | Exception, out: Outbox) -> dict[str, str]:
         """Return the evidence of a run that was sent, or of the dead letter in its place, which is sent here."""
         if isinstance(run, Run):
             return {"run": run.name}
-        text = self._text(one, run)
-        self.bury(one.record, one.key.trigger, f"the match has no run: {text}", out)
+        text = self._text(match, run)
+        self.bury(match.record, match.key.trigger, f"the match has no run: {text}", out)
         return {"error": text}
 
-    def _text(self, one: ReadMatch, error: Exception) -> str:
+    def _text(self, match: ReadMatch, error: Exception) -> str:
         """Return what is wrong as it may be shown now, however the run's own definition has it."""
         if isinstance(error, UnrunnableError):
-            return error.redacted_text(self._current(one.key).trigger.sensitive)
+            return error.redacted_text(self._current(match.key).trigger.sensitive)
         return str(error)
 
     def _event(self, definition: Definition, arrival: Arrival) -> Event:
@@ -136,4 +136,4 @@ def redact_keys(definition: Definition, decisions: tuple[Decision, ...]) -> tupl
     """Return decisions as they may be shown: without a key that is made of a sensitive field."""
     if not definition.hides_key:
         return decisions
-    return tuple([one._replace(key=definition.redacted_key(one.key)) for one in decisions])
+    return tuple([decision._replace(key=definition.redacted_key(decision.key)) for decision in decisions])

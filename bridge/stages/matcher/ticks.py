@@ -69,7 +69,9 @@ class TickPlanner:
 
     def is_due(self, windows: Mapping[int, WindowStore], now: Micros) -> bool:
         """Tell whether anything could end by a tick now."""
-        return any(self._is_due(one, condition, now) for one in windows.values() for condition in one.conditions())
+        return any(
+            self._is_due(window, condition, now) for window in windows.values() for condition in window.conditions()
+        )
 
     def plan(self, windows: Mapping[int, WindowStore], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield, by partition, the fields of the tick to append.
@@ -89,8 +91,8 @@ class TickPlanner:
     def _ticks(self, windows: Mapping[int, WindowStore], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the ticks that can be given."""
         due = {
-            partition: [condition for condition in one.conditions() if self._is_due(one, condition, now)]
-            for partition, one in windows.items()
+            partition: [condition for condition in window.conditions() if self._is_due(window, condition, now)]
+            for partition, window in windows.items()
         }
         conditions = {condition for some in due.values() for condition in some}
         self._look(conditions)
@@ -115,7 +117,9 @@ class TickPlanner:
     def _topics_of(self, condition: Condition) -> tuple[str, ...]:
         return topics_of(self._definitions.conditions[condition[1]].trigger)
 
-    def _tick(self, one: WindowStore, due: list[Condition], safe: Mapping[Condition, Micros | None]) -> dict[str, Any]:
+    def _tick(
+        self, store: WindowStore, due: list[Condition], safe: Mapping[Condition, Micros | None]
+    ) -> dict[str, Any]:
         times, retired = [], []
         for trigger, condition in due:
             time = safe[trigger, condition]
@@ -123,14 +127,14 @@ class TickPlanner:
                 continue
             if not self._definitions.is_in_force(trigger, condition):
                 retired.append({"trigger": trigger, "condition": condition})
-            elif (one.next_due((trigger, condition)) or 0) <= time:
+            elif (store.next_due((trigger, condition)) or 0) <= time:
                 times.append({"trigger": trigger, "condition": condition, "time": time})
         return {"safe": times, "retired": retired}
 
-    def _is_due(self, one: WindowStore, condition: Condition, now: Micros) -> bool:
+    def _is_due(self, store: WindowStore, condition: Condition, now: Micros) -> bool:
         if not self._definitions.is_in_force(*condition):
             return True
-        first = one.next_due(condition)
+        first = store.next_due(condition)
         return first is not None and first <= now - self._skew
 
     def _safe_for(self, condition: Condition) -> Micros | None:
@@ -188,7 +192,9 @@ class TickRound:
     def __init__(self, store: WindowStore, definitions: Definitions, tick: dict[str, Any]) -> None:
         self._store = store
         self._definitions = definitions
-        self.times: dict[Condition, Micros] = {(one["trigger"], one["condition"]): one["time"] for one in tick["safe"]}
+        self.times: dict[Condition, Micros] = {
+            (entry["trigger"], entry["condition"]): entry["time"] for entry in tick["safe"]
+        }
         self.retired = _retired(tick, definitions) if store.retiring is None else store.retiring
         self.is_over = False
 
@@ -245,5 +251,5 @@ def _retired(tick: dict[str, Any], definitions: Definitions) -> tuple[Condition,
 
     A condition that is in force again meanwhile is not over. Whoever routed by it knew that, so it is in ``triggers``.
     """
-    named = [(one["trigger"], one["condition"]) for one in tick["retired"]]
-    return tuple([one for one in named if not definitions.is_in_force(*one)])
+    named = [(entry["trigger"], entry["condition"]) for entry in tick["retired"]]
+    return tuple([condition for condition in named if not definitions.is_in_force(*condition)])

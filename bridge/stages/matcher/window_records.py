@@ -157,9 +157,11 @@ def beside_records(window: WindowKey, before: Window, after: Window) -> list[tup
     """Return the records by which what a window holds beside arrivals changes, None for what is over."""
     changed: list[tuple[bytes, bytes | None]] = []
     if before.pending != after.pending:
-        changed += [(pending_key(window, one.offset), None) for one in before.pending if one not in after.pending]
-        come = [one for one in after.pending if one not in before.pending]
-        changed += [(pending_key(window, one.offset), encode_pending(one)) for one in come]
+        changed += [
+            (pending_key(window, pending.offset), None) for pending in before.pending if pending not in after.pending
+        ]
+        come = [pending for pending in after.pending if pending not in before.pending]
+        changed += [(pending_key(window, pending.offset), encode_pending(pending)) for pending in come]
     if before.fired != after.fired:
         changed += [(fired_key(window, frame[0]), None) for frame in before.fired if frame not in after.fired]
         fired = [frame for frame in after.fired if frame not in before.fired]
@@ -212,7 +214,7 @@ def read_clock_key(record_key: bytes) -> tuple[str, str]:
 
 def encode_pending(pending: Pending) -> bytes:
     """Return the record of a match that waits for an absence."""
-    return PENDING.encode({"until": pending.until, "arrivals": [one.offset for one in pending.arrivals]})
+    return PENDING.encode({"until": pending.until, "arrivals": [arrival.offset for arrival in pending.arrivals]})
 
 
 def decode_pending(value: bytes) -> tuple[Micros, frozenset[int]]:
@@ -250,7 +252,12 @@ def encode_retiring(conditions: Iterable[tuple[str, str]]) -> bytes:
 
 def decode_retiring(value: bytes) -> tuple[tuple[str, str], ...]:
     """Return what :func:`encode_retiring` wrote."""
-    return tuple([(intern(one["trigger"]), intern(one["condition"])) for one in RETIRING.decode(value)["conditions"]])
+    return tuple(
+        [
+            (intern(condition["trigger"]), intern(condition["condition"]))
+            for condition in RETIRING.decode(value)["conditions"]
+        ]
+    )
 
 
 def _damaged(record_key: bytes) -> RecordError:

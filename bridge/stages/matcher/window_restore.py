@@ -218,6 +218,6 @@ def _window(trigger: Trigger, found: _Found) -> Window:
             waiting[arrival.slot].append(arrival)
     window = window._replace(waiting=tuple([tuple(sorted(slot)) for slot in waiting]), fired=tuple(sorted(found.fired)))
     for offset, until, offsets in found.pending:
-        arrivals = [one for one in found.waiting if one.offset in offsets]
+        arrivals = [kept for kept in found.waiting if kept.offset in offsets]
         window = window.with_pending(absence.restored(trigger, offset, until, arrivals))
     return kind_of_window(trigger).restore(trigger, window, found.waiting, found.spent)

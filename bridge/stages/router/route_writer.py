@@ -63,22 +63,23 @@ class RouteWriter:
     def send(self, passed: Iterable[RoutedEvent], out: Outbox) -> None:
         """Send arrivals and runs; what can be neither is a dead letter."""
         at_once = []
-        for one in passed:
-            if one.definition.trigger.is_windowed:
-                self._send_arrival(one, out)
+        for routed in passed:
+            if routed.definition.trigger.is_windowed:
+                self._send_arrival(routed, out)
             else:
-                at_once.append(one)
+                at_once.append(routed)
         matches = [
-            RunnableMatch(one.definition, one.key, ((one.decoded.event,),), one.decoded.record) for one in at_once
+            RunnableMatch(routed.definition, routed.key, ((routed.decoded.event,),), routed.decoded.record)
+            for routed in at_once
         ]
-        for one, run in zip(at_once, self._runs.send(matches, out), strict=True):
+        for routed, run in zip(at_once, self._runs.send(matches, out), strict=True):
             if isinstance(run, Run):
-                out.decisions.append(one.decide(Reason.MATCHED, {"run": run.name}))
+                out.decisions.append(routed.decide(Reason.MATCHED, {"run": run.name}))
             else:
-                self._unrunnable(one, run, out)
+                self._unrunnable(routed, run, out)
 
-    def _send_arrival(self, one: RoutedEvent, out: Outbox) -> None:
-        definition, slot, (event, record, event_value), key = one
+    def _send_arrival(self, routed: RoutedEvent, out: Outbox) -> None:
+        definition, slot, (event, record, event_value), key = routed
         out.at = record
         value = encode_arrival(
             {
@@ -98,16 +99,16 @@ class RouteWriter:
         )
         if len(value) > SENT_LIMIT:
             text = f"its arrival has {len(value)} bytes with key, source and id; at most {SENT_LIMIT} are sent"
-            decision = one.decide(Reason.OVERSIZE, {"error": text})
+            decision = routed.decide(Reason.OVERSIZE, {"error": text})
             out.decisions.append(decision)
             self._write_dead_letter(record, decision, text, "")
             return
         place = arrival_key(definition.identity, key)
         out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, value)
 
-    def _unrunnable(self, one: RoutedEvent, error: UnrunnableError, out: Outbox) -> None:
-        out.at = one.decoded.record
-        text = error.redacted_text(one.definition.trigger.sensitive)
-        decision = one.decide(Reason.MATCHED, {"error": text})
+    def _unrunnable(self, event: RoutedEvent, error: UnrunnableError, out: Outbox) -> None:
+        out.at = event.decoded.record
+        text = error.redacted_text(event.definition.trigger.sensitive)
+        decision = event.decide(Reason.MATCHED, {"error": text})
         out.decisions.append(decision)
-        self._write_dead_letter(one.decoded.record, decision, text, "unrunnable")
+        self._write_dead_letter(event.decoded.record, decision, text, "unrunnable")

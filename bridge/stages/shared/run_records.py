@@ -101,7 +101,9 @@ def decode_run(value: bytes) -> Run:
         name=fields["name"],
         parameters=None if parameters is None else tuple(parameters.items()),
         payload=fields["payload"],
-        events=tuple([(one["slot"], EventIdentity(one["name"], one["source"], one["id"])) for one in fields["events"]]),
+        events=tuple(
+            [(event["slot"], EventIdentity(event["name"], event["source"], event["id"])) for event in fields["events"]]
+        ),
         event_time=fields["event_time"],
         reached=fields["reached"],
         start_by=fields["start_by"],

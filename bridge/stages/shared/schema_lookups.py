@@ -189,7 +189,10 @@ class SchemaLookups:
                     self._next_question = now + _PACE
                     return found
                 else:
-                    due = min([one.due for one in self._wanted.values() if one.due > now], default=None)
+                    due = min(
+                        [wanted_item.due for wanted_item in self._wanted.values() if wanted_item.due > now],
+                        default=None,
+                    )
                     self._changed.wait(None if due is None else due - now)
         return None
 

@@ -75,7 +75,7 @@ class SlotIndex:
 
 def _shared(slots: Iterable[tuple[Definition, CompiledSlot]]) -> _Shared:
     everybody = list(slots)
-    others = [one for one in everybody if not one[1].slot.shared_topic]
+    others = [reader for reader in everybody if not reader[1].slot.shared_topic]
     wanting: dict[str, list[tuple[Definition, CompiledSlot]]] = defaultdict(list)
     for definition, slot in everybody:
         if slot.slot.shared_topic:

@@ -148,23 +148,23 @@ class Attempts:
         template = self.templates.known(run)
         return None if template is None else _with_defaults(run, template)
 
-    def start_reading(self, one: OpenRun) -> None:
+    def start_reading(self, run: OpenRun) -> None:
         """Ask for the run's WorkflowTemplate."""
-        self._start(one, self._read, self._answers)
+        self._start(run, self._read, self._answers)
 
-    def start_creating(self, one: OpenRun) -> None:
+    def start_creating(self, run: OpenRun) -> None:
         """Try to create the run's Workflow; its intent is committed."""
-        self._start(one, self._create, self._results)
+        self._start(run, self._create, self._results)
 
-    def start_looking(self, one: OpenRun) -> None:
+    def start_looking(self, run: OpenRun) -> None:
         """Look for the Workflow of a run in doubt for which :meth:`has_to_look` holds."""
-        self._start(one, self._create, self._results, is_look=True)
+        self._start(run, self._create, self._results, is_look=True)
 
-    def has_to_look(self, one: OpenRun, now: Micros) -> bool:
+    def has_to_look(self, run: OpenRun, now: Micros) -> bool:
         """Return whether a run's next attempt is surely a look: it is in doubt, and too late to be created again."""
-        if one.doubt is None or one.doubt.lifetime is None:
+        if run.doubt is None or run.doubt.lifetime is None:
             return False
-        return self._is_late(one.run) or not one.doubt.may_create(now, self._applied_within)
+        return self._is_late(run.run) or not run.doubt.may_create(now, self._applied_within)
 
     @property
     def in_flight(self) -> int:
@@ -206,40 +206,40 @@ class Attempts:
 
     def _start(
         self,
-        one: OpenRun,
+        run: OpenRun,
         work: Callable[[OpenRun], tuple[Worked, Doubt | None]],
         results: SimpleQueue[Result],
         *,
         is_look: bool = False,
     ) -> None:
         self.under_way += 1
-        self._bulkheads.submit(one, lambda: results.put(self._guarded(one, work)), is_look=is_look)
+        self._bulkheads.submit(run, lambda: results.put(self._guarded(run, work)), is_look=is_look)
 
-    def _guarded(self, one: OpenRun, work: Callable[[OpenRun], tuple[Worked, Doubt | None]]) -> Result:
+    def _guarded(self, run: OpenRun, work: Callable[[OpenRun], tuple[Worked, Doubt | None]]) -> Result:
         began = self._clock()
         try:
-            return Result(one, *work(one))
+            return Result(run, *work(run))
         except Exception as error:  # noqa: BLE001  (a worker that dies silently would hold its run for ever)
             outcome = Retry(bounded(f"{type(error).__name__}: {error}"), applied=None)
-            return Result(one, outcome, None if one.intent is None else self._in_doubt(one.doubt, began))
+            return Result(run, outcome, None if run.intent is None else self._in_doubt(run.doubt, began))
 
-    def _read(self, one: OpenRun) -> tuple[Worked, Doubt | None]:
-        found = self.templates.read(one.run)
+    def _read(self, run: OpenRun) -> tuple[Worked, Doubt | None]:
+        found = self.templates.read(run.run)
         return (found if isinstance(found, Missing) else Read()), None
 
     # -- creating ------------------------------------------------------------------------------------------------------
 
-    def _create(self, one: OpenRun) -> tuple[Worked, Doubt | None]:
+    def _create(self, open_run: OpenRun) -> tuple[Worked, Doubt | None]:
         """Try once to create the run's Workflow; look for it first where a create could make a second one."""
-        run, doubt = one.run, one.doubt
-        if one.is_dropped or not self._fresh():
+        run, doubt = open_run.run, open_run.doubt
+        if open_run.is_dropped or not self._fresh():
             reason = "this process was paused for longer than its session, or its partition was revoked"
             return Retry(reason, applied=False), doubt
         if doubt is None:
             if self._is_late(run):
                 return TooLate(), None
             lacking = self._lacking(run)
-            return (Lacking(lacking), None) if lacking else self._try(one, None)
+            return (Lacking(lacking), None) if lacking else self._try(open_run, None)
         missing = None
         if doubt.lifetime is None:
             found = self.templates.read(run)
@@ -250,8 +250,8 @@ class Attempts:
         if missing is not None and missing.passes:
             return Retry(missing.reason, applied=None), doubt
         if doubt.may_create(self._clock(), self._applied_within) and not self._is_late(run):
-            return self._try(one, doubt)
-        return self._settle(one, doubt, None, missing)
+            return self._try(open_run, doubt)
+        return self._settle(open_run, doubt, None, missing)
 
     def _lacking(self, run: Run) -> str:
         """Return why the Workflow of a run would fail at once: parameters that its template requires; else nothing."""
@@ -262,16 +262,16 @@ class Attempts:
         advice = "and the trigger's mapping does not fill it. Map it in the trigger, or give it a value in the template"
         return f"{lacking}, {advice}" if lacking else ""
 
-    def _try(self, one: OpenRun, doubt: Doubt | None) -> tuple[Worked, Doubt | None]:
+    def _try(self, run: OpenRun, doubt: Doubt | None) -> tuple[Worked, Doubt | None]:
         """Send a create."""
         began = self._clock()
-        outcome = attempt(self._api, workflow_manifest(one.run), one.run.run_key)
+        outcome = attempt(self._api, workflow_manifest(run.run), run.run.run_key)
         sent = _sent(outcome)
         if sent is Sent.UNKNOWN or (sent is Sent.VANISHED and doubt is None):
             return _worked(outcome), self._in_doubt(doubt, began)
         if sent is Sent.MADE or doubt is None:
             return _worked(outcome), doubt
-        return self._settle(one, doubt, outcome, None)
+        return self._settle(run, doubt, outcome, None)
 
     def _in_doubt(self, doubt: Doubt | None, began: Micros) -> Doubt:
         """Return the doubt after a create, begun at a time, that may have been applied."""
@@ -279,18 +279,18 @@ class Attempts:
         return Doubt(began, now) if doubt is None else doubt.sent_again(now)
 
     def _settle(
-        self, one: OpenRun, doubt: Doubt, outcome: Outcome | None, missing: Missing | None
+        self, open_run: OpenRun, doubt: Doubt, outcome: Outcome | None, missing: Missing | None
     ) -> tuple[Worked, Doubt | None]:
         """Return what follows for a run in doubt.
 
         Args:
-            one: The run.
+            open_run: The run.
             doubt: What earlier creates may have made.
             outcome: What the create of this attempt came to; None when none was sent.
             missing: Why the lifetime of its Workflow is not known.
 
         """
-        run, sent = one.run, Sent.NOTHING if outcome is None else _sent(outcome)
+        run, sent = open_run.run, Sent.NOTHING if outcome is None else _sent(outcome)
         look, age = None, Age.OPEN
         if sent in (Sent.NOTHING, Sent.REFUSED_FOR_NOW, Sent.REFUSED):
             began = self._clock()
@@ -299,7 +299,7 @@ class Attempts:
             if look.standing in (NameOwner.ABSENT, NameOwner.FOREIGN) and age is not Age.OUTLIVED:
                 doubt = doubt.seen_absent(began)
         verdict = conclude(sent, age, look.standing if look else None, is_late=self._is_late(run))
-        reason = one.reason if outcome is None or isinstance(outcome, Done) else outcome.reason
+        reason = open_run.reason if outcome is None or isinstance(outcome, Done) else outcome.reason
         if verdict is Verdict.DONE:
             return Done("already"), doubt
         if verdict is Verdict.LOST:
@@ -386,7 +386,9 @@ def _with_defaults(run: Run, template: WorkflowTemplate) -> Run:
 
 def _lacking(template: WorkflowTemplate, given: Collection[str]) -> str:
     """Return what a template requires and a run does not give, as the beginning of a sentence; else nothing."""
-    lacking = [one.name for one in template.parameters if not one.has_default and one.name not in given]
+    lacking = [
+        parameter.name for parameter in template.parameters if not parameter.has_default and parameter.name not in given
+    ]
     texts = ", ".join([f"the parameter {name!r}" for name in lacking])
     return f"the WorkflowTemplate {template.namespace}/{template.name} requires {texts}" if lacking else ""
 

@@ -46,9 +46,9 @@ class Job:
     """Work about one run, as a worker gets it."""
 
     def __init__(
-        self, one: OpenRun, work: Callable[[], None], end: Callable[[Job], None], *, is_look: bool = False
+        self, run: OpenRun, work: Callable[[], None], end: Callable[[Job], None], *, is_look: bool = False
     ) -> None:
-        self.one = one
+        self.one = run
         self.is_look = is_look
         self.since: Micros = 0  # when a worker was given it
         self._work = work
@@ -118,18 +118,18 @@ class Bulkheads:
 
     # -- work ----------------------------------------------------------------------------------------------------------
 
-    def submit(self, one: OpenRun, work: Callable[[], None], *, is_look: bool = False) -> None:
+    def submit(self, run: OpenRun, work: Callable[[], None], *, is_look: bool = False) -> None:
         """Have work about a run done as soon as its namespace has a worker for it.
 
         Args:
-            one: The run.
+            run: The run.
             work: What to do.
             is_look: It only looks for the run's Workflow.
 
         """
         with self._lock:
-            bulkhead = self._of(one.run.namespace)
-            (bulkhead.looks if is_look else bulkhead.queue).append(Job(one, work, self._ended, is_look=is_look))
+            bulkhead = self._of(run.run.namespace)
+            (bulkhead.looks if is_look else bulkhead.queue).append(Job(run, work, self._ended, is_look=is_look))
         self.look()
 
     def look(self) -> None:
@@ -210,32 +210,32 @@ class Bulkheads:
 
     # -- health --------------------------------------------------------------------------------------------------------
 
-    def failed(self, one: OpenRun, now: Micros, *, was_reached: bool) -> None:
+    def failed(self, run: OpenRun, now: Micros, *, was_reached: bool) -> None:
         """Note that a request for a run failed in a way that may be its namespace's or the cluster's.
 
         Args:
-            one: The run.
+            run: The run.
             now: The process's time.
             was_reached: The API server may have seen the request.
 
         """
         with self._lock:
-            bulkhead = self._of(one.run.namespace)
+            bulkhead = self._of(run.run.namespace)
             if len(bulkhead.failing) < self._threshold:
-                bulkhead.failing.add(one.run.run_key)
+                bulkhead.failing.add(run.run.run_key)
             bulkhead.was_reached = bulkhead.was_reached or was_reached
             # Requests that were under way when the breaker opened fail as well: they say nothing new.
             if len(bulkhead.failing) >= self._threshold and now >= bulkhead.opens_at:
                 bulkhead.rounds += 1
                 bulkhead.opens_at = now + round(_PACE.delay(bulkhead.rounds, self._random) * SECOND)
 
-    def succeeded(self, one: OpenRun) -> None:
+    def succeeded(self, run: OpenRun) -> None:
         """Note that a request for a run succeeded: its namespace's breaker closes."""
         with self._lock:
-            bulkhead = self._of(one.run.namespace)
+            bulkhead = self._of(run.run.namespace)
             bulkhead.failing.clear()
             bulkhead.rounds, bulkhead.opens_at, bulkhead.was_reached = 0, 0, False
-            self._forget_idle(one.run.namespace)
+            self._forget_idle(run.run.namespace)
 
     def room(self, namespace: str, now: Micros) -> int:
         """Return how many more runs of a namespace may be begun."""

@@ -79,10 +79,10 @@ class Lane:
         """Return how many runs wait."""
         return len(self.queue) + self.shelved + self.put_off
 
-    def ask(self, one: OpenRun) -> None:
+    def ask(self, run: OpenRun) -> None:
         """Count a run that was asked for, if by the definition whose limits hold."""
-        if one.run.definition_hash == self.rule.definition:
-            self.brake.ask(one.since)
+        if run.run.definition_hash == self.rule.definition:
+            self.brake.ask(run.since)
 
     def wait(self, now: Micros) -> Wait | None:
         """Return why the first run cannot start now."""
@@ -119,12 +119,12 @@ class Lanes:
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
-    def lane(self, one: OpenRun) -> Lane:
+    def lane(self, run: OpenRun) -> Lane:
         """Return the lane of a run."""
-        key = (one.partition, one.run.trigger)
+        key = (run.partition, run.run.trigger)
         lane = self._lanes.get(key)
         if lane is None:
-            rule = self._rule_of(one.run.trigger, one.run.definition_hash)
+            rule = self._rule_of(run.run.trigger, run.run.definition_hash)
             lane = self._lanes[key] = Lane(key, rule, Brake(rule.limits))
         return lane
 
@@ -147,29 +147,29 @@ class Lanes:
         if lane.shelved:
             self._give_turn(lane)
 
-    def add(self, one: OpenRun, *, first: bool = False) -> bool:
+    def add(self, run: OpenRun, *, first: bool = False) -> bool:
         """Have a run wait for its turn; ``first``: before all others of its trigger.
 
         Returns:
             Whether it stays in memory. Otherwise it has to be laid down.
 
         """
-        lane = self.lane(one)
+        lane = self.lane(run)
         is_behind = bool(lane.queue or lane.shelved) and not first
-        is_large = self._in_memory >= IN_MEMORY or one.body is None or len(one.body) > SMALL
+        is_large = self._in_memory >= IN_MEMORY or run.body is None or len(run.body) > SMALL
         if is_behind and (lane.shelved or is_large):
             return False
-        (lane.queue.appendleft if first else lane.queue.append)(one)
+        (lane.queue.appendleft if first else lane.queue.append)(run)
         self._in_memory += 1
         if lane.place == "empty":
             self._give_turn(lane)
         return True
 
-    def spill(self, one: OpenRun, *, first: bool = False) -> None:
+    def spill(self, run: OpenRun, *, first: bool = False) -> None:
         """Leave a run that is in no queue to the shelf, until its turn or until it is due."""
-        lane = self.lane(one)
-        lane.size += self._ledger[one.partition].waiting_runs.put(one, first=first)
-        if one.due is None:
+        lane = self.lane(run)
+        lane.size += self._ledger[run.partition].waiting_runs.put(run, first=first)
+        if run.due is None:
             lane.shelved += 1
             if lane.place == "empty":
                 self._give_turn(lane)
@@ -181,24 +181,24 @@ class Lanes:
         runs = list(lane.queue)
         self._in_memory -= len(runs)
         lane.queue.clear()
-        for one in runs:
-            lane.size += self._ledger[one.partition].waiting_runs.put(one)
+        for run in runs:
+            lane.size += self._ledger[run.partition].waiting_runs.put(run)
         lane.shelved += len(runs)
         return runs
 
     def take_out(self, runs: Collection[OpenRun]) -> None:
         """Take runs in memory out of their lanes: they do not wait for a turn any more."""
         out = set(runs)
-        for lane in {self.lane(one) for one in runs}:
-            left = [one for one in lane.queue if one not in out]
+        for lane in {self.lane(run) for run in runs}:
+            left = [run for run in lane.queue if run not in out]
             self._in_memory -= len(lane.queue) - len(left)
             lane.queue = deque(left)
 
-    def taken(self, one: OpenRun) -> None:
+    def taken(self, run: OpenRun) -> None:
         """Note that a run was taken from the shelf by the moment at which it had to be looked at."""
-        lane = self.lane(one)
-        lane.size -= len(one.body or b"")
-        if one.due is None:
+        lane = self.lane(run)
+        lane.size -= len(run.body or b"")
+        if run.due is None:
             lane.shelved -= 1
         else:
             lane.put_off -= 1
@@ -219,11 +219,11 @@ class Lanes:
             wait = lane.wait(now)
             self._tell(lane, wait)
             if wait is None:
-                one = lane.queue.popleft()
+                run = lane.queue.popleft()
                 self._in_memory -= 1
                 if lane.queue or lane.shelved:
                     self._give_turn(lane)
-                return one
+                return run
             if wait.why == "storm" and lane.rule.is_over:
                 lane.is_unwanted = True
                 self._unwanted.append(lane)
@@ -260,7 +260,7 @@ class Lanes:
         if not lane.queue and lane.shelved:
             read = self._ledger[lane.key[0]].waiting_runs.take_next(lane.key[1], _READ_AHEAD, _READ_AHEAD_BYTES)
             lane.shelved -= len(read)
-            lane.size -= sum(len(one.body or b"") for one in read)
+            lane.size -= sum(len(run.body or b"") for run in read)
             lane.queue.extend(read)
             self._in_memory += len(read)
             self._on_read(read)
@@ -270,16 +270,16 @@ class Lanes:
 
     # -- limits --------------------------------------------------------------------------------------------------------
 
-    def stop_for(self, one: OpenRun) -> None:
+    def stop_for(self, run: OpenRun) -> None:
         """Keep the lane of a run back until its WorkflowTemplate is read."""
-        lane = self.lane(one)
+        lane = self.lane(run)
         if lane.place == "turn":
             self._turns[lane.namespace].remove(lane)
         lane.place = "asking"
 
-    def go_on(self, one: OpenRun) -> None:
+    def go_on(self, run: OpenRun) -> None:
         """Let the lane of a run go on: the question for its template was answered."""
-        lane = self.lane(one)
+        lane = self.lane(run)
         if lane.place == "asking":
             self._give_turn(lane)
 
@@ -301,26 +301,26 @@ class Lanes:
         if lane.place == "later":
             self._give_turn(lane)
 
-    def start(self, one: OpenRun, now: Micros) -> None:
+    def start(self, run: OpenRun, now: Micros) -> None:
         """Count that a run is tried now; of several tries the last, by whichever of its owners' clocks that is."""
-        moment = now if one.started is None else max(now, one.started)
-        if one.started is not None:
-            self.give_back(one)
-        self.lane(one).brake.start(moment)
-        one.started = moment
+        moment = now if run.started is None else max(now, run.started)
+        if run.started is not None:
+            self.give_back(run)
+        self.lane(run).brake.start(moment)
+        run.started = moment
 
-    def give_back(self, one: OpenRun) -> None:
+    def give_back(self, run: OpenRun) -> None:
         """Do not count a try any more that came to nothing."""
-        lane = self.lane(one)
-        if one.started is not None:
-            lane.brake.give_back(one.started)
-        one.started = None
+        lane = self.lane(run)
+        if run.started is not None:
+            lane.brake.give_back(run.started)
+        run.started = None
         if lane.place == "later":
             self._give_turn(lane)
 
-    def waits(self, one: OpenRun, now: Micros) -> Wait | None:
+    def waits(self, run: OpenRun, now: Micros) -> Wait | None:
         """Return why a run's trigger is kept back by its limits, if it is."""
-        lane = self.lane(one)
+        lane = self.lane(run)
         if lane.place != "later":
             return None
         return lane.wait(now) if lane.queue else lane.brake.wait(now)

@@ -80,7 +80,7 @@ class LimitsInForce:
         """Return the correlation key of a run as decisions may show it; of a trigger that is unknown it is hidden."""
         known = (self._definitions.known.get(run.definition_hash), self._definitions.in_force.get(run.trigger))
         is_known = known[0] is not None or known[1] is not None
-        is_hidden = not is_known or any(one.hides_key for one in known if one is not None)
+        is_hidden = not is_known or any(definition.hides_key for definition in known if definition is not None)
         return REDACTED if run.key and is_hidden else run.key
 
     def looks_back(self, trigger: str) -> Micros:
@@ -88,4 +88,6 @@ class LimitsInForce:
         named = self._definitions.in_force.get(trigger)
         if named is not None:
             return look_back(named.trigger.run.limits)
-        return max((look_back(one.trigger.run.limits) for one in self._definitions.known.values()), default=0)
+        return max(
+            (look_back(definition.trigger.run.limits) for definition in self._definitions.known.values()), default=0
+        )

@@ -62,14 +62,14 @@ class RunBook:
         self._stale_from: Micros = 0  # no entry of an open run has to be written again before
         self.places: Mapping[Effect, Callable[[OpenRun, Micros], None]] = {
             Effect.COUNT_START: self.lanes.start,
-            Effect.GIVE_BACK: lambda one, _: self.lanes.give_back(one),
-            Effect.STOP_LANE: lambda one, _: self.lanes.stop_for(one),
-            Effect.FREE_LANE: lambda one, _: self.lanes.go_on(one),
-            Effect.HOLD: lambda one, _: self.begun.append(one),
+            Effect.GIVE_BACK: lambda run, _: self.lanes.give_back(run),
+            Effect.STOP_LANE: lambda run, _: self.lanes.stop_for(run),
+            Effect.FREE_LANE: lambda run, _: self.lanes.go_on(run),
+            Effect.HOLD: lambda run, _: self.begun.append(run),
             Effect.QUEUE_FIRST: self._queue_first,
             Effect.QUEUE_DUE: self._queue_due,
-            Effect.LAY_DOWN: lambda one, _: self.spill(one),
-            Effect.FORGET: lambda one, _: self.ledger[one.partition].forget(one),
+            Effect.LAY_DOWN: lambda run, _: self.spill(run),
+            Effect.FORGET: lambda run, _: self.ledger[run.partition].forget(run),
         }
 
     # -- partitions ----------------------------------------------------------------------------------------------------
@@ -89,37 +89,37 @@ class RunBook:
         """Forget partitions, and a batch that was being made; results of their runs that are under way are ignored."""
         for number in numbers:
             ledger = self.ledger.pop(number, None)
-            for one in ledger.open.values() if ledger else ():
-                advance(one, Revoked())
+            for run in ledger.open.values() if ledger else ():
+                advance(run, Revoked())
         self._new, self.begun = [], []
         self.lanes.drop(numbers)
         for namespace, runs in list(self._doubtful.items()):
-            self._doubtful[namespace] = deque(one for one in runs if not one.is_dropped)
+            self._doubtful[namespace] = deque(run for run in runs if not run.is_dropped)
 
     # -- what happens to runs ------------------------------------------------------------------------------------------
 
-    def advance(self, one: OpenRun, event: RunEvent) -> tuple[Effect, ...]:
+    def advance(self, run: OpenRun, event: RunEvent) -> tuple[Effect, ...]:
         """Have an event happen to a run; return the effects, in their order. Those in ``places`` are the book's own.
 
         Raises:
             IllegalEventError: The event cannot happen to the run, or the run is not in memory here any more.
 
         """
-        if one.state is not RunState.NEW and not self.owns(one):
-            raise IllegalEventError(one, event, " and not in the run book's memory")
-        return advance(one, event)
+        if run.state is not RunState.NEW and not self.owns(run):
+            raise IllegalEventError(run, event, " and not in the run book's memory")
+        return advance(run, event)
 
-    def take_up(self, one: OpenRun) -> bool:
+    def take_up(self, run: OpenRun) -> bool:
         """Take up a new run; return whether it stays in memory. If not, it is passed over and laid down at once."""
-        is_in_memory = self.lanes.add(one)
+        is_in_memory = self.lanes.add(run)
         if is_in_memory:
-            self._keep([one])
-            self._new.append(one)
+            self._keep([run])
+            self._new.append(run)
         return is_in_memory
 
     def take_new(self) -> list[OpenRun]:
         """Take the new runs in memory that had no turn in this batch."""
-        found = [one for one in self._new if one.state is RunState.NEW]
+        found = [run for run in self._new if run.state is RunState.NEW]
         self._new = []
         return found
 
@@ -128,16 +128,16 @@ class RunBook:
         begun, self.begun = self.begun, []
         return begun
 
-    def spill(self, one: OpenRun, *, first: bool = False) -> None:
+    def spill(self, run: OpenRun, *, first: bool = False) -> None:
         """Leave a run to the shelf; the ledger in Kafka has it whole."""
-        self.ledger[one.partition].forget(one)
-        self.lanes.spill(one, first=first)
+        self.ledger[run.partition].forget(run)
+        self.lanes.spill(run, first=first)
 
     def spare_memory(self, runs: list[OpenRun], now: Micros) -> None:
         """Leave the lanes of queued runs to the shelf that cannot go on soon, or hold large runs."""
-        for one in runs:
-            if self.owns(one) and (self.lanes.waits(one, now) is not None or len(one.body or b"") > SMALL):
-                for laid in self.lanes.spill_all(self.lanes.lane(one)):
+        for run in runs:
+            if self.owns(run) and (self.lanes.waits(run, now) is not None or len(run.body or b"") > SMALL):
+                for laid in self.lanes.spill_all(self.lanes.lane(run)):
                     self.ledger[laid.partition].forget(laid)
 
     def namespaces(self, now: Micros) -> list[str]:
@@ -162,10 +162,10 @@ class RunBook:
     def take_doubtful(self, namespace: str, is_wanted: Callable[[OpenRun], bool]) -> OpenRun | None:
         """Take the first run in doubt of a namespace that is wanted; None when there is none."""
         doubtful = self._doubtful.get(namespace, ())
-        for one in doubtful:
-            if is_wanted(one):
-                self._doubtful[namespace].remove(one)
-                return one
+        for run in doubtful:
+            if is_wanted(run):
+                self._doubtful[namespace].remove(run)
+                return run
         return None
 
     def wake(self, now: Micros) -> list[OpenRun]:
@@ -173,62 +173,62 @@ class RunBook:
         late = self._late_in_memory(now)
         for ledger in self.ledger.values():
             if ledger.waiting_runs.next_wake() <= now:
-                late += [one for one in ledger.waiting_runs.take_due(now, WOKEN) if not self._wake(one, now)]
+                late += [run for run in ledger.waiting_runs.take_due(now, WOKEN) if not self._wake(run, now)]
         return late
 
-    def _wake(self, one: OpenRun, now: Micros) -> bool:
+    def _wake(self, run: OpenRun, now: Micros) -> bool:
         """Give a run its turn; return False if it is too late to start."""
-        self.lanes.taken(one)
-        if one.is_too_late(now):
-            self.ledger[one.partition].open[one.run.run_key] = one
+        self.lanes.taken(run)
+        if run.is_too_late(now):
+            self.ledger[run.partition].open[run.run.run_key] = run
             return False
-        self._keep([one])
-        for effect in self.advance(one, BecameDue()):
-            self.places[effect](one, now)
+        self._keep([run])
+        for effect in self.advance(run, BecameDue()):
+            self.places[effect](run, now)
         return True
 
-    def _queue_first(self, one: OpenRun, _: Micros) -> None:
+    def _queue_first(self, run: OpenRun, _: Micros) -> None:
         """Give a run whose parameters are known now the next turn of its trigger."""
-        self.lanes.add(one, first=True)
-        self._keep([one])
+        self.lanes.add(run, first=True)
+        self._keep([run])
 
-    def _queue_due(self, one: OpenRun, now: Micros) -> None:
+    def _queue_due(self, run: OpenRun, now: Micros) -> None:
         """Queue a run that became due; leave it to the shelf for now while as many as are needed are at hand."""
-        if one.state is RunState.DOUBTFUL:
-            runs = self._doubtful.setdefault(one.run.namespace, deque())
+        if run.state is RunState.DOUBTFUL:
+            runs = self._doubtful.setdefault(run.run.namespace, deque())
             if len(runs) < _AT_HAND:
-                runs.append(one)
+                runs.append(run)
             else:
-                for effect in self.advance(one, Postponed(now + _POSTPONED)):
-                    self.places[effect](one, now)
-        elif len(self.lanes.lane(one).queue) < _AT_HAND:
-            self.lanes.add(one, first=True)
+                for effect in self.advance(run, Postponed(now + _POSTPONED)):
+                    self.places[effect](run, now)
+        elif len(self.lanes.lane(run).queue) < _AT_HAND:
+            self.lanes.add(run, first=True)
         else:
-            self.spill(one, first=True)
+            self.spill(run, first=True)
 
     def _late_in_memory(self, now: Micros) -> list[OpenRun]:
         if now < self._deadline:
             return []
-        queued = [one for one in self._in_memory() if one.state in (RunState.NEW, RunState.QUEUED)]
-        late = [one for one in queued if one.is_too_late(now)]
+        queued = [run for run in self._in_memory() if run.state in (RunState.NEW, RunState.QUEUED)]
+        late = [run for run in queued if run.is_too_late(now)]
         self.lanes.take_out(late)
-        starts = [one.run.start_by for one in queued if one.run.start_by is not None and not one.is_too_late(now)]
+        starts = [run.run.start_by for run in queued if run.run.start_by is not None and not run.is_too_late(now)]
         self._deadline = min(starts, default=_NEVER)
         return late
 
     def _keep(self, runs: list[OpenRun]) -> None:
         """Hold runs in memory."""
-        for one in runs:
-            self.ledger[one.partition].open[one.run.run_key] = one
-            if one.run.start_by is not None and one.intent is None:
-                self._deadline = min(self._deadline, one.run.start_by)
+        for run in runs:
+            self.ledger[run.partition].open[run.run.run_key] = run
+            if run.run.start_by is not None and run.intent is None:
+                self._deadline = min(self._deadline, run.run.start_by)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
-    def owns(self, one: OpenRun) -> bool:
+    def owns(self, run: OpenRun) -> bool:
         """Return whether a run is in memory here and has not ended."""
-        ledger = self.ledger.get(one.partition)
-        return ledger is not None and ledger.open.get(one.run.run_key) is one
+        ledger = self.ledger.get(run.partition)
+        return ledger is not None and ledger.open.get(run.run.run_key) is run
 
     def is_due(self, now: Micros) -> bool:
         """Return whether a run is to be woken or skipped, or its entry may have to be written again."""
@@ -246,9 +246,9 @@ class RunBook:
         found: list[OpenRun] = []
         for ledger in self.ledger.values():
             before = now - ledger.rewrite_after
-            found += [one for one in ledger.open.values() if one.written is not None and one.written < before][:limit]
+            found += [run for run in ledger.open.values() if run.written is not None and run.written < before][:limit]
             shelved = ledger.waiting_runs.stale(before, limit)
-            ledger.waiting_runs.rewritten([one.run.run_key for one in shelved], now)
+            ledger.waiting_runs.rewritten([run.run.run_key for run in shelved], now)
             found += shelved
         shortest = min((ledger.rewrite_after for ledger in self.ledger.values()), default=MINUTE)
         self._stale_from = now + (SECOND // 10 if found else min(MINUTE, shortest // 4))

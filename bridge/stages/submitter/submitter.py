@@ -222,7 +222,7 @@ class Submitter(Stage):
         """Return whether a run in doubt of a namespace has to be looked for, and can be."""
         if not self._bulkheads.free_look_slots(namespace):
             return False
-        return self.book.has_doubtful(namespace, lambda one: self._attempts.has_to_look(one, now))
+        return self.book.has_doubtful(namespace, lambda run: self._attempts.has_to_look(run, now))
 
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Commit outcomes, take up runs, and write the intents of those that can be tried now."""
@@ -238,9 +238,9 @@ class Submitter(Stage):
                 out.at = record
                 self._take_up(record, now, out)
         out.at = None
-        for one in self.book.wake(now):
-            out.at = one
-            self._happens(one, Skipped(lateness(one)), now, out)
+        for run in self.book.wake(now):
+            out.at = run
+            self._happens(run, Skipped(lateness(run)), now, out)
         out.at = None
         self._intend(now, out)
         self._park_rest(now, out)
@@ -251,14 +251,14 @@ class Submitter(Stage):
         now = self._clock()
         try:
             body = record.value or b""
-            one = OpenRun(decode_run(body), record.partition, since=now, body=body)
+            run = OpenRun(decode_run(body), record.partition, since=now, body=body)
         except Exception:  # noqa: BLE001  (what made the trouble may also prevent this)
             self._writer.keep(record, reason, text, now, out)
             return
-        if self.book.ledger[record.partition].knows(one.run.run_key):
+        if self.book.ledger[record.partition].knows(run.run.run_key):
             self._writer.keep(record, reason, text, now, out)
         else:
-            self._happens(one, Buried(RunReason.FAILED, text), now, out)
+            self._happens(run, Buried(RunReason.FAILED, text), now, out)
 
     def record_failure(self, culprit: object, text: str) -> bool:
         """Give up a run of the ledger when its turn comes again: a dead letter, and nothing of it is tried."""
@@ -269,9 +269,9 @@ class Submitter(Stage):
 
     def committed(self) -> None:
         """Send the creates whose intents are committed."""
-        for one in self.book.take_begun():
-            for effect in self.book.advance(one, IntentCommitted()):
-                self._give_work(effect, one)
+        for run in self.book.take_begun():
+            for effect in self.book.advance(run, IntentCommitted()):
+                self._give_work(effect, run)
         held = dict(self.book.lanes.held())
         for trigger in (*held, *(self._held - held.keys())):
             self._observer.held(trigger, held.get(trigger, 0))
@@ -288,9 +288,9 @@ class Submitter(Stage):
         for, since the whole group waits meanwhile: its intent stands.
         """
         numbers = {partition.number for partition in partitions}
-        for one in self._attempts.withdraw(numbers):
-            if self.book.owns(one) and one.intent is not None and not one.in_doubt:
-                self._happens(one, Withdrawn(), self._clock(), out)
+        for run in self._attempts.withdraw(numbers):
+            if self.book.owns(run) and run.intent is not None and not run.in_doubt:
+                self._happens(run, Withdrawn(), self._clock(), out)
         for _ in range(_DRAIN):
             for result in self._attempts.results(_DRAIN_LOOK if self._bulkheads.is_quick(numbers) else 0):
                 self._conclude(result, self._clock(), out)
@@ -299,24 +299,24 @@ class Submitter(Stage):
 
     # -- events and effects --------------------------------------------------------------------------------------------
 
-    def _happens(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+    def _happens(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         """Have an event happen to a run, and carry out the effects that the table of a run's life gives."""
-        for effect in self.book.advance(one, event):
+        for effect in self.book.advance(run, event):
             if (place := self.book.places.get(effect)) is not None:
-                place(one, now)
+                place(run, now)
             elif (write := self._writer.entries.get(effect)) is not None:
-                write(one, event, now, out)
+                write(run, event, now, out)
             else:
-                self._give_work(effect, one)
+                self._give_work(effect, run)
 
-    def _give_work(self, effect: Effect, one: OpenRun) -> None:
+    def _give_work(self, effect: Effect, run: OpenRun) -> None:
         """Give a run to the workers."""
         if effect is Effect.READ_TEMPLATE:
-            self._attempts.start_reading(one)
-        elif self._attempts.has_to_look(one, self._clock()):
-            self._attempts.start_looking(one)
+            self._attempts.start_reading(run)
+        elif self._attempts.has_to_look(run, self._clock()):
+            self._attempts.start_looking(run)
         else:
-            self._attempts.start_creating(one)
+            self._attempts.start_creating(run)
 
     # -- taking up -----------------------------------------------------------------------------------------------------
 
@@ -333,25 +333,25 @@ class Submitter(Stage):
             return
         if self._limits_in_force.has_to_read_for(run.definition_hash):
             self.book.lanes.reconsider(self._clock())
-        one = OpenRun(run, record.partition, since=now, body=body)
+        open_run = OpenRun(run, record.partition, since=now, body=body)
         if self.book.ledger[record.partition].knows(run.run_key):
-            out.decisions.append(decide(RunReason.ALREADY_RAN, one, {"by": "ledger"}))
+            out.decisions.append(decide(RunReason.ALREADY_RAN, open_run, {"by": "ledger"}))
             return
         if run.run_key in self._given_up:
-            self._happens(one, Buried(RunReason.FAILED, self._given_up[run.run_key]), now, out)
+            self._happens(open_run, Buried(RunReason.FAILED, self._given_up[run.run_key]), now, out)
             return
-        lane = self.book.lanes.lane(one)
+        lane = self.book.lanes.lane(open_run)
         if len(lane) >= self._limits.parked or lane.size >= self._limits.parked_bytes:
             if self._gets_on(lane, now):
                 out.hold(Partition(record.topic, record.partition), record.offset, _HOLD)
             else:
-                lane.ask(one)
-                self._overflow(one, lane, now, out)
+                lane.ask(open_run)
+                self._overflow(open_run, lane, now, out)
             return
-        lane.ask(one)
-        if not self.book.take_up(one):
-            self._happens(one, PassedOver(self.book.lanes.waits(one, now)), now, out)
-            self.book.spill(one)
+        lane.ask(open_run)
+        if not self.book.take_up(open_run):
+            self._happens(open_run, PassedOver(self.book.lanes.waits(open_run, now)), now, out)
+            self.book.spill(open_run)
 
     def _gets_on(self, lane: Lane, now: Micros) -> bool:
         """Return whether a trigger with too many waiting runs will soon have fewer, or the whole cluster is down.
@@ -362,20 +362,20 @@ class Submitter(Stage):
             return True
         return lane.place != "later" and now - lane.last_created < _PROGRESS
 
-    def _overflow(self, one: OpenRun, lane: Lane, now: Micros, out: Outbox) -> None:
+    def _overflow(self, run: OpenRun, lane: Lane, now: Micros, out: Outbox) -> None:
         """Refuse a run because too many of its trigger wait."""
         text = (
-            f"{len(lane)} runs of trigger {one.run.trigger} wait, and no more may (settings waiting_runs and "
+            f"{len(lane)} runs of trigger {run.run.trigger} wait, and no more may (settings waiting_runs and "
             "waiting_bytes). Give the trigger a higher rate, mend what its runs wait for, or set a higher bound"
         )
         is_said = now - lane.overflowed < _LOGGED_EVERY
         lane.overflowed = now if not is_said else lane.overflowed
-        self._happens(one, Buried(RunReason.REFUSED, text, is_said), now, out)
+        self._happens(run, Buried(RunReason.REFUSED, text, is_said), now, out)
 
     def _intend(self, now: Micros, out: Outbox) -> None:
         for namespace in self.book.namespaces(now):
             for _ in range(self._bulkheads.free_look_slots(namespace)):
-                sought = self.book.take_doubtful(namespace, lambda one: self._attempts.has_to_look(one, now))
+                sought = self.book.take_doubtful(namespace, lambda run: self._attempts.has_to_look(run, now))
                 if sought is None:
                     break
                 out.at = sought
@@ -383,92 +383,92 @@ class Submitter(Stage):
             begun = len(self.book.begun)
             room = self._bulkheads.room(namespace, now)
             while len(self.book.begun) - begun < room:
-                one = self.book.next(namespace, now)
-                if one is None:
+                run = self.book.next(namespace, now)
+                if run is None:
                     break
-                out.at = one
-                self._begin(one, now, out)
+                out.at = run
+                self._begin(run, now, out)
         out.at = None
-        for one in self.book.lanes.take_unwanted(_SKIPPED_AT_ONCE):
-            out.at = one
-            self._happens(one, Skipped({"storm": "its trigger went while a storm held it"}), now, out)
+        for run in self.book.lanes.take_unwanted(_SKIPPED_AT_ONCE):
+            out.at = run
+            self._happens(run, Skipped({"storm": "its trigger went while a storm held it"}), now, out)
         out.at = None
 
-    def _begin(self, one: OpenRun, now: Micros, out: Outbox) -> None:
+    def _begin(self, run: OpenRun, now: Micros, out: Outbox) -> None:
         """Write the intent of a run, if its parameters are known; else ask for its template."""
-        if one.run.run_key in self._given_up:
-            reason = RunReason.OUTCOME_UNKNOWN if one.intent is not None else RunReason.FAILED
-            self._happens(one, Buried(reason, self._given_up[one.run.run_key]), now, out)
+        if run.run.run_key in self._given_up:
+            reason = RunReason.OUTCOME_UNKNOWN if run.intent is not None else RunReason.FAILED
+            self._happens(run, Buried(reason, self._given_up[run.run.run_key]), now, out)
             return
-        if one.is_too_late(now):
-            self._happens(one, Skipped(lateness(one)), now, out)
+        if run.is_too_late(now):
+            self._happens(run, Skipped(lateness(run)), now, out)
             return
         try:
-            resolved = self._attempts.resolve_now(one.run)
+            resolved = self._attempts.resolve_now(run.run)
         except ParameterError as error:
-            self._happens(one, Buried(RunReason.REFUSED, str(error)), now, out)
+            self._happens(run, Buried(RunReason.REFUSED, str(error)), now, out)
             return
         if resolved is not None:
-            self._happens(one, TurnGiven(now, resolved), now, out)
+            self._happens(run, TurnGiven(now, resolved), now, out)
             return
-        failing = self._templates.failing(one.run, now)
-        event = TemplateAsked() if failing is None else self._answers.after_reading(one, *failing, now)
-        self._happens(one, event, now, out)
+        failing = self._templates.failing(run.run, now)
+        event = TemplateAsked() if failing is None else self._answers.after_reading(run, *failing, now)
+        self._happens(run, event, now, out)
 
     def _park_rest(self, now: Micros, out: Outbox) -> None:
         """Keep in the ledger what does not start yet: the log behind it is passed."""
         passed_over = self.book.take_new()
-        for one in passed_over:
-            out.at = one
-            self._happens(one, PassedOver(self.book.lanes.waits(one, now)), now, out)
+        for run in passed_over:
+            out.at = run
+            self._happens(run, PassedOver(self.book.lanes.waits(run, now)), now, out)
         out.at = None
         self.book.spare_memory(passed_over, now)
 
     def _write_again(self, now: Micros, out: Outbox) -> None:
         """Write entries of open runs again, well before Kafka's retention takes them."""
-        for one in self.book.stale(now, _REWRITTEN_AT_ONCE):
-            self._writer.write("parked" if one.intent is None else "intent", one, now, out)
+        for run in self.book.stale(now, _REWRITTEN_AT_ONCE):
+            self._writer.write("parked" if run.intent is None else "intent", run, now, out)
 
     # -- outcomes ------------------------------------------------------------------------------------------------------
 
     def _conclude(self, result: Result, now: Micros, out: Outbox) -> None:
-        one, outcome, doubt = result
-        if one.intent is None:
-            self._conclude_reading(one, outcome, now, out)
+        run, outcome, doubt = result
+        if run.intent is None:
+            self._conclude_reading(run, outcome, now, out)
             return
         self._observer.created(outcome.kind if isinstance(outcome, Done) else type(outcome).__name__.lower())
-        if not self.book.owns(one):
+        if not self.book.owns(run):
             return
         match outcome:
             case Done() | Parked() | Dead():  # a create was answered; a look says nothing of creates
-                self._bulkheads.succeeded(one)
-                self._trouble.answered(one.run.namespace)
+                self._bulkheads.succeeded(run)
+                self._trouble.answered(run.run.namespace)
             case Retry():
-                self._bulkheads.failed(one, now, was_reached=outcome.applied is None)
-                self._trouble.failed(one.run.namespace, outcome.reason)
+                self._bulkheads.failed(run, now, was_reached=outcome.applied is None)
+                self._trouble.failed(run.run.namespace, outcome.reason)
         if isinstance(outcome, Done):
-            self.book.lanes.lane(one).last_created = now
-        event = self._answers.after_attempt(one, outcome, doubt, now)
-        self._happens(one, event, now, out)
+            self.book.lanes.lane(run).last_created = now
+        event = self._answers.after_attempt(run, outcome, doubt, now)
+        self._happens(run, event, now, out)
         if isinstance(outcome, Parked) and isinstance(event, TriedAgain):
             # Anything else that is tried again is the trouble of the cluster, not of this run.
             log, seconds = logger.error if outcome.needs_operator else logger.info, (event.due - now) / SECOND
-            log("run %s/%s is put off for %.1f s: %s", one.run.namespace, one.run.name, seconds, outcome.reason)
+            log("run %s/%s is put off for %.1f s: %s", run.run.namespace, run.run.name, seconds, outcome.reason)
 
-    def _conclude_reading(self, one: OpenRun, outcome: Worked, now: Micros, out: Outbox) -> None:
+    def _conclude_reading(self, run: OpenRun, outcome: Worked, now: Micros, out: Outbox) -> None:
         """Apply what a worker learned of a run's WorkflowTemplate."""
-        if not self.book.owns(one):
+        if not self.book.owns(run):
             return
         if isinstance(outcome, Read):
-            self._templates.succeeded(one.run)
-            self._happens(one, TemplateRead(), now, out)
+            self._templates.succeeded(run.run)
+            self._happens(run, TemplateRead(), now, out)
             return
         missing = outcome if isinstance(outcome, Missing) else Missing(str(outcome), passes=True)
         if missing.passes:
-            self._bulkheads.failed(one, now, was_reached=False)
-            self._trouble.failed(one.run.namespace, missing.reason)
-        due = self._templates.failed(one.run, missing, now)
-        self._happens(one, self._answers.after_reading(one, missing, due, now), now, out)
+            self._bulkheads.failed(run, now, was_reached=False)
+            self._trouble.failed(run.run.namespace, missing.reason)
+        due = self._templates.failed(run.run, missing, now)
+        self._happens(run, self._answers.after_reading(run, missing, due, now), now, out)
 
     def held(self) -> Iterator[tuple[str, int]]:
         """Yield the triggers that a storm holds, each with how many of its runs wait."""

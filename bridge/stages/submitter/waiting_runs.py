@@ -87,15 +87,30 @@ class WaitingRuns:
             return False
         return self._database.execute("SELECT 1 FROM runs WHERE key = ?", (run_key,)).fetchone() is not None
 
-    def put(self, one: OpenRun, *, first: bool = False) -> int:
+    def put(self, open_run: OpenRun, *, first: bool = False) -> int:
         """Lay a run down that is not here yet; ``first``: before all others of its trigger. Return its bytes."""
-        run, body = one.run, one.body or encode_run(one.run)
-        moments = [moment for moment in (one.due, run.start_by if one.intent is None else None) if moment is not None]
+        run, body = open_run.run, open_run.body or encode_run(open_run.run)
+        moments = [
+            moment for moment in (open_run.due, run.start_by if open_run.intent is None else None) if moment is not None
+        ]
         wake = min(moments, default=None)
-        place = 0 if first else one.since
-        values = (run.run_key, run.trigger, run.definition_hash, place, wake, one.due, one.since, one.attempts)
-        doubt = (one.doubt.absent_until, one.doubt.last_sent, one.doubt.lifetime) if one.doubt else (None,) * 3
-        more = (one.refused, one.intent, one.started, *doubt, one.written, one.reason, body)
+        place = 0 if first else open_run.since
+        values = (
+            run.run_key,
+            run.trigger,
+            run.definition_hash,
+            place,
+            wake,
+            open_run.due,
+            open_run.since,
+            open_run.attempts,
+        )
+        doubt = (
+            (open_run.doubt.absent_until, open_run.doubt.last_sent, open_run.doubt.lifetime)
+            if open_run.doubt
+            else (None,) * 3
+        )
+        more = (open_run.refused, open_run.intent, open_run.started, *doubt, open_run.written, open_run.reason, body)
         self._open().execute(_INSERT, values + more)
         self._count += 1
         if wake is not None and self._next_wake is not None:
@@ -176,7 +191,7 @@ class WaitingRuns:
 
     def _remove(self, runs: Collection[OpenRun]) -> None:
         if runs:
-            self._open().executemany("DELETE FROM runs WHERE key = ?", [(one.run.run_key,) for one in runs])
+            self._open().executemany("DELETE FROM runs WHERE key = ?", [(run.run.run_key,) for run in runs])
             self._count -= len(runs)
             self._next_wake = None
 

@@ -44,21 +44,21 @@ def without_cycles(
         wanted: What is to be, at most one of each identity.
 
     """
-    before = {one.trigger.identity: one for one in in_force}
+    before = {sourced.trigger.identity: sourced for sourced in in_force}
     graph = _Graph()
     kept: list[LoadedTrigger] = []
     errors: list[TriggerError] = []
-    for one in sorted(wanted, key=lambda one: _precedence(one, before)):
-        way = graph.add(one.trigger)
+    for wanted_item in sorted(wanted, key=lambda wanted_item: _precedence(wanted_item, before)):
+        way = graph.add(wanted_item.trigger)
         if way:
-            errors.append(_error(one, way))
-            old = before.get(one.trigger.identity)
-            if old is None or _is_alike(old.trigger, one.trigger) or graph.add(old.trigger):
+            errors.append(_error(wanted_item, way))
+            old = before.get(wanted_item.trigger.identity)
+            if old is None or _is_alike(old.trigger, wanted_item.trigger) or graph.add(old.trigger):
                 continue
             kept.append(old)
         else:
-            kept.append(one)
-    return sorted(kept, key=lambda one: one.trigger.identity), errors
+            kept.append(wanted_item)
+    return sorted(kept, key=lambda loaded: loaded.trigger.identity), errors
 
 
 def flow_templates(event: str) -> tuple[str, ...]:
@@ -95,10 +95,10 @@ class _Graph:
         reached: dict[str, tuple[Trigger, Cause]] = {}  # by trigger: who starts it, and by what
         at_last: deque[Trigger] = deque([trigger])
         while at_last:
-            one = at_last.popleft()
-            for cause in self._caused(one):
+            last = at_last.popleft()
+            for cause in self._caused(last):
                 if cause.trigger.identity not in reached:
-                    reached[cause.trigger.identity] = (one, cause)
+                    reached[cause.trigger.identity] = (last, cause)
                     at_last.append(cause.trigger)
             if trigger.identity in reached:
                 break
@@ -126,22 +126,22 @@ def _templates(flow: str) -> tuple[str, ...]:
     return (*sorted(names), *(f"-{digest[:length]}" for length in _HASH_LENGTHS))
 
 
-def _precedence(one: LoadedTrigger, before: Mapping[str, LoadedTrigger]) -> tuple[bool, Origin, str]:
+def _precedence(trigger: LoadedTrigger, before: Mapping[str, LoadedTrigger]) -> tuple[bool, Origin, str]:
     """Return what orders triggers: those in force as they are, then by where they stand."""
-    identity = one.trigger.identity
-    is_new = identity not in before or not _is_alike(before[identity].trigger, one.trigger)
-    return (is_new, one.origin, identity)
+    identity = trigger.trigger.identity
+    is_new = identity not in before or not _is_alike(before[identity].trigger, trigger.trigger)
+    return (is_new, trigger.origin, identity)
 
 
-def _is_alike(one: Trigger, other: Trigger) -> bool:
+def _is_alike(trigger: Trigger, other: Trigger) -> bool:
     """Tell whether two triggers of one name are the same as far as cycles go, whatever settings have added."""
-    return (one.slots, one.run) == (other.slots, other.run)
+    return (trigger.slots, trigger.run) == (other.slots, other.run)
 
 
-def _error(one: LoadedTrigger, way: Sequence[Cause]) -> TriggerError:
-    start = one.trigger.identity
+def _error(trigger: LoadedTrigger, way: Sequence[Cause]) -> TriggerError:
+    start = trigger.trigger.identity
     steps = [f"{cause.event!r}, which starts {cause.trigger.identity}" for cause in way]
     found = f"it closes a cycle: {start} causes {', which causes '.join(steps)}"
-    field = "spec.run.emits" if way[0].event in one.trigger.run.emits else "spec.events"
+    field = "spec.run.emits" if way[0].event in trigger.trigger.run.emits else "spec.events"
     right = "break it: let one of these read another event, or end with a run that does not emit"
-    return TriggerError(*one.origin, field, found, right, start)
+    return TriggerError(*trigger.origin, field, found, right, start)

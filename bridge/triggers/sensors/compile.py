@@ -84,24 +84,28 @@ class _Compiling:
         workflow = self._tried(lambda: read_workflow(spec["triggers"]))
         if not dependencies or workflow is None:
             return None
-        used, required = read_conditions(workflow.conditions, [one.name for one in dependencies])
-        slots = [one for one in dependencies if one.name in used]
+        used, required = read_conditions(workflow.conditions, [dependency.name for dependency in dependencies])
+        slots = [dependency for dependency in dependencies if dependency.name in used]
         directives = self._tried(lambda: read_directives(metadata["annotations"], len(slots)))
         self._tried(lambda: self._check_namespace(metadata, workflow))
         self._tried(lambda: _check_reset(self._sensor, workflow))
         fields = self._fields(workflow, dependencies)
         if directives is None or self._misfits:
             return None
-        variables = {variable_of(one.name) for one in slots}
+        variables = {variable_of(slot.name) for slot in slots}
         # A dependency that the conditions leave out never has an event.
-        idle = {one.parameter: one.left_out for one in fields if one.slot not in variables and one.left_out is not None}
+        idle = {
+            field.parameter: field.left_out
+            for field in fields
+            if field.slot not in variables and field.left_out is not None
+        }
         run = RunPlan(
             template=workflow.template,
             namespace=workflow.namespace or metadata["namespace"].text(),
             labels=(*marks(metadata["name"].text(), workflow.name), *workflow.labels),
             annotations=workflow.annotations,
             texts=tuple((name, idle.get(name, text)) for name, text in workflow.texts),
-            fields=tuple(one for one in fields if one.slot in variables),
+            fields=tuple(field for field in fields if field.slot in variables),
             allow_shell=directives.allow_shell,
         )
         window = self._window(workflow, len(slots), directives)
@@ -109,7 +113,7 @@ class _Compiling:
         return Trigger(
             namespace=metadata["namespace"].text(),
             name=metadata["name"].text(),
-            slots=tuple(Slot(one.event, variable_of(one.name), _sound(one.where), directives.key) for one in slots),
+            slots=tuple(Slot(slot.event, variable_of(slot.name), _sound(slot.where), directives.key) for slot in slots),
             run=run,
             require=required,
             window=window,
@@ -124,14 +128,14 @@ class _Compiling:
             self._misfits.append((part.path, MisfitError(found, f"write 1 to {SLOT_LIMIT}")))
         read: list[Dependency] = []
         for member in members[:SLOT_LIMIT]:
-            one = self._tried(partial(read_dependency, member))
-            if one is None:
+            dependency = self._tried(partial(read_dependency, member))
+            if dependency is None:
                 continue
-            if one.name in [other.name for other in read]:
+            if dependency.name in [other.name for other in read]:
                 self._misfits.append((member["name"].path, member["name"].misfit("name each dependency once")))
-            if read and one.source != read[0].source:
+            if read and dependency.source != read[0].source:
                 self._misfits.append((member.path, MisfitError("another event source", "use one for all")))
-            read.append(one)
+            read.append(dependency)
         return read
 
     def _check_namespace(self, metadata: Part, workflow: WorkflowPart) -> None:
@@ -142,18 +146,18 @@ class _Compiling:
             raise SensorMisfitError(path, found, f"allow it in FLOWBRIDGE_SENSORS, as {own}={wanted}")
 
     def _fields(self, workflow: WorkflowPart, dependencies: Sequence[Dependency]) -> list[FieldParameter]:
-        variables = {one.name: variable_of(one.name) for one in dependencies}
+        variables = {dependency.name: variable_of(dependency.name) for dependency in dependencies}
         known = dict(workflow.texts)
         fields: dict[str, FieldParameter] = {}
         for member in self._tried(lambda: list(workflow.parameters.members())) or []:
-            one = self._tried(partial(read_parameter, member, variables, early=workflow.early))
-            if one is None:
+            parameter = self._tried(partial(read_parameter, member, variables, early=workflow.early))
+            if parameter is None:
                 continue
-            if one.parameter in fields:
-                found = f"the parameter {one.parameter!r} is filled twice"
+            if parameter.parameter in fields:
+                found = f"the parameter {parameter.parameter!r} is filled twice"
                 self._misfits.append((member["dest"].path, MisfitError(found, "fill it once")))
-            if one.parameter in known:  # Argo Events sets nothing where the Workflow has no such parameter
-                fields[one.parameter] = one
+            if parameter.parameter in known:  # Argo Events sets nothing where the Workflow has no such parameter
+                fields[parameter.parameter] = parameter
         return list(fields.values())
 
     def _window(self, workflow: WorkflowPart, slots: int, said: Directives) -> WindowPlan | None:

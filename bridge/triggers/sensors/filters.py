@@ -53,12 +53,12 @@ def read_dependency(part: Part) -> Dependency:
     filters = part["filters"].only("exprs", "exprLogicalOperator")
     expressions = list(filters["exprs"].members())
     filters["exprLogicalOperator"].must_be(None, "and", *(("or",) if len(expressions) == 1 else ()))
-    named = [event for one in expressions if (event := _event_name(one)) is not None]
+    named = [event for expression in expressions if (event := _event_name(expression)) is not None]
     if len(named) != 1:
         found = "no name of an event" if not named else f"{len(named)} names of events"
         raise SensorMisfitError(filters["exprs"].path, found, "write name == 'X' on body.payload.name, once")
     guard = f"!has(payload.name) || payload.name == {_cel_text(named[0])}"
-    others = [condition for one in expressions if (condition := _condition(one))]
+    others = [condition for expression in expressions if (condition := _condition(expression))]
     return Dependency(
         name=part["name"].text(),
         event=named[0],

@@ -127,7 +127,7 @@ class Part:
         """
         value = self.value if self else None
         if value not in allowed:
-            raise self.misfit("write " + " or ".join(str(one) for one in allowed if one is not None))
+            raise self.misfit("write " + " or ".join(str(choice) for choice in allowed if choice is not None))
 
     def misfit(self, right: str) -> SensorMisfitError:
         """Return the error that says what was found here, and what would be right."""

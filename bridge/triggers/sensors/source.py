@@ -52,7 +52,9 @@ class SensorSource(TriggerSource):
             view = self._views.setdefault(namespace, _View(namespace, self._rules))
             trouble = view.take(self._api)
             home = _origin(namespace, "")
-            before = {one.origin.file: one for one in in_force.values() if one.origin.file.startswith(home)}
+            before = {
+                sourced.origin.file: sourced for sourced in in_force.values() if sourced.origin.file.startswith(home)
+            }
             triggers += view.triggers(before, is_sure=view.is_read and trouble is None)
             errors += [*view.errors(), *([trouble] if trouble is not None else ())]
             complete &= view.is_read
@@ -94,13 +96,13 @@ class _View:
         if isinstance(news, Away):
             found = f"the Sensors cannot be read: {news.reason}"
             return TriggerError(f"Sensors of {self._namespace}", 0, "", found, _KEPT)
-        for one in news:
-            if isinstance(one, Listing):
-                self._list(one.sensors)
-            elif one.kind == "put":
-                self._put(one.sensor)
+        for new in news:
+            if isinstance(new, Listing):
+                self._list(new.sensors)
+            elif new.kind == "put":
+                self._put(new.sensor)
             else:
-                self._remove(_origin_of(self._namespace, one.sensor))
+                self._remove(_origin_of(self._namespace, new.sensor))
         return None
 
     def triggers(self, before: Mapping[str, LoadedTrigger], *, is_sure: bool) -> list[LoadedTrigger]:
@@ -121,7 +123,12 @@ class _View:
 
     def errors(self) -> list[TriggerError]:
         """Return what is wrong with the Sensors."""
-        return [error for one in self._compiled.values() if not isinstance(one, Trigger) for error in one]
+        return [
+            error
+            for definition in self._compiled.values()
+            if not isinstance(definition, Trigger)
+            for error in definition
+        ]
 
     def tell(self, messages: Mapping[str, Sequence[str]], api: SensorApi) -> None:
         """Report what is wrong with a Sensor of this namespace, where that is new; messages are by origin."""
@@ -165,7 +172,10 @@ def _compiled(sensor: Plain, origin: str, rules: SensorRules) -> Trigger | list[
         return [TriggerError(origin, 0, "", found, "report it with the Sensor's YAML", identity)]
     if isinstance(compiled, Trigger):
         return compiled
-    return [TriggerError(origin, 0, path_text(path), one.found, one.right, identity) for path, one in compiled]
+    return [
+        TriggerError(origin, 0, path_text(path), definition.found, definition.right, identity)
+        for path, definition in compiled
+    ]
 
 
 def _origin_of(namespace: str, sensor: Plain) -> str:

@@ -108,13 +108,13 @@ def _reset(part: Part) -> Schedule | None:
 
 def _texts(part: Part) -> tuple[tuple[str, str | None], ...]:
     texts: dict[str, str | None] = {}
-    for one in part.members():
-        name = one.only("name", "value")["name"]
+    for member in part.members():
+        name = member.only("name", "value")["name"]
         if _valid(name, values.parameter_name) in texts:
             raise name.misfit("name each parameter once")
-        value = one["value"].value
+        value = member["value"].value
         if value is not None and not isinstance(value, str):
-            raise one["value"].misfit("write a text")
+            raise member["value"].misfit("write a text")
         texts[name.text()] = value
     if not texts:
         raise SensorMisfitError(part.path, "no parameters, where Metaflow writes one for each event")

@@ -135,11 +135,11 @@ class TriggerFolder:
                 namespaces=self._namespaces,
             )
             found_errors += wrong
-            for one in triggers:
-                first = loaded.setdefault(one.trigger.identity, one)
-                if first is not one:
-                    rivals.append(one)
-                    found_errors.append(_twice(one, first))
+            for trigger in triggers:
+                first = loaded.setdefault(trigger.trigger.identity, trigger)
+                if first is not trigger:
+                    rivals.append(trigger)
+                    found_errors.append(_twice(trigger, first))
         return Reading(
             loaded=tuple(loaded.values()),
             rivals=tuple(rivals),
@@ -158,23 +158,27 @@ def merge(last_known: Sequence[LoadedTrigger], reading: Reading) -> tuple[Loaded
     triggers they are, no error names it or stands in its file, and the path that it came from still holds a file. Of
     two with one identity the one in force stays, otherwise the first counts.
     """
-    in_force = {one.trigger.identity: one for one in reading.loaded}
+    in_force = {loaded.trigger.identity: loaded for loaded in reading.loaded}
     unsure = {error.trigger for error in reading.errors} | {error.file for error in reading.errors}
-    before = {one.trigger.identity: one for one in last_known}
+    before = {loaded.trigger.identity: loaded for loaded in last_known}
     for rival in reading.rivals:
         holder = before.get(rival.trigger.identity)
         if holder is not None and holder.origin.file == rival.origin.file:
             in_force[rival.trigger.identity] = rival
-    for identity, one in before.items():
-        if not reading.complete or one.root in reading.silent or not unsure.isdisjoint((identity, one.origin.file)):
-            in_force.setdefault(identity, one)
+    for identity, earlier in before.items():
+        if (
+            not reading.complete
+            or earlier.root in reading.silent
+            or not unsure.isdisjoint((identity, earlier.origin.file))
+        ):
+            in_force.setdefault(identity, earlier)
     return tuple(in_force[identity] for identity in sorted(in_force))
 
 
-def _twice(one: LoadedTrigger, first: LoadedTrigger) -> TriggerError:
-    identity = one.trigger.identity
+def _twice(trigger: LoadedTrigger, first: LoadedTrigger) -> TriggerError:
+    identity = trigger.trigger.identity
     found = f"{identity} is also defined at {first.origin}; only one of them is in force"
-    return TriggerError(*one.origin, "metadata.name", found, "keep one, or give this one another name", identity)
+    return TriggerError(*trigger.origin, "metadata.name", found, "keep one, or give this one another name", identity)
 
 
 def _files(root: str, errors: list[TriggerError]) -> Iterator[str]:

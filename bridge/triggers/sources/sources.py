@@ -111,7 +111,7 @@ class AllSources(TriggerSource):
     def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
         """Return what all hold together (:meth:`TriggerSource.read`)."""
         readings = [source.read(in_force) for source in self._sources]
-        wanted, errors = _without_rivals([one for reading in readings for one in reading.triggers], in_force)
+        wanted, errors = _without_rivals([trigger for reading in readings for trigger in reading.triggers], in_force)
         kept, cycles = without_cycles(tuple(in_force.values()), wanted)
         errors += [error for reading in readings for error in reading.errors] + cycles
         return Sources(kept, errors, complete=all(reading.complete for reading in readings))
@@ -133,16 +133,16 @@ def _without_rivals(
     """Return one trigger of each identity, and an error for each other."""
     wanted: dict[str, LoadedTrigger] = {}
     errors: list[TriggerError] = []
-    for one in read:
-        identity = one.trigger.identity
-        winner = loser = wanted.setdefault(identity, one)
-        if winner is one:
+    for loaded in read:
+        identity = loaded.trigger.identity
+        winner = loser = wanted.setdefault(identity, loaded)
+        if winner is loaded:
             continue
         holder = in_force.get(identity)
-        if holder is not None and holder.origin.file == one.origin.file:
-            winner = wanted[identity] = one
+        if holder is not None and holder.origin.file == loaded.origin.file:
+            winner = wanted[identity] = loaded
         else:
-            loser = one
+            loser = loaded
         found = f"{identity} is also defined at {winner.origin}; only one of them is in force"
         right = "keep one, or give this one another name"
         errors.append(TriggerError(*loser.origin, "metadata.name", found, right, identity))

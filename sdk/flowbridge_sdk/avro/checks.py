@@ -72,7 +72,9 @@ def check_event(schema: Schema, types: Mapping[str, Any]) -> None:
 
     """
     branches = schema if isinstance(schema, list) else [schema]
-    kinds = [types[one]["type"] if isinstance(one, str) and one in types else _kind(one) for one in branches]
+    kinds = [
+        types[branch]["type"] if isinstance(branch, str) and branch in types else _kind(branch) for branch in branches
+    ]
     if not any(kind in (*_RECORDS, "map") for kind in kinds):
         raise UnusableSchemaError(
             f"an event's schema is a record or a map, or a union with one, so that its fields have names; "

@@ -252,7 +252,7 @@ class WriterCompiler:
         branches = _in_order(schemas, own)
         if self._mode == "lenient":
             strict = [self._in_mode("strict").compile(branch) for branch in schemas]
-            if any(one is not other for one, other in zip(strict, own, strict=True)):
+            if any(schema is not other for schema, other in zip(strict, own, strict=True)):
                 branches = [*_in_order(schemas, strict), *branches]
         write, named = _union(branches, len(own)), self._by_name(schemas, own)
         return _hinted(named, write) if named and self._mode != "default" else write

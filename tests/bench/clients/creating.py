@@ -31,7 +31,7 @@ def submit_runs(*, bootstrap: str, prefix: str, partitions: int, kubeconfig: str
     progress = Progress()
 
     def take(_: str, decisions: Sequence[Decision | RunDecision]) -> None:
-        wrong = [one for one in decisions if one.reason is not RunReason.CREATED]
+        wrong = [decision for decision in decisions if decision.reason is not RunReason.CREATED]
         if wrong:
             raise ValueError(f"a run was not created: {wrong[0]}")
         progress.add(len(decisions))

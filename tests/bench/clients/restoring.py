@@ -38,7 +38,7 @@ def restore(*, stage: str, bootstrap: str, prefix: str, partitions: int, trigger
     grown = _resident() - before
     count = 0
     if isinstance(taker, Matcher):
-        count = sum(one.open_windows for one in taker.windows.values())
+        count = sum(window.open_windows for window in taker.windows.values())
     elif isinstance(taker, Submitter):
         count = sum(len(ledger.final) for ledger in taker.book.ledger.values())
     return {"seconds": seconds, "bytes": grown, "count": count}

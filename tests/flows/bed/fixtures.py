@@ -89,13 +89,15 @@ def _settled(plain: Any) -> Any:
 def _concise(template: dict[str, Any]) -> dict[str, Any]:
     """Return a WorkflowTemplate with its arguments, and how its first pod turns parameters into variables."""
     containers = [one["container"] for one in template["spec"]["templates"] if one.get("container")]
-    scripts = [str(part) for one in containers for name in ("command", "args") for part in one.get(name) or ()]
+    scripts = [
+        str(part) for container in containers for name in ("command", "args") for part in container.get(name) or ()
+    ]
     exports = [found for script in scripts for form in (_EXPORTS, _OPTIONS) for found in form.findall(script)]
     arguments = {"arguments": template["spec"]["arguments"]}
     return {
         "metadata": template["metadata"],
         "spec": arguments,
-        "exports": [_FILE_NAME.sub(r"\1FILE", one) for one in exports],
+        "exports": [_FILE_NAME.sub(r"\1FILE", export) for export in exports],
     }
 
 

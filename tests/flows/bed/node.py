@@ -141,17 +141,17 @@ def container_of(template: Plain, workflow: Plain, step: str, before: str = "") 
 def environment_of(container: Plain) -> dict[str, str]:
     """Return a container's variables as the kubelet sets them; what would come from the pod is ``pod``."""
     environment: dict[str, str] = {}
-    for one in container["env"]:
-        text = "pod" if one.get("valueFrom") else one.get("value") or ""
-        environment[one["name"]] = kubelet_expanded(text, environment)
+    for variable in container["env"]:
+        text = "pod" if variable.get("valueFrom") else variable.get("value") or ""
+        environment[variable["name"]] = kubelet_expanded(text, environment)
     return environment
 
 
 def _variables(template: Plain, workflow: Plain) -> Mapping[str, str]:
     """Return what Argo knows of a Workflow."""
     metadata = workflow["metadata"]
-    given = {one["name"]: one["value"] for one in workflow["spec"]["arguments"]["parameters"]}
-    defaults = {one["name"]: one["value"] for one in template["spec"]["arguments"]["parameters"]}
+    given = {parameter["name"]: parameter["value"] for parameter in workflow["spec"]["arguments"]["parameters"]}
+    defaults = {parameter["name"]: parameter["value"] for parameter in template["spec"]["arguments"]["parameters"]}
     return {
         "workflow.name": metadata["name"],
         "workflow.namespace": metadata["namespace"],

@@ -148,7 +148,10 @@ def test_a_finding_about_a_template_names_the_field_and_its_line(tmp_path: Path,
     listed = MAPPED.replace("  run: {", "  run: {\n    ").replace("parameters: {", "\n    parameters: {\n      ")
     slots = listed.replace("rows > 0}", "rows > 0, parameters: [total]}")
     loaded = TriggerFolder([write(tmp_path, mapped=slots)], "default").read().loaded
-    places = [(one.error.field, one.error.line) for one in template_findings(loaded, api)]
+    places = [
+        (template_finding.error.field, template_finding.error.line)
+        for template_finding in template_findings(loaded, api)
+    ]
     assert places == [("spec.run.parameters.rows", 9), ("spec.events[0].parameters.total", 5)]
 
 

@@ -40,7 +40,7 @@ metadata: {name: bare}
 
 def test_the_suggested_event_is_read_by_a_trigger_and_shows_the_fields_that_it_takes(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text(TRIGGER, encoding="utf-8")
-    triggers = [one.trigger for one in TriggerFolder([tmp_path], "default").read().loaded]
+    triggers = [loaded.trigger for loaded in TriggerFolder([tmp_path], "default").read().loaded]
     assert suggestion(triggers) == "flowbridge publish order.created order_id=… amount:=1 address=…"
 
 

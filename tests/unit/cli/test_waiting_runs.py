@@ -31,14 +31,14 @@ def world() -> World:
 def test_runs_beyond_a_rate_are_shown_as_waiting_for_it_and_have_not_ended(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    runs = [one for one in world.decisions if isinstance(one, RunDecision)]
-    assert [str(one.reason) for one in runs].count("waiting") == 2
-    assert "retrying" not in {str(one.reason) for one in runs}
+    runs = [decision for decision in world.decisions if isinstance(decision, RunDecision)]
+    assert [str(run.reason) for run in runs].count("waiting") == 2
+    assert "retrying" not in {str(run.reason) for run in runs}
     lines = DecisionLines(Output(as_json=False))
     lines.show("submitter", runs)
     assert lines.runs_ended() == 1
     assert capsys.readouterr().out.count("waits_for: rate") == 2
-    waiting = next(one for one in runs if one.reason == "waiting")
+    waiting = next(run for run in runs if run.reason == "waiting")
     assert " waiting " in decision_text("submitter", waiting)
 
 

@@ -56,11 +56,11 @@ class Pending:
 
     @property
     def used(self) -> list[Arrival]:
-        return [one for slot in self.choice for one in slot]
+        return [arrival for slot in self.choice for arrival in slot]
 
     @property
     def newest(self) -> Micros:
-        return max(one.time for one in self.used)
+        return max(arrival.time for arrival in self.used)
 
 
 @dataclass
@@ -113,10 +113,10 @@ class Reference:
         if self._is_over(self._reset_frame(new.time)[1] + self.trigger.grace, new):
             self._leave(key, [new], Reason.RESET, new.reached)
         elif new.slot in self.absent:
-            fitting = [one for one in self.pending if one.key == key and self._cancels(new, one)]
-            for one in fitting:
-                self.pending.remove(one)
-                self._leave(key, one.used, Reason.CANCELLED, None, one.until)
+            fitting = [pending for pending in self.pending if pending.key == key and self._cancels(new, pending)]
+            for arrival in fitting:
+                self.pending.remove(arrival)
+                self._leave(key, arrival.used, Reason.CANCELLED, None, arrival.until)
             if fitting:
                 self._leave(key, [new], Reason.MATCHED, new.reached)
                 self.cancelling.append((key, new))
@@ -131,16 +131,16 @@ class Reference:
             if self._wait(key, new, counts=choice is None) and choice is not None:
                 self._take(key, choice)
 
-    def _cancels(self, absent: Arrival, one: Pending) -> bool:
-        due = self._pending_due(one)
-        return self._is_in_interval(absent, one) and absent.reached <= due
+    def _cancels(self, absent: Arrival, pending: Pending) -> bool:
+        due = self._pending_due(pending)
+        return self._is_in_interval(absent, pending) and absent.reached <= due
 
-    def _is_in_interval(self, absent: Arrival, one: Pending) -> bool:
-        near = one.newest < absent.time <= one.newest + (self.trigger.within or 0)
-        return near and self._reset_frame(absent.time) == self._reset_frame(one.newest)
+    def _is_in_interval(self, absent: Arrival, pending: Pending) -> bool:
+        near = pending.newest < absent.time <= pending.newest + (self.trigger.within or 0)
+        return near and self._reset_frame(absent.time) == self._reset_frame(pending.newest)
 
-    def _pending_due(self, one: Pending) -> Micros:
-        last = min(one.newest + (self.trigger.within or 0), self._reset_frame(one.newest)[1])
+    def _pending_due(self, pending: Pending) -> Micros:
+        last = min(pending.newest + (self.trigger.within or 0), self._reset_frame(pending.newest)[1])
         return last + self.trigger.grace
 
     def _take(self, key: str, choice: Choice) -> None:
@@ -151,19 +151,19 @@ class Reference:
         marked = {slot[-1].slot: slot[-1] for slot in choice if slot}
         if latest:
             until = max([until, *[self.marks[key, slot][1] for slot in marked if (key, slot) in self.marks]])
-        one = Pending(key, choice, until)
-        one.until = max(until, self._pending_due(one)) if self.absent else until
+        pending = Pending(key, choice, until)
+        pending.until = max(until, self._pending_due(pending)) if self.absent else until
         events = [arrival.event for arrival in used]
         cancelling = [
             arrival
             for arrival in here
             if arrival.slot in self.absent
             and arrival.event not in events
-            and self._cancels(arrival, one)
+            and self._cancels(arrival, pending)
             # The absent event was still waiting when the match became complete, whether or not a tick came.
             and self._newest_offset(used).reached <= arrival.reached + self.trigger.span
         ]
-        before = [arrival for at, arrival in self.cancelling if at == key and self._is_in_interval(arrival, one)]
+        before = [arrival for at, arrival in self.cancelling if at == key and self._is_in_interval(arrival, pending)]
         if not self.absent:
             self._leave(key, used, Reason.MATCHED, None, until)
             self.matches.append(Matched(key, choice))
@@ -174,7 +174,7 @@ class Reference:
             self.cancelling += [(key, arrival) for arrival in cancelling]
         else:
             self._remove(key, used)
-            self.pending.append(one)
+            self.pending.append(pending)
             self.decided.append((Reason.WAITING, self._newest_offset(used).slot, self._newest_offset(used).event))
         for arrival in here:
             older = arrival.slot in marked and age(arrival) < age(marked[arrival.slot])
@@ -203,8 +203,8 @@ class Reference:
     def _gather(self, key: str, new: Arrival) -> None:
         frame = self._reset_frame(new.time)
         joined = [group for group in self.groups if group[0] == key and self._belongs(new, group[1])]
-        group = [*[one for _, arrivals in joined for one in arrivals], new]
-        quiet = max(one.time for one in group) + self.plan.length + self.trigger.grace
+        group = [*[arrival for _, arrivals in joined for arrival in arrivals], new]
+        quiet = max(arrival.time for arrival in group) + self.plan.length + self.trigger.grace
         if self._is_over(frame[1] + self.trigger.grace, new):
             self._leave(key, [new], Reason.RESET, new.reached)
             return
@@ -220,7 +220,7 @@ class Reference:
                 self.groups.append((key, group))
 
     def _belongs(self, new: Arrival, group: list[Arrival]) -> bool:
-        near = self.plan.kind != "session" or any(abs(one.time - new.time) <= self.plan.length for one in group)
+        near = self.plan.kind != "session" or any(abs(arrival.time - new.time) <= self.plan.length for arrival in group)
         return near and self._reset_frame(group[0].time) == self._reset_frame(new.time)
 
     # -- time ----------------------------------------------------------------------------------------------------------
@@ -240,8 +240,8 @@ class Reference:
 
     def retire(self) -> Happened:
         """End everything, as when the trigger's condition has changed."""
-        for one in self.pending:
-            self._leave(one.key, one.used, Reason.CANCELLED, 0)
+        for pending in self.pending:
+            self._leave(pending.key, pending.used, Reason.CANCELLED, 0)
         for key, group in self.groups:
             self._close(key, group, 0)
         for key, frame in sorted(self._frames_held()):
@@ -257,7 +257,7 @@ class Reference:
         return happened
 
     def _end_pending(self, time: Micros) -> None:
-        for one in [one for one in self.pending if self._pending_due(one) <= time]:
+        for one in [pending for pending in self.pending if self._pending_due(pending) <= time]:
             self.pending.remove(one)
             is_reset = self._reset_frame(one.newest)[1] < one.newest + (self.trigger.within or 0)
             self._leave(one.key, one.used, Reason.RESET if is_reset else Reason.MATCHED, None, one.until)
@@ -285,13 +285,13 @@ class Reference:
                 self._close(key, group, ends)
 
     def _group_end(self, group: list[Arrival]) -> Micros:
-        reached = [one.reached for one in group]
+        reached = [arrival.reached for arrival in group]
         if self.plan.kind == "batch":
             return min(reached) + self.plan.length if self.plan.length else FOREVER[1] * 2
         if self.plan.kind == "settle":
             end = max(reached) + self.plan.length
         else:
-            end = max(one.time for one in group) + self.plan.length + self.trigger.grace
+            end = max(arrival.time for arrival in group) + self.plan.length + self.trigger.grace
         return end if self.plan.max_wait is None else min(end, min(reached) + self.plan.max_wait)
 
     def _end_frames(self, time: Micros) -> None:
@@ -330,8 +330,8 @@ class Reference:
         self, key: str, held: list[Arrival], at: Micros, frame: Frame | None = None, *, is_watched: bool = False
     ) -> None:
         """Take what a window holds as a match, if it is one."""
-        absent = [one for one in held if one.slot in self.absent]
-        present = [one for one in held if one not in absent]
+        absent = [arrival for arrival in held if arrival.slot in self.absent]
+        present = [arrival for arrival in held if arrival not in absent]
         choice = best_choice(self.trigger, held) if self.trigger.require else ((),) * len(self.trigger.slots)
         if choice is None or (not self.trigger.require and not is_watched):
             self._leave(key, held, Reason.EXPIRED, at)
@@ -340,17 +340,17 @@ class Reference:
             self._leave(key, absent, Reason.MATCHED, at)
         else:
             choice = self._with_all(choice, held) if self.trigger.collect == "all" else choice
-            used = [one for slot in choice for one in slot]
-            last_use = max([one.reached for one in used], default=0)
+            used = [arrival for slot in choice for arrival in slot]
+            last_use = max([arrival.reached for arrival in used], default=0)
             self._leave(key, used, Reason.MATCHED, last_use)
-            self._leave(key, [one for one in held if one not in used], Reason.SUPERSEDED, last_use)
+            self._leave(key, [arrival for arrival in held if arrival not in used], Reason.SUPERSEDED, last_use)
             self.matches.append(Matched(key, choice, frame))
 
     def _with_all(self, choice: Choice, held: list[Arrival]) -> Choice:
         whole = [list(slot) for slot in choice]
         for index, slot in enumerate(whole):
             used = [one.event for there in whole for one in there]
-            rest = [one for one in held if one.slot == index and one.event not in used]
+            rest = [arrival for arrival in held if arrival.slot == index and arrival.event not in used]
             if slot or len(rest) >= self.trigger.slots[index].count:
                 slot.extend(rest)
         return tuple(tuple(sorted(slot)) for slot in whole)
@@ -390,7 +390,7 @@ class Reference:
         return Reason.MATCHED in fates or Reason.CANCELLED in fates or event in pending
 
     def _held(self) -> list[tuple[str, Arrival]]:
-        return [*self.waiting, *[(one.key, arrival) for one in self.pending for arrival in one.used]]
+        return [*self.waiting, *[(pending.key, arrival) for pending in self.pending for arrival in pending.used]]
 
     def _waiting_at(self, key: str) -> list[Arrival]:
         return [arrival for at, arrival in self.waiting if at == key]
@@ -407,4 +407,4 @@ class Reference:
 
     @staticmethod
     def _newest_offset(used: list[Arrival]) -> Arrival:
-        return max(used, key=lambda one: one.offset)
+        return max(used, key=lambda arrival: arrival.offset)

@@ -17,20 +17,22 @@ def every_choice(trigger: Trigger, arrivals: Sequence[Arrival]) -> list[Choice]:
     """Return every way to fill exactly the required number of slots with distinct events in the order asked for."""
     ways: list[list[tuple[Arrival, ...]]] = []
     for index, slot in enumerate(trigger.slots):
-        here = sorted(one for one in arrivals if one.slot == index and not slot.absent)
+        here = sorted(arrival for arrival in arrivals if arrival.slot == index and not slot.absent)
         ways.append([(), *combinations(here, slot.count)])
     return [choice for choice in product(*ways) if is_filled(trigger, choice)]
 
 
 def is_filled(trigger: Trigger, choice: Choice) -> bool:
     """Tell whether a choice fills exactly what is required, with distinct events in the order asked for."""
-    used = [one for slot in choice for one in slot]
+    used = [arrival for slot in choice for arrival in slot]
     filled = [slot for slot in choice if slot]
-    in_order = all(one.time <= other.time for slot, after in pairwise(filled) for one in slot for other in after)
+    in_order = all(
+        arrival.time <= other.time for slot, after in pairwise(filled) for arrival in slot for other in after
+    )
     return (
         len(filled) == trigger.require
         and all(len(there) in (0, slot.count) for slot, there in zip(trigger.slots, choice, strict=True))
-        and len({one.event for one in used}) == len(used)
+        and len({arrival.event for arrival in used}) == len(used)
         and (trigger.order == "any" or in_order)
     )
 
@@ -43,7 +45,10 @@ def best_choice(trigger: Trigger, arrivals: Sequence[Arrival]) -> Choice | None:
 def rank(trigger: Trigger, choice: Choice) -> list[object]:
     """Return what the best choice has the least of: by slot, filled before left out, then newest (or oldest) first."""
     latest = trigger.collect == "latest"
-    ages = [[(-one.time, -one.offset) for one in slot[::-1]] if latest else list(map(age, slot)) for slot in choice]
+    ages = [
+        [(-arrival.time, -arrival.offset) for arrival in slot[::-1]] if latest else list(map(age, slot))
+        for slot in choice
+    ]
     by_slot: list[object] = [(not slot, slot) for slot in ages]
     return by_slot[::-1] if latest and trigger.order == "sequence" else by_slot
 
@@ -62,14 +67,14 @@ def best_within(trigger: Trigger, waiting: Sequence[Arrival], new: Arrival, fram
     times, sign = [one.time for one in (*near, new)], -1 if trigger.collect == "latest" else 1
 
     def preference(choice: Choice) -> tuple[Micros, list[object]]:
-        used = [one.time for slot in choice for one in slot]
+        used = [arrival.time for slot in choice for arrival in slot]
         starts = [start for start in times if start <= min(used) and max(used) <= start + (trigger.within or 0)]
         return min(sign * start for start in starts), rank(trigger, choice)
 
     complete = [
         choice
         for choice in every_choice(trigger, [*near, new])
-        if any(new in slot for slot in choice) and fit(trigger, [one for slot in choice for one in slot])
+        if any(new in slot for slot in choice) and fit(trigger, [arrival for slot in choice for arrival in slot])
     ]
     return min(complete, key=preference, default=None)
 
@@ -77,7 +82,7 @@ def best_within(trigger: Trigger, waiting: Sequence[Arrival], new: Arrival, fram
 def fit(trigger: Trigger, arrivals: Sequence[Arrival]) -> bool:
     """Tell whether arrivals happened, and reached us, near enough to each other."""
     within = trigger.within or 0
-    times, reached = [one.time for one in arrivals], [one.reached for one in arrivals]
+    times, reached = [arrival.time for arrival in arrivals], [arrival.reached for arrival in arrivals]
     return max(times) - min(times) <= within and max(reached) - min(reached) <= within + trigger.grace
 
 

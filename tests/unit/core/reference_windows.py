@@ -54,7 +54,7 @@ class Docs:
         """Take an event that has reached us; what is due before that has ended."""
         self.advance(new.reached)
         place = (new.slot, new.event)
-        if any(place == (one.slot, one.event) for group in self.groups for one in group.arrivals):
+        if any(place == (arrival.slot, arrival.event) for group in self.groups for arrival in group.arrivals):
             return self._decide("duplicate", new)
         if self.remembered.get(place, -1) >= new.reached:
             return self._decide("duplicate", new)
@@ -76,33 +76,36 @@ class Docs:
             for slot, chosen in enumerate(choice):
                 if chosen:
                     newest = max(age(one) for one in chosen)
-                    older = [one for one in group.arrivals if one.slot == slot and age(one) < newest]
-                    for one in [*older, *self._older_elsewhere(group, slot, newest)]:
-                        self._holding(one).arrivals.remove(one)
-                        self._leave("superseded", [one], used)
+                    older = [arrival for arrival in group.arrivals if arrival.slot == slot and age(arrival) < newest]
+                    for arrival in [*older, *self._older_elsewhere(group, slot, newest)]:
+                        self._holding(arrival).arrivals.remove(arrival)
+                        self._leave("superseded", [arrival], used)
                     self.taken[slot] = (newest, used + self.trigger.dedupe)
         return None
 
     def _older_elsewhere(self, group: Group, slot: int, newest: tuple[int, int]) -> list[Arrival]:
-        others = [one for other in self.groups if other is not group for one in other.arrivals]
-        return [one for one in others if one.slot == slot and age(one) < newest]
+        others = [arrival for other in self.groups if other is not group for arrival in other.arrivals]
+        return [other for other in others if other.slot == slot and age(other) < newest]
 
     def _holding(self, arrival: Arrival) -> Group:
         return next(group for group in self.groups if arrival in group.arrivals)
 
     def _sliding_choice(self, arrivals: list[Arrival], new: Arrival) -> list[list[Arrival]] | None:
         is_latest = self.trigger.collect == "latest"
-        for start in sorted({one.time for one in arrivals}, reverse=is_latest):
+        for start in sorted({arrival.time for arrival in arrivals}, reverse=is_latest):
             end = start + self.plan.length
             if start <= new.time <= end:
-                choice = self._choice([one for one in arrivals if start <= one.time <= end])
+                choice = self._choice([arrival for arrival in arrivals if start <= arrival.time <= end])
                 if choice is not None:
                     return choice
         return None
 
     def _choice(self, arrivals: list[Arrival]) -> list[list[Arrival]] | None:
         """Return what fills the slots, as ``collect`` says; None where too few are filled."""
-        slots = [sorted((one for one in arrivals if one.slot == at), key=age) for at in range(len(self.trigger.slots))]
+        slots = [
+            sorted((arrival for arrival in arrivals if arrival.slot == at), key=age)
+            for at in range(len(self.trigger.slots))
+        ]
         if self.trigger.order == "sequence":
             return self._sequence(slots)
         is_filled = [len(have) >= slot.count for have, slot in zip(slots, self.trigger.slots, strict=True)]
@@ -170,9 +173,10 @@ class Docs:
         near = [
             group
             for group in self.groups
-            if group.epoch == epoch and any(abs(one.time - new.time) <= self.plan.length for one in group.arrivals)
+            if group.epoch == epoch
+            and any(abs(arrival.time - new.time) <= self.plan.length for arrival in group.arrivals)
         ]
-        together = Group([*(one for group in near for one in group.arrivals), new], epoch)
+        together = Group([*(arrival for group in near for arrival in group.arrivals), new], epoch)
         if new.reached > self._due(together)[0]:
             return self._leave("late", [new], new.reached)
         self.groups = [group for group in self.groups if group not in near]
@@ -186,7 +190,7 @@ class Docs:
         while True:
             groups = [(index, group) for index, group in enumerate(self.groups) if group.arrivals]
             if self.plan.kind == "within":
-                dues = [(*self._waits_until(one), index) for index, group in groups for one in group.arrivals]
+                dues = [(*self._waits_until(arrival), index) for index, group in groups for arrival in group.arrivals]
             else:
                 dues = [(*self._due(group), index) for index, group in groups]
             if not dues or min(dues)[0] >= time:
@@ -194,7 +198,7 @@ class Docs:
             due, why, index = min(dues)
             group = self.groups[index]
             if self.plan.kind == "within":
-                ended = [one for one in group.arrivals if self._waits_until(one) == (due, why)]
+                ended = [arrival for arrival in group.arrivals if self._waits_until(arrival) == (due, why)]
                 for one in ended:
                     group.arrivals.remove(one)
                 self._leave(why, ended, due)
@@ -204,14 +208,14 @@ class Docs:
             else:
                 self._close(group, due)
 
-    def _waits_until(self, one: Arrival) -> tuple[int, str]:
-        expires = one.reached + self.plan.length + self.trigger.grace
-        return min((expires, "expired"), (self._forgotten(self._epoch(one)), "reset"))
+    def _waits_until(self, arrival: Arrival) -> tuple[int, str]:
+        expires = arrival.reached + self.plan.length + self.trigger.grace
+        return min((expires, "expired"), (self._forgotten(self._epoch(arrival)), "reset"))
 
     def _due(self, group: Group) -> tuple[int, str]:
-        first = min(one.reached for one in group.arrivals)
-        last = max(one.reached for one in group.arrivals)
-        newest = max(one.time for one in group.arrivals)
+        first = min(arrival.reached for arrival in group.arrivals)
+        last = max(arrival.reached for arrival in group.arrivals)
+        newest = max(arrival.time for arrival in group.arrivals)
         ends = {
             "every": self._closes(group.epoch),
             "session": newest + self.plan.length + self.trigger.grace,
@@ -224,12 +228,12 @@ class Docs:
 
     # ------------------------------------------------------------------ boundaries
 
-    def _epoch(self, one: Arrival) -> int:
+    def _epoch(self, arrival: Arrival) -> int:
         schedule = self.plan.schedule or self.plan.reset
         if schedule is None:
             return 0
         assert schedule.every is not None
-        return (one.time - schedule.offset) // schedule.every * schedule.every + schedule.offset
+        return (arrival.time - schedule.offset) // schedule.every * schedule.every + schedule.offset
 
     def _closes(self, epoch: int) -> int:
         if self.plan.schedule is None:
@@ -263,23 +267,23 @@ class Docs:
 
     def _match(self, group: Group, choice: list[list[Arrival]]) -> int:
         """Take a match out of its group, and return when its events were last used: when the last of them came."""
-        time = max(one.reached for slot in choice for one in slot)
-        self.matches[tuple(tuple(one.event.id for one in slot) for slot in choice)] += 1
+        time = max(arrival.reached for slot in choice for arrival in slot)
+        self.matches[tuple(tuple(arrival.event.id for arrival in slot) for slot in choice)] += 1
         for slot in choice:
-            for one in slot:
-                group.arrivals.remove(one)
+            for arrival in slot:
+                group.arrivals.remove(arrival)
             self._leave("matched", slot, time)
         return time
 
     def _leave(self, reason: str, arrivals: list[Arrival], time: int) -> None:
-        for one in arrivals:
-            self._decide(reason, one)
-            self.remembered[one.slot, one.event] = time + self.trigger.dedupe
+        for arrival in arrivals:
+            self._decide(reason, arrival)
+            self.remembered[arrival.slot, arrival.event] = time + self.trigger.dedupe
 
-    def _decide(self, reason: str, one: Arrival) -> None:
-        self.outcomes[reason, one.slot, one.event.id] += 1
+    def _decide(self, reason: str, arrival: Arrival) -> None:
+        self.outcomes[reason, arrival.slot, arrival.event.id] += 1
 
 
-def age(one: Arrival) -> tuple[int, int]:
+def age(arrival: Arrival) -> tuple[int, int]:
     """Return what newest and oldest go by: event time, then when it came to the bridge."""
-    return (one.time, one.offset)
+    return (arrival.time, arrival.offset)

@@ -119,7 +119,7 @@ def key_of(trigger: Trigger, came: Came) -> str:
 def outcomes(trigger: Trigger, decisions: list[Decision] | tuple[Decision, ...]) -> Counter[Outcome]:
     """Return decisions as the reference gives them."""
     variables = [slot.variable for slot in trigger.slots]
-    return Counter((one.reason, variables.index(one.slot), one.event) for one in decisions)
+    return Counter((decision.reason, variables.index(decision.slot), decision.event) for decision in decisions)
 
 
 def assert_same_state(real: Stepping, naive: Reference) -> None:
@@ -132,16 +132,18 @@ def assert_same_state(real: Stepping, naive: Reference) -> None:
     pending = {(key, one.match, one.until) for key, window in windows for one in window.pending}
     assert pending == {(one.key, one.choice, one.until) for one in naive.pending}
     cancelling = {(key, *age) for key, window in windows for age in window.cancelling}
-    assert cancelling == {(key, one.time, one.offset) for key, one in naive.cancelling}
+    assert cancelling == {(key, age.time, age.offset) for key, age in naive.cancelling}
     assert {(key, frame) for key, window in windows for frame in window.fired} == naive.fired
-    groups = {(key, one.oldest, one.newest, one.first, one.last) for key, window in windows for one in window.groups}
+    groups = {
+        (key, group.oldest, group.newest, group.first, group.last) for key, window in windows for group in window.groups
+    }
     assert groups == {
         (
             key,
-            min(one.time for one in group),
-            max(one.time for one in group),
-            min(one.reached for one in group),
-            max(one.reached for one in group),
+            min(arrival.time for arrival in group),
+            max(arrival.time for arrival in group),
+            min(arrival.reached for arrival in group),
+            max(arrival.reached for arrival in group),
         )
         for key, group in naive.groups
     }

@@ -106,7 +106,7 @@ class Stepping:
     def _due(self, held: Arrival | Spent) -> Micros | None:
         if isinstance(held, Spent):
             return held.until
-        is_pending = any(held in one.arrivals for window in self.windows.values() for one in window.pending)
+        is_pending = any(held in pending.arrivals for window in self.windows.values() for pending in window.pending)
         return None if is_pending or not has_own_deadlines(self.trigger) else deadline(self.trigger, held)
 
     def _keep(self, key: str, stepped: Step) -> tuple[Decision, ...]:
@@ -205,7 +205,7 @@ class Story:
 
 def match_text(match: Match | None) -> str:
     """Return the ids of a match, in slot order, ``+`` between those of a slot, ``-`` for a slot left out."""
-    return " ".join("+".join(one.event.id for one in slot) or "-" for slot in match or ())
+    return " ".join("+".join(arrival.event.id for arrival in slot) or "-" for slot in match or ())
 
 
 def ids(stepped: Step) -> str:
@@ -220,4 +220,6 @@ def reason(stepped: Step) -> Reason:
 
 def superseded(stepped: Step) -> list[tuple[str, str]]:
     """Return the slot and id of each event that the step superseded."""
-    return [(one.slot, one.event.id) for one in stepped.decisions if one.reason is Reason.SUPERSEDED]
+    return [
+        (decision.slot, decision.event.id) for decision in stepped.decisions if decision.reason is Reason.SUPERSEDED
+    ]

@@ -115,8 +115,8 @@ def test_a_frame_ends_where_the_next_begins(schedule: Schedule, time: Micros) ->
 
 @settings(deadline=None, max_examples=200)
 @given(schedules, near_changes, near_changes)
-def test_later_moments_lie_in_later_frames(schedule: Schedule, one: Micros, other: Micros) -> None:
-    earlier, later = sorted((one, other))
+def test_later_moments_lie_in_later_frames(schedule: Schedule, micros: Micros, other: Micros) -> None:
+    earlier, later = sorted((micros, other))
     assert frame_of(schedule, earlier) <= frame_of(schedule, later)
 
 

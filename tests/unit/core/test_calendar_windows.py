@@ -56,7 +56,7 @@ def test_a_window_takes_the_newest_or_the_oldest_of_each_slot_and_supersedes_the
     story.comes("a0", "a1", 10, reached=20)
     step = story.comes("b1", "b", 30)
     assert ids(step) == taken
-    assert [one.reason for one in step.decisions] == [Reason.MATCHED, Reason.MATCHED, Reason.SUPERSEDED]
+    assert [decision.reason for decision in step.decisions] == [Reason.MATCHED, Reason.MATCHED, Reason.SUPERSEDED]
 
 
 def test_all_takes_everything_when_the_window_closes() -> None:
@@ -81,7 +81,7 @@ def test_what_a_window_holds_when_it_closes_unfilled_is_expired() -> None:
     story.comes("a0", "a", 10)
     story.comes("b1", "b", 20)
     expired = story.stepping.tick(105)
-    assert [one.reason for one in expired] == [Reason.EXPIRED, Reason.EXPIRED]
+    assert [arrival.reason for arrival in expired] == [Reason.EXPIRED, Reason.EXPIRED]
     assert expired[0].evidence == {"missing": "c2", "deadline": time_text(105)}
 
 

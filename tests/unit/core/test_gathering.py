@@ -89,7 +89,7 @@ def test_a_session_that_lacks_a_slot_expires() -> None:
     story = gathering("session", 10, "a b")
     story.comes("a0", "x", 100)
     decided = story.stepping.tick(115)
-    assert [one.reason for one in decided] == [Reason.EXPIRED]
+    assert [decision.reason for decision in decided] == [Reason.EXPIRED]
     assert decided[0].evidence == {"missing": "b1", "deadline": time_text(115)}
 
 
@@ -183,7 +183,7 @@ def test_a_full_batch_that_lacks_a_slot_expires() -> None:
     story = gathering("batch", 60, "a b", size=2)
     story.comes("a0", "x", 1)
     step = story.comes("a0", "y", 2)
-    assert [one.reason for one in step.decisions] == [Reason.EXPIRED, Reason.EXPIRED]
+    assert [decision.reason for decision in step.decisions] == [Reason.EXPIRED, Reason.EXPIRED]
     assert step.decisions[0].evidence["missing"] == "b1"
 
 

@@ -24,7 +24,7 @@ def test_never_more_than_the_rate_start_in_any_stretch_of_its_time(asked: list[i
         brake.start(now)
         starts.append(now)
     for begin in starts:
-        assert sum(begin <= one < begin + per for one in starts) <= rate
+        assert sum(begin <= start < begin + per for start in starts) <= rate
 
 
 def test_a_start_that_came_to_nothing_is_given_back() -> None:

@@ -37,7 +37,7 @@ def test_a_match_is_known_by_its_events() -> None:
         run_of(trigger, [event("a1"), event("a3")], [event("b1")]),
         run_of(trigger, [event("a1"), event("a2")], []),
     ]
-    assert len({one.run_key for one in runs}) == 3
+    assert len({run.run_key for run in runs}) == 3
     assert runs[0].events == (("a0", ("a", "shop", "a1")), ("a0", ("a", "shop", "a2")), ("b1", ("b", "shop", "b1")))
 
 
@@ -46,7 +46,7 @@ def test_an_event_of_another_name_is_another_event() -> None:
     trigger = trigger_of("a")
     names = ("a", "OrderCreated", "OrderCancelled")
     runs = [run_of(trigger, [event("a1")._replace(name=name)]) for name in names]
-    assert len({one.run_key for one in runs}) == 3
+    assert len({run.run_key for run in runs}) == 3
     kept = RunIdentity("fb.", trigger.identity, "", ("a0", "shop", "a1")).run_key()  # as released
     assert runs[0].run_key == kept
 

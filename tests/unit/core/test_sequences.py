@@ -52,7 +52,7 @@ def test_every_sequence_is_decided_as_the_naive_reference_decides_it(
 
 def assert_same(real: Stepping, decided: list[Decision], happened: Happened) -> None:
     assert outcomes(real.trigger, decided) == Counter(happened.decided)
-    assert Counter(real.matches) == Counter((one.key, one.choice, one.frame) for one in happened.matches)
+    assert Counter(real.matches) == Counter((match.key, match.choice, match.frame) for match in happened.matches)
     real.matches.clear()
 
 
@@ -97,7 +97,7 @@ def complete_choices(trigger: Trigger, window: Window) -> list[Choice]:
 @given(triggers(), st.lists(events("x"), max_size=14))
 def test_an_event_that_is_remembered_is_used_in_one_match_at_most(trigger: Trigger, sequence: list[Happening]) -> None:
     _, _, decisions = run(trigger, sequence)
-    used = Counter(one.event for one in decisions if one.reason in {Reason.MATCHED, Reason.CANCELLED})
+    used = Counter(decision.event for decision in decisions if decision.reason in {Reason.MATCHED, Reason.CANCELLED})
     assert all(times == 1 for times in used.values()), used
 
 

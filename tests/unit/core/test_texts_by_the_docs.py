@@ -235,4 +235,8 @@ def told(variable: str) -> str:
 def told_of(held: Any) -> str:
     if held is None:
         return "nothing"
-    return ",".join(one.id for one in held) if isinstance(held, Sequence) and not isinstance(held, Event) else held.id
+    return (
+        ",".join(arrival.id for arrival in held)
+        if isinstance(held, Sequence) and not isinstance(held, Event)
+        else held.id
+    )

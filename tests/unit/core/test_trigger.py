@@ -99,8 +99,8 @@ def test_a_trigger_reads_back_from_json_text_as_it_was(trigger: Trigger) -> None
 
 
 @given(triggers, triggers)
-def test_two_triggers_share_a_definition_hash_only_if_they_are_equal(one: Trigger, other: Trigger) -> None:
-    assert (one.definition_hash == other.definition_hash) == (one == other)
+def test_two_triggers_share_a_definition_hash_only_if_they_are_equal(trigger: Trigger, other: Trigger) -> None:
+    assert (trigger.definition_hash == other.definition_hash) == (trigger == other)
 
 
 @pytest.mark.parametrize("change", OTHER_CONDITION)

@@ -23,14 +23,15 @@ def several(draw: st.DrawFn) -> list[Arrival]:
 
 def window_of(arrivals: list[Arrival]) -> Window:
     window = empty_window(SLOTS)
-    for one in arrivals:
-        window = window.with_arrival(one)
+    for arrival in arrivals:
+        window = window.with_arrival(arrival)
     return window
 
 
 def sorted_slots(arrivals: list[Arrival]) -> tuple[tuple[Arrival, ...], ...]:
     return tuple(
-        tuple(sorted((one for one in arrivals if one.slot == slot), key=lambda one: one.age)) for slot in range(SLOTS)
+        tuple(sorted((arrival for arrival in arrivals if arrival.slot == slot), key=lambda one: one.age))
+        for slot in range(SLOTS)
     )
 
 
@@ -45,15 +46,15 @@ def test_a_window_holds_its_arrivals_ordered_by_age(arrivals: list[Arrival]) -> 
 @given(several(), st.sets(st.integers(0, 11)))
 def test_what_leaves_a_window_leaves_the_others_in_order(arrivals: list[Arrival], removed: set[int]) -> None:
     before = window_of(arrivals)
-    after = before.without(one for one in arrivals if one.offset in removed)
-    assert after.waiting == sorted_slots([one for one in arrivals if one.offset not in removed])
+    after = before.without(arrival for arrival in arrivals if arrival.offset in removed)
+    assert after.waiting == sorted_slots([arrival for arrival in arrivals if arrival.offset not in removed])
     assert before.waiting == sorted_slots(arrivals)
 
 
 @given(several(), st.integers(-1, 8), st.integers(-1, 8))
 def test_between_counts_both_ends(arrivals: list[Arrival], start: int, end: int) -> None:
     slot = window_of(arrivals).waiting[0]
-    assert between(slot, start, end) == tuple(one for one in slot if start <= one.time <= end)
+    assert between(slot, start, end) == tuple(arrival for arrival in slot if start <= arrival.time <= end)
 
 
 def test_a_window_with_a_mark_alone_is_not_empty() -> None:

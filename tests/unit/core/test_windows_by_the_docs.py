@@ -76,11 +76,13 @@ def told(real: Stepping, story: list[Arrival]) -> tuple[Counter[Outcome], Counte
         decisions += real.arrive("", new).decisions
     decisions += real.tick(10**9)
     outcomes = Counter(
-        (one.reason.value, variables.index(one.slot), one.event.id)
-        for one in decisions
-        if one.reason is not Reason.WAITING
+        (decision.reason.value, variables.index(decision.slot), decision.event.id)
+        for decision in decisions
+        if decision.reason is not Reason.WAITING
     )
-    matches = Counter(tuple(tuple(one.event.id for one in slot) for slot in match) for _, match, _ in real.matches)
+    matches = Counter(
+        tuple(tuple(arrival.event.id for arrival in slot) for slot in match) for _, match, _ in real.matches
+    )
     return outcomes, matches
 
 

@@ -63,14 +63,14 @@ def test_it_has_no_right_and_no_token_of_kubernetes(pod: dict[str, Any]) -> None
     assert pod["automountServiceAccountToken"] is False
     assert the("ServiceAccount")["automountServiceAccountToken"] is False
     subjects = [one for thing in objects("base") for one in thing.get("subjects", ())]
-    assert NAME not in {one["name"] for one in subjects}
+    assert NAME not in {subject["name"] for subject in subjects}
 
 
 def test_its_settings_are_settings_and_those_of_the_installation(container: dict[str, Any], settings: Settings) -> None:
     names = [source["configMapRef"]["name"] for source in container["envFrom"] if "configMapRef" in source]
     assert names == ["flowbridge-settings", f"{NAME}-settings"]
     assert {name.removeprefix("FLOWBRIDGE_").lower() for name in environment()} <= set(Settings.model_fields)
-    ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert settings.gateway_listen is not None
     assert settings.listen is not None
     assert ports == {"events": settings.gateway_listen.port, "http": settings.listen.port}
@@ -81,7 +81,7 @@ def test_tokens_come_from_a_file_of_a_secret_without_which_no_pod_starts(
     pod: dict[str, Any], container: dict[str, Any], settings: Settings
 ) -> None:
     volume = next(one["secret"] for one in pod["volumes"] if one["name"] == "tokens")
-    mount = next(one for one in container["volumeMounts"] if one["name"] == "tokens")
+    mount = next(volumemount for volumemount in container["volumeMounts"] if volumemount["name"] == "tokens")
     assert not volume.get("optional")
     assert volume["defaultMode"] == 0o440
     assert mount["readOnly"]
@@ -122,10 +122,10 @@ def test_publishers_reach_the_pods_of_the_deployment_and_no_others(container: di
     ]
     assert all(selector.items() <= labels.items() for selector in selectors)
     bridge = the("Deployment", "flowbridge", "base")["spec"]["template"]["metadata"]["labels"]
-    assert not [one for one in selectors if one.items() <= bridge.items()]
+    assert not [selector for selector in selectors if selector.items() <= bridge.items()]
     assert not the("Deployment", "flowbridge", "base")["spec"]["selector"]["matchLabels"].items() <= labels.items()
     assert the("Service")["spec"]["ports"] == [{"name": "events", "port": 12_000, "targetPort": "events"}]
-    assert "events" in {one["name"] for one in container["ports"]}
+    assert "events" in {port["name"] for port in container["ports"]}
 
 
 def test_one_of_them_is_always_there() -> None:

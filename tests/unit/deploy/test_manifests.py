@@ -158,13 +158,15 @@ def test_what_the_image_is_made_of_is_pinned() -> None:
 @pytest.mark.parametrize("base", ["base", "gateway"])
 def test_no_pod_fills_the_disk_of_its_node(base: str) -> None:
     deployment = yaml.safe_load((DEPLOY / base / "deployment.yaml").read_text(encoding="utf-8"))
-    folders = [one["emptyDir"] for one in deployment["spec"]["template"]["spec"]["volumes"] if "emptyDir" in one]
+    folders = [
+        volume["emptyDir"] for volume in deployment["spec"]["template"]["spec"]["volumes"] if "emptyDir" in volume
+    ]
     assert folders
     assert all(re.fullmatch(r"\d+[MG]i", folder["sizeLimit"]) for folder in folders)
 
 
 def test_trigger_files_name_the_namespace_of_the_bridge_alone(container: dict[str, Any]) -> None:
-    (allowed,) = [one for one in container["env"] if one["name"] == "FLOWBRIDGE_TRIGGER_NAMESPACES"]
+    (allowed,) = [variable for variable in container["env"] if variable["name"] == "FLOWBRIDGE_TRIGGER_NAMESPACES"]
     assert allowed["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
 
 

@@ -38,7 +38,7 @@ def values(schema: Any) -> st.SearchStrategy[Any]:
         "enum": lambda: st.sampled_from(schema["symbols"]),
         "array": lambda: st.lists(values(schema["items"]), max_size=3),
         "map": lambda: st.dictionaries(st.text(max_size=5), values(schema["values"]), max_size=3),
-        "record": lambda: st.fixed_dictionaries({one["name"]: values(one["type"]) for one in schema["fields"]}),
+        "record": lambda: st.fixed_dictionaries({field["name"]: values(field["type"]) for field in schema["fields"]}),
     }
     return made[schema["type"]]()
 
@@ -66,7 +66,7 @@ def test_a_record_that_is_cut_short_is_an_error(kind: Kind, data: st.DataObject)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @given(st.data())
 def test_fields_alone_read_as_they_do_in_the_whole_record(kind: Kind, data: st.DataObject) -> None:
-    known = [one["name"] for one in kind.schema["fields"]]
+    known = [field["name"] for field in kind.schema["fields"]]
     names = data.draw(st.lists(st.sampled_from(known), min_size=1, unique=True))
     fields = data.draw(values(kind.schema))
     decode, written = kind.only(*names), kind.encode(fields)

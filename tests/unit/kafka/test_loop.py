@@ -56,7 +56,8 @@ def test_an_aborted_batch_leaves_no_window_in_memory() -> None:
     process.at("before commit", lambda: fail(AbortableError("the broker said no")))
     process.step("matcher")
     assert all(
-        not one.contents().open and not one.contents().remembered for one in process.stage("matcher").windows.values()
+        not window.contents().open and not window.contents().remembered
+        for window in process.stage("matcher").windows.values()
     )
     world.publish("payment.done", {"order": "7", "amount": 1})
     world.run(3)
@@ -73,16 +74,16 @@ def test_an_aborted_batch_leaves_windows_alone_from_whose_partition_nothing_was_
     matcher = process.stage("matcher")
     before, opened = (
         dict(matcher.windows),
-        {number: one.contents().open for number, one in matcher.windows.items()},
+        {number: window.contents().open for number, window in matcher.windows.items()},
     )
     assert len([one for one in opened.values() if one]) > 1
     world.publish("payment.done", {"order": "7", "amount": 1})
     process.step("router")
     process.at("before commit", lambda: fail(AbortableError("the broker said no")))
     process.step("matcher")
-    again = [number for number, one in matcher.windows.items() if one is not before[number]]
+    again = [number for number, window in matcher.windows.items() if window is not before[number]]
     assert len(again) == 1
-    assert {number: one.contents().open for number, one in matcher.windows.items()} == opened
+    assert {number: window.contents().open for number, window in matcher.windows.items()} == opened
     world.run(3)
     assert world.workflows() == [{"order": "7", "amount": "1"}]
 

@@ -25,15 +25,15 @@ def producer(made: MemoryBroker, name: str) -> MemoryProducer:
     return one
 
 
-def write(made: MemoryBroker, one: MemoryProducer, offset: int, owner: str) -> None:
+def write(made: MemoryBroker, producer: MemoryProducer, offset: int, owner: str) -> None:
     """Open a transaction that carries an offset."""
     log = MemoryLog(made)
     consumer = log.consumer("g")
     consumer.subscribe(["orders"], _Nobody())
     metadata = consumer.metadata()
     assert isinstance(metadata, GroupMetadata)
-    one.begin()
-    one.send_offsets({PLACE: Committed(offset, Note(owner, 3, "id").text())}, metadata)
+    producer.begin()
+    producer.send_offsets({PLACE: Committed(offset, Note(owner, 3, "id").text())}, metadata)
 
 
 class _Nobody:

@@ -30,7 +30,7 @@ def test_parts_do_not_run_into_each_other() -> None:
 
 def test_an_int_is_not_its_text() -> None:
     ones = (1, "1", 1.0, True, b"1", Decimal(1))
-    assert len({event_id(one) for one in ones}) == len(ones)
+    assert len({event_id(item) for item in ones}) == len(ones)
 
 
 def test_an_id_stays_what_it_was_in_earlier_versions() -> None:

@@ -52,8 +52,8 @@ def order(world: World, number: int = 1, **payload: Any) -> None:
 
 def decided(world: World) -> list[str]:
     """Return the reasons of decisions on runs, without repeats in a row."""
-    reasons = [str(one.reason) for one in world.decisions if isinstance(one, RunDecision)]
-    return [one for number, one in enumerate(reasons) if number == 0 or reasons[number - 1] != one]
+    reasons = [str(decision.reason) for decision in world.decisions if isinstance(decision, RunDecision)]
+    return [reason for number, reason in enumerate(reasons) if number == 0 or reasons[number - 1] != reason]
 
 
 def until(world: World, condition: Callable[[], object], seconds: float = 60.0, step: float = 0.25) -> None:
@@ -319,8 +319,10 @@ def test_a_template_that_cannot_be_read_is_asked_for_once_for_all_and_ever_more_
     pauses = [late - early for early, late in pairwise(asked)]
     assert max(pauses) > MINUTE
     assert sum(1 for _ in world.records(world.topics.ledger)) - written <= 50
-    assert len([one for one in caplog.records if "WorkflowTemplate" in one.message]) == 1
-    waiting = [one for one in world.decisions if isinstance(one, RunDecision) and one.reason == "waiting"]
+    assert len([record for record in caplog.records if "WorkflowTemplate" in record.message]) == 1
+    waiting = [
+        decision for decision in world.decisions if isinstance(decision, RunDecision) and decision.reason == "waiting"
+    ]
     assert len(waiting) == 50
     assert "WorkflowTemplate default/ship" in waiting[0].evidence["because"]
 
@@ -350,7 +352,7 @@ def test_runs_whose_template_stays_unreadable_are_dead_letters(answer: Unavailab
     world.run(3 * 3600, 10)
     assert world.letters() == []
     world.run(2 * 3600, 10)
-    assert [one["reason"] for one in world.letters()] == ["refused"] * 5
+    assert [letter["reason"] for letter in world.letters()] == ["refused"] * 5
     assert "given up" in world.letters()[0]["text"]
 
 
@@ -389,8 +391,8 @@ def test_a_message_of_megabytes_is_cut_wherever_it_goes(status: int) -> None:
     assert process.troubles == []
     for value in world.values(world.topics.ledger):
         assert len(LEDGER_ENTRY.decode(value)["reason"]) < 5_000
-    for one in world.decisions:
-        assert len(str(one.evidence)) < 5_000
+    for decision in world.decisions:
+        assert len(str(decision.evidence)) < 5_000
     for letter in world.letters():
         assert len(letter["text"]) < 5_000
     assert decided(world)[-1] == ("refused" if status == 422 else "created")

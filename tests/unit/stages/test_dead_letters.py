@@ -169,7 +169,7 @@ def test_a_registry_that_is_away_holds_its_partition_while_the_others_go_on() ->
     assert world.letters() == []
     decoder.is_away = False
     world.run(5)
-    assert sorted(one["order"] for one in world.workflows()) == ["behind", "elsewhere", "held"]
+    assert sorted(workflow["order"] for workflow in world.workflows()) == ["behind", "elsewhere", "held"]
 
 
 def test_what_many_triggers_cannot_use_is_one_dead_letter_that_names_them() -> None:
@@ -180,7 +180,9 @@ def test_what_many_triggers_cannot_use_is_one_dead_letter_that_names_them() -> N
     before = log_bytes(world)
     world.run(3)
     letters = world.letters()
-    assert [(one["reason"], one["trigger"], len(one["triggers"])) for one in letters] == [("unkeyed", "", 50)] * 3
+    assert [(letter["reason"], letter["trigger"], len(letter["triggers"])) for letter in letters] == [
+        ("unkeyed", "", 50)
+    ] * 3
     assert letters[0]["triggers"][:2] == ["default/t00", "default/t01"]
     assert letters[0]["value"] is not None
     assert world.reasons().count("unkeyed") == 150

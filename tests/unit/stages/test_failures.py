@@ -51,11 +51,11 @@ def failing(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, text: str) 
 
 
 def letters(world: World) -> list[tuple[str, str, str]]:
-    return [(one["stage"], one["reason"], one["trigger"]) for one in world.letters()]
+    return [(letter["stage"], letter["reason"], letter["trigger"]) for letter in world.letters()]
 
 
 def orders(world: World) -> set[str]:
-    return {one["order"] for one in world.workflows()}
+    return {workflow["order"] for workflow in world.workflows()}
 
 
 def test_an_event_whose_decoding_raises_is_a_dead_letter_and_all_others_get_through(
@@ -71,7 +71,7 @@ def test_an_event_whose_decoding_raises_is_a_dead_letter_and_all_others_get_thro
         world.run(5)
     assert orders(world) == {"1", "2", "3", "4"}
     assert letters(world) == [("router", "failed", "")] * 2
-    failed = [one for one in world.decisions if one.reason == "failed"]
+    failed = [decision for decision in world.decisions if decision.reason == "failed"]
     assert len(failed) == 4  # each of the two at each slot
     assert "RuntimeError in test_failures.py" in world.letters()[0]["text"]
     assert "bad-order" not in world.letters()[0]["text"]  # a message may quote what is sensitive
@@ -106,7 +106,7 @@ def test_an_arrival_that_cannot_be_applied_leaves_its_window_as_it_was(monkeypat
     world.publish("payment.done", {"order": "7", "amount": 3})
     world.publish(TOPIC, {"order": "8"})
     world.run(3)
-    assert sorted(one["amount"] for one in world.workflows()) == ["2", "3"]
+    assert sorted(workflow["amount"] for workflow in world.workflows()) == ["2", "3"]
 
 
 def test_the_decision_about_an_arrival_that_is_set_aside_has_the_events_own_name(
@@ -135,7 +135,7 @@ def test_a_match_whose_run_cannot_be_made_for_a_bug_leaves_the_partner_waiting(m
     assert letters(world) == [("matcher", "failed", "default/ship")]
     world.publish("payment.done", {"order": "7", "amount": 3})
     world.run(3)
-    assert [one["amount"] for one in world.workflows()] == ["3"]
+    assert [workflow["amount"] for workflow in world.workflows()] == ["3"]
     assert world.reasons_of("waits") == ["waiting", "matched"]
     again = world.start("p2", ("matcher",))  # what it restores is what the first one has in memory
     world.processes[0].stop()

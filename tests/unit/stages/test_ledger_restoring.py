@@ -54,8 +54,8 @@ def restored(
     broker = MemoryBroker(clock=lambda: NOW // 1000)
     broker.create(TopicSpec(PLACE.topic, 1, config={"retention.ms": "40000"}))
     records = []
-    for offset, (state, one, at) in enumerate(entries):
-        key, value = one.run.run_key.encode(), None if state is None else encode_entry(state, one, at)
+    for offset, (state, entry, at) in enumerate(entries):
+        key, value = entry.run.run_key.encode(), None if state is None else encode_entry(state, entry, at)
         broker.append(PLACE.topic, 0, key, value, [])
         records.append(Record(*PLACE, offset, at // 1000, key, value, ()))
     return read_ledgers(Fixed(records), MemoryLog(broker).admin(), [PLACE], 7 * DAY, NOW, looks_back, Unobserved())[0]

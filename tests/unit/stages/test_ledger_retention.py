@@ -41,7 +41,7 @@ def test_runs_that_wait_for_longer_than_the_ledgers_retention_are_all_created() 
     process.stop()
     world.start("p3")
     days(world, 10)
-    assert sorted(int(one["order"]) for one in world.workflows()) == list(range(25))
+    assert sorted(int(workflow["order"]) for workflow in world.workflows()) == list(range(25))
     assert len(world.created) == 25
 
 
@@ -74,5 +74,5 @@ def test_a_ledger_partition_that_expired_empty_is_restored_and_runs_go_on() -> N
     world.run(5)
     world.publish("order.created", {"order": "2"})
     world.run(5)
-    assert [one["order"] for one in world.workflows()] == ["1", "2"]
+    assert [workflow["order"] for workflow in world.workflows()] == ["1", "2"]
     assert other.troubles == []

@@ -54,7 +54,7 @@ class CountedAdmin(MemoryAdmin):
     def committed(self, group: str, partitions: Iterable[Partition], *, stable: bool) -> dict[Partition, Committed]:
         del group, stable
         self.asked += 1
-        return {one: Committed(0, Note("router", 5).text()) for one in partitions}
+        return {partition: Committed(0, Note("router", 5).text()) for partition in partitions}
 
     def end_offsets(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
         self.asked += 1
@@ -94,7 +94,7 @@ def test_a_tick_of_many_triggers_asks_kafka_of_all_their_topics_at_once() -> Non
     ((partition, tick),) = planner.plan({3: with_an_order_each(known)}, now)
     assert partition == 3
     assert len(tick["safe"]) == COUNT
-    assert {one["time"] for one in tick["safe"]} == {now - SECOND}
+    assert {entry["time"] for entry in tick["safe"]} == {now - SECOND}
     assert admin.asked <= 2
     known.conditions_in_force.clear()
     admin.asked = 0

@@ -43,7 +43,7 @@ def test_what_waits_in_vain_expires_and_leaves_nothing_behind() -> None:
     world.now += 11 * MINUTE
     world.run(5)
     windows = process.stage("matcher").windows.values()
-    assert [(one.open_windows, one.size, list(one.conditions())) for one in windows] == [(0, 0, [])] * 2
+    assert [(window.open_windows, window.size, list(window.conditions())) for window in windows] == [(0, 0, [])] * 2
     assert world.workflows() == []
 
 
@@ -79,7 +79,7 @@ def test_one_id_under_two_names_in_a_topic_is_two_events() -> None:
     for name in ("OrderCreated", "OrderCancelled", "OrderCreated"):
         _publish_as(world, name, "order.created", name, "o-1")
     world.run(2)
-    assert sorted(one["order"] for one in world.workflows()) == ["OrderCancelled", "OrderCreated"]
+    assert sorted(workflow["order"] for workflow in world.workflows()) == ["OrderCancelled", "OrderCreated"]
     assert sorted(world.reasons()) == ["already-ran", "created", "created", "matched", "matched", "matched"]
 
 
@@ -99,6 +99,6 @@ def test_one_id_under_two_names_is_two_events_of_a_window_also_after_it_is_resto
     world.publish("payment.done", {"order": "1", "amount": 1})
     world.publish("payment.done", {"order": "2", "amount": 1})
     world.run(2)
-    found = sorted((one["order"], one["name"]) for one in world.workflows())
+    found = sorted((workflow["order"], workflow["name"]) for workflow in world.workflows())
     assert found == [("1", "OrderCreated"), ("2", "OrderCancelled")]
     assert world.reasons().count("duplicate") == 2

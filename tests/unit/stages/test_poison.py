@@ -35,7 +35,7 @@ def deadly(world: World) -> None:
 
 
 def stepping(world: World) -> Process:
-    return next(one for one in world.processes if one.is_busy and not one.is_dead)
+    return next(process for process in world.processes if process.is_busy and not process.is_dead)
 
 
 def started_again(world: World, name: str, *stages: str, most: int = 10) -> int:
@@ -49,7 +49,7 @@ def started_again(world: World, name: str, *stages: str, most: int = 10) -> int:
 
 
 def orders(world: World) -> list[str]:
-    return sorted(one["order"] for one in world.workflows())
+    return sorted(workflow["order"] for workflow in world.workflows())
 
 
 def notes(world: World, stage: str) -> list[int]:
@@ -82,7 +82,7 @@ def test_an_event_deep_in_a_backlog_is_found_in_a_few_starts() -> None:
     for number in range(3_000):
         world.publish(TOPIC, {"order": "poison" if number == 2_500 else str(number)}, partition=number % 2)
     assert started_again(world, "r", "router") <= 6
-    assert [one["reason"] for one in world.letters()] == ["poison"]
+    assert [letter["reason"] for letter in world.letters()] == ["poison"]
     world.run(30)
     assert len(world.created) == 2_999
 
@@ -105,14 +105,14 @@ def test_an_arrival_that_kills_two_matchers_is_poison_to_the_third_and_its_partn
     world.publish("payment.done", {"order": "7", "amount": 1}, id="poison")
     world.publish("payment.done", {"order": "8", "amount": 2})
     assert started_again(world, "m", "matcher") == 3
-    assert [(one["stage"], one["reason"], one["trigger"]) for one in world.letters()] == [
+    assert [(letter["stage"], letter["reason"], letter["trigger"]) for letter in world.letters()] == [
         ("matcher", "poison", "default/ship")
     ]
     assert world.reasons_of("poison") == ["poison"]
     world.publish("payment.done", {"order": "7", "amount": 3})
     world.publish(TOPIC, {"order": "8"})
     world.run(3)
-    assert sorted(one["amount"] for one in world.workflows()) == ["2", "3"]
+    assert sorted(workflow["amount"] for workflow in world.workflows()) == ["2", "3"]
 
 
 def test_a_healthy_router_writes_no_note() -> None:
@@ -165,7 +165,7 @@ def test_processes_that_are_killed_for_other_reasons_make_no_poison() -> None:
         world.run(LATER)
     world.start("last", ("router",))
     world.run(LATER)
-    assert [one["text"] for one in world.letters()] == []
+    assert [letter["text"] for letter in world.letters()] == []
     assert len(world.created) == 40
 
 
@@ -201,7 +201,7 @@ def test_an_event_whose_trial_tells_nothing_is_poison_to_the_fourth() -> None:
         world.publish(TOPIC, {"order": order})
     assert started_again(world, "r", "router") == 4
     assert orders(world) == ["1", "2"]
-    assert [one["reason"] for one in world.letters()] == ["poison"]
+    assert [letter["reason"] for letter in world.letters()] == ["poison"]
 
 
 def test_a_process_that_dies_of_the_trial_leaves_proof() -> None:
@@ -215,7 +215,7 @@ def test_a_process_that_dies_of_the_trial_leaves_proof() -> None:
         world.publish(TOPIC, {"order": order})
     assert started_again(world, "r", "router") == 4
     assert orders(world) == ["1", "2"]
-    assert [one["reason"] for one in world.letters()] == ["poison"]
+    assert [letter["reason"] for letter in world.letters()] == ["poison"]
 
 
 def kill_at(process: Process, effect: str, nth: int) -> None:
@@ -277,7 +277,7 @@ def test_a_process_with_a_name_of_its_own_knows_its_former_self() -> None:
         world.run(LATER)
     assert not process.is_dead
     assert orders(world) == ["after"]
-    assert [one["reason"] for one in world.letters()] == ["poison"]
+    assert [letter["reason"] for letter in world.letters()] == ["poison"]
 
 
 def test_an_event_that_comes_after_a_kill_is_under_no_suspicion() -> None:
@@ -316,7 +316,7 @@ def test_an_event_that_kills_a_process_with_all_stages_makes_poison_of_nothing_e
     assert first.is_dead
     assert started_again(world, "p", "controller", "router", "matcher", "submitter") <= 2
     world.run(LATER)
-    assert [(one["stage"], one["reason"]) for one in world.letters()] == [("router", "poison")]
+    assert [(letter["stage"], letter["reason"]) for letter in world.letters()] == [("router", "poison")]
     assert len(world.created) == 40
 
 

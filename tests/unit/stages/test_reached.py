@@ -339,7 +339,7 @@ def test_no_tick_overtakes_an_event_by_the_time_at_which_it_is_said_to_have_reac
     for record in world.records("fb.arrivals"):
         value = record.value or b""
         if value.startswith(TICK.prefix):
-            ticked = max([ticked, *[one["time"] for one in TICK.decode(value)["safe"]]])
+            ticked = max([ticked, *[entry["time"] for entry in TICK.decode(value)["safe"]]])
         elif ARRIVAL.decode(value)["reached"] < ticked:
             overtaken.append(record.offset)
     assert ticked > BEGIN

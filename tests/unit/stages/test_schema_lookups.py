@@ -209,7 +209,7 @@ class Bed:
         self.world.broker.append(TOPIC, partition, None, bytes(body))
 
     def orders(self) -> list[str]:
-        return sorted(one["order"] for one in self.world.workflows())
+        return sorted(workflow["order"] for workflow in self.world.workflows())
 
     def until(self, is_so: Callable[[], object], what: str) -> None:
         def run() -> object:

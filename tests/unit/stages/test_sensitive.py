@@ -37,7 +37,7 @@ def samples(world: World) -> list[dict[str, Any]]:
 
 def check_secret(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """Check that nobody who looks at decisions or logs sees the value."""
-    redact_keys = [[*one, *dict(one.evidence).items()] for one in world.decisions]
+    redact_keys = [[*decision, *dict(decision.evidence).items()] for decision in world.decisions]
     assert SECRET not in f"{redact_keys}{samples(world)}{caplog.text}"
 
 
@@ -50,8 +50,8 @@ def test_a_key_made_of_a_sensitive_field_is_shown_by_no_decision(
     world.publish("payment.done", {"order": SECRET, "amount": 1})
     world.run(2)
     assert world.workflows() == [{"order": SECRET, "amount": "1"}]
-    assert sorted(one["reason"] for one in samples(world)) == ["created", "matched", "matched", "waiting"]
-    assert [one["key"] for one in samples(world) if one["stage"] == "matcher"] == [REDACTED] * 3
+    assert sorted(sample["reason"] for sample in samples(world)) == ["created", "matched", "matched", "waiting"]
+    assert [sample["key"] for sample in samples(world) if sample["stage"] == "matcher"] == [REDACTED] * 3
     check_secret(world, caplog)
 
 
@@ -86,7 +86,7 @@ def test_an_error_of_a_run_that_quotes_it_is_shown_by_no_decision_dead_letter_or
     world.run(2)
     (letter,) = world.letters()
     assert letter["text"].endswith(f"({wrong}): {REDACTED}")
-    assert {one["evidence"].get("error") for one in samples(world) if one["reason"] == "matched"} == {
+    assert {sample["evidence"].get("error") for sample in samples(world) if sample["reason"] == "matched"} == {
         letter["text"].removeprefix("the match has no run: ")
     }
     check_secret(world, caplog)
@@ -114,7 +114,7 @@ def test_what_the_setting_names_is_hidden_from_windows_that_were_open_before() -
     world.run(3)
     world.publish("payment.done", {"order": SECRET, "amount": 1})
     world.run(2)
-    keys = {one["reason"]: one["key"] for one in samples(world) if one["stage"] == "matcher"}
+    keys = {sample["reason"]: sample["key"] for sample in samples(world) if sample["stage"] == "matcher"}
     assert keys == {"waiting": SECRET, "matched": REDACTED}
     assert world.workflows() == [{"order": SECRET, "amount": "1"}]
 

@@ -102,7 +102,7 @@ def test_an_event_starts_the_workflow_of_a_sensor_and_of_a_file(bed: Bed) -> Non
 
 
 def parameters(manifest: Any) -> dict[str, str]:
-    return {one["name"]: one["value"] for one in manifest["spec"]["arguments"]["parameters"]}
+    return {parameter["name"]: parameter["value"] for parameter in manifest["spec"]["arguments"]["parameters"]}
 
 
 def test_a_sensor_that_is_added_changed_or_deleted_takes_effect_within_seconds(bed: Bed) -> None:

@@ -28,7 +28,7 @@ def started(*triggers: Trigger) -> World:
 
 
 def orders(world: World) -> list[str]:
-    return [one["order"] for one in world.workflows()]
+    return [workflow["order"] for workflow in world.workflows()]
 
 
 def append(world: World, value: bytes, *headers: tuple[str, bytes]) -> None:
@@ -62,7 +62,7 @@ def test_what_is_wanted_and_cannot_be_decoded_is_a_dead_letter_of_its_slots() ->
     world = started(one_slot(), REFUND)
     append(world, b"no Avro", ("ce_type", b"order.created"))
     world.run(3)
-    assert [(one.reason, one.trigger) for one in world.decisions] == [("undecodable", "default/ship")]
+    assert [(decision.reason, decision.trigger) for decision in world.decisions] == [("undecodable", "default/ship")]
     assert len(world.letters()) == 1
 
 
@@ -71,7 +71,7 @@ def test_a_name_that_cannot_be_read_might_be_anybodys(name: bytes) -> None:
     world = started(one_slot(), REFUND)
     append(world, world.encoder.encode("x", {"order": "1"}), ("ce_type", name))
     world.run(3)
-    assert sorted(one.trigger for one in world.decisions) == ["default/refund", "default/ship"]
+    assert sorted(decision.trigger for decision in world.decisions) == ["default/refund", "default/ship"]
     assert set(world.reasons()) == {"undecodable"}
     assert len(world.letters()) == 1
 
@@ -171,7 +171,7 @@ def test_a_broken_file_keeps_its_triggers_on_their_shared_topics() -> None:
 
     class Broken(TriggerSource):
         def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
-            kept[:] = [one.trigger for one in in_force.values()]
+            kept[:] = [sourced.trigger for sourced in in_force.values()]
             return Sources(list(in_force.values()), ())
 
     world.source = lambda _: Broken()

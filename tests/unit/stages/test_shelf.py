@@ -18,7 +18,7 @@ def waiting(number: int, *, since: Micros = NOW, due: Micros | None = None, star
 
 
 def keys(runs: list[OpenRun]) -> list[str]:
-    return [one.run.run_key for one in runs]
+    return [run.run.run_key for run in runs]
 
 
 def numbered(*numbers: int) -> list[str]:

@@ -55,7 +55,7 @@ def test_a_trigger_that_is_too_large_is_refused_and_others_are_in_force() -> Non
 
 
 def orders(world: World) -> list[str]:
-    return [one["order"] for one in world.workflows()]
+    return [workflow["order"] for workflow in world.workflows()]
 
 
 def test_a_topic_that_is_new_to_the_bridge_is_begun_now() -> None:

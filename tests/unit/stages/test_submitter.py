@@ -32,7 +32,7 @@ def order(world: World, number: int = 1, event_id: str = "") -> None:
 
 def decided(world: World) -> list[str]:
     """Return the reasons of decisions on runs."""
-    return [str(one.reason) for one in world.decisions if isinstance(one, RunDecision)]
+    return [str(decision.reason) for decision in world.decisions if isinstance(decision, RunDecision)]
 
 
 def states(world: World) -> list[str]:
@@ -202,7 +202,7 @@ def test_an_api_that_cannot_be_reached_holds_everything_and_loses_nothing() -> N
     assert world.workflows() == []
     world.api.mend()
     world.run(60, step=0.5)
-    assert sorted(int(one["order"]) for one in world.workflows()) == list(range(200))
+    assert sorted(int(workflow["order"]) for workflow in world.workflows()) == list(range(200))
     assert world.letters() == []
 
 
@@ -216,7 +216,7 @@ def test_runs_that_found_no_room_yet_are_the_next_owners() -> None:
         process.step("submitter")
     world.start("p2")
     world.run(20)
-    assert sorted(int(one["order"]) for one in world.workflows()) == list(range(60))
+    assert sorted(int(workflow["order"]) for workflow in world.workflows()) == list(range(60))
     assert len(world.created) == 60
 
 
@@ -357,9 +357,9 @@ def test_a_process_that_was_paused_for_longer_than_its_session_creates_nothing()
     owner, rest = (process, other) if _owns_runs(process, world) else (other, process)
     owner.at("after commit", lambda: owner.stand_still(12))  # its intent is committed
     owner.step("submitter")
-    assert [one for one in rest.troubles if "fenced" in str(one)] == []
+    assert [trouble for trouble in rest.troubles if "fenced" in str(trouble)] == []
     assert len(world.created) == 1
-    ran = [one.evidence for one in world.decisions if isinstance(one, RunDecision)]
+    ran = [decision.evidence for decision in world.decisions if isinstance(decision, RunDecision)]
     assert len(ran) == 1
     world.api.delete("default", world.api.workflows()[0].name)  # and is over
     world.run(20)

@@ -35,15 +35,19 @@ def publish(world: World, count: int) -> None:
 
 
 def ran(world: World) -> list[str]:
-    return [one["order"] for one in world.workflows()]
+    return [workflow["order"] for workflow in world.workflows()]
 
 
 def decided(world: World) -> list[str]:
-    return [str(one.reason) for one in world.decisions if isinstance(one, RunDecision)]
+    return [str(decision.reason) for decision in world.decisions if isinstance(decision, RunDecision)]
 
 
 def evidence(world: World, reason: str) -> list[dict[str, str]]:
-    return [dict(one.evidence) for one in world.decisions if isinstance(one, RunDecision) and one.reason == reason]
+    return [
+        dict(decision.evidence)
+        for decision in world.decisions
+        if isinstance(decision, RunDecision) and decision.reason == reason
+    ]
 
 
 def edit(world: World, **run: Any) -> None:
@@ -89,7 +93,7 @@ def test_nothing_of_another_trigger_stands_behind_runs_that_wait() -> None:
     assert ran(world) == ["0", "paid"]
 
 
-@pytest.mark.parametrize("effect", [one for one in EFFECTS if one.split()[1] in ("send", "commit", "create")])
+@pytest.mark.parametrize("effect", [effect for effect in EFFECTS if effect.split()[1] in ("send", "commit", "create")])
 def test_a_run_that_waits_starts_once_and_not_too_early_whenever_its_process_dies(effect: str) -> None:
     world = World(one_slot(parameters=MAPPED, limits=SLOW))
     world.start("rest", ("controller", "router", "matcher"))
@@ -366,7 +370,7 @@ def test_synchronization_is_argos_own_and_frozen_in_the_run() -> None:
     process.crash()
     world.start("p2")
     world.run(20)
-    specs = [one.manifest["spec"]["synchronization"] for one in world.api.workflows()]
+    specs = [workflow.manifest["spec"]["synchronization"] for workflow in world.api.workflows()]
     assert specs == [{"mutexes": [{"name": "one"}]}] * 2
 
 

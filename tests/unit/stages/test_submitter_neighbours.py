@@ -35,7 +35,7 @@ def orders(world: World, count: int) -> None:
 
 
 def decided(world: World) -> list[str]:
-    return [str(one.reason) for one in world.decisions if isinstance(one, RunDecision)]
+    return [str(decision.reason) for decision in world.decisions if isinstance(decision, RunDecision)]
 
 
 def open_runs(process: Process) -> int:

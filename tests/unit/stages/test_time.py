@@ -125,7 +125,7 @@ def test_much_that_ends_at_once_ends_in_slices_and_a_crash_between_them_ends_not
     assert process.is_dead
     world.run(12, step=0.5)
     assert world.reasons().count("expired") == 2_300
-    assert len({one.event for one in world.decisions}) == 2_300  # type: ignore[union-attr]  # decisions on events
+    assert len({decision.event for decision in world.decisions}) == 2_300  # type: ignore[union-attr]  # decisions on events
     restored = world.processes[0].stage("matcher").windows[0]
     assert not restored.open_windows
 

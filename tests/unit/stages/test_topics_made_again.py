@@ -13,7 +13,7 @@ TOPIC = "order.created"
 
 
 def orders(world: World) -> list[str]:
-    return sorted(one["order"] for one in world.workflows())
+    return sorted(workflow["order"] for workflow in world.workflows())
 
 
 def publish(world: World, payload: dict[str, Any], topic: str = TOPIC) -> None:

@@ -55,7 +55,7 @@ def test_a_changed_condition_ends_what_waits_and_starts_with_empty_windows() -> 
     order(world)
     world.run(2)
     assert len(world.workflows()) == 1
-    assert all(len(list(one.conditions())) <= 1 for one in process.stage("matcher").windows.values()), (
+    assert all(len(list(window.conditions())) <= 1 for window in process.stage("matcher").windows.values()), (
         "the old ones are gone"
     )
 
@@ -178,8 +178,8 @@ def test_a_deleted_trigger_ends_what_waits_and_takes_no_more_events() -> None:
     assert world.reasons_of(first) == ["waiting", "expired"]
     assert world.reasons_of(second) == []
     assert all(
-        not one.contents().remembered and not list(one.conditions())
-        for one in process.stage("matcher").windows.values()
+        not window.contents().remembered and not list(window.conditions())
+        for window in process.stage("matcher").windows.values()
     )
 
 

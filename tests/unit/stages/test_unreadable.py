@@ -76,7 +76,7 @@ def test_a_record_that_cannot_be_read_is_a_dead_letter_and_all_else_goes_on(
     (letter,) = world.letters()
     assert (letter["reason"], letter["topic"], letter["value"]) == ("unreadable", topic, value)
     assert found == {topic: 1}
-    assert [one.levelname for one in caplog.records if one.levelno >= logging.ERROR] == ["ERROR"]
+    assert [record.levelname for record in caplog.records if record.levelno >= logging.ERROR] == ["ERROR"]
     assert process.troubles == []
 
 

@@ -59,10 +59,10 @@ def test_what_a_window_of_a_changed_trigger_holds_ends_at_once_and_nothing_is_le
     assert bridge.runs() == runs
     assert set(bridge.reasons()) - {"superseded"} == {reason}
     bridge.check_restoring()
-    for one in bridge.windows().values():
-        assert not one.contents().open
-        assert not one.contents().remembered
-        assert trigger.condition_hash not in {condition for _, condition in one.conditions()}
+    for window in bridge.windows().values():
+        assert not window.contents().open
+        assert not window.contents().remembered
+        assert trigger.condition_hash not in {condition for _, condition in window.conditions()}
 
 
 @pytest.mark.parametrize("how", ["changed", "changed twice", "deleted and added again"])
@@ -127,11 +127,17 @@ def test_each_event_that_is_matched_around_an_edit_is_in_the_run_that_its_decisi
         workflow.name: set(re.findall(r"\d+", parameters_of(workflow)["amount"])) for workflow in bridge.world.created
     }
     ran = {
-        one.workflow for one in bridge.world.decisions if isinstance(one, RunDecision) and one.reason == "already-ran"
+        decision.workflow
+        for decision in bridge.world.decisions
+        if isinstance(decision, RunDecision) and decision.reason == "already-ran"
     }
     for event in map(str, range(1, amount + 1)):
-        decided = [one for one in bridge.world.decisions if isinstance(one, Decision) and one.event.id == event]
-        (final,) = [one for one in decided if one.reason != "waiting"]
+        decided = [
+            decision
+            for decision in bridge.world.decisions
+            if isinstance(decision, Decision) and decision.event.id == event
+        ]
+        (final,) = [decision for decision in decided if decision.reason != "waiting"]
         if final.reason == "matched":
             workflow = final.evidence["run"]
             assert event in held[workflow] or (collect != "all" and f"default/{workflow}" in ran), (event, final)

@@ -141,7 +141,7 @@ def test_a_dead_mans_switch_matches_though_nothing_ever_comes_and_once_for_each_
 def test_only_one_partition_watches_a_dead_mans_switch() -> None:
     bridge = Bridge(windowed(WindowPlan("every", schedule=HOURLY), SILENCE), partitions=7)
     bridge.wait(60)
-    assert sum(bool(one.contents().clocks) for one in bridge.windows().values()) == 1
+    assert sum(bool(window.contents().clocks) for window in bridge.windows().values()) == 1
 
 
 def test_a_dead_mans_switch_catches_up_after_an_outage_with_what_happened_in_each_window() -> None:

@@ -352,7 +352,11 @@ class World:
 
     def reasons_of(self, event: str) -> list[str]:
         """Return the reasons of all decisions about an event, by its id."""
-        return [str(one.reason) for one in self.decisions if isinstance(one, Decision) and one.event.id == event]
+        return [
+            str(decision.reason)
+            for decision in self.decisions
+            if isinstance(decision, Decision) and decision.event.id == event
+        ]
 
     def committed(self, stage: str, topic: str, number: int = 0) -> int | None:
         """Return the committed offset of a stage's group."""

@@ -84,66 +84,72 @@ def documented() -> dict[str, dict[str, str]]:
     return {row[0]: dict(zip([cell.strip("| ") for cell in header], row[1:], strict=True)) for row in rows[2:]}
 
 
-def rows_of(one: Combination) -> set[str]:
+def rows_of(combination: Combination) -> set[str]:
     """Return the rows of the table that a combination takes part in."""
     rows = {
-        "`count`": one.counted and one.present > 0,
-        "`order: sequence`": one.order is not None,
-        "several events": one.present + one.absent > 1,
-        "one event": one.present == 1 and not one.absent and not (one.counted and one.kind),
-        "`absent`, beside other events": one.present > 0 and one.absent > 0,
-        "nothing but `absent`": not one.present,
-        "`collect: latest`, `first`": one.collect == "first",
-        "`collect: all`": one.collect == "all",
-        "`reset`": one.reset,
-        "`grace`": one.grace,
-        "`maxWait`": one.max_wait,
-        "`key`": one.key,
+        "`count`": combination.counted and combination.present > 0,
+        "`order: sequence`": combination.order is not None,
+        "several events": combination.present + combination.absent > 1,
+        "one event": combination.present == 1
+        and not combination.absent
+        and not (combination.counted and combination.kind),
+        "`absent`, beside other events": combination.present > 0 and combination.absent > 0,
+        "nothing but `absent`": not combination.present,
+        "`collect: latest`, `first`": combination.collect == "first",
+        "`collect: all`": combination.collect == "all",
+        "`reset`": combination.reset,
+        "`grace`": combination.grace,
+        "`maxWait`": combination.max_wait,
+        "`key`": combination.key,
     }
     return {row for row, is_in in rows.items() if is_in}
 
 
-def is_documented(one: Combination, table: Mapping[str, Mapping[str, str]]) -> bool:
+def is_documented(combination: Combination, table: Mapping[str, Mapping[str, str]]) -> bool:
     """Tell whether the page allows a combination: its table, and what stands below it."""
-    column = {None: "no window", "every": "every, until", "until": "every, until"}.get(one.kind, one.kind or "")
-    cells = [table[row][column] for row in rows_of(one)]
-    if not all(cell == "yes" or (cell == "with `reset`" and one.reset) for cell in cells):
+    column = {None: "no window", "every": "every, until", "until": "every, until"}.get(
+        combination.kind, combination.kind or ""
+    )
+    cells = [table[row][column] for row in rows_of(combination)]
+    if not all(cell == "yes" or (cell == "with `reset`" and combination.reset) for cell in cells):
         return False
-    if one.kind is None and (one.reset or one.max_wait):
+    if combination.kind is None and (combination.reset or combination.max_wait):
         return False
-    gathers = one.kind in {"session", "settle", "batch"}
-    if one.order and (one.collect == "all" or (one.collect is None and gathers)):
+    gathers = combination.kind in {"session", "settle", "batch"}
+    if combination.order and (combination.collect == "all" or (combination.collect is None and gathers)):
         return False
-    if one.order and (one.present < 2 or one.require == "any"):
+    if combination.order and (combination.present < 2 or combination.require == "any"):
         return False
-    if not one.present:
-        return not (one.require or one.order or one.collect or one.key)
-    return not isinstance(one.require, int) or one.require <= one.present
+    if not combination.present:
+        return not (combination.require or combination.order or combination.collect or combination.key)
+    return not isinstance(combination.require, int) or combination.require <= combination.present
 
 
 def test_every_combination_is_refused_with_a_reason_or_compiles_as_documented() -> None:
     table, counted = documented(), {True: 0, False: 0}
-    for one in COMBINATIONS:
-        outcome = compiled(one.spec())
+    for combination in COMBINATIONS:
+        outcome = compiled(combination.spec())
         is_refused = isinstance(outcome, list)
-        assert is_refused != is_documented(one, table), (one, outcome)
+        assert is_refused != is_documented(combination, table), (combination, outcome)
         counted[is_refused] += 1
         if is_refused:
             assert all(path and misfit.found and misfit.right for path, misfit in outcome)
         else:
             assert isinstance(outcome, Trigger)
-            check_whole(one, outcome)
+            check_whole(combination, outcome)
     assert counted[False] > 500
 
 
-def check_whole(one: Combination, trigger: Trigger) -> None:
+def check_whole(combination: Combination, trigger: Trigger) -> None:
     """Check that a compiled trigger says what was written, and can be told from its JSON."""
-    assert (trigger.window.kind if trigger.window else None) == one.kind
-    assert trigger.is_windowed == (one.kind is not None)
-    assert len(trigger.slots) == one.present + one.absent
-    assert trigger.require == {"any": 1, 2: 2, None: one.present}[one.require]
-    assert trigger.order == (one.order or "any")
-    assert trigger.collect == (one.collect or ("all" if one.kind in {"session", "settle", "batch"} else "latest"))
+    assert (trigger.window.kind if trigger.window else None) == combination.kind
+    assert trigger.is_windowed == (combination.kind is not None)
+    assert len(trigger.slots) == combination.present + combination.absent
+    assert trigger.require == {"any": 1, 2: 2, None: combination.present}[combination.require]
+    assert trigger.order == (combination.order or "any")
+    assert trigger.collect == (
+        combination.collect or ("all" if combination.kind in {"session", "settle", "batch"} else "latest")
+    )
     assert trigger.window is None or (trigger.grace > 0 and trigger.dedupe > trigger.grace)
 
 
@@ -177,7 +183,7 @@ def check_decisions_and_runs(trigger: Trigger, random: Random) -> int:
         arrival = Arrival(time - random.choice((0, 5 * MINUTE)), offset, slot, event, time, "", None, b"")
         key = "" if trigger.slots[0].key is None else random.choice("kl")
         decisions = [*stepping.arrive(key, arrival).decisions, *(stepping.tick(time) if offset % 3 else ())]
-        decided.update((one.slot, one.event) for one in decisions if one.reason != "waiting")
+        decided.update((decision.slot, decision.event) for decision in decisions if decision.reason != "waiting")
     decided.update((one.slot, one.event) for one in [*stepping.tick(time + 9 * DAY), *stepping.retire()])
     assert set(decided.values()) == {1}
     assert len(decided) == 40

@@ -114,10 +114,10 @@ def test_what_is_kept_has_no_cycle_and_what_is_refused_would_close_one(
     assert not has_cycle([one.trigger for one in kept])
     assert set(in_force) <= set(kept)
     refused = {error.trigger for error in errors}
-    assert refused | {one.trigger.identity for one in kept} == {one.trigger.identity for one in wanted}
-    for one in wanted:
-        if one.trigger.identity in refused:
-            assert has_cycle([*(other.trigger for other in kept), one.trigger])
+    assert refused | {one.trigger.identity for one in kept} == {wanted_item.trigger.identity for wanted_item in wanted}
+    for wanted_item in wanted:
+        if wanted_item.trigger.identity in refused:
+            assert has_cycle([*(other.trigger for other in kept), wanted_item.trigger])
 
 
 def has_cycle(triggers: list[Trigger]) -> bool:
@@ -145,8 +145,8 @@ def test_a_file_that_closes_a_cycle_leaves_the_others_in_force(tmp_path: Path) -
     source = AllSources([FileSource([tmp_path], "ns")])
     before = source.read({})
     (tmp_path / "a.yaml").write_text(TEXT.format(name="a", reads="y", emits="x"))
-    after = source.read({one.trigger.identity: one for one in before.triggers})
-    assert [one.trigger.name for one in after.triggers] == ["b"]
+    after = source.read({trigger.trigger.identity: trigger for trigger in before.triggers})
+    assert [trigger.trigger.name for trigger in after.triggers] == ["b"]
     assert [(error.trigger, error.file) for error in after.errors] == [("ns/a", str(tmp_path / "a.yaml"))]
 
 

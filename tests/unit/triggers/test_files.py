@@ -21,11 +21,11 @@ def trigger(name: str, template: str = "w", event: str = "a") -> str:
 
 
 def names(in_force: tuple[LoadedTrigger, ...]) -> list[str]:
-    return [one.trigger.name for one in in_force]
+    return [sourced.trigger.name for sourced in in_force]
 
 
 def templates(in_force: tuple[LoadedTrigger, ...]) -> dict[str, str]:
-    return {one.trigger.name: one.trigger.run.template for one in in_force}
+    return {sourced.trigger.name: sourced.trigger.run.template for sourced in in_force}
 
 
 def in_force_after(folder: TriggerFolder, *changes: Callable[[], object]) -> tuple[LoadedTrigger, ...]:

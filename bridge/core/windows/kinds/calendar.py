@@ -133,7 +133,7 @@ def _end(
     if frame is None:
         return Step(window, ())
     if frame in window.fired:
-        return Step(window._replace(fired=tuple([one for one in window.fired if one != frame])), ())
+        return Step(window._replace(fired=tuple([other for other in window.fired if other != frame])), ())
     gathered, at = _within(window, frame), frame[1] + trigger.grace
     if trigger.is_switch:
         return _end_watch(trigger, window, key, frame, through, is_retired=is_retired)
@@ -173,7 +173,7 @@ def _end_watch(
 ) -> Step:
     """Close a window of a dead man's switch."""
     removed, until = RemovedArrivals(trigger, key), frame[1] + trigger.grace + trigger.dedupe
-    arrived = [one for slot in _within(window, frame) for one in slot]
+    arrived = [arrival for slot in _within(window, frame) for arrival in slot]
     if is_retired:
         removed.remove(arrived, Reason.EXPIRED, {"because": "the trigger changed, or is gone"}, until)
         return removed.step(window)
@@ -188,7 +188,7 @@ def _end_watch(
 
 def _cancel(trigger: Trigger, window: Window, key: str, frame: Frame) -> Step:
     removed, until = RemovedArrivals(trigger, key), frame[1] + trigger.grace + trigger.dedupe
-    held = [one for slot in _within(window, frame) for one in slot]
+    held = [arrival for slot in _within(window, frame) for arrival in slot]
     removed.remove(held, Reason.CANCELLED, {"because": "the trigger changed, or is gone"}, until)
     return removed.step(window)
 

@@ -144,7 +144,7 @@ class GroupKind(Kind):
         """Return when the first group is due, the group, its arrivals, and the window without the group."""
         due, group = min([(self._due(trigger, plan, group), group) for group in window.groups])
         gathered = all_between(window, group.oldest, group.newest)
-        return due, group, gathered, window._replace(groups=tuple([one for one in window.groups if one != group]))
+        return due, group, gathered, window._replace(groups=tuple([other for other in window.groups if other != group]))
 
     def _grouped(self, trigger: Trigger, arrivals: Iterable[Arrival]) -> tuple[Group, ...]:
         plan = self.plan_of(trigger)

@@ -138,7 +138,7 @@ def forget(window: Window, slot: int, spent: Spent) -> Window:
     if mark is not None and mark[:2] == age:
         return window.with_mark(slot, None)
     if age in window.cancelling:
-        return window._replace(cancelling=tuple([one for one in window.cancelling if one != age]))
+        return window._replace(cancelling=tuple([other for other in window.cancelling if other != age]))
     return window
 
 
@@ -160,7 +160,7 @@ def _take(trigger: Trigger, window: Window, key: str, new: Arrival, match: Match
         return _take_pending(trigger, window, removed, new, match, until)
     removed.remove(used, Reason.MATCHED, {}, until)
     _remove_passed_over(trigger, window, removed, match, until)
-    left = window.without([one for one, _ in removed.spent if one is not new])
+    left = window.without([arrival for arrival, _ in removed.spent if arrival is not new])
     if is_latest:
         left = _marked(left, match, until)
     return Step(left, tuple(removed.decisions), spent=tuple(removed.spent), match=match)
@@ -172,7 +172,9 @@ def _take_pending(
     step = absence.pend(trigger, window, removed, new, match, until)
     _remove_passed_over(trigger, window, removed, match, until)
     stay = step.waits_for_absence.arrivals if step.waits_for_absence is not None else ()
-    left = step.window.without([one for one in [*stay, *[one for one, _ in removed.spent]] if one is not new])
+    left = step.window.without(
+        [arrival for arrival in [*stay, *[arrival for arrival, _ in removed.spent]] if arrival is not new]
+    )
     return step._replace(window=left, decisions=(*step.decisions, *removed.decisions), spent=tuple(removed.spent))
 
 

@@ -40,7 +40,7 @@ class FinalKeys:
     def __contains__(self, run_key: str) -> bool:
         """Tell whether the run of this key has ended within the horizon."""
         kept = run_key[:KEPT].encode()
-        if any(kept in one for one in self._generations.values()):
+        if any(kept in generation for generation in self._generations.values()):
             return True
         return self._disk is not None and kept in self._disk
 
@@ -69,7 +69,7 @@ class FinalKeys:
             return
         oldest = (now - self._horizon) // self._part
         self._look_again = (oldest + 1) * self._part + self._horizon
-        gone = [one for one in self._generations if one < oldest]
+        gone = [older for older in self._generations if older < oldest]
         for generation in gone:
             del self._generations[generation]
         if self._disk is not None:

@@ -59,37 +59,37 @@ class LedgerPartition:
         """Return whether a run was taken up before."""
         return run_key in self.open or run_key in self.final or run_key in self.waiting_runs
 
-    def forget(self, one: OpenRun) -> None:
+    def forget(self, run: OpenRun) -> None:
         """Hold a run in memory no longer."""
-        self.open.pop(one.run.run_key, None)
+        self.open.pop(run.run.run_key, None)
 
-    def end(self, one: OpenRun, at: Micros) -> None:
+    def end(self, run: OpenRun, at: Micros) -> None:
         """Keep only the key of a run that has ended."""
-        self.forget(one)
-        one.body = None
-        self.final.add(one.run.run_key, at)
+        self.forget(run)
+        run.body = None
+        self.final.add(run.run.run_key, at)
 
 
-def encode_entry(state: State, one: OpenRun, at: Micros) -> bytes:
+def encode_entry(state: State, open_run: OpenRun, at: Micros) -> bytes:
     """Return the ledger's record of a run; a final one leaves the run itself out.
 
     The time of an intent is that of the first one that stands. The time of a parked run is that of its first refusal,
     or 0 while it was never refused. The time of a final one is ``at``.
     """
-    run, body = one.run, None
+    run, body = open_run.run, None
     moment: Micros = at
     if state in ("parked", "intent"):
-        body = one.body = one.body or encode_run(run)
-        moment = (one.refused or 0) if state == "parked" else at if one.intent is None else one.intent
+        body = open_run.body = open_run.body or encode_run(run)
+        moment = (open_run.refused or 0) if state == "parked" else at if open_run.intent is None else open_run.intent
     return LEDGER_ENTRY.encode(
         {
             "state": state,
             "at": moment,
             "trigger": run.trigger,
             "workflow": f"{run.namespace}/{run.name}",
-            "reason": one.reason,
-            "attempts": one.attempts,
-            "since": one.since,
+            "reason": open_run.reason,
+            "attempts": open_run.attempts,
+            "since": open_run.since,
             "run": body,
         }
     )

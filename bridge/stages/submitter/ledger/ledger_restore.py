@@ -178,17 +178,17 @@ class _Restoring:
         for run_key, timestamp in self._unfinished.items():
             try:
                 fields = LEDGER_ENTRY.decode(self._values.take(run_key))
-                one = _open(fields, self._partition.number, timestamp * 1_000, now)
+                run = _open(fields, self._partition.number, timestamp * 1_000, now)
             except NewerFormatError:
                 raise
             except RecordError as error:
                 self._found(run_key, error)
                 ledger.final.add(run_key, timestamp * 1_000)
                 continue
-            if one.intent is not None:
-                ledger.started[one.run.trigger].append(one.intent)
-                one.due = 0  # at once: the former owner may have made its Workflow
-            ledger.waiting_runs.put(one)
+            if run.intent is not None:
+                ledger.started[run.run.trigger].append(run.intent)
+                run.due = 0  # at once: the former owner may have made its Workflow
+            ledger.waiting_runs.put(run)
         return ledger
 
 

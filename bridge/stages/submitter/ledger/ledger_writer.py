@@ -50,37 +50,37 @@ class LedgerWriter:
             Effect.DECIDE: self._decide,
         }
 
-    def _park(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
-        reason = one.reason
-        one.reason = event.waits_for() or reason
-        self.write("parked", one, now, out)
-        one.reason = reason
+    def _park(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        reason = run.reason
+        run.reason = event.waits_for() or reason
+        self.write("parked", run, now, out)
+        run.reason = reason
 
-    def _intend(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+    def _intend(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         del event
-        self.write("intent", one, now, out)
+        self.write("intent", run, now, out)
 
-    def _end(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
-        self._ledger[one.partition].end(one, now)
-        self.write("dead" if isinstance(event, Buried) else "done", one, now, out)
+    def _end(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        self._ledger[run.partition].end(run, now)
+        self.write("dead" if isinstance(event, Buried) else "done", run, now, out)
 
-    def _decide(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+    def _decide(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         del now
         decision = event.decision()
         if decision is not None:
             reason, evidence = decision
-            attempts = {"attempts": str(one.attempts)} if one.state is RunState.ENDED else {}
-            out.decisions.append(decide(reason, one, {**attempts, **evidence}))
+            attempts = {"attempts": str(run.attempts)} if run.state is RunState.ENDED else {}
+            out.decisions.append(decide(reason, run, {**attempts, **evidence}))
 
-    def write(self, state: State, one: OpenRun, now: Micros, out: Outbox) -> None:
+    def write(self, state: State, run: OpenRun, now: Micros, out: Outbox) -> None:
         """Write an entry of a run."""
-        out.send(self._topics.ledger, one.partition, one.run.run_key.encode(), encode_entry(state, one, now))
-        one.written = now
+        out.send(self._topics.ledger, run.partition, run.run.run_key.encode(), encode_entry(state, run, now))
+        run.written = now
 
-    def _write_dead_letter(self, one: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+    def _write_dead_letter(self, open_run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         if not isinstance(event, Buried):
             raise TypeError(f"expected a run that is given up, got {event}")
-        run = one.run
+        run = open_run.run
         self._letters.send(
             out,
             None,
@@ -90,7 +90,7 @@ class LedgerWriter:
             at=now,
             triggers=[run.trigger],
             run_key=run.run_key,
-            value=one.body or encode_run(run),
+            value=open_run.body or encode_run(run),
         )
         if not event.is_said:
             logger.error("run %s/%s is a dead letter (%s): %s", run.namespace, run.name, event.reason, event.text)
@@ -100,9 +100,9 @@ class LedgerWriter:
         self._letters.send(out, record, place=record.topic, reason=reason, text=text, at=now)
 
 
-def decide(reason: RunReason, one: OpenRun, evidence: Mapping[str, str]) -> RunDecision:
+def decide(reason: RunReason, open_run: OpenRun, evidence: Mapping[str, str]) -> RunDecision:
     """Return a decision about a run."""
-    run = one.run
+    run = open_run.run
     return RunDecision(reason, run.trigger, run.run_key, f"{run.namespace}/{run.name}", evidence)
 
 
@@ -114,6 +114,6 @@ def what_for(run: Run, key: str) -> dict[str, str]:
     return {**({"key": key} if key else {}), "events": ", ".join(shown)}
 
 
-def lateness(one: OpenRun) -> dict[str, str]:
+def lateness(run: OpenRun) -> dict[str, str]:
     """Return the evidence that it is too late to start a run."""
-    return {"deadline": time_text(one.run.start_by or 0), "reached": time_text(one.run.reached)}
+    return {"deadline": time_text(run.run.start_by or 0), "reached": time_text(run.run.reached)}

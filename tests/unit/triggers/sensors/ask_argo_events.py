@@ -32,11 +32,11 @@ def main() -> None:
         for field, values in (("x", VALUES), ("a-b", VALUES[:2]))
         for fields in [*({field: value} for value in values), {}]
     ]
-    asked = "".join(json.dumps({"source": one["source"], "data": one["data"]}) + "\n" for one in cases)
+    asked = "".join(json.dumps({"source": case["source"], "data": case["data"]}) + "\n" for case in cases)
     command = ["go", "run", "./values"]
     done = subprocess.run(command, cwd=MODULE, input=asked, capture_output=True, text=True, check=True)
-    for one, line in zip(cases, done.stdout.splitlines(), strict=True):
-        one["text"] = json.loads(line)
+    for case, line in zip(cases, done.stdout.splitlines(), strict=True):
+        case["text"] = json.loads(line)
     json.dump(cases, sys.stdout, indent=0, ensure_ascii=True)
     sys.stdout.write("\n")
 

@@ -80,8 +80,8 @@ def test_every_form_of_the_documentation_compiles(form: str) -> None:
 def test_sensors_of_earlier_metaflows_compile(form: str, metaflow: str) -> None:
     now, then = compiled(sensor_of(form)), compiled(sensor_of(form, metaflow))
     assert then.slots == now.slots
-    assert sorted((one.parameter, one.field) for one in then.run.fields) == sorted(
-        (one.parameter, one.field) for one in now.run.fields
+    assert sorted((field.parameter, field.field) for field in then.run.fields) == sorted(
+        (field.parameter, field.field) for field in now.run.fields
     )
 
 
@@ -99,7 +99,7 @@ def test_two_events_wait_for_each_other_for_the_window_of_the_setting() -> None:
 
 
 def test_the_default_mapping_names_the_field_of_each_parameter() -> None:
-    fields = {one.parameter: one.field for one in compiled(sensor_of("default_parameters")).run.fields}
+    fields = {field.parameter: field.field for field in compiled(sensor_of("default_parameters")).run.fields}
     assert fields == {"rows": "rows", "title": "title", "spare-time": "spare-time", "dataupdated_nn77": None}
 
 

@@ -58,10 +58,13 @@ def test_a_run_has_the_parameters_of_the_sensors_own_text(form: str) -> None:
     k8s = sensor["spec"]["triggers"][0]["template"]["k8s"]
     payload = {"name": "e", "id": "1", "timestamp": 7, "rows": 9, "title": "x", "row_count": 3, "headline": "y"}
     payload |= {"model_name": "m", "settings": {"a": [1]}, "tree": "{}", "count": 2}
-    expected = {one["name"]: one["value"] for one in k8s["source"]["resource"]["spec"]["arguments"]["parameters"]}
-    for one in k8s["parameters"]:
-        name = one["dest"].removeprefix("spec.arguments.parameters.#(name=").removesuffix(").value")
-        expected[name] = argo_events_text(one["src"], data_of(payload))
+    expected = {
+        parameter["name"]: parameter["value"]
+        for parameter in k8s["source"]["resource"]["spec"]["arguments"]["parameters"]
+    }
+    for parameter in k8s["parameters"]:
+        name = parameter["dest"].removeprefix("spec.arguments.parameters.#(name=").removesuffix(").value")
+        expected[name] = argo_events_text(parameter["src"], data_of(payload))
     found = dict(run_of(form, *[payload] * len(sensor["spec"]["dependencies"])).parameters or ())
     assert _read(found) == _read(expected)
 

@@ -37,7 +37,7 @@ class Bed:
         """Read, put in force what was read, and return its identities."""
         read = self._source.read(self.in_force)
         self._source.tell(read.errors)
-        self.in_force = {one.trigger.identity: one for one in read.triggers}
+        self.in_force = {trigger.trigger.identity: trigger for trigger in read.triggers}
         self.errors = [str(error) for error in read.errors]
         self.is_complete = read.complete
         return set(self.in_force)

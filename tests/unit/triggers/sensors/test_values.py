@@ -54,18 +54,18 @@ def _is_json(text: str) -> bool:
 def test_the_reference_says_what_argo_events_said() -> None:
     answers = json.loads(ANSWERS.read_text())
     assert len(answers) > 100
-    for one in answers:
-        told = argo_events_text(one["source"], one["data"])
-        assert same(meaning(told, one["form"]), meaning(one["text"], one["form"])), one
+    for answer in answers:
+        told = argo_events_text(answer["source"], answer["data"])
+        assert same(meaning(told, answer["form"]), meaning(answer["text"], answer["form"])), answer
 
 
 def test_what_argo_events_said_is_what_we_say() -> None:
-    for one in json.loads(ANSWERS.read_text()):
-        payload = json.loads(one["data"])["body"]["payload"]
-        if one["form"] == "dataKey" and payload.get("x") == "{{workflow.name}}":
+    for load in json.loads(ANSWERS.read_text()):
+        payload = json.loads(load["data"])["body"]["payload"]
+        if load["form"] == "dataKey" and payload.get("x") == "{{workflow.name}}":
             continue  # refused: it would stand there as it is, for Argo to evaluate
-        ours = field_text(parameter(one["form"], one["field"]), payload, allow_shell=True)
-        assert same(meaning(ours, one["form"]), meaning(one["text"], one["form"])), one
+        ours = field_text(parameter(load["form"], load["field"]), payload, allow_shell=True)
+        assert same(meaning(ours, load["form"]), meaning(load["text"], load["form"])), load
 
 
 @given(st.sampled_from(FORMS), json_values)

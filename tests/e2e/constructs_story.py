@@ -135,7 +135,7 @@ class Story:
 
         Windows that lie in the past close as if the stories began as planned.
         """
-        self.installation.create_template(TEMPLATE, **dict.fromkeys(SLOTS))
+        self.installation.create_template(TEMPLATE, **dict.fromkeys(SLOTS, "none"))
         self.installation.write_triggers(constructs_switch.trigger(self._plan.short(less=12)), "switch.yaml")
         watched = self._wait_armed()
         self._plan = Plan((datetime.now(UTC) + _IN_FORCE).replace(microsecond=0), self._outage)

@@ -54,7 +54,7 @@ TRIGGERS = "---".join(
 @pytest.fixture(scope="module")
 def bridge(installation: Installation) -> Iterator[BridgeProcess]:
     """A bridge with all triggers of this module; trigger NAME reads NAME.order and NAME.payment."""
-    installation.create_template("ship-order", address=None, paid=None, both="none", place="none")
+    installation.create_template("ship-order", address="none", paid="none", both="none", place="none")
     installation.write_triggers(TRIGGERS)
     with installation.process() as process:
         installation.wait_triggers(*names_in(TRIGGERS))

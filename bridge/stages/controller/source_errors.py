@@ -1,7 +1,7 @@
 """The errors of trigger sources, as stored in the topic ``triggers``.
 
-There it outlives the process that found it, and can be read where no source can: by ``flowbridge status``. One record
-a place (a file, a Sensor) holds all that is wrong with it, up to a bound; a tombstone says that nothing is any more.
+There they outlive the process that found them, and ``flowbridge status`` can show them where no source can be read.
+One record for each place (a file, a Sensor) holds its errors, up to a bound. A tombstone says that it has none left.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bridge.kafka.records import SOURCE_ERRORS
 from bridge.triggers.errors import TriggerError
 
 SourceErrors = Mapping[str, tuple[TriggerError, ...]]
-"""What is wrong, by place."""
+"""Errors by place."""
 
 ERROR_LIMIT = 20
 """Errors of one place that are kept; of those beyond, the number."""
@@ -25,31 +25,30 @@ TEXT_LIMIT = 1_000
 
 
 def by_place(errors: Iterable[TriggerError]) -> SourceErrors:
-    """Return errors by their place, as much of them as is kept."""
-    found: dict[str, list[TriggerError]] = defaultdict(list)
+    """Return errors by their place, each once, within the bounds."""
+    unique: dict[str, set[TriggerError]] = defaultdict(set)
     for error in errors:
-        found[error.file].append(error)
-    return {place: tuple(_bounded(place, ones)) for place, ones in found.items()}
+        unique[error.file].add(replace(error, found=_cut(error.found), right=_cut(error.right)))
+    bounded: dict[str, tuple[TriggerError, ...]] = {}
+    for place, found in unique.items():
+        kept = sorted(found)
+        if len(kept) > ERROR_LIMIT:
+            more = f"{len(kept) - ERROR_LIMIT} more errors"
+            kept = [*kept[:ERROR_LIMIT], TriggerError(place, 0, "", more, "put those before right first")]
+        bounded[place] = tuple(kept)
+    return bounded
 
 
 def encode_errors(place: str, errors: Iterable[TriggerError], now: Micros) -> bytes:
-    """Return the record of what is wrong with a place."""
+    """Return the record of the errors of a place."""
     fields = ("line", "field", "found", "right", "trigger")
     plain = [{name: getattr(error, name) for name in fields} for error in errors]
     return SOURCE_ERRORS.encode({"place": place, "errors": plain, "at": now})
 
 
 def decode_errors(fields: Mapping[str, Any]) -> tuple[TriggerError, ...]:
-    """Return what the fields of such a record say."""
+    """Return the errors in the fields of such a record."""
     return tuple(TriggerError(file=fields["place"], **error) for error in fields["errors"])
-
-
-def _bounded(place: str, errors: list[TriggerError]) -> list[TriggerError]:
-    unique = sorted({replace(error, found=_cut(error.found), right=_cut(error.right)) for error in errors})
-    if len(unique) <= ERROR_LIMIT:
-        return unique
-    more = TriggerError(place, 0, "", f"{len(unique) - ERROR_LIMIT} more errors", "put those before right first")
-    return [*unique[:ERROR_LIMIT], more]
 
 
 def _cut(text: str) -> str:

@@ -156,7 +156,7 @@ def test_runs_that_wait_for_longer_than_the_ledgers_retention_are_still_there(be
 
     def are_all_there(loop: StageLoop) -> bool:
         stage = loop._stage
-        return sum(1 for _ in stage.open_runs()) + len(bed.created) == 4  # type: ignore[attr-defined]  # a submitter
+        return sum(1 for _ in stage.book.open_runs()) + len(bed.created) == 4  # type: ignore[attr-defined]  # a submitter
 
     # The entry of the first run has expired, and with it what the rate had counted: at most one more starts.
     bed.work("submitter", are_all_there, seconds=20)

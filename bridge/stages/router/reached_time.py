@@ -239,7 +239,18 @@ class ReachedTimes:
         timestamp = record.timestamp
         if _FIRST <= timestamp <= self._last or (record.topic in self._stamped and _FIRST <= timestamp <= _LATEST):
             return timestamp
-        self._warn(record)
+        self._count(record.topic, 1)
+        if self._now_paced >= self._warned.get(record.topic, self._now_paced):
+            self._warned[record.topic] = self._now_paced + _WARNING_PACE
+            logger.warning(
+                "%s/%d offset %d has the timestamp %d, which cannot be its time in milliseconds: the time at which it "
+                "was routed is taken instead. Correct its publisher, or set message.timestamp.type=LogAppendTime on "
+                "the topic",
+                record.topic,
+                record.partition,
+                record.offset,
+                record.timestamp,
+            )
         seen = self._first_seen(record, self._now)
         return (self._now if seen is None else seen) // 1000
 
@@ -261,17 +272,3 @@ class ReachedTimes:
         place = (record.topic, record.partition)
         seen = self._looks.seen(place, record.offset, made - self._lead, self._now_paced)
         return None if seen is None else seen + self._lead
-
-    def _warn(self, record: Record) -> None:
-        self._count(record.topic, 1)
-        if self._now_paced < self._warned.get(record.topic, self._now_paced):
-            return
-        self._warned[record.topic] = self._now_paced + _WARNING_PACE
-        logger.warning(
-            "%s/%d offset %d has the timestamp %d, which cannot be its time in milliseconds: the time at which it was "
-            "routed is taken instead. Correct its publisher, or set message.timestamp.type=LogAppendTime on the topic",
-            record.topic,
-            record.partition,
-            record.offset,
-            record.timestamp,
-        )

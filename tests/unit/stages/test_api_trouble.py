@@ -7,12 +7,12 @@ import logging
 import pytest
 
 from bridge.core.event import MINUTE, SECOND
-from bridge.stages.submitter.api_outage import ApiTrouble
+from bridge.stages.submitter.results import ApiOutage
 
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.INFO, "bridge.stages.submitter.api_outage")
+    caplog.set_level(logging.INFO, "bridge.stages.submitter.results")
     return caplog
 
 
@@ -20,7 +20,7 @@ def test_an_outage_is_one_warning_and_a_line_when_every_namespace_is_served_agai
     lines: pytest.LogCaptureFixture,
 ) -> None:
     now = 0
-    trouble = ApiTrouble(lambda: now)
+    trouble = ApiOutage(lambda: now)
     for namespace in ("a", "b") * 100:
         trouble.failed(namespace, "connection refused")
     now = 31 * SECOND
@@ -34,7 +34,7 @@ def test_an_outage_is_one_warning_and_a_line_when_every_namespace_is_served_agai
 
 def test_trouble_that_comes_and_goes_is_told_once_a_minute(lines: pytest.LogCaptureFixture) -> None:
     now = 0
-    trouble = ApiTrouble(lambda: now)
+    trouble = ApiOutage(lambda: now)
     for _ in range(59):
         trouble.failed("a", "timed out")
         trouble.answered("a")
@@ -47,7 +47,7 @@ def test_trouble_that_comes_and_goes_is_told_once_a_minute(lines: pytest.LogCapt
 
 def test_trouble_of_runs_that_are_gone_does_not_hide_the_next_outage(lines: pytest.LogCaptureFixture) -> None:
     now = 0
-    trouble = ApiTrouble(lambda: now)
+    trouble = ApiOutage(lambda: now)
     trouble.failed("gone", "timed out")
     now = 60 * MINUTE
     trouble.failed("a", "connection refused")

@@ -447,9 +447,9 @@ def test_a_run_in_doubt_that_breaks_the_submitter_is_given_up_and_others_go_on()
     world.run(3)
     mend()
     submitter = process.stage("submitter")
-    (broken,) = submitter.open_runs()
+    (broken,) = submitter.book.open_runs()
     assert broken.in_doubt
-    resolve_now = submitter._attempts.resolve_now
+    resolve_now = submitter._templates.resolve_now
 
     def breaks(run: Run) -> Run | None:
         if run.run_key == broken.run.run_key:
@@ -457,12 +457,12 @@ def test_a_run_in_doubt_that_breaks_the_submitter_is_given_up_and_others_go_on()
         return resolve_now(run)  # type: ignore[no-any-return]  # it is the product's
 
     submitter._attempts.has_to_look = lambda one, _: one.in_doubt
-    submitter._attempts.resolve_now = breaks
+    submitter._templates.resolve_now = breaks
     order(world, 2)
     until(world, lambda: world.created and world.letters())
     (letter,) = world.letters()
     assert (letter["reason"], "RuntimeError" in letter["text"]) == ("outcome-unknown", True)
-    assert (len(world.created), list(submitter.open_runs())) == (1, [])
+    assert (len(world.created), list(submitter.book.open_runs())) == (1, [])
 
 
 # -- what the template requires and an explicit mapping does not fill --------------------------------------------------

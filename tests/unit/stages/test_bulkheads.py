@@ -27,10 +27,10 @@ class Workers(Executor):
         return Future()
 
     def in_each(self) -> dict[str, int]:
-        return dict(Counter(job.one.run.namespace for job in self.busy))
+        return dict(Counter(job.run.run.namespace for job in self.busy))
 
     def come_back(self, namespace: str, count: int = 1) -> None:
-        for job in [job for job in self.busy if job.one.run.namespace == namespace][:count]:
+        for job in [job for job in self.busy if job.run.run.namespace == namespace][:count]:
             self.busy.remove(job)
             job()
 
@@ -125,7 +125,7 @@ def test_a_breaker_opens_after_failures_of_many_runs_and_lets_one_probe_through_
     assert bed.workers.in_each() == {"b": 1}
     bed.after(6)
     assert bed.workers.in_each() == {"a": 1, "b": 1}
-    bed.bulkheads.succeeded(bed.workers.busy[-1].one)
+    bed.bulkheads.succeeded(bed.workers.busy[-1].run)
     bed.bulkheads.look()
     assert bed.workers.in_each() == {"a": 4, "b": 1}
 
@@ -144,7 +144,7 @@ def test_pauses_between_probes_grow_to_seconds() -> None:
     for _ in range(30):
         bed.fail("a", 4)
         before = bed.now
-        while not bed.bulkheads.room("a", bed.now):
+        while not bed.bulkheads.free_slots("a", bed.now):
             bed.now += SECOND // 100
         waited.append(bed.now - before)
     assert max(waited[:2]) <= 1.1 * SECOND
@@ -153,20 +153,20 @@ def test_pauses_between_probes_grow_to_seconds() -> None:
 
 def test_an_open_breaker_lets_one_more_run_begin_and_only_when_a_probe_is_due() -> None:
     bed = Bed()
-    assert bed.bulkheads.room("a", bed.now) == 128
+    assert bed.bulkheads.free_slots("a", bed.now) == 128
     bed.fail("a", 4)
-    assert bed.bulkheads.room("a", bed.now) == 0
+    assert bed.bulkheads.free_slots("a", bed.now) == 0
     bed.after(6)
-    assert bed.bulkheads.room("a", bed.now) == 1
+    assert bed.bulkheads.free_slots("a", bed.now) == 1
     bed.submit("a", 1)
-    assert bed.bulkheads.room("a", bed.now) == 0
+    assert bed.bulkheads.free_slots("a", bed.now) == 0
 
 
 def test_namespaces_share_what_is_begun_ahead() -> None:
     bed = Bed()
     for name in "abcd":
         bed.submit(name, 1)
-    assert bed.bulkheads.room("a", bed.now) == 31
+    assert bed.bulkheads.free_slots("a", bed.now) == 31
 
 
 def test_the_cluster_is_down_when_several_namespaces_fail_and_unreachable_when_nothing_gets_there() -> None:

@@ -17,7 +17,7 @@ from bridge.kafka.suspects import SuspectRecords
 from bridge.stages.matcher import matcher
 from bridge.stages.matcher.ticks import TickPlanner
 from bridge.stages.shared import run_sender
-from bridge.stages.submitter import submitter
+from bridge.stages.submitter import lanes, submitter
 from bridge.stages.submitter.ledger import ledger_writer
 from flowbridge_sdk.codec import Decoder
 from unit.stages.world import World, one_slot, two_slots
@@ -167,7 +167,7 @@ def test_a_run_that_cannot_be_taken_up_is_a_dead_letter(monkeypatch: pytest.Monk
     if function == "decode_run":
         failing(monkeypatch, submitter, "decode_run", "bad-order")
     else:
-        monkeypatch.setattr(submitter.Lane, "ask", _fails_at("bad-order", submitter.Lane.ask))
+        monkeypatch.setattr(lanes.Lane, "ask", _fails_at("bad-order", lanes.Lane.ask))
     world = World(one_slot())
     world.start()
     world.run(3)

@@ -22,8 +22,8 @@ from bridge.stages.submitter.run_events import (
     Created,
     IntentCommitted,
     LeftInDoubt,
+    LeftWaiting,
     NothingMade,
-    PassedOver,
     Postponed,
     RefusedTooLong,
     Revoked,
@@ -45,7 +45,7 @@ from unit.stages.test_ledger_restoring import NOW, run
 
 DOUBT = Doubt(NOW, NOW, HOUR)
 EVENTS: tuple[RunEvent, ...] = (
-    PassedOver(None),
+    LeftWaiting(None),
     TurnGiven(NOW, run(1)),
     TemplateAsked(),
     TemplateRead(),

@@ -239,7 +239,7 @@ def test_one_bad_run_never_holds_up_the_others(fault: Fault) -> None:
         world.run(0.5)
         assert {"order": str(number)} in world.workflows()
     assert decided(world).count("created") == 10
-    assert len(list(process.stage("submitter").open_runs())) == 1
+    assert len(list(process.stage("submitter").book.open_runs())) == 1
 
 
 def test_a_run_whose_template_is_missing_waits_for_it() -> None:

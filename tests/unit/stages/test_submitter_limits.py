@@ -200,7 +200,7 @@ def test_what_waits_for_a_rate_lies_on_disk_and_the_log_is_passed() -> None:
     assert (
         len(process.stage("submitter").book.ledger[0].open) + len(process.stage("submitter").book.ledger[1].open) == 0
     )
-    assert sum(1 for _ in process.stage("submitter").open_runs()) == 35
+    assert sum(1 for _ in process.stage("submitter").book.open_runs()) == 35
     world.run(80)
     assert ran(world) == [str(number) for number in range(40)]
 
@@ -222,7 +222,7 @@ def stormy() -> tuple[World, Process]:
 def test_more_runs_than_a_storm_hold_the_trigger_until_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "bridge.stages.submitter.lanes"):
         world, process = stormy()
-        assert list(process.stage("submitter").held()) == [("default/ship", 5)]
+        assert list(process.stage("submitter").book.lanes.held()) == [("default/ship", 5)]
         world.run(90)
     assert len(world.created) == 8
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
@@ -246,7 +246,7 @@ def test_a_storm_holds_across_a_restart() -> None:
     other = world.start("p2")
     world.run(30)
     assert len(world.created) == 3
-    assert list(other.stage("submitter").held()) == [("default/ship", 5)]
+    assert list(other.stage("submitter").book.lanes.held()) == [("default/ship", 5)]
     world.run(60)
     assert len(world.created) == 8
 

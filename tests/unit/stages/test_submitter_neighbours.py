@@ -39,7 +39,7 @@ def decided(world: World) -> list[str]:
 
 
 def open_runs(process: Process) -> int:
-    return sum(1 for _ in process.stage("submitter").open_runs())
+    return sum(1 for _ in process.stage("submitter").book.open_runs())
 
 
 # -- namespaces --------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class StageHealth(Protocol):
     def beat(self) -> None:
         """Hear that the loop has turned."""
 
-    def ready(self, ready: bool, /) -> None:  # noqa: FBT001  (the value is what is said)
+    def ready(self, ready: bool, /) -> None:  # noqa: FBT001  (the value is the message)
         """Hear whether the stage has joined and restored."""
 
 
@@ -55,7 +55,7 @@ class Running:
 
     Args:
         name: The stage.
-        make: Opens a loop of it: all clients new, nothing kept from the one before.
+        make: Makes a new loop of it, with new clients and no state of the one before.
         stop: Set when the process is to end.
         health: Hears each turn of the loop, and whether the stage has joined and restored.
         collector: The process's garbage collector.

@@ -1,4 +1,4 @@
-"""The controller: reads where triggers come from, and writes to ``triggers`` what is in force.
+"""The controller: reads the sources of triggers, and writes the definitions in force to ``triggers``.
 
 The owner of the one partition of ``triggers`` leads. A group with one partition elects its leader by itself. A source
 may fail, be empty or be half written. A trigger is retired only when its source was read whole without it for the
@@ -107,7 +107,7 @@ class Controller(Stage):
         self._next: Micros = 0
         self._next_topics: Micros = 0
         self._gone: dict[str, Micros] = {}
-        self._refused: dict[str, str] = {}  # what is wrong with a topic
+        self._refused: dict[str, str] = {}  # the error, by topic
         self._absent: set[str] = set()  # topics that this process does not create, looked for at each reading
         self._unbegun: set[str] = set()  # topics that exist, and whose starts cannot be asked for now
         self._said: frozenset[TriggerError] = frozenset()
@@ -143,7 +143,7 @@ class Controller(Stage):
         return min(0.5, self._reload / SECOND)
 
     def process(self, records: deque[Record], out: Outbox) -> None:
-        """Write what has changed; the records read are our own, and known from the definitions."""
+        """Write the changes. The records read are the controller's own, and known from the definitions."""
         records.clear()
         now = self._clock()
         if not self.is_due(now):
@@ -199,7 +199,7 @@ class Controller(Stage):
         self._gone.pop(trigger.identity, None)
         in_force = self._definitions.in_force.get(trigger.identity)
         is_in_force = in_force is not None and in_force.hash == trigger.definition_hash
-        # A definition that is read elsewhere is written again: where it was read from decides what keeps it in force.
+        # A definition from another place is written again: as long as that place holds it, it stays in force.
         is_known = self._definitions.origins.get(trigger.definition_hash) == loaded.origin
         if is_in_force and is_known:
             return None
@@ -241,10 +241,10 @@ class Controller(Stage):
         if unknown:
             self._refused = {topic: wrong for topic, wrong in self._refused.items() if topic not in unknown}
             shared = {slot.shared_topic for trigger in triggers for slot in trigger.slots}
-            found, created = self._existing(unknown, shared)
-            for topic in sorted(found.keys() & unknown):
+            existing, created = self._existing(unknown, shared)
+            for topic in sorted(existing.keys() & unknown):
                 try:
-                    self._begin_topic(found[topic], [] if topic in created else triggers, now, out)
+                    self._begin_topic(existing[topic], [] if topic in created else triggers, now, out)
                 except UnansweredError as error:  # Kafka does not say where to begin: only its own triggers wait
                     self._refused[topic] = f"topic {topic} cannot be read yet: {error}"
                     self._unbegun.add(topic)
@@ -260,14 +260,14 @@ class Controller(Stage):
         self._refused |= {topic: f"topic {topic} cannot be read: {unreadable[topic]}" for topic in denied}
         hidden = {topic for topic, why in unreadable.items() if why == HIDDEN}
         self._unbegun |= hidden - self._definitions.starts.keys()
-        found = self._admin.describe(topics - hidden)
-        missing = sorted(topics - hidden - found.keys())
+        existing = self._admin.describe(topics - hidden)
+        missing = sorted(topics - hidden - existing.keys())
         if not missing:
-            return found, ()
+            return existing, ()
         if self._new_topic is None:
             self._absent |= set(missing)
             self._refused |= {topic: f"topic {topic} does not exist" for topic in missing}
-            return found, ()
+            return existing, ()
         refused: dict[str, str] = {}
         if own := [topic for topic in missing if topic not in shared]:
             count = len(self._admin.topics())
@@ -329,7 +329,7 @@ class Controller(Stage):
         """
         start, recreated = self._definitions.starts.get(info.name), False
         if start is None and info.name in self._definitions.topics():
-            offsets = [0] * info.partitions  # it appeared after its trigger was in force: all of it came later
+            offsets = [0] * info.partitions  # it appeared after its trigger was in force, so all its records came later
         elif start is None:
             places = [Partition(info.name, number) for number in range(info.partitions)]
             asked: list[Mapping[Partition, int]] = []
@@ -352,6 +352,6 @@ class Controller(Stage):
 
 @lru_cache(maxsize=10_000)
 def _hiding(trigger: Trigger, sensitive: tuple[str, ...]) -> Trigger:
-    """Return a trigger whose decisions show none of these fields either; the same one each time, its hash known."""
+    """Return a trigger whose decisions hide these fields, too. It is the same object each time, with its hash known."""
     fields = tuple(dict.fromkeys((*trigger.sensitive, *sensitive)))
     return trigger if fields == trigger.sensitive else replace(trigger, sensitive=fields)

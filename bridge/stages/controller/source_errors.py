@@ -19,7 +19,7 @@ SourceErrors = Mapping[str, tuple[TriggerError, ...]]
 """Errors by place."""
 
 ERROR_LIMIT = 20
-"""Errors of one place that are kept; of those beyond, the number."""
+"""Errors of one place that are kept; of the others only the number is kept."""
 TEXT_LIMIT = 1_000
 """Characters of each of an error's texts that are kept."""
 

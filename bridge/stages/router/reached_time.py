@@ -41,7 +41,7 @@ from bridge.kafka.log import Partition, Record, TopicInfo
 logger = logging.getLogger(__name__)
 
 LOOK_PACE = 10 * SECOND
-"""Time between two looks at where partitions end: so exact is the time of what waited in a backlog."""
+"""Time between two looks at the ends of partitions. The reached times of a backlog are as exact as this."""
 
 TRUSTED_FROM = DAY
 """No record is from 1970-01-01: a smaller timestamp is a default or is counted in another unit."""
@@ -94,7 +94,7 @@ class _Seen(NamedTuple):
         return self.ends[-1] if self.ends else self.first
 
     def grown(self, end: int, look: _Look) -> _Seen:
-        """Return it with one more look."""
+        """Return the results with one more look."""
         ends, looks = (*self.ends, end), (*self.looks, look)
         if len(ends) <= _LOOKS:
             return _Seen(self.first, ends, looks)
@@ -153,7 +153,7 @@ class EndOffsetLog:
                 since, seen = self._silent.pop(place, None), self._seen.get(place)
                 if seen is None:
                     self._seen[place] = _Seen(end)
-                elif end < seen.first:  # deleted and created again: what is there came after the look before
+                elif end < seen.first:  # created again: its records came after the look before
                     self._seen[place] = _Seen(0).grown(end, _Look(at, since)) if end else _Seen(0)
                 elif end > seen.end:
                     self._seen[place] = seen.grown(end, _Look(at, since))

@@ -151,7 +151,7 @@ class Router(Stage):
             return
         if self._pace() >= self._next_describe:
             self._next_describe = self._pace() + _DESCRIBE_PACE
-            with suppress(LogError):  # what was known before still stands
+            with suppress(LogError):  # the earlier answer still stands
                 self._note(self._admin.describe(topics))
         infos = [
             self._described[name] for name in due if name in self._described and not self._reached.is_stamped(name)

@@ -260,7 +260,7 @@ class Attempts:
     def _settle(
         self, open_run: OpenRun, doubt: Doubt, outcome: Outcome | None, missing: Missing | None
     ) -> tuple[Worked, Doubt | None]:
-        """Return what follows for a run in doubt.
+        """Return the outcome for a run in doubt, and the doubt that is left.
 
         Args:
             open_run: The run.

@@ -4,7 +4,7 @@ A worker is in the cluster for as long as the cluster takes to answer. That is m
 seconds where a webhook hangs. So the rules tell *quick* requests from *slow* ones, which have been under way for more
 than a second:
 
-- At most ``concurrency`` requests are quick at a time. That is what the API server is asked to do at once.
+- At most ``concurrency`` requests are quick at a time. This bounds the load on the API server.
 - Slow ones do not count there, since the API server does nothing for them but wait. With them there are at most twice
   as many workers.
 - A namespace with slow requests has at most half of ``concurrency`` while others have work, and leaves some workers
@@ -43,7 +43,7 @@ _PACE = Backoff(first=0.5, longest=5.0)
 
 
 class Job:
-    """Work about one run, as a worker gets it."""
+    """A worker's task: work about one run."""
 
     def __init__(
         self, run: OpenRun, work: Callable[[], None], end: Callable[[Job], None], *, is_look: bool = False

@@ -96,7 +96,7 @@ class RunBook:
         for namespace, runs in list(self._doubtful.items()):
             self._doubtful[namespace] = deque(run for run in runs if not run.is_dropped)
 
-    # -- what happens to runs ------------------------------------------------------------------------------------------
+    # -- events and turns ----------------------------------------------------------------------------------------------
 
     def advance(self, run: OpenRun, event: RunEvent) -> tuple[Effect, ...]:
         """Have an event happen to a run; return the effects, in their order. Those in ``places`` are the book's own.

@@ -162,7 +162,7 @@ class NothingMade(TriedAgain):
 
 @dataclass(frozen=True, slots=True)
 class LeftInDoubt(TriedAgain):
-    """An attempt is over, and ``doubt`` is what it may have made: the intent stands."""
+    """An attempt is over, and it may have made a Workflow (``doubt``): the intent stands."""
 
     doubt: Doubt
 

@@ -232,9 +232,9 @@ class Submitter(Stage):
                 out.at = record
                 self._take_up(record, now, out)
         out.at = None
-        for run in self.book.wake(now):
-            out.at = run
-            self._happens(run, Skipped(lateness(run)), now, out)
+        for late in self.book.wake(now):
+            out.at = late
+            self._happens(late, Skipped(lateness(late)), now, out)
         out.at = None
         self._intend(now, out)
         self._park_rest(now, out)

@@ -1,4 +1,4 @@
-"""The WorkflowTemplates that runs need: what was read of each, and which ones cannot be read.
+"""The WorkflowTemplates that runs need: those that were read, and those that cannot be read.
 
 A template that is missing or cannot be read is asked for again with growing pauses, once for all runs that wait for it.
 Such runs are put off until that moment. The first of them asks, and its answer holds for the others.
@@ -36,7 +36,7 @@ class Missing:
     """A WorkflowTemplate that is missing or cannot be read.
 
     Attributes:
-        reason: Why, and what a person can do.
+        reason: The cause, and the remedy.
         passes: It passes by itself.
         is_absent: The API server says that there is none.
 
@@ -144,7 +144,7 @@ class Templates:
         failing = self._failing.get(key)
         failures = 1 if failing is None or failing.answer.passes != answer.passes else failing.failures + 1
         delay = (PROMPT if answer.passes else SLOW).delay(failures, self._random)
-        if failing is None and not answer.passes:  # what passes is the cluster's trouble, and said as that
+        if failing is None and not answer.passes:  # trouble that passes is the cluster's, and logged as that
             logger.warning("%s. The runs that need it wait; it is asked for again with growing pauses", answer.reason)
         self._failing[key] = _Failing(answer, failures, now + round(delay * SECOND))
         return self._failing[key].due

@@ -15,7 +15,7 @@ import pytest
 
 from e2e import constructs_switch
 from e2e.constructs import Plan
-from e2e.constructs_gathering import OWNER, SECRET
+from e2e.constructs_any_window import OWNER, SECRET
 from e2e.constructs_runs import AT_ONCE, LIMITED
 from e2e.constructs_story import NOT_FINAL, Story, TooSlowError, constructs
 from e2e.expected import assert_is, name_of

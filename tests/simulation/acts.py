@@ -11,9 +11,10 @@ from bridge.kafka.memory.log import MemoryLog
 from bridge.kafka.memory.producer import MemoryProducer
 from bridge.kafka.ownership import read_note
 from bridge.stages.process import group_of
-from simulation.conditions import LOST_DIGIT, edited
+from simulation.conditions import LOST_DIGIT
 from simulation.habits import HABITS
 from simulation.process import Trap
+from simulation.random_triggers import edited
 from simulation.scenes import of_the_newer_version
 from simulation.script import Act
 from simulation.world import World

@@ -8,15 +8,16 @@ from typing import Any
 from bridge.core.definition import Definition
 from bridge.core.windows.window import Arrival
 from bridge.stages.matcher.matcher import Bounds
+from kinds import reference_of
+from kinds.reference import Happened, Matched, Reference
 from simulation.routing_check import Asked, Decided
 from simulation.trigger_log import TriggerLog
-from unit.core.reference import Happened, Matched, Reference
 
 Condition = tuple[str, str]
 
 
 class ReferenceWindows:
-    """A :class:`~unit.core.reference.Reference` for each condition.
+    """A :class:`~kinds.reference.Reference` for each condition.
 
     Attributes:
         decided: What was decided.
@@ -49,7 +50,7 @@ class ReferenceWindows:
 
     def _of(self, condition: Condition, definition: Definition) -> Reference:
         if condition not in self._references:
-            self._references[condition] = Reference(definition.trigger, self._bounds.window, self._bounds.remembered)
+            self._references[condition] = reference_of(definition.trigger, self._bounds.window, self._bounds.remembered)
         return self._references[condition]
 
     def _collect(self, definition: Definition, happened: Happened, completing: Arrival | None = None) -> None:

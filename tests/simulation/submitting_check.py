@@ -84,7 +84,7 @@ def wrong_identities(history: History, topics: InternalTopics, triggers: Trigger
     for record in history.records(topics.runs):
         run, run_key = decode_run(record.value or b""), (record.key or b"").decode()
         trigger = triggers.whole().definitions[run.definition_hash].trigger
-        if trigger.run.id is not None:  # see simulation.conditions
+        if trigger.run.id is not None:  # see simulation.random_triggers
             first = next(event for variable, event in run.events if variable == trigger.slots[0].variable)
             what = (run.trigger, run.key, digits.get(first.id, LOST_DIGIT) % 2)
             if keys.setdefault(what, run_key) != run_key:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from bridge.core.decision import Decision
 from bridge.core.event import EventIdentity
-from bridge.core.trigger import Collect, Trigger, WindowKind, WindowPlan
+from bridge.core.trigger import Collect, Trigger, WindowKind
 from bridge.core.windows.window import Arrival, Spent
-from unit.core.reference import Outcome, Reference
-from unit.core.stepping import Stepping, each, trigger_of
+from kinds import KINDS
+from kinds.reference import Outcome, Reference
+from unit.core.stepping import Stepping, trigger_of
 
 EXAMPLES = int(os.environ.get("FLOWBRIDGE_TEST_EXAMPLES", "600"))
 """Examples of the comparison, six times those of each promise that it implies; raise it for a long search."""
@@ -48,37 +49,23 @@ Happening = Came | Tick
 
 
 @st.composite
-def plans(draw: st.DrawFn, kind: WindowKind) -> WindowPlan:
-    """Draw how long arrivals wait for each other."""
-    length = draw(st.integers(0 if kind in {"within", "batch", "session"} else 1, 5))
-    reset = draw(st.sampled_from([None, None, each(8)]))
-    if kind == "within":
-        return WindowPlan("within", length, reset=reset)
-    if kind in {"every", "until"}:
-        return WindowPlan(kind, schedule=each(draw(st.sampled_from([3, 5, 8]))))
-    if kind == "batch":
-        return WindowPlan("batch", length, size=draw(st.sampled_from([2, 3, *([None] if length else [])])), reset=reset)
-    return WindowPlan(kind, length, max_wait=draw(st.sampled_from([None, 3, 7])), reset=reset)
-
-
-@st.composite
-def triggers(draw: st.DrawFn, kinds: tuple[WindowKind, ...] = get_args(WindowKind)) -> Trigger:
+def triggers(draw: st.DrawFn, kinds: tuple[WindowKind, ...] = tuple(KINDS)) -> Trigger:
     """Draw a trigger of any kind, of all that can be combined."""
-    kind = draw(st.sampled_from(kinds))
+    kind = KINDS[draw(st.sampled_from(kinds))]
     names = draw(st.lists(st.sampled_from("ab"), min_size=1, max_size=3))
     words = [draw(st.sampled_from([f"{name}", f"{name}", f"{name}*2"])) for name in names]
-    absent = draw(st.sampled_from([[], [], ["!a"], ["!b"]])) if kind in {"within", "every", "until"} else []
+    absent = draw(st.sampled_from([[], [], ["!a"], ["!b"]])) if kind.takes_absent else []
     at = draw(st.integers(0, len(words)))
-    if kind in {"every", "until"} and draw(st.integers(0, 9)) == 0:
+    if kind.takes_only_absent and draw(st.integers(0, 9)) == 0:
         words, absent = [], ["!a"]  # a dead man's switch
-    collects: list[Collect] = ["latest", "first"] if kind == "within" else ["latest", "first", "all"]
+    collects: list[Collect] = ["latest", "first", "all"] if kind.takes_all else ["latest", "first"]
     order: Literal["any", "sequence"] = draw(st.sampled_from(["any", "any", "sequence"]))
     return trigger_of(
         " ".join([*words[:at], *absent, *words[at:]]),
         require=draw(st.integers(1, len(words))) if words else 0,
         grace=draw(st.integers(0, 3)),
         dedupe=draw(st.integers(0, 12)),
-        window=draw(plans(kind)),
+        window=draw(kind.plans),
         order=order,
         collect=draw(st.sampled_from(collects)),
     )
@@ -128,9 +115,9 @@ def assert_same_state(real: Stepping, naive: Reference) -> None:
     waiting = {(key, arrival) for key, window in windows for slot in window.waiting for arrival in slot}
     assert waiting == set(naive.waiting)
     marks = {(key, slot): mark for key, window in windows for slot, mark in enumerate(window.marks) if mark is not None}
-    assert marks == {place: (one.time, one.offset, until) for place, (one, until) in naive.marks.items()}
-    pending = {(key, one.match, one.until) for key, window in windows for one in window.pending}
-    assert pending == {(one.key, one.choice, one.until) for one in naive.pending}
+    assert marks == {place: (mark.time, mark.offset, until) for place, (mark, until) in naive.marks.items()}
+    pending = {(key, match.match, match.until) for key, window in windows for match in window.pending}
+    assert pending == {(match.key, match.choice, match.until) for match in naive.pending}
     cancelling = {(key, *age) for key, window in windows for age in window.cancelling}
     assert cancelling == {(key, age.time, age.offset) for key, age in naive.cancelling}
     assert {(key, frame) for key, window in windows for frame in window.fired} == naive.fired
@@ -148,5 +135,5 @@ def assert_same_state(real: Stepping, naive: Reference) -> None:
         for key, group in naive.groups
     }
     spent = {place: (held.until, held.fate) for place, held in real.held.items() if isinstance(held, Spent)}
-    assert spent == {place: (one.until, one.fate) for place, one in naive.remembered.items()}
+    assert spent == {place: (known.until, known.fate) for place, known in naive.remembered.items()}
     assert real.clock.through == naive.through

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from bridge.core.decision import Decision, Reason
 from bridge.core.trigger import Trigger
 from bridge.core.windows.window import Arrival, Window
-from unit.core.reference import Happened, Reference
-from unit.core.reference_choice import Choice, fit, is_filled
+from kinds import reference_of
+from kinds.choice import Choice, fit, is_filled
+from kinds.reference import Happened
 from unit.core.sequences import (
     FAR,
     Happening,
@@ -35,7 +36,7 @@ from unit.core.stepping import Stepping
 def test_every_sequence_is_decided_as_the_naive_reference_decides_it(
     trigger: Trigger, sequence: list[Happening], bound: int
 ) -> None:
-    real, naive = Stepping(trigger, bound), Reference(trigger, bound)
+    real, naive = Stepping(trigger, bound), reference_of(trigger, bound)
     offset = 0
     for happening in sequence:
         if isinstance(happening, Tick):
@@ -90,7 +91,7 @@ def complete_choices(trigger: Trigger, window: Window) -> list[Choice]:
         [(), *(() if slot.absent else combinations(waiting, slot.count))]
         for slot, waiting in zip(trigger.slots, window.waiting, strict=True)
     ]
-    return [one for one in product(*ways) if is_filled(trigger, one) and fit(trigger, [*chain(*one)])]
+    return [choice for choice in product(*ways) if is_filled(trigger, choice) and fit(trigger, [*chain(*choice)])]
 
 
 @searched
@@ -137,7 +138,9 @@ def test_each_event_is_decided_once_at_a_slot_and_its_repeats_are_duplicates(
     real, arrivals, decisions = run(trigger, [*sequence, Tick(FAR)])
     decided = outcomes(trigger, [*decisions, *real.retire()])
     places = {(arrival.slot, arrival.event) for arrival in arrivals}
-    counted = Counter((slot, event) for one, slot, event in decided.elements() if one not in {"waiting", "duplicate"})
+    counted = Counter(
+        (slot, event) for reason, slot, event in decided.elements() if reason not in {"waiting", "duplicate"}
+    )
     assert counted == Counter(places)
 
 

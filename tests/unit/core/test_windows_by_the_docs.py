@@ -10,45 +10,36 @@ import pytest
 
 from bridge.core.decision import Reason
 from bridge.core.event import EventIdentity
-from bridge.core.trigger import Schedule, Trigger, WindowPlan
+from bridge.core.trigger import Schedule, Trigger
 from bridge.core.windows.window import Arrival
-from unit.core.reference_windows import Choice, Docs, Outcome
+from kinds import KINDS
+from kinds.draws import STEP
+from kinds.kind import Kind
+from kinds.pages import Choice, Outcome
 from unit.core.seeds import seeded, seeds
 from unit.core.stepping import Stepping, trigger_of
 
-STEP = 8
-"""Event and reached times are multiples of it; durations are chosen so that no two ends fall on the same moment."""
 
+def any_trigger(chance: random.Random, kind: Kind) -> Trigger:
+    """Draw a trigger with a window of that kind, and what goes with it.
 
-def any_trigger(chance: random.Random, kind: str) -> Trigger:
-    """Draw a trigger with a window of that kind, and what goes with it."""
+    Durations are chosen so that no two ends fall on the same moment.
+    """
     slots = chance.randint(1, 3)
     words = [name + chance.choice(["", "", "*2", "*3"]) for name in "abc"[:slots]]
     reset = Schedule(every=STEP * chance.choice([2, 4, 7]), offset=1) if chance.random() < 0.5 else None
     long = STEP * chance.randint(0, 4)
-    windows: dict[str, Any] = {
-        "within": lambda: WindowPlan("within", long, reset=reset),
-        "every": lambda: WindowPlan("every", schedule=Schedule(every=STEP * chance.choice([2, 3, 5]))),
-        "session": lambda: WindowPlan("session", long, max_wait=max_wait(chance), reset=reset),
-        "settle": lambda: WindowPlan("settle", long + 4, max_wait=max_wait(chance), reset=reset),
-        "batch": lambda: WindowPlan("batch", chance.choice([0, long + 4]), size=chance.choice([2, 3, 5]), reset=reset),
-    }
-    order: Any = chance.choice(["any", "any", "sequence"]) if slots > 1 and kind != "batch" else "any"
-    collects = ["latest", "first"] if kind == "within" or order == "sequence" else ["latest", "first", "all"]
+    order: Any = chance.choice(["any", "any", "sequence"]) if slots > 1 and kind.takes_order else "any"
+    collects = ["latest", "first", "all"] if kind.takes_all and order == "any" else ["latest", "first"]
     return trigger_of(
         " ".join(words),
         require=slots if order == "sequence" else chance.randint(1, slots),
-        window=windows[kind](),
+        window=kind.random_plan(chance, long, reset),
         grace=STEP * chance.randint(0, 3) + 2,
         dedupe=STEP * chance.randint(0, 8) + 6,
         order=order,
         collect=chance.choice(collects),
     )
-
-
-def max_wait(chance: random.Random) -> int | None:
-    """Draw the longest wait, which never ends where another end does."""
-    return chance.choice([None, STEP * 5 + 5, STEP * 9 + 5])
 
 
 def any_story(chance: random.Random, trigger: Trigger) -> list[Arrival]:
@@ -86,16 +77,16 @@ def told(real: Stepping, story: list[Arrival]) -> tuple[Counter[Outcome], Counte
     return outcomes, matches
 
 
-@pytest.mark.parametrize("kind", ["within", "every", "session", "settle", "batch"])
-def test_every_story_is_decided_as_the_pages_say(kind: str) -> None:
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_story_is_decided_as_the_pages_say(kind: Kind) -> None:
     for seed in seeds(200):
         with seeded(seed) as chance:
             trigger = any_trigger(chance, kind)
             story = any_story(chance, trigger)
-            docs = Docs(trigger)
+            pages = kind.pages(trigger)
             for new in story:
-                docs.arrive(new)
-            docs.advance(10**9)
+                pages.arrive(new)
+            pages.advance(10**9)
             outcomes, matches = told(Stepping(trigger), story)
-            shown = "\n".join(f"{one.event.id} time={one.time} reached={one.reached}" for one in story)
-            assert (outcomes, matches) == (docs.outcomes, docs.matches), f"{trigger}\n{shown}"
+            shown = "\n".join(f"{new.event.id} time={new.time} reached={new.reached}" for new in story)
+            assert (outcomes, matches) == (pages.outcomes, pages.matches), f"{trigger}\n{shown}"

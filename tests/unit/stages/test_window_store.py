@@ -95,8 +95,8 @@ class Owner:
     def _end(self, round_: TickRound) -> list[Decision]:
         decided: list[Decision] = []
         for ended in round_.slice():
-            self.store.apply(ended.key, self.trigger, ended.apply_arrival, self.out, forgotten=ended.forgotten)
-            decided.extend(ended.apply_arrival.decisions)
+            self.store.apply(ended.key, self.trigger, ended.step, self.out, forgotten=ended.forgotten)
+            decided.extend(ended.step.decisions)
         return decided
 
     def restored(self) -> Owner:

@@ -6,104 +6,18 @@ the matcher holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bridge.core.event import HOUR, MINUTE, SECOND
-from bridge.core.trigger import Trigger, WindowPlan
+from bridge.core.trigger import WindowPlan
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import RegistryUnavailableError
-from unit.stages.window_world import HOURLY, NO_PAYMENT, ORDER, PAYMENT, SILENCE, Bridge, windowed
+from kinds import KINDS
+from unit.stages.window_world import ALL_ORDERS, HOURLY, NO_PAYMENT, ONE_EACH, ORDER, SILENCE, Bridge, windowed
 
-Told = Callable[[Bridge], object]
-
-ALL_ORDERS = (("order", "string(size(order))"), ("amount", "string(order[size(order) - 1].payload.amount)"))
-ONE_EACH = (("order", "order.payload.order"), ("amount", "order.payload.amount"))
-
-
-def order(amount: int = 1, number: int = 7, ago: int = 0) -> Told:
-    return lambda bridge: bridge.order(number, amount=amount, ago=ago)
-
-
-def pay(number: int = 7, ago: int = 0) -> Told:
-    return lambda bridge: bridge.pay(number, ago=ago)
-
-
-def wait(seconds: int) -> Told:
-    return lambda bridge: bridge.wait(seconds)
-
-
-STORIES: dict[str, tuple[Trigger, list[Told], list[dict[str, str]], list[str]]] = {
-    "within, count": (
-        windowed(WindowPlan("within", 10 * MINUTE), replace(ORDER, count=2), PAYMENT, run=ALL_ORDERS),
-        [order(1), pay(), order(2), wait(60)],
-        [{"order": "2", "amount": "2"}],
-        ["matched"] * 3,
-    ),
-    "within, sequence": (
-        windowed(WindowPlan("within", 10 * MINUTE), ORDER, PAYMENT, run=ONE_EACH, order="sequence"),
-        [pay(), order(5), pay(), wait(20 * 60)],
-        [{"order": "7", "amount": "5"}],
-        ["superseded", "matched", "matched"],
-    ),
-    "within, absent": (
-        windowed(WindowPlan("within", 10 * MINUTE), ORDER, NO_PAYMENT, run=ONE_EACH, dedupe=HOUR),
-        [order(1), order(2, number=8), wait(5 * 60), pay(8), wait(7 * 60), wait(60)],
-        [{"order": "7", "amount": "1"}],
-        ["matched", "cancelled", "matched"],
-    ),
-    "within, reset": (
-        windowed(WindowPlan("within", 2 * HOUR, reset=HOURLY), ORDER, PAYMENT, run=ONE_EACH),
-        [order(1), wait(50 * 60), pay(), order(2), wait(60)],
-        [{"order": "7", "amount": "2"}],
-        ["reset", "matched", "matched"],
-    ),
-    "every, latest": (
-        windowed(WindowPlan("every", schedule=HOURLY), ORDER, PAYMENT, run=ONE_EACH),
-        [order(1), pay(), order(2), wait(48 * 60), order(3, ago=50 * 60), order(4), pay(), wait(60)],
-        [{"order": "7", "amount": "1"}, {"order": "7", "amount": "4"}],
-        ["matched", "matched", "superseded", "late", "matched", "matched"],
-    ),
-    "every, all": (
-        windowed(WindowPlan("every", schedule=HOURLY), run=ALL_ORDERS, collect="all"),
-        [order(1), order(2), wait(48 * 60), order(3), wait(60)],
-        [{"order": "2", "amount": "2"}],
-        ["matched", "matched"],
-    ),
-    "every, absent": (
-        windowed(WindowPlan("every", schedule=HOURLY), ORDER, NO_PAYMENT, run=ONE_EACH),
-        [order(1), order(2, number=8), pay(8), wait(48 * 60), wait(60)],
-        [{"order": "7", "amount": "1"}],
-        ["matched", "cancelled", "matched"],
-    ),
-    "dead man's switch": (
-        windowed(WindowPlan("every", schedule=HOURLY), SILENCE, run=(("order", "'silence'"),)),
-        [order(), wait(48 * 60), order(), wait(60 * 60), wait(60 * 60), wait(60)],
-        [{"order": "silence"}],
-        ["expired", "matched"],
-    ),
-    "session": (
-        windowed(WindowPlan("session", 10 * MINUTE), run=ALL_ORDERS, collect="all"),
-        [order(1), wait(8 * 60), order(2), wait(5 * 60), wait(7 * 60), order(3, ago=12 * 60), order(4), wait(60)],
-        [{"order": "2", "amount": "2"}],
-        ["matched", "matched", "late"],
-    ),
-    "batch, by size and by wait": (
-        windowed(WindowPlan("batch", 10 * MINUTE, size=3), run=ALL_ORDERS, collect="all"),
-        [order(1), order(2), order(3), order(4), wait(5 * 60), order(5), wait(6 * 60), wait(60)],
-        [{"order": "3", "amount": "3"}, {"order": "2", "amount": "5"}],
-        ["matched"] * 5,
-    ),
-    "settle, with maxWait": (
-        windowed(WindowPlan("settle", 5 * MINUTE, max_wait=10 * MINUTE), run=ALL_ORDERS, collect="all"),
-        [order(1), wait(4 * 60), order(2), wait(4 * 60), order(3), wait(3 * 60), order(4), wait(6 * 60), wait(60)],
-        [{"order": "3", "amount": "3"}, {"order": "1", "amount": "4"}],
-        ["matched"] * 4,
-    ),
-}
+STORIES = {name: story for kind in KINDS.values() for name, story in kind.stories.items()}
 
 
 @pytest.mark.parametrize("name", STORIES)

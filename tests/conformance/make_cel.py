@@ -157,7 +157,7 @@ if __name__ == "__main__":
         f"From the conformance tests of cel-spec {VERSION} (https://github.com/google/cel-spec), Copyright Google LLC, "
         "under the Apache License 2.0 (LICENSE); converted by make_cel.py."
     )
-    lines = ",\n".join(json.dumps(one, ensure_ascii=True, separators=(",", ":")) for one in found)
+    lines = ",\n".join(json.dumps(case, ensure_ascii=True, separators=(",", ":")) for case in found)
     target = Path(__file__).with_name("cel.json")
     target.write_text(f'{{"notice":{json.dumps(notice)},"tests":[\n{lines}\n]}}\n', "utf-8")
     print(f"{len(found)} tests in {target}")

@@ -68,7 +68,11 @@ def _wrong_by_deadline(entry: dict[str, Any], start_by: Micros | None) -> Iterat
 
 def _limits(trigger: str, triggers: TriggerLog) -> RunLimits | None:
     """Return the limits of a trigger that was never edited, which is what its runs have to keep."""
-    written = {one.hash: one for one in triggers.whole().definitions.values() if one.identity == trigger}
+    written = {
+        definition.hash: definition
+        for definition in triggers.whole().definitions.values()
+        if definition.identity == trigger
+    }
     if len(written) != 1 or triggers.times_in_force(trigger, next(iter(written.values())).condition) != 1:
         return None
     (definition,) = written.values()
@@ -88,9 +92,12 @@ def _begun(records: list[Record], trigger: str, expired: Collection[str]) -> Ite
             continue  # it is written again while it is in doubt
         if entry["state"] == "intent":
             # Those that were taken up in the same batch count, too; their records may come behind.
-            asked = [at for one, at in since.items() if one in seen or at == entry["at"]]
+            asked = [at for run_key, at in since.items() if run_key in seen or at == entry["at"]]
             yield _Begun(
-                key, entry["at"], sorted(asked), sorted(at for one, at in standing.items() if one not in expired)
+                key,
+                entry["at"],
+                sorted(asked),
+                sorted(at for run_key, at in standing.items() if run_key not in expired),
             )
             standing[key] = entry["at"]
         elif entry["state"] != "done" or entry["reason"].startswith(RunReason.SKIPPED):

@@ -78,15 +78,15 @@ class MatchingCheck:
             poison: The arrivals that were set aside with it.
 
         """
-        for place, one in committed.items():
+        for place, note in committed.items():
             before = self._committed.get(place, 0)
-            if one.offset != before:
-                self._committed[place] = one.offset
-                records = self._history.between(place, before, one.offset)
+            if note.offset != before:
+                self._committed[place] = note.offset
+                records = self._history.between(place, before, note.offset)
                 self._set_aside([record for record in records if (*place, record.offset) in poison])
                 records = [record for record in records if (*place, record.offset) not in poison]
                 retiring = self._retiring.pop(place, None)
-                self._apply(place, records, self._triggers.at(read_note(one).triggers), retiring)
+                self._apply(place, records, self._triggers.at(read_note(note).triggers), retiring)
                 if definitions is not None:
                     self._unbroken.apply(place.number, records, definitions, retiring)
         for topic, partition, value in written:
@@ -225,7 +225,7 @@ class _Nowhere:
 def _retired(tick: dict[str, Any], known: Known) -> tuple[Condition, ...]:
     """Return which of the conditions that a tick retires are not in force."""
     named = [(entry["trigger"], entry["condition"]) for entry in tick["retired"]]
-    return tuple([one for one in named if not known.is_in_force(*one)])
+    return tuple([condition for condition in named if not known.is_in_force(*condition)])
 
 
 def _arrival(fields: dict[str, Any], record: Record, event: str) -> Arrival:

@@ -241,7 +241,7 @@ class SimulatedProcess:
         """Let other threads of this process work while a stage waits."""
         unit = self._running
         if unit is None or unit.coroutine is None:  # nothing stands still, so all there is can be done at once
-            for worker in [one for one in self._workers if not one.is_done]:
+            for worker in [worker for worker in self._workers if not worker.is_done]:
                 worker.is_done = True
                 worker.work()
             while self._creates:

@@ -56,7 +56,7 @@ def wrong_workflows(
             yield f"run {run.name} of {run.trigger} for {run.events} has {count} Workflows, not {sorted(allowed)}{why}"
         for workflow in cluster.created.get(run_key, ())[:1]:
             given = workflow.manifest["spec"].get("arguments", {}).get("parameters", ())
-            found = {one["name"]: one["value"] for one in given}
+            found = {parameter["name"]: parameter["value"] for parameter in given}
             if run.parameters is not None and found != dict(run.parameters):
                 yield f"run {run.name} has parameters {found}, not {dict(run.parameters)}"
     for run_key in cluster.created.keys() - runs.keys():

@@ -110,7 +110,7 @@ def fill_arrivals(*, bootstrap: str, prefix: str, partitions: int, schemas: str,
     while progress.done < count:
         loop.step()
         collector.between_batches()
-        committed = sum(one.offset for one in loop._committed.values())
+        committed = sum(note.offset for note in loop._committed.values())
         progress.add(committed - progress.done)
         if time.monotonic() > deadline:
             raise TimeoutError(f"the router has passed {progress.done} events of {count}")

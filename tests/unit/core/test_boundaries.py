@@ -135,7 +135,7 @@ def test_cron_boundaries_are_those_that_cronsim_finds_going_ahead(zone: str, cro
     for day in ("2018-02-17", "2018-03-10", "2018-03-24", "2018-10-27", "2018-11-03"):
         clock = CronSim(cron, datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)))
         found = sorted({int(when.timestamp()) * SECOND for when in islice(clock, 200)})
-        assert all(next_boundary(schedule, one) == other for one, other in pairwise(found))
+        assert all(next_boundary(schedule, boundary) == other for boundary, other in pairwise(found))
 
 
 @pytest.mark.parametrize("every", [HOUR, 15 * MINUTE, 6 * HOUR, DAY])

@@ -111,7 +111,7 @@ def test_a_session_of_events_in_order_needs_them_in_order_and_takes_all() -> Non
     assert story.matches == ["a1 b1+b2"]
     story.comes("b1", "b3", 300)
     story.comes("a0", "a2", 301)
-    assert [one[2] for one in story.tick(400)] == ["expired", "expired"]
+    assert [decision[2] for decision in story.tick(400)] == ["expired", "expired"]
 
 
 def test_an_event_at_two_slots_of_a_session_is_taken_once() -> None:
@@ -224,5 +224,5 @@ def test_a_retired_trigger_matches_with_what_it_holds_if_that_fills_it(kind: Win
     story.comes("a0", "x", 1, key="filled")
     story.comes("b1", "y", 2, key="filled")
     story.comes("a0", "z", 1, key="unfilled")
-    assert [one[2] for one in story.retire()] == ["matched", "matched", "expired"]
+    assert [decision[2] for decision in story.retire()] == ["matched", "matched", "expired"]
     assert story.matches == ["x y"]

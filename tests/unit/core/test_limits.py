@@ -65,7 +65,7 @@ def test_what_the_ledger_gives_back_in_any_order_counts_as_before(
     for moment in started:
         live.start(moment)
     back = at - look_back(limits)
-    kept = [[one for one in reversed(some) if one > back] for some in (asked, started)]
+    kept = [[moment for moment in reversed(some) if moment > back] for some in (asked, started)]
     assert (Brake(limits, *kept).wait(at) is None) == (live.wait(at) is None)
 
 

@@ -61,8 +61,8 @@ def test_a_match_of_a_calendar_window_is_known_by_the_window() -> None:
 
 def test_an_id_of_the_triggers_own_comes_before_the_window() -> None:
     trigger = with_run(trigger_of("a", window=CALENDAR), id="a0.payload.order")
-    one = run_of(trigger, [event("a1", order="7")], frame=(0, 100))
-    assert run_of(trigger, [event("a2", order="7")], frame=(100, 200)).run_key == one.run_key
+    earlier = run_of(trigger, [event("a1", order="7")], frame=(0, 100))
+    assert run_of(trigger, [event("a2", order="7")], frame=(100, 200)).run_key == earlier.run_key
 
 
 def test_a_slot_is_an_event_where_it_holds_one_and_a_list_where_it_may_hold_several() -> None:

@@ -30,7 +30,7 @@ def window_of(arrivals: list[Arrival]) -> Window:
 
 def sorted_slots(arrivals: list[Arrival]) -> tuple[tuple[Arrival, ...], ...]:
     return tuple(
-        tuple(sorted((arrival for arrival in arrivals if arrival.slot == slot), key=lambda one: one.age))
+        tuple(sorted((arrival for arrival in arrivals if arrival.slot == slot), key=lambda arrival: arrival.age))
         for slot in range(SLOTS)
     )
 

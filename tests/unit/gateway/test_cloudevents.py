@@ -37,10 +37,10 @@ def test_structured_and_binary_say_the_same() -> None:
         assert (await house.post(EVENT, STRUCTURED, CLOUDEVENTS)).status_code == 200
         binary = {**BINARY, "ce-partitionkey": "c-7", "ce-traceparent": "00-ab"}
         assert (await house.post({"order_id": "o-1"}, binary, CLOUDEVENTS)).status_code == 200
-        one, other = house.log.events["order.created"]
-        assert one == other
-        assert one.key == b"c-7"
-        assert ("ce_traceparent", b"00-ab") in one.headers
+        record, other = house.log.events["order.created"]
+        assert record == other
+        assert record.key == b"c-7"
+        assert ("ce_traceparent", b"00-ab") in record.headers
         head, payload = house.events("order.created")[0]
         assert head == ("order.created", "e-1", "/shop", 1_769_860_800_000_000)
         assert payload == {"order_id": "o-1"}

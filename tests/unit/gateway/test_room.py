@@ -51,8 +51,8 @@ def test_whatever_comes_goes_and_gives_up_all_room_comes_back(seed: int) -> None
 
         visits = [asyncio.create_task(visit()) for _ in range(100)]
         await asyncio.sleep(chance.random() / 50)
-        for one in chance.sample(visits, 20):
-            one.cancel()
+        for task in chance.sample(visits, 20):
+            task.cancel()
         await asyncio.gather(*visits, return_exceptions=True)
         assert (room.taken, room.is_full) == (0, False)
         assert 0 < most <= 10

@@ -456,7 +456,7 @@ def test_a_run_in_doubt_that_breaks_the_submitter_is_given_up_and_others_go_on()
             raise RuntimeError("no such branch")
         return resolve_now(run)  # type: ignore[no-any-return]  # it is the product's
 
-    submitter._attempts.has_to_look = lambda one, _: one.in_doubt
+    submitter._attempts.has_to_look = lambda run, _: run.in_doubt
     submitter._templates.resolve_now = breaks
     order(world, 2)
     until(world, lambda: world.created and world.letters())

@@ -31,7 +31,7 @@ def rounds() -> list[int]:
 
 def test_it_works_only_between_batches_and_only_when_much_was_made(collector: BatchGarbageCollector) -> None:
     before = rounds()
-    batch = [[one] for one in range(100_000)]
+    batch = [[number] for number in range(100_000)]
     assert rounds() == before
     collector.between_batches()
     assert rounds() == [before[0] + 1, *before[1:]]

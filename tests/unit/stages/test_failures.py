@@ -119,7 +119,9 @@ def test_the_decision_about_an_arrival_that_is_set_aside_has_the_events_own_name
     headers = [("ce_id", b"bad-id"), ("ce_source", b"shop"), ("ce_type", b"OrderCancelled")]
     world.broker.append(TOPIC, 0, None, world.encoder.encode("OrderCancelled", {"order": "7"}), headers)
     world.run(3)
-    (decision,) = [one for one in world.decisions if one.reason == "failed" and isinstance(one, Decision)]
+    (decision,) = [
+        decision for decision in world.decisions if decision.reason == "failed" and isinstance(decision, Decision)
+    ]
     assert decision.event == EventIdentity("OrderCancelled", "shop", "bad-id")
 
 
@@ -140,7 +142,7 @@ def test_a_match_whose_run_cannot_be_made_for_a_bug_leaves_the_partner_waiting(m
     again = world.start("p2", ("matcher",))  # what it restores is what the first one has in memory
     world.processes[0].stop()
     world.run(10)
-    opened = [window for one in again.stage("matcher").windows.values() for window in one.contents().open.values()]
+    opened = [window for store in again.stage("matcher").windows.values() for window in store.contents().open.values()]
     assert [window.waiting for window in opened] == [((), ())]
 
 
@@ -180,10 +182,10 @@ def test_a_run_that_cannot_be_taken_up_is_a_dead_letter(monkeypatch: pytest.Monk
 
 
 def _fails_at(text: str, works: Any) -> Any:
-    def fails(self: Any, one: Any) -> Any:
-        if text in repr(one):
+    def fails(self: Any, record: Any) -> Any:
+        if text in repr(record):
             raise KeyError("a bug")
-        return works(self, one)
+        return works(self, record)
 
     return fails
 
@@ -191,10 +193,10 @@ def _fails_at(text: str, works: Any) -> Any:
 def test_a_run_of_the_ledger_whose_processing_raises_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     works = ledger_writer.encode_entry
 
-    def fails(state: str, one: Any, now: int) -> bytes:
-        if state == "intent" and "bad-order" in repr(one):
+    def fails(state: str, entry: Any, now: int) -> bytes:
+        if state == "intent" and "bad-order" in repr(entry):
             raise KeyError("a bug")
-        return works(state, one, now)  # type: ignore[arg-type]
+        return works(state, entry, now)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ledger_writer, "encode_entry", fails)
     world = World(one_slot())

@@ -67,14 +67,14 @@ def test_the_last_record_of_each_run_tells_where_it_stands(seed: int) -> None:
     states: dict[str, State | None] = {}
     entries: list[tuple[State | None, OpenRun, Micros]] = []
     for _ in range(60):
-        one = OpenRun(run(random.randrange(12)), 0, since=NOW - HOUR)
+        entry = OpenRun(run(random.randrange(12)), 0, since=NOW - HOUR)
         state: State | None = random.choice(["parked", "intent", "done", "dead", None])
-        states[one.run.run_key] = state
+        states[entry.run.run_key] = state
         if state == "intent":
-            one.intent = NOW - HOUR
-        entries.append((state, one, NOW - HOUR))
+            entry.intent = NOW - HOUR
+        entries.append((state, entry, NOW - HOUR))
     ledger = restored(entries)
-    waiting = {one.run.run_key: one for one in ledger.waiting_runs.runs()}
+    waiting = {entry.run.run_key: entry for entry in ledger.waiting_runs.runs()}
     assert ledger.open == {}
     assert set(waiting) == {key for key, state in states.items() if state in ("parked", "intent")}
     for key, state in states.items():
@@ -87,10 +87,10 @@ def test_the_last_record_of_each_run_tells_where_it_stands(seed: int) -> None:
 
 def test_a_run_that_waits_comes_back_whole() -> None:
     ledger = restored([("parked", OpenRun(run(1), 0, NOW, attempts=3, reason="quota"), NOW)])
-    (one,) = ledger.waiting_runs.take_next("default/ship", 10, 1_000_000)
-    assert (one.written, one.attempts, one.reason) == (NOW, 3, "quota")
-    assert one.run == run(1)
-    assert one.body == encode_run(run(1))
+    (waiting,) = ledger.waiting_runs.take_next("default/ship", 10, 1_000_000)
+    assert (waiting.written, waiting.attempts, waiting.reason) == (NOW, 3, "quota")
+    assert waiting.run == run(1)
+    assert waiting.body == encode_run(run(1))
     assert len(ledger) == 0
 
 
@@ -100,21 +100,24 @@ def test_the_first_refusal_of_a_run_is_remembered_across_owners() -> None:
         ("parked", OpenRun(run(2), 0, NOW - DAY), NOW),
     ]
     ledger = restored(entries)
-    assert {one.run: one.refused for one in ledger.waiting_runs.runs()} == {run(1): NOW - HOUR, run(2): None}
+    assert {waiting.run: waiting.refused for waiting in ledger.waiting_runs.runs()} == {
+        run(1): NOW - HOUR,
+        run(2): None,
+    }
 
 
 @pytest.mark.parametrize("reason", ["rate", "storm", "waits for room", "waits for its WorkflowTemplate"])
 def test_a_run_that_version_0_1_0_kept_back_was_never_refused(reason: str) -> None:
     # That version dated every parked run by when it was written; as an entry of today it looks refused at that time.
     ledger = restored([("parked", OpenRun(run(1), 0, NOW - DAY, refused=NOW - HOUR, reason=reason), NOW)])
-    (one,) = ledger.waiting_runs.take_next("default/ship", 10, 1_000_000)
-    assert one.refused is None
+    (waiting,) = ledger.waiting_runs.take_next("default/ship", 10, 1_000_000)
+    assert waiting.refused is None
 
 
 def test_a_run_under_an_intent_is_in_doubt_from_its_intent_until_its_new_owner_came() -> None:
     ledger = restored([("intent", OpenRun(run(1), 0, NOW - DAY, intent=NOW - HOUR), NOW)])
-    (one,) = ledger.waiting_runs.runs()
-    assert one.doubt == Doubt(absent_until=NOW - HOUR, last_sent=NOW)
+    (waiting,) = ledger.waiting_runs.runs()
+    assert waiting.doubt == Doubt(absent_until=NOW - HOUR, last_sent=NOW)
 
 
 def test_entries_are_written_again_when_a_quarter_of_the_topics_retention_has_passed() -> None:

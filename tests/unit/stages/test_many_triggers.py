@@ -33,11 +33,11 @@ class Known:
 
     def __init__(self) -> None:
         self.all = [Definition(replace(PAIR, name=f"t{number:04}")) for number in range(COUNT)]
-        self.conditions = {one.condition: one for one in self.all}
-        self.changed = {one.identity: 5 for one in self.all}
+        self.conditions = {definition.condition: definition for definition in self.all}
+        self.changed = {definition.identity: 5 for definition in self.all}
         self.offset = 5
         self.starts: dict[str, Start] = {}
-        self.conditions_in_force = {(one.identity, one.condition) for one in self.all}
+        self.conditions_in_force = {(definition.identity, definition.condition) for definition in self.all}
 
     def is_in_force(self, trigger: str, condition: str) -> bool:
         return (trigger, condition) in self.conditions_in_force
@@ -74,11 +74,11 @@ class CountedWindows(WindowStore):
 def with_an_order_each(known: Known) -> CountedWindows:
     """Return windows in which one order waits for each trigger, the last trigger's for the shortest time."""
     windows, out = CountedWindows(Partition("fb.windows", 3)), Discard()
-    for number, one in enumerate(known.all):
+    for number, definition in enumerate(known.all):
         event = EventIdentity("order.created", "tests", str(number))
-        arrival = Arrival(BEGIN, number, 0, event, BEGIN - number, one.hash, None, b"")
-        key = WindowKey(one.identity, one.condition, "7")
-        windows.apply(key, one.trigger, Step(empty_window(2).with_arrival(arrival), (), kept=arrival), out)
+        arrival = Arrival(BEGIN, number, 0, event, BEGIN - number, definition.hash, None, b"")
+        key = WindowKey(definition.identity, definition.condition, "7")
+        windows.apply(key, definition.trigger, Step(empty_window(2).with_arrival(arrival), (), kept=arrival), out)
     return windows
 
 
@@ -106,13 +106,18 @@ def test_a_tick_of_many_triggers_asks_kafka_of_all_their_topics_at_once() -> Non
 def test_what_a_tick_of_many_triggers_ends_comes_in_order_and_is_looked_at_once() -> None:
     known = Known()
     windows = with_an_order_each(known)
-    safe = [{"trigger": one.identity, "condition": one.condition, "time": 2 * BEGIN} for one in known.all]
+    safe = [
+        {"trigger": definition.identity, "condition": definition.condition, "time": 2 * BEGIN}
+        for definition in known.all
+    ]
     round_ = TickRound(windows, known, {"safe": safe, "retired": []})  # type: ignore[arg-type]
     ended: list[Condition] = []
-    for one in round_.slice():
-        place = Place(one.key, 0, one.step.spent[0][0].event)
-        windows.apply(one.key, one.definition.trigger, one.step._replace(spent=()), Discard(), forgotten=(place,))
-        ended.append(one.key[:2])
-    assert ended == [(one.identity, one.condition) for one in reversed(known.all)]
+    for expired in round_.slice():
+        place = Place(expired.key, 0, expired.step.spent[0][0].event)
+        windows.apply(
+            expired.key, expired.definition.trigger, expired.step._replace(spent=()), Discard(), forgotten=(place,)
+        )
+        ended.append(expired.key[:2])
+    assert ended == [(definition.identity, definition.condition) for definition in reversed(known.all)]
     assert round_.is_over
     assert windows.asked <= 2 * COUNT

@@ -132,7 +132,7 @@ def test_a_long_backlog_keeps_a_bounded_number_of_looks_and_never_counts_an_even
     seen = clocks.looks._seen[PLACE]
     assert len(seen.ends) == len(seen.looks) <= 60
     reached = [clocks.reached(offset, 86_400_000) for offset in range(len(came))]
-    assert all(one >= truly for one, truly in zip(reached, came, strict=True))
+    assert all(moment >= truly for moment, truly in zip(reached, came, strict=True))
     assert reached == sorted(reached)
     assert reached[-30:] == came[-30:]
 

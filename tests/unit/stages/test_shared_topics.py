@@ -42,7 +42,7 @@ def test_an_event_is_for_the_slots_of_its_name_alone() -> None:
     world.publish("order.paid", {"order": "3"}, id="c")
     world.run(3)
     assert sorted(orders(world)) == ["1", "2"]
-    assert [world.reasons_of(one) for one in "abc"] == [["matched"], ["matched"], []]
+    assert [world.reasons_of(name) for name in "abc"] == [["matched"], ["matched"], []]
     assert set(world.broker.topics) >= {"shop"}
     assert "order.created" not in world.broker.topics
 
@@ -200,8 +200,8 @@ def test_a_trigger_from_before_its_topic_was_shared_still_reads_all_of_it() -> N
     after = Definition(replace(REFUND, slots=(replace(REFUND.slots[0], shared_topic="shop"),)))
     readers = SlotIndex([before, after])
     assert readers.own.get("shop") is None
-    assert {one for one, _ in readers.of_shared("shop", [("ce_type", b"order.returned")])} == {before, after}
-    assert {one for one, _ in readers.of_shared("shop", [("ce_type", b"order.paid")])} == {before}
+    assert {reader for reader, _ in readers.of_shared("shop", [("ce_type", b"order.returned")])} == {before, after}
+    assert {reader for reader, _ in readers.of_shared("shop", [("ce_type", b"order.paid")])} == {before}
     assert readers.of_shared("elsewhere", [("ce_type", b"order.paid")]) == ()
 
 

@@ -28,15 +28,15 @@ def numbered(*numbers: int) -> list[str]:
 def test_runs_come_back_whole_in_the_order_in_which_they_were_taken_up() -> None:
     waiting_runs = WaitingRuns(7)
     laid = [waiting(number, since=NOW + number) for number in range(50)]
-    for one in Random(1).sample(laid, 50):
-        waiting_runs.put(one)
+    for laid_run in Random(1).sample(laid, 50):
+        waiting_runs.put(laid_run)
     assert len(waiting_runs) == 50
     found = waiting_runs.take_next("default/ship", 20, 10**6) + waiting_runs.take_next("default/ship", 100, 10**6)
     assert keys(found) == keys(laid)
-    assert [(one.partition, one.since, one.written, one.state) for one in found] == [
+    assert [(run.partition, run.since, run.written, run.state) for run in found] == [
         (7, NOW + number, NOW, RunState.QUEUED) for number in range(50)
     ]
-    assert [one.run for one in found] == [one.run for one in laid]
+    assert [run.run for run in found] == [run.run for run in laid]
     assert (len(waiting_runs), waiting_runs.take_next("default/ship", 1, 1)) == (0, [])
 
 
@@ -75,22 +75,22 @@ def test_a_run_comes_back_when_it_is_too_late_to_start() -> None:
 
 def test_a_run_under_an_intent_comes_back_doubtful() -> None:
     waiting_runs = WaitingRuns(7)
-    one = waiting(1, due=NOW, start_by=NOW - DAY)
-    one.intent, one.started, one.attempts, one.refused = NOW - SECOND, NOW, 3, NOW - DAY
-    one.doubt = Doubt(NOW - SECOND, NOW, HOUR)
-    waiting_runs.put(one)
+    laid = waiting(1, due=NOW, start_by=NOW - DAY)
+    laid.intent, laid.started, laid.attempts, laid.refused = NOW - SECOND, NOW, 3, NOW - DAY
+    laid.doubt = Doubt(NOW - SECOND, NOW, HOUR)
+    waiting_runs.put(laid)
     (found,) = waiting_runs.take_due(NOW, 9)
     assert (found.state, found.intent, found.started) == (RunState.DOUBTFUL, NOW - SECOND, NOW)
-    assert found.doubt == one.doubt
+    assert found.doubt == laid.doubt
     assert (found.attempts, found.refused) == (3, NOW - DAY)
 
 
 def test_entries_that_were_written_long_ago_are_told_until_they_are_written_again() -> None:
     waiting_runs = WaitingRuns(7)
     for number in range(5):
-        one = waiting(number)
-        one.written = NOW - number * DAY
-        waiting_runs.put(one)
+        laid = waiting(number)
+        laid.written = NOW - number * DAY
+        waiting_runs.put(laid)
     assert keys(waiting_runs.stale(NOW - 2 * DAY, 9)) == numbered(4, 3)
     waiting_runs.rewritten(numbered(4), NOW)
     assert keys(waiting_runs.stale(NOW - 2 * DAY, 9)) == numbered(3)

@@ -154,7 +154,7 @@ def test_a_refused_run_has_the_next_turn_of_its_trigger() -> None:
     world.api.fail_next(answered(429, "TooManyRequests", "slow down"))
     publish(world, 4)
     world.run(60)
-    assert [one.manifest["spec"]["arguments"]["parameters"][0]["value"] for one in world.created] == [
+    assert [workflow.manifest["spec"]["arguments"]["parameters"][0]["value"] for workflow in world.created] == [
         "1",
         "0",
         "2",
@@ -227,7 +227,7 @@ def test_more_runs_than_a_storm_hold_the_trigger_until_it_is_over(caplog: pytest
     assert len(world.created) == 8
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
     assert "default/ship is held: more than 3 runs" in caplog.text
-    assert [one["waits_for"] for one in evidence(world, "waiting")] == ["storm"] * 5
+    assert [shown["waits_for"] for shown in evidence(world, "waiting")] == ["storm"] * 5
 
 
 def test_a_storm_that_goes_on_holds_for_as_long() -> None:

@@ -33,7 +33,7 @@ def in_force(world: World) -> set[str]:
         for stage in ("router", "matcher")
         if process.loops[stage] is not None
     ]
-    assert all(one == found[0] for one in found)
+    assert all(definitions == found[0] for definitions in found)
     return found[0]
 
 

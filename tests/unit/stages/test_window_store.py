@@ -137,12 +137,12 @@ def unreadable(key: bytes, error: RecordError) -> None:
 def after(trigger: Trigger, happened: list[Came | Tick]) -> Owner:
     """Return the owner of a store to which all this has happened, checked after each step."""
     owner, offset = Owner(trigger), 0
-    for one in happened:
-        if isinstance(one, Tick):
-            owner.tick(one.time)
+    for happening in happened:
+        if isinstance(happening, Tick):
+            owner.tick(happening.time)
         else:
-            for arrival in arrivals_of(trigger, one, offset):
-                owner.arrive(key_of(trigger, one), arrival)
+            for arrival in arrivals_of(trigger, happening, offset):
+                owner.arrive(key_of(trigger, happening), arrival)
                 offset = arrival.offset + 1
         owner.check()
     return owner

@@ -62,7 +62,7 @@ class GivenSource(TriggerSource):
         return (
             source.read(in_force)
             if source
-            else Sources([LoadedTrigger(one, Origin("tests", 1)) for one in self._process.given], ())
+            else Sources([LoadedTrigger(trigger, Origin("tests", 1)) for trigger in self._process.given], ())
         )
 
     def tell(self, errors: Sequence[TriggerError]) -> None:
@@ -367,7 +367,7 @@ class World:
 def parameters_of(workflow: Workflow) -> dict[str, str]:
     """Return the parameters of a Workflow."""
     given = workflow.manifest["spec"].get("arguments", {}).get("parameters", ())
-    return {one["name"]: one["value"] for one in given}
+    return {parameter["name"]: parameter["value"] for parameter in given}
 
 
 def one_slot(**run: Any) -> Trigger:

@@ -227,8 +227,8 @@ def test_a_namespace_that_files_may_not_name_is_refused_where_it_stands(tmp_path
 
 def test_a_trigger_in_force_whose_namespace_files_may_no_longer_name_is_not_kept(tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(trigger("a") + trigger("e").replace("metadata: {name: e}", ELSEWHERE))
-    before = {one.trigger.identity: one for one in FileSource([tmp_path], "default").read({}).triggers}
+    before = {sourced.trigger.identity: sourced for sourced in FileSource([tmp_path], "default").read({}).triggers}
     assert set(before) == {"default/a", "elsewhere/e"}
     now = FileSource([tmp_path], "default", namespaces=["default"]).read(before)
-    assert [one.trigger.identity for one in now.triggers] == ["default/a"]
+    assert [sourced.trigger.identity for sourced in now.triggers] == ["default/a"]
     assert [error.trigger for error in now.errors] == ["elsewhere/e"]

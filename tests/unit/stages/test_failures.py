@@ -93,7 +93,7 @@ def test_an_event_of_which_no_run_can_be_made_for_a_bug_is_a_dead_letter(monkeyp
 
 
 def test_an_arrival_that_cannot_be_applied_leaves_its_window_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, matcher, "step", "bad-id")
+    failing(monkeypatch, matcher, "apply_arrival", "bad-id")
     world = World(two_slots())
     world.start()
     world.run(3)
@@ -112,7 +112,7 @@ def test_an_arrival_that_cannot_be_applied_leaves_its_window_as_it_was(monkeypat
 def test_the_decision_about_an_arrival_that_is_set_aside_has_the_events_own_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    failing(monkeypatch, matcher, "step", "bad-id")
+    failing(monkeypatch, matcher, "apply_arrival", "bad-id")
     world = World(two_slots())
     world.start()
     world.run(3)

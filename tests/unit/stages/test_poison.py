@@ -91,14 +91,14 @@ def test_an_arrival_that_kills_two_matchers_is_poison_to_the_third_and_its_partn
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(two_slots())
-    works = matcher.step
+    works = matcher.apply_arrival
 
     def kills(*arguments: Any, **named: Any) -> Any:
         if "poison" in repr(arguments[3]):
             stepping(world).kill_here()
         return works(*arguments, **named)
 
-    monkeypatch.setattr(matcher, "step", kills)
+    monkeypatch.setattr(matcher, "apply_arrival", kills)
     world.start("rest", ("controller", "router", "submitter"))
     world.run(3)
     world.publish(TOPIC, {"order": "7"}, id="partner")

@@ -13,6 +13,7 @@ import click
 
 from bridge.cli.output import output_option
 from bridge.cli.setting_options import settings_options
+from bridge.settings.values import Group
 
 DEV_PORT = 9092
 """Where a client of Kafka looks first."""
@@ -32,16 +33,7 @@ DEV_PORT = 9092
 @click.option("--kubeconfig", metavar="FILE", help="A real cluster instead of the stand-in; needs the templates there.")
 @click.option("--templates", metavar="FILE", help="WorkflowTemplates (YAML) that the stand-in knows.")
 @settings_options(
-    "triggers",
-    "sensors",
-    "sensor_window",
-    "schemas",
-    "schema_registry_url",
-    "namespace",
-    "json_topics",
-    "shared_topics",
-    "gateway_listen",
-    "log_level",
+    "triggers", "sensors", "sensor_window", "namespace", Group.EVENTS, "shared_topics", "gateway_listen", "log_level"
 )
 @output_option
 def dev(**given: Any) -> Any:
@@ -57,7 +49,7 @@ def dev(**given: Any) -> Any:
 
 
 @click.command("run")
-@settings_options()
+@settings_options(*Group)
 def run(**given: Any) -> Any:
     """Run the bridge until SIGTERM or SIGINT: read events, match them, create Workflows.
 
@@ -71,29 +63,7 @@ def run(**given: Any) -> Any:
 
 
 @click.command("gateway")
-@settings_options(
-    "bootstrap_servers",
-    "kafka",
-    "gateway_listen",
-    "gateway_path",
-    "gateway_cloudevents_path",
-    "gateway_tokens",
-    "gateway_certificate",
-    "gateway_key",
-    "gateway_source",
-    "gateway_new_names",
-    "topic_bound",
-    "gateway_hold",
-    "gateway_held",
-    "shared_topics",
-    "internal_prefix",
-    "create_topics",
-    "event_topic_partitions",
-    "replication",
-    "listen",
-    "log_level",
-    "log_format",
-)
+@settings_options(Group.KAFKA, Group.GATEWAY, Group.TOPICS, Group.OBSERVATION)
 def gateway(**given: Any) -> Any:
     """Take events over HTTP until SIGTERM or SIGINT.
 
@@ -107,7 +77,7 @@ def gateway(**given: Any) -> Any:
 
 @click.command("status")
 @click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
-@settings_options("bootstrap_servers", "kafka", "internal_prefix", "partitions")
+@settings_options(Group.KAFKA, "internal_prefix", "partitions")
 @output_option
 def status(**given: Any) -> Any:
     """Show the state of the bridge: lag of each stage, triggers and their errors, windows, runs by outcome.
@@ -131,8 +101,7 @@ def status(**given: Any) -> Any:
     "schemas",
     "internal_prefix",
     "shared_topics",
-    "bootstrap_servers",
-    "kafka",
+    Group.KAFKA,
 )
 @output_option
 def check(**given: Any) -> Any:

@@ -21,6 +21,7 @@ from bridge.cli.setting_options import settings_options
 from bridge.core.duration import DurationError, parse_duration
 from bridge.errors import EventRefusedError, NotPublishedError, RegistryUnreachableError, SchemasError, UsageError
 from bridge.settings.settings import Settings
+from bridge.settings.values import Group
 
 if TYPE_CHECKING:
     from flowbridge_sdk import Publisher
@@ -69,7 +70,7 @@ Examples:
 @click.option(
     "--timeout", metavar="DURATION", default="30s", show_default=True, help="How long Kafka may take to acknowledge."
 )
-@settings_options("bootstrap_servers", "kafka", "schemas", "schema_registry_url", "shared_topics")
+@settings_options(Group.KAFKA, "schemas", "schema_registry_url", "shared_topics")
 @output_option
 def publish(
     *,

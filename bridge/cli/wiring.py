@@ -30,7 +30,6 @@ from bridge.settings.settings import Settings
 from bridge.stages.process import ProcessDependencies
 from bridge.stages.shared.schema_lookups import SchemaLookups
 from bridge.stages.submitter.bulkheads import workers_for
-from bridge.stages.submitter.submitter import Limits
 from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sensors.source import SensorSource
 from bridge.triggers.sources.sources import AllSources, FileSource, TriggerSource
@@ -199,23 +198,10 @@ def dependencies(
         instance=settings.instance,
         observer=observer or Unobserved(),
         new_topic=new_topic(settings) if settings.create_topics else None,
-        topic_bound=settings.topic_bound,
-        sensitive=settings.sensitive,
-        reload=_micros(settings.reload),
-        hold_off=_micros(settings.hold_off),
-        skew=_micros(settings.clock_skew),
-        horizon=_micros(settings.ledger_horizon),
-        lifetime=_micros(settings.workflow_lifetime),
-        limits=Limits(
-            settings.concurrency,
-            _micros(settings.retry_for),
-            parked=settings.waiting_runs,
-            parked_bytes=settings.waiting_bytes,
-        ),
-        window_bound=settings.window_bound,
-        remembered_bound=settings.remembered_bound,
-        window_bytes=settings.window_bytes,
-        lost_offsets=settings.lost_offsets,
+        controller=settings.controller,
+        router=settings.router,
+        windows=settings.windows,
+        submitter=settings.submitter,
     )
 
 

@@ -18,6 +18,7 @@ from bridge.gateway.answers import NOT_RECORDED, Answer, malformed, no_topic
 from bridge.gateway.background import run_in_background
 from bridge.kafka.log import Admin, LogError, TopicSpec
 from bridge.kafka.outage import ABOUT_KAFKA
+from bridge.settings.groups import ControllerSettings
 from flowbridge_sdk.errors import BadNameError
 from flowbridge_sdk.shared_topics import SharedTopics
 
@@ -43,7 +44,7 @@ class TopicRules:
     internal_prefix: str
     shared: SharedTopics = field(default_factory=SharedTopics)
     new_topic: Callable[[str], TopicSpec] | None = None
-    most: int = 1_000
+    most: int = ControllerSettings.topic_bound
     new_shared: Callable[[str], TopicSpec] | None = None
 
     def topic_for(self, name: str) -> str | Answer:

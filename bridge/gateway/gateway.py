@@ -23,6 +23,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from bridge.core.event import SECOND
 from bridge.gateway import answers
 from bridge.gateway.answers import Answer, cloudevents_status, webhook_status
 from bridge.gateway.capacity import Capacity
@@ -34,6 +35,7 @@ from bridge.gateway.metrics import GatewayMetrics
 from bridge.gateway.tokens import Grant, Tokens
 from bridge.gateway.webhook import read_webhook
 from bridge.kafka.outage import ABOUT_KAFKA
+from bridge.settings.groups import GatewaySettings
 
 BODY_LIMIT = 1 << 20
 """Bytes of a request's body."""
@@ -41,8 +43,8 @@ BODY_LIMIT = 1 << 20
 SMALL_BODY = 64 << 10
 """Bytes of a body that needs no room: so many wait in a connection's buffers in any case."""
 
-WEBHOOK_PATH = "/metaflow-event"
-CLOUDEVENTS_PATH = "/cloudevents"
+WEBHOOK_PATH = GatewaySettings.gateway_path
+CLOUDEVENTS_PATH = GatewaySettings.gateway_cloudevents_path
 PAGES = ("/livez", "/readyz", "/health")
 
 _PLAIN = (b"content-type", b"text/plain; charset=utf-8")
@@ -63,8 +65,8 @@ class Bounds:
 
     """
 
-    hold: float = 50.0
-    held: int = 1_000
+    hold: float = GatewaySettings.gateway_hold / SECOND
+    held: int = GatewaySettings.gateway_held
     body_bytes: int = 64 << 20
 
 

@@ -50,12 +50,18 @@ class Metavar(NamedTuple):
 
 
 class Group(Enum):
-    """What a setting is about: its chapter of ``docs/settings.md``. It stands at the setting, in ``Annotated``."""
+    """The subject of a setting. It stands at the setting, in ``Annotated``.
 
-    KAFKA = "Kafka and events"
+    A group is a chapter of ``docs/settings.md``. A command that needs the settings of a subject takes the whole group.
+    """
+
+    KAFKA = "Kafka"
+    TOPICS = "Topics"
+    EVENTS = "Events"
     TRIGGERS = "Triggers"
     INSTALLATION = "The installation"
     PROCESS = "The process"
+    OBSERVATION = "Logs and health"
     GATEWAY = "The gateway"
     RUNS = "Windows and runs"
 

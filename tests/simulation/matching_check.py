@@ -20,7 +20,8 @@ from bridge.kafka.observer import Unobserved
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
 from bridge.kafka.records import ARRIVAL, RETIRING, TICK
-from bridge.stages.matcher.matcher import Bounds, Matcher
+from bridge.settings.groups import WindowSettings
+from bridge.stages.matcher.matcher import Matcher
 from bridge.stages.matcher.window_records import decode_retiring
 from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.shared.decoding import EventDecoder
@@ -50,15 +51,17 @@ class MatchingCheck:
 
     """
 
-    def __init__(self, topics: InternalTopics, history: History, triggers: TriggerLog, bounds: Bounds) -> None:
+    def __init__(
+        self, topics: InternalTopics, history: History, triggers: TriggerLog, settings: WindowSettings
+    ) -> None:
         self._topics = topics
         self._history = history
         self._triggers = triggers
         self._committed: dict[Partition, int] = {}
         self._reference: dict[int, ReferenceWindows] = {}
-        self._bounds = bounds
+        self._settings = settings
         self._retiring: dict[Partition, tuple[Condition, ...]] = {}
-        self._unbroken = _Unbroken(topics, bounds)
+        self._unbroken = _Unbroken(topics, settings)
         self.runs: Counter[Asked] = Counter()
         self.decisions: Counter[Decided] = Counter()
 
@@ -112,7 +115,7 @@ class MatchingCheck:
     def _apply(
         self, place: Partition, records: list[Record], known: Known, retiring: tuple[Condition, ...] | None
     ) -> None:
-        reference = self._reference.setdefault(place.number, ReferenceWindows(self._triggers, self._bounds))
+        reference = self._reference.setdefault(place.number, ReferenceWindows(self._triggers, self._settings))
         for record in records:
             value = record.value or b""
             if value.startswith(TICK.prefix):
@@ -171,11 +174,11 @@ class _NoTicks:
 class _Unbroken:
     """The real matcher, which nothing ever befalls."""
 
-    def __init__(self, topics: InternalTopics, bounds: Bounds) -> None:
+    def __init__(self, topics: InternalTopics, settings: WindowSettings) -> None:
         decoder = EventDecoder(Decoder, lambda: 0)
         nothing: Any = None
         self._matcher = Matcher(
-            nothing, topics, decoder, _NoTicks(), lambda _: [], lambda: 0, lambda: 0, Unobserved(), bounds
+            nothing, topics, decoder, _NoTicks(), lambda _: [], lambda: 0, lambda: 0, Unobserved(), settings
         )
         self._matcher._next_tick = 2**63
         self._changelog = topics.windows

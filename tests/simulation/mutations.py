@@ -320,7 +320,7 @@ def _full_of_others(self: Any) -> int:
 
 
 def _without_a_bound(self: Any, record: Any, now: Any, out: Any) -> None:
-    self._limits = replace(self._limits, parked=2**62)
+    self._settings = replace(self._settings, waiting_runs=2**62)
     _take_up(self, record, now, out)
 
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
 
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
@@ -23,6 +22,7 @@ from bridge.kafka.log import HIDDEN, MISSING, Admin, LogError, Partition, Record
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import DEFINITION, IN_FORCE
 from bridge.kafka.stage import Stage
+from bridge.settings.groups import ControllerSettings
 from bridge.stages.controller.source_errors import by_place, encode_errors
 from bridge.stages.shared.definitions import (
     Definitions,
@@ -46,21 +46,6 @@ DEFINITION_LIMIT = 2 * 1024 * 1024
 _TOPICS_PACE = 10 * SECOND  # between looks whether known topics are still the same
 
 
-class Pacing(NamedTuple):
-    """How long a controller waits.
-
-    Attributes:
-        clock: A steady clock, by which it waits.
-        reload: Time between two readings.
-        hold_off: How long a trigger must be gone before it is retired.
-
-    """
-
-    clock: Callable[[], Micros]
-    reload: Micros
-    hold_off: Micros
-
-
 class Controller(Stage):
     """Trigger sources to definitions, on the stage loop.
 
@@ -70,11 +55,10 @@ class Controller(Stage):
         admin: For event topics and their offsets.
         source: Where triggers come from.
         clock: The process's clock.
-        pacing: How long it waits.
+        pace: A steady clock, by which it waits.
+        settings: How often it reads, and what it hides and creates. Sensitive fields become part of the definitions, so
+            that every process that shows decisions knows them, also where nothing is set.
         new_topic: Makes the spec of an event topic to create; None where topics are not created.
-        sensitive: Payload fields that no decision of any trigger shows. They become part of the definitions, so that
-            every reader of decisions knows them, also where the setting is absent.
-        topic_bound: The number of topics in the cluster at which it creates none but shared ones.
 
     """
 
@@ -87,22 +71,21 @@ class Controller(Stage):
         admin: Admin,
         source: TriggerSource,
         clock: Callable[[], Micros],
-        pacing: Pacing,
+        pace: Callable[[], Micros],
+        settings: ControllerSettings,
         new_topic: Callable[[str], TopicSpec] | None,
-        sensitive: Sequence[str] = (),
-        topic_bound: int = 1_000,
     ) -> None:
         self._definitions = definitions
         self._topics = topics
         self._admin = admin
         self._source = source
         self._clock = clock
-        self._pace = pacing.clock
-        self._reload = pacing.reload
-        self._hold_off = pacing.hold_off
+        self._pace = pace
+        self._reload = settings.reload
+        self._hold_off = settings.hold_off
+        self._sensitive = settings.sensitive
+        self._topic_bound = settings.topic_bound
         self._new_topic = new_topic
-        self._sensitive = tuple(sensitive)
-        self._topic_bound = topic_bound
         self._leads = False
         self._next: Micros = 0
         self._next_topics: Micros = 0

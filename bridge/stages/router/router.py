@@ -10,7 +10,6 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Literal
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.event import DAY, MINUTE, SECOND, Event, EventIdentity, Micros
@@ -30,6 +29,7 @@ from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
+from bridge.settings.groups import RouterSettings
 from bridge.stages.router.reached_time import EndOffsetLog, ReachedTimes
 from bridge.stages.router.route_writer import TOGETHER, DecodedEvent, RoutedEvent, RouteWriter
 from bridge.stages.shared.decoding import EventDecoder, hold_for_schema
@@ -69,7 +69,7 @@ class Router(Stage):
         admin: For the starts of topics whose offsets were lost.
         clock: The process's clock.
         pace: A steady clock, for waiting.
-        lost_offsets: The setting for an offset that the log no longer holds.
+        settings: What to do about an offset that the log no longer holds.
         observer: Hears of timestamps that cannot be true.
         looks: What the process knows of the ends of topics.
 
@@ -86,7 +86,7 @@ class Router(Stage):
         admin: Admin,
         clock: Callable[[], Micros],
         pace: Callable[[], Micros],
-        lost_offsets: Literal["hold", "continue"],
+        settings: RouterSettings,
         observer: Observer,
         looks: EndOffsetLog,
     ) -> None:
@@ -96,7 +96,7 @@ class Router(Stage):
         self._admin = admin
         self._clock = clock
         self._pace = pace
-        self._lost_offsets = lost_offsets
+        self._lost_offsets = settings.lost_offsets
         self._begun: dict[str, int] = {}
         self._seen: frozenset[str] = frozenset()
         self._unreadable: dict[str, str] = {}  # why, by topic

@@ -23,11 +23,10 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from random import Random
 
 from bridge.core.decision import Reason, RunReason
-from bridge.core.event import DAY, MINUTE, SECOND, Micros
+from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.core.runs.parameters import ParameterError
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import LogError, Partition, Record
@@ -35,6 +34,7 @@ from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import NewerFormatError, RecordError, UnreadableRecordError
 from bridge.kafka.stage import Stage
+from bridge.settings.groups import SubmitterSettings
 from bridge.stages.shared.run_records import decode_run
 from bridge.stages.shared.unreadable_records import set_aside
 from bridge.stages.submitter.answers import Answers
@@ -72,29 +72,6 @@ _HOLD = 1.0  # seconds that a partition of the log is held back at the bound of 
 _LOGGED_EVERY: Micros = MINUTE
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How the submitter behaves under load and trouble.
-
-    Attributes:
-        concurrency: Creates that the API server is asked to do at a time.
-        retry_for: How long after its first refusal a run is tried again before it is a dead letter.
-        outcome_pace: How long an outcome waits for others, or for new runs, to share a transaction with, while more
-            creates are in flight; a twentieth of that when none is.
-        backlog: Runs that may wait while the API server is unreachable; beyond it the log is held back.
-        parked: Runs of one trigger that may wait, on disk; a run beyond that is a dead letter.
-        parked_bytes: The same in bytes.
-
-    """
-
-    concurrency: int = 8
-    retry_for: Micros = DAY
-    outcome_pace: Micros = SECOND
-    backlog: int = 1_000
-    parked: int = 1_000_000
-    parked_bytes: int = 2 * 1024**3
-
-
 class ClockSteppedError(LogError):
     """The wall clock was set: all that was counted and put off by it is read again from the ledger.
 
@@ -118,7 +95,7 @@ class Submitter(Stage):
         clock: The process's clock.
         pace: A steady clock, which shows that the process's clock was set.
         random: Where jitter comes from.
-        limits: Bounds.
+        settings: How it behaves under load and trouble.
         observer: Hears the outcomes of creates.
 
     """
@@ -136,7 +113,7 @@ class Submitter(Stage):
         clock: Callable[[], Micros],
         pace: Callable[[], Micros],
         random: Random,
-        limits: Limits,
+        settings: SubmitterSettings,
         observer: Observer,
     ) -> None:
         self._topics = topics
@@ -148,11 +125,11 @@ class Submitter(Stage):
         self._clock = clock
         self._pace = pace
         self._lead = clock() - pace()
-        self._limits = limits
+        self._settings = settings
         self._observer = observer
         self.book = RunBook(governing.limits_of)
         self._writer = LedgerWriter(topics, self.book.ledger)
-        self._answers = Answers(limits.retry_for, random, governing.redacted_key)
+        self._answers = Answers(settings.retry_for, random, governing.redacted_key)
         self._results = Results(self.book, self._answers, bulkheads, self._templates, ApiOutage(pace), observer)
         self._held: set[str] = set()
         self._unread: set[str] = set()
@@ -195,7 +172,7 @@ class Submitter(Stage):
         In all other cases a run that could start at once may stand behind others in the log.
         """
         if self._bulkheads.is_unreachable():
-            return max(0, self._limits.backlog - self.book.lanes.waiting())
+            return max(0, self._settings.backlog - self.book.lanes.waiting())
         return _AT_ONCE
 
     def patience(self) -> float:
@@ -204,7 +181,7 @@ class Submitter(Stage):
 
     def is_due(self, now: Micros) -> bool:
         """Return whether results are to be committed, a run is due, or a namespace can begin more runs."""
-        pace = self._limits.outcome_pace // (1 if self._attempts.in_flight else 20)
+        pace = self._settings.outcome_pace // (1 if self._attempts.in_flight else 20)
         if self._attempts.has_answers() or self._attempts.results_age(now) >= pace:
             return True
         if self.book.is_due(now):
@@ -336,7 +313,7 @@ class Submitter(Stage):
             self._happens(open_run, Buried(RunReason.FAILED, self._given_up[run.run_key]), now, out)
             return
         lane = self.book.lanes.lane(open_run)
-        if len(lane) < self._limits.parked and lane.size < self._limits.parked_bytes:
+        if len(lane) < self._settings.waiting_runs and lane.size < self._settings.waiting_bytes:
             lane.ask(open_run)
             if not self.book.take_up(open_run):
                 self._happens(open_run, LeftWaiting(self.book.lanes.waits(open_run, now)), now, out)

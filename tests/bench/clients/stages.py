@@ -13,6 +13,7 @@ from bridge.argo.memory import MemoryWorkflowApi
 from bridge.console.metrics import Metrics
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
+from bridge.settings.groups import WindowSettings
 from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.shared.garbage import BatchGarbageCollector
 from bridge.triggers.sources.sources import FileSource
@@ -46,7 +47,7 @@ def dependencies(
         source=files,
         sink=sink or Metrics().decided,
         member="bench",
-        window_bytes=2**40,  # a bench fills one partition with what an installation spreads over all
+        windows=WindowSettings(window_bytes=2**40),  # a bench fills one partition as an installation fills all
     )
 
 

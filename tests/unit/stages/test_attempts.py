@@ -17,8 +17,8 @@ from bridge.core.decision import RunDecision
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
 from bridge.core.runs.run import Run
 from bridge.kafka.records import LEDGER_ENTRY
+from bridge.settings.groups import SubmitterSettings
 from bridge.stages.shared.run_records import decode_run
-from bridge.stages.submitter.submitter import Limits
 from bridge.stages.submitter.templates import TEMPLATE_LASTS
 from unit.stages.world import Process, World, one_slot
 
@@ -141,7 +141,7 @@ def test_a_name_that_vanishes_right_behind_the_create_of_a_run_in_doubt_is_not_c
 
 def test_while_the_template_of_a_run_in_doubt_cannot_be_read_it_is_looked_for_and_not_created() -> None:
     world, _ = begun()
-    world.limits = Limits()
+    world.submitter = SubmitterSettings()
     template = world.api.template
     no_template(world, Unavailable("403 Forbidden"))
     world.api.fail_next(LOST_REQUEST)
@@ -155,7 +155,7 @@ def test_while_the_template_of_a_run_in_doubt_cannot_be_read_it_is_looked_for_an
 
 def test_a_run_in_doubt_whose_template_stays_unreadable_is_given_up_as_unknown() -> None:
     world = World(one_slot(parameters=MAPPED))
-    world.limits = Limits(retry_for=HOUR, outcome_pace=0)
+    world.submitter = SubmitterSettings(retry_for=HOUR, outcome_pace=0)
     world.start()
     world.run(3)
     no_template(world, Unavailable("403 Forbidden"))
@@ -255,7 +255,7 @@ def test_what_looks_have_shown_outlives_the_process_that_took_them() -> None:
 
 def test_the_time_for_refusals_counts_from_the_first_one_and_not_from_the_doubt_before() -> None:
     world = World(one_slot(parameters=MAPPED))
-    world.limits = Limits(retry_for=HOUR, outcome_pace=0)
+    world.submitter = SubmitterSettings(retry_for=HOUR, outcome_pace=0)
     world.start()
     world.run(3)
     mend = always(world, answered(500, "InternalError", "failed calling webhook").response)

@@ -13,7 +13,7 @@ from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import DAY, HOUR, MINUTE
 from bridge.core.trigger import RunLimits
 from bridge.kafka.records import LEDGER_ENTRY
-from bridge.stages.submitter.submitter import Limits
+from bridge.settings.groups import SubmitterSettings
 from unit.stages.world import Process, World, one_slot
 
 MAPPED = (("order", "order_created.payload.order"),)
@@ -297,7 +297,7 @@ def test_an_event_that_comes_again_beyond_the_ledgers_horizon_runs_again() -> No
 
 def test_a_run_that_is_refused_for_too_long_is_a_dead_letter() -> None:
     world = World(one_slot(parameters=MAPPED))
-    world.limits = Limits(retry_for=10 * MINUTE, outcome_pace=0)
+    world.submitter = SubmitterSettings(retry_for=10 * MINUTE, outcome_pace=0)
     world.start()
     world.run(3)
     world.api.set_quota("default", 0)
@@ -313,7 +313,7 @@ def test_a_run_that_is_refused_for_too_long_is_a_dead_letter() -> None:
 def test_a_run_is_given_up_only_long_after_its_first_refusal_whatever_it_waited_for_before(waits_for: str) -> None:
     limits = RunLimits(rate=1, per=DAY) if waits_for == "its rate" else RunLimits()
     world = World(one_slot(parameters=MAPPED, limits=limits))
-    world.limits = Limits(retry_for=10 * MINUTE, outcome_pace=0)
+    world.submitter = SubmitterSettings(retry_for=10 * MINUTE, outcome_pace=0)
     world.start()
     world.run(3)
     if waits_for == "its rate":
@@ -333,7 +333,7 @@ def test_a_run_is_given_up_only_long_after_its_first_refusal_whatever_it_waited_
 
 def test_the_first_refusal_counts_across_owners() -> None:
     world = World(one_slot(parameters=MAPPED))
-    world.limits = Limits(retry_for=10 * MINUTE, outcome_pace=0)
+    world.submitter = SubmitterSettings(retry_for=10 * MINUTE, outcome_pace=0)
     process = world.start()
     world.run(3)
     world.api.set_quota("default", 0)

@@ -13,8 +13,8 @@ from bridge.core.event import DAY, HOUR, MINUTE, SECOND
 from bridge.core.runs.run import Run
 from bridge.core.trigger import RunLimits
 from bridge.kafka.records import LEDGER_ENTRY
+from bridge.settings.groups import SubmitterSettings
 from bridge.stages.submitter.open_run import OpenRun
-from bridge.stages.submitter.submitter import Limits
 from unit.stages.timed_workers import TimedWorld, on_order, on_payment
 from unit.stages.world import Process, World
 
@@ -164,7 +164,7 @@ def test_a_create_that_was_not_sent_when_its_partition_went_is_not_in_doubt_for_
 @pytest.mark.parametrize("bound", [10, 1_000])
 def test_waiting_runs_of_a_trigger_never_hold_back_those_of_another(limits: RunLimits, bound: int) -> None:
     world = TimedWorld(on_order(limits=limits), on_payment(), partitions=1)
-    world.limits = Limits(outcome_pace=0, parked=bound)
+    world.submitter = SubmitterSettings(outcome_pace=0, waiting_runs=bound)
     process = world.start()
     world.run(3)
     orders(world, 50)
@@ -190,7 +190,7 @@ def test_runs_that_wait_for_a_quota_never_hold_back_those_of_another_trigger() -
 
 def test_a_run_beyond_the_bound_of_its_trigger_is_a_dead_letter_that_names_the_bound() -> None:
     world = TimedWorld(on_order(limits=RunLimits(rate=1, per=HOUR)), partitions=1)
-    world.limits = Limits(outcome_pace=0, parked=10)
+    world.submitter = SubmitterSettings(outcome_pace=0, waiting_runs=10)
     process = world.start()
     world.run(3)
     orders(world, 20)
@@ -208,7 +208,7 @@ def test_a_run_beyond_the_bound_of_its_trigger_is_a_dead_letter_that_names_the_b
 
 def test_bytes_of_waiting_runs_are_bounded_too() -> None:
     world = TimedWorld(on_order(limits=RunLimits(rate=1, per=HOUR)), partitions=1)
-    world.limits = Limits(outcome_pace=0, parked_bytes=20_000)
+    world.submitter = SubmitterSettings(outcome_pace=0, waiting_bytes=20_000)
     process = world.start()
     world.run(3)
     for number in range(30):
@@ -220,7 +220,7 @@ def test_bytes_of_waiting_runs_are_bounded_too() -> None:
 
 def test_a_backlog_that_gets_on_is_held_back_in_the_log_at_the_bound_and_nothing_is_refused() -> None:
     world = TimedWorld(on_order(), partitions=1)
-    world.limits = Limits(outcome_pace=0, concurrency=1, parked=100)
+    world.submitter = SubmitterSettings(outcome_pace=0, concurrency=1, waiting_runs=100)
     process = world.start()
     world.run(3)
     orders(world, 5)
@@ -236,7 +236,7 @@ def test_a_backlog_that_gets_on_is_held_back_in_the_log_at_the_bound_and_nothing
 
 def test_a_storm_that_never_ends_creates_nothing_however_many_runs_wait() -> None:
     world = TimedWorld(on_order(limits=RunLimits(storm=100, storm_within=MINUTE)), partitions=1)
-    world.limits = Limits(outcome_pace=0, parked=200)
+    world.submitter = SubmitterSettings(outcome_pace=0, waiting_runs=200)
     world.start()
     world.run(3)
     for _ in range(120):
@@ -247,7 +247,7 @@ def test_a_storm_that_never_ends_creates_nothing_however_many_runs_wait() -> Non
 
 def test_runs_of_a_large_backlog_keep_their_order() -> None:
     world = TimedWorld(on_order(), seconds=lambda _: 0.0, partitions=1)
-    world.limits = Limits(outcome_pace=0, concurrency=1)
+    world.submitter = SubmitterSettings(outcome_pace=0, concurrency=1)
     world.start()
     world.run(3)
     orders(world, 3_000)

@@ -11,7 +11,6 @@ from bridge.core.event import HOUR, EventIdentity
 from bridge.core.trigger import WindowPlan
 from bridge.core.windows.window import Spent
 from bridge.kafka.observer import Unobserved
-from bridge.stages.matcher.matcher import Bounds
 from bridge.stages.matcher.window_indexes import Usage, held_bytes
 from bridge.stages.matcher.window_records import Place, WindowKey
 from unit.stages.window_world import ORDER, PAYMENT, Bridge, windowed
@@ -27,7 +26,7 @@ def large_order(bridge: Bridge, number: int) -> None:
 
 
 def bounded(bridge: Bridge, held: int = BOUND) -> None:
-    bridge.process.stage("matcher")._bounds = Bounds(held=held)
+    bridge.process.stage("matcher")._share_bytes = held
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])

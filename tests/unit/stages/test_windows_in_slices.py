@@ -15,7 +15,8 @@ from bridge.kafka.log import Headers, Partition, Record
 from bridge.kafka.observer import Unobserved
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import ARRIVAL, TICK
-from bridge.stages.matcher.matcher import Bounds, Matcher
+from bridge.settings.groups import WindowSettings
+from bridge.stages.matcher.matcher import Matcher
 from bridge.stages.matcher.ticks import SLICE
 from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.shared.decoding import EventDecoder
@@ -96,7 +97,7 @@ def matcher_of(trigger: Trigger) -> Matcher:
         lambda: 0,
         lambda: -(2**62),
         Unobserved(),
-        Bounds(),
+        WindowSettings(),
     )
     matcher.windows[0] = WindowStore(Partition("fb.windows", 0))
     return matcher

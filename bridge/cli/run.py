@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from bridge.cli import logs
 from bridge.cli.decision_log import logged
-from bridge.cli.gateway_wiring import LINGER_S, PART, gateway_server
+from bridge.cli.gateway import LINGER_S, PART, gateway_server
 from bridge.cli.wiring import connect, connect_cluster, dependencies, internal_topics, prepare_topics, trigger_source
 from bridge.console.health import Health
 from bridge.console.metrics import Metrics

@@ -26,7 +26,7 @@ from bridge.cli.dev import example
 from bridge.cli.dev.decision_lines import DecisionLines
 from bridge.cli.dev.memory_cluster import StandIn
 from bridge.cli.dev.watch import Watch
-from bridge.cli.gateway_wiring import gateway_server, webhook_url
+from bridge.cli.gateway import gateway_server, webhook_url
 from bridge.cli.output import Output
 from bridge.cli.wiring import connect, connect_cluster, dependencies, internal_topics, prepare_topics, trigger_source
 from bridge.console.health import Health

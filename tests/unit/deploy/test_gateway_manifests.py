@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from bridge.cli.commands import gateway
-from bridge.cli.gateway_wiring import LINGER_S
+from bridge.cli.gateway import LINGER_S
 from bridge.http.serving import SLACK_S
 from bridge.settings.settings import Settings, load_settings
 

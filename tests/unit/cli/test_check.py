@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from bridge.argo.memory import MemoryWorkflowApi
-from bridge.cli.checks.calendars import calendar_notes
+from bridge.cli.check import calendar_notes
 from bridge.cli.checks.templates import template_findings
 from bridge.cli.main import cli
 from bridge.core.event import SECOND

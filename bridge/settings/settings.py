@@ -1,9 +1,9 @@
-"""Every setting, documented where it is defined; ``docs/settings.md`` is written from this module.
+"""Every setting, documented where it is defined. ``docs/settings.md`` is written from this module.
 
 A setting has one name: ``--ledger-horizon`` as an option, ``FLOWBRIDGE_LEDGER_HORIZON`` in the environment,
 ``ledger_horizon`` in the file that ``--config`` or ``FLOWBRIDGE_CONFIG`` names. An option wins over the environment,
-that over the file, that over the default. How Kubernetes is reached is not set here, but as all its clients do it:
-KUBECONFIG, or the account of the pod.
+that over the file, that over the default. The address of Kubernetes is no setting of ours: it comes from KUBECONFIG, or
+from the account of the pod. Defaults of settings that stages take stand in :mod:`bridge.settings.groups`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ from bridge.settings.values import (
 DEFAULT_LISTEN = Address("127.0.0.1", 9630)
 DEFAULT_GATEWAY_LISTEN = Address("127.0.0.1", 12_000)
 PARTITION_BYTES = 4 * 1024**2
-"""The least share of a partition in the memory for windows: two events of the largest kind wait in it."""
+"""The least share of a partition in the memory for windows: two events of the largest size fit into it."""
 
 
 def _length(micros: Micros) -> timedelta:
@@ -321,7 +321,7 @@ class Settings(BaseSettings):
     @field_validator("window_bytes")
     @classmethod
     def _are_enough(cls, size: int, info: ValidationInfo) -> int:
-        """Refuse so few bytes that the share of a partition could not hold the largest events."""
+        """Refuse a size with which the share of a partition could not hold the largest events."""
         partitions = info.data.get("partitions", 1)
         if size < PARTITION_BYTES * partitions:
             least = PARTITION_BYTES * partitions
@@ -338,7 +338,7 @@ class Settings(BaseSettings):
         return patterns
 
     def __init__(self, *sources: PlacedSource, **values: Any) -> None:
-        """Merge ``values`` and ``sources``, the earlier winning; nothing else is read."""
+        """Merge ``values`` and ``sources``. The earlier wins, and nothing else is read."""
         super().__init__(_build_sources=((OptionsSource(type(self), values), *sources), values))
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
@@ -374,7 +374,7 @@ class Settings(BaseSettings):
         return frozenset((*self.trigger_namespaces, self.namespace)) if self.trigger_namespaces else frozenset()
 
     def client_properties(self) -> dict[str, str]:
-        """Return what every Kafka client is given, secrets included: never show it."""
+        """Return the properties of every Kafka client. They include secrets: never show them."""
         revealed = {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value
             for name, value in self.kafka.items()
@@ -383,12 +383,12 @@ class Settings(BaseSettings):
 
     @property
     def is_listen_explicit(self) -> bool:
-        """Tell whether somebody chose the address to listen on."""
+        """Return True if the address to listen on was set."""
         return "listen" in self.model_fields_set
 
     @property
     def is_gateway_listen_explicit(self) -> bool:
-        """Tell whether somebody chose the gateway's address."""
+        """Return True if the gateway's address was set."""
         return "gateway_listen" in self.model_fields_set
 
     @cached_property
@@ -406,7 +406,7 @@ def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], co
         config: The settings file; without one, ``FLOWBRIDGE_CONFIG`` may name it.
 
     Raises:
-        SettingsError: Something is wrong in them; says where, what was found and what would be right.
+        SettingsError: A setting is wrong. The error says where, what was found and what was expected.
 
     """
     sources: list[PlacedSource] = [OptionsSource(Settings, options), EnvironmentSource(Settings, environment)]
@@ -428,12 +428,7 @@ def _problem(details: ErrorDetails, sources: Sequence[PlacedSource]) -> SettingP
     right = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
     value = str(details["input"])
     if "@" in value:
-        right = right.replace(repr(value), "it")  # a reader of values quotes what it cannot read
-    return SettingProblem(place, _found(field, kafka_property, details["input"]), right)
-
-
-def _found(field: str, kafka_property: str | None, value: Any) -> str:
-    if field == "kafka":
-        hidden = kafka_property is None or is_secret(kafka_property)
-        return f"found {HIDDEN if hidden else without_credentials(value)}"
-    return f"found {without_credentials(value)}"
+        right = right.replace(repr(value), "it")  # a reader of values quotes a value that it cannot read
+    is_hidden = field == "kafka" and (kafka_property is None or is_secret(kafka_property))
+    shown = HIDDEN if is_hidden else without_credentials(details["input"])
+    return SettingProblem(place, f"found {shown}", right)

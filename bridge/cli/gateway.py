@@ -37,7 +37,7 @@ PART = "gateway"
 """The name of a gateway among the parts of a process that report their health."""
 
 LINGER_S = 5.0
-"""Seconds that a gateway goes on serving after SIGTERM, unready, until nobody sends it anything new."""
+"""Seconds that a gateway goes on serving after SIGTERM, unready, until load balancers send it nothing new."""
 
 _CONNECTIONS_A_PLACE = 2
 _BACKLOG = 1_024
@@ -118,8 +118,8 @@ def gateway_server(
             certificate = Certificate(settings.gateway_certificate, settings.gateway_key)
         except OSError as error:
             key = f" with the key {settings.gateway_key}" if settings.gateway_key else ""
-            right = "a certificate with its key, in PEM and without a passphrase, is right"
-            raise _wrong("gateway_certificate", f"{settings.gateway_certificate}{key}: {error}", right) from error
+            expected = "a certificate with its key, in PEM and without a passphrase, is right"
+            raise _wrong("gateway_certificate", f"{settings.gateway_certificate}{key}: {error}", expected) from error
     with accepted_by_client():
         gateway = _gateway(settings, log, tokens, registry)
     listener = _listener(address, or_any_free=or_any_free)
@@ -189,5 +189,5 @@ def _gateway(settings: Settings, log: Log, tokens: Tokens, registry: CollectorRe
     )
 
 
-def _wrong(setting: str, found: str, right: str) -> SettingsError:
-    return SettingsError([SettingProblem(setting, found, right)])
+def _wrong(setting: str, found: str, expected: str) -> SettingsError:
+    return SettingsError([SettingProblem(setting, found, expected)])

@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     )
     sensitive: Annotated[FieldPaths, Group.TRIGGERS] = Field(
         ControllerSettings.sensitive,
-        description="Payload fields whose values no decision shows, of whatever trigger, beside those that a trigger "
+        description="Payload fields whose values no decision of any trigger shows, in addition to those that a trigger "
         "names: `card.number,customer.email`. Only the controller's counts: it writes them into the definitions.",
     )
     schemas: Annotated[Paths, Group.EVENTS] = Field(
@@ -254,7 +254,7 @@ class Settings(BaseSettings):
     lost_offsets: Annotated[Literal["hold", "continue"], Group.RUNS] = Field(
         RouterSettings.lost_offsets,
         description="What to do when a topic no longer holds the offset to go on at: `hold` stops that partition "
-        "until somebody decides, `continue` goes on at its oldest record, or after a truncation at the first record of "
+        "until you decide, `continue` goes on at its oldest record, or after a truncation at the first record of "
         "the last 24 hours; both say so loudly.",
     )
     listen: Annotated[Listen, Group.OBSERVATION] = Field(
@@ -281,7 +281,7 @@ class Settings(BaseSettings):
     gateway_tokens: Annotated[FilePath, Group.GATEWAY] = Field(
         None,
         description="A file of bearer tokens and of the events that each may publish; read again when it changes. "
-        "Without one, whoever reaches the gateway may publish.",
+        "Without one, any client that reaches the gateway may publish.",
     )
     gateway_certificate: Annotated[FilePath, Group.GATEWAY] = Field(
         None, description="A certificate (PEM, with its chain) for HTTPS; read again when it changes."
@@ -292,7 +292,7 @@ class Settings(BaseSettings):
     gateway_source: Annotated[Literal["kept", "one"], Group.GATEWAY] = Field(
         "kept",
         description="The source of CloudEvents that the gateway takes: `kept` as the event names it, `one` for all, "
-        "that of Metaflow's events, so that the same name and id twice is one event whoever publishes it.",
+        "that of Metaflow's events, so that the same name and id twice is one event, whichever publisher sends it.",
     )
     gateway_new_names: Annotated[Literal["create", "refuse"], Group.GATEWAY] = Field(
         "create",
@@ -401,7 +401,7 @@ def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], co
     """Return the settings that options, environment and file give together.
 
     Args:
-        options: Options that were given, by the names of the fields.
+        options: The values of options, by the names of the fields.
         environment: The environment (``os.environ``).
         config: The settings file; without one, ``FLOWBRIDGE_CONFIG`` may name it.
 
@@ -425,10 +425,10 @@ def _problem(details: ErrorDetails, sources: Sequence[PlacedSource]) -> SettingP
     place = next(
         (source.place(field, kafka_property) for source in sources if source.sets(field, kafka_property)), field
     )
-    right = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    expected = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
     value = str(details["input"])
     if "@" in value:
-        right = right.replace(repr(value), "it")  # a reader of values quotes a value that it cannot read
+        expected = expected.replace(repr(value), "it")  # a reader of values quotes a value that it cannot read
     is_hidden = field == "kafka" and (kafka_property is None or is_secret(kafka_property))
     shown = HIDDEN if is_hidden else without_credentials(details["input"])
-    return SettingProblem(place, f"found {shown}", right)
+    return SettingProblem(place, f"found {shown}", expected)

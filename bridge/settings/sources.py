@@ -65,7 +65,7 @@ class PlacedSource(PydanticBaseSettingsSource):
 
 
 class OptionsSource(PlacedSource):
-    """Options of a command, by the names of the fields; those not given are left out."""
+    """Options of a command, by the names of the fields; options that were not given are left out."""
 
     def place(self, field: str, kafka_property: str | None = None) -> str:
         """Return the option."""
@@ -124,8 +124,8 @@ class FileSource(PlacedSource):
         for key in values:
             if key not in settings.model_fields:
                 similar = difflib.get_close_matches(str(key).replace("-", "_"), settings.model_fields, 1)
-                right = f"{similar[0]} is meant?" if similar else "docs/settings.md lists all settings"
-                problems.append(SettingProblem(f"{path}: {key}", "there is no such setting", right))
+                expected = f"{similar[0]} is meant?" if similar else "docs/settings.md lists all settings"
+                problems.append(SettingProblem(f"{path}: {key}", "there is no such setting", expected))
         if not isinstance(values.get("kafka", {}), dict):
             problems.append(SettingProblem(f"{path}: kafka", "no mapping", "properties of librdkafka are right"))
         if problems:
@@ -186,5 +186,5 @@ def _read(path: Path) -> dict[Any, Any]:
     return values or {}
 
 
-def _refused(path: Path, found: str, right: str) -> SettingsError:
-    return SettingsError([SettingProblem(str(path), found, right)])
+def _refused(path: Path, found: str, expected: str) -> SettingsError:
+    return SettingsError([SettingProblem(str(path), found, expected)])

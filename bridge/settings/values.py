@@ -157,33 +157,33 @@ def _paths(value: Any) -> Any:
 def _field_paths(value: Any) -> Any:
     """Split a text at commas. The paths are those that a trigger's ``sensitive`` takes."""
     texts = value.split(",") if isinstance(value, str) else value
-    right = "payload fields are right, as customer.email (payload stays out), separated by commas"
+    expected = "payload fields are right, as customer.email (payload stays out), separated by commas"
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(right)
+        raise ValueError(expected)
     paths = tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
     if not all(_FIELD_PATH.fullmatch(path) for path in paths):
-        raise ValueError(right)
+        raise ValueError(expected)
     return paths
 
 
-def _parts(value: Any, right: str) -> list[str]:
+def _parts(value: Any, expected: str) -> list[str]:
     """Split a text, or each of several, at commas.
 
     Raises:
-        ValueError: It is neither. ``right`` says what is expected.
+        ValueError: The value is neither. The error has the text ``expected``.
 
     """
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple | set | frozenset):
-        raise ValueError(right)  # noqa: TRY004 - pydantic takes ValueError for "wrong"
+        raise ValueError(expected)  # noqa: TRY004 - pydantic takes ValueError for "wrong"
     return [part.strip() for text in texts for part in str(text).split(",") if part.strip()]
 
 
 def _stages(value: Any) -> Any:
-    right = f"{', '.join(Stage)} are right, separated by commas"
-    names = set(_parts(value, right))
+    expected = f"{', '.join(Stage)} are right, separated by commas"
+    names = set(_parts(value, expected))
     if not names or not names <= set(Stage):
-        raise ValueError(right)
+        raise ValueError(expected)
     return frozenset(map(Stage, names))
 
 
@@ -257,22 +257,22 @@ def _namespaces(value: Any) -> Any:
 
 
 def _sensor_namespaces(value: Any) -> Any:
-    right = "namespaces are right, separated by commas, as jobs or events=jobs"
+    expected = "namespaces are right, separated by commas, as jobs or events=jobs"
     namespaces = []
-    for part in _parts(value, right):
+    for part in _parts(value, expected):
         names = part.split("=")
         if len(names) > 2:  # noqa: PLR2004 - a pair
-            raise ValueError(right)
+            raise ValueError(expected)
         namespaces.append(SensorNamespace(*map(_namespace, names)))
     return tuple(namespaces)
 
 
-def _matching(pattern: str, right: str) -> AfterValidator:
-    """Return the check that a text is whole of a pattern; ``right`` says what is expected."""
+def _matching(pattern: str, expected: str) -> AfterValidator:
+    """Return the check that a text matches a pattern. Else the error has the text ``expected``."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
-            raise ValueError(right)
+            raise ValueError(expected)
         return value
 
     return AfterValidator(check)

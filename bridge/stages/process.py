@@ -53,26 +53,26 @@ class ProcessDependencies:
         log: The Kafka cluster.
         api: The Workflow API.
         topics: The internal topics.
-        decoder: Reads the schemas, and makes a reader of events of them.
-        lookups: Where it looks for schemas of a registry, if there is one; all stages share it.
-        source: Where triggers come from.
+        decoder: Reads the schemas, and makes a decoder of events from them.
+        lookups: Looks up the schemas of a registry, if there is one. All stages share it.
+        source: The source of triggers.
         sink: Takes decisions.
-        shared_topics: Topics that names share, as this process is set; what counts is what its controller wrote.
+        shared_topics: Topics that names share, by the settings of this process. Only the controller's count.
         member: Name of the process for its transactional ids.
         instance: Static member name, or None.
-        observer: Who hears how the work goes.
+        observer: Hears of the progress of the work.
         clock: The process's clock, which a person or NTP may set.
-        pace: A steady clock: everything that waits or is done every so often goes by it.
-        new_topic: Makes the spec of an event topic to create; None where topics are not created.
+        pace: A steady clock, for all waiting and all periodic work.
+        new_topic: Makes the spec of an event topic to create. None if topics are not created.
         controller: The controller's settings.
         router: The routers' settings.
         windows: The matchers' settings.
         submitter: The submitters' settings.
         applied_within: How long after it was sent a create may be applied.
-        executor: Makes the submitter's workers, so many of them.
-        random: Where jitter comes from.
-        looks: What its routers know of the ends of topics.
-        isolation: What the stages of the process share when they read carefully after a kill.
+        executor: Makes an executor of the submitter, with a number of workers.
+        random: The source of jitter.
+        looks: The ends of topics that the routers of the process know.
+        isolation: The lock that the stages of the process share when they read carefully after a kill.
 
     """
 

@@ -46,13 +46,13 @@ def template_findings(loaded: Iterable[LoadedTrigger], api: WorkflowApi) -> Iter
 
     @cache
     def template_of(namespace: str, name: str) -> WorkflowTemplate | None:
-        found = api.template(namespace, name)
-        if isinstance(found, Unavailable):
-            text = f"the WorkflowTemplate {namespace}/{name} cannot be looked at: {found.reason}"
-            if found.reason.startswith(tuple(str(int(status)) for status in _REFUSALS)):
+        template = api.template(namespace, name)
+        if isinstance(template, Unavailable):
+            text = f"the WorkflowTemplate {namespace}/{name} cannot be looked at: {template.reason}"
+            if template.reason.startswith(tuple(str(int(status)) for status in _REFUSALS)):
                 raise KubernetesRefusedError(text)
             raise KubernetesUnreachableError(text)
-        return found
+        return template
 
     for source in loaded:
         plan = source.trigger.run

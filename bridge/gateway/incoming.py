@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from bridge.gateway.answers import Answer, malformed
 from flowbridge_sdk.attributes import text_of
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.errors import BadAttributeError, BadPayloadError, RefusedError, TooLargeError
 from flowbridge_sdk.headers import OwnHeaders, write_headers
-from flowbridge_sdk.payloads.json_values import mended
+from flowbridge_sdk.payloads.json_values import mended, refuse_constant
 
 SOURCE = "flowbridge-gateway"
 """The source of events that come without one: so the same (name, id) twice is the same event."""
@@ -106,8 +106,4 @@ def _value(payload: Mapping[str, Any]) -> bytes:
         return _encoder.encode(_ANY_NAME, mended(payload))  # seldom, so the cost is paid only here
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
-_json = json.JSONDecoder(parse_constant=_refuse_constant)
+_json = json.JSONDecoder(parse_constant=refuse_constant)

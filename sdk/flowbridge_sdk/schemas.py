@@ -1,7 +1,7 @@
 """The schemas of events: typed ones from a folder that the user names, and the generic one.
 
-``NAME.avsc`` is what events called NAME are written with (NAME as the topic spells it). ``NAME@ANYTHING.avsc`` is an
-older or coming version of it: events written with it are read, none is written. On the wire a schema is known by its
+Events called NAME are written with ``NAME.avsc`` (NAME as the topic spells it). ``NAME@ANYTHING.avsc`` is an older or
+coming version of it: events written with it are read, none is written. On the wire a schema is known by its
 fingerprint: CRC-64-AVRO of its parsing canonical form, so documentation and defaults may change freely.
 """
 
@@ -74,7 +74,7 @@ class EventSchema:
             known_by = b"" if types else fingerprint_of(schema)
         except UnusableSchemaError as error:
             raise SchemaError(where, str(error)) from None
-        except Exception as error:  # whatever a schema does to its compiler is that schema's fault alone
+        except Exception as error:  # any error of the compiler is this schema's fault alone
             raise SchemaError(where, f"cannot be used: {type(error).__name__}: {error}") from error
         if isinstance(schema, list):
             read = _only_mappings(read)
@@ -127,13 +127,15 @@ def _without_defaults(schema: Schema) -> Schema:
     return {**schema, **inner}
 
 
-def _generic() -> EventSchema:
-    text = resources.files("flowbridge_sdk").joinpath("avsc", "payload.avsc").read_text("utf-8")
-    schema = parsed(text, "payload.avsc", {})
-    return EventSchema("", "payload.avsc", text, fingerprint_of(schema), read_payload, write_payload)
-
-
-GENERIC = _generic()
+_GENERIC_TEXT = resources.files("flowbridge_sdk").joinpath("avsc", "payload.avsc").read_text("utf-8")
+GENERIC = EventSchema(
+    "",
+    "payload.avsc",
+    _GENERIC_TEXT,
+    fingerprint_of(parsed(_GENERIC_TEXT, "payload.avsc", {})),
+    read_payload,
+    write_payload,
+)
 """The schema of events that have none of their own."""
 
 
@@ -142,9 +144,9 @@ class EventSchemas:
     """A set of typed schemas.
 
     Attributes:
-        current: What events are written with, by event name.
-        every: All of them, other versions and the generic one included, by fingerprint.
-        broken: What is wrong with those that cannot be used, by event name.
+        current: The schemas that events are written with, by event name.
+        every: All schemas, other versions and the generic one included, by fingerprint.
+        broken: The faults of schemas that cannot be used, by event name.
 
     """
 
@@ -199,7 +201,7 @@ class EventSchemas:
 
     @classmethod
     def from_setting(cls, setting: str) -> EventSchemas:
-        """Read what a setting names: paths with ``os.pathsep`` between them; none for an empty one."""
+        """Read the files and folders of a setting: paths with ``os.pathsep`` between them; none for an empty one."""
         return cls.load(*filter(None, setting.split(os.pathsep)))
 
 

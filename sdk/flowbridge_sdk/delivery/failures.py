@@ -32,14 +32,14 @@ _Report: TypeAlias = "tuple[str, str, KafkaError, Message]"
 
 
 class Failures:
-    """The failures that nobody was told of.
+    """The failures that were not reported to the user yet.
 
     Args:
-        on_failure: Called for each; ``untold`` returns none of them then.
-        outage: Hears of the connection's errors.
+        on_failure: Called for each failure; ``untold`` returns none of them then.
+        outage: Logs the connection's errors.
 
     Attributes:
-        total: How many there were ever.
+        total: All failures since the start.
 
     """
 
@@ -49,8 +49,8 @@ class Failures:
         self._reports: deque[_Report] = deque()
         self._lock = threading.RLock()  # a signal's handler may publish too
         self._kept: list[Failure] = []
-        self._noted = 0  # how many there were ever, and
-        self._told = 0  # how many of them somebody was told of
+        self._noted = 0  # all failures since the start, without on_failure
+        self._told = 0  # those of them that the user was told of
         self.total = 0
 
     def report(self, name: str, event_id: str, error: KafkaError, message: Message) -> None:
@@ -78,8 +78,8 @@ class Failures:
     def _hear_from(self, call: Callable[[float], object], seconds: float) -> None:
         """Call one of librdkafka's functions that deliver reports, and hear them.
 
-        A signal's exception ends the call. Should it come in the microsecond in which a report is noted, that failure
-        is not counted.
+        A signal's exception ends the call. If it comes in the microsecond in which a report is noted, that failure is
+        not counted.
         """
         try:
             call(seconds)
@@ -119,18 +119,15 @@ class Failures:
 def _failure(report: _Report) -> Failure:
     name, event_id, error, message = report
     topic = message.topic() or name
-    return Failure(name, event_id, topic, _reason(error, topic))
-
-
-def _reason(error: KafkaError, topic: str) -> str:
     match error.code():
         case KafkaError._UNKNOWN_TOPIC | KafkaError.UNKNOWN_TOPIC_OR_PART:  # noqa: SLF001 - librdkafka's local codes
-            return f"topic {topic} does not exist, and the broker does not create it; create it"
+            reason = f"topic {topic} does not exist, and the broker does not create it; create it"
         case KafkaError._MSG_TIMED_OUT:  # noqa: SLF001 - the same
-            return f"not acknowledged in time ({error.str()}); is Kafka reachable?"
+            reason = f"not acknowledged in time ({error.str()}); is Kafka reachable?"
         case KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            return f"this client may not write to topic {topic}"
+            reason = f"this client may not write to topic {topic}"
         case KafkaError.MSG_SIZE_TOO_LARGE:
-            return f"larger than topic {topic} allows (max.message.bytes)"
+            reason = f"larger than topic {topic} allows (max.message.bytes)"
         case _:
-            return str(error.str())
+            reason = str(error.str())
+    return Failure(name, event_id, topic, reason)

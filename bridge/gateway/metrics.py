@@ -1,4 +1,4 @@
-"""What Prometheus reads of the gateway. No label holds anything that a publisher chose."""
+"""The gateway's metrics for Prometheus. No label holds a text that a publisher chose."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ class GatewayMetrics:
         self._held.set_function(count)
 
     def dropped(self, reason: str) -> None:
-        """Count a connection that was closed: ``slow``, ``no-http`` or ``no-tls``."""
+        """Count a connection that was closed: ``slow``, ``no-room``, ``no-http`` or ``no-tls``."""
         self._dropped.labels(reason).inc()

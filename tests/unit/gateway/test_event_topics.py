@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from bridge.gateway.background import run_in_background
-from bridge.gateway.event_topics import EventTopics, TopicRules
+from bridge.gateway.event_topics import EventTopics, TopicRules, run_in_background
 from bridge.kafka.log import LogError
 
 

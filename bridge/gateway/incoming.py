@@ -36,7 +36,7 @@ class Incoming(NamedTuple):
     Attributes:
         name: Its name.
         id: Its id.
-        source: Who publishes it.
+        source: Its ``source`` attribute.
         time: When it happened, with a time zone.
         payload: Its fields.
         key: Its key, which decides the partition; None for none.

@@ -29,7 +29,7 @@ class GatewayMetrics:
         self.registry = registry or CollectorRegistry()
         requests = Counter(
             "flowbridge_gateway_requests",
-            "Requests to publish, by what came of them.",
+            "Requests to publish, by outcome.",
             ["outcome"],
             registry=self.registry,
         )

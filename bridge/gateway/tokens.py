@@ -1,4 +1,4 @@
-"""Bearer tokens: who may publish which events.
+"""Bearer tokens: the events that each publisher may publish.
 
 They stand in a file (a mounted Secret, say), YAML or JSON, which is read again when it changes:
 
@@ -7,7 +7,7 @@ They stand in a file (a mounted Secret, say), YAML or JSON, which is read again 
         token: 4f9c0c…                # or sha256: its SHA-256 in hex
         events: [order.*, payment.done]    # `*` is any text
 
-A file that cannot be read, or is wrong, leaves the tokens that are known in force. Nothing of a token is ever logged.
+If the file cannot be read, or is wrong, the known tokens stay in force. Nothing of a token is ever logged.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _grant(place: str, entry: Any) -> Grant:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
         raise TokensError(f"{place}: expected name, token (or sha256) and events")
     if unknown := set(map(str, entry)) - {"name", "token", "sha256", "events"}:
-        raise TokensError(f"{place}: {len(unknown)} fields besides name, token, sha256 and events")
+        raise TokensError(f"{place}: {len(unknown)} fields other than name, token, sha256 and events")
     events = entry.get("events")
     if not isinstance(events, list) or not events or not all(isinstance(event, str) and event for event in events):
         raise TokensError(f"{place}: expected a list of event names, such as events: [order.*]")

@@ -2,7 +2,7 @@
 
 Written: ``ce_specversion``, ``ce_id``, ``ce_source``, ``ce_type`` (the event's name), ``ce_time`` (RFC 3339, UTC,
 microseconds) and ``content-type``. Read: any of them may be missing, and is taken from the record then: id =
-``topic/partition/offset``, source = the topic, name = what the topic stands for, time = the record's. Reading runs
+``topic/partition/offset``, source = the topic, name = the name of the topic's events, time = the record's. Reading runs
 for every event the bridge consumes, so it is one dictionary and four look-ups.
 """
 
@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from flowbridge_sdk.errors import BadHeaderError
-from flowbridge_sdk.payloads.times import RIGHT, read_micros
+from flowbridge_sdk.payloads.times import TIME_FORM, read_micros
 from flowbridge_sdk.topics import CONTROL, name_of
 
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
@@ -38,7 +38,7 @@ class EventHead(NamedTuple):
     Attributes:
         name: The event's name.
         id: Its id; (name, source, id) is its identity.
-        source: Who published it.
+        source: Its ``source`` attribute.
         time_us: When it happened, in microseconds since 1970 in UTC.
 
     """
@@ -77,9 +77,9 @@ def read_headers(headers: Headers | None, topic: str, partition: int, offset: in
             character, which no trigger can name.
 
     """
-    given = dict(headers) if headers else _NONE
-    ce_type, ce_id, ce_source = given.get("ce_type"), given.get("ce_id"), given.get("ce_source")
-    ce_time = given.get("ce_time")
+    by_name = dict(headers) if headers else _NONE
+    ce_type, ce_id, ce_source = by_name.get("ce_type"), by_name.get("ce_id"), by_name.get("ce_source")
+    ce_time = by_name.get("ce_time")
     try:
         name = name_of(topic) if ce_type is None else _name(ce_type)
         event_id = f"{topic}/{partition}/{offset}" if ce_id is None else ce_id.decode()
@@ -87,7 +87,7 @@ def read_headers(headers: Headers | None, topic: str, partition: int, offset: in
     except UnicodeDecodeError:
         for header in _TEXTS:
             try:
-                (given.get(header) or b"").decode()
+                (by_name.get(header) or b"").decode()
             except UnicodeDecodeError as error:
                 raise BadHeaderError(header, f"no UTF-8 at byte {error.start}") from None
         raise
@@ -97,16 +97,16 @@ def read_headers(headers: Headers | None, topic: str, partition: int, offset: in
         try:
             time_us = read_micros(ce_time)
         except ValueError:
-            raise BadHeaderError("ce_time", f"expected {RIGHT}; found {ce_time[:40]!r}") from None
+            raise BadHeaderError("ce_time", f"expected {TIME_FORM}; found {ce_time[:40]!r}") from None
     if not (name and event_id and source):
-        empty = next(header for header in _TEXTS if given.get(header) == b"")
+        empty = next(header for header in _TEXTS if by_name.get(header) == b"")
         raise BadHeaderError(empty, "found nothing in it; leave the header out, or fill it")
     return _new_tuple(EventHead, (name, event_id, source, time_us))  # a third of what calling EventHead costs
 
 
 @lru_cache(maxsize=512)  # a topic has few names, and each would be decoded and searched for every record
-def _name(given: bytes) -> str:
-    name = given.decode()
+def _name(content: bytes) -> str:
+    name = content.decode()
     if CONTROL.search(name):
         raise BadHeaderError("ce_type", f"found {name[:40]!r}; an event's name has no control characters")
     return name

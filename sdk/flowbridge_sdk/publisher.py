@@ -131,10 +131,10 @@ class Publisher:
         Args:
             name: The event's name.
             payload: Its payload; none is an empty one.
-            key: What decides its partition. Events of one key stay in order.
+            key: Its key, which decides its partition. Events of one key stay in order.
             id: Its id; a random one unless given. ``event_id`` derives ids that repeat with a job's retry.
             time: When it happened, with a time zone; now unless given.
-            source: Who publishes it; the publisher's own unless given.
+            source: Its ``source`` attribute; the publisher's own unless given.
 
         Returns:
             The event's id.
@@ -142,8 +142,8 @@ class Publisher:
         Raises:
             RefusedError: The event cannot be sent; the error names the field. Nothing was sent.
             BufferFullError: No room came free in time. The event was not taken.
-            NotDeliveredError: Only in a forked child of which nothing tells when it ends, and which did not enter the
-                publisher as a context manager: there ``publish`` waits as ``flush`` does.
+            NotDeliveredError: Only in a forked child whose end cannot be noticed, and which did not enter the publisher
+                as a context manager: there ``publish`` waits as ``flush`` does.
             ClosedError: The publisher is closed.
 
         """

@@ -63,7 +63,7 @@ def _id(registered: RegisteredSchema) -> int:
 
 
 class _NotKnownError(Exception):
-    """The registry's own answer: it does not hold what was asked for."""
+    """The registry's own answer: it does not hold the subject, version or schema."""
 
 
 class Registry:
@@ -142,21 +142,17 @@ class Registry:
             RegistryUnavailableError: It does not answer, or not sensibly.
 
         """
-        if schema is not None:
-            return self._id_of(subject, schema), schema
-        try:
-            latest = self._ask(lambda: self._client.get_latest_version(subject))
-        except _NotKnownError:
-            return None
-        where = f"subject {subject} of the registry"
-        return _id(latest), self._compiled(latest.schema, name, where)
-
-    def _id_of(self, subject: str, schema: EventSchema) -> int:
+        if schema is None:
+            try:
+                latest = self._ask(lambda: self._client.get_latest_version(subject))
+            except _NotKnownError:
+                return None
+            return _id(latest), self._compiled(latest.schema, name, f"subject {subject} of the registry")
         avro = Schema(schema.text, "AVRO")
         try:
             if self._auto_register:
-                return self._ask(lambda: self._client.register_schema(subject, avro))
-            return _id(self._ask(lambda: self._client.lookup_schema(subject, avro)))
+                return self._ask(lambda: self._client.register_schema(subject, avro)), schema
+            return _id(self._ask(lambda: self._client.lookup_schema(subject, avro))), schema
         except _NotKnownError:
             raise NotRegisteredError(
                 f"the schema registry does not hold {schema.where} under {subject}; "

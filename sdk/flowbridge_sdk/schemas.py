@@ -34,7 +34,7 @@ class EventSchema:
 
     Attributes:
         name: The name of the events that it describes.
-        where: The file, or where else it comes from.
+        where: The file, or another source of the schema.
         text: The schema as JSON.
         fingerprint: Eight bytes, little endian as in Avro's single-object encoding. Empty where types come from
             other schemas of a registry.
@@ -57,8 +57,8 @@ class EventSchema:
         Args:
             name: The name of the events that it describes.
             text: The schema as JSON.
-            where: The file, or where else it comes from; for errors.
-            types: Named types that it may refer to besides its own.
+            where: The file, or another source of the schema; for errors.
+            types: Named types that it may refer to, in addition to its own.
 
         Raises:
             SchemaError: It is no schema, or none that events can have.
@@ -82,7 +82,7 @@ class EventSchema:
 
 
 def _only_mappings(read: Read) -> Read:
-    """Return the reader of a union that refuses what has no fields with names."""
+    """Return the reader of a union that refuses values without named fields."""
 
     def read_mapping(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
         payload, pos = read(buf, pos, depth)
@@ -196,8 +196,8 @@ class EventSchemas:
                 raise SchemaError(str(file), f"{current[schema.name].where} describes the same event")
             else:
                 current[schema.name] = schema
-        found = cls.of(current.values(), others)
-        return cls(found.current, found.every, broken)
+        usable = cls.of(current.values(), others)
+        return cls(usable.current, usable.every, broken)
 
     @classmethod
     def from_setting(cls, setting: str) -> EventSchemas:

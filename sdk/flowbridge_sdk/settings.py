@@ -34,7 +34,7 @@ _DEFAULTS: dict[str, Any] = {
     "acks": "all",
     "linger.ms": 1,
     "compression.type": "lz4",
-    "partitioner": "murmur2_random",  # Java's: one key, one partition, whoever publishes
+    "partitioner": "murmur2_random",  # Java's: all publishers send a key to the same partition
     "message.max.bytes": 2 << 20,  # a payload of 1 MiB and its headers; the topic's own limit still counts
     "delivery.timeout.ms": 120_000,
 }
@@ -70,7 +70,7 @@ class PublisherSettings:
         try:
             return float(timeout) / 1000
         except ValueError:
-            raise SettingsError(f"delivery.timeout.ms: found {timeout!r}, right is a number") from None
+            raise SettingsError(f"delivery.timeout.ms: expected a number, found {timeout!r}") from None
 
     @classmethod
     def of(
@@ -108,7 +108,7 @@ class PublisherSettings:
         kafka[_BOOTSTRAP] = servers
         for name in _OURS:
             if name in kafka:
-                raise SettingsError(f"{name} is the publisher's own; pass on_failure to hear of failures")
+                raise SettingsError(f"{name} is the publisher's own; pass on_failure to learn of failures")
         if "transactional.id" in kafka:
             raise SettingsError("transactional.id: the publisher sends without transactions; leave it out")
         if shared_topics is not None:
@@ -121,7 +121,7 @@ class PublisherSettings:
                 connect_within = float(text or 0)
             except ValueError:
                 raise SettingsError(
-                    f"FLOWBRIDGE_CONNECT_WITHIN: found {text!r}, right is a number of seconds"
+                    f"FLOWBRIDGE_CONNECT_WITHIN: expected a number of seconds, found {text!r}"
                 ) from None
         return cls(
             kafka,

@@ -1,8 +1,8 @@
 """The topic of an event: one of its own, or one that names with a common beginning share.
 
-The one rule for publishers, the gateway and the bridge: ``metaflow.*=metaflow-events`` puts every event whose name
-begins with ``metaflow.`` into the topic ``metaflow-events``. Of several beginnings that fit, the longest counts. In a
-shared topic an event is known by its header ``ce_type`` alone; every other topic stands for the one name that it has.
+The rule is the same for publishers, the gateway and the bridge: ``metaflow.*=metaflow-events`` puts every event whose
+name begins with ``metaflow.`` into the topic ``metaflow-events``. The longest beginning that fits counts. In
+a shared topic an event is known by its header ``ce_type`` alone; every other topic stands for the single name it has.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from flowbridge_sdk.topics import TOPIC_LIMIT, topic_of
 
 _PATTERN = re.compile(r"[^\s*?\[\],=]*\*")
 _TOPIC = re.compile(rf"[a-zA-Z0-9._-]{{1,{TOPIC_LIMIT}}}")
-_RIGHT = "BEGINNING*=TOPIC is right, several separated by commas, such as metaflow.*=metaflow-events"
+_EXPECTED = "expected BEGINNING*=TOPIC, several separated by commas, such as metaflow.*=metaflow-events"
 
 
 class SharedTopics:
@@ -38,7 +38,7 @@ class SharedTopics:
         self.patterns = dict(patterns or {})
         for pattern, topic in self.patterns.items():
             if not _PATTERN.fullmatch(pattern) or not _TOPIC.fullmatch(topic) or topic in (".", ".."):
-                raise SettingsError(f"shared topics: found {pattern}={topic}; {_RIGHT}")
+                raise SettingsError(f"shared topics: found {pattern}={topic}; {_EXPECTED}")
         self.topics = frozenset(self.patterns.values())
         beginnings = [(pattern.removesuffix("*"), topic) for pattern, topic in self.patterns.items()]
         self._beginnings = sorted(beginnings, key=lambda beginning: len(beginning[0]), reverse=True)

@@ -190,7 +190,7 @@ class Measures:
     def parts(self, schema: Schema) -> int:
         """Return how many values a value always has: itself, and for a record the values of its fields.
 
-        Lists, mappings and unions count as one: what is in them is counted where they are read.
+        Lists, mappings and unions count as one: the values in them are counted where they are read.
         """
         if isinstance(schema, str) and schema not in _PRIMITIVES:
             return self._parts_of(schema)

@@ -1,10 +1,10 @@
 """Reads Avro's binary encoding from untrusted bytes.
 
 A schema is compiled once into small functions; reading a record then is calling them. That is faster here than
-fastavro's reader (which looks the schema up again for every field), and it holds what an event can do to the bridge
-within bounds: no length or count beyond the message is believed, nothing nests deeper than 64, an enum, union or
-boolean index must exist, and an int must be one. (fastavro 1.13 reads index -1 as the last, and ends the process
-with a stack overflow a few thousand levels down.)
+fastavro's reader (which looks the schema up again for every field), and it bounds the harm that an event can do to the
+bridge: no length or count beyond the message is accepted, nothing nests deeper than 64, an enum, union or boolean index
+must exist, and an int must fit 32 bits. (fastavro 1.13 reads index -1 as the last, and ends the process with a stack
+overflow a few thousand levels down.)
 
 Values are bounded by the message's bytes, since each takes one at least. Records are an exception: they, and fields of
 type null, take none. So the records in lists, mappings and unions are counted as they are read (``VALUES_LIMIT``), and
@@ -24,14 +24,14 @@ DEPTH_LIMIT = 64
 """Containers inside one another, in a payload as well as in a schema."""
 
 VALUES_LIMIT = 1 << 20
-"""Values of one message, records and what they hold: as many as a payload may have bytes."""
+"""Values of one message, records and their fields included: as many as a payload may have bytes."""
 
 Schema: TypeAlias = Any
 """An Avro schema as fastavro's ``parse_schema`` returns it: full names, each type spelled out once."""
 
 Read: TypeAlias = Callable[[bytes, int, int], tuple[Any, int]]
-"""(message, position, depth) to (value, next position). It may raise anything where bytes are not what the schema says;
-inside of a record, list or mapping that is an ``UnreadableError`` with the path."""
+"""(message, position, depth) to (value, next position). It may raise any error for bytes that do not follow the
+schema; inside of a record, list or mapping that is an ``UnreadableError`` with the path."""
 
 _INT = 1 << 31
 _LONG_SHIFT = 63

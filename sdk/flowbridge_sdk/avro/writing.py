@@ -141,12 +141,12 @@ def _in_order(schemas: list[Schema], writes: list[Write]) -> list[tuple[int, Wri
     ]
 
 
-def _union(branches: list[tuple[int, Write]], told: int) -> Write:
+def _union(branches: list[tuple[int, Write]], described_last: int) -> Write:
     """Return the writer of a union.
 
     Args:
         branches: The branches in the order in which they are tried.
-        told: How many of the last branches the error describes, if no branch fits.
+        described_last: How many of the last branches the error describes, if no branch fits.
 
     """
 
@@ -164,7 +164,7 @@ def _union(branches: list[tuple[int, Write]], told: int) -> Write:
                 return
         if not misfits:
             raise MisfitError.of(value, "nothing: the union has no branch")
-        misfits = misfits[-told:]
+        misfits = misfits[-described_last:]
         deepest = max(misfits, key=lambda misfit: len(misfit.path))
         if deepest.path:
             raise deepest
@@ -198,7 +198,7 @@ def _hinted(named: Mapping[str, tuple[int, Write]], write_unhinted: Write) -> Wr
 
 
 class _Family(NamedTuple):
-    """What the compilers of one schema share: each other by mode, and the defaults of fields by their identity."""
+    """The shared state of one schema's compilers: the compilers by mode, and the defaults by the field's identity."""
 
     compilers: dict[str, WriterCompiler]
     defaults: dict[int, _Default]

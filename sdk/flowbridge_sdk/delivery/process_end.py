@@ -6,7 +6,7 @@ the process                        its unclosed publishers
 ends by itself or by an exception  are flushed by ``atexit``; a loss makes the exit code ``LOST_EXIT_CODE``
 a child of ``multiprocessing``     are flushed by its finalizers (it ends by ``os._exit``), also after the SIGTERM with
                                    which a pool ends its workers
-any other forked child             wait for Kafka in ``publish`` itself: nothing tells of the end by ``os._exit``
+any other forked child             wait for Kafka in ``publish`` itself: the end by ``os._exit`` cannot be noticed
 =================================  ====================================================================================
 """
 
@@ -121,16 +121,16 @@ def _watch_for_deaf_main_thread() -> None:
     Python runs handlers in the main thread, between two steps of it. A signal that comes just before that thread
     blocks, as a pool's idle worker does, would wait until the call returns, which may be never.
     """
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
-    if (former := signal.set_wakeup_fd(told, warn_on_full_buffer=False)) != -1:  # an event loop hears signals itself
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    if (former := signal.set_wakeup_fd(writer, warn_on_full_buffer=False)) != -1:  # an event loop gets signals itself
         signal.set_wakeup_fd(former)
-        os.close(heard)
-        os.close(told)
+        os.close(reader)
+        os.close(writer)
         return
 
     def interrupt() -> None:
-        while os.read(heard, 1) != bytes([signal.SIGTERM]):
+        while os.read(reader, 1) != bytes([signal.SIGTERM]):
             pass
         while not _ending.terminated:
             time.sleep(_DEAF_S)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 JSON_LIMIT = 1 << 20
 """Bytes of a payload, as JSON and as Avro."""
 
-_DEPTH = 64  # the codec refuses what lies deeper
+_DEPTH = 64  # the codec refuses deeper values
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _TOPIC = re.compile(rf"[a-zA-Z0-9._-]{{0,{TOPIC_LIMIT}}}\*?")
 _HEADERS = ("content-type", "ce_datacontenttype")
@@ -61,7 +61,7 @@ class JsonTopics:
         for pattern in self.patterns:
             if not pattern or not _TOPIC.fullmatch(pattern):
                 raise SettingsError(
-                    f"JSON topics: found {pattern!r}; TOPIC or BEGINNING* is right, several separated by commas"
+                    f"JSON topics: found {pattern!r}; expected TOPIC or BEGINNING*, several separated by commas"
                 )
         self._names = frozenset(self.patterns)
         self._beginnings = tuple(pattern[:-1] for pattern in self.patterns if pattern.endswith("*"))
@@ -102,7 +102,7 @@ def json_payload(topic: str, value: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         problem = f"no UTF-8 at byte {error.start}"
     except RecursionError:
-        problem = f"nested too deeply; {_DEPTH} levels are right"
+        problem = f"nested too deeply; expected at most {_DEPTH} levels"
     except MisfitError as error:
         problem = f"field {error.where() or '(payload)'}: found {error.found}; {error.right}"
     except ValueError as error:  # a JSONDecodeError, or an int of thousands of digits

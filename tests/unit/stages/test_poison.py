@@ -262,7 +262,7 @@ def test_a_process_that_starts_over_by_itself_is_not_taken_for_one_that_was_kill
     assert orders(world) == ["1"]
     loop = process.loops["router"]
     assert loop is not None
-    assert not loop._suspects.is_on
+    assert not loop._careful.is_on
 
 
 def test_a_process_with_a_name_of_its_own_knows_its_former_self() -> None:

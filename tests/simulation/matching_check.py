@@ -1,6 +1,6 @@
 """What matchers have to decide: the reference matcher, and real windows that never crashed, over the same log.
 
-Both follow the commits of the matchers' group, record by record. The reference (``tests/unit/core``) says which
+Both follow the commits of the matchers' group, record by record. The reference (:mod:`kinds`) says which
 decisions and runs have to be. The real windows that were never dropped, restored or aborted say what each matcher has
 to hold in memory: after each commit, and after each restore.
 """

@@ -9,9 +9,9 @@ from bridge.core.event import DAY, HOUR, MINUTE, EventIdentity, moment
 from bridge.core.trigger import Schedule, WindowKind, WindowPlan
 from bridge.core.windows.boundaries import frame_of, longest_step, schedule_fault
 from bridge.core.windows.window import Arrival
-from unit.core.reference_calendar import frame_around
 from unit.core.seeds import seeded, seeds
 from unit.core.stepping import Stepping, trigger_of
+from unit.core.windows.reference_calendar import frame_around
 
 ZONES = [
     "UTC",

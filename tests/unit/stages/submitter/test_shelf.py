@@ -10,7 +10,7 @@ from bridge.argo.doubt import Doubt
 from bridge.core.event import DAY, HOUR, SECOND, Micros
 from bridge.stages.submitter.open_run import OpenRun, RunState
 from bridge.stages.submitter.waiting_runs import WaitingRuns
-from unit.stages.test_ledger_restoring import NOW, run
+from unit.stages.submitter.ledger.test_ledger_restoring import NOW, run
 
 
 def waiting(number: int, *, since: Micros = NOW, due: Micros | None = None, start_by: Micros | None = None) -> OpenRun:

@@ -19,7 +19,7 @@ from bridge.kafka.records import ARRIVAL, RecordError
 from bridge.stages.matcher.ticks import TickRound
 from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.matcher.window_store import WindowStore
-from unit.core.sequences import FAR, Came, Tick, arrivals_of, happenings, key_of, searched, triggers
+from unit.core.windows.sequences import FAR, Came, Tick, arrivals_of, happenings, key_of, searched, triggers
 
 CHANGELOG = Partition("fb.windows", 3)
 

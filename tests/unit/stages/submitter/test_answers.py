@@ -28,7 +28,7 @@ from bridge.stages.submitter.run_events import (
 )
 from bridge.stages.submitter.run_life import LIFE
 from bridge.stages.submitter.templates import Missing
-from unit.stages.test_ledger_restoring import NOW, run
+from unit.stages.submitter.ledger.test_ledger_restoring import NOW, run
 
 ANSWERS = Answers(DAY, Random(1), lambda _: "")
 IN_DOUBT = Doubt(NOW, NOW, HOUR)

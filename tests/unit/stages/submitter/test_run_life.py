@@ -41,7 +41,7 @@ from bridge.stages.submitter.run_events import (
 from bridge.stages.submitter.run_life import LIFE, Effect, IllegalEventError, advance
 from drawings.run_life import PAGE, page_with
 from drawings.run_life import run_life as drawn
-from unit.stages.test_ledger_restoring import NOW, run
+from unit.stages.submitter.ledger.test_ledger_restoring import NOW, run
 
 DOUBT = Doubt(NOW, NOW, HOUR)
 EVENTS: tuple[RunEvent, ...] = (

@@ -14,7 +14,8 @@ from bridge.core.windows.window import Arrival, Window
 from kinds import reference_of
 from kinds.choice import Choice, fit, is_filled
 from kinds.reference import Happened
-from unit.core.sequences import (
+from unit.core.stepping import Stepping
+from unit.core.windows.sequences import (
     FAR,
     Happening,
     Tick,
@@ -28,7 +29,6 @@ from unit.core.sequences import (
     searched,
     triggers,
 )
-from unit.core.stepping import Stepping
 
 
 @compared

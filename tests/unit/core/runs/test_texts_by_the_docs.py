@@ -22,7 +22,7 @@ from bridge.core.runs.parameters import ParameterError, default_parameters
 from bridge.core.runs.run import Run
 from bridge.core.runs.run_of_match import UnrunnableError, make_run
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
-from unit.core.reference_texts import PARAMETER_BYTES, RefusedError, field_of, filled, key_of, parameter_of
+from unit.core.runs.reference_texts import PARAMETER_BYTES, RefusedError, field_of, filled, key_of, parameter_of
 from unit.core.seeds import seeded, seeds
 from unit.core.stepping import each, trigger_of
 

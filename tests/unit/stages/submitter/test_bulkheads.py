@@ -11,7 +11,7 @@ from typing import Any
 from bridge.core.event import MINUTE, SECOND
 from bridge.stages.submitter.bulkheads import Bulkheads, Job, workers_for
 from bridge.stages.submitter.open_run import OpenRun
-from unit.stages.test_ledger_restoring import NOW, run
+from unit.stages.submitter.ledger.test_ledger_restoring import NOW, run
 
 
 class Workers(Executor):

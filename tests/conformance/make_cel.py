@@ -52,6 +52,7 @@ def _message(tokens: list[re.Match[str]], at: int) -> tuple[Fields, int]:
         name, at = tokens[at].group(), at + 1
         if tokens[at].group() == ":":
             at += 1
+        value: Any
         if tokens[at].group() in "{<":
             value, at = _message(tokens, at + 1)
             at += 1
@@ -68,7 +69,7 @@ def _message(tokens: list[re.Match[str]], at: int) -> tuple[Fields, int]:
 
 
 def _text(token: str) -> bytes:
-    def one(found: re.Match[bytes]) -> bytes:
+    def unescaped(found: re.Match[bytes]) -> bytes:
         code = found[1]
         if code[:1] in b"uU":
             return chr(int(code[1:], 16)).encode()
@@ -76,7 +77,7 @@ def _text(token: str) -> bytes:
             return bytes([int(code[1:], 16)])
         return bytes([int(code, 8)]) if code[:1] in b"01234567" else _LETTERS.get(code, code)
 
-    return _ESCAPE.sub(one, token[1:-1].encode())
+    return _ESCAPE.sub(unescaped, token[1:-1].encode())
 
 
 def _all(fields: Fields, name: str) -> list[Any]:

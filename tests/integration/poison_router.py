@@ -71,7 +71,12 @@ if __name__ == "__main__":
     for loop in loops:
         loop.open()
     stopped = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
+
+    def stop_at_the_end_of_input() -> None:
+        sys.stdin.read()
+        stopped.set()
+
+    threading.Thread(target=stop_at_the_end_of_input, daemon=True).start()
     is_said = False
     while not stopped.is_set():
         for loop in loops:

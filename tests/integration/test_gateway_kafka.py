@@ -36,7 +36,7 @@ def events_of(bootstrap: str, topic: str) -> list[tuple[EventHead, dict[str, Any
     for record in records_of(bootstrap, topic):
         value = record.value()
         head = read_headers(record.headers(), topic, 0, 0, 0)  # type: ignore[arg-type] # its stubs allow more
-        found.append((head, Decoder().decode(topic, value, None)))  # type: ignore[arg-type] # the same
+        found.append((head, Decoder().decode(topic, value, None)))
     return found
 
 

@@ -132,7 +132,7 @@ class Bridge:
         """Publish an event that Kafka acknowledges; return its id."""
         event = uuid.uuid4().hex
         written = write_headers(topic, event, "tests", moment(time.time_ns() // 1000))
-        headers = [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in written]
+        headers: Any = [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in written]
         self._producer.produce(
             topic, Encoder().encode(topic, {"order": order, "amount": 1}), partition=0, headers=headers
         )

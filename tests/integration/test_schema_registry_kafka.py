@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bridge.core.decision import RunDecision
-    from servers.kafka import AnyKafka
+    from servers.choice import AnyKafka
 
 pytestmark = pytest.mark.servers
 

@@ -22,6 +22,7 @@ from bridge.kafka.ownership import read_note
 from bridge.kafka.records import ARRIVAL, RETIRING, TICK
 from bridge.settings.groups import WindowSettings
 from bridge.stages.matcher.matcher import Matcher
+from bridge.stages.matcher.ticks import TickPlanner
 from bridge.stages.matcher.window_records import decode_retiring
 from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.shared.decoding import EventDecoder
@@ -164,8 +165,11 @@ class MatchingCheck:
         return bool(behind) and (behind[0].value or b"").startswith(TICK.prefix)
 
 
-class _NoTicks:
+class _NoTicks(TickPlanner):
     """A planner that is never asked for a tick."""
+
+    def __init__(self) -> None:
+        """Plan nothing."""
 
     def hear(self, timestamp: int) -> None:
         """Ignore it."""

@@ -43,6 +43,7 @@ from bridge.stages.submitter.open_run import OpenRun
 from bridge.stages.submitter.submitter import Submitter
 from bridge.stages.submitter.waiting_runs import WaitingRuns
 from bridge.triggers.sources import sources
+from bridge.triggers.sources.files import merge
 from bridge.triggers.sources.sources import FileSource
 from simulation.process import SimulatedProcess
 
@@ -293,7 +294,7 @@ def _as_if_whole(*arguments: Any, **options: Any) -> Any:
 _settled_age, _under_root, _merge, _ask, _read = (
     Doubt.age,
     FileSource._under_root,
-    sources.merge,
+    merge,
     Lane.ask,
     MemoryReader.read,
 )

@@ -94,7 +94,7 @@ def test_what_is_none_of_ours_is_refused_and_not_taken_for_a_newer_format(value:
     ],
 )
 def test_a_number_that_its_field_cannot_hold_is_an_error_at_writing(kind: Kind, field: str, number: int) -> None:
-    fields = {
+    fields: dict[str, Any] = {
         described["name"]: {"string": "", "bytes": b""}.get(str(described["type"]), 0)
         for described in kind.schema["fields"]
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,8 +18,11 @@ from bridge.kafka.suspects import SuspectRecords
 from bridge.stages.matcher import matcher
 from bridge.stages.matcher.ticks import TickPlanner
 from bridge.stages.shared import run_sender
-from bridge.stages.submitter import lanes, submitter
+from bridge.stages.submitter import submitter
+from bridge.stages.submitter.lanes import Lane
 from bridge.stages.submitter.ledger import ledger_writer
+from bridge.stages.submitter.ledger.ledger import State, encode_entry
+from bridge.stages.submitter.open_run import OpenRun
 from flowbridge_sdk.codec import Decoder
 from unit.stages.world import World, one_slot, two_slots
 
@@ -169,7 +173,7 @@ def test_a_run_that_cannot_be_taken_up_is_a_dead_letter(monkeypatch: pytest.Monk
     if function == "decode_run":
         failing(monkeypatch, submitter, "decode_run", "bad-order")
     else:
-        monkeypatch.setattr(lanes.Lane, "ask", _fails_at("bad-order", lanes.Lane.ask))
+        monkeypatch.setattr(Lane, "ask", _fails_at("bad-order", Lane.ask))
     world = World(one_slot())
     world.start()
     world.run(3)
@@ -191,12 +195,10 @@ def _fails_at(text: str, works: Any) -> Any:
 
 
 def test_a_run_of_the_ledger_whose_processing_raises_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
-    works = ledger_writer.encode_entry
-
-    def fails(state: str, entry: Any, now: int) -> bytes:
+    def fails(state: State, entry: OpenRun, now: int) -> bytes:
         if state == "intent" and "bad-order" in repr(entry):
             raise KeyError("a bug")
-        return works(state, entry, now)  # type: ignore[arg-type]
+        return encode_entry(state, entry, now)
 
     monkeypatch.setattr(ledger_writer, "encode_entry", fails)
     world = World(one_slot())
@@ -248,8 +250,8 @@ def test_an_exception_that_belongs_to_no_record_stops_the_process(monkeypatch: p
 def test_a_doomed_record_that_its_partition_no_longer_holds_is_forgotten() -> None:
     suspects = SuspectRecords(lambda: 0)
     assert suspects.record_failure(record(3), KeyError("a bug"), "router")
-    assert suspects.find([record(1), record(2), record(3)]) == (suspects.rejected[PLACE], 2)
-    assert suspects.find([record(1), record(4)])[0] is None
+    assert suspects.find(deque([record(1), record(2), record(3)])) == (suspects.rejected[PLACE], 2)
+    assert suspects.find(deque([record(1), record(4)]))[0] is None
     assert not suspects.is_on
 
 

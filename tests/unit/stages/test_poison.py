@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bridge.core.windows.apply import apply_arrival
 from bridge.kafka.log import AbortableError, Committed, Partition
 from bridge.kafka.ownership import Note, disown, read_note
 from bridge.kafka.suspects import IsolationLock
@@ -91,12 +92,11 @@ def test_an_arrival_that_kills_two_matchers_is_poison_to_the_third_and_its_partn
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(two_slots())
-    works = matcher.apply_arrival
 
     def kills(*arguments: Any, **named: Any) -> Any:
         if "poison" in repr(arguments[3]):
             stepping(world).kill_here()
-        return works(*arguments, **named)
+        return apply_arrival(*arguments, **named)
 
     monkeypatch.setattr(matcher, "apply_arrival", kills)
     world.start("rest", ("controller", "router", "submitter"))
@@ -146,7 +146,7 @@ def commits(world: World) -> list[Committed]:
             for other in others:
                 for place, note in dict(other).items():
                     self[place] = note
-            super().update(**named)
+            assert not named
 
     world.broker.group(group_of(world.topics, "router")).committed = Watched(committed)
     return seen

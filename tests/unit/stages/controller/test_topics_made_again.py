@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge.core.decision import Decision
 from bridge.core.event import MINUTE
 from bridge.kafka.records import START, kind_of
 from bridge.stages.shared.definitions import Start, encode_start
@@ -69,7 +70,7 @@ def test_the_id_has_the_topics_id_only_where_the_event_has_none_and_the_topic_wa
     world.publish(TOPIC, {"order": "own"}, id="e-1")
     world.run(20)
     (start,) = [START.decode(value) for value in world.values(world.topics.triggers) if kind_of(value) == "start"][-1:]
-    ids = {decision.event.id for decision in world.decisions if hasattr(decision, "event")}
+    ids = {decision.event.id for decision in world.decisions if isinstance(decision, Decision)}
     assert ids == {f"{TOPIC}/0/0", f"{TOPIC}/0/0/{start['topic_id']}", "e-1"}
 
 

@@ -240,7 +240,7 @@ def test_a_process_that_cannot_read_a_definition_stops_before_it_commits_anythin
     older.crash()
     world.processes.clear()
     assert world.reasons_of(event) == []
-    Definitions._define, plain = _as_a_newer_version_does, Definitions._define  # type: ignore[method-assign]
+    Definitions._define, plain = _as_a_newer_version_does, Definitions._define  # type: ignore[assignment, method-assign]
     try:
         world.start("newer")
         world.run(20, step=0.5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from bridge.core.definition import Definition
@@ -56,7 +56,7 @@ class CountedAdmin(MemoryAdmin):
         self.asked += 1
         return {partition: Committed(0, Note("router", 5).text()) for partition in partitions}
 
-    def end_offsets(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+    def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         self.asked += 1
         return super().end_offsets(partitions)
 

@@ -120,18 +120,18 @@ class Told(Unobserved):
     """Keeps what it hears of windows."""
 
     def __init__(self) -> None:
-        self.held: dict[int, int | None] = {}
+        self.by_partition: dict[int, int | None] = {}
 
     def window_bytes(self, partition: int, held: int | None) -> None:
         """Keep it."""
-        self.held[partition] = held
+        self.by_partition[partition] = held
 
 
 def test_the_bytes_that_a_partition_holds_are_told() -> None:
     bridge = Bridge(windowed(WindowPlan("within", HOUR), ORDER, PAYMENT), partitions=1)
     told = bridge.process.stage("matcher")._observer = Told()
     large_order(bridge, 1)
-    assert told.held == {0: bridge.windows()[0].size}
+    assert told.by_partition == {0: bridge.windows()[0].size}
     assert bridge.windows()[0].size > LARGE
     bridge.process.stop()
-    assert told.held == {0: None}
+    assert told.by_partition == {0: None}

@@ -114,7 +114,10 @@ def test_each_event_that_is_matched_around_an_edit_is_in_the_run_that_its_decisi
     trigger = windowed(CUT[name], replace(ORDER, count=2), run=run, collect=collect)
     bridge = Bridge(trigger)
     other = replace(trigger, grace=2 * MINUTE)
-    steps = {"deleted and added again": [None, trigger], "changed there and back": [other, trigger]}
+    steps: dict[str, list[Trigger | None]] = {
+        "deleted and added again": [None, trigger],
+        "changed there and back": [other, trigger],
+    }
     amount = 0
     for written in (trigger, *steps[how]):
         bridge.world.triggers[:] = [] if written is None else [written]

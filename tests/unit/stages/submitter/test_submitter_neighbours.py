@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import pytest
 
@@ -137,7 +138,12 @@ def test_a_rebalance_does_not_wait_for_a_namespace_that_hangs() -> None:
     submitter = process.stage("submitter")
     looks: list[float] = []
     results = submitter._attempts.results
-    submitter._attempts.results = lambda seconds=0: looks.append(seconds) or results(0)
+
+    def looked(seconds: float = 0) -> Any:
+        looks.append(seconds)
+        return results(0)
+
+    submitter._attempts.results = looked
     process.stop()
     assert sum(looks) <= 0.2
 

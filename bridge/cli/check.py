@@ -29,7 +29,7 @@ from bridge.settings.settings import Settings
 from bridge.triggers.checks.cycles import without_cycles
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.files import Reading, TriggerFolder, merge
+from bridge.triggers.sources.folder import Reading, TriggerFolder, merge
 from bridge.triggers.topic_mapping import internal_topic_error, placed
 from flowbridge_sdk.shared_topics import SharedTopics
 

@@ -31,7 +31,8 @@ from bridge.stages.shared.schema_lookups import SchemaLookups
 from bridge.stages.submitter.bulkheads import workers_for
 from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sensors.source import SensorSource
-from bridge.triggers.sources.sources import AllSources, FileSource, TriggerSource
+from bridge.triggers.sources.folder import FileSource
+from bridge.triggers.sources.source import AllSources, TriggerSource
 from flowbridge_sdk.avro.checks import parse
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import SchemaError

@@ -36,7 +36,7 @@ from bridge.stages.submitter.ledger.ledger_restore import read_ledgers
 from bridge.stages.submitter.limits_in_force import LimitsInForce
 from bridge.stages.submitter.submitter import Submitter
 from bridge.stages.submitter.templates import Templates
-from bridge.triggers.sources.sources import TriggerSource
+from bridge.triggers.sources.source import TriggerSource
 from bridge.triggers.topic_mapping import with_shared_topics
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.shared_topics import SharedTopics

@@ -14,7 +14,7 @@ from functools import lru_cache
 from bridge.core.trigger import Slot, Trigger
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 from flowbridge_sdk.shared_topics import SharedTopics
 from flowbridge_sdk.topics import topic_of
 

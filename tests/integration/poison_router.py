@@ -16,7 +16,7 @@ from bridge.kafka.log import TopicSpec
 from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 from flowbridge_sdk.codec import Decoder
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from bridge.stages.shared.definitions import Definitions
 from bridge.stages.stage_thread import Process, steady_clock
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 from contract.log_beds import eventually
 from contract.trouble_beds import TroubledKafka, TwoBrokers
 from flowbridge_sdk.codec import Decoder, Encoder

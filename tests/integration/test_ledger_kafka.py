@@ -23,7 +23,7 @@ from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.shared.run_records import encode_run
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 from flowbridge_sdk.codec import Decoder
 from servers.kafka import KafkaServer
 from unit.stages.world import one_slot

@@ -42,9 +42,8 @@ from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter
 from bridge.stages.submitter.open_run import OpenRun
 from bridge.stages.submitter.submitter import Submitter
 from bridge.stages.submitter.waiting_runs import WaitingRuns
-from bridge.triggers.sources import sources
-from bridge.triggers.sources.files import merge
-from bridge.triggers.sources.sources import FileSource
+from bridge.triggers.sources import folder
+from bridge.triggers.sources.folder import FileSource
 from simulation.process import SimulatedProcess
 
 
@@ -294,7 +293,7 @@ def _as_if_whole(*arguments: Any, **options: Any) -> Any:
 _settled_age, _under_root, _merge, _ask, _read = (
     Doubt.age,
     FileSource._under_root,
-    merge,
+    folder.merge,
     Lane.ask,
     MemoryReader.read,
 )
@@ -475,8 +474,8 @@ MUTATIONS = (
     Mutation("created again after a lifetime", ((Doubt, "may_create", _whenever),), 40, "short lives"),
     Mutation("a look that finds nothing settles nothing", ((Doubt, "seen_absent", _no_look_counts),), 20, "outage"),
     Mutation("a folder that is mounted elsewhere", ((FileSource, "_under_root", _no_other_path),), 40, "sources"),
-    Mutation("a silent folder is an empty one", ((sources, "merge", _as_read),), 20, "sources"),
-    Mutation("what cannot be read counts as deleted", ((sources, "merge", _complete),), 20, "sources"),
+    Mutation("a silent folder is an empty one", ((folder, "merge", _as_read),), 20, "sources"),
+    Mutation("what cannot be read counts as deleted", ((folder, "merge", _complete),), 20, "sources"),
     Mutation(
         "an unreadable definition is passed by",
         ((Definitions, "_apply", _passed_by(_apply_definition)), (Definitions, "_enforce", _enforce_known)),

@@ -31,8 +31,7 @@ from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.router.reached_time import EndOffsetLog
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.files import Reading
-from bridge.triggers.sources.sources import FileSource
+from bridge.triggers.sources.folder import FileSource, Reading
 from simulation.coroutines import Coroutine, KilledError
 from simulation.effects import STAGES, HarmedLog, HarmedProducer, Written
 from simulation.versions import Format, is_newer, newer

@@ -35,7 +35,7 @@ from bridge.stages.shared.definitions import (
 )
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import TriggerSource
+from bridge.triggers.sources.source import TriggerSource
 from bridge.triggers.topic_mapping import internal_topic_error, topics_of
 
 logger = logging.getLogger(__name__)

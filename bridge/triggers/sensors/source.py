@@ -19,7 +19,7 @@ from bridge.triggers.errors import Origin, TriggerError, path_text
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sensors.api import Away, Listing, SensorApi
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from bridge.kafka.internal_topics import InternalTopics
 from bridge.settings.groups import WindowSettings
 from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.shared.garbage import BatchGarbageCollector
-from bridge.triggers.sources.sources import FileSource
+from bridge.triggers.sources.folder import FileSource
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.schemas import EventSchemas
 

@@ -16,7 +16,7 @@ from bridge.cli.checks.templates import template_findings
 from bridge.cli.main import cli
 from bridge.core.event import SECOND
 from bridge.errors import ExitCode, KubernetesUnreachableError
-from bridge.triggers.sources.files import TriggerFolder
+from bridge.triggers.sources.folder import TriggerFolder
 from unit.triggers.sensors.given import broken, sensor_of
 
 BASE = Path(__file__).parents[3] / "deploy" / "base"

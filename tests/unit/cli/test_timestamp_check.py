@@ -16,7 +16,7 @@ from bridge.errors import ExitCode
 from bridge.kafka.log import TopicSpec
 from bridge.kafka.memory.log import MemoryBroker, MemoryLog
 from bridge.settings.settings import Settings
-from bridge.triggers.sources.files import TriggerFolder
+from bridge.triggers.sources.folder import TriggerFolder
 from flowbridge_sdk.shared_topics import SharedTopics
 from unit.cli.test_check import checked
 from unit.stages.world import World, two_slots

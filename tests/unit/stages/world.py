@@ -29,7 +29,7 @@ from bridge.stages.process import ProcessDependencies, group_of, open_loop
 from bridge.stages.shared.schema_lookups import SchemaLookups
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.headers import write_headers
 from flowbridge_sdk.shared_topics import SharedTopics

@@ -13,7 +13,8 @@ from bridge.core.trigger import RunPlan, Slot, Trigger
 from bridge.triggers.checks.cycles import flow_templates, without_cycles
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import AllSources, FileSource, Sources, TriggerSource
+from bridge.triggers.sources.folder import FileSource
+from bridge.triggers.sources.source import AllSources, Sources, TriggerSource
 
 
 def loaded(

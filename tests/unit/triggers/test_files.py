@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.files import Reading, TriggerFolder, merge
-from bridge.triggers.sources.sources import FileSource
+from bridge.triggers.sources.folder import FileSource, Reading, TriggerFolder, merge
 
 BROKEN = "kind: [\n"
 

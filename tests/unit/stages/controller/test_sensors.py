@@ -15,7 +15,8 @@ from bridge.stages.shared.definitions import Definitions
 from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sensors.memory import MemorySensorApi
 from bridge.triggers.sensors.source import SensorSource
-from bridge.triggers.sources.sources import AllSources, FileSource
+from bridge.triggers.sources.folder import FileSource
+from bridge.triggers.sources.source import AllSources
 from unit.stages.world import Process, World
 from unit.triggers.sensors.given import broken, sensor_of
 

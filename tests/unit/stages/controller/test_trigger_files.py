@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.kafka.memory.partition import Message
-from bridge.triggers.sources.sources import FileSource
+from bridge.triggers.sources.folder import FileSource
 from unit.stages.world import World
 
 SHIP = """

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bridge.core.trigger import RunPlan, Trigger
-from bridge.triggers.sources.sources import AllSources, FileSource
+from bridge.triggers.sources.folder import FileSource
+from bridge.triggers.sources.source import AllSources
 from unit.stages.world import World, one_slot
 
 TEXT = """

@@ -12,7 +12,7 @@ from bridge.core.event import MINUTE
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.stages.shared.slot_index import SlotIndex
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 from flowbridge_sdk.shared_topics import SharedTopics
 from unit.stages.world import World, one_slot, two_slots
 

@@ -1,23 +1,25 @@
-"""Triggers in files and folders: read whole, each time anew, with errors as values.
+"""The source of triggers in files and folders. Each reading reads all files whole, and returns errors as values.
 
-A folder is read with all below it, ``*.yaml`` and ``*.yml``. Entries that start with a dot are left out, which is also
-what a mounted ConfigMap needs: its files are links into a hidden ``..data``.
+A folder is read with those below it, ``*.yaml`` and ``*.yml``. Names that start with a dot are left out. A mounted
+ConfigMap needs this, because its files are links into a hidden ``..data``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from bridge.core.trigger import Trigger
 from bridge.triggers.checks.event_types import Schemas
+from bridge.triggers.checks.namespaces import namespace_misfits
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.resources import LoadedTrigger, read_text
 from bridge.triggers.sensors.compile import SensorRules
+from bridge.triggers.sources.source import Sources, TriggerSource, rival_error
 
 STDIN = "-"
 """The path that stands for standard input, where a caller offers it."""
@@ -33,11 +35,11 @@ class Reading:
     """What files and folders held at one moment.
 
     Attributes:
-        loaded: The triggers with where they stand; of several with one identity the first.
-        rivals: The others with an identity that one before them has.
-        errors: All that was wrong.
-        complete: Of all that was read it is known which triggers it is about; else nothing may be taken for deleted.
-        silent: Paths given that were missing or held no file with text in it; their triggers are not deleted.
+        loaded: The triggers and their origins. If several have one identity, the first of them.
+        rivals: The other triggers with the identity of an earlier one.
+        errors: Everything that was wrong.
+        complete: The trigger behind every error is known. If it is not, no trigger may be taken for deleted.
+        silent: Configured paths that were missing or held no file with text. Their triggers are not deleted.
         seen_files: All files that were found.
         left_alone: A note for each Sensor that is not Metaflow's.
 
@@ -53,19 +55,19 @@ class Reading:
 
     @property
     def triggers(self) -> tuple[Trigger, ...]:
-        """Return the triggers alone."""
+        """Return the triggers without their origins."""
         return tuple(loaded.trigger for loaded in self.loaded)
 
 
 class TriggerFolder:
-    """The files and folders that somebody named as where triggers are.
+    """The configured files and folders of triggers.
 
     Args:
         paths: Files and folders.
         namespace: Namespace of triggers that name none.
-        sensors: What holds for Sensors in files; None where they are not taken.
-        stdin: What the path ``-`` reads; None where it is a path like others.
-        schemas: Avro schemas by event name, as far as they are known.
+        sensors: Rules for Sensors in files; None to refuse them.
+        stdin: The stream that the path ``-`` reads; None to treat ``-`` as a file's path.
+        schemas: The known Avro schemas, by event name.
         namespaces: Namespaces that files may name; empty for any. Sensors have their own rules.
 
     """
@@ -89,7 +91,7 @@ class TriggerFolder:
         self._reading = Reading(complete=False)
 
     def read(self) -> Reading:
-        """Return what is there now; the same object as before while no byte has changed."""
+        """Return the triggers that are there now. Return the same object as before if no byte has changed."""
         contents, errors, silent = self._contents()
         digest = hashlib.sha256(repr((sorted(contents), sorted(errors), sorted(silent))).encode()).digest()
         if digest != self._digest:
@@ -103,18 +105,24 @@ class TriggerFolder:
         errors: list[TriggerError] = []
         silent: set[str] = set()
         for root in self._paths:
-            found = 0
+            has_text = False
             if root == STDIN and self._stdin is not None:
                 text = _decoded(self._stdin.read(SIZE_LIMIT + 1), "<stdin>", errors)
                 if text:
                     contents[root] = (root, "<stdin>", text)
                 continue
             for file in _files(root, errors):
-                text = _text(file, errors)
-                found += bool(text)
+                try:
+                    with Path(file).open("rb") as opened:
+                        content = opened.read(SIZE_LIMIT + 1)
+                except OSError as error:
+                    errors.append(TriggerError(file, 1, "", f"cannot be read: {error.strerror}", "let us read it"))
+                    continue
+                text = _decoded(content, file, errors)
                 if text:
+                    has_text = True
                     contents.setdefault(os.path.realpath(file), (root, file, text))
-            if not found:
+            if not has_text:
                 silent.add(root)
         return list(contents.values()), errors, silent
 
@@ -139,7 +147,7 @@ class TriggerFolder:
                 first = loaded.setdefault(trigger.trigger.identity, trigger)
                 if first is not trigger:
                     rivals.append(trigger)
-                    found_errors.append(_twice(trigger, first))
+                    found_errors.append(rival_error(trigger, first))
         return Reading(
             loaded=tuple(loaded.values()),
             rivals=tuple(rivals),
@@ -151,12 +159,64 @@ class TriggerFolder:
         )
 
 
-def merge(last_known: Sequence[LoadedTrigger], reading: Reading) -> tuple[LoadedTrigger, ...]:
-    """Return the triggers that are in force after ``reading``, where ``last_known`` were before; sorted by identity.
+class FileSource(TriggerSource):
+    """Files and folders as a source of triggers.
 
-    What was read well is in force as read. A trigger that is no longer there is gone only if all files say of which
-    triggers they are, no error names it or stands in its file, and the path that it came from still holds a file. Of
-    two with one identity the one in force stays, otherwise the first counts.
+    Args:
+        paths: Files and folders.
+        namespace: Namespace of triggers that name none.
+        schemas: The known Avro schemas, by event name.
+        namespaces: Namespaces that files may name; empty for any. A trigger in another namespace is refused. One that
+            is in force already is retired, so in this case a wrong file keeps nothing.
+
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        namespace: str,
+        schemas: Schemas | None = None,
+        namespaces: Collection[str] = (),
+    ) -> None:
+        self._roots = [str(path) for path in paths]
+        self._namespaces = namespaces
+        self._folder = TriggerFolder(paths, namespace, schemas=schemas, namespaces=namespaces)
+
+    def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
+        """Return the triggers of the files, and those kept from broken files (:meth:`TriggerSource.read`)."""
+        reading = self._folder.read()
+        before = [
+            self._under_root(known, reading)
+            for known in in_force.values()
+            if known.origin.line and not namespace_misfits(known.trigger, self._namespaces)
+        ]
+        # A file that cannot be read may hold a trigger that stood under another path before.
+        merged = merge([loaded for loaded in before if loaded.root or not reading.complete], reading)
+        # Each path without a trigger file gets an error, unless an error of the reading names it or a file below it.
+        named = {place for error in reading.errors for place in (error.file, *map(str, Path(error.file).parents))}
+        found, right = "it holds no trigger file", "write one; until then what came from here before stays in force"
+        silences = [TriggerError(path, 1, "", found, right) for path in sorted(reading.silent - named)]
+        return Sources(merged, [*reading.errors, *silences])
+
+    def _under_root(self, known: LoadedTrigger, reading: Reading) -> LoadedTrigger:
+        """Return a trigger of a file with the configured path above this file.
+
+        If no configured path is above it, the trigger counts as one of a path that is silent now, because its folder
+        may be mounted there now. While all paths hold files, such a trigger has no path. It is gone once all files were
+        read.
+        """
+        file = known.origin.file
+        roots = (root for root in self._roots if file == root or Path(root) in Path(file).parents)
+        root = next(roots, min(reading.silent, default=""))
+        return replace(known, root=root)
+
+
+def merge(last_known: Sequence[LoadedTrigger], reading: Reading) -> tuple[LoadedTrigger, ...]:
+    """Return the triggers that are in force after ``reading``, sorted by identity; ``last_known`` were before.
+
+    A trigger that was read without an error is in force as read. A trigger that is missing is gone only if three things
+    hold: the reading is complete, no error names the trigger or its file, and the path that it came from still holds a
+    file. If two triggers have one identity, the one in force stays. If neither is in force, the first wins.
     """
     in_force = {loaded.trigger.identity: loaded for loaded in reading.loaded}
     unsure = {error.trigger for error in reading.errors} | {error.file for error in reading.errors}
@@ -175,14 +235,8 @@ def merge(last_known: Sequence[LoadedTrigger], reading: Reading) -> tuple[Loaded
     return tuple(in_force[identity] for identity in sorted(in_force))
 
 
-def _twice(trigger: LoadedTrigger, first: LoadedTrigger) -> TriggerError:
-    identity = trigger.trigger.identity
-    found = f"{identity} is also defined at {first.origin}; only one of them is in force"
-    return TriggerError(*trigger.origin, "metadata.name", found, "keep one, or give this one another name", identity)
-
-
 def _files(root: str, errors: list[TriggerError]) -> Iterator[str]:
-    """Yield the files of a path that was named, in sorted order; a path that is not there is an error."""
+    """Yield the files of a configured path in sorted order. A path that does not exist is an error."""
     if not Path(root).is_dir():
         if Path(root).exists():
             yield root
@@ -206,18 +260,8 @@ def _files(root: str, errors: list[TriggerError]) -> Iterator[str]:
     ]
 
 
-def _text(file: str, errors: list[TriggerError]) -> str:
-    """Return the text of a file; empty with an error where there is none to be had."""
-    try:
-        with Path(file).open("rb") as opened:
-            content = opened.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        errors.append(TriggerError(file, 1, "", f"cannot be read: {error.strerror}", "let us read it"))
-        return ""
-    return _decoded(content, file, errors)
-
-
 def _decoded(content: bytes, file: str, errors: list[TriggerError]) -> str:
+    """Return the text of a file; empty, with an error, if it is too large, is not UTF-8 or has no text."""
     right = "write YAML in UTF-8"
     if len(content) > SIZE_LIMIT:
         errors.append(TriggerError(file, 1, "", f"more than {SIZE_LIMIT} bytes", "split it"))

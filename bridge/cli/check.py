@@ -27,7 +27,7 @@ from bridge.kafka.log import LogError
 from bridge.plain_text import visible
 from bridge.settings.settings import Settings
 from bridge.triggers.checks.cycles import without_cycles
-from bridge.triggers.errors import TriggerError
+from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sources.folder import Reading, TriggerFolder, merge
 from bridge.triggers.topic_mapping import internal_topic_error, placed
@@ -47,16 +47,15 @@ def execute(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
     reading = TriggerFolder(chosen, settings.namespace, rules, sys.stdin.buffer, schemas, allowed).read()
     errors = list(reading.errors)
     errors += without_cycles((), merge((), reading))[1]
-    files = {error.file for error in reading.errors}
+    files = {error.origin.file for error in reading.errors}
     for path in reading.silent:  # a path that holds nothing is an error if no other says so: triggers were expected
         if not any(file == path or Path(path) in Path(file).parents for file in files):
-            errors.append(
-                TriggerError(path, 1, "", "there is no trigger in it", "put *.yaml files there, or leave it out")
-            )
+            advice = "put *.yaml files there, or leave it out"
+            errors.append(TriggerError(Origin(path, 1), "", "there is no trigger in it", advice))
     shared = SharedTopics(settings.shared_topics)
     for loaded in reading.loaded:
         trigger = placed(loaded.trigger, shared)
-        error = internal_topic_error(trigger, settings.internal_prefix, *loaded.origin)
+        error = internal_topic_error(trigger, settings.internal_prefix, loaded.origin)
         if error is not None:
             errors.append(error)
     findings = [Finding("error", error) for error in sorted(errors)]
@@ -89,12 +88,12 @@ def _topic_findings(reading: Reading, settings: Settings) -> list[Finding]:
 def _report(reading: Reading, findings: Sequence[Finding], output: Output) -> int:
     """Print the findings and their number; return the exit code."""
     for finding in findings:
-        place = f"{finding.error.file}:{finding.error.line}: "
-        text = click.style(visible(place), bold=True)
+        text = click.style(visible(f"{finding.error.origin}: "), bold=True)
         if finding.severity != "error":
             text += click.style(f"{finding.severity}: ", fg="yellow" if finding.severity == "warning" else "cyan")
-        text += visible(str(finding.error).removeprefix(place))
-        output.result(text, {"severity": finding.severity, **asdict(finding.error)}, styled=True)
+        text += visible(finding.error.message)
+        plain = asdict(finding.error)
+        output.result(text, {"severity": finding.severity, **plain.pop("origin")._asdict(), **plain}, styled=True)
     tally = Counter(finding.severity for finding in findings)
     numbers = {
         "triggers": len(reading.loaded),
@@ -126,4 +125,4 @@ def calendar_notes(loaded: Iterable[LoadedTrigger], now: Micros) -> Iterator[Tri
             effect = "a run starts when a window is filled, and a window takes events that reach us up to "
             effect += f"{grace} after its end"
         text = f"the next windows end at {', '.join(ends)} ({schedule.timezone})"
-        yield TriggerError(*source.origin, f"spec.window.{window.kind}", text, effect, trigger.identity)
+        yield TriggerError(source.origin, f"spec.window.{window.kind}", text, effect, trigger.identity)

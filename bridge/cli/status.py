@@ -120,7 +120,8 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
             output.result(text, {"kind": "warning", **claimed._asdict()})
     for error in sorted(error for errors in definitions.errors.values() for error in errors):
         plain = asdict(error)
-        output.result(f"error      {error}", {"kind": "error", "source": plain.pop("file"), **plain})
+        origin = plain.pop("origin")
+        output.result(f"error      {error}", {"kind": "error", "source": origin.file, "line": origin.line, **plain})
     waiting_arrivals = [  # the window of each
         read_place(key).window
         for number in range(existing[topics.windows])

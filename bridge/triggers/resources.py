@@ -115,7 +115,9 @@ class _FileReader:
                 label = ": ".join(*LABELS.items())
                 found = f"a Sensor without Metaflow's label {label}"
                 line = document.line_of(("metadata",))
-                note = TriggerError(self._file, line, "metadata.labels", found, "the bridge leaves it alone", identity)
+                note = TriggerError(
+                    Origin(self._file, line), "metadata.labels", found, "the bridge leaves it alone", identity
+                )
                 self.left_alone.append(note)
                 return
             self._take(document, compile_sensor(document.value, self._sensors), identity, inside)
@@ -165,7 +167,7 @@ class _FileReader:
 
     def _refuse(self, line: int, path: FieldPath, misfit: MisfitError, identity: str, inside: str) -> None:
         place = " ".join(part for part in (inside, path_text(path)) if part)
-        self.errors.append(TriggerError(self._file, line, place, misfit.found, misfit.right, identity))
+        self.errors.append(TriggerError(Origin(self._file, line), place, misfit.found, misfit.right, identity))
 
 
 def _is_metaflows(sensor: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from bridge.core.trigger import Slot, Trigger
-from bridge.triggers.errors import TriggerError
+from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sources.source import Sources, TriggerSource
 from flowbridge_sdk.shared_topics import SharedTopics
@@ -34,7 +34,7 @@ def is_internal(topic: str, internal_prefix: str) -> bool:
     return topic.startswith((internal_prefix, "__"))
 
 
-def internal_topic_error(trigger: Trigger, internal_prefix: str, file: str, line: int) -> TriggerError | None:
+def internal_topic_error(trigger: Trigger, internal_prefix: str, origin: Origin) -> TriggerError | None:
     """Return what is wrong with a trigger that reads a topic of the bridge or of Kafka; None for others.
 
     A trigger on dead letters, say, would feed itself: each letter that it cannot read becomes another one.
@@ -43,7 +43,7 @@ def internal_topic_error(trigger: Trigger, internal_prefix: str, file: str, line
         if is_internal(slot_topic(slot), internal_prefix):
             found = f"{slot.event!r} is not for triggers: {slot_topic(slot)} is a topic of the bridge or of Kafka"
             right = f"name an event that begins neither with {internal_prefix!r} nor with '__'"
-            return TriggerError(file, line, f"spec.events[{number}].name", found, right, trigger.identity)
+            return TriggerError(origin, f"spec.events[{number}].name", found, right, trigger.identity)
     return None
 
 

@@ -408,9 +408,9 @@ class _Files:
         for number, trigger in world.files.items():
             file = f"{path}/{number}.yaml"
             if world.source_is == "half read" and number:
-                errors.append(TriggerError(file, 1, "", "cannot be read: stale file handle", "let us read it"))
+                errors.append(TriggerError(Origin(file, 1), "", "cannot be read: stale file handle", "let us read it"))
             elif is_newer(trigger) and not self._process.is_newer:
-                errors.append(TriggerError(file, 1, "atMost", "there is no such field", "", trigger.identity))
+                errors.append(TriggerError(Origin(file, 1), "atMost", "there is no such field", "", trigger.identity))
             else:
                 loaded.append(
                     LoadedTrigger(

@@ -95,7 +95,5 @@ def _finding(
     written = path
     while written and written not in trigger.lines:  # a list of names has no line for each
         written = written[:-1]
-    line = trigger.lines.get(written, trigger.origin.line)
-    return Finding(
-        severity, TriggerError(trigger.origin.file, line, path_text(path), found, right, trigger.trigger.identity)
-    )
+    origin = trigger.origin._replace(line=trigger.lines.get(written, trigger.origin.line))
+    return Finding(severity, TriggerError(origin, path_text(path), found, right, trigger.trigger.identity))

@@ -65,5 +65,5 @@ def timestamp_findings(
             places.setdefault(slot_topic(slot), (trigger, f"spec.events[{number}].name"))
     for claimed in claimed_times(admin, places, bootstrap_servers):
         trigger, field = places[claimed.topic]
-        error = TriggerError(*trigger.origin, field, claimed.found, claimed.right, trigger.trigger.identity)
+        error = TriggerError(trigger.origin, field, claimed.found, claimed.right, trigger.trigger.identity)
         yield Finding("warning", error)

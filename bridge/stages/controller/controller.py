@@ -141,7 +141,7 @@ class Controller(Stage):
         sources = self._source.read(in_force)
         wanted, errors = [], list(sources.errors)
         for loaded in sources.triggers:
-            error = internal_topic_error(loaded.trigger, self._topics.prefix, *loaded.origin)
+            error = internal_topic_error(loaded.trigger, self._topics.prefix, loaded.origin)
             if error is None:
                 wanted.append(loaded)
             else:
@@ -199,7 +199,7 @@ class Controller(Stage):
             )
             if len(value) > DEFINITION_LIMIT:
                 wrong = f"the trigger takes {len(value)} bytes as a definition; {DEFINITION_LIMIT} is the limit"
-                return TriggerError(*loaded.origin, "", wrong, "write shorter texts in it", trigger.identity)
+                return TriggerError(loaded.origin, "", wrong, "write shorter texts in it", trigger.identity)
             out.send(self._topics.triggers, 0, definition_key(trigger.definition_hash), value)
         # Also where it is in force: 0.1.0 has to find it behind its definition, of which compaction keeps the newest.
         self._enforce(trigger.identity, trigger.definition_hash, now, out)
@@ -295,7 +295,7 @@ class Controller(Stage):
             "until then the events of this topic wait"
         )
         return [
-            TriggerError(*trigger.origin, "", wrong, advice, trigger.trigger.identity)
+            TriggerError(trigger.origin, "", wrong, advice, trigger.trigger.identity)
             for trigger in triggers
             for topic in topics_of(trigger.trigger)
             if (wrong := self._refused.get(topic)) is not None

@@ -13,7 +13,7 @@ from typing import Any
 
 from bridge.core.event import Micros
 from bridge.kafka.records import SOURCE_ERRORS
-from bridge.triggers.errors import TriggerError
+from bridge.triggers.errors import Origin, TriggerError
 
 SourceErrors = Mapping[str, tuple[TriggerError, ...]]
 """Errors by place."""
@@ -28,27 +28,31 @@ def by_place(errors: Iterable[TriggerError]) -> SourceErrors:
     """Return errors by their place, each once, within the bounds."""
     unique: dict[str, set[TriggerError]] = defaultdict(set)
     for error in errors:
-        unique[error.file].add(replace(error, found=_cut(error.found), right=_cut(error.right)))
+        unique[error.origin.file].add(replace(error, found=_cut(error.found), right=_cut(error.right)))
     bounded: dict[str, tuple[TriggerError, ...]] = {}
     for place, found in unique.items():
         kept = sorted(found)
         if len(kept) > ERROR_LIMIT:
             more = f"{len(kept) - ERROR_LIMIT} more errors"
-            kept = [*kept[:ERROR_LIMIT], TriggerError(place, 0, "", more, "put those before right first")]
+            kept = [*kept[:ERROR_LIMIT], TriggerError(Origin(place), "", more, "put those before right first")]
         bounded[place] = tuple(kept)
     return bounded
 
 
 def encode_errors(place: str, errors: Iterable[TriggerError], now: Micros) -> bytes:
     """Return the record of the errors of a place."""
-    fields = ("line", "field", "found", "right", "trigger")
-    plain = [{name: getattr(error, name) for name in fields} for error in errors]
+    fields = ("field", "found", "right", "trigger")
+    plain = [{"line": error.origin.line} | {name: getattr(error, name) for name in fields} for error in errors]
     return SOURCE_ERRORS.encode({"place": place, "errors": plain, "at": now})
 
 
 def decode_errors(fields: Mapping[str, Any]) -> tuple[TriggerError, ...]:
     """Return the errors in the fields of such a record."""
-    return tuple(TriggerError(file=fields["place"], **error) for error in fields["errors"])
+    place = fields["place"]
+    return tuple(
+        TriggerError(Origin(place, error["line"]), error["field"], error["found"], error["right"], error["trigger"])
+        for error in fields["errors"]
+    )
 
 
 def _cut(text: str) -> str:

@@ -144,4 +144,4 @@ def _error(trigger: LoadedTrigger, way: Sequence[Cause]) -> TriggerError:
     found = f"it closes a cycle: {start} causes {', which causes '.join(steps)}"
     field = "spec.run.emits" if way[0].event in trigger.trigger.run.emits else "spec.events"
     right = "break it: let one of these read another event, or end with a run that does not emit"
-    return TriggerError(*trigger.origin, field, found, right, start)
+    return TriggerError(trigger.origin, field, found, right, start)

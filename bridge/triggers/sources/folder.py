@@ -16,7 +16,7 @@ from typing import BinaryIO
 from bridge.core.trigger import Trigger
 from bridge.triggers.checks.event_types import Schemas
 from bridge.triggers.checks.namespaces import namespace_misfits
-from bridge.triggers.errors import TriggerError
+from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger, read_text
 from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sources.source import Sources, TriggerSource, rival_error
@@ -116,7 +116,9 @@ class TriggerFolder:
                     with Path(file).open("rb") as opened:
                         content = opened.read(SIZE_LIMIT + 1)
                 except OSError as error:
-                    errors.append(TriggerError(file, 1, "", f"cannot be read: {error.strerror}", "let us read it"))
+                    errors.append(
+                        TriggerError(Origin(file, 1), "", f"cannot be read: {error.strerror}", "let us read it")
+                    )
                     continue
                 text = _decoded(content, file, errors)
                 if text:
@@ -152,7 +154,7 @@ class TriggerFolder:
             loaded=tuple(loaded.values()),
             rivals=tuple(rivals),
             errors=tuple(found_errors),
-            complete=all(error.trigger for error in found_errors if error.file not in silent),
+            complete=all(error.trigger for error in found_errors if error.origin.file not in silent),
             silent=frozenset(silent),
             seen_files=frozenset(file for _, file, _ in contents),
             left_alone=tuple(left_alone),
@@ -193,9 +195,13 @@ class FileSource(TriggerSource):
         # A file that cannot be read may hold a trigger that stood under another path before.
         merged = merge([loaded for loaded in before if loaded.root or not reading.complete], reading)
         # Each path without a trigger file gets an error, unless an error of the reading names it or a file below it.
-        named = {place for error in reading.errors for place in (error.file, *map(str, Path(error.file).parents))}
+        named = {
+            place
+            for error in reading.errors
+            for place in (error.origin.file, *map(str, Path(error.origin.file).parents))
+        }
         found, right = "it holds no trigger file", "write one; until then what came from here before stays in force"
-        silences = [TriggerError(path, 1, "", found, right) for path in sorted(reading.silent - named)]
+        silences = [TriggerError(Origin(path, 1), "", found, right) for path in sorted(reading.silent - named)]
         return Sources(merged, [*reading.errors, *silences])
 
     def _under_root(self, known: LoadedTrigger, reading: Reading) -> LoadedTrigger:
@@ -219,7 +225,7 @@ def merge(last_known: Sequence[LoadedTrigger], reading: Reading) -> tuple[Loaded
     file. If two triggers have one identity, the one in force stays. If neither is in force, the first wins.
     """
     in_force = {loaded.trigger.identity: loaded for loaded in reading.loaded}
-    unsure = {error.trigger for error in reading.errors} | {error.file for error in reading.errors}
+    unsure = {error.trigger for error in reading.errors} | {error.origin.file for error in reading.errors}
     before = {loaded.trigger.identity: loaded for loaded in last_known}
     for rival in reading.rivals:
         holder = before.get(rival.trigger.identity)
@@ -241,7 +247,7 @@ def _files(root: str, errors: list[TriggerError]) -> Iterator[str]:
         if Path(root).exists():
             yield root
         else:
-            errors.append(TriggerError(root, 1, "", "there is no such file or folder", "name one that exists"))
+            errors.append(TriggerError(Origin(root, 1), "", "there is no such file or folder", "name one that exists"))
         return
     unreadable: list[OSError] = []
     count = 0
@@ -252,11 +258,14 @@ def _files(root: str, errors: list[TriggerError]) -> Iterator[str]:
                 continue
             count += 1
             if count > FILE_LIMIT:
-                errors.append(TriggerError(root, 1, "", f"more than {FILE_LIMIT} files", "name a smaller folder"))
+                errors.append(
+                    TriggerError(Origin(root, 1), "", f"more than {FILE_LIMIT} files", "name a smaller folder")
+                )
                 return
             yield str(Path(folder, name))
     errors += [
-        TriggerError(str(e.filename), 1, "", f"cannot be read: {e.strerror}", "let us read it") for e in unreadable
+        TriggerError(Origin(str(e.filename), 1), "", f"cannot be read: {e.strerror}", "let us read it")
+        for e in unreadable
     ]
 
 
@@ -264,7 +273,7 @@ def _decoded(content: bytes, file: str, errors: list[TriggerError]) -> str:
     """Return the text of a file; empty, with an error, if it is too large, is not UTF-8 or has no text."""
     right = "write YAML in UTF-8"
     if len(content) > SIZE_LIMIT:
-        errors.append(TriggerError(file, 1, "", f"more than {SIZE_LIMIT} bytes", "split it"))
+        errors.append(TriggerError(Origin(file, 1), "", f"more than {SIZE_LIMIT} bytes", "split it"))
         return ""
     try:
         text = content.decode("utf-8-sig")
@@ -274,5 +283,5 @@ def _decoded(content: bytes, file: str, errors: list[TriggerError]) -> str:
         right = "write a trigger, or delete the file"
     except UnicodeDecodeError as error:
         found = f"no UTF-8 at byte {error.start}"
-    errors.append(TriggerError(file, 1, "", found, right))
+    errors.append(TriggerError(Origin(file, 1), "", found, right))
     return ""

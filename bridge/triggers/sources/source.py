@@ -95,4 +95,4 @@ def rival_error(loser: LoadedTrigger, winner: LoadedTrigger) -> TriggerError:
     """Return the error of a trigger whose identity another trigger has."""
     identity = loser.trigger.identity
     found = f"{identity} is also defined at {winner.origin}; only one of them is in force"
-    return TriggerError(*loser.origin, "metadata.name", found, "keep one, or give this one another name", identity)
+    return TriggerError(loser.origin, "metadata.name", found, "keep one, or give this one another name", identity)

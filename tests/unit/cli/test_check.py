@@ -149,7 +149,7 @@ def test_a_finding_about_a_template_names_the_field_and_its_line(tmp_path: Path,
     slots = listed.replace("rows > 0}", "rows > 0, parameters: [total]}")
     loaded = TriggerFolder([write(tmp_path, mapped=slots)], "default").read().loaded
     places = [
-        (template_finding.error.field, template_finding.error.line)
+        (template_finding.error.field, template_finding.error.origin.line)
         for template_finding in template_findings(loaded, api)
     ]
     assert places == [("spec.run.parameters.rows", 9), ("spec.events[0].parameters.total", 5)]

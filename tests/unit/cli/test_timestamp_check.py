@@ -65,7 +65,7 @@ def test_a_topic_is_warned_of_once_at_the_first_event_that_reads_it(tmp_path: Pa
     loaded = TriggerFolder([tmp_path], "default").read().loaded
     (finding,) = timestamp_findings(loaded, SharedTopics(), MemoryLog(broker()).admin(), "kafka:9092")
     assert finding.severity == "warning"
-    assert (finding.error.line, finding.error.field) == (1, "spec.events[1].name")
+    assert (finding.error.origin.line, finding.error.field) == (1, "spec.events[1].name")
     assert (finding.error.trigger, finding.error.right) == ("default/ship", COMMAND)
 
 

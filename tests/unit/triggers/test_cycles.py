@@ -150,7 +150,7 @@ def test_a_file_that_closes_a_cycle_leaves_the_others_in_force(tmp_path: Path) -
     (tmp_path / "a.yaml").write_text(TEXT.format(name="a", reads="y", emits="x"))
     after = source.read({trigger.trigger.identity: trigger for trigger in before.triggers})
     assert [trigger.trigger.name for trigger in after.triggers] == ["b"]
-    assert [(error.trigger, error.file) for error in after.errors] == [("ns/a", str(tmp_path / "a.yaml"))]
+    assert [(error.trigger, error.origin.file) for error in after.errors] == [("ns/a", str(tmp_path / "a.yaml"))]
 
 
 class Given(TriggerSource):

@@ -94,7 +94,7 @@ def test_a_broken_file_keeps_its_triggers_and_the_others_work_on(home: Path, fol
         lambda: (home / "two.yml").write_text(trigger("c", template="other")),
     )
     assert templates(in_force) == {"a": "w", "b": "w", "c": "other"}
-    assert [Path(error.file).name for error in folder.read().errors] == ["one.yaml"]
+    assert [Path(error.origin.file).name for error in folder.read().errors] == ["one.yaml"]
 
 
 def test_a_bad_trigger_keeps_its_last_good_form(home: Path, folder: TriggerFolder) -> None:
@@ -215,7 +215,10 @@ def test_a_namespace_that_files_may_not_name_is_refused_where_it_stands(tmp_path
     )
     reading = TriggerFolder([tmp_path], "default", namespaces=["default", "team"]).read()
     assert names(merge((), reading)) == ["a", "b"]
-    found = {Path(error.file).name: (error.line, error.field, error.found, error.right) for error in reading.errors}
+    found = {
+        Path(error.origin.file).name: (error.origin.line, error.field, error.found, error.right)
+        for error in reading.errors
+    }
     told = "a namespace that trigger files may not name"
     right = "write default or team, or add the namespace to the setting trigger_namespaces"
     assert found["e.yaml"] == (3, "metadata.namespace", f"found 'elsewhere', {told}", right)

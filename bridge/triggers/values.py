@@ -171,7 +171,11 @@ def slot_parameters(value: Any) -> Pairs:
             raise MisfitError(f"found {quote_value(pair)}", "write {parameter: field}, both as texts")
         parameter_name(pair[0])
         field_path(pair[1])
-    return _once([(name, path) for name, path in pairs])
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise MisfitError(f"found the parameter {quote_value(name)} twice", "fill it once")
+    return tuple((name, path) for name, path in pairs)
 
 
 def field_path(value: Any) -> str:
@@ -240,11 +244,3 @@ def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise MisfitError(f"found {quote_value(value)}", "write a mapping {name: value}")
     return value
-
-
-def _once(pairs: list[tuple[str, str]]) -> Pairs:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise MisfitError(f"found the parameter {quote_value(name)} twice", "fill it once")
-    return tuple(pairs)

@@ -3,6 +3,9 @@
 Metaflow's Sensors are read from files only by commands that check them. The bridge itself reads Sensors from the
 cluster.
 
+A trigger file decides in which namespace Workflows are created, and the bridge creates them with its own rights. If
+these rights cover several namespaces, the setting ``trigger_namespaces`` says which of them trigger files may name.
+
 Every error gets its file, line and field here.
 """
 
@@ -13,7 +16,6 @@ from dataclasses import dataclass, field
 
 from bridge.core.trigger import Trigger
 from bridge.triggers.checks.event_types import Schemas
-from bridge.triggers.checks.namespaces import namespace_misfits
 from bridge.triggers.compile import compile_trigger
 from bridge.triggers.documents import Document, DocumentError, read_documents
 from bridge.triggers.errors import FieldPath, Misfit, Origin, TriggerError, path_text, quote_value
@@ -69,6 +71,26 @@ def read_text(
     if left_alone is not None:
         left_alone += reader.left_alone
     return reader.loaded, reader.errors
+
+
+def namespace_misfits(trigger: Trigger, allowed: Collection[str]) -> list[Misfit]:
+    """Return the misfit of a trigger of a file that is, or creates Workflows, in a namespace that is not allowed.
+
+    Args:
+        trigger: The trigger.
+        allowed: Namespaces that files may name; empty for any.
+
+    """
+    named: dict[FieldPath, str] = {
+        ("metadata", "namespace"): trigger.namespace,
+        ("spec", "run", "namespace"): trigger.run.namespace,
+    }
+    right = f"write {' or '.join(sorted(allowed))}, or add the namespace to the setting trigger_namespaces"
+    return [
+        (path, MisfitError(f"found {quote_value(namespace)}, a namespace that trigger files may not name", right))
+        for path, namespace in named.items()
+        if allowed and namespace not in allowed
+    ][:1]  # a run's namespace is the trigger's where it names none
 
 
 class _FileReader:

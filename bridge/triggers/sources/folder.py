@@ -15,9 +15,8 @@ from typing import BinaryIO
 
 from bridge.core.trigger import Trigger
 from bridge.triggers.checks.event_types import Schemas
-from bridge.triggers.checks.namespaces import namespace_misfits
 from bridge.triggers.errors import Origin, TriggerError
-from bridge.triggers.resources import LoadedTrigger, read_text
+from bridge.triggers.resources import LoadedTrigger, namespace_misfits, read_text
 from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sources.source import Sources, TriggerSource, rival_error
 

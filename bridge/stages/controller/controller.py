@@ -23,7 +23,6 @@ from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import DEFINITION, IN_FORCE
 from bridge.kafka.stage import Stage
 from bridge.settings.groups import ControllerSettings
-from bridge.stages.controller.source_errors import by_place, encode_errors
 from bridge.stages.shared.definitions import (
     Definitions,
     Start,
@@ -33,6 +32,7 @@ from bridge.stages.shared.definitions import (
     in_force_key,
     start_key,
 )
+from bridge.stages.shared.source_errors import by_place, encode_errors
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sources.source import TriggerSource

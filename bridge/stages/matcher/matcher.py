@@ -31,13 +31,14 @@ from bridge.settings.groups import WindowSettings
 from bridge.stages.matcher.run_writer import ReadMatch, RunWriter, redact_keys
 from bridge.stages.matcher.ticks import Ended, TickPlanner, TickRound
 from bridge.stages.matcher.window_indexes import Condition
-from bridge.stages.matcher.window_records import WindowKey, arrival_key, arrival_of, decode_arrival
+from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.matcher.window_restore import Kept
 from bridge.stages.matcher.window_store import WindowStore
-from bridge.stages.router.route_writer import TOGETHER
+from bridge.stages.shared.arrival_records import arrival_key, arrival_of, decode_arrival
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.shared.garbage import leave_alone
+from bridge.stages.shared.run_sender import TOGETHER
 from bridge.stages.shared.unreadable_records import set_aside
 
 logger = logging.getLogger(__name__)

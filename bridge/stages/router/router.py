@@ -31,9 +31,10 @@ from bridge.kafka.ownership import read_note
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
 from bridge.settings.groups import RouterSettings
 from bridge.stages.router.reached_time import EndOffsetLog, ReachedTimes
-from bridge.stages.router.route_writer import TOGETHER, DecodedEvent, RoutedEvent, RouteWriter
+from bridge.stages.router.route_writer import DecodedEvent, RoutedEvent, RouteWriter
 from bridge.stages.shared.decoding import EventDecoder, hold_for_schema
 from bridge.stages.shared.definitions import Definitions
+from bridge.stages.shared.run_sender import TOGETHER
 from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Encoder
 from flowbridge_sdk.errors import DecodeError, NullValueError, RefusedError, UndecodableError
 from flowbridge_sdk.headers import read_headers

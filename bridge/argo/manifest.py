@@ -57,6 +57,17 @@ def workflow_manifest(run: Run) -> dict[str, Any]:
     """
     if run.parameters is None:
         raise UnresolvedRunError(run)
+    marks = {
+        RUN_KEY: run.run_key,
+        TRIGGER: run.trigger,
+        DEFINITION: run.definition_hash,
+        EVENTS: _events_text(run.events),
+        EVENT_TIME: _time_text(run.event_time),
+        REACHED: _time_text(run.reached),
+    }
+    if run.key:
+        shown = run.key if len(run.key) <= KEY_LIMIT else run.key[:KEY_LIMIT] + "…"
+        marks[KEY] = shown.replace("{", "\\u007b")  # templates can write annotations next to other texts, too
     spec: dict[str, Any] = {"workflowTemplateRef": {"name": run.template}}
     if run.parameters:
         spec["arguments"] = {"parameters": [{"name": name, "value": text} for name, text in run.parameters]}
@@ -69,7 +80,7 @@ def workflow_manifest(run: Run) -> dict[str, Any]:
             "name": run.name,
             "namespace": run.namespace,
             "labels": {**_users(run.labels), TRIGGER: trigger_label(run.trigger), MANAGED_BY: MANAGER},
-            "annotations": {**_users(run.annotations), **_marks(run)},
+            "annotations": {**_users(run.annotations), **marks},
         },
         "spec": spec,
     }
@@ -96,21 +107,6 @@ def trigger_label(trigger: str) -> str:
 
 def _users(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
     return {name: value for name, value in pairs if not name.startswith(PREFIX)}
-
-
-def _marks(run: Run) -> dict[str, str]:
-    marks = {
-        RUN_KEY: run.run_key,
-        TRIGGER: run.trigger,
-        DEFINITION: run.definition_hash,
-        EVENTS: _events_text(run.events),
-        EVENT_TIME: _time_text(run.event_time),
-        REACHED: _time_text(run.reached),
-    }
-    if run.key:
-        shown = run.key if len(run.key) <= KEY_LIMIT else run.key[:KEY_LIMIT] + "…"
-        marks[KEY] = shown.replace("{", "\\u007b")  # templates can write annotations next to other texts, too
-    return marks
 
 
 def _events_text(events: tuple[tuple[str, EventIdentity], ...]) -> str:

@@ -100,7 +100,16 @@ class MemoryWorkflowApi(WorkflowApi):
             fault = self._faults.popleft() if self._faults else None
             if fault is not None and not fault.applied:
                 return fault.response
-            answer = self._created(manifest)
+            self._forget_expired()
+            namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+            answer = self._refusal(namespace, name)
+            if answer is None:
+                stored = copy.deepcopy(dict(manifest))
+                stored["metadata"] |= {"uid": f"memory-{next(self._uids)}", "creationTimestamp": self._now()}
+                reference = manifest.get("spec", {}).get("workflowTemplateRef", {}).get("name")
+                template = self._templates.get((namespace, reference))
+                self._workflows[namespace, name] = _Stored(stored, template.ttl if template is not None else None)
+                answer = Answer(HTTPStatus.CREATED, object=copy.deepcopy(stored))
         if answer.status == HTTPStatus.CREATED and answer.object is not None and self._on_created is not None:
             self._on_created(Workflow.from_manifest(answer.object))
         return answer if fault is None else fault.response
@@ -206,19 +215,6 @@ class MemoryWorkflowApi(WorkflowApi):
         """Accept connections again."""
         with self._lock:
             self._is_cut = False
-
-    def _created(self, manifest: Plain) -> Answer:
-        self._forget_expired()
-        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-        refusal = self._refusal(namespace, name)
-        if refusal is not None:
-            return refusal
-        stored = copy.deepcopy(dict(manifest))
-        stored["metadata"] |= {"uid": f"memory-{next(self._uids)}", "creationTimestamp": self._now()}
-        reference = manifest.get("spec", {}).get("workflowTemplateRef", {}).get("name")
-        template = self._templates.get((namespace, reference))
-        self._workflows[namespace, name] = _Stored(stored, template.ttl if template is not None else None)
-        return Answer(HTTPStatus.CREATED, object=copy.deepcopy(stored))
 
     def _refusal(self, namespace: str, name: str) -> Answer | None:
         """Return the refusal of an API server, which checks in this order."""

@@ -89,27 +89,20 @@ class _Graph:
         self._flow_events: dict[str, set[str]] = defaultdict(set)
 
     def add(self, trigger: Trigger) -> list[Cause]:
-        """Add a trigger. If it closes a cycle, return the way from it back to itself and do not add it."""
+        """Add a trigger. If it closes a cycle, do not add it, and return the shortest way from it back to itself."""
         events = [slot.event for slot in trigger.slots if not slot.absent]
         for event in events:
             self._readers[event].append(trigger)
             for template in flow_templates(event):
                 self._flow_events[template].add(event)
-        way = self._way_round(trigger)
-        if way:
-            for event in events:
-                self._readers[event].remove(trigger)
-        return way
-
-    def _way_round(self, trigger: Trigger) -> list[Cause]:
-        """Return the shortest way from a trigger back to itself; empty if there is none."""
+        # A search in breadth finds the shortest way back.
         reached: dict[str, tuple[Trigger, Cause]] = {}  # by identity: the trigger that starts it, and by which event
         frontier: deque[Trigger] = deque([trigger])
         while frontier:
             last = frontier.popleft()
             ends = [last.run.template[-length - 1 :] for length in _HASH_LENGTHS]
-            events = {event for name in (last.run.template, *ends) for event in self._flow_events.get(name, ())}
-            for event in sorted(events | set(last.run.emits)):
+            caused = {event for name in (last.run.template, *ends) for event in self._flow_events.get(name, ())}
+            for event in sorted(caused | set(last.run.emits)):
                 for reader in self._readers.get(event, ()):
                     if reader.identity not in reached:
                         reached[reader.identity] = (last, Cause(event, reader))
@@ -121,6 +114,9 @@ class _Graph:
         while trigger.identity in reached and (not way or at is not trigger):
             at, cause = reached[at.identity]
             way.append(cause)
+        if way:
+            for event in events:
+                self._readers[event].remove(trigger)
         return way[::-1]
 
 

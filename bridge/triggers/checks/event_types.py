@@ -78,7 +78,13 @@ def payload_type(schema: Any) -> FieldType:
 
 def _field(schema: Any, named: dict[str, Any], depth: int) -> FieldType:
     if isinstance(schema, list):
-        return _union(schema, named, depth)
+        others = [branch for branch in schema if branch != "null"]
+        if len(others) != 1:
+            return ANYTHING
+        only = _field(others[0], named, depth)
+        if len(others) == len(schema) or only.fields is not None:
+            return only
+        return FieldType(f"google.protobuf.{_WRAPPED[only.type]}Value") if only.type in _WRAPPED else ANYTHING
     if isinstance(schema, str):
         if schema in _PLAIN:
             return FieldType(_PLAIN[schema])
@@ -107,15 +113,3 @@ def _field(schema: Any, named: dict[str, Any], depth: int) -> FieldType:
 
 def _member(schema: Any, named: dict[str, Any], depth: int) -> str:
     return "dyn" if depth >= _DEPTH else _field(schema, named, depth + 1).type
-
-
-def _union(branches: list[Any], named: dict[str, Any], depth: int) -> FieldType:
-    others = [branch for branch in branches if branch != "null"]
-    if len(others) != 1:
-        return ANYTHING
-    only = _field(others[0], named, depth)
-    if len(others) == len(branches):
-        return only
-    if only.fields is not None:
-        return only
-    return FieldType(f"google.protobuf.{_WRAPPED[only.type]}Value") if only.type in _WRAPPED else ANYTHING

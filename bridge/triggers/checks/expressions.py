@@ -143,24 +143,19 @@ def _refuse_unknown_fields(expression: Expression, variables: Variables) -> None
             ):
                 break
             if step not in fields:
-                above = (use.root, *use.steps[:depth])
+                above, steps = (use.root, *use.steps[:depth]), use.steps[depth:]
+                near = difflib.get_close_matches(step, sorted(fields), 1, cutoff=0.7)
+                if near:
+                    right = f"write {'.'.join((*above, near[0], *steps[1:]))}"
+                elif "payload" in fields:
+                    right = f"write {'.'.join((*above, 'payload', *steps))}"
+                elif around is EVENT:
+                    right = f"write {'.'.join(('payload', *steps))}"
+                else:
+                    right = f"it has {', '.join(sorted(fields)[:20])}" if fields else "it has no fields"
                 found = f"{'.'.join(above)} has no field {step!r}"
-                raise ExpressionSyntaxError(
-                    found, *expression.place(use.node), _nearest(around, above, use.steps[depth:])
-                )
+                raise ExpressionSyntaxError(found, *expression.place(use.node), right)
             around = fields[step]
-
-
-def _nearest(around: FieldType, above: tuple[str, ...], steps: tuple[str, ...]) -> str:
-    fields = around.fields or {}
-    near = difflib.get_close_matches(steps[0], sorted(fields), 1, cutoff=0.7)
-    if near:
-        return f"write {'.'.join((*above, near[0], *steps[1:]))}"
-    if "payload" in fields:
-        return f"write {'.'.join((*above, 'payload', *steps))}"
-    if around is EVENT:
-        return f"write {'.'.join(('payload', *steps))}"
-    return f"it has {', '.join(sorted(fields)[:20])}" if fields else "it has no fields"
 
 
 def _types(expression: Expression, variables: Variables) -> dict[str, str]:

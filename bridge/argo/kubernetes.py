@@ -47,13 +47,15 @@ class KubernetesWorkflowApi(WorkflowApi):
 
     def find(self, namespace: str, name: str) -> Workflow | Unavailable | None:
         """Return the Workflow of that name (:meth:`WorkflowApi.find`)."""
-        found = self._look("workflows", namespace, name)
-        return found if found is None or isinstance(found, Unavailable) else Workflow.from_manifest(found)
+        workflow = self._look("workflows", namespace, name)
+        return workflow if workflow is None or isinstance(workflow, Unavailable) else Workflow.from_manifest(workflow)
 
     def template(self, namespace: str, name: str) -> WorkflowTemplate | Unavailable | None:
         """Return the WorkflowTemplate of that name (:meth:`WorkflowApi.template`)."""
-        found = self._look("workflowtemplates", namespace, name)
-        return found if found is None or isinstance(found, Unavailable) else WorkflowTemplate.from_manifest(found)
+        template = self._look("workflowtemplates", namespace, name)
+        if template is None or isinstance(template, Unavailable):
+            return template
+        return WorkflowTemplate.from_manifest(template)
 
     def close(self) -> None:
         """Close all connections."""

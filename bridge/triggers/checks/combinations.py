@@ -215,14 +215,14 @@ RULES: tuple[Rule, ...] = (
             lambda kind: kind.closes and kind.keeps_order,
             lambda c: c.spec.order == "sequence" and c.collect == "all",
         ),
-        "a sequence and collect: all, which takes whatever came in whatever order",
+        "a sequence and collect: all, which takes all events in any order",
         "write collect: latest or first",
     ),
     # Absent events.
     Rule(
         _WINDOW,
         _of(lambda kind: not kind.takes_absent, lambda c: bool(c.absent)),
-        "an absent event in a window whose end nobody knows beforehand",
+        "an absent event in a window whose end is not known beforehand",
         "write within, every or until",
     ),
     Rule(
@@ -237,13 +237,13 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("spec", "key"),
         lambda c: c.is_switch and (c.spec.key is not None or any(slot.key for slot in c.spec.events)),
-        "a key, and nothing but absent events: nobody knows which keys there should be",
+        "a key, and nothing but absent events: it is not known which keys there should be",
         "leave it out, or write a trigger a key with `where`",
     ),
     Rule(
         ("spec", "run", "id"),
         lambda c: c.is_switch and c.spec.run.id is not None,
-        "an id, and nothing but absent events: it would be the same for ever",
+        "an id, and nothing but absent events: it would always be the same",
         "leave it out; a window's start and end make its run",
     ),
     # What a window can hold and forget.
@@ -256,7 +256,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         (*_WINDOW, "reset"),
         _of(lambda kind: not kind.resets, lambda c: c.spec.window is not None and c.spec.window.reset is not None),
-        "reset in a calendar window, which begins anew by itself",
+        "reset in a calendar window, which starts again by itself",
         "leave it out",
     ),
     Rule(

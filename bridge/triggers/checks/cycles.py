@@ -77,8 +77,8 @@ def flow_templates(event: str) -> tuple[str, ...]:
 
     A name that begins with ``-`` is only the end of a name, because Metaflow shortens long names and appends a hash.
     """
-    found = _FLOW_EVENT.fullmatch(event)
-    return _templates(found[1]) if found else ()
+    match = _FLOW_EVENT.fullmatch(event)
+    return _templates(match[1]) if match else ()
 
 
 class _Graph:

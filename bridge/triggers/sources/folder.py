@@ -116,7 +116,7 @@ class TriggerFolder:
                         content = opened.read(SIZE_LIMIT + 1)
                 except OSError as error:
                     errors.append(
-                        TriggerError(Origin(file, 1), "", f"cannot be read: {error.strerror}", "let us read it")
+                        TriggerError(Origin(file, 1), "", f"cannot be read: {error.strerror}", "make it readable")
                     )
                     continue
                 text = _decoded(content, file, errors)
@@ -263,8 +263,8 @@ def _files(root: str, errors: list[TriggerError]) -> Iterator[str]:
                 return
             yield str(Path(folder, name))
     errors += [
-        TriggerError(Origin(str(e.filename), 1), "", f"cannot be read: {e.strerror}", "let us read it")
-        for e in unreadable
+        TriggerError(Origin(str(failure.filename), 1), "", f"cannot be read: {failure.strerror}", "make it readable")
+        for failure in unreadable
     ]
 
 

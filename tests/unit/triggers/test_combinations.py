@@ -239,7 +239,7 @@ def _events(match: Match) -> list[list[Event]]:
                 "run": {"workflowTemplate": "w", "id": '"x"'},
             },
             "spec.run.id",
-            "the same for ever",
+            "always be the same",
         ),
         ({"events": [{"name": "a", "where": "1 > 2"}]}, "spec.events.0.where", "never true"),
         ({"events": [{"name": "a", "where": "1 / 0 == 1"}]}, "spec.events.0.where", "no value for any event"),

@@ -1,6 +1,6 @@
 """The reference rules of calendar windows, which are those of ``every`` and of ``until``.
 
-:class:`CalendarReference` is written from design.md, :class:`CalendarPages` from ``docs/triggers``.
+:class:`CalendarReference` is written from the first design, :class:`CalendarPages` from ``docs/triggers``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kinds.reference import Frame, Reference
 
 
 class CalendarReference(Reference):
-    """Calendar windows as design.md tells them."""
+    """Calendar windows as the first design tells them."""
 
     def _apply(self, key: str, new: Arrival) -> None:
         frame = frame_of(self._schedule(), new.time)

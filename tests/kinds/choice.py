@@ -54,7 +54,7 @@ def rank(trigger: Trigger, choice: Choice) -> list[object]:
 
 
 def best_within(trigger: Trigger, waiting: Sequence[Arrival], new: Arrival, frames: dict[int, object]) -> Choice | None:
-    """Return the match of a sliding window that contains ``new``, by design.md's rules 1 and 2.
+    """Return the match of a sliding window that contains ``new``, by the rules of sliding windows.
 
     Args:
         trigger: The trigger.

@@ -1,6 +1,6 @@
 """The reference rules of windows in which events gather, which ``session``, ``batch`` and ``settle`` share.
 
-:class:`GroupReference` is written from design.md, :class:`GroupPages` from ``docs/triggers``.
+:class:`GroupReference` is written from the first design, :class:`GroupPages` from ``docs/triggers``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kinds.reference import Reference
 
 
 class GroupReference(Reference):
-    """Groups as design.md tells them."""
+    """Groups as the first design tells them."""
 
     def _apply(self, key: str, new: Arrival) -> None:
         frame = self._reset_frame(new.time)

@@ -31,7 +31,7 @@ class Kind:
 
     Attributes:
         name: The field of ``spec.window`` that chooses it.
-        reference: Its rule as design.md tells it.
+        reference: Its rule as the first design tells it.
         pages: Its rule as ``docs/triggers`` tells it.
         plans: Any plan of it, for Hypothesis. Lengths are single digits.
         random_plan: Draws a plan for a story that the pages are asked about, from a length in steps and a ``reset``.

@@ -1,6 +1,6 @@
 """The reference rules of sliding windows: what fits together within so long.
 
-:class:`SlidingReference` is written from design.md, :class:`SlidingPages` from ``docs/triggers``.
+:class:`SlidingReference` is written from the first design, :class:`SlidingPages` from ``docs/triggers``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kinds.reference import Matched, Pending, Reference
 
 
 class SlidingReference(Reference):
-    """Sliding windows as design.md tells them."""
+    """Sliding windows as the first design tells them."""
 
     def _apply(self, key: str, new: Arrival) -> None:
         mark = self.marks.get((key, new.slot))

@@ -1,4 +1,4 @@
-"""Which arrivals a match takes: design.md section 5, rules 1 and 2, and their edges, one by one.
+"""Which arrivals a match takes: the rules of docs/triggers/README.md (How events match), and their edges, one by one.
 
 ``trigger_of("a b")`` has the slots ``a0`` and ``b1``; within is 10, grace 5, unless told.
 """

@@ -1,4 +1,4 @@
-"""What becomes of arrivals when one comes, or time: design.md section 5, rule 3, repeats, bounds and ticks."""
+"""What becomes of arrivals when one comes, or time: docs/triggers/README.md (How events match): repeats, bounds and ticks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of windows once more, naive and slow, written from the first design and kept. The real rules must equal them.
+"""The rules of windows once more, naive and slow, written from the first design. The real rules must equal them.
 
 All waiting arrivals stand in one list and all remembered ones in one dictionary. A tick looks at all of them. Only the
 shapes of the data and the places of boundaries are shared with the rules under test. This module has what holds for

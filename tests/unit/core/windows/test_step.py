@@ -1,4 +1,4 @@
-"""What becomes of arrivals when one comes, or time: docs/triggers/README.md (How events match): repeats, bounds and ticks."""
+"""Arrivals and ticks, repeats and bounds, by docs/triggers/README.md (How events match)."""
 
 from __future__ import annotations
 

@@ -221,8 +221,9 @@ class Settings(BaseSettings):
     retry_for: Annotated[Duration, Group.RUNS] = Field(
         _length(SubmitterSettings.retry_for),
         ge=timedelta(0),
-        description="How long after its first refusal a run that the API server refuses is tried again before it is a "
-        "dead letter. What it waited for before (a rate, an outage) does not count.",
+        description="How long a run is tried again before it is a dead letter, if the API server refuses it or its "
+        "WorkflowTemplate is missing or forbidden. It counts from the first of these refusals. What the run waited for "
+        "before (a rate, an outage) does not count.",
     )
     ledger_horizon: Annotated[Duration, Group.INSTALLATION] = Field(
         _length(SubmitterSettings.ledger_horizon),

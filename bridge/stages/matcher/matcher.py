@@ -175,7 +175,7 @@ class Matcher(Stage):
 
     def _apply(self, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
         """Apply a record, unless it is held; tell whether it can be passed."""
-        if Partition(record.topic, record.partition) in out.held:
+        if out.held and Partition(record.topic, record.partition) in out.held:
             return True
         out.at = record
         try:

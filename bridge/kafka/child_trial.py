@@ -32,7 +32,14 @@ def survives(work: Callable[[], object]) -> bool:
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the child needs none of the others
         child = os.fork()
     if child == 0:
-        _work_and_exit(work)
+        code = 1
+        try:
+            work()
+            code = 0
+        except Exception:  # noqa: BLE001  (the parent meets it, too, and reports it)
+            code = 0
+        finally:
+            os._exit(code)
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
         ended, status, _ = os.wait4(child, os.WNOHANG)
@@ -44,14 +51,3 @@ def survives(work: Callable[[], object]) -> bool:
     _, _, usage = os.wait4(child, 0)
     logger.warning("a trial in a child process did not end; it computed for %.1f s", usage.ru_utime + usage.ru_stime)
     return usage.ru_utime + usage.ru_stime < _BUSY
-
-
-def _work_and_exit(work: Callable[[], object]) -> None:
-    code = 1
-    try:
-        work()
-        code = 0
-    except Exception:  # noqa: BLE001  (its parent meets it, too, and says it)
-        code = 0
-    finally:
-        os._exit(code)

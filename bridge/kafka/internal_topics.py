@@ -14,7 +14,7 @@ from bridge.kafka.confluent.properties import LARGEST_RECORD
 from bridge.kafka.log import TopicInfo, TopicSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from bridge.kafka.log import Admin
 
@@ -189,32 +189,20 @@ class InternalTopics:
     def _mismatches(self, info: TopicInfo) -> Iterator[Mismatch]:
         count = self._count(info.name)
         if info.partitions != count:
-            yield Mismatch(info.name, "partition count", str(info.partitions), str(count), _fix_of_count(info, count))
+            fix = "Delete the topic: it is written again from the triggers' sources."
+            if count > 1:
+                fix = (
+                    f"Set FLOWBRIDGE_PARTITIONS={info.partitions} if the installation was begun with that; the count "
+                    "of an installation cannot be changed, so another one needs another FLOWBRIDGE_INTERNAL_PREFIX."
+                )
+            yield Mismatch(info.name, "partition count", str(info.partitions), str(count), fix)
         if info.replication < self.replication:
             fix = "Move it to more brokers with kafka-reassign-partitions, or set the replication that it has."
             yield Mismatch(info.name, "replication", str(info.replication), f"at least {self.replication}", fix)
         for setting, needed in self._needed()[info.name].items():
-            found = info.config.get(setting, "unknown")
-            if not _meets(setting, found, needed):
-                least = f"at least {needed}" if setting in _AT_LEAST else needed
-                yield Mismatch(info.name, setting, found, least, _fix_of_setting(info.name, {setting: needed}))
-
-
-def _meets(setting: str, found: str, needed: str) -> bool:
-    if setting in _AT_LEAST:
-        return found.isdecimal() and int(found) >= int(needed)
-    return found == needed
-
-
-def _fix_of_count(info: TopicInfo, count: int) -> str:
-    if count == 1:
-        return "Delete the topic: it is written again from the triggers' sources."
-    return (
-        f"Set FLOWBRIDGE_PARTITIONS={info.partitions} if the installation was begun with that; "
-        "the count of an installation cannot be changed, so another one needs another FLOWBRIDGE_INTERNAL_PREFIX."
-    )
-
-
-def _fix_of_setting(topic: str, settings: Mapping[str, str]) -> str:
-    added = ",".join(f"{setting}={value}" for setting, value in settings.items())
-    return f"Run kafka-configs --alter --entity-type topics --entity-name {topic} --add-config {added}"
+            value, is_least = info.config.get(setting, "unknown"), setting in _AT_LEAST
+            if value == needed or (is_least and value.isdecimal() and int(value) >= int(needed)):
+                continue
+            command = f"kafka-configs --alter --entity-type topics --entity-name {info.name}"
+            fix = f"Run {command} --add-config {setting}={needed}"
+            yield Mismatch(info.name, setting, value, f"at least {needed}" if is_least else needed, fix)

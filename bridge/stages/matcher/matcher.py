@@ -145,7 +145,13 @@ class Matcher(Stage):
         if pace < self._next_tick:
             return False
         if self._armed != self._definitions.offset:
-            self._arm_switches()
+            # Dead man's switches ask for the ticks that arm them, once for each state of `triggers` and its windows.
+            for definition in self._definitions.in_force.values():
+                if definition.trigger.is_switch:
+                    home = partition_of(arrival_key(definition.identity, ""), self._topics.partitions)
+                    if home in self.windows:
+                        self.windows[home].arm((definition.identity, definition.condition))
+            self._armed = self._definitions.offset
         if not self._planner.is_due(self.windows, now):
             self._next_tick = pace + _LOOK_PACE  # with thousands of triggers a look takes milliseconds
             return False
@@ -162,7 +168,8 @@ class Matcher(Stage):
         now = self._clock()
         if self.is_due(now):
             self._next_tick = self._pace() + (_TICK_PACE if self._planner.knows_time() else _LOOK_PACE)
-            self._append_ticks(now, out)
+            for partition, tick in self._planner.plan(self.windows, now):
+                out.send(self._topics.arrivals, partition, b"tick", TICK.encode(tick))
         end, is_passed = self._pace() + BATCH_TIME, True  # a plan may take its time, and something has to be passed
         while records and is_passed and out.size < BATCH_BYTES and self._pace() < end:
             matched: list[ReadMatch] = []
@@ -290,19 +297,6 @@ class Matcher(Stage):
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
-    def _append_ticks(self, now: Micros, out: Outbox) -> None:
-        for partition, tick in self._planner.plan(self.windows, now):
-            out.send(self._topics.arrivals, partition, b"tick", TICK.encode(tick))
-
-    def _arm_switches(self) -> None:
-        """Ask for the ticks that arm dead man's switches, once for each state of ``triggers`` and its windows."""
-        switches = [sourced for sourced in self._definitions.in_force.values() if sourced.trigger.is_switch]
-        for switch in switches:
-            home = partition_of(arrival_key(switch.identity, ""), self._topics.partitions)
-            if home in self.windows:
-                self.windows[home].arm((switch.identity, switch.condition))
-        self._armed = self._definitions.offset
-
     def _apply_tick(self, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
         """End what is due, a slice of it at a time; tell whether the tick can be passed, or is held back."""
         store = self.windows[record.partition]
@@ -331,7 +325,13 @@ class Matcher(Stage):
         """Apply what a timer has ended; False if its match has to wait for a schema."""
         key, step = ended.key, ended.step
         if step.match is not None:
-            match = self._runs.read(self._definition_of(ended), key, step, record, out)
+            # The run is made by the definition that routed the match's last arrival. A match without arrivals takes a
+            # definition of the same condition.
+            arrivals = [arrival for slot in step.match for arrival in slot]
+            last = max(arrivals, key=lambda arrival: arrival.offset, default=None)
+            routed_by = "" if last is None else last.definition
+            definition = self._definitions.known.get(routed_by, ended.definition)
+            match = self._runs.read(definition, key, step, record, out)
             if match is None:
                 return False
             matched.append(match)
@@ -342,15 +342,6 @@ class Matcher(Stage):
             out.decisions.extend(redact_keys(self._current(key), step.decisions))
         store.apply(key, ended.definition.trigger, step, out, forgotten=ended.forgotten)
         return True
-
-    def _definition_of(self, ended: Ended) -> Definition:
-        """Return what makes the run of a match that time has completed: what its last arrival was routed by.
-
-        Without arrivals, that is a definition of the same condition.
-        """
-        arrivals = [arrival for slot in ended.step.match or () for arrival in slot]
-        last = max(arrivals, key=lambda arrival: arrival.offset, default=None)
-        return self._definitions.known.get(last.definition, ended.definition) if last is not None else ended.definition
 
 
 def _over_bound(definition: Definition, key: WindowKey, arrival: Arrival, evidence: dict[str, str]) -> Decision:

@@ -158,21 +158,17 @@ class WindowStore:
         usage, condition = self._usage, key[:2]
         if usage.has_room(condition, len(arrival.value) + _TEXTS_BYTES, bound):
             return None
-        size = self._growth(key, step)
+        size = 0
+        if step.kept is not None:
+            size += held_bytes(Place(key, step.kept.slot, step.kept.event), step.kept)
+        for left, spent in step.spent:
+            place = Place(key, left.slot, left.event)
+            before = self._remembered.get(place)
+            size += held_bytes(place, spent) if before is None else -waiting_bytes(before)
         if size <= 0 or usage.has_room(condition, size, bound):
             return None
         held = usage.sizes.get(condition, 0)
         return {"bound": f"{bound} bytes", "held": str(usage.size), "held_by_trigger": str(held), "more": str(size)}
-
-    def _growth(self, key: WindowKey, step: Step) -> int:
-        size = 0
-        if step.kept is not None:
-            size += held_bytes(Place(key, step.kept.slot, step.kept.event), step.kept)
-        for arrival, spent in step.spent:
-            place = Place(key, arrival.slot, arrival.event)
-            before = self._remembered.get(place)
-            size += held_bytes(place, spent) if before is None else -waiting_bytes(before)
-        return size
 
     # -- what is due ---------------------------------------------------------------------------------------------------
 
@@ -188,36 +184,30 @@ class WindowStore:
 
     def due(self, condition: Condition, time: Micros, trigger: Trigger) -> Timer | None:
         """Return the first timer of a condition that is due at ``time``; stale ones are passed over."""
-        while (timer := self._timers.first(condition)) is not None and timer.due <= time:
-            if not timer.is_whole:
-                if self._is_current(timer, trigger):
-                    return timer
-                self._timers.drop_first(condition)
-            elif self._timers.alarms.get(timer.place.window) != timer.due:
-                self._timers.drop_first(condition)
-            elif not self._moved(condition, timer, trigger):
+        timers = self._timers
+        while (timer := timers.first(condition)) is not None and timer.due <= time:
+            key, slot, _ = timer.place
+            if timer.is_whole:
+                due = None
+                if timers.alarms.get(key) == timer.due:
+                    due = next_due(trigger, self.window(key, len(trigger.slots)), self.clock(condition))
+                    if due is not None and due <= timer.due:
+                        return timer
+                timers.drop_first(condition)
+                if due is not None:  # the window has changed: it is due later
+                    timers.set_whole(key, due)
+                continue
+            held = self._remembered.get(timer.place)
+            if isinstance(held, Spent):
+                is_current = held.until == timer.due
+            else:
+                is_current = held is not None and deadline(trigger, held) == timer.due
+                if is_current and trigger.absent_slots:  # it may wait in a pending match instead
+                    is_current = held in self._open[key].waiting[slot]
+            if is_current:
                 return timer
+            timers.drop_first(condition)
         return None
-
-    def _moved(self, condition: Condition, timer: Timer, trigger: Trigger) -> bool:
-        """Move the timer of a window that is not due yet, or never; False if it is due."""
-        key = timer.place.window
-        due = next_due(trigger, self.window(key, len(trigger.slots)), self.clock(condition))
-        if due is not None and due <= timer.due:
-            return False
-        self._timers.drop_first(condition)
-        if due is not None:
-            self._timers.set_whole(key, due)
-        return True
-
-    def _is_current(self, timer: Timer, trigger: Trigger) -> bool:
-        window, slot, _ = timer.place
-        held = self._remembered.get(timer.place)
-        if isinstance(held, Spent):
-            return held.until == timer.due
-        if held is None or deadline(trigger, held) != timer.due:
-            return False
-        return not trigger.absent_slots or held in self._open[window].waiting[slot]  # else it waits in a pending match
 
     # -- changes -------------------------------------------------------------------------------------------------------
 

@@ -12,18 +12,18 @@ from collections.abc import Callable
 logger = logging.getLogger(__name__)
 
 _SECONDS = 5.0
-_BUSY = 2.0  # seconds of CPU time that tell an endless computation from a child that waits for a lock it cannot get
+_BUSY = 2.0  # seconds of CPU time: an endless computation takes them, a child that waits for a lock does not
 _LOOK = 0.005
 
 
 def survives(work: Callable[[], object]) -> bool:
     """Do some work in a child process; return False if it certainly kills.
 
-    The child has this one thread and all of the memory as it is now. The work may compute, and nothing else: clients of
-    Kafka and HTTP do not live on in a child. If it waits for one, the answer is True, because nothing is certain then.
+    The child has only this thread, and all of the memory as it is now. The work may only compute: clients of Kafka and
+    HTTP do not work in a child. If the work waits for such a client, the answer is True, because nothing is certain.
 
     Args:
-        work: What may end its process, or compute for ever. An exception ends no process.
+        work: May end its process, or compute without end. An exception ends no process.
 
     """
     if not hasattr(os, "fork"):

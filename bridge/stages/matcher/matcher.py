@@ -105,10 +105,10 @@ class Matcher(Stage):
         return self._definitions.offset
 
     def take(self, offsets: Mapping[Partition, int]) -> None:
-        """Bring back the windows of partitions from the changelog.
+        """Restore the windows of partitions from the changelog.
 
-        Definitions are read after it: whatever it holds was made by some that stand in ``triggers`` by then, however
-        long this process stood still before.
+        Definitions are read after the changelog. So ``triggers`` contains all definitions that the changelog refers to,
+        even if this process stood still before.
         """
         for partition in offsets:
             changelog = Partition(self._topics.windows, partition.number)
@@ -140,7 +140,7 @@ class Matcher(Stage):
             self._observer.window_bytes(partition.number, None)
 
     def is_due(self, now: Micros) -> bool:
-        """Tell whether a tick may be appended."""
+        """Return True if it is time to append a tick."""
         pace = self._pace()
         if pace < self._next_tick:
             return False
@@ -158,11 +158,11 @@ class Matcher(Stage):
         return True
 
     def patience(self) -> float:
-        """Wait for records only a moment while a schema may come that a match waits for."""
+        """Return a short time while a match waits for a schema that may come at any moment."""
         return 0.05 if self._decoder.is_awaiting() else super().patience()
 
     def process(self, records: deque[Record], out: Outbox) -> None:
-        """Apply arrivals and ticks in their order; a tick that ends much is left in place until it has ended all."""
+        """Apply arrivals and ticks in their order; a tick with many endings stays in place until the last of them."""
         if records:
             self._planner.hear(records[-1].timestamp)
         now = self._clock()
@@ -170,7 +170,7 @@ class Matcher(Stage):
             self._next_tick = self._pace() + (_TICK_PACE if self._planner.knows_time() else _LOOK_PACE)
             for partition, tick in self._planner.plan(self.windows, now):
                 out.send(self._topics.arrivals, partition, b"tick", TICK.encode(tick))
-        end, is_passed = self._pace() + BATCH_TIME, True  # a plan may take its time, and something has to be passed
+        end, is_passed = self._pace() + BATCH_TIME, True  # after the plan, which may take long: some records must pass
         while records and is_passed and out.size < BATCH_BYTES and self._pace() < end:
             matched: list[ReadMatch] = []
             while records and is_passed and len(matched) < TOGETHER and self._pace() < end:
@@ -181,7 +181,7 @@ class Matcher(Stage):
             out.at = None
 
     def _apply(self, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
-        """Apply a record, unless it is held; tell whether it can be passed."""
+        """Apply a record, unless it is held; return True if it can be passed."""
         if out.held and Partition(record.topic, record.partition) in out.held:
             return True
         out.at = record
@@ -194,11 +194,11 @@ class Matcher(Stage):
         return True
 
     def may_kill(self, record: Record) -> bool:
-        """Return True for arrivals: what a tick left undone the next tick would do again."""
+        """Return True for arrivals. Not for ticks: the next tick would end the same windows again."""
         return not (record.value or b"").startswith(TICK.prefix)
 
     def try_out(self, record: Record) -> None:
-        """Apply an arrival and keep nothing."""
+        """Apply an arrival without keeping anything."""
         matched: list[ReadMatch] = []
         out = Discard()
         self._apply_arrival(record, matched, out)
@@ -207,7 +207,7 @@ class Matcher(Stage):
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide about an arrival that cannot be applied, and keep it as a dead letter; its window stays as it is.
 
-        A tick has nothing to keep: the next one carries a later time, and asks again for what this one did not end.
+        A tick has nothing to keep: the next tick carries a later time, and ends what this tick did not.
         """
         if (record.value or b"").startswith(TICK.prefix):
             logger.error("tick %s/%d@%d is skipped: %s", record.topic, record.partition, record.offset, text)
@@ -223,7 +223,7 @@ class Matcher(Stage):
             out.decisions.append(Decision(reason, trigger, slot.variable, event, key, {"error": text}))
 
     def committed(self) -> None:
-        """Say how many windows are open, and how much memory they take."""
+        """Report the number of open windows, and the memory that they take."""
         self._observer.open_windows(sum(store.open_windows for store in self.windows.values()))
         for partition, store in self.windows.items():
             self._observer.window_bytes(partition, store.size)
@@ -285,7 +285,7 @@ class Matcher(Stage):
         store.apply(key, trigger, step, out, arrived=record.value or b"")
 
     def _current(self, key: WindowKey) -> Definition:
-        """Return the newest definition of a window's condition, which says what may be shown of it."""
+        """Return the newest definition of a window's condition. It decides what may be shown of the window."""
         return self._definitions.conditions[key.condition]
 
     def _definition(self, known: str) -> Definition | None:
@@ -298,7 +298,7 @@ class Matcher(Stage):
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def _apply_tick(self, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
-        """End what is due, a slice of it at a time; tell whether the tick can be passed, or is held back."""
+        """End the windows that are due, one slice at a time; return True if the tick can be passed, or is held back."""
         store = self.windows[record.partition]
         tick = self._read(TICK.decode, record, out)
         if tick is None:
@@ -322,7 +322,7 @@ class Matcher(Stage):
             self._armed = -1  # a switch that came back between two slices is armed again
 
     def _end(self, store: WindowStore, ended: Ended, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
-        """Apply what a timer has ended; False if its match has to wait for a schema."""
+        """Apply what a timer has ended; return False if its match has to wait for a schema."""
         key, step = ended.key, ended.step
         if step.match is not None:
             # The run is made by the definition that routed the match's last arrival. A match without arrivals takes a

@@ -34,10 +34,10 @@ class ReadMatch(NamedTuple):
     """A match whose events are read.
 
     Attributes:
-        definition: What its run is made by.
-        key: The window that it came of.
-        step: The step that found it.
-        record: What was applied in that step.
+        definition: The definition that makes its run.
+        key: Its window.
+        step: The step that completed it.
+        record: The record that was applied in that step.
         events: Its events by slot, or why they cannot be read.
 
     """
@@ -56,7 +56,7 @@ class RunWriter:
         topics: The internal topics.
         decoder: Reads the events of a match.
         clock: The process's clock.
-        current: Returns the newest definition of a window's condition, which says what may be shown.
+        current: Returns the newest definition of a window's condition, which decides what may be shown.
 
     """
 
@@ -74,7 +74,7 @@ class RunWriter:
         self._current = current
 
     def read(self, definition: Definition, key: WindowKey, step: Step, record: Record, out: Outbox) -> ReadMatch | None:
-        """Return a match with its events; None if it has to wait for a schema."""
+        """Read the events of a match; return None if it has to wait for a schema."""
         events: list[list[Event]] = []
         try:
             for arrivals in step.match or ():
@@ -120,7 +120,7 @@ class RunWriter:
             out.decisions.extend(redact_keys(current, with_evidence(match.step, evidence)))
 
     def bury(self, record: Record, trigger: str, text: str, out: Outbox, reason: str = "unrunnable") -> None:
-        """Keep a record that no run can be made of as a dead letter, and say so."""
+        """Keep a record of which no run can be made as a dead letter, and log that."""
         logger.error("%s/%d@%d: %s", record.topic, record.partition, record.offset, text)
         triggers = [trigger] if trigger else []
         now = self._clock()

@@ -67,7 +67,7 @@ class BrokerTime:
         self._lead: Micros | None = None
 
     def hear(self, timestamp: int) -> None:
-        """Learn from a record that was read now: it was appended by a broker's clock at ``timestamp`` (ms)."""
+        """Learn from a record that was read now, and that a broker's clock stamped with ``timestamp`` (ms)."""
         lead = timestamp * 1000 - self._pace()
         self._lead = lead if self._lead is None else max(self._lead, lead)
 
@@ -171,7 +171,7 @@ class SafeTime:
             return error.answered
 
     def _note_missing(self, places: Iterable[Partition], topics: Mapping[str, int]) -> None:
-        """Remember since when partitions are missing, and wait before topics without an answer are asked for again."""
+        """Remember since when partitions are missing, and delay the next request for topics without an answer."""
         now = self._pace()
         silent = {place.topic for place in self._unanswered}
         for topic in self._places:

@@ -44,7 +44,7 @@ class TickPlanner:
 
     Args:
         definitions: The triggers.
-        safe_time: How far time has safely come.
+        safe_time: Tells which times are safe.
         admin: For the partition counts of topics.
         skew: Bound on the difference between this clock and the brokers'.
 
@@ -106,26 +106,20 @@ class TickPlanner:
             next((partition for partition, some in due.items() if some), None) if self._safe_time.is_ahead() else None
         )
         for partition, some in due.items():
-            tick = self._tick(windows[partition], some, safe)
-            if tick["safe"] or tick["retired"] or partition == asking:
-                yield partition, tick
+            times, retired = [], []
+            for trigger, condition in some:
+                time = safe[trigger, condition]
+                if time is None:
+                    continue
+                if not self._definitions.is_in_force(trigger, condition):
+                    retired.append({"trigger": trigger, "condition": condition})
+                elif (windows[partition].next_due((trigger, condition)) or 0) <= time:
+                    times.append({"trigger": trigger, "condition": condition, "time": time})
+            if times or retired or partition == asking:
+                yield partition, {"safe": times, "retired": retired}
 
     def _topics_of(self, condition: Condition) -> tuple[str, ...]:
         return topics_of(self._definitions.conditions[condition[1]].trigger)
-
-    def _tick(
-        self, store: WindowStore, due: list[Condition], safe: Mapping[Condition, Micros | None]
-    ) -> dict[str, Any]:
-        times, retired = [], []
-        for trigger, condition in due:
-            time = safe[trigger, condition]
-            if time is None:
-                continue
-            if not self._definitions.is_in_force(trigger, condition):
-                retired.append({"trigger": trigger, "condition": condition})
-            elif (store.next_due((trigger, condition)) or 0) <= time:
-                times.append({"trigger": trigger, "condition": condition, "time": time})
-        return {"safe": times, "retired": retired}
 
     def _is_due(self, store: WindowStore, condition: Condition, now: Micros) -> bool:
         if not self._definitions.is_in_force(*condition):
@@ -159,8 +153,8 @@ class Ended(NamedTuple):
     Attributes:
         key: The window.
         definition: A definition of its condition.
-        step: What became of it.
-        forgotten: Events at slots that are remembered no longer. Of a retired window these are all that left it.
+        step: The changes of the window.
+        forgotten: Events at slots that are remembered no longer; all that left the window if it is retired.
 
     """
 
@@ -171,7 +165,7 @@ class Ended(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Return how many arrivals it is about, or one."""
+        """Return the number of arrivals that ended, at least 1."""
         return max(1, len(self.step.spent) + len(self.forgotten))
 
 
@@ -212,7 +206,7 @@ class TickRound:
         self.is_over = True
 
     def _due(self, times: Mapping[Condition, Micros]) -> Iterator[Timer]:
-        """Yield the first timer that is due, over and over; what it ends has ended before the next is asked for."""
+        """Yield the first timer that is due, again and again; the caller ends it before it asks for the next."""
         firsts = [first for condition, time in times.items() if (first := self._first(condition, time))]
         heapq.heapify(firsts)
         while firsts:

@@ -1,7 +1,7 @@
 """Reading carefully: what the loop does differently after an exception, or after a kill.
 
-A healthy loop processes whole batches and asks this module nothing but whether it is on. It is on while a record of the
-loop is rejected, or while records are suspected of having killed a former owner (:mod:`bridge.kafka.suspects`). Then it
+A healthy loop processes whole batches and only asks this module whether it is on. It is on while a record of the loop
+is rejected, or while records are suspected of having killed a former owner (:mod:`bridge.kafka.suspects`). Then it
 decides what the next transactions take: the records before a rejected record, that record by itself, or suspected
 records one at a time, each with a note beside its committed offset.
 """
@@ -37,7 +37,7 @@ _BARRED = 0.02  # seconds between looks whether another stage of the process has
 
 
 class CarefulReading:
-    """The owner of all that a loop knows of rejected and suspected records.
+    """The only owner of a loop's rejected and suspected records.
 
     Args:
         stage: The stage of the loop.
@@ -86,7 +86,7 @@ class CarefulReading:
         return _BARRED if is_barred else 0
 
     def rest(self) -> None:
-        """Let other stages of the process process records alone: this one has none to process, or ends."""
+        """Let other stages of the process handle records alone: this stage has none to handle, or ends."""
         self._isolation.give(self._member)
 
     def kills_noted(self, partition: Partition) -> int:

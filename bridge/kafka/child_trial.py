@@ -12,18 +12,18 @@ from collections.abc import Callable
 logger = logging.getLogger(__name__)
 
 _SECONDS = 5.0
-_BUSY = 2.0  # seconds of CPU time that tell an endless computation from a child that waits for a lock it cannot get
+_BUSY = 2.0  # seconds of CPU time: an endless computation takes them, a child that waits for a lock does not
 _LOOK = 0.005
 
 
 def survives(work: Callable[[], object]) -> bool:
     """Do some work in a child process; return False if it certainly kills.
 
-    The child has this one thread and all of the memory as it is now. The work may compute, and nothing else: clients of
-    Kafka and HTTP do not live on in a child. If it waits for one, the answer is True, because nothing is certain then.
+    The child has only this thread, and all of the memory as it is now. The work may only compute: clients of Kafka and
+    HTTP do not work in a child. If the work waits for such a client, the answer is True, because nothing is certain.
 
     Args:
-        work: What may end its process, or compute for ever. An exception ends no process.
+        work: May end its process, or compute without end. An exception ends no process.
 
     """
     if not hasattr(os, "fork"):
@@ -32,7 +32,14 @@ def survives(work: Callable[[], object]) -> bool:
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the child needs none of the others
         child = os.fork()
     if child == 0:
-        _work_and_exit(work)
+        code = 1
+        try:
+            work()
+            code = 0
+        except Exception:  # noqa: BLE001  (the parent meets it, too, and reports it)
+            code = 0
+        finally:
+            os._exit(code)
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
         ended, status, _ = os.wait4(child, os.WNOHANG)
@@ -44,14 +51,3 @@ def survives(work: Callable[[], object]) -> bool:
     _, _, usage = os.wait4(child, 0)
     logger.warning("a trial in a child process did not end; it computed for %.1f s", usage.ru_utime + usage.ru_stime)
     return usage.ru_utime + usage.ru_stime < _BUSY
-
-
-def _work_and_exit(work: Callable[[], object]) -> None:
-    code = 1
-    try:
-        work()
-        code = 0
-    except Exception:  # noqa: BLE001  (its parent meets it, too, and says it)
-        code = 0
-    finally:
-        os._exit(code)

@@ -1,7 +1,7 @@
-"""The internal topics of an installation: their names, how they are created, and what is checked at every start.
+"""The internal topics of an installation: their names, their settings, and the checks at every start.
 
-All names share a prefix, which is the installation's identity. Which partition a key belongs to is fixed here for good:
-windows, ledger and their inputs meet in partitions of the same number, and what is in the log was placed by this rule.
+All names share a prefix, which is the installation's identity. The rule that gives a key its partition never changes:
+windows, ledger and their inputs meet in partitions of the same number, and this rule placed all records in the log.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bridge.kafka.confluent.properties import LARGEST_RECORD
 from bridge.kafka.log import TopicInfo, TopicSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from bridge.kafka.log import Admin
 
@@ -64,7 +64,7 @@ class Mismatch:
 
 
 class TopicMismatchError(Exception):
-    """Internal topics exist, but not as the stages need them. ``mismatches`` has one entry for each setting."""
+    """Internal topics exist with settings that the stages cannot use. ``mismatches`` has one entry for each setting."""
 
     def __init__(self, mismatches: tuple[Mismatch, ...]) -> None:
         lines = "\n".join(f"  {mismatch}" for mismatch in mismatches)
@@ -77,10 +77,10 @@ class InternalTopics:
     """The internal topics.
 
     Attributes:
-        prefix: What all their names begin with.
-        partitions: Of every topic but ``triggers``, which has one.
+        prefix: The beginning of all their names.
+        partitions: Partition count of every topic but ``triggers``, which has one partition.
         replication: Replicas of each partition; -1 leaves it, and min.insync.replicas, to the brokers.
-        ledger_retention: Milliseconds that the ledger keeps what became of a run; longer than the ledger's horizon.
+        ledger_retention: Milliseconds that the ledger keeps the outcome of a run; longer than the ledger's horizon.
 
     """
 
@@ -96,7 +96,7 @@ class InternalTopics:
 
     @property
     def windows(self) -> str:
-        """The matcher's changelog, partition by partition that of ``arrivals``."""
+        """The matcher's changelog, with the same partitions as ``arrivals``."""
         return self.prefix + "windows"
 
     @property
@@ -106,7 +106,7 @@ class InternalTopics:
 
     @property
     def ledger(self) -> str:
-        """What became of each run key, partition by partition that of ``runs``."""
+        """The outcome of each run key, with the same partitions as ``runs``."""
         return self.prefix + "ledger"
 
     @property
@@ -116,7 +116,7 @@ class InternalTopics:
 
     @property
     def dead_letters(self) -> str:
-        """What no stage could go on with, and why."""
+        """Records that a stage gave up, and why."""
         return self.prefix + "dead-letters"
 
     @property
@@ -126,11 +126,11 @@ class InternalTopics:
 
     @property
     def retries(self) -> str:
-        """Dead letters that somebody sends back."""
+        """Dead letters that an operator sends back."""
         return self.prefix + "retries"
 
     def specs(self) -> tuple[TopicSpec, ...]:
-        """Return how the topics are created."""
+        """Return the topics with their settings at creation."""
         needed = self._needed()
         chosen = {
             self.arrivals: {},
@@ -148,12 +148,12 @@ class InternalTopics:
         )
 
     def ensure(self, admin: Admin) -> None:
-        """Create what is missing, then check all of them.
+        """Create the missing topics, then check all of them.
 
-        The embedded broker tells neither ids nor settings: there is nothing to check there.
+        The embedded broker tells neither ids nor settings, so its topics are not checked.
 
         Raises:
-            TopicMismatchError: One or more are not as needed. It lists every setting, and how to put it right.
+            TopicMismatchError: Some topics have other settings. The error lists every setting and its fix.
             LogError: Kafka did not answer, or refused to create them.
 
         """
@@ -189,32 +189,20 @@ class InternalTopics:
     def _mismatches(self, info: TopicInfo) -> Iterator[Mismatch]:
         count = self._count(info.name)
         if info.partitions != count:
-            yield Mismatch(info.name, "partition count", str(info.partitions), str(count), _fix_of_count(info, count))
+            fix = "Delete the topic: it is written again from the triggers' sources."
+            if count > 1:
+                fix = (
+                    f"Set FLOWBRIDGE_PARTITIONS={info.partitions} if the installation was begun with that; the count "
+                    "of an installation cannot be changed, so another one needs another FLOWBRIDGE_INTERNAL_PREFIX."
+                )
+            yield Mismatch(info.name, "partition count", str(info.partitions), str(count), fix)
         if info.replication < self.replication:
             fix = "Move it to more brokers with kafka-reassign-partitions, or set the replication that it has."
             yield Mismatch(info.name, "replication", str(info.replication), f"at least {self.replication}", fix)
         for setting, needed in self._needed()[info.name].items():
-            found = info.config.get(setting, "unknown")
-            if not _meets(setting, found, needed):
-                least = f"at least {needed}" if setting in _AT_LEAST else needed
-                yield Mismatch(info.name, setting, found, least, _fix_of_setting(info.name, {setting: needed}))
-
-
-def _meets(setting: str, found: str, needed: str) -> bool:
-    if setting in _AT_LEAST:
-        return found.isdecimal() and int(found) >= int(needed)
-    return found == needed
-
-
-def _fix_of_count(info: TopicInfo, count: int) -> str:
-    if count == 1:
-        return "Delete the topic: it is written again from the triggers' sources."
-    return (
-        f"Set FLOWBRIDGE_PARTITIONS={info.partitions} if the installation was begun with that; "
-        "the count of an installation cannot be changed, so another one needs another FLOWBRIDGE_INTERNAL_PREFIX."
-    )
-
-
-def _fix_of_setting(topic: str, settings: Mapping[str, str]) -> str:
-    added = ",".join(f"{setting}={value}" for setting, value in settings.items())
-    return f"Run kafka-configs --alter --entity-type topics --entity-name {topic} --add-config {added}"
+            value, is_least = info.config.get(setting, "unknown"), setting in _AT_LEAST
+            if value == needed or (is_least and value.isdecimal() and int(value) >= int(needed)):
+                continue
+            command = f"kafka-configs --alter --entity-type topics --entity-name {info.name}"
+            fix = f"Run {command} --add-config {setting}={needed}"
+            yield Mismatch(info.name, setting, value, f"at least {needed}" if is_least else needed, fix)

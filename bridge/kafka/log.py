@@ -1,6 +1,6 @@
-"""The port to Kafka: what the stages need of a log, and nothing more.
+"""The port to Kafka: only what the stages need of a log.
 
-Two things implement it: :mod:`bridge.kafka.confluent.log` on real brokers (and librdkafka's mock cluster), and
+Two packages implement it: :mod:`bridge.kafka.confluent.log` on real brokers (and librdkafka's mock cluster), and
 :mod:`bridge.kafka.memory.log` for tests and simulation. One contract suite (``tests/contract/test_log.py``) holds both.
 
 Everything read through this port is read-committed, and everything written is written in transactions.
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 Headers = Sequence[tuple[str, bytes]]
 
 FETCHED_BYTES = 16 * 1024 * 1024
-"""Bytes of records that a consumer holds ready, and that a poll returns, at most; one poll may exceed it by a batch."""
+"""Most bytes of records that a consumer buffers and that a poll returns; a poll may exceed it by one batch."""
 
 MISSING = "it does not exist"
 DENIED = "we may not read it"
@@ -113,7 +113,7 @@ class UnreadableTopicError(LogError):
 
 
 class UnfetchableError(LogError):
-    """A batch at this offset cannot be fetched, however often it is tried; that partition stands still (paused)."""
+    """A batch at this offset cannot be fetched, and another try cannot help; the partition is paused."""
 
     def __init__(self, partition: Partition, offset: int, why: str) -> None:
         super().__init__(f"{partition.topic}/{partition.number} cannot be read at offset {offset}: {why}")
@@ -200,7 +200,7 @@ class TransactionalProducer(ABC):
 
     @abstractmethod
     def init(self) -> None:
-        """Fence whoever used the transactional id before, and end its open transaction.
+        """Fence the former producer of the transactional id, and end its open transaction.
 
         Raises:
             LogError: Kafka did not answer in time.
@@ -244,7 +244,7 @@ class TransactionalProducer(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go; an open transaction is aborted if that can be done at once."""
+        """Close the client; an open transaction is aborted if that can be done at once."""
 
 
 class Reader(ABC):
@@ -252,32 +252,32 @@ class Reader(ABC):
 
     @abstractmethod
     def read(self, partition: Partition, start: int, end: int) -> Iterator[list[Record]]:
-        """Yield what is committed in [start, end), in order, until the *position* has reached ``end``.
+        """Yield the committed records in [start, end), in order, until the *position* has reached ``end``.
 
-        ``start`` may be below the first offset that the log still holds; reading then begins there. If that is
-        ``end`` or lies behind it, because all records have expired, nothing is yielded, and at once.
+        If ``start`` is below the first offset that the log still holds, reading begins at that offset. If all records
+        before ``end`` have expired, the call yields nothing and returns at once.
 
         Raises:
-            LogError: Nothing came for longer than the reader's patience, or Kafka does not say where the log begins.
+            LogError: No record came for longer than the reader's patience, or Kafka does not say where the log begins.
 
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go."""
+        """Close the client."""
 
 
 class Admin(ABC):
-    """Questions to, and orders for, the brokers. Safe for several threads.
+    """Requests to the brokers. Safe for several threads.
 
-    A question about partitions is answered with numbers that are offsets, and with nothing else. A partition that does
-    not exist, as far as the broker that answers knows, is left out. If one cannot be asked now (its leader is away, or
-    we may not ask), the call raises :class:`UnansweredError`, which carries the answers about the others.
+    A request about partitions returns true offsets only. It leaves out a partition that does not exist, as far as the
+    answering broker knows. If a partition cannot be asked now (its leader is away, or we may not ask), the call raises
+    :class:`UnansweredError`, which carries the answers about the other partitions.
     """
 
     @abstractmethod
     def topics(self) -> dict[str, int]:
-        """Return the partition count of each topic that we may know of; a stale broker may leave one out."""
+        """Return the partition count of each topic that we may describe; a stale broker may leave a topic out."""
 
     @abstractmethod
     def describe(self, names: Iterable[str]) -> dict[str, TopicInfo]:
@@ -294,7 +294,7 @@ class Admin(ABC):
 
     @abstractmethod
     def create(self, specs: Iterable[TopicSpec]) -> None:
-        """Create topics; one that exists already is left as it is."""
+        """Create topics; a topic that exists already stays as it is."""
 
     @abstractmethod
     def start_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
@@ -305,10 +305,10 @@ class Admin(ABC):
         """Return the true end (high watermark), open transactions included."""
 
     def all_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Return the true end of each of these partitions: for callers to which one without an answer is no empty one.
+        """Return the true end of each of these partitions; no answer about one is an error, never an empty partition.
 
         Raises:
-            UnansweredError: One or more have none, because they do not exist or cannot be asked.
+            UnansweredError: Some partitions have no answer, because they do not exist or cannot be asked.
 
         """
         asked = list(partitions)
@@ -339,7 +339,7 @@ class Admin(ABC):
 
     @abstractmethod
     def fence(self, transactional_id: str) -> None:
-        """End whatever transaction that id has open, and refuse its producer from now on."""
+        """End the open transaction of that id, and refuse its producer from now on."""
 
     @abstractmethod
     def purge(self, offsets: Mapping[Partition, int]) -> None:
@@ -347,11 +347,11 @@ class Admin(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go."""
+        """Close the client."""
 
 
 class Log(ABC):
-    """A connection to one Kafka cluster: makes the four things that stages use."""
+    """A connection to one Kafka cluster. It makes the four kinds of clients that stages use."""
 
     @abstractmethod
     def consumer(self, group: str, *, instance: str | None = None) -> GroupConsumer:

@@ -1,15 +1,15 @@
-"""The stage loop: a member of a consumer group whose every batch is a transaction.
+"""The stage loop: a member of a consumer group that processes each batch in one transaction.
 
-Its life, in order: fence the own former self; join; for partitions that come, fence their former owner, read the
-committed offset, write the own name beside it, restore; then batch by batch: poll, process, send offsets under the
-group metadata of the last rebalance, commit. A batch that fails is aborted, and state is taken again from the log.
-Partitions that go are finished, and their offsets committed without an owner, so that nobody fences a process that left
-in good order.
+The loop fences its own former self and joins the group. For each assigned partition it fences the former owner, reads
+the committed offset, commits its own name with that offset, and restores the state. Then it repeats: poll, process,
+send the offsets under the group metadata of the last rebalance, commit. After a batch that fails, the loop aborts the
+transaction and takes the state again from the log. Before a revoked partition goes, the loop finishes its work and
+commits its offset without an owner, so the next owner does not fence a process that left in good order.
 
-The loop polls only between transactions, so a revocation never finds one open. What was polled of a partition that
-goes is dropped. Metadata is taken after a poll that served a rebalance, when the records of partitions that went have
-been dropped, and kept until the next: a process that was paused long enough to be expelled cannot pass its batch off
-under a later generation.
+The loop polls only between transactions, so a revocation never finds one open. It drops the polled records of a
+partition that goes. It takes the metadata after a poll that served a rebalance, when these records have been dropped,
+and keeps it until the next rebalance. So a process that was paused for long enough to be expelled cannot commit its
+batch under a later generation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import MINUTE, SECOND, Micros
-from bridge.kafka.careful_reading import CarefulReading
+from bridge.kafka.careful_reading import CarefulReading, Work
 from bridge.kafka.log import (
     FETCHED_BYTES,
     AbortableError,
@@ -62,15 +62,15 @@ class StageLoop:
 
     Args:
         log: The Kafka cluster.
-        stage: What to do with records.
-        member: As what it takes part.
-        clock: The process's clock, for what a stage does at a time.
-        pace: A steady clock, for all that the loop does every so often.
-        sink: Where decisions go.
-        observer: Who hears of transactions and lag.
-        sample: Sends a sample of the decisions in the outbox of a stage along; None sends none.
-        closing: What the stage has open beside the loop; closed with it.
-        isolation: What the stages of the process share when they read carefully.
+        stage: Processes the records.
+        member: The names under which the loop takes part in the group.
+        clock: The process's clock, for the times at which a stage is due.
+        pace: A steady clock, for intervals.
+        sink: Takes the decisions of committed batches.
+        observer: Counts transactions and shows the lag.
+        sample: Sends a sample of the decisions in a stage's outbox; None sends none.
+        closing: Close what the stage has open; called when the loop closes.
+        isolation: The lock that the stages of the process share when they read carefully.
 
     """
 
@@ -127,7 +127,7 @@ class StageLoop:
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Fence the own former self and join the group."""
+        """Fence the former process of the same name and join the group."""
         self._producer.init()
         self._subscribe()
 
@@ -177,18 +177,14 @@ class StageLoop:
             self._topics = topics
 
     def _poll(self) -> None:
-        self._resume_held()
         room = self._make_room()
-        waiting = bool(self._queue) or self._stage.is_due(self._clock())
-        briefly = self._careful.patience()
-        patience = briefly if waiting else self._stage.patience()
+        barred = self._careful.patience()
+        is_waiting = bool(self._queue) or self._stage.is_due(self._clock())
         try:
-            polled = self._consumer.poll(patience, max(room, 1))
+            polled = self._consumer.poll(barred if is_waiting else self._stage.patience(), max(room, 1))
             self._queue.extend(polled)
-        except OffsetLostError as error:
-            self._lost_offset(error)
-        except UnfetchableError as error:
-            self._set_aside(error)
+        except (OffsetLostError, UnfetchableError) as error:
+            self._hold_unreadable(error)
         except UnreadableTopicError as error:
             self._stage.unreadable(error)
         self.last_poll = self._pace()
@@ -199,6 +195,13 @@ class StageLoop:
                 self._consumer.pause(self._not_held())
 
     def _make_room(self) -> int:
+        """Resume and pause partitions before a poll; return how many records it may take."""
+        now = self._pace()
+        due = [partition for partition, until in self._held.items() if until <= now]
+        for partition in due:
+            del self._held[partition]
+        if due and not self._full:
+            self._consumer.resume(due)
         room = self._stage.appetite() - len(self._queue)
         if room > 1 and self._queue and sum(len(record.value or b"") for record in self._queue) > FETCHED_BYTES:
             room = 1  # not paused: that would throw away what the client has fetched
@@ -210,15 +213,16 @@ class StageLoop:
     def _not_held(self) -> list[Partition]:
         return [partition for partition in self._committed if partition not in self._held]
 
-    def _resume_held(self) -> None:
-        now = self._pace()
-        due = [partition for partition, until in self._held.items() if until <= now]
-        for partition in due:
-            del self._held[partition]
-        if due and not self._full:
-            self._consumer.resume(due)
-
-    def _lost_offset(self, error: OffsetLostError) -> None:
+    def _hold_unreadable(self, error: OffsetLostError | UnfetchableError) -> None:
+        """Let a partition that cannot be read stand still, unless it can go on elsewhere; the others go on."""
+        if isinstance(error, UnfetchableError):
+            self._held[error.partition] = self._pace() + _SET_ASIDE
+            logger.error(
+                "%s. The partition stands still and is tried again every %d s; the others go on",
+                error,
+                _SET_ASIDE // SECOND,
+            )
+            return
         go_on = self._stage.lost_offset(error.partition, error.offset)
         if go_on is None:
             self._held[error.partition] = _NEVER
@@ -228,18 +232,9 @@ class StageLoop:
         self._consumer.seek(error.partition, go_on)
         self._consumer.resume([error.partition])
 
-    def _set_aside(self, error: UnfetchableError) -> None:
-        """Let a partition that cannot be read stand still, and try it again after a while; the others go on."""
-        self._held[error.partition] = self._pace() + _SET_ASIDE
-        logger.error(
-            "%s. The partition stands still and is tried again every %d s; the others go on",
-            error,
-            _SET_ASIDE // SECOND,
-        )
-
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def _transact(self, work: Callable[[deque[Record], Outbox], None]) -> bool:
+    def _transact(self, work: Work) -> bool:
         """Do a transaction; return whether it was committed."""
         out = Outbox(self._producer)
         self._producer.begin()
@@ -252,30 +247,38 @@ class StageLoop:
             self._commit()
         except AbortableError as error:
             logger.warning("%s: batch aborted, it is read again: %s", self._stage.name, error, extra=ABOUT_KAFKA)
-            self._producer.abort()
-            self._observer.aborted(self._stage.name)
-            self._take_again()
-            return False
         except Exception as error:
             self._is_sound = False
             if not self._careful.record_failure(out.at, error):
-                with suppress(LogError):  # what made the trouble may also prevent this; the next owner ends it then
+                with suppress(LogError):  # an abort may fail for the same reason; the next owner ends the transaction
                     self._producer.abort()
                 raise
-            self._producer.abort()
-            self._is_sound = True
-            self._observer.aborted(self._stage.name)
-            self._take_again()
-            return False
+        else:
+            self._after_commit(offsets, out)
+            return True
+        self._producer.abort()
+        self._is_sound = True
+        self._observer.aborted(self._stage.name)
+        self._take_again()
+        return False
+
+    def _after_commit(self, offsets: Mapping[Partition, Committed], out: Outbox) -> None:
+        """Do what follows from a batch whose transaction is committed."""
         self._committed.update(offsets)
-        self._last_commit = self._pace()
+        now = self._last_commit = self._pace()
         self._observer.committed(self._stage.name)
-        self._purge(self._last_commit)
-        self._hold(out)
+        if self._stage.purges and now - self._last_purge >= _PURGE_PACE:  # no other group reads these topics
+            self._last_purge = now
+            with suppress(LogError):  # it only costs disk, and is tried again
+                self._admin.purge({partition: committed.offset for partition, committed in self._committed.items()})
+        for partition, (offset, seconds) in out.held.items():
+            self._unqueue([partition])
+            self._consumer.seek(partition, offset)
+            self._consumer.pause([partition])
+            self._held[partition] = self._pace() + round(seconds * SECOND)
         self._stage.committed()
         if out.decisions:
             self._sink(self._stage.name, out.decisions)
-        return True
 
     def _send_sample(self, out: Outbox) -> None:
         if self._sample is not None and out.decisions:
@@ -291,17 +294,9 @@ class StageLoop:
         except UnansweredError as error:
             ends = error.answered  # the lag of a partition without a leader is not known
         except LogError:
-            return  # it is only told, and asked for again
+            return  # the lag is only shown, and is asked for again
         for partition, end in ends.items():
             self._observer.lag(*partition, max(0, end - self._committed[partition].offset))
-
-    def _purge(self, now: Micros) -> None:
-        """Delete committed records of topics that only this group reads."""
-        if not self._stage.purges or now - self._last_purge < _PURGE_PACE:
-            return
-        self._last_purge = now
-        with suppress(LogError):  # it only costs disk, and is tried again
-            self._admin.purge({partition: committed.offset for partition, committed in self._committed.items()})
 
     def _commit(self) -> None:
         """Commit; ask again while the outcome is not known."""
@@ -317,23 +312,22 @@ class StageLoop:
         raise LogError("the outcome of a commit is unknown")
 
     def _offsets(self, out: Outbox) -> dict[Partition, Committed]:
-        """Return what the batch's transaction commits: each offset, or note, that is another than before."""
+        """Return what the batch's transaction commits: each offset that has changed, or whose note has."""
         offsets = self._consumer.positions()
         for record in reversed(self._queue):
             offsets[Partition(record.topic, record.partition)] = record.offset
         for partition, (offset, _) in out.held.items():
             offsets[partition] = offset
-        new = {
-            p: Committed(offset, self._note_of(p, self._id)) for p, offset in offsets.items() if p in self._committed
-        }
+        new = {p: self._owned(p, offset) for p, offset in offsets.items() if p in self._committed}
         return {partition: committed for partition, committed in new.items() if self._committed[partition] != committed}
 
-    def _note_of(self, partition: Partition, owner: str) -> str:
-        alone = self._careful.kills_noted(partition)
-        return Note(owner, self._stage.applied(), self._stage.topic_id(partition.topic), alone).text()
+    def _owned(self, partition: Partition, offset: int) -> Committed:
+        """Return an offset with the note of this owner beside it."""
+        topic_id, alone = self._stage.topic_id(partition.topic), self._careful.kills_noted(partition)
+        return Committed(offset, Note(self._id, self._stage.applied(), topic_id, alone).text())
 
     def _owes(self) -> bool:
-        """Tell whether a commit without records is due: definitions were applied, or positions moved over markers."""
+        """Return True if a commit without records is due: definitions were applied, or positions moved over markers."""
         if not self._committed:
             return False
         if any(read_note(committed).triggers != self._stage.applied() for committed in self._committed.values()):
@@ -346,63 +340,50 @@ class StageLoop:
             if partition in self._committed
         )
 
-    def _hold(self, out: Outbox) -> None:
-        for partition, (offset, seconds) in out.held.items():
-            self._unqueue([partition])
-            self._consumer.seek(partition, offset)
-            self._consumer.pause([partition])
-            self._held[partition] = self._pace() + round(seconds * SECOND)
-
     def _take_again(self) -> None:
-        """Forget what memory holds of the failed batch, and go on from the log."""
+        """Forget the state of the failed batch, and go on from the log."""
         self._queue.clear()
         self._spoiled = False
-        self._rebalanced = True  # perhaps without a word: the next poll hears of it, and metadata is taken after that
-        unread = self._unread() if self._stage.by_partition else {}
+        self._rebalanced = True  # perhaps, and the next poll serves it: the metadata is taken after that
+        # A partition of which nothing was read since the last commit is not taken again.
+        positions = self._consumer.positions() if self._stage.by_partition else {}
+        unread = {
+            partition: committed.offset
+            for partition, committed in self._committed.items()
+            if positions.get(partition) == committed.offset
+        }
         self._committed.update(self._admin.committed(self._group, self._committed, stable=True))
         offsets = {
-            place: committed.offset
-            for place, committed in self._committed.items()
-            if unread.get(place) != committed.offset
+            partition: committed.offset
+            for partition, committed in self._committed.items()
+            if unread.get(partition) != committed.offset
         }
         self._stage.drop(offsets)
         self._stage.take(offsets)
         for partition, offset in offsets.items():
             self._consumer.seek(partition, offset)
 
-    def _unread(self) -> dict[Partition, int]:
-        """Return where the partitions stand of which nothing was read since the last commit."""
-        positions = self._consumer.positions()
-        return {
-            place: committed.offset
-            for place, committed in self._committed.items()
-            if positions.get(place) == committed.offset
-        }
-
     # -- rebalances ----------------------------------------------------------------------------------------------------
 
     def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        """Take partitions on, in the order that makes their state true."""
+        """Take partitions on: fence, read the offset, claim, restore. Only in this order is their state true."""
         self._rebalanced = True
         self.restored = True
         if not partitions:
             return {}
-        # Taken first: whoever is paused in what follows for longer than its session must not claim what another has.
+        # Taken first: a process that is paused after this for longer than its session cannot claim another's partition.
         self._metadata = self._consumer.metadata()
         found = take_over(self._admin, self._group, partitions, self._id)
         offsets = self._stage.begin(partitions, found)
         if self._stage.is_careful:
             self._careful.suspect(found, offsets, self._admin)
-        self._claim(offsets)
-        self._stage.take(offsets)
-        logger.info("%s: took over %d partitions", self._stage.name, len(offsets), extra=ABOUT_KAFKA)
-        return offsets
-
-    def _claim(self, offsets: Mapping[Partition, int]) -> None:
-        claim = {p: Committed(offset, self._note_of(p, self._id)) for p, offset in offsets.items()}
+        claim = {partition: self._owned(partition, offset) for partition, offset in offsets.items()}
         self._commit_alone(claim)
         self._committed.update(claim)
         self._careful.claimed(claim)
+        self._stage.take(offsets)
+        logger.info("%s: took over %d partitions", self._stage.name, len(offsets), extra=ABOUT_KAFKA)
+        return offsets
 
     def _commit_alone(self, offsets: Mapping[Partition, Committed]) -> None:
         self._producer.begin()
@@ -459,7 +440,7 @@ class StageLoop:
         self._unqueue(partitions)
 
     def _unqueue(self, partitions: Collection[Partition]) -> None:
-        """Drop the polled records of partitions."""
+        """Drop the polled records of partitions. The queue stays the same object: careful reading has it, too."""
         gone = set(partitions)
         kept = [record for record in self._queue if Partition(record.topic, record.partition) not in gone]
         self._queue.clear()

@@ -27,7 +27,7 @@ class Observer(Protocol):
         """Hear how many bytes the windows of a partition hold in memory; None when it is no longer owned."""
 
     def created(self, outcome: str) -> None:
-        """Hear what a request to create a Workflow came to."""
+        """Hear the outcome of a request to create a Workflow."""
 
     def held(self, trigger: str, runs: int) -> None:
         """Hear how many runs of a trigger a storm holds; 0 when it is over."""
@@ -43,7 +43,7 @@ class Observer(Protocol):
 
 
 class Unobserved:
-    """Nobody listens."""
+    """An observer that ignores everything."""
 
     def committed(self, stage: str) -> None:
         """Ignore it."""

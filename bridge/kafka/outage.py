@@ -1,9 +1,8 @@
 """Log an outage of Kafka: one line when it begins, one a minute, one when it is over.
 
-Each of some twenty clients of librdkafka logs each connection that it tries, and each stage logs each time that it
-starts over: tens of thousands of lines a minute that say one thing. :class:`KafkaOutage` is a filter of the log's
-handler. It notes these lines in place of letting them through, and a thread that lives as long as the outage says what
-is worth reading.
+About twenty clients of librdkafka log each connection that they try, and each stage logs each time that it starts over.
+These are tens of thousands of lines a minute with one meaning. :class:`KafkaOutage` is a filter of the log's handler.
+It counts these lines and leaves them out. During the outage a thread logs a short summary.
 """
 
 from __future__ import annotations
@@ -17,29 +16,29 @@ from collections.abc import Callable, Mapping
 logger = logging.getLogger(__name__)
 
 ABOUT_KAFKA: Mapping[str, object] = {"is_about_kafka": True}
-"""The ``extra`` of our own log lines that follow from a Kafka that does not answer: an outage takes them in."""
+"""The ``extra`` of our own log lines that follow from a Kafka that does not answer: an outage counts them."""
 
 EVERY = 60.0
 """Seconds between two lines while Kafka is away."""
 
 QUIET = 5.0
-"""Kafka is back when it answers and no client has complained for so many seconds: some reconnect later than others."""
+"""Kafka is back when it answers and no client has complained for this many seconds: some clients reconnect late."""
 
 _LOOK = 1.0
 _CLIENTS = "bridge.kafka.client"
-_CLIENT_LINE = "%s [%s] %s"  # how confluent-kafka hands librdkafka's lines on: facility, client, text
+_CLIENT_LINE = "%s [%s] %s"  # the format in which confluent-kafka logs librdkafka's lines: facility, client, text
 _THREAD = re.compile(r"^\[thrd:[^]]*\]: ")
 _AWAY = frozenset({"FAIL", "ERROR", "REQTMOUT"})
 
 
 class KafkaOutage(logging.Filter):
-    """Leaves out what clients and stages say again and again while Kafka is away, and says it in short.
+    """Leaves out the repeated lines of clients and stages while Kafka is away, and logs a summary.
 
     Args:
         answers: Asks Kafka for anything; returns whether it answered. Called in a thread of its own.
         every: Seconds between two lines.
         quiet: Seconds without a complaint after which Kafka is back.
-        log: Where it says so.
+        log: Takes the summary.
 
     """
 
@@ -63,7 +62,7 @@ class KafkaOutage(logging.Filter):
         self._closed = threading.Event()
 
     def close(self) -> None:
-        """Say no more, whether or not Kafka is back."""
+        """Stop the summary, whether or not Kafka is back."""
         self._closed.set()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -84,7 +83,7 @@ class KafkaOutage(logging.Filter):
         return not self._takes_in(str(text), is_client=True) and is_shown
 
     def _takes_in(self, text: str, *, is_client: bool) -> bool:
-        """Count a line that says nothing new while Kafka is away; return whether it is."""
+        """Count a line that says nothing new while Kafka is away; return whether Kafka is away."""
         with self._lock:
             if not self._is_open:
                 return False
@@ -106,7 +105,7 @@ class KafkaOutage(logging.Filter):
         threading.Thread(target=self._tell, args=(text,), name="kafka-outage", daemon=True).start()
 
     def _tell(self, text: str) -> None:
-        """Say that Kafka is away, and so on until it is back."""
+        """Log that Kafka is away, again and again until it is back."""
         began = told = time.monotonic()
         self._log.warning(
             "Kafka cannot be reached: %s. Work waits and goes on by itself; what follows is said in short", text

@@ -21,12 +21,12 @@ class Outbox:
     """Collects the effects of one batch.
 
     Attributes:
-        decisions: What became of events and runs; counted once the transaction is committed.
+        decisions: The decisions about events and runs; counted once the transaction is committed.
         held: Partitions to be read again, from the given offset, after some seconds.
-        sent: How many records were sent.
+        sent: Number of records that were sent.
         size: Bytes of their values.
-        at: What is being processed: a record, or a run of the submitter. An exception is laid to it. None for work that
-            belongs to no record.
+        at: The record, or the run of the submitter, that is being processed. An exception is attributed to it. None for
+            work that belongs to no record.
 
     """
 
@@ -66,7 +66,7 @@ class Outbox:
 
 
 class Discard(Outbox):
-    """Keeps nothing that it is given to send: for a trial."""
+    """Drops all records that it is given to send: for a trial."""
 
     def __init__(self) -> None:
         self.decisions, self.held, self.sent, self.size, self.at = [], {}, 0, 0, None

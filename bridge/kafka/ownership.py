@@ -1,8 +1,8 @@
 """The owner of a partition, stored as metadata of each committed offset.
 
-A stage's process writes with one transactional id. The note beside an offset names the id that last owned the
-partition, until its owner lets go in good order. So a new owner knows whom to fence: after that, an open transaction
-of the former owner has ended, one way or the other, and the committed offset is the true one.
+A stage's process writes with one transactional id. The note at an offset names the id that last owned the partition,
+until this owner releases it in good order. So a new owner knows which id to fence. After that, an open transaction of
+the former owner has been committed or aborted, and the committed offset is the true one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bridge.kafka.log import Admin, Committed, Partition
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """As what a stage of a process takes part.
+    """The names under which a stage of a process takes part in its group.
 
     Attributes:
         group: The stage's consumer group.
@@ -33,15 +33,15 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is committed beside an offset.
+    """The text that is committed with an offset.
 
     Attributes:
-        owner: Transactional id of the partition's owner; empty once it has let go.
+        owner: Transactional id of the partition's owner; empty once the partition is released.
         triggers: Offset of ``triggers`` up to which the owner had applied the definitions.
         topic_id: Kafka's id of the partition's topic; empty where the broker tells none.
         alone: 1 if the record at the offset is processed alone, since a former owner ended without releasing it; 2 if
-            its owner then ended that way, too (:mod:`bridge.kafka.suspects`). It is written as so many spaces behind
-            the JSON, at which 0.1.0 does not look.
+            its owner then ended that way, too (:mod:`bridge.kafka.suspects`). It is written as that number of spaces
+            after the JSON, which 0.1.0 ignores.
 
     """
 
@@ -57,7 +57,7 @@ class Note:
 
 
 def read_note(committed: Committed | None) -> Note:
-    """Return the note beside an offset; an empty one where there is none, or somebody else's text."""
+    """Return the note at an offset; an empty note if there is none, or a text of another program."""
     return Note() if committed is None or not committed.metadata else _parsed(committed.metadata)
 
 
@@ -71,7 +71,7 @@ def _parsed(text: str) -> Note:
 
 
 def disown(committed: Committed) -> Committed:
-    """Return the same offset without an owner: what was applied when it was committed still belongs to it."""
+    """Return the same offset without an owner; the rest of the note still belongs to it."""
     return Committed(committed.offset, replace(read_note(committed), owner="", alone=0).text())
 
 

@@ -1,11 +1,11 @@
 """The encoding of internal records: one Avro schema for each kind, from ``schemas/``, in single-object encoding.
 
 Each value begins with C3 01 and the CRC-64-AVRO fingerprint of the schema that wrote it, so a record tells its kind
-and its format. Schemas of older formats stay in ``schemas/older/NAME.FORMAT.avsc``, and what they wrote is read into
-today's shape. A fingerprint that none of them has was written by a newer Flowbridge: it is refused, never guessed.
+and its format. Schemas of older formats stay in ``schemas/older/NAME.FORMAT.avsc``, and their records are read into
+today's shape. A record with an unknown fingerprint was written by a newer Flowbridge. It is refused, never guessed.
 
-A format that came after version 0.1.0 is named with the first version that reads it (:class:`Kind`). Its records carry
-that version in a header, so that an older process can say to what it has to be upgraded.
+A format that is newer than version 0.1.0 names the first version that reads it (:class:`Kind`). Its records carry that
+version in a header, so the error of an older process names the version to upgrade to.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class RecordError(ValueError):
 
 
 class NewerFormatError(RecordError):
-    """A record in a format that this version does not know: to go on without it would decide by half of the state."""
+    """A record has a format that this version does not know. A decision without it would rest on half of the state."""
 
     def __init__(self, prefix: bytes) -> None:
         super().__init__(
@@ -52,7 +52,7 @@ class UnwritableError(ValueError):
 
 
 class UnreadableRecordError(RecordError):
-    """A record of ours in a newer format: the process stops before it commits what depends on it."""
+    """A record of ours has a newer format. The process stops before it commits anything that depends on the record."""
 
     def __init__(
         self, place: tuple[str, int, int], headers: Sequence[tuple[str, bytes | None]], error: Exception
@@ -130,7 +130,13 @@ class Kind:
         writer = _writer(value[:_PREFIX])
         if writer.kind != self.name:
             raise RecordError(f"expected a record of kind {self.name}, found {writer.kind}")
-        return self._read(value, writer.schema, self.schema)
+        body = BytesIO(value)
+        body.seek(_PREFIX)
+        try:
+            fields = fastavro.schemaless_reader(body, writer.schema, self.schema)
+        except (EOFError, ValueError, IndexError) as error:
+            raise self._damaged(error) from error
+        return fields  # type: ignore[return-value]  # a record schema always reads into a dict
 
     def only(self, *names: str) -> Callable[[bytes], tuple[Any, ...]]:
         """Return a decoder of some of a record's fields, in the order of their names; it raises as :meth:`decode`."""
@@ -138,23 +144,14 @@ class Kind:
 
         def decode(value: bytes) -> tuple[Any, ...]:
             if not value.startswith(self.prefix):
-                found = self.decode(value)
-                return tuple(found[name] for name in names)
+                fields = self.decode(value)
+                return tuple(fields[name] for name in names)
             try:
                 return pick(value, _PREFIX)
             except (ValueError, IndexError) as error:
                 raise self._damaged(error) from error
 
         return decode
-
-    def _read(self, value: bytes, writer: Any, reader: Any) -> dict[str, Any]:
-        body = BytesIO(value)
-        body.seek(_PREFIX)
-        try:
-            fields = fastavro.schemaless_reader(body, writer, reader)
-        except (EOFError, ValueError, IndexError) as error:
-            raise self._damaged(error) from error
-        return fields  # type: ignore[return-value]  # a record schema always reads into a dict
 
     def _damaged(self, error: Exception) -> RecordError:
         return RecordError(f"a record of kind {self.name} is damaged: {error or 'it is cut short'}")
@@ -190,11 +187,11 @@ def _writer(prefix: bytes) -> _Writer:
 @cache
 def _writers() -> dict[bytes, _Writer]:
     folder = schemas_folder()
-    found = {}
+    writers = {}
     for path in (*sorted(folder.glob("*.avsc")), *sorted(folder.glob("older/*.avsc"))):
         schema = _load(path)
-        found[_prefix(schema)] = _Writer(path.name.split(".")[0], schema)
-    return found
+        writers[_prefix(schema)] = _Writer(path.name.split(".")[0], schema)
+    return writers
 
 
 @cache

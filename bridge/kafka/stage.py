@@ -1,6 +1,6 @@
-"""What a stage is: the part of its life that differs from the other stages.
+"""The interface of a stage: the part of its life that differs from the other stages.
 
-The loop (:mod:`bridge.kafka.loop`) owns the order in which these are called, and the transaction around them.
+The loop (:mod:`bridge.kafka.loop`) owns the order in which these methods are called, and the transaction around them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from bridge.kafka.log import Committed, Partition, Record, UnreadableTopicError
 from bridge.kafka.outbox import Discard, Outbox
 
 BATCH_TIME: Micros = 2 * SECOND
-"""After so long a batch ends, and what it has not come to is the next one's: its transaction may last 10 s in all."""
+"""After this time a batch ends and leaves its other records to the next batch: a transaction may last 10 s in all."""
 
 BATCH_BYTES = 32 * 1024 * 1024
-"""Bytes of values that a batch sends before it ends: a few large events may be wanted by many triggers."""
+"""Bytes of values that a batch sends before it ends: many triggers may read a few large events."""
 
 
 class Stage(ABC):
@@ -30,8 +30,8 @@ class Stage(ABC):
 
     name: str
     by_partition = False
-    """What it holds of a partition changes by records of that partition alone, and needs no other partition: where
-    nothing was read since the last commit all is as it was, also after a transaction that failed."""
+    """Whether the state of a partition changes only by records of that partition. If so, the state of a partition of
+    which nothing was read since the last commit stays valid, also after a transaction that failed."""
     is_careful = False
     """Whether records are processed one by one after a process that ended without releasing its partitions; see
     :mod:`bridge.kafka.suspects`."""
@@ -43,16 +43,16 @@ class Stage(ABC):
         """Return the topics to read now."""
 
     def applied(self) -> int:
-        """Return the offset of ``triggers`` up to which definitions are applied; committed beside each offset."""
+        """Return the offset of ``triggers`` up to which definitions are applied; committed with each offset."""
         return 0
 
     def topic_id(self, topic: str) -> str:
-        """Return Kafka's id of a topic as the stage knows it; committed beside each offset."""
+        """Return Kafka's id of a topic as the stage knows it; committed with each offset."""
         del topic
         return ""
 
     def begin(self, partitions: Collection[Partition], found: Mapping[Partition, Committed]) -> dict[Partition, int]:
-        """Return where each partition is begun, given what the group has committed: there, or at 0 without any."""
+        """Return the offset at which each partition is begun: the group's committed offset, or 0 without one."""
         return {partition: found[partition].offset if partition in found else 0 for partition in partitions}
 
     @abstractmethod
@@ -65,9 +65,9 @@ class Stage(ABC):
 
     @abstractmethod
     def process(self, records: deque[Record], out: Outbox) -> None:
-        """Take records from the left and say what follows. Those left in place are not passed by the transaction.
+        """Take records from the left and send their effects. The transaction does not pass records that are left.
 
-        Also called without records when :meth:`is_due`. ``out.at`` says what is processed: an exception dooms it.
+        Also called without records when :meth:`is_due`. ``out.at`` says what is processed: an exception rejects it.
         """
 
     def may_kill(self, record: Record) -> bool:
@@ -76,7 +76,7 @@ class Stage(ABC):
         return True
 
     def try_out(self, record: Record) -> None:
-        """Process a record and keep nothing, in a child process: no client of Kafka can be used."""
+        """Process a record without keeping anything, in a child process, where no client of Kafka can be used."""
         self.process(deque([record]), Discard())
 
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
@@ -97,17 +97,17 @@ class Stage(ABC):
         )
 
     def record_failure(self, culprit: object, text: str) -> bool:
-        """Learn that the processing of something that is no record raised an exception; all of the batch is undone.
+        """Learn that the processing of a culprit that is no record raised an exception; all of the batch is undone.
 
         Returns:
-            Whether the stage gives it up when it meets it again. If not, the exception stops the process.
+            Whether the stage gives the culprit up when it meets it again. If not, the exception stops the process.
 
         """
         del culprit, text
         return False
 
     def is_due(self, now: Micros) -> bool:
-        """Tell whether there is something to do without records."""
+        """Return True if there is something to do without records."""
         del now
         return False
 
@@ -116,26 +116,26 @@ class Stage(ABC):
         return 0.5
 
     def appetite(self) -> int:
-        """Return how many more records the stage would like; 0 holds back the log until it has room again.
+        """Return how many more records the stage takes; at 0 reading pauses until it has room again.
 
-        A batch takes what is there and never waits for more, so a large appetite costs no time where little comes, and
-        makes few large transactions of a backlog.
+        A batch takes the records that are there and never waits for more. So a large appetite costs no time under low
+        load, and it makes few large transactions of a backlog.
         """
         return 5_000
 
     def committed(self) -> None:
-        """Learn that the transaction is committed: what it allowed may now be done."""
+        """Learn that the transaction is committed: actions that wait for it may follow."""
         return
 
     def release(self, partitions: Collection[Partition], out: Outbox) -> None:
-        """Finish what is under way for partitions that are about to be let go; bounded in time."""
+        """Finish the open work of partitions that are about to be released; bounded in time."""
         del partitions, out
 
     def unreadable(self, error: UnreadableTopicError) -> None:
-        """Hear that a topic is missing or forbidden: raise the error, or leave the topic out of :meth:`topics`."""
+        """Learn that a topic is missing or forbidden: raise the error, or leave the topic out of :meth:`topics`."""
         raise error
 
     def lost_offset(self, partition: Partition, offset: int) -> int | None:
-        """Decide about an offset that is no longer in the log: an offset to go on at, or None to stand still."""
+        """Return the offset to go on at after one that is no longer in the log, or None to stand still."""
         del partition, offset
         return None

@@ -1,16 +1,16 @@
 """Records that failed, and records that may have killed their process: each is processed apart from the others.
 
-An exception while a record is processed dooms that record. The batch is aborted, its state is taken again from the log,
-and the record is set aside by itself when it comes again.
+An exception while a record is processed rejects that record. The batch is aborted, its state is taken again from the
+log, and the record is set aside by itself when it is read again.
 
-A process that is killed (memory, liveness, a fault in a C library) says nothing. So its successor is careful: it finds
-that the former owner of a partition did not release it, and suspects the records that stood in it unread at that
-moment. It reads the first of them one by one. Before each it notes beside the committed offset that this record is
-processed alone; the note of the next record travels in the transaction of the one before. If a process ends while that
-note stands, the record may have killed twice: once in a batch, once alone. But both kills may have had other reasons,
-so the next owner notes that and tries the record in a child process (:mod:`bridge.kafka.child_trial`). If the child
-dies, the record is ``poison``. If not, the record is processed alone, and a process that ends even then leaves a note
-that is proof enough. After half a second without harm portions grow, so a deep backlog narrows the fault down in a few
+A process that is killed (memory, liveness, a fault in a C library) leaves no message. So its successor is careful. It
+finds that the former owner of a partition did not release it, and suspects the records that were unread at that moment.
+It processes the first of them one by one. Before each, it notes at the committed offset that this record is processed
+alone. The note of the next record is part of the transaction of the record before. If a process ends while that note
+stands, the record may have killed twice: once in a batch, once alone. But both kills may have had other reasons, so the
+next owner notes that and tries the record in a child process (:mod:`bridge.kafka.child_trial`). If the child dies, the
+record is ``poison``. If not, the record is processed alone, and a process that ends even then leaves a note that is
+proof enough. After half a second without a kill the portions grow, so the fault in a deep backlog is found in a few
 more starts. A healthy process writes no note.
 """
 
@@ -35,7 +35,7 @@ from bridge.kafka.records import RecordError
 logger = logging.getLogger(__name__)
 
 NOT_OF_A_RECORD = (LogError, FlowbridgeError, RecordError, OSError, MemoryError, sqlite3.Error)
-"""Exceptions that no record is blamed for: Kafka's, a person's, a newer version's, and those of the machine."""
+"""Exceptions that no record is blamed for: they come from Kafka, a person, a newer version, or the machine."""
 
 POISON_TEXT = (
     "its processing ended the process twice (killed, out of memory, or hung), the second time while nothing else was "
@@ -50,10 +50,10 @@ _TOLD_EVERY: Micros = MINUTE
 
 
 class IsolationLock:
-    """What the stages of one process share: which of them processes a record alone.
+    """Lets one stage of a process at a time process a record alone.
 
-    A process that dies takes all its stages along. While two of them had a note, one note would blame an innocent
-    record. Safe for several threads.
+    A process that dies ends all its stages. If two of them had a note, one note would blame an innocent record. Safe
+    for several threads.
 
     Args:
         survives: Does work in a child process; returns False if it certainly kills.
@@ -88,13 +88,13 @@ class IsolationLock:
 
 
 class RejectedRecord(NamedTuple):
-    """A record that is set aside when it comes again.
+    """A record that is set aside when it is read again.
 
     Attributes:
-        offset: Where it stands.
-        reason: Why.
+        offset: Its offset.
+        reason: The reason of the decision.
         text: What happened.
-        kills: How many processes ended while it was noted: after one, it is tried first.
+        kills: Number of processes that ended while it was noted. After one kill, the record is tried first.
 
     """
 
@@ -105,14 +105,14 @@ class RejectedRecord(NamedTuple):
 
 
 class SuspectRecords:
-    """The doomed records of a loop, and how many records its next transaction may take.
+    """The rejected records of a loop, and how many records its next transaction may take.
 
     Args:
         pace: A steady clock.
 
     Attributes:
-        rejected: At most one record of a partition: the first one.
-        ends: Up to where records of a partition are suspected.
+        rejected: The first rejected record of each partition.
+        ends: The offset up to which records of a partition are suspected.
         size: How many records the next transaction takes; 0 for as many as there are. At 1, suspected records are
             processed alone, and all others as ever.
 
@@ -131,7 +131,7 @@ class SuspectRecords:
     # -- exceptions ----------------------------------------------------------------------------------------------------
 
     def record_failure(self, record: Record, error: Exception, stage: str) -> bool:
-        """Doom the record whose processing raised ``error``; return False if it is doomed already."""
+        """Reject the record whose processing raised ``error``; return False if it is rejected already."""
         place = Partition(record.topic, record.partition)
         known = self.rejected.get(place)
         if known is not None and known.offset == record.offset:
@@ -173,7 +173,7 @@ class SuspectRecords:
         return sum(1 for _ in takewhile(lambda record: not self.is_alone(record), queue)) or 1
 
     def find(self, queue: deque[Record]) -> tuple[RejectedRecord | None, int]:
-        """Return the first doomed record of a queue, and how many records stand before it."""
+        """Return the first rejected record of a queue, and how many records stand before it."""
         for number, record in enumerate(queue if self.rejected else ()):
             place = Partition(record.topic, record.partition)
             rejected = self.rejected.get(place)
@@ -184,7 +184,7 @@ class SuspectRecords:
         return None, len(queue)
 
     def advance(self) -> None:
-        """Learn that suspected records were processed: more are taken together once they were alone long enough."""
+        """Learn that suspected records were processed; after enough of them alone, more are taken together."""
         if not self.size:
             return
         if self._until is None:
@@ -196,14 +196,14 @@ class SuspectRecords:
             self._acquit()
 
     def wait(self) -> None:
-        """Learn that another stage processes a record alone; one that does not end with it is not waited for."""
+        """Learn that another stage processes a record alone; stop waiting for it after some seconds."""
         if self._barred_since is None:
             self._barred_since = self._pace()
         elif self._pace() - self._barred_since >= _BARRED_FOR:
             self._acquit()
 
     def passed(self, committed: Mapping[Partition, Committed]) -> None:
-        """Learn what is committed: what lies behind it is under no suspicion any more."""
+        """Learn the committed offsets: records before them are no longer suspected."""
         self.ends = {p: end for p, end in self.ends.items() if p in committed and committed[p].offset < end}
         if not self.ends:
             self._acquit()

@@ -14,7 +14,7 @@ from bridge.core.event import Micros
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import AbortableError, Committed, Headers, LogError, Partition, Record
 from bridge.kafka.memory.admin import MemoryAdmin
-from bridge.kafka.memory.client import Client
+from bridge.kafka.memory.broker import Client
 from bridge.kafka.memory.consumer import MemoryConsumer, MemoryReader
 from bridge.kafka.memory.log import MemoryBroker, MemoryLog
 from bridge.kafka.memory.producer import MemoryProducer

@@ -1,7 +1,7 @@
 """Avro's numbers: a long in zigzag order, seven bits a byte, the lowest first.
 
 Most numbers in our records are lengths of a byte or two, or microseconds since the epoch, which take eight bytes until
-the year 2541: both have a way of their own, several times faster than going byte by byte.
+the year 2541. Both have code of their own, which is several times faster than a loop over the bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def long_bytes(number: int) -> bytes:
     """Return a number as Avro writes a long.
 
     Raises:
-        OverflowError: It takes more than 64 bits: nobody could read it.
+        OverflowError: It takes more than 64 bits, so no reader could read it.
 
     """
     zigzag = number << 1 if number >= 0 else ((-number) << 1) - 1

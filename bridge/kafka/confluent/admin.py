@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
-    from confluent_kafka.admin import TopicDescription, TopicMetadata  # type: ignore[attr-defined]  # as above
+    from confluent_kafka.admin import TopicMetadata  # type: ignore[attr-defined]  # as above
 
 T = TypeVar("T")
 
@@ -84,10 +84,25 @@ class ConfluentAdmin(Admin):
         asked = list(dict.fromkeys(names))
         if not asked:
             return {}
-        futures = self._client.describe_topics(TopicCollection(asked), request_timeout=_TIMEOUT)
-        found = {name: topic for name, future in futures.items() if (topic := _unless_gone(future)) is not None}
-        configs = self._configs(list(found))
-        return {name: _info(topic, configs[name]) for name, topic in found.items() if name in configs}
+        described = self._client.describe_topics(TopicCollection(asked), request_timeout=_TIMEOUT)
+        topics = {name: topic for name, future in described.items() if (topic := _unless_gone(future)) is not None}
+        if not topics:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+        infos = {}
+        for resource, future in self._client.describe_configs(resources, request_timeout=_TIMEOUT).items():
+            entries = _unless_gone(future)
+            if entries is not None:
+                topic = topics[resource.name]
+                partitions: list[Any] = topic.partitions
+                infos[resource.name] = TopicInfo(
+                    topic.name,
+                    str(topic.topic_id),
+                    len(partitions),
+                    len(partitions[0].replicas) if partitions else 0,
+                    {key: entry.value or "" for key, entry in entries.items()},
+                )
+        return infos
 
     @override
     def unreadable(self, names: Iterable[str]) -> dict[str, str]:
@@ -97,20 +112,26 @@ class ConfluentAdmin(Admin):
         futures = self._client.describe_topics(
             TopicCollection(asked), request_timeout=_TIMEOUT, include_authorized_operations=True
         )
-        found = {name: _unreadable(future) for name, future in futures.items()}
-        return {name: why for name, why in found.items() if why}
-
-    def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
-        if not names:
-            return {}
-        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-        futures = self._client.describe_configs(resources, request_timeout=_TIMEOUT)
-        found = {resource.name: _unless_gone(future) for resource, future in futures.items()}
-        return {
-            name: {key: entry.value or "" for key, entry in entries.items()}
-            for name, entries in found.items()
-            if entries is not None
-        }
+        reasons = {}
+        for name, future in futures.items():
+            try:
+                topic = _unless_gone(future)
+            except LogError as error:
+                cause = error.__cause__
+                if (
+                    isinstance(cause, KafkaException)
+                    and error_of(cause).code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+                ):
+                    reasons[name] = HIDDEN
+                    continue
+                raise
+            if topic is None:
+                reasons[name] = MISSING
+                continue
+            operations = topic.authorized_operations  # None from brokers that do not tell
+            if operations is not None and AclOperation.READ not in operations:
+                reasons[name] = DENIED
+        return reasons
 
     @override
     def create(self, specs: Iterable[TopicSpec]) -> None:
@@ -130,7 +151,7 @@ class ConfluentAdmin(Admin):
         self._wait_until_known(missing)
 
     def _wait_until_known(self, names: Iterable[str]) -> None:
-        """Wait for the brokers' metadata, which follows the controller's by moments."""
+        """Wait until the brokers know new topics: their metadata follows the controller's within moments."""
         wanted = set(names)
         deadline = time.monotonic() + _TIMEOUT
         while wanted - self.topics().keys():
@@ -152,9 +173,9 @@ class ConfluentAdmin(Admin):
 
     @override
     def offsets_at(self, partitions: Iterable[Partition], timestamp: int) -> dict[Partition, int]:
-        found = self._offsets(partitions, _Spec.for_timestamp(timestamp), lowest=_NONE_SO_YOUNG)
-        ends = self.all_ends([partition for partition, offset in found.items() if offset == _NONE_SO_YOUNG])
-        return {**found, **ends}
+        offsets = self._offsets(partitions, _Spec.for_timestamp(timestamp), lowest=_NONE_SO_YOUNG)
+        ends = self.all_ends([partition for partition, offset in offsets.items() if offset == _NONE_SO_YOUNG])
+        return {**offsets, **ends}
 
     def _offsets(
         self,
@@ -242,10 +263,10 @@ class ConfluentAdmin(Admin):
 
     @override
     def close(self) -> None:
-        """Let go of the client, whoever still refers to us.
+        """Release the client, also while other objects still refer to this one.
 
-        It ends with its last reference, and waits for what it asked a broker that may be away: aside, since nobody else
-        has to.
+        A client ends with its last reference, and its end waits for the answers of a broker that may be away. So it
+        ends in a thread of its own, and no caller waits for it.
         """
         self._committed.close()
         last = [self._client]
@@ -271,24 +292,3 @@ def _unless_gone(future: Future[T]) -> T | None:
         if isinstance(cause, KafkaException) and error_of(cause).code() in _GONE:
             return None
         raise
-
-
-def _unreadable(future: Future[TopicDescription]) -> str:
-    """Return why a topic cannot be read; nothing if it can."""
-    try:
-        topic = _unless_gone(future)
-    except LogError as error:
-        cause = error.__cause__
-        if isinstance(cause, KafkaException) and error_of(cause).code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            return HIDDEN
-        raise
-    if topic is None:
-        return MISSING
-    operations = topic.authorized_operations  # None from brokers that do not tell
-    return "" if operations is None or AclOperation.READ in operations else DENIED
-
-
-def _info(topic: TopicDescription, config: Mapping[str, str]) -> TopicInfo:
-    partitions: list[Any] = topic.partitions
-    replication = len(partitions[0].replicas) if partitions else 0
-    return TopicInfo(topic.name, str(topic.topic_id), len(partitions), replication, config)

@@ -1,7 +1,7 @@
-"""What groups have committed, read through consumers that never join them.
+"""The committed offsets of groups, read through consumers that never join them.
 
-``AdminClient.list_consumer_group_offsets`` would be made for it, but a connection that breaks while it waits kills the
-whole process (librdkafka 2.16: a segmentation fault, or a failed assertion). A consumer's question survives that.
+``AdminClient.list_consumer_group_offsets`` is made for this. But if a connection breaks while it waits, the whole
+process ends (librdkafka 2.16: a segmentation fault, or a failed assertion). The request of a consumer survives that.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class CommittedOffsets:
         self._consumers: dict[tuple[str, bool], Consumer] = {}
 
     def of(self, group: str, partitions: Iterable[Partition], *, stable: bool) -> dict[Partition, Committed]:
-        """Return what is committed (:meth:`bridge.kafka.log.Admin.committed`).
+        """Return the committed offsets (:meth:`bridge.kafka.log.Admin.committed`).
 
         Raises:
             LogError: No answer in time, or none without a transaction in the way.
@@ -38,12 +38,19 @@ class CommittedOffsets:
         asked = [TopicPartition(*partition) for partition in partitions]
         if not asked:
             return {}
-        consumer = self._consumer(group, stable=stable)
+        consumer = self._consumers.get((group, stable))
+        if consumer is None:
+            needed = {
+                "group.id": group,
+                "enable.auto.commit": "false",
+                "isolation.level": "read_committed" if stable else "read_uncommitted",  # decides what is stable enough
+            }
+            consumer = self._consumers[group, stable] = Consumer({**self._config, **needed}, logger=logger)
         try:
             places = consumer.committed(asked, timeout=_STABLE_TIMEOUT if stable else _TIMEOUT)
         except KafkaException as exception:
             raise meaning(error_of(exception)) from exception
-        found = {
+        committed = {
             Partition(place.topic, place.partition): Committed(place.offset, place.metadata or "")
             for place in places
             if place.error is None and place.offset >= 0
@@ -54,21 +61,10 @@ class CommittedOffsets:
             if place.error is not None
         }
         if unanswered:
-            raise UnansweredError(found, unanswered)
-        return found
+            raise UnansweredError(committed, unanswered)
+        return committed
 
     def close(self) -> None:
         """Close all consumers."""
         while self._consumers:
             self._consumers.popitem()[1].close()
-
-    def _consumer(self, group: str, *, stable: bool) -> Consumer:
-        consumer = self._consumers.get((group, stable))
-        if consumer is None:
-            needed = {
-                "group.id": group,
-                "enable.auto.commit": "false",
-                "isolation.level": "read_committed" if stable else "read_uncommitted",  # decides what is stable enough
-            }
-            consumer = self._consumers[group, stable] = Consumer({**self._config, **needed}, logger=logger)
-        return consumer

@@ -1,7 +1,7 @@
 """A member of a consumer group on librdkafka, by the classic protocol with cooperative hand-over.
 
-librdkafka joins and heartbeats in the background; callbacks of a rebalance come inside ``poll``. What a callback raises
-librdkafka would swallow, so it is kept and raised by ``poll`` itself.
+librdkafka joins and heartbeats in the background, and calls back about a rebalance inside ``poll``. It would swallow an
+exception of a callback, so this class keeps the exception and raises it from ``poll``.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _OFFSET_LOST = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001 - spelt so
-
-
 _UNREADABLE = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: DENIED,
     KafkaError.UNKNOWN_TOPIC_OR_PART: MISSING,
@@ -78,12 +76,23 @@ class ConfluentConsumer(GroupConsumer):
         if self._failures:
             raise self._failures.popleft()
         messages, self._held = self._held, []
+        self._gone.clear()
+        self._again.clear()
         try:
-            self._fetch(messages, seconds, limit)
+            if not messages:  # `consume` would wait until it has them all: it only takes what is there already
+                first = self._consumer.poll(seconds)
+                self._gone.clear()  # partitions that went have gone before this message came
+                if first is not None:
+                    messages.append(first)
+            if messages and len(messages) < limit and not self._failures:
+                messages.extend(self._consumer.consume(limit - len(messages), 0))
         except KafkaException as exception:
             self._failures.append(meaning(error_of(exception)))
-        if self._gone or self._again:
-            messages = self._without_gone(messages)
+        if self._gone or self._again:  # inside of `consume`; a partition that came back at once is read from its start
+            for partition in self._again & self._next.keys():
+                self.seek(partition, self._next[partition])
+            out = self._gone | self._again
+            messages = [message for message in messages if (message.topic(), message.partition()) not in out]
         if self._failures:
             self._held = messages
             raise self._failures.popleft()
@@ -93,26 +102,6 @@ class ConfluentConsumer(GroupConsumer):
         if not records and self._failures:
             raise self._failures.popleft()
         return records
-
-    def _fetch(self, messages: list[Message], seconds: float, limit: int) -> None:
-        """Wait in ``poll`` for the first and take what is there: ``consume`` alone waits until it has them all."""
-        self._gone.clear()
-        self._again.clear()
-        if not messages:
-            first = self._consumer.poll(seconds)
-            self._gone.clear()  # whatever went, went before the message came
-            if first is None:
-                return
-            messages.append(first)
-        if len(messages) < limit and not self._failures:
-            messages.extend(self._consumer.consume(limit - len(messages), 0))
-
-    def _without_gone(self, messages: list[Message]) -> list[Message]:
-        """Leave out partitions that went away inside ``consume``; what came back at once is read from its start."""
-        for partition in self._again & self._next.keys():
-            self.seek(partition, self._next[partition])
-        out = self._gone | self._again
-        return [m for m in messages if (m.topic(), m.partition()) not in out]
 
     def _note(self, message: Message) -> None:
         error = message.error()

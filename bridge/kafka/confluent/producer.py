@@ -1,14 +1,15 @@
-"""The transactional producer on librdkafka."""
+"""The transactional producer on librdkafka, with a bound on calls that do not keep their own."""
 
 from __future__ import annotations
 
+import threading
 import time
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from typing_extensions import override
 
-from bridge.kafka.confluent.bounds import StuckError, within
 from bridge.kafka.confluent.errors import error_of, meaning, patiently
 from bridge.kafka.confluent.properties import logger
 from bridge.kafka.log import AbortableError, Committed, Headers, LogError, Partition, TransactionalProducer
@@ -23,6 +24,10 @@ _CLOSING_PATIENCE = 5.0
 _OFFSETS_PATIENCE = 15.0  # a transaction lasts 10
 _STUCK_AFTER = 20.0
 _BUFFER_WAIT = 0.05
+
+
+class StuckError(LogError):
+    """A call has not come back, and perhaps never will. Its client cannot be used any more."""
 
 
 class Membership(NamedTuple):
@@ -65,13 +70,10 @@ class ConfluentProducer(TransactionalProducer):
             self._producer.poll(_BUFFER_WAIT)
             self.send(topic, partition, key, value, headers)
         except KafkaException as exception:
-            raise self._refusal(exception) from exception
-
-    def _refusal(self, exception: KafkaException) -> LogError:
-        error = error_of(exception)
-        if error.code() == KafkaError._STATE and self._begun:  # noqa: SLF001 - spelt so; the transaction is broken
-            return AbortableError(error.str())
-        return meaning(error)
+            error = error_of(exception)
+            if error.code() == KafkaError._STATE and self._begun:  # noqa: SLF001 - spelt so; the transaction is broken
+                raise AbortableError(error.str()) from exception
+            raise meaning(error) from exception
 
     @override
     def send_offsets(self, offsets: Mapping[Partition, Committed], metadata: Any) -> None:
@@ -151,3 +153,34 @@ class EmbeddedProducer(ConfluentProducer):
 
 def _listed(offsets: Mapping[Partition, Committed]) -> list[TopicPartition]:
     return [TopicPartition(*partition, offset, metadata) for partition, (offset, metadata) in offsets.items()]
+
+
+def within(seconds: float, call: Callable[[], None]) -> None:
+    """Do ``call`` in a thread of its own, and wait at most ``seconds`` for it; a call that is stuck keeps its thread.
+
+    ``send_offsets_to_transaction`` of librdkafka 2.16 ignores its timeout and may never return when the group's
+    coordinator goes and comes while it waits (librdkafka's issues 5456 and 5511). A stage must not wait for that.
+
+    Raises:
+        StuckError: It has not come back in time.
+        Exception: What the call raised.
+
+    """
+    outcome: SimpleQueue[Exception | None] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001  (raised again in the waiting thread)
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    # A daemon thread never delays the end of the process.
+    threading.Thread(target=work, name="bounded-call", daemon=True).start()
+    try:
+        error = outcome.get(timeout=seconds)
+    except Empty:
+        raise StuckError(f"no answer from Kafka's client within {seconds:g} s, which is over its own limit") from None
+    if error is not None:
+        raise error

@@ -41,9 +41,18 @@ class ConfluentReader(Reader):
     def read(self, partition: Partition, start: int, end: int) -> Iterator[list[Record]]:
         if start >= end:
             return
-        self._learn_of(partition.topic)
+        try:
+            # Tells the client who leads the topic's partitions; otherwise it asks up to a second later.
+            self._consumer.list_topics(partition.topic, timeout=self._patience)
+            watermarks = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=self._patience)
+        except KafkaException as exception:
+            raise meaning(error_of(exception)) from exception
+        if watermarks is None or watermarks[0] < 0:
+            raise LogError(
+                f"where {partition.topic}/{partition.number} begins is not known: Kafka answered {watermarks}"
+            )
         # A partition whose records have all expired starts at its end: a position below its start never moves.
-        start = max(start, self._log_start(partition))
+        start = max(start, watermarks[0])
         if start >= end:
             return
         place = TopicPartition(*partition, start)
@@ -61,25 +70,6 @@ class ConfluentReader(Reader):
             if records:
                 yield records
         self._consumer.unassign()
-
-    def _learn_of(self, topic: str) -> None:
-        """Ask who leads a topic's partitions; by itself the client does so at its next look, up to a second later."""
-        try:
-            self._consumer.list_topics(topic, timeout=self._patience)
-        except KafkaException as exception:
-            raise meaning(error_of(exception)) from exception
-
-    def _log_start(self, partition: Partition) -> int:
-        """Return the first offset that the log still holds."""
-        try:
-            watermarks = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=self._patience)
-        except KafkaException as exception:
-            raise meaning(error_of(exception)) from exception
-        if watermarks is None or watermarks[0] < 0:
-            raise LogError(
-                f"where {partition.topic}/{partition.number} begins is not known: Kafka answered {watermarks}"
-            )
-        return watermarks[0]
 
     def _records(self, partition: Partition) -> list[Record]:
         try:

@@ -23,8 +23,7 @@ from bridge.kafka.log import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from bridge.kafka.memory.broker import MemoryBroker
-    from bridge.kafka.memory.client import Client
+    from bridge.kafka.memory.broker import Client, MemoryBroker
     from bridge.kafka.memory.partition import PartitionLog
 
 
@@ -115,13 +114,13 @@ class MemoryAdmin(Admin):
             denied = {place: HIDDEN for place in asked if self._broker.denied.get(place.topic) == "describe"}
             allowed = [place for place in asked if place not in denied]
             try:
-                found = self._broker.group(group).offsets(allowed, stable=stable)
+                committed = self._broker.group(group).offsets(allowed, stable=stable)
             except LogError:
                 self._broker.wait(self._broker.patience)
-                found = self._broker.group(group).offsets(allowed, stable=stable)
+                committed = self._broker.group(group).offsets(allowed, stable=stable)
         if denied:
-            raise UnansweredError(found, denied)
-        return found
+            raise UnansweredError(committed, denied)
+        return committed
 
     @override
     def fence(self, transactional_id: str) -> None:
@@ -136,4 +135,4 @@ class MemoryAdmin(Admin):
 
     @override
     def close(self) -> None:
-        """Let go: nothing is held."""
+        """Do nothing: an admin client holds nothing open."""

@@ -1,8 +1,8 @@
 """An in-memory Kafka: topics, transactions and groups behind one lock and one clock.
 
-It does what Kafka 4 does as far as the port in :mod:`bridge.kafka.log` can show it: see ``tests/contract/test_log.py``,
-which holds it and real brokers to the same promises. Nothing happens by itself: timeouts are noticed at the next call
-after the clock has passed them, so a run with a set clock is the same run every time.
+It does what Kafka 4 does as far as the port in :mod:`bridge.kafka.log` can show it. ``tests/contract/test_log.py``
+holds it and real brokers to the same promises. Nothing happens by itself: the first call after a timeout acts on it,
+so a run with a set clock is the same run every time.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Literal
 from bridge.kafka.log import Headers, LogError, Partition, TopicSpec
 from bridge.kafka.memory.group import Group
 from bridge.kafka.memory.partition import Message, PartitionLog
-from bridge.kafka.memory.transaction import Transactions
+from bridge.kafka.memory.producer import Transactions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from bridge.kafka.memory.client import Client
     from bridge.kafka.memory.partition import Transaction
 
 SESSION_TIMEOUT = 6_000
@@ -40,9 +39,46 @@ _DEFAULTS = {
 }
 
 
+class CrashedError(RuntimeError):
+    """A client that crashed is used again: an error of the test, never of Kafka."""
+
+
+class Client:
+    """A client heartbeats in the background, as librdkafka does, unless it is stalled or has crashed."""
+
+    def __init__(self) -> None:
+        self._silent_since: int | None = None
+        self._crashed = False
+
+    def crash(self, now: int) -> None:
+        """Stop for good."""
+        self.stall(now)
+        self._crashed = True
+
+    def stall(self, now: int) -> None:
+        """Stand still, as under SIGSTOP, until the next call."""
+        if self._silent_since is None:
+            self._silent_since = now
+
+    def wake(self) -> None:
+        """End a stall: the client has called.
+
+        Raises:
+            CrashedError: The client has crashed.
+
+        """
+        if self._crashed:
+            raise CrashedError("this client has crashed; make another MemoryLog")
+        self._silent_since = None
+
+    def silent_for(self, now: int) -> int:
+        """Return for how many ms the client has been silent; -1 while it heartbeats."""
+        return -1 if self._silent_since is None else now - self._silent_since
+
+
 @dataclass
 class Topic:
-    """A topic. ``id`` is another one when the topic was deleted and created again."""
+    """A topic. Its ``id`` changes when the topic is deleted and created again."""
 
     name: str
     id: str
@@ -136,12 +172,12 @@ class MemoryBroker:
             self._expire()
 
     def notify(self) -> None:
-        """Wake those who wait; called inside a turn when something has changed."""
+        """Wake the threads that wait; called inside a turn when something has changed."""
         self._changed.notify_all()
 
     def _expire(self) -> None:
         now = self.clock()
-        if now == self._expired:  # whatever times out does so by the clock alone
+        if now == self._expired:  # all timeouts depend on the clock alone
             return
         self._expired = now
         self.transactions.expire(self.transaction_timeout)
@@ -177,7 +213,7 @@ class MemoryBroker:
             self.notify()
 
     def grow(self, name: str, partitions: int) -> None:
-        """Add partitions to a topic, until it has so many."""
+        """Add partitions to a topic until it has as many as given."""
         with self.turn():
             logs = self.topics[name].logs
             self.topic_changes += 1
@@ -251,13 +287,10 @@ class MemoryBroker:
         return topic.logs[partition.number]
 
     def group(self, name: str) -> Group:
-        """Return a group, an empty one if nobody has used it yet."""
+        """Return a group; an empty one if it was not used before."""
         if name not in self.groups:
-            self.groups[name] = Group(name, self._partitions_of)
+            self.groups[name] = Group(name, self.topics)
         return self.groups[name]
-
-    def _partitions_of(self, topic: str) -> list[Partition]:
-        return [log.partition for log in self.topics[topic].logs] if topic in self.topics else []
 
     def write(self, transactional_id: str, partition: Partition, message: Message) -> None:
         """Append a record to the producer's transaction. One that Kafka would refuse breaks the transaction."""

@@ -21,13 +21,12 @@ from bridge.kafka.log import (
     UnfetchableError,
     UnreadableTopicError,
 )
-from bridge.kafka.memory.client import Client
+from bridge.kafka.memory.broker import Client, MemoryBroker
 from bridge.kafka.memory.group import GroupMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from bridge.kafka.memory.broker import MemoryBroker
     from bridge.kafka.memory.group import Group, Member
     from bridge.kafka.memory.partition import PartitionLog
 
@@ -132,14 +131,18 @@ class MemoryConsumer(GroupConsumer):
                 self._broker.notify()
 
     def _fetch(self, limit: int) -> list[Record]:
+        topics = self._broker.topics
         order = sorted(self._positions)
         behind = [partition for partition in order if self._last is None or partition > self._last]
         records: list[Record] = []
         for partition in [*behind, *order[: len(order) - len(behind)]]:
-            if partition in self._paused or not self._is_served(partition):
+            topic = topics.get(partition.topic)
+            if partition in self._paused or topic is None or partition.number >= len(topic.logs):
+                continue
+            if partition in self._broker.leaderless or partition.topic in self._broker.denied:
                 continue
             position = self._positions[partition]
-            log = self._broker.log(partition)
+            log = topic.logs[partition.number]
             if self._broker.unfetchable.get(partition) == position:
                 if records:
                     break
@@ -150,9 +153,9 @@ class MemoryConsumer(GroupConsumer):
                     break
                 self._paused.add(partition)
                 raise OffsetLostError(partition, position)
-            found, self._positions[partition] = self._fetch_of(log, position, limit - len(records))
-            records += found
-            if found:
+            fetched, self._positions[partition] = self._fetch_of(log, position, limit - len(records))
+            records += fetched
+            if fetched:
                 self._last = partition
             if len(records) >= limit:
                 break
@@ -160,21 +163,16 @@ class MemoryConsumer(GroupConsumer):
 
     def _fetch_of(self, log: PartitionLog, position: int, limit: int) -> tuple[list[Record], int]:
         bad = self._broker.unfetchable.get(log.partition, -1)
-        found, behind = log.fetch(position, limit)
+        records, behind = log.fetch(position, limit)
         size = 0
-        for number, record in enumerate(found):
+        for number, record in enumerate(records):
             size += len(record.value or b"")
             if size > FETCHED_BYTES and number:
-                found, behind = found[:number], record.offset
+                records, behind = records[:number], record.offset
                 break
         if bad < position or behind <= bad:
-            return found, behind
-        return [record for record in found if record.offset < bad], bad
-
-    def _is_served(self, partition: Partition) -> bool:
-        topic = self._broker.topics.get(partition.topic)
-        is_there = topic is not None and partition.number < len(topic.logs)
-        return is_there and partition not in self._broker.leaderless and partition.topic not in self._broker.denied
+            return records, behind
+        return [record for record in records if record.offset < bad], bad
 
     @override
     def positions(self) -> dict[Partition, int]:
@@ -243,21 +241,20 @@ class MemoryReader(Reader):
         with self._broker.turn(self._client):
             position = max(start, self._broker.log(partition).start)
         while position < end:
-            records, position = self._read_on(partition, position)
+            with self._broker.turn(self._client):
+                for _ in range(2):
+                    log = self._broker.log(partition)
+                    begin = max(position, log.start)
+                    if log.stable_end > begin and partition not in self._broker.leaderless:
+                        records, position = log.fetch(begin, _READ_AT_ONCE)
+                        break
+                    self._broker.wait(self._broker.patience)
+                else:
+                    raise LogError(f"{partition.topic}/{partition.number} does not go on at {position}")
             within = [record for record in records if record.offset < end]
             if within:
                 yield within
 
-    def _read_on(self, partition: Partition, position: int) -> tuple[list[Record], int]:
-        with self._broker.turn(self._client):
-            for _ in range(2):
-                log = self._broker.log(partition)
-                begin = max(position, log.start)
-                if log.stable_end > begin and partition not in self._broker.leaderless:
-                    return log.fetch(begin, _READ_AT_ONCE)
-                self._broker.wait(self._broker.patience)
-            raise LogError(f"{partition.topic}/{partition.number} does not go on at {position}")
-
     @override
     def close(self) -> None:
-        """Let go: nothing is held."""
+        """Do nothing: a reader holds nothing open."""

@@ -1,8 +1,8 @@
 """Consumer groups of the in-memory Kafka: generations, cooperative hand-over, committed offsets.
 
-As with real clients, joining goes on in the background: the generation moves as soon as somebody joins, leaves or is
-expelled, also in the middle of another member's batch. What a member has to give up it gives up in its next poll, and
-nobody gets a partition before.
+As with real clients, joining goes on in the background: the generation moves as soon as a member joins, leaves or is
+expelled, also in the middle of another member's batch. A member gives up partitions in its next poll, and no other
+member gets them before.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.kafka.log import AbortableError, Committed, FencedError, LogError, Partition
-from bridge.kafka.memory.assignment import assign
 from bridge.kafka.memory.partition import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
-    from bridge.kafka.memory.client import Client
+    from bridge.kafka.memory.broker import Client, Topic
     from bridge.kafka.memory.partition import Transaction
 
 
 class GroupMetadata(NamedTuple):
-    """What a member knows of its membership: the proof that its offsets are committed under."""
+    """What a member knows of its membership; its offsets are committed under it."""
 
     group: str
     member: str
@@ -32,7 +32,7 @@ class GroupMetadata(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """A member. ``target`` is what it shall own, ``owned`` what it has taken on and not given up yet."""
+    """A member. ``target`` is its share of the assignment, ``owned`` what it has taken on and not given up yet."""
 
     id: str
     client: Client
@@ -44,13 +44,13 @@ class Member:
 
 
 class Group:
-    """A consumer group. ``partitions_of`` tells which partitions a topic has at present."""
+    """A consumer group. ``topics`` are the broker's, by name, as they are at present."""
 
-    def __init__(self, name: str, partitions_of: Callable[[str], Iterable[Partition]]) -> None:
+    def __init__(self, name: str, topics: Mapping[str, Topic]) -> None:
         self.name = name
         self.generation = 0
         self.committed: dict[Partition, Committed] = {}
-        self._partitions_of = partitions_of
+        self._topics = topics
         self._members: dict[str, Member] = {}
         self._pending: dict[Transaction, dict[Partition, Committed]] = {}
         self._joined = 0
@@ -75,13 +75,13 @@ class Group:
         return self._members.get(member.id) is member
 
     def fenced(self, member: Member) -> bool:
-        """Return whether another member has come under the same static name."""
+        """Return whether another member has joined under the same static name."""
         return not self.has(member) and any(
             m.instance == member.instance for m in self._members.values() if m.instance is not None
         )
 
     def leave(self, member: Member) -> None:
-        """Let a member go; its partitions go to the others."""
+        """Remove a member; its partitions go to the others."""
         if self._members.pop(member.id, None) is not None:
             self.rebalance()
 
@@ -95,13 +95,13 @@ class Group:
         return bool(silent)
 
     def watch_topics(self) -> None:
-        """Rebalance if a topic has come, gone or grown."""
+        """Rebalance if a topic was created, deleted or extended."""
         if self._all_partitions() != self._known:
             self.rebalance()
 
     def _all_partitions(self) -> set[Partition]:
-        topics = frozenset[str]().union(*(member.topics for member in self._members.values()))
-        return {partition for topic in topics for partition in self._partitions_of(topic)}
+        names = frozenset[str]().union(*(member.topics for member in self._members.values()))
+        return {log.partition for name in names if name in self._topics for log in self._topics[name].logs}
 
     def rebalance(self) -> None:
         """Begin a new generation with a new assignment."""
@@ -119,7 +119,7 @@ class Group:
         return sorted(member.owned - member.target)
 
     def given_up(self, member: Member, partitions: Iterable[Partition]) -> None:
-        """Note that the member has let go; it joins again, which begins another generation."""
+        """Note that the member has released partitions; it joins again, which begins another generation."""
         member.owned.difference_update(partitions)
         if self.has(member):
             self.rebalance()
@@ -134,11 +134,11 @@ class Group:
     def accept(self, transaction: Transaction, metadata: GroupMetadata, offsets: Mapping[Partition, Committed]) -> None:
         """Keep offsets until their transaction ends.
 
-        Like Kafka, it asks nothing of somebody who claims no membership: such offsets are taken from anybody.
+        Like Kafka, a group accepts offsets from a producer that claims no membership, without any check.
 
         Raises:
-            AbortableError: The member is none any more, or its generation is past.
-            FencedError: Another member has come under the same static name.
+            AbortableError: The member is no longer in the group, or its generation is past.
+            FencedError: Another member has joined under the same static name.
 
         """
         member = self._members.get(metadata.member)
@@ -179,3 +179,48 @@ class Group:
         if stable and pending:
             raise LogError(f"a transaction on the offsets of group {self.name} is pending: {pending}")
         return {partition: self.committed[partition] for partition in asked if partition in self.committed}
+
+
+def assign(
+    topics: Mapping[str, AbstractSet[str]],
+    previous: Mapping[str, AbstractSet[Partition]],
+    partitions: Iterable[Partition],
+) -> dict[str, set[Partition]]:
+    """Return the partitions of each member: a balanced and sticky assignment that is the same at every run.
+
+    Each member keeps what it had. The free partitions go, in order, to the member with the fewest. Then the fullest
+    members give to the emptiest until no two differ by more than one, where their topics allow it.
+
+    Args:
+        topics: The topics of each member, by its id.
+        previous: The partitions that each member had before.
+        partitions: All partitions of all those topics.
+
+    """
+    wanted = sorted(partitions)
+    shares: dict[str, set[Partition]] = {member: set() for member in sorted(topics)}
+    for partition in wanted:
+        owner = next((m for m in shares if partition in previous[m] and partition.topic in topics[m]), None)
+        if owner is not None:
+            shares[owner].add(partition)
+    taken = set().union(*shares.values())
+    for partition in wanted:
+        candidates = [member for member in shares if partition.topic in topics[member]]
+        if partition not in taken and candidates:
+            shares[min(candidates, key=lambda member: len(shares[member]))].add(partition)
+    while True:
+        move = next(
+            (
+                (giver, taker, max(movable))
+                for taker in sorted(shares, key=lambda member: len(shares[member]))
+                for giver in sorted(shares, key=lambda member: -len(shares[member]))
+                if len(shares[giver]) > len(shares[taker]) + 1
+                if (movable := [partition for partition in shares[giver] if partition.topic in topics[taker]])
+            ),
+            None,
+        )
+        if move is None:
+            return shares
+        giver, taker, partition = move
+        shares[giver].remove(partition)
+        shares[taker].add(partition)

@@ -18,8 +18,7 @@ from typing_extensions import override
 
 from bridge.kafka.log import Log
 from bridge.kafka.memory.admin import MemoryAdmin
-from bridge.kafka.memory.broker import MemoryBroker
-from bridge.kafka.memory.client import Client, CrashedError
+from bridge.kafka.memory.broker import Client, CrashedError, MemoryBroker
 from bridge.kafka.memory.consumer import MemoryConsumer, MemoryReader
 from bridge.kafka.memory.producer import MemoryProducer
 

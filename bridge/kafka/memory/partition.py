@@ -20,7 +20,7 @@ _BATCH_OVERHEAD = 70  # bytes of a batch of one record beyond its key, value and
 
 
 class Outcome(Enum):
-    """What became of a transaction."""
+    """The state of a transaction."""
 
     OPEN = auto()
     COMMITTED = auto()
@@ -28,7 +28,7 @@ class Outcome(Enum):
 
 
 class OffsetKeeper(Protocol):
-    """Who keeps the offsets of a transaction: a consumer group."""
+    """Keeps the offsets of a transaction: a consumer group."""
 
     def settle(self, transaction: Transaction) -> None:
         """Take over, or forget, the offsets that were pending with ``transaction``."""
@@ -55,7 +55,7 @@ class Transaction:
 
 
 class Message(NamedTuple):
-    """What a publisher gives: a record without its place."""
+    """A record without its place, as a publisher sends it."""
 
     key: bytes | None
     value: bytes | None
@@ -124,7 +124,7 @@ class PartitionLog:
     def fetch(self, offset: int, limit: int) -> tuple[list[Record], int]:
         """Return up to ``limit`` committed records from ``offset`` on, and the position behind them.
 
-        Where nothing more is to be seen, the position is the stable end: behind the markers.
+        At the last visible record the position is the stable end: behind the markers.
         """
         records: list[Record] = []
         stable_end = self.stable_end

@@ -1,25 +1,104 @@
-"""A transactional producer of the in-memory Kafka."""
+"""Transactional producers of the in-memory Kafka, and the coordinator of their transactions."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from bridge.kafka.log import AbortableError, Committed, FencedError, Headers, LogError, Partition, TransactionalProducer
 from bridge.kafka.memory.group import GroupMetadata
-from bridge.kafka.memory.partition import Message
+from bridge.kafka.memory.partition import Message, Outcome, Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from bridge.kafka.memory.broker import MemoryBroker
-    from bridge.kafka.memory.client import Client
+    from bridge.kafka.memory.broker import Client, MemoryBroker
+
+
+@dataclass(slots=True)
+class _Producer:
+    epoch: int = 0
+    transaction: Transaction | None = None
+
+
+class Transactions:
+    """The transaction coordinator.
+
+    Args:
+        clock: The broker's time in ms.
+        notify: Called when a transaction has ended.
+
+    """
+
+    def __init__(self, clock: Callable[[], int], notify: Callable[[], None]) -> None:
+        self._clock = clock
+        self._notify = notify
+        self._producers: dict[str, _Producer] = {}
+
+    def expire(self, timeout: int) -> None:
+        """Abort the transactions that have been open for ``timeout`` ms, and fence their producers."""
+        now = self._clock()
+        for producer in self._producers.values():
+            if producer.transaction is not None and now - producer.transaction.started >= timeout:
+                producer.epoch += 1
+                self._end(producer, Outcome.ABORTED)
+
+    def fence(self, transactional_id: str) -> int:
+        """Abort the open transaction of a transactional id, fence its producers so far, and return the next epoch."""
+        producer = self._producers.setdefault(transactional_id, _Producer())
+        producer.epoch += 1
+        self._end(producer, Outcome.ABORTED)
+        return producer.epoch
+
+    def is_current(self, transactional_id: str, epoch: int) -> bool:
+        """Return whether there is no later producer, and no transaction of this one ran out of time."""
+        return self._producers[transactional_id].epoch == epoch
+
+    def check(self, transactional_id: str, epoch: int) -> None:
+        """Refuse a producer that is not the current one.
+
+        Raises:
+            FencedError: It is not.
+
+        """
+        if not self.is_current(transactional_id, epoch):
+            raise FencedError(f"the producer {transactional_id} was fenced")
+
+    def open(self, transactional_id: str) -> Transaction:
+        """Return the open transaction of a producer; opened now if there is none, as with the first record."""
+        producer = self._producers[transactional_id]
+        if producer.transaction is None:
+            producer.transaction = Transaction(transactional_id, self._clock())
+        return producer.transaction
+
+    def commit(self, transactional_id: str) -> None:
+        """Commit the producer's transaction.
+
+        Raises:
+            AbortableError: It is broken.
+
+        """
+        producer = self._producers[transactional_id]
+        if producer.transaction is not None and producer.transaction.broken:
+            raise AbortableError(producer.transaction.broken)
+        self._end(producer, Outcome.COMMITTED)
+
+    def abort(self, transactional_id: str) -> None:
+        """Abort the producer's transaction."""
+        self._end(self._producers[transactional_id], Outcome.ABORTED)
+
+    def _end(self, producer: _Producer, outcome: Outcome) -> None:
+        transaction, producer.transaction = producer.transaction, None
+        if transaction is not None:
+            transaction.end(outcome, self._clock())
+            self._notify()
 
 
 class MemoryProducer(TransactionalProducer):
-    """See :class:`~bridge.kafka.log.TransactionalProducer`. Fencing shows at the next call, whichever that is."""
+    """See :class:`~bridge.kafka.log.TransactionalProducer`. A fenced producer hears of it at its next call."""
 
     def __init__(self, broker: MemoryBroker, client: Client, transactional_id: str) -> None:
         self._broker = broker

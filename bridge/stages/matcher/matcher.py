@@ -105,10 +105,10 @@ class Matcher(Stage):
         return self._definitions.offset
 
     def take(self, offsets: Mapping[Partition, int]) -> None:
-        """Bring back the windows of partitions from the changelog.
+        """Restore the windows of partitions from the changelog.
 
-        Definitions are read after it: whatever it holds was made by some that stand in ``triggers`` by then, however
-        long this process stood still before.
+        Definitions are read after the changelog. So ``triggers`` contains all definitions that the changelog refers to,
+        even if this process stood still before.
         """
         for partition in offsets:
             changelog = Partition(self._topics.windows, partition.number)
@@ -140,30 +140,37 @@ class Matcher(Stage):
             self._observer.window_bytes(partition.number, None)
 
     def is_due(self, now: Micros) -> bool:
-        """Tell whether a tick may be appended."""
+        """Return True if it is time to append a tick."""
         pace = self._pace()
         if pace < self._next_tick:
             return False
         if self._armed != self._definitions.offset:
-            self._arm_switches()
+            # Dead man's switches ask for the ticks that arm them, once for each state of `triggers` and its windows.
+            for definition in self._definitions.in_force.values():
+                if definition.trigger.is_switch:
+                    home = partition_of(arrival_key(definition.identity, ""), self._topics.partitions)
+                    if home in self.windows:
+                        self.windows[home].arm((definition.identity, definition.condition))
+            self._armed = self._definitions.offset
         if not self._planner.is_due(self.windows, now):
             self._next_tick = pace + _LOOK_PACE  # with thousands of triggers a look takes milliseconds
             return False
         return True
 
     def patience(self) -> float:
-        """Wait for records only a moment while a schema may come that a match waits for."""
+        """Return a short time while a match waits for a schema that may come at any moment."""
         return 0.05 if self._decoder.is_awaiting() else super().patience()
 
     def process(self, records: deque[Record], out: Outbox) -> None:
-        """Apply arrivals and ticks in their order; a tick that ends much is left in place until it has ended all."""
+        """Apply arrivals and ticks in their order; a tick with many endings stays in place until the last of them."""
         if records:
             self._planner.hear(records[-1].timestamp)
         now = self._clock()
         if self.is_due(now):
             self._next_tick = self._pace() + (_TICK_PACE if self._planner.knows_time() else _LOOK_PACE)
-            self._append_ticks(now, out)
-        end, is_passed = self._pace() + BATCH_TIME, True  # a plan may take its time, and something has to be passed
+            for partition, tick in self._planner.plan(self.windows, now):
+                out.send(self._topics.arrivals, partition, b"tick", TICK.encode(tick))
+        end, is_passed = self._pace() + BATCH_TIME, True  # after the plan, which may take long: some records must pass
         while records and is_passed and out.size < BATCH_BYTES and self._pace() < end:
             matched: list[ReadMatch] = []
             while records and is_passed and len(matched) < TOGETHER and self._pace() < end:
@@ -174,7 +181,7 @@ class Matcher(Stage):
             out.at = None
 
     def _apply(self, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
-        """Apply a record, unless it is held; tell whether it can be passed."""
+        """Apply a record, unless it is held; return True if it can be passed."""
         if out.held and Partition(record.topic, record.partition) in out.held:
             return True
         out.at = record
@@ -187,11 +194,11 @@ class Matcher(Stage):
         return True
 
     def may_kill(self, record: Record) -> bool:
-        """Return True for arrivals: what a tick left undone the next tick would do again."""
+        """Return True for arrivals. Not for ticks: the next tick would end the same windows again."""
         return not (record.value or b"").startswith(TICK.prefix)
 
     def try_out(self, record: Record) -> None:
-        """Apply an arrival and keep nothing."""
+        """Apply an arrival without keeping anything."""
         matched: list[ReadMatch] = []
         out = Discard()
         self._apply_arrival(record, matched, out)
@@ -200,7 +207,7 @@ class Matcher(Stage):
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide about an arrival that cannot be applied, and keep it as a dead letter; its window stays as it is.
 
-        A tick has nothing to keep: the next one carries a later time, and asks again for what this one did not end.
+        A tick has nothing to keep: the next tick carries a later time, and ends what this tick did not.
         """
         if (record.value or b"").startswith(TICK.prefix):
             logger.error("tick %s/%d@%d is skipped: %s", record.topic, record.partition, record.offset, text)
@@ -216,7 +223,7 @@ class Matcher(Stage):
             out.decisions.append(Decision(reason, trigger, slot.variable, event, key, {"error": text}))
 
     def committed(self) -> None:
-        """Say how many windows are open, and how much memory they take."""
+        """Report the number of open windows, and the memory that they take."""
         self._observer.open_windows(sum(store.open_windows for store in self.windows.values()))
         for partition, store in self.windows.items():
             self._observer.window_bytes(partition, store.size)
@@ -278,7 +285,7 @@ class Matcher(Stage):
         store.apply(key, trigger, step, out, arrived=record.value or b"")
 
     def _current(self, key: WindowKey) -> Definition:
-        """Return the newest definition of a window's condition, which says what may be shown of it."""
+        """Return the newest definition of a window's condition. It decides what may be shown of the window."""
         return self._definitions.conditions[key.condition]
 
     def _definition(self, known: str) -> Definition | None:
@@ -290,21 +297,8 @@ class Matcher(Stage):
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
-    def _append_ticks(self, now: Micros, out: Outbox) -> None:
-        for partition, tick in self._planner.plan(self.windows, now):
-            out.send(self._topics.arrivals, partition, b"tick", TICK.encode(tick))
-
-    def _arm_switches(self) -> None:
-        """Ask for the ticks that arm dead man's switches, once for each state of ``triggers`` and its windows."""
-        switches = [sourced for sourced in self._definitions.in_force.values() if sourced.trigger.is_switch]
-        for switch in switches:
-            home = partition_of(arrival_key(switch.identity, ""), self._topics.partitions)
-            if home in self.windows:
-                self.windows[home].arm((switch.identity, switch.condition))
-        self._armed = self._definitions.offset
-
     def _apply_tick(self, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
-        """End what is due, a slice of it at a time; tell whether the tick can be passed, or is held back."""
+        """End the windows that are due, one slice at a time; return True if the tick can be passed, or is held back."""
         store = self.windows[record.partition]
         tick = self._read(TICK.decode, record, out)
         if tick is None:
@@ -328,10 +322,16 @@ class Matcher(Stage):
             self._armed = -1  # a switch that came back between two slices is armed again
 
     def _end(self, store: WindowStore, ended: Ended, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
-        """Apply what a timer has ended; False if its match has to wait for a schema."""
+        """Apply what a timer has ended; return False if its match has to wait for a schema."""
         key, step = ended.key, ended.step
         if step.match is not None:
-            match = self._runs.read(self._definition_of(ended), key, step, record, out)
+            # The run is made by the definition that routed the match's last arrival. A match without arrivals takes a
+            # definition of the same condition.
+            arrivals = [arrival for slot in step.match for arrival in slot]
+            last = max(arrivals, key=lambda arrival: arrival.offset, default=None)
+            routed_by = "" if last is None else last.definition
+            definition = self._definitions.known.get(routed_by, ended.definition)
+            match = self._runs.read(definition, key, step, record, out)
             if match is None:
                 return False
             matched.append(match)
@@ -342,15 +342,6 @@ class Matcher(Stage):
             out.decisions.extend(redact_keys(self._current(key), step.decisions))
         store.apply(key, ended.definition.trigger, step, out, forgotten=ended.forgotten)
         return True
-
-    def _definition_of(self, ended: Ended) -> Definition:
-        """Return what makes the run of a match that time has completed: what its last arrival was routed by.
-
-        Without arrivals, that is a definition of the same condition.
-        """
-        arrivals = [arrival for slot in ended.step.match or () for arrival in slot]
-        last = max(arrivals, key=lambda arrival: arrival.offset, default=None)
-        return self._definitions.known.get(last.definition, ended.definition) if last is not None else ended.definition
 
 
 def _over_bound(definition: Definition, key: WindowKey, arrival: Arrival, evidence: dict[str, str]) -> Decision:

@@ -15,7 +15,6 @@ from bridge.core.definition import Definition
 from bridge.core.event import Event, Micros
 from bridge.core.runs.run import Run
 from bridge.core.runs.run_of_match import UnrunnableError
-from bridge.core.windows.window import Arrival
 from bridge.core.windows.window_step import Step, with_evidence
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Record
@@ -35,10 +34,10 @@ class ReadMatch(NamedTuple):
     """A match whose events are read.
 
     Attributes:
-        definition: What its run is made by.
-        key: The window that it came of.
-        step: The step that found it.
-        record: What was applied in that step.
+        definition: The definition that makes its run.
+        key: Its window.
+        step: The step that completed it.
+        record: The record that was applied in that step.
         events: Its events by slot, or why they cannot be read.
 
     """
@@ -57,7 +56,7 @@ class RunWriter:
         topics: The internal topics.
         decoder: Reads the events of a match.
         clock: The process's clock.
-        current: Returns the newest definition of a window's condition, which says what may be shown.
+        current: Returns the newest definition of a window's condition, which decides what may be shown.
 
     """
 
@@ -75,9 +74,18 @@ class RunWriter:
         self._current = current
 
     def read(self, definition: Definition, key: WindowKey, step: Step, record: Record, out: Outbox) -> ReadMatch | None:
-        """Return a match with its events; None if it has to wait for a schema."""
+        """Read the events of a match; return None if it has to wait for a schema."""
+        events: list[list[Event]] = []
         try:
-            events = [[self._event(definition, arrival) for arrival in slot] for slot in step.match or ()]
+            for arrivals in step.match or ():
+                slot: list[Event] = []
+                for arrival in arrivals:
+                    topic, event = slot_topic(definition.slots[arrival.slot].slot), arrival.event
+                    payload = self._decoder.decode(topic, arrival.value) if definition.run_needs_payload else {}
+                    slot.append(
+                        Event(event.name, event.source, event.id, arrival.time, arrival.reached, arrival.key, payload)
+                    )
+                events.append(slot)
         except DecodeError as error:
             return None if hold_for_schema(record, error, out) else ReadMatch(definition, key, step, record, error)
         return ReadMatch(definition, key, step, record, events)
@@ -101,31 +109,18 @@ class RunWriter:
         for match in matches:
             run = match.events if isinstance(match.events, DecodeError) else next(runs)
             out.at = match.record
-            evidence = self._evidence(match, run, out)
-            out.decisions.extend(redact_keys(self._current(match.key), with_evidence(match.step, evidence)))
-
-    def _evidence(self, match: ReadMatch, run: Run | Exception, out: Outbox) -> dict[str, str]:
-        """Return the evidence of a run that was sent, or of the dead letter in its place, which is sent here."""
-        if isinstance(run, Run):
-            return {"run": run.name}
-        text = self._text(match, run)
-        self.bury(match.record, match.key.trigger, f"the match has no run: {text}", out)
-        return {"error": text}
-
-    def _text(self, match: ReadMatch, error: Exception) -> str:
-        """Return what is wrong as it may be shown now, however the run's own definition has it."""
-        if isinstance(error, UnrunnableError):
-            return error.redacted_text(self._current(match.key).trigger.sensitive)
-        return str(error)
-
-    def _event(self, definition: Definition, arrival: Arrival) -> Event:
-        identity = arrival.event
-        topic = slot_topic(definition.slots[arrival.slot].slot)
-        payload = self._decoder.decode(topic, arrival.value) if definition.run_needs_payload else {}
-        return Event(identity.name, identity.source, identity.id, arrival.time, arrival.reached, arrival.key, payload)
+            current = self._current(match.key)
+            if isinstance(run, Run):
+                evidence = {"run": run.name}
+            else:
+                # The newest definition says what may be shown of the error, not the one that the run is made by.
+                text = run.redacted_text(current.trigger.sensitive) if isinstance(run, UnrunnableError) else str(run)
+                self.bury(match.record, match.key.trigger, f"the match has no run: {text}", out)
+                evidence = {"error": text}
+            out.decisions.extend(redact_keys(current, with_evidence(match.step, evidence)))
 
     def bury(self, record: Record, trigger: str, text: str, out: Outbox, reason: str = "unrunnable") -> None:
-        """Keep a record that no run can be made of as a dead letter, and say so."""
+        """Keep a record of which no run can be made as a dead letter, and log that."""
         logger.error("%s/%d@%d: %s", record.topic, record.partition, record.offset, text)
         triggers = [trigger] if trigger else []
         now = self._clock()

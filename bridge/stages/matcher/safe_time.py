@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-_ABANDONED = MINUTE // 2  # so long a topic that nobody reads any more may show an old definition
-_GONE_AFTER = MINUTE  # brokers that left out a partition for so long have heard whether it was deleted
-_SURELY_AHEAD = 10 * SECOND  # a tick that asks for the brokers' time is read back within that
-_ROUNDED: Micros = 1_000  # timestamps are rounded down to ms: one that is written now may say so much less
+_ABANDONED = MINUTE // 2  # for so long a topic that no trigger reads any more may show an old definition
+_GONE_AFTER = MINUTE  # after this time brokers that leave out a partition know that it was deleted
+_SURELY_AHEAD = 10 * SECOND  # a tick that asks for the brokers' time is read back within this time
+_ROUNDED: Micros = 1_000  # timestamps are rounded down to ms: one that is written now may show so much less
 _ASK_AGAIN = 5 * SECOND  # a question about a partition without a leader may take the client seconds
 
 EVER = 2**63
@@ -67,7 +67,7 @@ class BrokerTime:
         self._lead: Micros | None = None
 
     def hear(self, timestamp: int) -> None:
-        """Learn from a record that was read now: it was appended by a broker's clock at ``timestamp`` (ms)."""
+        """Learn from a record that was read now, and that a broker's clock stamped with ``timestamp`` (ms)."""
         lead = timestamp * 1000 - self._pace()
         self._lead = lead if self._lead is None else max(self._lead, lead)
 
@@ -115,11 +115,11 @@ class SafeTime:
         self._broker_time.hear(timestamp)
 
     def knows_time(self) -> bool:
-        """Tell whether anything is known of the brokers' time."""
+        """Return True if anything is known of the brokers' time."""
         return self._broker_time.now() is not None
 
     def is_ahead(self) -> bool:
-        """Tell whether this process's clock, less the skew, shows more than the brokers' clocks are known to show."""
+        """Return True if this process's clock, less the skew, shows more than the brokers' clocks are known to show."""
         known = self._broker_time.now()
         if known is None:
             return True
@@ -139,7 +139,7 @@ class SafeTime:
         return True
 
     def look(self, topics: Mapping[str, int]) -> None:
-        """Ask how far the routers have come on topics, and where these end: two questions, however many they are.
+        """Ask how far the routers have come on topics, and where these end, in two requests for all topics together.
 
         Args:
             topics: The topics, with their partition counts as far as they are known; 0 for one that seems to be
@@ -171,7 +171,7 @@ class SafeTime:
             return error.answered
 
     def _note_missing(self, places: Iterable[Partition], topics: Mapping[str, int]) -> None:
-        """Remember since when partitions are missing, and wait before topics without an answer are asked for again."""
+        """Remember since when partitions are missing, and delay the next request for topics without an answer."""
         now = self._pace()
         silent = {place.topic for place in self._unanswered}
         for topic in self._places:
@@ -196,22 +196,27 @@ class SafeTime:
         places = self._places.get(topic)
         if places is None or not self.knows_time():
             return None
-        candidate = self._candidates.get(topic) or self._candidate(topic, places)
+        candidate = self._candidates.get(topic)
         if candidate is None:
-            return None
+            if any(self._is_unsure(place) for place in places):
+                return None  # Kafka did not say where each partition ends
+            ends = {place: self._ends[place] for place in places if place in self._ends}
+            candidate = self._candidates[topic] = _Candidate(self._now - self._skew, ends)
         committed = {place: self._committed[place] for place in places if place in self._committed}
-        if not self._reached(candidate, committed):
-            self._forget_lost(topic, candidate)
-            return None
-        del self._candidates[topic]
-        applied = [read_note(committed[place]).triggers for place in candidate.ends]
-        return Safe(candidate.time, min(applied, default=EVER))
+        targets = candidate.ends.items()
+        if all(place in committed and committed[place].offset >= end for place, end in targets):
+            del self._candidates[topic]
+            applied = [read_note(committed[place]).triggers for place in candidate.ends]
+            return Safe(candidate.time, min(applied, default=EVER))
+        if any(self._ends.get(place, 0) < end and not self._is_unsure(place) for place, end in targets):
+            del self._candidates[topic]  # the topic was deleted and created again: its old ends may never be reached
+        return None
 
     def all_applied(self, topics: Iterable[str], applied: int, known: int, read: frozenset[str]) -> bool:
-        """Tell whether no router can still route by definitions from before ``applied``.
+        """Return True if no router can still route by definitions from before ``applied``.
 
-        A partition of a topic that no trigger reads any more keeps the note of its last owner for ever. If that owner
-        died without a word, it is fenced, after which it cannot route anything.
+        A partition of a topic that no trigger reads any more keeps the note of its last owner. If that owner died
+        without releasing it, this method fences the owner, which can route nothing after that.
 
         Args:
             topics: The topics concerned, which were looked at.
@@ -231,14 +236,13 @@ class SafeTime:
             for place in places
             if place in self._committed
         ]
-        return all(answers)  # each is asked for, since asking is what begins the time after which an owner is fenced
+        return all(answers)  # all are asked: the first question about an owner begins the time until it is fenced
 
     def _is_unsure(self, place: Partition) -> bool:
-        """Tell whether nothing is known of a partition: it gives no answer, or was left out not long enough ago."""
-        return place in self._unanswered or (place in self._missing and not self._is_gone(place))
-
-    def _is_gone(self, place: Partition) -> bool:
-        return self._pace() - self._missing.get(place, self._pace()) >= _GONE_AFTER
+        """Return True if nothing is known of a partition: Kafka gave no answer, or left it out only recently."""
+        missing_since = self._missing.get(place)
+        is_missing = missing_since is not None and self._pace() - missing_since < _GONE_AFTER
+        return is_missing or place in self._unanswered
 
     def _has_applied(
         self, place: Partition, committed: Committed, applied: int, known: int, read: frozenset[str]
@@ -255,20 +259,3 @@ class SafeTime:
         self._admin.fence(note.owner)
         self._fenced[note.owner] = known  # if it comes back, it first reads ``triggers`` to its end, at least so far
         return True
-
-    def _candidate(self, topic: str, places: list[Partition]) -> _Candidate | None:
-        """Return the next time to be reached; None if Kafka did not say where each partition ends."""
-        if any(self._is_unsure(place) for place in places):
-            return None
-        ends = {place: self._ends[place] for place in places if place in self._ends}
-        candidate = self._candidates[topic] = _Candidate(self._now - self._skew, ends)
-        return candidate
-
-    def _forget_lost(self, topic: str, candidate: _Candidate) -> None:
-        """Give up the ends of a topic that was deleted and created again: nobody may ever reach them."""
-        if any(self._ends.get(place, 0) < end and not self._is_unsure(place) for place, end in candidate.ends.items()):
-            del self._candidates[topic]
-
-    @staticmethod
-    def _reached(candidate: _Candidate, committed: Mapping[Partition, Committed]) -> bool:
-        return all(place in committed and committed[place].offset >= end for place, end in candidate.ends.items())

@@ -1,10 +1,10 @@
-"""Ticks: when one is due, which time it carries, and what it ends.
+"""Ticks: when a tick is due, which time it carries, and what it ends.
 
-A tick ends what waits in the order (deadline, trigger, key), in slices: the transaction of a slice does not pass the
-tick until the last one has ended all, and only then do the conditions' clocks show its time. A condition that is no
-longer in force is *retired*, once no router can route by it any more: what its windows hold ends
-(:func:`bridge.core.windows.expiry.retire`), what is remembered is forgotten. Whether it is over is decided once, at the
-first slice, and kept with what the windows hold: a trigger that comes back between two slices begins with empty
+A tick ends waiting arrivals in the order (deadline, trigger, key), in slices. Only the transaction of the last slice
+passes the tick, and only then do the conditions' clocks show its time. A condition that is no longer in force is
+*retired* once no router can route by it any more: the contents of its windows end
+(:func:`bridge.core.windows.expiry.retire`), and its remembered events are forgotten. Whether it is over is decided
+once, at the first slice, and kept with the windows. So a trigger that comes back between two slices begins with empty
 windows.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from bridge.core.definition import Definition
@@ -33,10 +33,10 @@ from bridge.triggers.topic_mapping import topics_of
 logger = logging.getLogger(__name__)
 
 _First = tuple[tuple[Micros, str, str], Condition, Timer]
-"""The first timer of a condition that is due, behind what orders it: deadline, trigger, key."""
+"""The first timer of a condition that is due, after the order (deadline, trigger, key)."""
 
 SLICE = 1_000
-"""Endings in one transaction, counted by arrivals; what ends as one may make it more."""
+"""Endings in one transaction, counted by arrivals; more if one window ends with more."""
 
 
 class TickPlanner:
@@ -44,7 +44,7 @@ class TickPlanner:
 
     Args:
         definitions: The triggers.
-        safe_time: How far time has safely come.
+        safe_time: Tells which times are safe.
         admin: For the partition counts of topics.
         skew: Bound on the difference between this clock and the brokers'.
 
@@ -64,11 +64,11 @@ class TickPlanner:
         self._safe_time.hear(timestamp)
 
     def knows_time(self) -> bool:
-        """Tell whether anything is known of the brokers' time."""
+        """Return True if anything is known of the brokers' time."""
         return self._safe_time.knows_time()
 
     def is_due(self, windows: Mapping[int, WindowStore], now: Micros) -> bool:
-        """Tell whether anything could end by a tick now."""
+        """Return True if anything could end by a tick now."""
         return any(
             self._is_due(window, condition, now) for window in windows.values() for condition in window.conditions()
         )
@@ -77,7 +77,7 @@ class TickPlanner:
         """Yield, by partition, the fields of the tick to append.
 
         A tick with nothing in it asks for the brokers' time: it is read back with the time at which it was appended.
-        A question that Kafka does not answer costs the ticks of this time, and no more.
+        If Kafka does not answer, only the ticks of this time are left out.
         """
         try:
             yield from self._ticks(windows, now)
@@ -95,41 +95,31 @@ class TickPlanner:
             for partition, window in windows.items()
         }
         conditions = {condition for some in due.values() for condition in some}
-        self._look(conditions)
+        topics = {topic for condition in conditions for topic in self._topics_of(condition)}
+        counts = self._admin.topics()  # each time: a partition that is new would be overtaken
+        starts = self._definitions.starts
+        begun = {topic: len(starts[topic].offsets) for topic in topics if topic in starts}
+        self._safe_time.look({topic: max(counts.get(topic, 0), begun.get(topic, 0)) for topic in topics})
+        self._asked.clear()
         safe = {condition: self._safe_for(condition) for condition in conditions}
         asking = (
             next((partition for partition, some in due.items() if some), None) if self._safe_time.is_ahead() else None
         )
         for partition, some in due.items():
-            tick = self._tick(windows[partition], some, safe)
-            if tick["safe"] or tick["retired"] or partition == asking:
-                yield partition, tick
-
-    def _look(self, conditions: Iterable[Condition]) -> None:
-        """Ask how far the routers have come on the topics of conditions, of all at once."""
-        topics = {topic for condition in conditions for topic in self._topics_of(condition)}
-        counts = self._admin.topics()  # each time: a partition that is new would be overtaken
-        self._asked.clear()
-        starts = self._definitions.starts
-        begun = {topic: len(starts[topic].offsets) for topic in topics if topic in starts}
-        self._safe_time.look({topic: max(counts.get(topic, 0), begun.get(topic, 0)) for topic in topics})
+            times, retired = [], []
+            for trigger, condition in some:
+                time = safe[trigger, condition]
+                if time is None:
+                    continue
+                if not self._definitions.is_in_force(trigger, condition):
+                    retired.append({"trigger": trigger, "condition": condition})
+                elif (windows[partition].next_due((trigger, condition)) or 0) <= time:
+                    times.append({"trigger": trigger, "condition": condition, "time": time})
+            if times or retired or partition == asking:
+                yield partition, {"safe": times, "retired": retired}
 
     def _topics_of(self, condition: Condition) -> tuple[str, ...]:
         return topics_of(self._definitions.conditions[condition[1]].trigger)
-
-    def _tick(
-        self, store: WindowStore, due: list[Condition], safe: Mapping[Condition, Micros | None]
-    ) -> dict[str, Any]:
-        times, retired = [], []
-        for trigger, condition in due:
-            time = safe[trigger, condition]
-            if time is None:
-                continue
-            if not self._definitions.is_in_force(trigger, condition):
-                retired.append({"trigger": trigger, "condition": condition})
-            elif (store.next_due((trigger, condition)) or 0) <= time:
-                times.append({"trigger": trigger, "condition": condition, "time": time})
-        return {"safe": times, "retired": retired}
 
     def _is_due(self, store: WindowStore, condition: Condition, now: Micros) -> bool:
         if not self._definitions.is_in_force(*condition):
@@ -139,22 +129,22 @@ class TickPlanner:
 
     def _safe_for(self, condition: Condition) -> Micros | None:
         """Return the safe time of a condition; for one that is not in force, any time once it may be retired."""
-        applied = self._definitions.changed.get(condition[0], 0)
-        topics = self._topics_of(condition)
-        if self._definitions.is_in_force(*condition):
-            times = [self._safe_on(topic, applied) for topic in topics]
-            return None if None in times else min(time for time in times if time is not None)
-        is_over = self._safe_time.all_applied(topics, applied, self._definitions.offset, self._definitions.topics())
-        return 0 if is_over else None
-
-    def _safe_on(self, topic: str, applied: int) -> Micros | None:
-        if topic not in self._asked:  # once for all triggers that read it
-            self._asked.add(topic)
-            now = self._safe_time.of_topic(topic)
-            if now is not None:
-                self._safe[topic] = now
-        safe = self._safe.get(topic)
-        return safe.time if safe is not None and safe.applied >= applied else None
+        definitions, topics = self._definitions, self._topics_of(condition)
+        applied = definitions.changed.get(condition[0], 0)
+        if not definitions.is_in_force(*condition):
+            is_over = self._safe_time.all_applied(topics, applied, definitions.offset, definitions.topics())
+            return 0 if is_over else None
+        times: list[Micros] = []
+        for topic in topics:
+            if topic not in self._asked:  # once for all triggers that read it
+                self._asked.add(topic)
+                now = self._safe_time.of_topic(topic)
+                if now is not None:
+                    self._safe[topic] = now
+            safe = self._safe.get(topic)
+            if safe is not None and safe.applied >= applied:
+                times.append(safe.time)
+        return min(times) if len(times) == len(topics) else None
 
 
 class Ended(NamedTuple):
@@ -163,8 +153,8 @@ class Ended(NamedTuple):
     Attributes:
         key: The window.
         definition: A definition of its condition.
-        step: What became of it.
-        forgotten: Events at slots that are remembered no longer. Of a retired window these are all that left it.
+        step: The changes of the window.
+        forgotten: Events at slots that are remembered no longer; all that left the window if it is retired.
 
     """
 
@@ -175,7 +165,7 @@ class Ended(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Return how many arrivals it is about, or one."""
+        """Return the number of arrivals that ended, at least 1."""
         return max(1, len(self.step.spent) + len(self.forgotten))
 
 
@@ -195,7 +185,12 @@ class TickRound:
         self.times: dict[Condition, Micros] = {
             (entry["trigger"], entry["condition"]): entry["time"] for entry in tick["safe"]
         }
-        self.retired = _retired(tick, definitions) if store.retiring is None else store.retiring
+        retired = store.retiring
+        if retired is None:
+            # A condition that is in force again is not over. A router that routes by it has read that in `triggers`.
+            named = [(entry["trigger"], entry["condition"]) for entry in tick["retired"]]
+            retired = tuple([condition for condition in named if not definitions.is_in_force(*condition)])
+        self.retired = retired
         self.is_over = False
 
     def slice(self) -> Iterator[Ended]:
@@ -211,7 +206,7 @@ class TickRound:
         self.is_over = True
 
     def _due(self, times: Mapping[Condition, Micros]) -> Iterator[Timer]:
-        """Yield the first timer that is due, over and over; what it ends has ended before the next is asked for."""
+        """Yield the first timer that is due, again and again; the caller ends it before it asks for the next."""
         firsts = [first for condition, time in times.items() if (first := self._first(condition, time))]
         heapq.heapify(firsts)
         while firsts:
@@ -244,12 +239,3 @@ class TickRound:
         if held is None:
             return Ended(key, definition, end(trigger, window, key.key, self._store.clock(key[:2])))
         return Ended(key, definition, expire(trigger, window, key.key, held))
-
-
-def _retired(tick: dict[str, Any], definitions: Definitions) -> tuple[Condition, ...]:
-    """Return what a tick retires.
-
-    A condition that is in force again meanwhile is not over. Whoever routed by it knew that, so it is in ``triggers``.
-    """
-    named = [(entry["trigger"], entry["condition"]) for entry in tick["retired"]]
-    return tuple([condition for condition in named if not definitions.is_in_force(*condition)])

@@ -1,15 +1,15 @@
-"""Indexes over the windows of one partition: what is due when, and how much each condition holds.
+"""Indexes over the windows of one partition: timers, and the memory that each condition holds.
 
-The window store keeps both in step with its windows; nothing else writes them.
+Only the window store writes them, together with its windows.
 
-A timer is of one place (an arrival that waits by itself, an identity that will be forgotten), or of a window as a
-whole. A heap has no way to take out what is not needed any more, so a timer that comes first is checked whether it is
-still current. Of a window as a whole one timer is enough, at the earliest time at which anything in it could be due:
-when that comes and the window is due later by then, the timer moves.
+A timer belongs to one place (an arrival that waits by itself, an identity that will be forgotten), or to a window as a
+whole. A heap cannot remove a timer that is no longer needed, so the store checks whether the first timer is still
+current. A window as a whole has one timer, at the earliest time at which anything in it could be due. If the window is
+due later when that time comes, the timer moves.
 
-Memory is counted as it changes: what each arrival brings, and what Python needs to keep it. Measured with 200,000 of
-each kind: an identity that is remembered takes 550 bytes and its texts, an arrival that waits 400 bytes and its value
-more.
+Memory is counted as it changes: the bytes of each arrival, and those that Python needs to keep it. Measured with
+200,000 of each kind, a remembered identity takes 550 bytes and its texts, and a waiting arrival takes 400 bytes and its
+value more.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ NOTHING = EventIdentity("", "", "")
 """The event of a place that stands for its whole window."""
 
 WHOLE = -1
-"""The slot of such a place."""
+"""The slot of a place that stands for its whole window."""
 
 Condition = tuple[str, str]
 """Trigger and condition hash."""
 
-_PLACE_BYTES = 550  # the place and its tuples, its entry among those remembered, its timer, what has been spent
+_PLACE_BYTES = 550  # the place and its tuples, its entry in the dict of remembered places, its timer, its `Spent`
 _WAITING_BYTES = 400  # the arrival, and a window of its own
 
 _SHARE = 3
-"""A condition may hold so many times what is free in its partition."""
+"""A condition may hold this many times the free bytes of its partition."""
 
 
 class Timer(NamedTuple):
@@ -46,7 +46,7 @@ class Timer(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether it is of a window as a whole."""
+        """Return True if the timer belongs to a window as a whole."""
         return self.place.slot == WHOLE
 
 
@@ -54,7 +54,7 @@ class Timers(dict[Condition, list[Timer]]):
     """Heaps of timers, by condition.
 
     Attributes:
-        alarms: When the timer of a window as a whole is set for; others of that window are stale.
+        alarms: The time of the timer of each window as a whole; its other timers are stale.
 
     """
 
@@ -77,7 +77,7 @@ class Timers(dict[Condition, list[Timer]]):
             self.set(due, Place(key, WHOLE, NOTHING))
 
     def restore(self, heaps: dict[Condition, list[Timer]]) -> None:
-        """Take over timers of places in any order: putting a list in order at once is faster than each by itself."""
+        """Take over timers of places in any order: one heapify is faster than a push for each timer."""
         self.update(heaps)
         for heap in heaps.values():
             heapq.heapify(heap)
@@ -88,7 +88,7 @@ class Timers(dict[Condition, list[Timer]]):
         return heap[0] if heap else None
 
     def drop_first(self, condition: Condition) -> None:
-        """Take out the first timer of a condition."""
+        """Remove the first timer of a condition."""
         timer = heapq.heappop(self[condition])
         if timer.is_whole and self.alarms.get(timer.place.window) == timer.due:
             del self.alarms[timer.place.window]
@@ -97,7 +97,7 @@ class Timers(dict[Condition, list[Timer]]):
 
 
 class Usage:
-    """How much is held.
+    """The arrivals that are held, and their memory.
 
     Attributes:
         counts: Arrivals that wait or are remembered, by condition.
@@ -112,18 +112,18 @@ class Usage:
         self.size = 0
 
     def add(self, condition: Condition, size: int) -> None:
-        """Count an arrival more."""
+        """Count one more arrival."""
         self.counts[condition] = self.counts.get(condition, 0) + 1
         self.sizes[condition] = self.sizes.get(condition, 0) + size
         self.size += size
 
     def resize(self, condition: Condition, size: int) -> None:
-        """Count so many bytes more, or less, for arrivals that are counted already."""
+        """Count ``size`` bytes more, or less, for arrivals that are counted already."""
         self.sizes[condition] += size
         self.size += size
 
     def remove(self, condition: Condition, size: int) -> None:
-        """Count an arrival less."""
+        """Count one arrival less."""
         self.size -= size
         self.sizes[condition] -= size
         self.counts[condition] -= 1
@@ -131,16 +131,17 @@ class Usage:
             del self.counts[condition], self.sizes[condition]
 
     def has_room(self, condition: Condition, size: int, bound: int) -> bool:
-        """Tell whether a condition may hold so many bytes more.
+        """Return True if a condition may hold ``size`` bytes more.
 
-        Each may hold three times what is then free in the partition. So a single one has at most three quarters of the
-        bound, there is always room for one that holds little, and together they never hold more than the bound.
+        Each condition may hold three times the bytes that are free in the partition after that. So a single condition
+        has at most three quarters of the bound, a condition that holds little always has room, and all conditions
+        together never hold more than the bound.
         """
         return self.sizes.get(condition, 0) + size <= _SHARE * (bound - self.size - size)
 
 
 def held_bytes(place: Place, held: Arrival | Spent) -> int:
-    """Return the bytes of memory that an arrival takes which waits or is remembered."""
+    """Return the bytes of memory that a waiting or remembered arrival takes."""
     (_, _, key), _, (_, source, id_) = place
     return _PLACE_BYTES + getsizeof(key) + getsizeof(source) + getsizeof(id_) + waiting_bytes(held)
 

@@ -1,13 +1,12 @@
 """The records of the changelog ``windows``: their keys and values.
 
-Each arrival that waits or is remembered has one record, under the same key through its whole life: ``waiting``, then
-``spent``, then a tombstone. So a completed pair costs its window three records and no more, and restoring needs
-nothing but the last record of each key. What the key says, the value does not say again; an arrival that waits is kept
-as it came.
+Each waiting or remembered arrival has one record, under the same key through its whole life: ``waiting``, then
+``spent``, then a tombstone. So a completed pair costs its window only three records, and restoring needs only the last
+record of each key. The value does not repeat the key. The record of a waiting arrival contains its record in
+``arrivals``, unchanged.
 
-What a window holds besides has records of its own: a match that waits for an absence, a calendar window that has
-matched; and each condition whose rules ask for it has its clock. While a retirement goes on in slices, one record says
-of which conditions.
+A match that waits for an absence and a calendar window that has matched have records of their own, and so has the clock
+of each condition whose rules need it. While a retirement goes on in slices, one record names its conditions.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ from bridge.core.windows.window import Arrival, Frame, Pending, Spent, Window
 from bridge.kafka.records import ARRIVAL, CLOCK, FIRED, NAMED_ARRIVAL, PENDING, RETIRING, SPENT, WAITING, RecordError
 
 _waiting = WAITING.only("offset", "reached", "arrival")
-_WAITS = ("time", "definition", "event_key", "value")  # the rest stands in the key of what waits
+_WAITS = ("time", "definition", "event_key", "value")  # the other fields stand in the key of the waiting arrival
 _arrival, _named_arrival = ARRIVAL.only(*_WAITS), NAMED_ARRIVAL.only(*_WAITS)
 
 RETIRING_KEY = b"retiring"
-"""The key of the record that says what a tick retires whose slices are not over."""
+"""The key of the record that names what a tick retires, until its slices are over."""
 
 
 class WindowKey(NamedTuple):
-    """What a window belongs to."""
+    """The identity of a window."""
 
     trigger: str
     condition: str
@@ -47,7 +46,7 @@ class Place(NamedTuple):
 
 
 def place_key(place: Place) -> bytes:
-    """Return the key of the records of a place; lengths keep apart what may hold anything."""
+    """Return the key of the records of a place; lengths separate the texts, which may contain any character."""
     (trigger, condition, key), slot, (name, source, id_) = place
     head = f"{trigger}\0{condition}\0{slot}\0{len(key)}\0{len(source)}\0{len(id_)}\0"
     return f"{head}{key}{source}{id_}{name}".encode()
@@ -68,7 +67,7 @@ def read_place(record_key: bytes) -> Place:
         raise _damaged(record_key) from error
     source_end = key_end + source_size
     id_end = source_end + id_size
-    # What many windows have in common is kept once: a fifth of a window's memory.
+    # Texts that many windows have in common are kept once. This saves a fifth of a window's memory.
     event = EventIdentity(intern(rest[id_end:]), intern(rest[key_end:source_end]), rest[source_end:id_end])
     return Place(WindowKey(intern(trigger), intern(condition), rest[:key_end]), index, event)
 
@@ -105,14 +104,14 @@ def decode_spent(value: bytes) -> Spent:
 
 
 def beside_records(window: WindowKey, before: Window, after: Window) -> list[tuple[bytes, bytes | None]]:
-    """Return the records by which what a window holds beside arrivals changes, None for what is over."""
+    """Return the changed records of a window's pending matches and calendar windows; the value None is a tombstone."""
     changed: list[tuple[bytes, bytes | None]] = []
     if before.pending != after.pending:
         changed += [
             (pending_key(window, pending.offset), None) for pending in before.pending if pending not in after.pending
         ]
-        come = [pending for pending in after.pending if pending not in before.pending]
-        changed += [(pending_key(window, pending.offset), encode_pending(pending)) for pending in come]
+        added = [pending for pending in after.pending if pending not in before.pending]
+        changed += [(pending_key(window, pending.offset), encode_pending(pending)) for pending in added]
     if before.fired != after.fired:
         changed += [(fired_key(window, frame[0]), None) for frame in before.fired if frame not in after.fired]
         fired = [frame for frame in after.fired if frame not in before.fired]

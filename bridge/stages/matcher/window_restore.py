@@ -1,4 +1,4 @@
-"""What the records of the windows' changelog describe, as values. The window store takes it over."""
+"""Restore the state of one partition's windows from the records of their changelog. The window store takes it over."""
 
 from __future__ import annotations
 
@@ -69,15 +69,11 @@ def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[K
                     of_newer[record.key] = record
     for key, record in of_newer.items():
         if last.get(key) == record.value:
-            _check_format(record)
+            try:
+                kind_of(record.value or b"")
+            except NewerFormatError as error:
+                raise UnreadableRecordError(record[:3], record.headers or (), error) from error
     return list(last.items())
-
-
-def _check_format(record: Record) -> None:
-    try:
-        kind_of(record.value or b"")
-    except NewerFormatError as error:
-        raise UnreadableRecordError(record[:3], record.headers or (), error) from error
 
 
 def restored(
@@ -109,8 +105,8 @@ def restored(
     return state
 
 
-class _Found:
-    """What was found of one window."""
+class _Parts:
+    """The parts of one window that were read so far."""
 
     __slots__ = ("fired", "pending", "spent", "waiting")
 
@@ -141,17 +137,28 @@ class Restored:
         self.timers: dict[Condition, list[Timer]] = {}
         self.clocks: dict[Condition, ConditionClock] = {}
         self.retiring: tuple[Condition, ...] | None = None
-        self._alone: dict[WindowKey, Arrival] = {}  # the one thing that was found of its window, as of most
-        self._found: dict[WindowKey, _Found] = {}
+        self._alone: dict[WindowKey, Arrival] = {}  # windows of which only this arrival was read; most are such
+        self._parts: dict[WindowKey, _Parts] = {}
 
     def add(self, key: bytes, value: bytes) -> None:
         """Apply one record."""
         if value.startswith(WAITING.prefix):
             place = read_place(key)
-            self._add_waiting(place, decode_waiting(place, value))
+            arrival, trigger = decode_waiting(place, value), self._trigger(place.window)
+            if place.window in self._alone or place.window in self._parts:
+                self._of(place.window).waiting.append(arrival)
+            else:
+                self._alone[place.window] = arrival
+            self.remembered[place] = arrival
+            if has_own_deadlines(trigger):
+                self._add_timer(deadline(trigger, arrival), place)
         elif value.startswith(SPENT.prefix):
             place = read_place(key)
-            self._add_spent(place, decode_spent(value))
+            spent, trigger = decode_spent(value), self._trigger(place.window)
+            self.remembered[place] = spent
+            self._add_timer(spent.until, place)
+            if has_own_deadlines(trigger) and spent.fate in USED:
+                self._of(place.window).spent.append((place.slot, spent))
         elif value.startswith(PENDING.prefix):
             window, offset = read_key_beside(key)
             pending = (offset, *decode_pending(value))
@@ -172,34 +179,17 @@ class Restored:
             self._of(key)
         for key, arrival in self._alone.items():
             yield key, empty_window(len(self._trigger(key).slots)).with_arrival(arrival)
-        for key, found in self._found.items():
-            yield key, _window(self._trigger(key), found)
+        for key, parts in self._parts.items():
+            yield key, _window(self._trigger(key), parts)
 
-    def _of(self, key: WindowKey) -> _Found:
-        """Return what was found of a window of which there is more than one arrival that waits."""
-        found = self._found.get(key)
-        if found is None:
-            found = self._found[key] = _Found()
+    def _of(self, key: WindowKey) -> _Parts:
+        """Return the parts of a window that has more than one waiting arrival."""
+        parts = self._parts.get(key)
+        if parts is None:
+            parts = self._parts[key] = _Parts()
             if key in self._alone:
-                found.waiting.append(self._alone.pop(key))
-        return found
-
-    def _add_waiting(self, place: Place, arrival: Arrival) -> None:
-        key, trigger = place.window, self._trigger(place.window)
-        if key in self._alone or key in self._found:
-            self._of(key).waiting.append(arrival)
-        else:
-            self._alone[key] = arrival
-        self.remembered[place] = arrival
-        if has_own_deadlines(trigger):
-            self._add_timer(deadline(trigger, arrival), place)
-
-    def _add_spent(self, place: Place, spent: Spent) -> None:
-        trigger = self._trigger(place.window)
-        self.remembered[place] = spent
-        self._add_timer(spent.until, place)
-        if has_own_deadlines(trigger) and spent.fate in USED:
-            self._of(place.window).spent.append((place.slot, spent))
+                parts.waiting.append(self._alone.pop(key))
+        return parts
 
     def _add_timer(self, due: Micros, place: Place) -> None:
         self.timers.setdefault(place.window[:2], []).append(Timer(due, place))
@@ -208,16 +198,16 @@ class Restored:
         return self._definitions[key.condition].trigger
 
 
-def _window(trigger: Trigger, found: _Found) -> Window:
-    """Return a window of what was found of it."""
+def _window(trigger: Trigger, parts: _Parts) -> Window:
+    """Return a window, made of the parts that were read of it."""
     window = empty_window(len(trigger.slots))
-    taken = {offset for _, _, offsets in found.pending for offset in offsets}
+    taken = {offset for _, _, offsets in parts.pending for offset in offsets}
     waiting: list[list[Arrival]] = [[] for _ in trigger.slots]
-    for arrival in found.waiting:
+    for arrival in parts.waiting:
         if arrival.offset not in taken:
             waiting[arrival.slot].append(arrival)
-    window = window._replace(waiting=tuple([tuple(sorted(slot)) for slot in waiting]), fired=tuple(sorted(found.fired)))
-    for offset, until, offsets in found.pending:
-        arrivals = [kept for kept in found.waiting if kept.offset in offsets]
+    window = window._replace(waiting=tuple([tuple(sorted(slot)) for slot in waiting]), fired=tuple(sorted(parts.fired)))
+    for offset, until, offsets in parts.pending:
+        arrivals = [kept for kept in parts.waiting if kept.offset in offsets]
         window = window.with_pending(absence.restored(trigger, offset, until, arrivals))
-    return kind_of_window(trigger).restore(trigger, window, found.waiting, found.spent)
+    return kind_of_window(trigger).restore(trigger, window, parts.waiting, parts.spent)

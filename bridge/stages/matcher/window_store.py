@@ -5,8 +5,8 @@ its writing methods changes memory, indexes (timers, counts, bytes) and changelo
 What it sends joins the transaction of the batch. After an abort its owner drops the store and restores another one.
 
 Rules decide (:mod:`bridge.core.windows.apply`, :mod:`bridge.core.windows.expiry`) and return a
-:class:`~bridge.core.windows.window_step.Step`; the store applies it. Everything that crosses this interface is a value
-or bytes: nothing outside holds a part of the store that may change.
+:class:`~bridge.core.windows.window_step.Step`, which the store applies. Only values and bytes cross this interface, so
+no other object holds a part of the store that may change.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ from bridge.stages.matcher.window_records import (
 )
 from bridge.stages.matcher.window_restore import Kept, restored
 
-_TEXTS_BYTES = 128 * 1024  # more than the key, the id and the source of an arrival take, which a router bounds
+_TEXTS_BYTES = 128 * 1024  # more than an arrival's key, id and source take, which a router bounds
 
 
 class Contents(NamedTuple):
-    """All that a store holds; two stores of the same log at the same offset are equal in it.
+    """All contents of a store; two stores of the same log at the same offset have equal contents.
 
     Attributes:
         open: The windows in which something waits or is marked.
-        remembered: What is known of each event at each slot.
-        counts: How much of that there is, by condition.
-        sizes: How many bytes of memory that takes, by condition.
-        size: How many bytes of memory all of it takes.
-        clocks: How far time has come, by condition, where its rules ask for that.
+        remembered: The waiting arrival, or its spent identity, of each event at each slot.
+        counts: Number of remembered arrivals, by condition.
+        sizes: Bytes of memory that they take, by condition.
+        size: Bytes of memory that all of them take.
+        clocks: The clocks of conditions whose rules need one.
         retiring: The conditions whose retirement is under way, or None.
 
     """
@@ -87,21 +87,21 @@ class WindowStore:
 
     @property
     def size(self) -> int:
-        """Return how many bytes of memory all that is held takes."""
+        """Return the bytes of memory that all contents take."""
         return self._usage.size
 
     @property
     def open_windows(self) -> int:
-        """Return in how many windows something waits or is marked."""
+        """Return the number of windows in which something waits or is marked."""
         return len(self._open)
 
     @property
     def retiring(self) -> tuple[Condition, ...] | None:
-        """Return what the tick at the committed offset retires, from its first slice on until it is passed; or None."""
+        """Return the conditions that the tick at the committed offset retires, from its first slice to its last."""
         return self._retiring
 
     def contents(self) -> Contents:
-        """Return a copy of all that is held, to compare stores by."""
+        """Return a copy of all contents, for comparisons of stores."""
         usage = self._usage
         return Contents(
             dict(self._open),
@@ -119,12 +119,12 @@ class WindowStore:
 
     def known(self, key: WindowKey, event: EventIdentity, trigger: Trigger) -> dict[int, Arrival | Spent]:
         """Return, by slot, what is remembered of an event in a window."""
-        found = {}
+        by_slot = {}
         for slot in range(len(trigger.slots)):
             held = self._remembered.get((key, slot, event))  # type: ignore[call-overload]  # equal to a Place
             if held is not None:
-                found[slot] = held
-        return found
+                by_slot[slot] = held
+        return by_slot
 
     def remembered(self, place: Place) -> Arrival | Spent:
         """Return what is remembered of a place of which a timer is due."""
@@ -139,7 +139,7 @@ class WindowStore:
         return self._clocks.get(condition, UNTICKED)
 
     def ticked(self, condition: Condition, trigger: Trigger) -> Micros | None:
-        """Return the time of a condition's last tick, where its rules ask for that."""
+        """Return the time of a condition's last tick; None where its rules do not need it."""
         return self.clock(condition).ticked if needs_clock(trigger) else None
 
     def excess(self, key: WindowKey, arrival: Arrival, step: Step, bound: int) -> dict[str, str] | None:
@@ -158,21 +158,17 @@ class WindowStore:
         usage, condition = self._usage, key[:2]
         if usage.has_room(condition, len(arrival.value) + _TEXTS_BYTES, bound):
             return None
-        size = self._growth(key, step)
+        size = 0
+        if step.kept is not None:
+            size += held_bytes(Place(key, step.kept.slot, step.kept.event), step.kept)
+        for left, spent in step.spent:
+            place = Place(key, left.slot, left.event)
+            before = self._remembered.get(place)
+            size += held_bytes(place, spent) if before is None else -waiting_bytes(before)
         if size <= 0 or usage.has_room(condition, size, bound):
             return None
         held = usage.sizes.get(condition, 0)
         return {"bound": f"{bound} bytes", "held": str(usage.size), "held_by_trigger": str(held), "more": str(size)}
-
-    def _growth(self, key: WindowKey, step: Step) -> int:
-        size = 0
-        if step.kept is not None:
-            size += held_bytes(Place(key, step.kept.slot, step.kept.event), step.kept)
-        for arrival, spent in step.spent:
-            place = Place(key, arrival.slot, arrival.event)
-            before = self._remembered.get(place)
-            size += held_bytes(place, spent) if before is None else -waiting_bytes(before)
-        return size
 
     # -- what is due ---------------------------------------------------------------------------------------------------
 
@@ -182,42 +178,36 @@ class WindowStore:
         yield from [condition for condition in self._clocks if condition not in self._timers]
 
     def next_due(self, condition: Condition) -> Micros | None:
-        """Return when the first timer of a condition is due; one that is stale may make it earlier than needed."""
+        """Return when the first timer of a condition is due; a stale timer may make this earlier than needed."""
         timer = self._timers.first(condition)
         return timer.due if timer is not None else None
 
     def due(self, condition: Condition, time: Micros, trigger: Trigger) -> Timer | None:
-        """Return the first timer of a condition that is due at ``time``; stale ones are passed over."""
-        while (timer := self._timers.first(condition)) is not None and timer.due <= time:
-            if not timer.is_whole:
-                if self._is_current(timer, trigger):
-                    return timer
-                self._timers.drop_first(condition)
-            elif self._timers.alarms.get(timer.place.window) != timer.due:
-                self._timers.drop_first(condition)
-            elif not self._moved(condition, timer, trigger):
+        """Return the first timer of a condition that is due at ``time``; stale timers are dropped."""
+        timers = self._timers
+        while (timer := timers.first(condition)) is not None and timer.due <= time:
+            key, slot, _ = timer.place
+            if timer.is_whole:
+                due = None
+                if timers.alarms.get(key) == timer.due:
+                    due = next_due(trigger, self.window(key, len(trigger.slots)), self.clock(condition))
+                    if due is not None and due <= timer.due:
+                        return timer
+                timers.drop_first(condition)
+                if due is not None:  # the window has changed: it is due later
+                    timers.set_whole(key, due)
+                continue
+            held = self._remembered.get(timer.place)
+            if isinstance(held, Spent):
+                is_current = held.until == timer.due
+            else:
+                is_current = held is not None and deadline(trigger, held) == timer.due
+                if is_current and trigger.absent_slots:  # it may wait in a pending match instead
+                    is_current = held in self._open[key].waiting[slot]
+            if is_current:
                 return timer
+            timers.drop_first(condition)
         return None
-
-    def _moved(self, condition: Condition, timer: Timer, trigger: Trigger) -> bool:
-        """Move the timer of a window that is not due yet, or never; False if it is due."""
-        key = timer.place.window
-        due = next_due(trigger, self.window(key, len(trigger.slots)), self.clock(condition))
-        if due is not None and due <= timer.due:
-            return False
-        self._timers.drop_first(condition)
-        if due is not None:
-            self._timers.set_whole(key, due)
-        return True
-
-    def _is_current(self, timer: Timer, trigger: Trigger) -> bool:
-        window, slot, _ = timer.place
-        held = self._remembered.get(timer.place)
-        if isinstance(held, Spent):
-            return held.until == timer.due
-        if held is None or deadline(trigger, held) != timer.due:
-            return False
-        return not trigger.absent_slots or held in self._open[window].waiting[slot]  # else it waits in a pending match
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
@@ -231,7 +221,7 @@ class WindowStore:
         arrived: bytes = b"",
         forgotten: Iterable[Place] = (),
     ) -> None:
-        """Take in what a step left behind.
+        """Apply a step to memory and changelog.
 
         Args:
             key: The window.
@@ -268,7 +258,7 @@ class WindowStore:
             send(topic, partition, place_key(place), encode_spent(spent))
 
     def advance(self, condition: Condition, trigger: Trigger, time: Micros, out: Outbox) -> None:
-        """Let the clock of a condition show the time of a tick that is over, where its rules ask for that."""
+        """Set the clock of a condition to the time of a tick that is over, where its rules need a clock."""
         if needs_clock(trigger):
             self._set_clock(condition, advanced(trigger, self.clock(condition), time), trigger, out)
 
@@ -278,7 +268,7 @@ class WindowStore:
             out.send(self._topic, self._partition, clock_key(condition), None)
 
     def keep_retiring(self, retiring: tuple[Condition, ...] | None, out: Outbox) -> None:
-        """Keep what the tick at the head of the log retires, for as long as its slices are not over; then None."""
+        """Keep the conditions that the tick at the head of the log retires, until its slices are over; then None."""
         if retiring == self._retiring:
             return
         self._retiring = retiring

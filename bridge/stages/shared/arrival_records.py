@@ -28,10 +28,10 @@ def encode_arrival(fields: dict[str, Any], name: str, slot_name: str) -> bytes:
 
 
 def decode_arrival(value: bytes) -> dict[str, Any]:
-    """Return the fields of an arrival; ``name`` is there where the slot asks for another.
+    """Return the fields of an arrival; they contain ``name`` only if it differs from the name that the slot asks for.
 
     Raises:
-        RecordError: It is none.
+        RecordError: The value is no arrival.
 
     """
     return (NAMED_ARRIVAL if value.startswith(NAMED_ARRIVAL.prefix) else ARRIVAL).decode(value)

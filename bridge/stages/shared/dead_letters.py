@@ -1,4 +1,4 @@
-"""Dead letters: what a stage gives up, with the record that it concerns and the reason."""
+"""Dead letters: records and runs that a stage gives up, with the reason."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from bridge.core.event import Micros
 from bridge.kafka.internal_topics import InternalTopics, partition_of
-from bridge.kafka.log import Headers, Record
+from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import DEAD_LETTER
 from bridge.stages.shared.run_records import SENT_LIMIT
 
 KEPT_LIMIT = 1_500_000
-"""Bytes of a value that a dead letter keeps; of a larger one it says where it stands in its topic."""
+"""Largest value, in bytes, that a dead letter keeps. Of a larger one it keeps only the offset."""
 
 HEADERS_LIMIT = 512 * 1024
-"""The same for its headers together, and for its key."""
+"""Largest key, and largest sum of all headers, in bytes, that a dead letter keeps."""
 
 
 class DeadLetters:
@@ -48,16 +48,20 @@ class DeadLetters:
 
         Args:
             out: The batch.
-            record: What could not be used, as it was read; None for a run that is in the ledger only.
-            place: What the letter is keyed by: a trigger, or the record's topic. Letters of one place keep their order.
+            record: The record that could not be used; None for a run that is only in the ledger.
+            place: The letter's key: a trigger, or the record's topic. Letters of one place keep their order.
             reason: The decision.
-            text: What was found, and what would be right.
+            text: What was found, and what was expected.
             at: Now.
             triggers: The triggers that it concerns; none where it concerns all, or where they are not known.
             run_key: The run that it concerns.
             value: The whole run, where there is no record.
 
         """
+        headers = [
+            {"name": name, "value": content or b""} for name, content in (record.headers or () if record else ())
+        ]
+        is_kept = sum(len(header["name"]) + len(header["value"]) for header in headers) <= HEADERS_LIMIT
         letter = DEAD_LETTER.encode(
             {
                 "stage": self._stage,
@@ -72,7 +76,7 @@ class DeadLetters:
                 "timestamp": record.timestamp if record else -1,
                 "key": _kept(record.key, HEADERS_LIMIT) if record else None,
                 "value": _kept(record.value, KEPT_LIMIT) if record else _kept(value, SENT_LIMIT),
-                "headers": _kept_headers(record.headers or ()) if record else [],
+                "headers": headers if is_kept else [],
                 "at": at,
             }
         )
@@ -82,8 +86,3 @@ class DeadLetters:
 
 def _kept(value: bytes | None, limit: int) -> bytes | None:
     return value if value is None or len(value) <= limit else None
-
-
-def _kept_headers(headers: Headers) -> list[dict[str, str | bytes]]:
-    kept: list[dict[str, str | bytes]] = [{"name": name, "value": content or b""} for name, content in headers]
-    return kept if sum(len(header["name"]) + len(header["value"]) for header in kept) <= HEADERS_LIMIT else []

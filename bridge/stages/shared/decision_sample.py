@@ -1,12 +1,12 @@
 """The bounded sample of decisions with their evidence, in the topic ``decisions``.
 
-Every decision is counted; of those alike (one trigger, one reason) so many a minute are also sent to the topic
-``decisions``, in the transaction of the batch that made them.
+Every decision is counted. Of the decisions that are alike (one trigger, one reason), the first few in each minute are
+also sent to the topic ``decisions``, in the transaction of the batch that made them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
 from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import MINUTE, Micros
@@ -43,18 +43,14 @@ class DecisionSample:
         if now >= self._minute_ends:
             self._minute_ends = now + MINUTE
             self._sent.clear()
-        for decision in self._picked(out.decisions):
-            place = decision.trigger.encode()
-            value = decision_record(stage, decision, now)
-            out.send(self._topics.decisions, partition_of(place, self._topics.partitions), place, value)
-
-    def _picked(self, decisions: Iterable[Decision | RunDecision]) -> Iterator[Decision | RunDecision]:
-        for decision in decisions:
+        for decision in out.decisions:
             kind = (decision.trigger, decision.reason._value_)  # `value` is a call
             sent = self._sent.get(kind, 0)
             if sent < self._alike:
                 self._sent[kind] = sent + 1
-                yield decision
+                place = decision.trigger.encode()
+                value = decision_record(stage, decision, now)
+                out.send(self._topics.decisions, partition_of(place, self._topics.partitions), place, value)
 
 
 def decision_record(stage: str, decision: Decision | RunDecision, at: Micros) -> bytes:

@@ -1,8 +1,8 @@
 """Decode events. For an unknown fingerprint, read the schema folder once more.
 
-A publisher may be ahead of our schemas. So when a fingerprint is unknown, the schemas are read again (not more often
-than every few seconds), and only if it is still unknown the event is a dead letter. A schema of a registry is asked for
-aside (:mod:`bridge.stages.shared.schema_lookups`): until it is there its partition is held.
+A publisher may be ahead of our schemas. So when a fingerprint is unknown, the schemas are read again, at most once in a
+few seconds. An event whose fingerprint is still unknown is a dead letter. A schema of a registry is requested in the
+background (:mod:`bridge.stages.shared.schema_lookups`), and its partition is held until the schema is there.
 """
 
 from __future__ import annotations
@@ -62,28 +62,25 @@ class EventDecoder:
         except UnknownFingerprintError:
             if self._clock() - self._loaded < _PACE:
                 raise
-            self._reload()
+            self._loaded = self._clock()
+            try:
+                self._decoder = self._load()
+            except SchemaError as error:
+                logger.error("the schema folder cannot be read, and the known schemas stay in use: %s", error)  # noqa: TRY400  (a person's file, not a bug)
             return self._decoder.decode(topic, value, headers)
 
     def ask_ahead(self, topic: str, value: bytes | None, headers: Headers | None = None) -> None:
-        """Have the schema asked for that a record will need which is not decoded yet."""
+        """Ask for the schema of a record that is decoded later."""
         with suppress(DecodeError):
             self.decode(topic, value, headers)
 
     def is_awaiting(self) -> bool:
-        """Tell whether a schema may come at any moment that a record waits for."""
+        """Return True if a record waits for a schema that may come at any moment."""
         return self._awaited is not None and self._clock() - self._awaited < _PACE
-
-    def _reload(self) -> None:
-        self._loaded = self._clock()
-        try:
-            self._decoder = self._load()
-        except SchemaError as error:
-            logger.error("the schema folder cannot be read, and the known schemas stay in use: %s", error)  # noqa: TRY400  (a person's file, not a bug)
 
 
 def hold_for_schema(record: Record, error: DecodeError, out: Outbox) -> bool:
-    """Hold the partition of a record whose schema cannot be had now; return False if another try is no use."""
+    """Hold the partition of a record whose schema is not available now; return False if another try cannot help."""
     if error.permanent:
         return False
     logger.debug("%s/%d waits: %s", record.topic, record.partition, error)

@@ -1,7 +1,7 @@
-"""The topic ``triggers`` as read so far: what every stage knows of triggers, and from where.
+"""The topic ``triggers`` as read so far: the triggers that a stage knows, and where their topics begin.
 
-Each stage reads it by itself, between its batches, so that a definition is applied at a batch boundary and the
-offset of ``triggers`` that a stage commits beside its own offsets is exactly what it knew.
+Each stage reads the topic by itself, between its batches. So a definition is applied at a batch boundary, and a stage
+knows all of ``triggers`` up to the offset that it commits with its own offsets, and nothing behind it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class UnreadableDefinitionError(RecordError):
 
 
 class Start(NamedTuple):
-    """Where a topic that was new to the bridge is begun.
+    """Where the bridge begins to read a new topic.
 
     Attributes:
         topic_id: Kafka's id of the topic.
@@ -67,7 +67,7 @@ class Definitions:
             is in force, where one is.
         in_force: The definition in force, by trigger.
         changed: By trigger, the offset behind the record that put its definition in force, or ended it.
-        starts: Where topics are begun.
+        starts: Where reading begins, by topic.
         recreated: Kafka's id of each topic that was made again, by name; nearly always empty.
         origins: Where each definition was last read from, by hash.
         errors: What is wrong with the sources of triggers, by place.
@@ -90,20 +90,14 @@ class Definitions:
         self.origins: dict[str, Origin] = {}
         self.errors: dict[str, tuple[TriggerError, ...]] = {}
         self._early: dict[str, tuple[str, int]] = {}  # put in force before their definition was read; hash and offset
-        self._appliers = {
-            "definition": self._define,
-            "in_force": self._enforce,
-            "start": self._begin,
-            "source_errors": self._note_errors,
-        }
         self._readers = SlotIndex()
 
     def refresh_when_due(self) -> bool:
-        """Read on, if the last time is long enough ago; tell whether anything was new."""
+        """Read on, if the last time is long enough ago; return whether new records were read."""
         return self._clock() - self._asked >= _PACE and self.refresh()
 
     def refresh(self, *, to_true_end: bool = False) -> bool:
-        """Read ``triggers`` on; return whether anything was new.
+        """Read ``triggers`` on; return whether new records were read.
 
         Args:
             to_true_end: Read to the high watermark, and wait for a transaction that is still open there. The process
@@ -158,12 +152,12 @@ class Definitions:
         return self._readers.topics
 
     def is_in_force(self, trigger: str, condition: str) -> bool:
-        """Tell whether the definition of a trigger that is in force has this condition."""
+        """Return True if the definition of a trigger that is in force has this condition."""
         definition = self.in_force.get(trigger)
         return definition is not None and definition.condition == condition
 
     def close(self) -> None:
-        """Let go."""
+        """Close the clients."""
         self._reader.close()
         self._admin.close()
 
@@ -172,25 +166,41 @@ class Definitions:
             return
         kind, _, name = record.key.decode().partition(":")
         if record.value is None:
-            self._remove(kind, name)
+            if kind == "definition":
+                self.known.pop(name, None)
+            elif kind == "start":
+                self.starts.pop(name, None)
+                self.recreated.pop(name, None)
+            elif kind == "errors":
+                self.errors.pop(name, None)
             return
         try:
-            self._appliers[kind_of(record.value)](name, record)
+            self._take_in(kind_of(record.value), name, record)
         except (RecordError, KeyError, TypeError, ValueError) as error:
-            if kind == "errors":  # nothing is decided by it
+            if kind == "errors":  # no decision depends on it
                 logger.warning("offset %d of triggers (errors of %s) cannot be read: %s", record.offset, name, error)
                 return
-            # To go on without it would pass events by that belong to it.
+            # Without this record the stage would not process the events that belong to it.
             raise UnreadableDefinitionError(kind, name, record.offset, error) from error
 
-    def _remove(self, kind: str, name: str) -> None:
+    def _take_in(self, kind: str, name: str, record: Record) -> None:
         if kind == "definition":
-            self.known.pop(name, None)
+            self._define(name, record)
+        elif kind == "in_force":
+            self._enforce(name, record)
         elif kind == "start":
-            self.starts.pop(name, None)
+            fields = _fields(START, record)
+            offsets = tuple(fields["offsets"])
+            recreated = offsets[-1:] == (_MADE_AGAIN,)
+            first = offsets[:-1] if recreated else offsets
+            self.starts[name] = Start(fields["topic_id"], first, record.offset + 1, recreated)
             self.recreated.pop(name, None)
-        elif kind == "errors":
-            self.errors.pop(name, None)
+            if recreated:
+                self.recreated[name] = fields["topic_id"]
+        elif kind == "source_errors":
+            self.errors[name] = decode_errors(_fields(SOURCE_ERRORS, record))
+        else:
+            raise KeyError(kind)
 
     def _define(self, name: str, record: Record) -> None:
         fields = _fields(DEFINITION, record)
@@ -214,16 +224,6 @@ class Definitions:
         else:  # its definition was written again since, and compaction kept the newer record alone
             self._early[name] = (definition, record.offset)
 
-    def _begin(self, name: str, record: Record) -> None:
-        start = _decode_start(_fields(START, record), record.offset + 1)
-        self.starts[name] = start
-        self.recreated.pop(name, None)
-        if start.recreated:
-            self.recreated[name] = start.topic_id
-
-    def _note_errors(self, name: str, record: Record) -> None:
-        self.errors[name] = decode_errors(_fields(SOURCE_ERRORS, record))
-
 
 @lru_cache(maxsize=_COMPILED)
 def _compiled(spec: str) -> Definition:
@@ -240,12 +240,6 @@ def encode_start(topic: str, start: Start, at: Micros) -> bytes:
     """Return the record of a start; 0.1.0 reads it as well, and sees the same offsets in it."""
     offsets = [*start.offsets, _MADE_AGAIN] if start.recreated else list(start.offsets)
     return START.encode({"topic": topic, "topic_id": start.topic_id, "offsets": offsets, "at": at})
-
-
-def _decode_start(fields: dict[str, Any], written: int) -> Start:
-    offsets = tuple(fields["offsets"])
-    recreated = offsets[-1:] == (_MADE_AGAIN,)
-    return Start(fields["topic_id"], offsets[:-1] if recreated else offsets, written, recreated)
 
 
 def definition_key(definition: str) -> bytes:

@@ -1,8 +1,8 @@
 """Run the garbage collector between batches, and never over large restored state.
 
-By itself it begins whenever so many objects have been made, which is in the middle of a batch, while all of the batch
-is alive: a third of a router's time went into looking at records that were gone a moment later. And restored windows
-are millions of objects without cycles, over which it would walk again and again.
+By itself the collector begins after a number of new objects, which is in the middle of a batch, while all of the batch
+is alive. A third of a router's time went into records that were gone a moment later. And restored windows are millions
+of objects without cycles, which the collector would visit again and again.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable
 
 LARGE = 10_000
-"""Restored records from which on state is left out of the collector's rounds: it walks over fewer in milliseconds."""
+"""From this number of restored records on, state is left out of collections: fewer records take only milliseconds."""
 
-_MADE = 50_000  # objects that were made and are not freed, until they are looked at
-_FULL_PACE = 600.0  # seconds between two looks at everything
+_MADE = 50_000  # new objects that are not freed, until the next collection
+_FULL_PACE = 600.0  # seconds between two full collections
 
 
 class BatchGarbageCollector:
-    """The garbage collector of a process, on its stages' terms. What several threads ask for is done once.
+    """The garbage collector of a process, called by its stages. Requests of several threads are done once.
 
     Args:
         clock: Seconds.
@@ -39,22 +39,22 @@ class BatchGarbageCollector:
         gc.enable()
 
     def between_batches(self) -> None:
-        """Collect, if it is time to."""
+        """Collect garbage if it is time for that."""
         if self._clock() >= self._full:
             self.look_at_everything()
         elif gc.get_count()[0] >= _MADE:
             gc.collect(0)
 
     def look_at_everything(self) -> None:
-        """Collect all there is, but for what was left out: as after a stage has ended in trouble."""
+        """Collect all garbage, except among the objects that are left out; also done after a stage has failed."""
         self._full = self._clock() + _FULL_PACE
         gc.collect()
 
 
 def leave_alone(restored: int) -> None:
-    """Leave what is there out of the collector's rounds, if so many records of state were restored that it is worth it.
+    """Leave all objects out of later collections, if enough records of state were restored.
 
-    What goes later is freed when nothing refers to it any more; it has no cycles.
+    State that is dropped later is freed with its last reference, since it has no cycles.
     """
     if restored >= LARGE:
         gc.freeze()

@@ -1,7 +1,7 @@
-"""Making the runs of matches and sending them, for the router's matches of one event and for the matcher's.
+"""Make and send the runs of matches: the router's matches of one event, and the matcher's.
 
-Several are made together, step by step, each step for all of them: a quarter faster than one after the other, since the
-processor then finds in its caches what a step needs.
+Several runs are made together, each step for all of them. This is a quarter faster than one run after the other, since
+the processor then finds the data of a step in its caches.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class RunnableMatch(NamedTuple):
     """A match that asks for a run.
 
     Attributes:
-        definition: What its run is made by.
+        definition: The definition that makes its run.
         key: The correlation key.
         events: Its events by slot.
-        record: What completed it: an event, an arrival or a tick.
+        record: The record that completed it: an event, an arrival or a tick.
         frame: Begin and end of its calendar window.
         ended_early: Its window was cut at a bound.
         by_tick: A tick completed it.
@@ -63,47 +63,42 @@ class RunSender:
 
     def send(self, matches: Sequence[RunnableMatch], out: Outbox) -> list[Run | UnrunnableError]:
         """Send the runs of matches; return for each its run, or why it cannot be made."""
-        made = [self._made(match, out) for match in matches]
-        written = [self._written(match, run, out) for match, run in zip(matches, made, strict=True)]
-        results: list[Run | UnrunnableError] = []
-        for match, found in zip(matches, written, strict=True):
-            if isinstance(found, UnrunnableError):
-                results.append(found)
+        made: list[Run | UnrunnableError] = []
+        for match in matches:
+            definition, key, events, record, frame, ended_early, _ = match
+            out.at = record
+            try:
+                made.append(make_run(definition, self._topics.prefix, key, events, frame, ended_early=ended_early))
+            except UnrunnableError as error:
+                made.append(error)
+            except Exception as error:  # noqa: BLE001  (of a match that a tick completed; others are raised again)
+                made.append(_failed(match, error))
+        written: list[tuple[Run, bytes] | UnrunnableError] = []
+        for match, run in zip(matches, made, strict=True):
+            if isinstance(run, UnrunnableError):
+                written.append(run)
                 continue
-            run, value = found
             out.at = match.record
-            out.send(self._topics.runs, self._partition(run.trigger), run.run_key.encode(), value)
+            try:
+                written.append((run, run_record(run)))
+            except UnrunnableError as error:
+                written.append(error)
+            except Exception as error:  # noqa: BLE001  (as above)
+                written.append(_failed(match, error))
+        results: list[Run | UnrunnableError] = []
+        for match, result in zip(matches, written, strict=True):
+            if isinstance(result, UnrunnableError):
+                results.append(result)
+                continue
+            run, value = result
+            out.at = match.record
+            partition = self._partitions.get(run.trigger)
+            if partition is None:
+                partition = partition_of(run.trigger.encode(), self._topics.partitions)
+                self._partitions[run.trigger] = partition
+            out.send(self._topics.runs, partition, run.run_key.encode(), value)
             results.append(run)
         return results
-
-    def _made(self, match: RunnableMatch, out: Outbox) -> Run | UnrunnableError:
-        definition, key, events, record, frame, ended_early, _ = match
-        out.at = record
-        try:
-            return make_run(definition, self._topics.prefix, key, events, frame, ended_early=ended_early)
-        except UnrunnableError as error:
-            return error
-        except Exception as error:  # noqa: BLE001  (what a tick has completed; others are raised again)
-            return _failed(match, error)
-
-    def _written(
-        self, match: RunnableMatch, run: Run | UnrunnableError, out: Outbox
-    ) -> tuple[Run, bytes] | UnrunnableError:
-        if isinstance(run, UnrunnableError):
-            return run
-        out.at = match.record
-        try:
-            return run, run_record(run)
-        except UnrunnableError as error:
-            return error
-        except Exception as error:  # noqa: BLE001  (what a tick has completed; others are raised again)
-            return _failed(match, error)
-
-    def _partition(self, trigger: str) -> int:
-        partition = self._partitions.get(trigger)
-        if partition is None:
-            partition = self._partitions[trigger] = partition_of(trigger.encode(), self._topics.partitions)
-        return partition
 
 
 def _failed(match: RunnableMatch, error: Exception) -> UnrunnableError:

@@ -1,16 +1,16 @@
-"""Schemas of a registry, asked for aside: no stage ever waits for an answer, only the partitions that need one do.
+"""Schemas of a registry, requested in the background: a partition may wait for a schema, a stage never does.
 
-A stage that meets an id for the first time is told that its schema is awaited, and holds the partition. Meanwhile
-worker threads ask the registry:
+A stage that reads an id for the first time gets the error that its schema is awaited, and holds the partition.
+Meanwhile worker threads ask the registry:
 
-- **by turns**: each topic has a short queue of its own, so that one full of unknown ids delays no other;
-- **within a budget**: at most 100 ids a second in a process, whatever records name;
-- **once**: a schema is kept for as long as the process lives, and what the registry does not know, or what is no schema
-  of events, for half a minute (a *negative cache*);
+- **by turns**: each topic has a short queue of its own, so a topic full of unknown ids delays no other topic;
+- **within a budget**: at most 100 ids a second in a process;
+- **once**: a schema is kept until the process ends. The answer that an id is unknown, or is no schema of events, is
+  kept for half a minute (a *negative cache*);
 - **behind a circuit breaker**: after three failures in a row the registry is asked for one id at a time, after a second
-  at first and every 30 s later, until it answers. An id that fails alone is tried again ever more slowly.
+  at first and every 30 s later, until it answers. An id that fails alone is tried again with a growing backoff.
 
-All stages of a process share one of these.
+All stages of a process share one instance.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ SchemaId = int | str
 """A number, or a GUID as text."""
 
 UNKNOWN_LASTS = 30.0
-"""Seconds for which an answer that there is no such schema counts."""
+"""Seconds for which the answer that a schema does not exist is kept."""
 
 QUEUE_LIMIT = 64
-"""Ids that a topic may wait for at once; further ones get their turn when these have had theirs."""
+"""Ids that a topic may wait for at once; further ids wait until there is room."""
 
 LONG_PAUSE = 2.0
 """Seconds for which a partition is held while the registry cannot be reached."""
 
 _WORKERS = 2
 _PACE = 0.01  # seconds between two questions
-_UNKNOWN_LIMIT = 10_000  # what hostile records can make us remember
+_UNKNOWN_LIMIT = 10_000  # unknown ids that are remembered: a bound for hostile records
 _OPENS_AT = 3  # failures in a row
 _SLOWEST = 30.0  # seconds between two tries
 _FORGOTTEN = 60.0  # seconds after which no partition asks again for an id that it still needs
@@ -49,7 +49,7 @@ _PAUSE = 0.1  # seconds for which a partition is held at first
 
 
 class SchemaAwaitedError(RegistryUnavailableError):
-    """A schema that is being asked for.
+    """A schema is requested, and is not there yet.
 
     Attributes:
         schema_id: Its id.
@@ -64,7 +64,7 @@ class SchemaAwaitedError(RegistryUnavailableError):
 
 
 class SchemaSource(Protocol):
-    """What is asked: :class:`flowbridge_sdk.registry.Registry`."""
+    """The registry that is asked: :class:`flowbridge_sdk.registry.Registry`."""
 
     def schema(self, schema_id: SchemaId) -> EventSchema:
         """Return a schema, or raise as the registry does."""
@@ -83,11 +83,11 @@ class _Wanted:
 
 
 class SchemaLookups:
-    """Asks a registry aside. Safe for several threads.
+    """Asks a registry in the background. Safe for several threads.
 
     Args:
         registry: The registry.
-        clock: Seconds that only grow.
+        clock: A steady clock, in seconds.
 
     """
 
@@ -131,7 +131,7 @@ class SchemaLookups:
             raise SchemaAwaitedError(schema_id, "", min(LONG_PAUSE, max(_PAUSE, age / 2)))
 
     def ask(self, topic: str, schema_id: SchemaId) -> None:
-        """Have an id asked for that a record of ``topic`` needs."""
+        """Request the schema of an id that a record of ``topic`` needs."""
         with self._changed:
             now = self._clock()
             wanted = self._wanted.get(schema_id)
@@ -145,21 +145,21 @@ class SchemaLookups:
             self._wanted[schema_id] = _Wanted(now)
             queue.append(schema_id)
             if len(self._workers) < _WORKERS:
-                # A daemon: an answer that never comes keeps no process from ending.
+                # A daemon thread: a missing answer does not keep the process from ending.
                 worker = threading.Thread(target=self._work, name="schema-registry", daemon=True)
                 self._workers.append(worker)
                 worker.start()
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let the workers end; one that waits for an answer ends after it."""
+        """Let the workers end; a worker that waits for an answer ends after it."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
 
     def _work(self) -> None:
-        while (found := self._take()) is not None:
-            topic, schema_id = found
+        while (turn := self._take()) is not None:
+            topic, schema_id = turn
             try:
                 answer: EventSchema | Exception = self._registry.schema(schema_id)
             except (UnknownSchemaIdError, RegistryUnavailableError, SchemaError) as error:
@@ -173,7 +173,7 @@ class SchemaLookups:
                 self._changed.notify_all()
 
     def _take(self) -> tuple[str, SchemaId] | None:
-        """Wait for the next id whose turn it is, and return it with the topic that it is for; None at the end."""
+        """Wait for the next id that may be asked for, and return it with its topic; None at the end."""
         with self._changed:
             while not self._is_closed:
                 now = self._clock()
@@ -184,15 +184,12 @@ class SchemaLookups:
                     self._changed.wait(opens - now)
                 elif self._failures >= _OPENS_AT and self._asking:
                     self._changed.wait()
-                elif (found := self._next(now)) is not None:
+                elif (turn := self._next(now)) is not None:
                     self._asking += 1
                     self._next_question = now + _PACE
-                    return found
+                    return turn
                 else:
-                    due = min(
-                        [wanted_item.due for wanted_item in self._wanted.values() if wanted_item.due > now],
-                        default=None,
-                    )
+                    due = min([wanted.due for wanted in self._wanted.values() if wanted.due > now], default=None)
                     self._changed.wait(None if due is None else due - now)
         return None
 

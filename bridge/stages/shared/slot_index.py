@@ -1,7 +1,7 @@
-"""The slots that read an event: by its topic, and in a shared topic by its name as well.
+"""The slots that read an event: by its topic, and in a shared topic also by its name.
 
-In a topic of one name every event is for the slots of that name, whatever ``ce_type`` says. In a shared one most
-events may be nobody's: they are told by one header, before anything of them is decoded.
+In a topic of one name every event is for the slots of that name, and ``ce_type`` does not matter. In a shared topic
+most events may be for no slot. One header tells this before anything of the event is decoded.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Reading = tuple[tuple[Definition, tuple[CompiledSlot, ...]], ...]
 
 
 class _Shared(NamedTuple):
-    """Who reads a shared topic.
+    """The readers of a shared topic.
 
     Attributes:
-        named: By the event's name in UTF-8.
-        others: Who reads events of all other names: triggers from before the topic was shared.
-        everybody: All of them.
+        named: Readers by the event's name in UTF-8.
+        others: Readers of events of all other names: triggers from before the topic was shared.
+        everybody: All readers.
 
     """
 
@@ -40,7 +40,7 @@ class SlotIndex:
 
     Attributes:
         topics: The topics that are read.
-        own: By topic, for topics that are not shared, who reads all of its events.
+        own: The readers of topics that are not shared, by topic. They read all events of it.
 
     """
 
@@ -59,14 +59,19 @@ class SlotIndex:
                 self.own[topic] = _grouped(slots)
 
     def of_shared(self, topic: str, headers: Headers) -> Reading:
-        """Return who reads an event with these headers in a shared topic: everybody, if its name cannot be read.
+        """Return the readers of an event with these headers in a shared topic; all readers if its name cannot be read.
 
-        Of a topic that is not shared nobody does so.
+        A topic that is not shared has no such readers.
         """
         shared = self._shared.get(topic)
         if shared is None:
             return ()
-        name = _name(topic, headers)
+        name = None
+        for header, content in headers or ():
+            if header == "ce_type":
+                name = content
+        if name is None:
+            name = name_of(topic).encode()
         reading = shared.named.get(name)
         if reading is not None:
             return reading
@@ -88,19 +93,10 @@ def _grouped(slots: Iterable[tuple[Definition, CompiledSlot]]) -> Reading:
     grouped: dict[Definition, list[CompiledSlot]] = defaultdict(list)
     for definition, slot in slots:
         grouped[definition].append(slot)
-    return tuple((definition, tuple(found)) for definition, found in grouped.items())
+    return tuple((definition, tuple(compiled)) for definition, compiled in grouped.items())
 
 
-def _name(topic: str, headers: Headers) -> bytes:
-    """Return the name of an event as its header has it, else the name that its topic stands for."""
-    found = None
-    for header, content in headers or ():
-        if header == "ce_type":
-            found = content
-    return name_of(topic).encode() if found is None else found
-
-
-@lru_cache(maxsize=512)  # for nearly every event that nobody reads
+@lru_cache(maxsize=512)  # asked for nearly every event without a reader
 def _is_name(text: bytes) -> bool:
     try:
         name = text.decode()

@@ -1,6 +1,7 @@
-"""Spill files: where state goes that outgrows its bound of memory.
+"""Spill files: they take state that outgrows its bound of memory.
 
-Nothing in them has to survive its process. They hold what a log in Kafka holds, and are made again at each start.
+They need not survive their process. All of their contents are also in a log in Kafka, and are written again at each
+start.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ class DiskKeys:
         self._database = spill_file("CREATE TABLE keys (key BLOB PRIMARY KEY, generation INTEGER) WITHOUT ROWID")
 
     def __contains__(self, key: bytes) -> bool:
-        """Tell whether a key is kept."""
+        """Return True if a key is kept."""
         return self._database.execute("SELECT 1 FROM keys WHERE key = ?", (key,)).fetchone() is not None
 
     def __len__(self) -> int:
         """Return how many keys are kept."""
-        found: tuple[int] = self._database.execute("SELECT count(*) FROM keys").fetchone()
-        return found[0]
+        row: tuple[int] = self._database.execute("SELECT count(*) FROM keys").fetchone()
+        return row[0]
 
     def add(self, generation: int, keys: Iterable[bytes]) -> None:
         """Keep the keys of a generation."""

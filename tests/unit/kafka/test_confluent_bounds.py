@@ -1,10 +1,10 @@
-"""The promises of confluent_bounds."""
+"""The promises of the bound on calls of librdkafka."""
 
 import threading
 
 import pytest
 
-from bridge.kafka.confluent.bounds import StuckError, within
+from bridge.kafka.confluent.producer import StuckError, within
 from bridge.kafka.log import FencedError
 
 

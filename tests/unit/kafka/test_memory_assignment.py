@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.kafka.log import Partition
-from bridge.kafka.memory.assignment import assign
+from bridge.kafka.memory.group import assign
 
 members = st.sets(st.sampled_from("abcdefg"), min_size=1)
 partitions = st.sets(st.builds(Partition, st.just("t"), st.integers(0, 30)))

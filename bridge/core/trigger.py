@@ -27,9 +27,10 @@ from bridge.core.windows.boundaries import longest_step, schedule_fault
 
 Collect = Literal["latest", "first", "all"]
 Order = Literal["any", "sequence"]
-WindowKind = Literal["within", "every", "until", "session", "batch", "settle"]
-_HASH_LENGTH = 20  # hex digits: 80 bits, among a few thousand definitions
+WindowKind = str
+"""Name of a kind of window: a key of :data:`bridge.core.windows.kinds.all_kinds.KINDS`, which holds its rules."""
 
+_HASH_LENGTH = 20  # hex digits: 80 bits, among a few thousand definitions
 
 _LATER = {"later": True}
 _UNWRITTEN = {"unwritten": True}

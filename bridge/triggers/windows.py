@@ -59,11 +59,12 @@ def window_kind(window: WindowPart | None) -> Kind | None:
 def window_plan(window: WindowPart) -> WindowPlan:
     """Return core's plan of a window in which nothing is wrong."""
     kind = _kinds(window)[0]
+    part = getattr(window, kind)  # a length, or what has one as its ``wait``
     schedule = _every(window) if window.every is not None else _schedule(window.until)
-    batch_wait = window.batch.wait if window.batch is not None else None
+    length = part if isinstance(part, int) else getattr(part, "wait", None)
     return WindowPlan(
         kind=kind,
-        length=window.within or window.session or window.settle or batch_wait or 0,
+        length=length or 0 if schedule is None else 0,  # the step of a calendar window stands in its schedule
         schedule=schedule,
         size=window.batch.size if window.batch is not None else None,
         max_wait=window.max_wait,

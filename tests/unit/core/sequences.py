@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bridge.core.decision import Decision
 from bridge.core.event import EventIdentity
 from bridge.core.trigger import Collect, Trigger, WindowKind, WindowPlan
+from bridge.core.windows.kinds.all_kinds import KINDS
 from bridge.core.windows.window import Arrival, Spent
 from unit.core.reference import Outcome, Reference
 from unit.core.stepping import Stepping, each, trigger_of
@@ -62,7 +63,7 @@ def plans(draw: st.DrawFn, kind: WindowKind) -> WindowPlan:
 
 
 @st.composite
-def triggers(draw: st.DrawFn, kinds: tuple[WindowKind, ...] = get_args(WindowKind)) -> Trigger:
+def triggers(draw: st.DrawFn, kinds: tuple[WindowKind, ...] = tuple(KINDS)) -> Trigger:
     """Draw a trigger of any kind, of all that can be combined."""
     kind = draw(st.sampled_from(kinds))
     names = draw(st.lists(st.sampled_from("ab"), min_size=1, max_size=3))

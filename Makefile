@@ -30,8 +30,7 @@ lint: setup ## ruff, mypy, the layers
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
-	$(RUN) mypy tests/servers tests/conftest.py
-	MYPYPATH=tests $(RUN) mypy tests/drawings tests/bench
+	$(RUN) mypy tests
 	$(RUN) lint-imports
 
 ONLY ?=

@@ -1,4 +1,4 @@
-"""Every error that a person can see, on one page: what it means, what to do, and how the command exits.
+"""Every error that a person can see, on one page: its meaning, its remedy, and the exit code of the command.
 
 FlowbridgeError
 ├── UsageError                 2  the command was asked for something that cannot be
@@ -46,8 +46,8 @@ class FlowbridgeError(Exception):
     Attributes:
         code: Its name in ``docs/errors.md``.
         exit_code: How a command that ends by it exits.
-        found: What was found.
-        remedy: What to do about it.
+        found: The problem.
+        remedy: The action that corrects it.
 
     """
 
@@ -62,7 +62,7 @@ class FlowbridgeError(Exception):
 
 
 class UsageError(FlowbridgeError):
-    """The command line contains something that the command does not know."""
+    """The command line asks for something that the command cannot do."""
 
     code = "usage"
     exit_code = ExitCode.USAGE
@@ -82,18 +82,18 @@ class SettingProblem:
 
     Attributes:
         place: Where it was set: ``--partitions``, ``FLOWBRIDGE_PARTITIONS``, or ``flowbridge.yaml: partitions``.
-        found: What stands there; never a secret.
-        right: What would be right.
+        found: The value that stands there. It is never a secret.
+        expected: The values that are valid.
 
     """
 
     place: str
     found: str
-    right: str
+    expected: str
 
     def text(self) -> str:
         """Return the problem for people, in one line."""
-        return f"{self.place}: {self.found}; {self.right}"
+        return f"{self.place}: {self.found}; {self.expected}"
 
 
 class SettingsError(FlowbridgeError):
@@ -141,7 +141,7 @@ class KafkaRefusedError(FlowbridgeError):
 
 
 class NewerRecordsError(FlowbridgeError):
-    """A newer version of Flowbridge has written to our topics what this one cannot read."""
+    """A newer version of Flowbridge has written records to our topics that this one cannot read."""
 
     code = "newer-records"
     exit_code = ExitCode.KAFKA

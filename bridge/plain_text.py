@@ -1,8 +1,8 @@
-"""Texts that come from elsewhere, as people can read them: errors of libraries, and what events and users bring in.
+"""Make texts of libraries, events and users safe to read in a terminal.
 
 Ids, names and errors may hold characters that a terminal obeys and does not show: escape sequences, line breaks, the
-controls of writing direction. They would forge lines or hide what was said. :func:`visible` writes them as JSON
-escapes them, and leaves all other characters of any language as they are.
+controls of writing direction. They could forge or hide lines. :func:`visible` writes them as JSON escapes them, and
+leaves all other characters of any language as they are.
 """
 
 from __future__ import annotations
@@ -27,23 +27,22 @@ def plain_text(error: BaseException) -> str:
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """Return text that a terminal shows whole, in which nothing is a command to it.
+    """Return text that a terminal shows whole, and that holds no commands to it.
 
-    JSON text keeps its meaning: what is escaped stands inside of its strings, and is escaped as JSON does.
+    JSON text keeps its meaning: the escaped characters stand inside of its strings, and are escaped as in JSON.
 
     Args:
         text: Any text.
-        lines: It has several lines: line feeds stay.
+        lines: Keep line feeds: the text has several lines.
 
     """
     if text.isascii() and text.isprintable():
         return text
-    return (_IN_LINES if lines else _IN_A_LINE).sub(_escaped, text)
 
+    def escaped(match: re.Match[str]) -> str:
+        if match[0] in _SHORT:
+            return _SHORT[match[0]]
+        units = match[0].encode("utf-16-be", "surrogatepass").hex()
+        return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
-def _escaped(match: re.Match[str]) -> str:
-    character = match[0]
-    if character in _SHORT:
-        return _SHORT[character]
-    units = character.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+    return (_IN_LINES if lines else _IN_A_LINE).sub(escaped, text)

@@ -1,9 +1,9 @@
-"""The port to the Workflow API: what the bridge asks of a cluster, and nothing more.
+"""The port to the Workflow API, with all requests of the bridge to a cluster's Workflows and WorkflowTemplates.
 
-Two things implement it: :mod:`bridge.argo.kubernetes` on a real API server, and :mod:`bridge.argo.memory` for tests
-and for ``flowbridge dev``. One contract suite (``tests/contract/test_workflow_api.py``) holds both.
+Two modules implement it: :mod:`bridge.argo.kubernetes` on a real API server, and :mod:`bridge.argo.memory` for tests
+and for ``flowbridge dev``. One contract suite (``tests/contract/test_workflow_api.py``) tests both.
 
-Nothing here raises for what a cluster or a network does: each outcome is a value (:mod:`bridge.cluster.responses`).
+Nothing here raises for an error of a cluster or a network. Each outcome is a value (:mod:`bridge.cluster.responses`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from bridge.cluster.responses import Plain, Response
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """A question that got no usable answer; it says nothing about whether the object exists.
+    """A look-up without a usable answer. It says nothing about whether the object exists.
 
     Attributes:
         reason: Why, for people.
-        passes: It passes by itself: nothing answered, or what answered asks for patience. False for a refusal, which
-            somebody has to lift.
+        passes: True if it passes by itself, because nothing answered, or the answer asks to wait. False for a refusal,
+            which a person must lift.
 
     """
 
@@ -53,4 +53,4 @@ class WorkflowApi(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""

@@ -1,7 +1,7 @@
-"""How long to wait before the next try: exponential, with full jitter, capped, never earlier than the API asks.
+"""The delay before the next try: exponential, with full jitter, capped, and never shorter than the API asks.
 
 Full jitter (a random moment between now and the exponential delay) spreads many runs that failed together, so that
-they do not come back together. The random source is an argument: tests and the simulator repeat a run exactly.
+they are not tried again together. The random source is an argument: tests and the simulator repeat a run exactly.
 Tenacity's ``wait_random_exponential`` draws from the global random and takes its own retry state, so it does not fit.
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from random import Random
 
 HINT_LIMIT = 600.0
-"""Seconds that a Retry-After may ask for; more is taken for a mistake of whoever answered."""
+"""Seconds that a Retry-After may ask for. A longer time counts as a mistake of the server."""
 
 _DOUBLINGS = 32  # beyond this the delay is at its cap for any sensible first delay, and 2.0**n cannot overflow
 
@@ -37,9 +37,9 @@ class Backoff:
 
         Args:
             failures: Failures so far, one or more.
-            random: Where the jitter comes from.
-            retry_after: Seconds that the API asked for; the delay is at least that (up to :data:`HINT_LIMIT`), and
-                the jitter comes on top, since everybody was told the same.
+            random: The source of the jitter.
+            retry_after: Seconds that the API asked for. The delay is at least this long (up to :data:`HINT_LIMIT`), and
+                the jitter is added, because all clients got the same answer.
 
         """
         ceiling = min(self.longest, self.first * 2.0 ** min(failures - 1, _DOUBLINGS))
@@ -48,7 +48,7 @@ class Backoff:
 
 
 PROMPT = Backoff()
-"""For what passes by itself: timeouts, an API server that restarts, 429."""
+"""For errors that pass by themselves: timeouts, an API server that restarts, 429."""
 
 SLOW = Backoff(first=5.0, longest=300.0)
 """For parked runs: quota, permissions, a name that is still being deleted."""

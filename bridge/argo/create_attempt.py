@@ -1,7 +1,7 @@
-"""Creating one Workflow safely: what an attempt came to, so that repeating it never makes a second one.
+"""One attempt to create a Workflow, and its outcome. A repeated attempt never makes a second Workflow.
 
-An attempt is one create and, where its answer leaves a doubt, one look at the name. *Ours* is a Workflow that carries
-the run key (:data:`bridge.argo.workflow.RUN_KEY`), whether or not it is being deleted already.
+An attempt is one create and, if its answer leaves a doubt, one look at the name. *Ours* is a Workflow that carries the
+run key (:data:`bridge.argo.workflow.RUN_KEY`), whether or not it is being deleted already.
 
 ======================================  =======================  ==============================================
 create answers                          the look finds           outcome
@@ -29,8 +29,8 @@ nothing: surely not sent                (no look)                Retry, not appl
 nothing: timeout, connection lost       (no look)                Retry, applied unknown
 ======================================  =======================  ==============================================
 
-*Applied unknown* leaves the run in doubt. All other outcomes say what this attempt came to, and nothing of an earlier
-one: what follows for the run is decided in :mod:`bridge.argo.doubt`.
+*Applied unknown* leaves the run in doubt. All other outcomes are about this attempt, and say nothing about an earlier
+one. :mod:`bridge.argo.doubt` decides what follows for the run.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ _DENIALS = (
     re.compile(r"admission webhook .* denied the request"),
     re.compile(r"ValidatingAdmissionPolicy .* denied request"),
 )
-_QUOTA_TEXTS = ("exceeded quota", "status unknown for quota")  # the second: a quota whose usage is not counted yet
+_QUOTA_TEXTS = ("exceeded quota", "status unknown for quota")  # the second: the usage of the quota is not counted yet
 
 
 class WaitReason(StrEnum):
-    """What a parked run waits for."""
+    """The thing that a parked run waits for."""
 
     QUOTA = "quota"
     PERMISSION = "permission"
@@ -81,7 +81,7 @@ class Retry:
 
     Attributes:
         reason: Why, for people.
-        applied: False: this attempt surely made nothing. None: it may have made the Workflow.
+        applied: False if this attempt surely made nothing, None if it may have made the Workflow.
         after: Seconds that the API asks to wait.
 
     """
@@ -93,10 +93,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A definite refusal that time or a person will lift: tried again slowly, out of everybody's way, never lost.
+    """A definite refusal that time or a person will lift. The run is tried again slowly and is never lost.
 
     Attributes:
-        waits_for: What has to change.
+        waits_for: What must change.
         reason: The API's text, and what an operator can do.
         after: Seconds that the API asks to wait.
 
@@ -108,20 +108,20 @@ class Parked:
 
     @property
     def needs_operator(self) -> bool:
-        """Tell whether a person has to mend something, so that it is said loudly."""
+        """Return True if a person must mend something, so that the refusal is reported prominently."""
         return self.waits_for in (WaitReason.PERMISSION, WaitReason.MISSING, WaitReason.UNEXPECTED)
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """The API will never take it: a dead letter with this reason."""
+    """The API will never accept the Workflow. The run becomes a dead letter with this reason."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Vanished:
-    """A Workflow of that name was there when it was created, and gone at the look right behind: perhaps ours."""
+    """The create met a Workflow of that name, and the look right after it found none. It may have been ours."""
 
     reason: str
 
@@ -130,7 +130,7 @@ Outcome = Done | Retry | Parked | Dead | Vanished
 
 
 class NameOwner(StrEnum):
-    """Whose the Workflow under a run's name is."""
+    """The owner of the Workflow under a run's name."""
 
     OURS = "ours"
     FOREIGN = "foreign"
@@ -139,7 +139,7 @@ class NameOwner(StrEnum):
 
 
 class Confirmation(NamedTuple):
-    """What a look at a run's name found; ``reason`` says why it is unavailable."""
+    """The result of a look at a run's name; ``reason`` says why it is unavailable."""
 
     standing: NameOwner
     terminating: bool = False
@@ -147,18 +147,18 @@ class Confirmation(NamedTuple):
 
 
 def confirm(api: WorkflowApi, namespace: str, name: str, run_key: str) -> Confirmation:
-    """Look whose the Workflow ``namespace/name`` is, for an intent whose outcome nobody knows."""
-    found = api.find(namespace, name)
-    if found is None:
+    """Look up the owner of the Workflow ``namespace/name``, after a create whose outcome is not known."""
+    workflow = api.find(namespace, name)
+    if workflow is None:
         return Confirmation(NameOwner.ABSENT)
-    if isinstance(found, Unavailable):
-        return Confirmation(NameOwner.UNAVAILABLE, reason=found.reason)
-    standing = NameOwner.OURS if found.run_key == run_key else NameOwner.FOREIGN
-    return Confirmation(standing, found.terminating)
+    if isinstance(workflow, Unavailable):
+        return Confirmation(NameOwner.UNAVAILABLE, reason=workflow.reason)
+    standing = NameOwner.OURS if workflow.run_key == run_key else NameOwner.FOREIGN
+    return Confirmation(standing, workflow.terminating)
 
 
 def attempt(api: WorkflowApi, manifest: Plain, run_key: str, *, timeout: float = CREATE_TIMEOUT) -> Outcome:
-    """Try once to create the Workflow of a run, and tell what that came to (the table above).
+    """Try once to create the Workflow of a run, and return the outcome (the table above).
 
     Args:
         api: The cluster.
@@ -179,11 +179,17 @@ def attempt(api: WorkflowApi, manifest: Plain, run_key: str, *, timeout: float =
         look = confirm(api, metadata["namespace"], metadata["name"], run_key)
         if look.standing is NameOwner.OURS:
             return Done("already")
-        return _conflict(response, look) if response.status == HTTPStatus.CONFLICT else _forbidden(response)
+        if response.status == HTTPStatus.CONFLICT:
+            return _conflict(response, look)
+        if any(text in response.message for text in _QUOTA_TEXTS):
+            return Parked(WaitReason.QUOTA, response.text(), response.retry_after)
+        reason = f"the cluster does not let the bridge create it: {response.text()}"
+        return _denial(response) or Parked(WaitReason.PERMISSION, reason)
     return _denial(response) or _refusal(response)
 
 
 def _conflict(answer: Answer, look: Confirmation) -> Outcome:
+    """Return the outcome of a 409 after a look that did not find the run's own Workflow."""
     if look.standing is NameOwner.FOREIGN and look.terminating:
         return Parked(WaitReason.NAME_TERMINATING, f"another Workflow of that name is being deleted ({answer.text()})")
     if look.standing is NameOwner.FOREIGN:
@@ -195,15 +201,8 @@ def _conflict(answer: Answer, look: Confirmation) -> Outcome:
     return Retry(answer.text(), applied=False, after=answer.retry_after)
 
 
-def _forbidden(answer: Answer) -> Outcome:
-    if any(text in answer.message for text in _QUOTA_TEXTS):
-        return Parked(WaitReason.QUOTA, answer.text(), answer.retry_after)
-    text = f"the cluster does not let the bridge create it: {answer.text()}"
-    return _denial(answer) or Parked(WaitReason.PERMISSION, text)
-
-
 def _denial(answer: Answer) -> Parked | None:
-    """Return the outcome of an answer in which an admission rule denies the Workflow."""
+    """Return the outcome if an admission rule denies the Workflow; None for another answer."""
     beginning = answer.message[:MESSAGE_LIMIT]
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or not any(words.search(beginning) for words in _DENIALS):
         return None
@@ -211,6 +210,7 @@ def _denial(answer: Answer) -> Parked | None:
 
 
 def _refusal(answer: Answer) -> Outcome:
+    """Return the outcome of an answer that needs no look and no admission rule gave."""
     text, after = answer.text(), answer.retry_after
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return Retry(f"the cluster does not know the bridge's credentials: {text}", applied=False, after=after)

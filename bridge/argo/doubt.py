@@ -1,4 +1,4 @@
-"""What may be concluded about a run, once an attempt on it is over.
+"""The conclusions about a run after an attempt on it.
 
 A create that gets no usable answer leaves its run *in doubt*: the API server may have applied it, or may still apply it
 within its own limit for a request. A finished Workflow may be deleted after its *lifetime*. So nothing under a run's
@@ -8,13 +8,13 @@ name proves that nothing was made only while two things hold:
   earlier create would still be there, and
 - the last create is older than the server's limit, so that none is applied any more.
 
-A look that meets both *voids* the doubt: the run is as if it was never sent. A look that meets only the first moves it
-forward: looks that follow each other within one lifetime miss nothing, however short that is. Where the first does not
-hold any more, a Workflow may have come and gone: the run is a dead letter, never created again.
+A look that meets both *voids* the doubt: the run is as if it was never sent. A look that meets only the first moves the
+doubt forward: looks that follow each other within one lifetime miss nothing, however short a lifetime is. If the first
+does not hold any more, a Workflow may have come and gone. The run is then a dead letter and is never created again.
 
-A run in doubt is created again under its name only while that create, applied as late as the server may, still meets a
-Workflow of the earlier ones, and only soon after the last one (:meth:`Doubt.may_create`). Later a look costs less than
-another doubt, and voids this one: an outage of any length then never outlives a lifetime.
+A run in doubt is created again under its name only while this create, applied as late as the server may, still meets a
+Workflow of the earlier creates, and only soon after the last of them (:meth:`Doubt.may_create`). Later a look costs
+less than another doubt, and voids this one. An outage of any length then never outlives a lifetime.
 
 The verdict on an attempt (:func:`conclude`), first row that fits:
 
@@ -49,7 +49,7 @@ from bridge.core.event import Micros
 
 
 class Sent(StrEnum):
-    """What an attempt's create came to."""
+    """The result of an attempt's create."""
 
     NOTHING = "not sent"
     MADE = "made it"
@@ -61,20 +61,20 @@ class Sent(StrEnum):
 
 
 class Age(StrEnum):
-    """What a look can prove about the creates before it."""
+    """How much a look can prove about the creates before it."""
 
     NONE = "none"
     """The run is not in doubt."""
     OPEN = "open"
-    """One may still be applied, or nobody knows how long its Workflow lives."""
+    """One may still be applied, or the lifetime of its Workflow is not known."""
     SETTLED = "settled"
-    """None is applied any more, and a Workflow of one would still be there."""
+    """None is applied any more, and a Workflow of any of them would still be there."""
     OUTLIVED = "outlived"
-    """A Workflow of one may have come and gone."""
+    """A Workflow of one of them may have come and gone."""
 
 
 class Verdict(StrEnum):
-    """What follows for the run."""
+    """The verdict on the run."""
 
     DONE = "done"
     IN_DOUBT = "in doubt"
@@ -91,7 +91,7 @@ class Doubt:
     """Creates of a run that may have been applied; times in microseconds since the epoch.
 
     Attributes:
-        absent_until: Up to this time surely no Workflow of the run was there.
+        absent_until: Up to this time there was surely no Workflow of the run.
         last_sent: When the last of the creates had been sent.
         lifetime: How long a finished Workflow of the run lives at least; None before its WorkflowTemplate is read.
 
@@ -104,7 +104,7 @@ class Doubt:
     def may_create(self, now: Micros, limit: Micros) -> bool:
         """Return True if a create may be sent now without a look.
 
-        It then cannot follow a Workflow that has come and gone, and a look could not void the doubt yet.
+        The create then cannot follow a Workflow that has come and gone, and a look could not void the doubt yet.
 
         Args:
             now: The time.
@@ -116,7 +116,7 @@ class Doubt:
         return now + limit < self.absent_until + self.lifetime
 
     def age(self, began: Micros, ended: Micros, limit: Micros) -> Age:
-        """Return what a look proves that was asked at ``began`` and answered at ``ended``."""
+        """Return how much a look proves that was asked at ``began`` and answered at ``ended``."""
         if self.lifetime is None:
             return Age.OPEN
         if ended >= self.absent_until + self.lifetime:
@@ -133,12 +133,12 @@ class Doubt:
 
 
 def conclude(sent: Sent, age: Age, found: NameOwner | None, *, is_late: bool) -> Verdict:
-    """Return what follows for a run (the table above).
+    """Return the verdict on a run (the table above).
 
     Args:
-        sent: What the create of this attempt came to.
-        age: What a look proves about the creates of earlier attempts.
-        found: What the look found; None when none was taken.
+        sent: The result of this attempt's create.
+        age: How much a look proves about the creates of earlier attempts.
+        found: The owner of the name that the look found; None without a look.
         is_late: The run's deadline to start has passed.
 
     """

@@ -47,32 +47,32 @@ class KubernetesWorkflowApi(WorkflowApi):
 
     def find(self, namespace: str, name: str) -> Workflow | Unavailable | None:
         """Return the Workflow of that name (:meth:`WorkflowApi.find`)."""
-        found = self._look("workflows", namespace, name)
-        return found if found is None or isinstance(found, Unavailable) else Workflow.from_manifest(found)
+        workflow = self._look("workflows", namespace, name)
+        return workflow if workflow is None or isinstance(workflow, Unavailable) else Workflow.from_manifest(workflow)
 
     def template(self, namespace: str, name: str) -> WorkflowTemplate | Unavailable | None:
         """Return the WorkflowTemplate of that name (:meth:`WorkflowApi.template`)."""
-        found = self._look("workflowtemplates", namespace, name)
-        return found if found is None or isinstance(found, Unavailable) else WorkflowTemplate.from_manifest(found)
+        template = self._look("workflowtemplates", namespace, name)
+        if template is None or isinstance(template, Unavailable):
+            return template
+        return WorkflowTemplate.from_manifest(template)
 
     def close(self) -> None:
         """Close all connections."""
         self._server.close()
 
     def _look(self, plural: str, namespace: str, name: str) -> Plain | Unavailable | None:
+        """Return the object of that name, None if the API says that there is none."""
         path = f"{_NAMESPACES}/{quote(namespace, safe='')}/{plural}/{quote(name, safe='')}"
         response = self._server.get(path, timeout=self._read_timeout)
         if not isinstance(response, Answer):
             return Unavailable(response.reason, passes=True)
-        if response.status == HTTPStatus.OK and _is_named(response.object, namespace, name):
+        metadata = (response.object or {}).get("metadata")
+        is_named = isinstance(metadata, dict) and (metadata.get("namespace"), metadata.get("name")) == (namespace, name)
+        if response.status == HTTPStatus.OK and is_named:
             return response.object
-        # A server without Argo's CRDs answers 404 too, but in plain text: that says nothing of a Workflow.
+        # A server without Argo's CRDs also answers 404, but in plain text. This says nothing about a Workflow.
         if response.status == HTTPStatus.NOT_FOUND and response.is_genuine:
             return None
         is_ill = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         return Unavailable(response.text(), passes=is_ill or response.status in _PATIENCE)
-
-
-def _is_named(body: Plain | None, namespace: str, name: str) -> bool:
-    metadata = (body or {}).get("metadata")
-    return isinstance(metadata, dict) and (metadata.get("namespace"), metadata.get("name")) == (namespace, name)

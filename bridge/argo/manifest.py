@@ -1,7 +1,7 @@
 """The Workflow of a run: a reference to its WorkflowTemplate, its parameters, and the bridge's marks.
 
-The marks say where the Workflow comes from, to people and to the bridge itself. Label values hold 63 characters at
-most, so the exact identities are annotations. A trigger's own labels and annotations never replace a mark.
+The marks show people and the bridge itself where the Workflow comes from. Label values hold 63 characters at most, so
+the exact identities are annotations. A trigger's own labels and annotations never replace a mark.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MANAGER = "flowbridge"
 EVENTS_LIMIT = 32_768
 """Bytes of the list of events. All annotations of an object may have 262,144 together."""
 KEY_LIMIT = 1_024
-"""Characters of the correlation key that are shown; a run's identity rests on its run key, not on this."""
+"""Characters of the correlation key that are shown. The run key, and not this text, identifies a run."""
 
 _LABEL_LIMIT = 63
 _LABEL_HASH_LENGTH = 12
@@ -57,6 +57,17 @@ def workflow_manifest(run: Run) -> dict[str, Any]:
     """
     if run.parameters is None:
         raise UnresolvedRunError(run)
+    marks = {
+        RUN_KEY: run.run_key,
+        TRIGGER: run.trigger,
+        DEFINITION: run.definition_hash,
+        EVENTS: _events_text(run.events),
+        EVENT_TIME: _time_text(run.event_time),
+        REACHED: _time_text(run.reached),
+    }
+    if run.key:
+        shown = run.key if len(run.key) <= KEY_LIMIT else run.key[:KEY_LIMIT] + "…"
+        marks[KEY] = shown.replace("{", "\\u007b")  # templates can write annotations next to other texts, too
     spec: dict[str, Any] = {"workflowTemplateRef": {"name": run.template}}
     if run.parameters:
         spec["arguments"] = {"parameters": [{"name": name, "value": text} for name, text in run.parameters]}
@@ -69,7 +80,7 @@ def workflow_manifest(run: Run) -> dict[str, Any]:
             "name": run.name,
             "namespace": run.namespace,
             "labels": {**_users(run.labels), TRIGGER: trigger_label(run.trigger), MANAGED_BY: MANAGER},
-            "annotations": {**_users(run.annotations), **_marks(run)},
+            "annotations": {**_users(run.annotations), **marks},
         },
         "spec": spec,
     }
@@ -77,10 +88,10 @@ def workflow_manifest(run: Run) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def trigger_label(trigger: str) -> str:
-    """Return the label value by which Workflows of a trigger are selected.
+    """Return the label value that selects the Workflows of a trigger.
 
-    It is ``namespace.name`` (a namespace has no dot, so that no two triggers share it); where that is too long or
-    no label value, its beginning and a hash.
+    It is ``namespace.name`` (a namespace has no dot, so no two triggers share it). If this text is too long or is no
+    label value, it is the beginning of the text and a hash.
 
     Args:
         trigger: ``namespace/name``.
@@ -98,23 +109,8 @@ def _users(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
     return {name: value for name, value in pairs if not name.startswith(PREFIX)}
 
 
-def _marks(run: Run) -> dict[str, str]:
-    marks = {
-        RUN_KEY: run.run_key,
-        TRIGGER: run.trigger,
-        DEFINITION: run.definition_hash,
-        EVENTS: _events_text(run.events),
-        EVENT_TIME: _time_text(run.event_time),
-        REACHED: _time_text(run.reached),
-    }
-    if run.key:
-        shown = run.key if len(run.key) <= KEY_LIMIT else run.key[:KEY_LIMIT] + "…"
-        marks[KEY] = shown.replace("{", "\\u007b")  # templates can write annotations next to other texts, too
-    return marks
-
-
 def _events_text(events: tuple[tuple[str, EventIdentity], ...]) -> str:
-    """Return the events as a JSON list; one that grows too large ends with ``{"more": how many are left out}``."""
+    """Return the events as a JSON list. A list that is too large ends with ``{"more": how many are left out}``."""
     texts: list[str] = []
     left = EVENTS_LIMIT
     for slot, event in events:
@@ -132,6 +128,6 @@ def _time_text(moment: Micros) -> str:
     """Return RFC 3339 in UTC, with all six digits, so that texts sort as times do."""
     try:
         at = _EPOCH + timedelta(microseconds=moment)
-    except OverflowError:  # an event time beyond the year 9999 was decided long before; a mark must not fail a run
+    except OverflowError:  # a mark must not fail a run whose event time is beyond the year 9999
         return str(moment)
     return at.isoformat(timespec="microseconds") + "Z"  # a fifth of what strftime takes

@@ -1,9 +1,9 @@
-"""The Workflow API in memory: for tests, the simulator, and as ``flowbridge dev``'s stand-in for a cluster.
+"""The Workflow API in memory, for tests, the simulator, and ``flowbridge dev`` without a cluster.
 
-It answers as a Kubernetes API server does, in its words, for all that the bridge relies on: names that are taken,
-namespaces that are missing, quota, objects that hold their names while they are being deleted, and finished Workflows
-that disappear by their template's TTL. What a network does is scripted: a :class:`Fault` for the next create, or a
-cut that lasts. Nothing runs the Workflows: :meth:`MemoryWorkflowApi.finish` says that one has ended.
+It answers as a Kubernetes API server does, and in its words, in all cases that the bridge relies on: names that are
+taken, missing namespaces, quota, objects that hold their names while they are being deleted, and finished Workflows
+that disappear after the TTL of their template. Faults of a network are scripted: a :class:`Fault` for the next create,
+or a cut that lasts. Nothing runs the Workflows. :meth:`MemoryWorkflowApi.finish` ends one.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _RESOURCE = f"workflows.{API_GROUP}"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What befalls a create instead of its plain answer.
+    """A fault of a create.
 
     Attributes:
-        response: What the caller gets.
-        applied: The create takes effect all the same.
+        response: The response that the caller gets.
+        applied: The create takes effect nevertheless.
 
     """
 
@@ -49,7 +49,7 @@ REFUSED_CONNECTION = Fault(Unreachable("connection refused"))
 
 
 def answered(status: int, reason: str = "", message: str = "", retry_after: float | None = None) -> Fault:
-    """Return the fault that the API itself answers with a failure, and applies nothing."""
+    """Return the fault that the API answers with a failure and applies nothing."""
     return Fault(_failure(status, reason, message, retry_after))
 
 
@@ -67,9 +67,9 @@ class MemoryWorkflowApi(WorkflowApi):
     """One cluster in memory. Safe for several threads.
 
     Args:
-        clock: Seconds since the epoch; what TTLs and creation times go by.
+        clock: Seconds since the epoch, for TTLs and creation times.
         namespaces: Namespaces that exist.
-        on_created: Called with each Workflow that was created, outside all locks, in the creating thread.
+        on_created: Called with each new Workflow, outside all locks, in the thread that created it.
 
     """
 
@@ -92,7 +92,7 @@ class MemoryWorkflowApi(WorkflowApi):
         self._lock = threading.RLock()
 
     def create(self, manifest: Plain, *, timeout: float) -> Response:
-        """Create a Workflow, or answer as the next fault says; ``timeout`` only has a meaning on a network."""
+        """Create a Workflow, or answer with the next fault. ``timeout`` has a meaning only on a network."""
         del timeout
         with self._lock:
             if self._is_cut:
@@ -100,7 +100,16 @@ class MemoryWorkflowApi(WorkflowApi):
             fault = self._faults.popleft() if self._faults else None
             if fault is not None and not fault.applied:
                 return fault.response
-            answer = self._created(manifest)
+            self._forget_expired()
+            namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+            answer = self._refusal(namespace, name)
+            if answer is None:
+                stored = copy.deepcopy(dict(manifest))
+                stored["metadata"] |= {"uid": f"memory-{next(self._uids)}", "creationTimestamp": self._now()}
+                reference = manifest.get("spec", {}).get("workflowTemplateRef", {}).get("name")
+                template = self._templates.get((namespace, reference))
+                self._workflows[namespace, name] = _Stored(stored, template.ttl if template is not None else None)
+                answer = Answer(HTTPStatus.CREATED, object=copy.deepcopy(stored))
         if answer.status == HTTPStatus.CREATED and answer.object is not None and self._on_created is not None:
             self._on_created(Workflow.from_manifest(answer.object))
         return answer if fault is None else fault.response
@@ -122,17 +131,20 @@ class MemoryWorkflowApi(WorkflowApi):
             return self._templates.get((namespace, name))
 
     def close(self) -> None:
-        """Do nothing: what is stored stays, as it does on a cluster."""
+        """Do nothing. All Workflows stay, as they do on a cluster."""
 
     def workflows(self, namespace: str | None = None) -> list[Workflow]:
         """Return the Workflows that exist, of one namespace or of all, in order of creation."""
         with self._lock:
             self._forget_expired()
-            found = [stored.manifest for (where, _), stored in self._workflows.items() if namespace in (None, where)]
-            return [Workflow.from_manifest(copy.deepcopy(manifest)) for manifest in found]
+            return [
+                Workflow.from_manifest(copy.deepcopy(stored.manifest))
+                for (home, _), stored in self._workflows.items()
+                if namespace in (None, home)
+            ]
 
     def add_namespace(self, namespace: str) -> None:
-        """Let a namespace exist."""
+        """Add a namespace."""
         with self._lock:
             self._namespaces.add(namespace)
 
@@ -145,13 +157,13 @@ class MemoryWorkflowApi(WorkflowApi):
         defaults: Iterable[str] = (),
         ttl: float | None = None,
     ) -> None:
-        """Let a WorkflowTemplate exist.
+        """Add or replace a WorkflowTemplate.
 
         Args:
             namespace: Its namespace.
             name: Its name.
             parameters: Parameters without a default.
-            defaults: Parameters with one.
+            defaults: Parameters with a default.
             ttl: Seconds after which a finished Workflow of it disappears.
 
         """
@@ -161,12 +173,12 @@ class MemoryWorkflowApi(WorkflowApi):
             self._templates[namespace, name] = WorkflowTemplate(namespace, name, tuple(listed), ttl)
 
     def remove_template(self, namespace: str, name: str) -> None:
-        """Let a WorkflowTemplate no longer exist."""
+        """Remove a WorkflowTemplate."""
         with self._lock:
             self._templates.pop((namespace, name), None)
 
     def set_quota(self, namespace: str, limit: int | None) -> None:
-        """Let a namespace hold at most ``limit`` Workflows; None for any number."""
+        """Set how many Workflows a namespace may hold at most; None for any number."""
         with self._lock:
             if limit is None:
                 self._quotas.pop(namespace, None)
@@ -174,14 +186,14 @@ class MemoryWorkflowApi(WorkflowApi):
                 self._quotas[namespace] = limit
 
     def finish(self, namespace: str, name: str) -> None:
-        """Let a Workflow be finished now; from here its TTL counts."""
+        """Finish a Workflow now. Its TTL starts here."""
         with self._lock:
             ttl = self._workflows[namespace, name].ttl
             if ttl is not None:
                 self._gone_at.setdefault((namespace, name), self._clock() + ttl)
 
     def delete(self, namespace: str, name: str, *, held: bool = False) -> None:
-        """Delete a Workflow; one that is ``held`` by a finalizer stays terminating until it is deleted again."""
+        """Delete a Workflow. If it is ``held`` by a finalizer, it stays terminating until it is deleted again."""
         with self._lock:
             if held:
                 metadata = self._workflows[namespace, name].manifest["metadata"]
@@ -190,7 +202,7 @@ class MemoryWorkflowApi(WorkflowApi):
                 self._remove((namespace, name))
 
     def fail_next(self, *faults: Fault) -> None:
-        """Let the next creates meet these faults, in order."""
+        """Add faults for the next creates, in order."""
         with self._lock:
             self._faults.extend(faults)
 
@@ -204,23 +216,13 @@ class MemoryWorkflowApi(WorkflowApi):
         with self._lock:
             self._is_cut = False
 
-    def _created(self, manifest: Plain) -> Answer:
-        self._forget_expired()
-        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-        refusal = self._refusal(namespace, name)
-        if refusal is not None:
-            return refusal
-        stored = copy.deepcopy(dict(manifest))
-        stored["metadata"] |= {"uid": f"memory-{next(self._uids)}", "creationTimestamp": self._now()}
-        self._workflows[namespace, name] = _Stored(stored, self._ttl(namespace, manifest))
-        return Answer(HTTPStatus.CREATED, object=copy.deepcopy(stored))
-
     def _refusal(self, namespace: str, name: str) -> Answer | None:
-        """Return what the API server would refuse, in the order in which it looks."""
+        """Return the refusal of an API server, which checks in this order."""
         if namespace not in self._namespaces:
             return _failure(HTTPStatus.NOT_FOUND, "NotFound", f'namespaces "{namespace}" not found')
-        if self._is_full(namespace):
-            text = f"exceeded quota: memory, requested: count/{_RESOURCE}=1, limited: {self._quotas[namespace]}"
+        quota = self._quotas.get(namespace)
+        if quota is not None and sum(1 for home, _ in self._workflows if home == namespace) >= quota:
+            text = f"exceeded quota: memory, requested: count/{_RESOURCE}=1, limited: {quota}"
             return _failure(HTTPStatus.FORBIDDEN, "Forbidden", f'{_RESOURCE} "{name}" is forbidden: {text}')
         if len(name) > _NAME_LIMIT or not _NAME.fullmatch(name):
             text = f'Workflow.{API_GROUP} "{name}" is invalid: metadata.name: Invalid value: "{name}"'
@@ -232,15 +234,6 @@ class MemoryWorkflowApi(WorkflowApi):
         if "deletionTimestamp" in existing.manifest["metadata"]:
             text = f"object is being deleted: {text}"
         return _failure(HTTPStatus.CONFLICT, "AlreadyExists", text)
-
-    def _is_full(self, namespace: str) -> bool:
-        limit = self._quotas.get(namespace)
-        return limit is not None and sum(1 for where, _ in self._workflows if where == namespace) >= limit
-
-    def _ttl(self, namespace: str, manifest: Plain) -> float | None:
-        reference = manifest.get("spec", {}).get("workflowTemplateRef", {}).get("name")
-        template = self._templates.get((namespace, reference))
-        return None if template is None else template.ttl
 
     def _forget_expired(self) -> None:
         now = self._clock()

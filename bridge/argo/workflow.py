@@ -1,7 +1,7 @@
-"""What the bridge reads of a Workflow and of a WorkflowTemplate, and the marks by which it knows its own.
+"""Workflows and WorkflowTemplates as the bridge reads them, and the mark of the bridge's own Workflows.
 
-A Workflow is ours for a run if it carries that run's key in the annotation :data:`RUN_KEY`; its name alone proves
-nothing, since anybody may have taken it.
+A Workflow is ours for a run if it carries the key of this run in the annotation :data:`RUN_KEY`. Its name alone proves
+nothing, because anyone may have taken it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bridge.cluster.responses import Plain
 API_GROUP = "argoproj.io"
 API_VERSION = "v1alpha1"
 PREFIX = "flowbridge.dev/"
-"""Labels and annotations below this prefix are the bridge's; a trigger cannot set them."""
+"""Labels and annotations below this prefix belong to the bridge. A trigger cannot set them."""
 RUN_KEY = PREFIX + "run-key"
 
 
@@ -24,7 +24,7 @@ class Workflow:
     Attributes:
         namespace: Its namespace.
         name: Its name.
-        run_key: The run that it was created for; None for one that is not the bridge's.
+        run_key: The run that it was created for; None for a Workflow that the bridge did not create.
         terminating: It is being deleted, and holds its name until its finalizers are done.
         manifest: The whole object.
 
@@ -38,7 +38,7 @@ class Workflow:
 
     @classmethod
     def from_manifest(cls, manifest: Plain) -> Workflow:
-        """Return what the bridge reads of an object that the API answered."""
+        """Return the Workflow in an object that the API answered."""
         metadata = manifest["metadata"]
         return cls(
             namespace=metadata["namespace"],
@@ -51,7 +51,7 @@ class Workflow:
 
 @dataclass(frozen=True, slots=True)
 class TemplateParameter:
-    """A parameter that a WorkflowTemplate takes. ``has_default``: a Workflow need not give it."""
+    """A parameter of a WorkflowTemplate. With ``has_default``, a Workflow need not give it."""
 
     name: str
     has_default: bool
@@ -64,7 +64,7 @@ class WorkflowTemplate:
     Attributes:
         namespace: Its namespace.
         name: Its name.
-        parameters: What it takes, in its own order.
+        parameters: Its parameters, in its own order.
         ttl: Seconds after which a finished Workflow of it may be gone: the shortest of its ``ttlStrategy``. None
             when the template sets none (the controller's own default may still apply).
 
@@ -77,28 +77,19 @@ class WorkflowTemplate:
 
     @classmethod
     def from_manifest(cls, manifest: Plain) -> WorkflowTemplate:
-        """Return what the bridge reads of an object that the API answered; odd parts read as absent."""
+        """Return the WorkflowTemplate in an object that the API answered. A malformed part counts as absent."""
         metadata = manifest["metadata"]
         spec = _mapping(manifest.get("spec"))
-        return cls(metadata["namespace"], metadata["name"], _parameters(spec), _ttl(spec))
-
-
-def _parameters(spec: Plain) -> tuple[TemplateParameter, ...]:
-    listed = _mapping(spec.get("arguments")).get("parameters")
-    if not isinstance(listed, list):
-        return ()
-    return tuple(
-        TemplateParameter(item["name"], has_default=not item.keys().isdisjoint(("value", "default", "valueFrom")))
-        for item in listed
-        if isinstance(item, dict) and isinstance(item.get("name"), str)
-    )
-
-
-def _ttl(spec: Plain) -> float | None:
-    strategy = _mapping(spec.get("ttlStrategy"))
-    fields = ("secondsAfterCompletion", "secondsAfterSuccess", "secondsAfterFailure")
-    set_ones = [float(strategy[name]) for name in fields if isinstance(strategy.get(name), (int, float))]
-    return min(set_ones, default=None)
+        listed = _mapping(spec.get("arguments")).get("parameters")
+        parameters = tuple(
+            TemplateParameter(item["name"], has_default=not item.keys().isdisjoint(("value", "default", "valueFrom")))
+            for item in (listed if isinstance(listed, list) else ())
+            if isinstance(item, dict) and isinstance(item.get("name"), str)
+        )
+        strategy = _mapping(spec.get("ttlStrategy"))
+        names = ("secondsAfterCompletion", "secondsAfterSuccess", "secondsAfterFailure")
+        ttls = [float(strategy[name]) for name in names if isinstance(strategy.get(name), (int, float))]
+        return cls(metadata["namespace"], metadata["name"], parameters, min(ttls, default=None))
 
 
 def _mapping(value: object) -> Plain:

@@ -5,29 +5,36 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from datetime import UTC
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
 
-from bridge.cli.checks.calendars import calendar_notes
 from bridge.cli.checks.templates import Finding, template_findings
 from bridge.cli.checks.timestamps import timestamp_findings
 from bridge.cli.output import Output
 from bridge.cli.wiring import connect, connect_cluster, event_schemas, require_kafka, sensor_rules
+from bridge.core.duration import duration_text
+from bridge.core.event import Micros, moment
+from bridge.core.trigger import default_grace
+from bridge.core.windows.boundaries import FAR_AHEAD, next_boundary
 from bridge.errors import ExitCode, KafkaUnreachableError, UsageError
 from bridge.kafka.log import LogError
 from bridge.plain_text import visible
 from bridge.settings.settings import Settings
 from bridge.triggers.checks.cycles import without_cycles
-from bridge.triggers.errors import TriggerError
-from bridge.triggers.sources.files import Reading, TriggerFolder, merge
+from bridge.triggers.errors import Origin, TriggerError
+from bridge.triggers.resources import LoadedTrigger
+from bridge.triggers.sources.folder import Reading, TriggerFolder, merge
 from bridge.triggers.topic_mapping import internal_topic_error, placed
 from flowbridge_sdk.shared_topics import SharedTopics
 
 _PATIENCE = 3.0  # seconds that Kafka has for a first answer
+_WINDOWS_SHOWN = 3
 
 
 def execute(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, output: Output) -> int:
@@ -38,8 +45,19 @@ def execute(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
     rules, schemas = sensor_rules(settings), event_schemas(settings)
     allowed = settings.allowed_namespaces
     reading = TriggerFolder(chosen, settings.namespace, rules, sys.stdin.buffer, schemas, allowed).read()
-    _, cycles = without_cycles((), merge((), reading))
-    errors = (*reading.errors, *cycles, *_empty_folders(reading), *_internal_topics(reading, settings))
+    errors = list(reading.errors)
+    errors += without_cycles((), merge((), reading))[1]
+    files = {error.origin.file for error in reading.errors}
+    for path in reading.silent:  # a path that holds nothing is an error if no other says so: triggers were expected
+        if not any(file == path or Path(path) in Path(file).parents for file in files):
+            advice = "put *.yaml files there, or leave it out"
+            errors.append(TriggerError(Origin(path, 1), "", "there is no trigger in it", advice))
+    shared = SharedTopics(settings.shared_topics)
+    for loaded in reading.loaded:
+        trigger = placed(loaded.trigger, shared)
+        error = internal_topic_error(trigger, settings.internal_prefix, loaded.origin)
+        if error is not None:
+            errors.append(error)
     findings = [Finding("error", error) for error in sorted(errors)]
     notes = (*reading.left_alone, *calendar_notes(reading.loaded, time.time_ns() // 1000))
     findings += [Finding("note", note) for note in notes]
@@ -48,23 +66,6 @@ def execute(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
             findings += template_findings(reading.loaded, api)
         findings += _topic_findings(reading, settings)
     return _report(reading, findings, output)
-
-
-def _empty_folders(reading: Reading) -> Iterator[TriggerError]:
-    """Return an error for each path that holds nothing, where none says so yet: somebody expected triggers there."""
-    said = {error.file for error in reading.errors}
-    for path in reading.silent:
-        if not any(file == path or Path(path) in Path(file).parents for file in said):
-            yield TriggerError(path, 1, "", "there is no trigger in it", "put *.yaml files there, or leave it out")
-
-
-def _internal_topics(reading: Reading, settings: Settings) -> Iterator[TriggerError]:
-    source = SharedTopics(settings.shared_topics)
-    for loaded in reading.loaded:
-        trigger = placed(loaded.trigger, source)
-        error = internal_topic_error(trigger, settings.internal_prefix, *loaded.origin)
-        if error is not None:
-            yield error
 
 
 def _topic_findings(reading: Reading, settings: Settings) -> list[Finding]:
@@ -87,7 +88,12 @@ def _topic_findings(reading: Reading, settings: Settings) -> list[Finding]:
 def _report(reading: Reading, findings: Sequence[Finding], output: Output) -> int:
     """Print the findings and their number; return the exit code."""
     for finding in findings:
-        output.result(_text(finding), {"severity": finding.severity, **asdict(finding.error)}, styled=True)
+        text = click.style(visible(f"{finding.error.origin}: "), bold=True)
+        if finding.severity != "error":
+            text += click.style(f"{finding.severity}: ", fg="yellow" if finding.severity == "warning" else "cyan")
+        text += visible(finding.error.message)
+        plain = asdict(finding.error)
+        output.result(text, {"severity": finding.severity, **plain.pop("origin")._asdict(), **plain}, styled=True)
     tally = Counter(finding.severity for finding in findings)
     numbers = {
         "triggers": len(reading.loaded),
@@ -95,19 +101,28 @@ def _report(reading: Reading, findings: Sequence[Finding], output: Output) -> in
         "errors": tally["error"],
         "warnings": tally["warning"],
     }
-    output.result(", ".join(_counted(number, noun) for noun, number in numbers.items()), numbers)
+    counts = (f"{number} {noun.removesuffix('s') if number == 1 else noun}" for noun, number in numbers.items())
+    output.result(", ".join(counts), numbers)
     return ExitCode.NOT_SO if tally["error"] else ExitCode.OK
 
 
-def _text(finding: Finding) -> str:
-    place = f"{finding.error.file}:{finding.error.line}: "
-    text = visible(str(finding.error).removeprefix(place))
-    place = visible(place)
-    if finding.severity == "error":
-        return click.style(place, bold=True) + text
-    colour = "yellow" if finding.severity == "warning" else "cyan"
-    return click.style(place, bold=True) + click.style(f"{finding.severity}: ", fg=colour) + text
-
-
-def _counted(number: int, plural: str) -> str:
-    return f"{number} {plural.removesuffix('s') if number == 1 else plural}"
+def calendar_notes(loaded: Iterable[LoadedTrigger], now: Micros) -> Iterator[TriggerError]:
+    """Yield, for each trigger with a calendar window, when its next windows end and what happens then."""
+    for source in loaded:
+        trigger, window = source.trigger, source.trigger.window
+        if window is None or window.schedule is None:
+            continue
+        schedule, end = window.schedule, now
+        ends: list[str] = []
+        while len(ends) < _WINDOWS_SHOWN and (end := next_boundary(schedule, end)) < FAR_AHEAD:
+            local = moment(end).replace(tzinfo=UTC).astimezone(ZoneInfo(schedule.timezone))
+            ends.append(local.strftime("%a %Y-%m-%d %H:%M %Z"))
+        is_default = trigger.grace == default_grace(window)
+        grace = f"{duration_text(trigger.grace)} ({'the default grace' if is_default else 'its grace'})"
+        if trigger.collect == "all" or trigger.absent_slots:
+            effect = f"a run starts {grace} after each"
+        else:
+            effect = "a run starts when a window is filled, and a window takes events that reach us up to "
+            effect += f"{grace} after its end"
+        text = f"the next windows end at {', '.join(ends)} ({schedule.timezone})"
+        yield TriggerError(source.origin, f"spec.window.{window.kind}", text, effect, trigger.identity)

@@ -1,21 +1,24 @@
 """The commands as a person calls them: their options and help, and nothing that takes long to import.
 
-What a command does is in the module of its name, which is imported when the command runs: Kafka's client, the engine of
-expressions and the web server take most of a second. ``flowbridge COMMAND --help`` and completion need none of them.
+The work of a command is in the module of its name, which is imported when the command runs: Kafka's client, the engine
+of expressions and the web server take most of a second. ``flowbridge COMMAND --help`` and completion need none of them.
 """
 
 from __future__ import annotations
 
+import platform
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bridge.cli.output import output_option
+from bridge.cli.output import Output, output_option
 from bridge.cli.setting_options import settings_options
+from bridge.settings.values import Group
 
 DEV_PORT = 9092
-"""Where a client of Kafka looks first."""
+"""The port at which clients of Kafka look first."""
 
 
 @click.command("dev")
@@ -32,19 +35,10 @@ DEV_PORT = 9092
 @click.option("--kubeconfig", metavar="FILE", help="A real cluster instead of the stand-in; needs the templates there.")
 @click.option("--templates", metavar="FILE", help="WorkflowTemplates (YAML) that the stand-in knows.")
 @settings_options(
-    "triggers",
-    "sensors",
-    "sensor_window",
-    "schemas",
-    "schema_registry_url",
-    "namespace",
-    "json_topics",
-    "shared_topics",
-    "gateway_listen",
-    "log_level",
+    "triggers", "sensors", "sensor_window", "namespace", Group.EVENTS, "shared_topics", "gateway_listen", "log_level"
 )
 @output_option
-def dev(**given: Any) -> Any:
+def dev(**options: Any) -> Any:
     """Try Flowbridge on this machine: every decision scrolls by.
 
     Without --triggers and --sensors it runs the example: a trigger on one event, and one on two events that belong
@@ -53,12 +47,12 @@ def dev(**given: Any) -> Any:
     """
     from bridge.cli.dev.dev import execute  # noqa: PLC0415 - the point of this module
 
-    return execute(**given)
+    return execute(**options)
 
 
 @click.command("run")
-@settings_options()
-def run(**given: Any) -> Any:
+@settings_options(*Group)
+def run(**options: Any) -> Any:
     """Run the bridge until SIGTERM or SIGINT: read events, match them, create Workflows.
 
     Any number of processes may run, each with any of the stages. When a process ends, the others take over its work. On
@@ -67,34 +61,12 @@ def run(**given: Any) -> Any:
     """
     from bridge.cli.run import execute  # noqa: PLC0415 - the point of this module
 
-    return execute(**given)
+    return execute(**options)
 
 
 @click.command("gateway")
-@settings_options(
-    "bootstrap_servers",
-    "kafka",
-    "gateway_listen",
-    "gateway_path",
-    "gateway_cloudevents_path",
-    "gateway_tokens",
-    "gateway_certificate",
-    "gateway_key",
-    "gateway_source",
-    "gateway_new_names",
-    "topic_bound",
-    "gateway_hold",
-    "gateway_held",
-    "shared_topics",
-    "internal_prefix",
-    "create_topics",
-    "event_topic_partitions",
-    "replication",
-    "listen",
-    "log_level",
-    "log_format",
-)
-def gateway(**given: Any) -> Any:
+@settings_options(Group.KAFKA, Group.GATEWAY, Group.TOPICS, Group.OBSERVATION)
+def gateway(**options: Any) -> Any:
     """Take events over HTTP until SIGTERM or SIGINT.
 
     Metaflow's ArgoEvent posts to it when METAFLOW_ARGO_EVENTS_WEBHOOK_URL names it; any CloudEvents client may use its
@@ -102,14 +74,14 @@ def gateway(**given: Any) -> Any:
     """
     from bridge.cli.gateway import execute  # noqa: PLC0415 - the point of this module
 
-    return execute(**given)
+    return execute(**options)
 
 
 @click.command("status")
 @click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
-@settings_options("bootstrap_servers", "kafka", "internal_prefix", "partitions")
+@settings_options(Group.KAFKA, "internal_prefix", "partitions")
 @output_option
-def status(**given: Any) -> Any:
+def status(**options: Any) -> Any:
     """Show the state of the bridge: lag of each stage, triggers and their errors, windows, runs by outcome.
 
     All is read from Kafka, so it also answers while no bridge runs. A trigger is ready when every router has applied
@@ -117,7 +89,7 @@ def status(**given: Any) -> Any:
     """
     from bridge.cli.status import execute  # noqa: PLC0415 - the point of this module
 
-    return execute(**given)
+    return execute(**options)
 
 
 @click.command("check")
@@ -131,11 +103,10 @@ def status(**given: Any) -> Any:
     "schemas",
     "internal_prefix",
     "shared_topics",
-    "bootstrap_servers",
-    "kafka",
+    Group.KAFKA,
 )
 @output_option
-def check(**given: Any) -> Any:
+def check(**options: Any) -> Any:
     """Validate the triggers in files and folders (else those of the setting triggers).
 
     Each finding is one line: FILE:LINE: FIELD: what was found; what would be right. Exits with 1 if there is an error;
@@ -152,4 +123,21 @@ def check(**given: Any) -> Any:
     """
     from bridge.cli.check import execute  # noqa: PLC0415 - the point of this module
 
-    return execute(**given)
+    return execute(**options)
+
+
+@click.command("version")
+@output_option
+def version(output: Output) -> None:
+    """Print the versions of Flowbridge and of its libraries."""
+    from confluent_kafka import libversion  # noqa: PLC0415 - takes 0.1 s to import, for this command only
+
+    versions = {
+        "flowbridge": metadata.version("flowbridge"),
+        "flowbridge-sdk": metadata.version("flowbridge-sdk"),
+        "python": platform.python_version(),
+        "confluent-kafka": metadata.version("confluent-kafka"),
+        "librdkafka": libversion()[0],
+        "kubernetes": metadata.version("kubernetes"),
+    }
+    output.result([f"{name} {number}" for name, number in versions.items()], versions)

@@ -1,7 +1,7 @@
-"""What a process says while it works: on stderr, a line for people or one JSON object.
+"""The log of a process, on stderr: each message is a line for people or one JSON object.
 
-A message is one line, and no character of it is a command to the terminal, whatever an id or an error holds. The lines
-of a traceback are indented, so that none reads as a message.
+No character of a message is a command to the terminal, even if an id or an error holds one. The lines of a traceback
+are indented, so that none reads as a message.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class TextLines(logging.Formatter):
 
 
 def set_up(settings: Settings, outage: KafkaOutage | None = None) -> None:
-    """Send what is logged to stderr, as the settings say, with what ``outage`` leaves of it."""
+    """Send the log to stderr in the format of the settings. ``outage`` filters it."""
     for former in logging.getLogger().handlers:
         for told in former.filters:
             if hasattr(told, "close"):  # the outage of a command that ran in this process before
@@ -65,13 +65,13 @@ def set_up(settings: Settings, outage: KafkaOutage | None = None) -> None:
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     # A producer whose Kafka is away cannot end its transaction when it is closed. Kafka does.
     warnings.filterwarnings("ignore", "Producer .* during close", RuntimeWarning)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # that a server started is ours to say
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # so is each question to a schema registry, and its address
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry of ours would be said twice
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # we log ourselves that a server started
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # and each request to a schema registry, without its address
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry of ours would be logged twice
 
 
 def kafka_outage(settings: Settings) -> KafkaOutage:
-    """Return what says in short that the Kafka of the settings is away."""
+    """Return the filter that reports in short that the Kafka of the settings is away."""
     from confluent_kafka import KafkaException  # noqa: PLC0415  (0.1 s that --help need not wait)
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415  (the same)
 

@@ -1,8 +1,8 @@
-"""The command ``flowbridge``: finds the command asked for, and ends every one of them in the same way.
+"""The command ``flowbridge``: finds the command that is called, and ends each in the same way.
 
-A command is a module of its own, imported only when it is asked for, so that ``flowbridge --help`` answers at once.
-How a command ends: an error that a person can put right is printed with what to do, and has an exit code of its own
-(:mod:`bridge.errors`); anything else is a bug of ours, said in one line; ``--debug`` shows where.
+Commands are imported only when they are called, so that ``flowbridge --help`` answers at once. An error that a person
+can correct is printed with a remedy, and has an exit code of its own (:mod:`bridge.errors`). Any other error is a bug
+of ours, which is printed in one line. ``--debug`` shows its traceback.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "status": ("bridge.cli.commands", "Show lag, open windows and runs by outcome, read from Kafka."),
     "check": ("bridge.cli.commands", "Validate triggers and, with --cluster, their WorkflowTemplates."),
     "publish": ("bridge.cli.publish", "Publish an event."),
-    "version": ("bridge.cli.version", "Print the versions of Flowbridge and of its libraries."),
+    "version": ("bridge.cli.commands", "Print the versions of Flowbridge and of its libraries."),
 }
 """Each command with the module that has it under its name, and its line in the list of commands."""
 
@@ -77,12 +77,16 @@ class CommandGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a reader that closed our pipe has seen enough."""
+        """Run the command. A reader that closed our pipe has seen enough."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            _let_go_of_stdout()
+            # Without this, the interpreter complains when it ends that it could not write to stdout.
+            try:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            except (OSError, ValueError):  # a stream without a file, as in tests
+                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - stays open to the end
             return ExitCode.BROKEN_PIPE
         return result
 
@@ -115,11 +119,11 @@ def cli(*, debug: bool) -> None:
 
 
 def guarded(run: Callable[[], Any], *, debug: bool) -> int:
-    """Return the exit code of ``run``, whatever becomes of it; errors go to stderr.
+    """Run a command, print its error to stderr if it raises any, and return the exit code.
 
     Args:
-        run: Runs a command; may return an exit code.
-        debug: Show the traceback of an error that is none of a person's.
+        run: Runs a command. It may return an exit code.
+        debug: Show the traceback of a bug.
 
     """
     try:
@@ -133,17 +137,23 @@ def guarded(run: Callable[[], Any], *, debug: bool) -> int:
         click.echo(error.message)
         return error.exit_code
     except click.ClickException as error:
-        _report(UsageError(error.format_message(), _where_to_look(error)))
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "flowbridge"
+        _report(UsageError(error.format_message(), f"see {command} --help"))
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the last one to see it
-        _report_bug(error, debug=debug)
+    except Exception as error:  # noqa: BLE001 - nothing above catches it
+        if debug:
+            click.echo(visible("".join(traceback.format_exception(error)), lines=True), err=True)
+        hint = "" if debug else "; flowbridge --debug ... shows where"
+        text = visible(" ".join(str(error).split()))
+        click.echo(f"error: this is a bug of Flowbridge: {type(error).__name__}: {text}{hint}", err=True)
         return ExitCode.BUG
     return result if isinstance(result, int) else ExitCode.OK
 
 
 def main() -> NoReturn:
     """Run the command line of this process and exit."""
-    if logging.lastResort is not None:  # what commands log that set up no log of their own
+    if logging.lastResort is not None:  # the log of commands that set up none of their own
         logging.lastResort.setFormatter(TextLines())
     cli.main(prog_name="flowbridge")
     raise AssertionError("cli.main exits")
@@ -152,24 +162,3 @@ def main() -> NoReturn:
 def _report(error: FlowbridgeError) -> None:
     click.echo(visible(f"error: {error.found}", lines=True), err=True)
     click.echo(visible(f"what to do: {error.remedy}", lines=True), err=True)
-
-
-def _where_to_look(error: click.ClickException) -> str:
-    context = getattr(error, "ctx", None)
-    return f"see {context.command_path if context else 'flowbridge'} --help"
-
-
-def _report_bug(error: Exception, *, debug: bool) -> None:
-    if debug:
-        click.echo(visible("".join(traceback.format_exception(error)), lines=True), err=True)
-    hint = "" if debug else "; flowbridge --debug ... shows where"
-    text = visible(" ".join(str(error).split()))
-    click.echo(f"error: this is a bug of Flowbridge: {type(error).__name__}: {text}{hint}", err=True)
-
-
-def _let_go_of_stdout() -> None:
-    """Keep the interpreter from complaining, when it ends, of what it could not write."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # a stream without a file, as in tests
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - stays open until the process ends

@@ -1,6 +1,6 @@
 """How commands print: lines for people, or with ``-o json`` one JSON object a line, and nothing else on stdout.
 
-Nothing that is printed is a command to the terminal, whatever an id or an error holds (:func:`visible`).
+Nothing that is printed is a command to the terminal, even if an id or an error holds one (:func:`visible`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 class Output:
-    """Where a command's results go."""
+    """Prints the results of a command."""
 
     def __init__(self, *, as_json: bool) -> None:
         """Choose the format for all that follows."""
@@ -31,7 +31,7 @@ class Output:
         Args:
             text: A line, or several.
             record: Plain values.
-            styled: The text has colours of ours; what is not ours in it has gone through :func:`visible`.
+            styled: The text has colours of ours. All foreign parts of it have gone through :func:`visible`.
 
         """
         if self._as_json:
@@ -41,18 +41,18 @@ class Output:
             _print(line if styled else visible(line))
 
     def record(self, record: Mapping[str, Any]) -> None:
-        """Print what people read elsewhere: as a JSON object, and nothing as text."""
+        """Print a JSON object for a result that people read elsewhere, and nothing as text."""
         if self._as_json:
             self.result("", record)
 
     def remark(self, text: str) -> None:
-        """Print what only people want to know; JSON leaves it out."""
+        """Print a text for people. JSON leaves it out."""
         if not self._as_json:
             _print(visible(text, lines=True))
 
 
 def _print(text: str) -> None:
-    """Print with colours where a terminal is that shows them, unless NO_COLOR is set (no-color.org)."""
+    """Print with colours if the terminal shows them and NO_COLOR is not set (no-color.org)."""
     click.echo(text, color=False if os.environ.get("NO_COLOR") else None)
 
 

@@ -1,6 +1,6 @@
 """``flowbridge publish``: one event from the command line, or one for each line of standard input.
 
-Everything about events is the SDK's; this module turns arguments into a payload, and the SDK's errors into ours.
+The SDK makes and sends events. This module turns arguments into payloads, and the SDK's errors into ours.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bridge.cli.setting_options import settings_options
 from bridge.core.duration import DurationError, parse_duration
 from bridge.errors import EventRefusedError, NotPublishedError, RegistryUnreachableError, SchemasError, UsageError
 from bridge.settings.settings import Settings
+from bridge.settings.values import Group
 
 if TYPE_CHECKING:
     from flowbridge_sdk import Publisher
@@ -33,7 +34,7 @@ _LEAST_TIMEOUT = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class Attributes:
-    """What the options say of every event that is published."""
+    """Attributes that every published event has by the options."""
 
     key: str | None
     id: str | None
@@ -69,7 +70,7 @@ Examples:
 @click.option(
     "--timeout", metavar="DURATION", default="30s", show_default=True, help="How long Kafka may take to acknowledge."
 )
-@settings_options("bootstrap_servers", "kafka", "schemas", "schema_registry_url", "shared_topics")
+@settings_options(Group.KAFKA, "schemas", "schema_registry_url", "shared_topics")
 @output_option
 def publish(
     *,
@@ -88,9 +89,24 @@ def publish(
     The payload is made of the fields: FIELD=TEXT is a text, FIELD:=JSON any JSON value. With - instead, each line of
     standard input is a JSON object, the payload of one event.
     """
-    attributes = Attributes(key, event_id, _moment(moment), source)
-    payloads = _payloads(fields, attributes)
-    with _sdk_errors(settings), _publisher(settings, _timeout(timeout)) as publisher:
+    time = None
+    if moment is not None:
+        try:
+            time = datetime.fromisoformat(moment)
+        except ValueError:
+            raise UsageError(f"--time: found {moment!r}", "write 2026-01-31T12:00:00Z") from None
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    payloads: Iterable[dict[str, Any]]
+    if _LINES not in fields:
+        payloads = [payload_of(fields)]
+    elif len(fields) > 1:
+        raise UsageError("- and fields together", "give fields for one event, or - alone to read lines of JSON")
+    elif event_id is not None:
+        raise UsageError("--id for several events", "leave --id out with -: events with one id are one event")
+    else:
+        payloads = payloads_of(sys.stdin.buffer)
+    attributes = Attributes(key, event_id, time, source)
+    with _sdk_errors(settings), _publisher(settings, timeout) as publisher:
         for identity in _published(publisher, name, payloads, attributes):
             output.result(f"published {name} {identity}", {"event": name, "id": identity})
 
@@ -99,7 +115,7 @@ def payload_of(fields: Sequence[str]) -> dict[str, Any]:
     """Return the payload that ``FIELD=TEXT`` and ``FIELD:=JSON`` make.
 
     Raises:
-        UsageError: One is neither, or a field comes twice.
+        UsageError: A text is neither, or a field comes twice.
 
     """
     payload: dict[str, Any] = {}
@@ -138,7 +154,7 @@ def _published(
     payloads: Iterable[dict[str, Any]],
     attributes: Attributes,
 ) -> Iterator[str]:
-    """Publish all; return the ids of those that Kafka has acknowledged, also of those before one that is refused."""
+    """Publish events, and yield the ids of those that Kafka has acknowledged, also of those before a refused event."""
     payload_stream = iter(payloads)
     refusal: Exception | None = None
     while refusal is None:
@@ -147,7 +163,7 @@ def _published(
             for payload in islice(payload_stream, _BATCH):
                 identity = publisher.publish(name, payload, **asdict(attributes))
                 identities.append(identity)
-        except Exception as error:  # noqa: BLE001 - raised again below, behind what was acknowledged
+        except Exception as error:  # noqa: BLE001 - raised again below, after the acknowledged ids
             refusal = error
         publisher.flush()
         yield from identities
@@ -155,16 +171,6 @@ def _published(
             break
     if refusal is not None:
         raise refusal
-
-
-def _payloads(fields: Sequence[str], attributes: Attributes) -> Iterable[dict[str, Any]]:
-    if _LINES not in fields:
-        return [payload_of(fields)]
-    if len(fields) > 1:
-        raise UsageError("- and fields together", "give fields for one event, or - alone to read lines of JSON")
-    if attributes.id is not None:
-        raise UsageError("--id for several events", "leave --id out with -: events with one id are one event")
-    return payloads_of(sys.stdin.buffer)
 
 
 class _Number(float):
@@ -189,45 +195,28 @@ def _json(text: str | bytes, what: str) -> Any:
         raise UsageError(f"{what} is no JSON: {error}", "write JSON, such as 12.5, true or [1, 2]") from None
 
 
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--time: found {text!r}", "write 2026-01-31T12:00:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _publisher(settings: Settings, timeout_text: str) -> Publisher:
+    from flowbridge_sdk import EventSchemas, Publisher  # noqa: PLC0415 - 0.2 s that --help need not wait
 
-
-def _timeout(text: str) -> timedelta:
     try:
-        timeout = timedelta(microseconds=parse_duration(text))
+        timeout = timedelta(microseconds=parse_duration(timeout_text))
     except DurationError as error:
         raise UsageError(f"--timeout: {error}") from None
     if timeout < _LEAST_TIMEOUT:
-        raise UsageError(f"--timeout: found {text!r}", "give Kafka at least 1s")
-    return timeout
+        raise UsageError(f"--timeout: found {timeout_text!r}", "give Kafka at least 1s")
+    registry = None
+    if settings.schema_registry_url is not None:
+        from flowbridge_sdk.registry import Registry  # noqa: PLC0415 - its packages are an optional extra
 
-
-def _publisher(settings: Settings, timeout: timedelta) -> Publisher:
-    from flowbridge_sdk import EventSchemas, Publisher  # noqa: PLC0415 - 0.2 s that --help need not wait
-
+        registry = Registry(settings.schema_registry_url)
     return Publisher(
         schemas=EventSchemas.load(*settings.schemas),
-        registry=_registry(settings),
+        registry=registry,
         shared_topics=settings.shared_topics,
         config=_QUIET
         | settings.client_properties()
         | {"delivery.timeout.ms": str(timeout // timedelta(milliseconds=1))},
     )
-
-
-def _registry(settings: Settings) -> Any:
-    if settings.schema_registry_url is None:
-        return None
-    from flowbridge_sdk.registry import Registry  # noqa: PLC0415 - its packages are an optional extra
-
-    return Registry(settings.schema_registry_url)
 
 
 @contextmanager

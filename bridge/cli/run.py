@@ -1,31 +1,32 @@
-"""``flowbridge run``: the bridge as a process of a deployment."""
+"""``flowbridge run``: the bridge as a process of a deployment, and the decisions in its log."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
 from prometheus_client import CollectorRegistry
 
 from bridge.cli import logs
-from bridge.cli.decision_log import logged
-from bridge.cli.gateway_wiring import LINGER_S, PART, gateway_server
+from bridge.cli.gateway import LINGER_S, PART, gateway_server
 from bridge.cli.wiring import connect, connect_cluster, dependencies, internal_topics, prepare_topics, trigger_source
 from bridge.console.health import Health
 from bridge.console.metrics import Metrics
 from bridge.console.server import ConsoleServer, application, open_listener
+from bridge.core.decision import Decision, RunDecision, RunReason
 from bridge.errors import ExitCode, NewerRecordsError
 from bridge.gateway.server import GatewayServer
 from bridge.kafka.records import RecordError
 from bridge.settings.settings import Settings
-from bridge.settings.values import Address
 from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.stage_thread import Process
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_LOOK_S = 0.2
 logger = logging.getLogger(__name__)
 
 
@@ -44,7 +45,9 @@ def execute(*, settings: Settings) -> None:
     with ExitStack() as stack:
         stack.callback(api.close)
         if settings.listen is not None:
-            stack.enter_context(_console(settings, settings.listen, health, metrics))
+            address, is_free = settings.listen, not settings.is_listen_explicit
+            console = open_listener(address.host, address.port, or_any_free=is_free)
+            stack.enter_context(ConsoleServer(application(health, metrics), console))
         gateway = None
         if settings.gateway:
             gateway = stack.enter_context(gateway_server(settings, log, registry, health.stage(PART)))
@@ -57,29 +60,29 @@ def execute(*, settings: Settings) -> None:
 def serve(
     around: ProcessDependencies, stages: Sequence[str], health: Health, gateway: GatewayServer | None = None
 ) -> list[str]:
-    """Run stages until a signal asks to stop, or one of them fails, or the gateway does; then that begins to leave.
+    """Run stages and the gateway until a signal asks to stop, or one of them fails. Then all of them end.
 
     Returns:
         The stages that did not end in time, since Kafka does not answer.
 
     """
     process = Process({name: partial(open_loop, name, around) for name in stages}, health.stage)
-    asked: list[int] = []
+    signals: list[int] = []
 
     def note(number: int, _frame: object) -> None:
-        asked.append(number)
+        signals.append(number)
         process.stop.set()
 
     before = {number: signal.signal(number, note) for number in _SIGNALS}
     try:
-        around.decoder()  # wrong schemas are said before anything runs
+        around.decoder()  # so that wrong schemas are reported before a stage runs
         process.start()
         logger.info("running %s as %s", ", ".join(stages), around.member)
         while gateway is not None and gateway.is_alive and not process.stop.wait(_LOOK_S):
             pass
         if gateway is not None:
             process.stop.set()
-            gateway.leave(0.0 if signal.SIGINT in asked else LINGER_S)  # both drain at once
+            gateway.leave(0.0 if signal.SIGINT in signals else LINGER_S)  # both drain at once
         left = process.wait()
         logger.info("stopped")
     except RecordError as error:
@@ -91,10 +94,33 @@ def serve(
             signal.signal(number, handler)
 
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_LOOK_S = 0.2
+def logged(
+    sink: Callable[[str, Sequence[Decision | RunDecision]], None],
+) -> Callable[[str, Sequence[Decision | RunDecision]], None]:
+    """Return a sink that passes decisions on, and logs a line for each Workflow, and at level debug for each decision.
 
+    Only the submitter decides about runs, so the decisions of other stages are not looked at unless all are logged.
+    """
 
-def _console(settings: Settings, address: Address, health: Health, metrics: Metrics) -> ConsoleServer:
-    listener = open_listener(address.host, address.port, or_any_free=not settings.is_listen_explicit)
-    return ConsoleServer(application(health, metrics), listener)
+    def take(stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
+        sink(stage, decisions)
+        is_every = logger.isEnabledFor(logging.DEBUG)
+        if not is_every and stage != "submitter":
+            return
+        for decision in decisions:
+            is_created = isinstance(decision, RunDecision) and decision.reason is RunReason.CREATED
+            if not is_created and not is_every:
+                continue
+            if isinstance(decision, RunDecision):
+                text = f"{decision.reason}: workflow {decision.workflow} of trigger {decision.trigger}"
+            else:
+                event, place = decision.event, f"{decision.slot} of trigger {decision.trigger}"
+                text = f"{decision.reason}: event {event.name} {event.id!r} from {event.source!r} at {place}"
+                text += f", key {decision.key!r}" if decision.key else ""
+            text += "".join(f", {name} {value}" for name, value in decision.evidence.items())
+            if is_created:
+                logger.info("%s", text)
+            else:
+                logger.debug("%s: %s", stage, text)
+
+    return take

@@ -1,6 +1,6 @@
 """Options made of the fields of the settings: one definition for options, variables, file and docs.
 
-Options hand their texts over as they are; what is right is decided, and said, in one place for all sources.
+Options hand their texts over as they are. Which texts are valid is decided in one place for all sources.
 """
 
 from __future__ import annotations
@@ -17,35 +17,42 @@ from pydantic.fields import FieldInfo
 from bridge.errors import SettingProblem, SettingsError
 from bridge.settings.settings import Settings, load_settings
 from bridge.settings.sources import CONFIG, FORMER, KAFKA_PREFIX, PREFIX
-from bridge.settings.values import Metavar, Trait
+from bridge.settings.values import Group, Metavar, Trait
 
 Command = Callable[..., Any]
 
 
-def settings_options(*fields: str) -> Callable[[Command], Command]:
-    """Give a command ``--config`` and the options of some settings (all, if none is named).
+def settings_options(*chosen: Group | str) -> Callable[[Command], Command]:
+    """Give a command ``--config`` and the options of groups of settings, and of single settings by their names.
 
-    The command gets the whole :class:`Settings` as its argument ``settings``: those without an option here still
-    come from the environment and the file.
+    A setting declares its group itself, so a new setting is an option of each command that takes its group. The command
+    gets the whole :class:`Settings` as its argument ``settings``: settings without an option here still come from the
+    environment and the file.
     """
-    chosen = fields or tuple(Settings.model_fields)
+    fields = [name for item in chosen for name in (names_of(item) if isinstance(item, Group) else [item])]
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def with_settings(*args: Any, config: str | None, **options: Any) -> Any:
-            given = {field: options.pop(field) for field in chosen}
-            given = {field: value for field, value in given.items() if value not in (None, ())}
-            if "kafka" in given:
-                given["kafka"] = _properties(given["kafka"])
-            settings = load_settings(given, os.environ, Path(config) if config else None)
+            values = {field: options.pop(field) for field in fields}
+            values = {field: value for field, value in values.items() if value not in (None, ())}
+            if "kafka" in values:
+                values["kafka"] = _properties(values["kafka"])
+            settings = load_settings(values, os.environ, Path(config) if config else None)
             return command(*args, settings=settings, **options)
 
         decorated: Command = with_settings
-        for field in reversed(chosen):
+        for field in reversed(fields):
             decorated = _option(field, Settings.model_fields[field])(decorated)
-        return click.option("--config", metavar="FILE", help=_config_help())(decorated)
+        config_help = f"A YAML, JSON or TOML file of settings.  [{CONFIG}]"
+        return click.option("--config", metavar="FILE", help=config_help)(decorated)
 
     return decorate
+
+
+def names_of(group: Group) -> list[str]:
+    """Return the names of the settings that declare a group, in the order of their definition."""
+    return [name for name, field in Settings.model_fields.items() if group in field.metadata]
 
 
 def option_name(field: str) -> str:
@@ -53,28 +60,34 @@ def option_name(field: str) -> str:
     return "--kafka-property" if field == "kafka" else "--" + field.replace("_", "-")
 
 
+def variable_name(field: str) -> str:
+    """Return the environment variable of a setting: ``FLOWBRIDGE_LEDGER_HORIZON``."""
+    return f"{KAFKA_PREFIX}<PROPERTY>" if field == "kafka" else PREFIX + field.upper()
+
+
 def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
+    default = Settings().without_secrets()[name]
+    shown = ",".join(default) if isinstance(default, list) else default
+    default_text = "none" if shown in (None, "", {}) else str(shown).lower()
+    help_text = f"{(field.description or '').replace('`', '')}  [{variable_name(name)}; default: {default_text}]"
     option = option_name(name)
     if field.annotation is bool:
         option = f"{option}/--no-{option.removeprefix('--')}"
-        return click.option(option, name, default=None, help=_help(name, field))
-    former = [option_name(before) for before, today in FORMER.items() if today == name]
+        return click.option(option, name, default=None, help=help_text)
+    if get_origin(field.annotation) is Literal:
+        metavar = "|".join(get_args(field.annotation))
+    elif field.annotation is int:
+        metavar = "INTEGER"
+    else:
+        metavar = next(_metavars(field.metadata, field.annotation))
     return click.option(
         option,
-        *former,
+        *(option_name(former) for former, today in FORMER.items() if today == name),
         name,
         multiple=Trait.REPEATED in field.metadata,
-        metavar=_metavar(field),
-        help=_help(name, field),
+        metavar=metavar,
+        help=help_text,
     )
-
-
-def _metavar(field: FieldInfo) -> str:
-    if get_origin(field.annotation) is Literal:
-        return "|".join(get_args(field.annotation))
-    if field.annotation is int:
-        return "INTEGER"
-    return next(_metavars(field.metadata, field.annotation))
 
 
 def _metavars(metadata: Iterable[Any], annotation: Any) -> Iterator[str]:
@@ -82,18 +95,6 @@ def _metavars(metadata: Iterable[Any], annotation: Any) -> Iterator[str]:
     yield from (item.text for item in metadata if isinstance(item, Metavar))
     for part in get_args(annotation):
         yield from _metavars(getattr(part, "__metadata__", ()), None)
-
-
-def _help(name: str, field: FieldInfo) -> str:
-    variable = f"{KAFKA_PREFIX}<PROPERTY>" if name == "kafka" else PREFIX + name.upper()
-    default = Settings().without_secrets()[name]
-    text = (field.description or "").replace("`", "")
-    shown = ",".join(default) if isinstance(default, list) else default
-    return f"{text}  [{variable}; default: {'none' if shown in (None, '', {}) else str(shown).lower()}]"
-
-
-def _config_help() -> str:
-    return f"A YAML, JSON or TOML file of settings.  [{CONFIG}]"
 
 
 def _properties(texts: tuple[str, ...]) -> dict[str, str]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 
-from bridge.cli.setting_options import option_name
+from bridge.cli.setting_options import names_of, option_name, variable_name
 from bridge.settings.settings import Settings
-from bridge.settings.sources import CONFIG, KAFKA_PREFIX, PREFIX
-from bridge.settings.values import OWNED_PROPERTIES, Group
+from bridge.settings.sources import CONFIG
+from bridge.settings.values import OWNED_PROPERTIES, Group, Trait
 
+_MAY_BE_EMPTY = [name for name, field in Settings.model_fields.items() if Trait.EMPTY in field.metadata]
 _HEAD = f"""# Settings
 
 This page is written by `python -m bridge.cli.settings_page` from `bridge/settings/settings.py`; a test keeps it
@@ -21,7 +22,7 @@ A setting has one name in three forms: an option (`--ledger-horizon 14d`), an en
 (`FLOWBRIDGE_LEDGER_HORIZON=14d`), and a key of the file (`ledger_horizon: 14d`) that `--config` or
 `{CONFIG}` names: YAML, JSON or TOML, by its ending. An option wins over the environment, that over the
 file, that over the default; `kafka` is merged property by property. An empty variable counts as not
-set, except for `{PREFIX}LISTEN` and `{PREFIX}GATEWAY_LISTEN`.
+set, except for {" and ".join(f"`{variable_name(name)}`" for name in _MAY_BE_EMPTY)}.
 
 Lengths of time are written with units: `250ms`, `30s`, `10m`, `1h30m`, `7d`.
 
@@ -59,28 +60,20 @@ def page() -> str:
     parts = [_HEAD]
     for group in Group:
         parts.append(f"\n## {group.value}\n")
-        parts.extend(
-            _entry(name, defaults[name]) for name, field in Settings.model_fields.items() if group in field.metadata
-        )
+        for name in names_of(group):
+            default = defaults[name]
+            option = f"{option_name(name)} KEY=VALUE" if name == "kafka" else option_name(name)
+            if isinstance(default, bool):
+                option = f"{option}` / `--no-{option.removeprefix('--')}"
+            shown = ",".join(default) if isinstance(default, list) else default
+            default_text = f"`{str(shown).lower() if isinstance(shown, bool) else shown}`"
+            if default in (None, "", [], {}):
+                default_text = "none"
+            parts.append(f"\n### {name}\n\n{Settings.model_fields[name].description}\n\n")
+            parts.append(f"`{option}` · `{variable_name(name)}` · default: {default_text}\n")
     parts.append(_TAIL)
     parts.append("".join(f"\n- `{name}`" for name in sorted(OWNED_PROPERTIES)) + "\n")
     return "".join(parts)
-
-
-def _entry(name: str, default: object) -> str:
-    variable = f"{KAFKA_PREFIX}<PROPERTY>" if name == "kafka" else PREFIX + name.upper()
-    description = Settings.model_fields[name].description
-    option = f"{option_name(name)} KEY=VALUE" if name == "kafka" else option_name(name)
-    if isinstance(default, bool):
-        option = f"{option}` / `--no-{option.removeprefix('--')}"
-    return f"\n### {name}\n\n{description}\n\n`{option}` · `{variable}` · default: {_default_text(default)}\n"
-
-
-def _default_text(default: object) -> str:
-    if default in (None, "", [], {}):
-        return "none"
-    shown = ",".join(default) if isinstance(default, list) else default
-    return f"`{str(shown).lower() if isinstance(shown, bool) else shown}`"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``flowbridge status``: how the bridge stands, read from Kafka; no server is asked."""
+"""``flowbridge status``: the state of the bridge, read from Kafka alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 
@@ -27,15 +27,15 @@ from bridge.stages.process import group_of
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.stage_thread import steady_clock
 from bridge.stages.submitter.ledger.ledger_restore import NO_REFUSALS
-from bridge.triggers.errors import TriggerError
 
 _PATIENCE = 3.0  # seconds that Kafka has for a first answer
 _WATCH = 2.0
+_letter = DEAD_LETTER.only("stage", "reason", "at")
 _LETTERS = 20_000  # dead letters that are looked at, a second or two
 
 
 class StageStatus(NamedTuple):
-    """How far one stage has come.
+    """The progress of one stage.
 
     Attributes:
         stage: The stage.
@@ -71,7 +71,7 @@ class DeadLetterCount(NamedTuple):
 
 
 def execute(*, watch: bool, settings: Settings, output: Output) -> None:
-    """Show how the bridge stands: lag of each stage, triggers and what is wrong with them, windows, runs by outcome."""
+    """Show the lag of each stage, triggers and their errors, windows, and runs by outcome."""
     require_kafka(settings, _PATIENCE)
     log, topics = connect(settings), internal_topics(settings)
     try:
@@ -82,7 +82,7 @@ def execute(*, watch: bool, settings: Settings, output: Output) -> None:
                 click.clear()
                 try:
                     _show(log, topics, output, settings)
-                except LogError as error:  # it may come back, and this is what the person waits to see
+                except LogError as error:  # Kafka may come back, and a person waits to see that
                     output.result(
                         f"no answer from {settings.bootstrap_servers}: {error}",
                         {"kind": "no answer", "reason": str(error)},
@@ -119,9 +119,16 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
             text = f"warning    {claimed.found}; {claimed.right}"
             output.result(text, {"kind": "warning", **claimed._asdict()})
     for error in sorted(error for errors in definitions.errors.values() for error in errors):
-        output.result(f"error      {error}", {"kind": "error", **_plain(error)})
-    partitions = range(existing[topics.windows])
-    arrivals, windows = _windows(reader, admin, [Partition(topics.windows, number) for number in partitions])
+        plain = asdict(error)
+        origin = plain.pop("origin")
+        output.result(f"error      {error}", {"kind": "error", "source": origin.file, "line": origin.line, **plain})
+    waiting_arrivals = [  # the window of each
+        read_place(key).window
+        for number in range(existing[topics.windows])
+        for key, value in read_changelog(reader, admin, Partition(topics.windows, number))
+        if value.startswith(WAITING.prefix)
+    ]
+    arrivals, windows = len(waiting_arrivals), len(set(waiting_arrivals))
     output.result(
         f"windows    {windows} open, {arrivals} arrivals wait",
         {"kind": "windows", "open": windows, "waiting": arrivals},
@@ -148,11 +155,6 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
         output.result(f"refused    {len(reasons):>8} of {trigger} are tried again: {reasons[0]}", fields)
 
 
-def _plain(error: TriggerError) -> dict[str, Any]:
-    plain = asdict(error)
-    return {"source": plain.pop("file"), **plain}
-
-
 def _stages(
     admin: Admin, topics: InternalTopics, definitions: Definitions, existing: dict[str, int]
 ) -> Iterable[StageStatus]:
@@ -173,24 +175,13 @@ def _stages(
         yield StageStatus(stage, len(committed), lag, tuple(owners), applied)
 
 
-def _windows(reader: Reader, admin: Admin, places: list[Partition]) -> tuple[int, int]:
-    """Return how many arrivals wait, and in how many windows."""
-    waiting = [
-        read_place(key).window
-        for place in places
-        for key, value in read_changelog(reader, admin, place)
-        if value.startswith(WAITING.prefix)
-    ]
-    return len(waiting), len(set(waiting))
-
-
 def _dead_letters(
     reader: Reader, admin: Admin, topics: InternalTopics, partitions: int
 ) -> tuple[list[DeadLetterCount], int]:
     """Return the newest dead letters by stage and reason, and how many older records were not looked at."""
     places = [Partition(topics.dead_letters, number) for number in range(partitions)]
     starts, ends = admin.start_offsets(places), admin.stable_ends(places)
-    found: dict[tuple[str, str], DeadLetterCount] = {}
+    groups: dict[tuple[str, str], DeadLetterCount] = {}
     unread = 0
     for place in places:
         start, end = starts[place], ends[place]
@@ -199,12 +190,9 @@ def _dead_letters(
         for records in reader.read(place, begin, end) if begin < end else ():
             for record in records:
                 stage, reason, at = _letter(record.value or b"")
-                before = found.get((stage, reason), DeadLetterCount(stage, reason, 0, at))
-                found[stage, reason] = DeadLetterCount(stage, reason, before.number + 1, max(before.latest, at))
-    return sorted(found.values()), unread
-
-
-_letter = DEAD_LETTER.only("stage", "reason", "at")
+                before = groups.get((stage, reason), DeadLetterCount(stage, reason, 0, at))
+                groups[stage, reason] = DeadLetterCount(stage, reason, before.number + 1, max(before.latest, at))
+    return sorted(groups.values()), unread
 
 
 def _runs(
@@ -220,7 +208,10 @@ def _runs(
     for number in range(partitions):
         for _, value in read_changelog(reader, admin, Partition(topics.ledger, number)):
             entry = LEDGER_ENTRY.decode(value)
-            counts[_outcome(entry)] += 1
+            if entry["state"] in ("done", "dead"):
+                counts[str(entry["reason"]).partition(":")[0]] += 1
+            else:
+                counts["parked" if entry["state"] == "parked" else "under way"] += 1
             if entry["state"] != "parked" or not entry["reason"]:
                 continue
             if entry["reason"] in NO_REFUSALS:
@@ -228,9 +219,3 @@ def _runs(
             elif entry["at"]:
                 refused[entry["trigger"]].append(entry["reason"])
     return counts, waiting, refused
-
-
-def _outcome(entry: dict[str, Any]) -> str:
-    if entry["state"] in ("done", "dead"):
-        return str(entry["reason"]).partition(":")[0]
-    return "parked" if entry["state"] == "parked" else "under way"

@@ -1,4 +1,4 @@
-"""From settings to the surroundings of the stages: the one place where the parts of a process meet."""
+"""Make the parts of a process from its settings. They meet nowhere else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from bridge.argo.api import WorkflowApi
-from bridge.core.event import Micros
 from bridge.errors import (
     KafkaRefusedError,
     KafkaUnreachableError,
@@ -30,10 +29,10 @@ from bridge.settings.settings import Settings
 from bridge.stages.process import ProcessDependencies
 from bridge.stages.shared.schema_lookups import SchemaLookups
 from bridge.stages.submitter.bulkheads import workers_for
-from bridge.stages.submitter.submitter import Limits
 from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sensors.source import SensorSource
-from bridge.triggers.sources.sources import AllSources, FileSource, TriggerSource
+from bridge.triggers.sources.folder import FileSource
+from bridge.triggers.sources.source import AllSources, TriggerSource
 from flowbridge_sdk.avro.checks import parse
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import SchemaError
@@ -45,7 +44,7 @@ logger = logging.getLogger(__name__)
 EMBEDDED_PARTITIONS = 4
 """Partitions of every topic on the embedded broker."""
 
-_LEDGER_MARGIN = timedelta(days=1)  # the ledger is kept on disk that much longer than it is asked for
+_LEDGER_MARGIN = timedelta(days=1)  # the ledger is kept on disk that much longer than run keys are remembered
 
 
 def connect(settings: Settings, *, embedded: bool = False) -> Log:
@@ -63,7 +62,7 @@ def connect(settings: Settings, *, embedded: bool = False) -> Log:
 
 @contextmanager
 def accepted_by_client() -> Iterator[None]:
-    """Make clients of Kafka: what they refuse of their properties, as a broken certificate or key, is a person's error.
+    """Make clients of Kafka: a property that they refuse, as a broken certificate or key, is an error of the settings.
 
     Raises:
         SettingsError: A client refuses its properties.
@@ -79,10 +78,10 @@ def accepted_by_client() -> Iterator[None]:
 
 
 def require_kafka(settings: Settings, seconds: float) -> None:
-    """Return when a broker answers.
+    """Wait until a broker answers.
 
     Raises:
-        KafkaUnreachableError: None did within ``seconds``.
+        KafkaUnreachableError: No broker answered within ``seconds``.
         SettingsError: Kafka's client refuses its properties.
 
     """
@@ -108,7 +107,7 @@ def prepare_topics(log: Log, topics: InternalTopics, settings: Settings) -> None
 
     Raises:
         KafkaUnreachableError: No broker answers.
-        KafkaRefusedError: The topics are not as they have to be.
+        KafkaRefusedError: The topics do not fit the settings, or cannot be created.
 
     """
     admin = log.admin()
@@ -143,18 +142,16 @@ def connect_cluster(settings: Settings, kubeconfig: str | None = None) -> Workfl
 
 
 def trigger_source(settings: Settings, kubeconfig: str | None = None) -> TriggerSource:
-    """Return where the settings say that triggers come from: files and folders, and Sensors on the cluster.
+    """Return the sources of triggers that the settings name: files and folders, and Sensors on the cluster.
 
     Raises:
         KubernetesUnreachableError: Sensors are named, and there is no usable configuration.
 
     """
-    schemas = event_schemas(settings, on_broken=lambda _: None)  # the decoder's loader logs those
+    schemas = event_schemas(settings, on_broken=lambda _: None)  # the decoder's loader logs broken ones
     files = FileSource(settings.triggers, settings.namespace, schemas, settings.allowed_namespaces)
-    return AllSources([files, _sensors(settings, kubeconfig)] if settings.sensors else [files])
-
-
-def _sensors(settings: Settings, kubeconfig: str | None) -> TriggerSource:
+    if not settings.sensors:
+        return AllSources([files])
     from bridge.cluster.config import ClusterConfigError, cluster_client  # noqa: PLC0415  (0.4 s, as above)
     from bridge.triggers.sensors.kubernetes import KubernetesSensorApi  # noqa: PLC0415  (the same)
 
@@ -163,16 +160,16 @@ def _sensors(settings: Settings, kubeconfig: str | None) -> TriggerSource:
         client = cluster_client(kubeconfig, context=None, connections=len(rules.run_namespaces) + 1)
     except ClusterConfigError as error:
         raise KubernetesUnreachableError(str(error)) from error
-    return SensorSource(KubernetesSensorApi(client), rules.run_namespaces, rules)
+    return AllSources([files, SensorSource(KubernetesSensorApi(client), rules.run_namespaces, rules)])
 
 
 def sensor_rules(settings: Settings) -> SensorRules:
-    """Return what the settings say of Sensors."""
+    """Return the rules for Sensors that the settings give."""
     run_namespaces: dict[str, frozenset[str]] = {}
     for sensor in settings.sensors:
         allowed = run_namespaces.setdefault(sensor.namespace, frozenset())
         run_namespaces[sensor.namespace] = allowed | ({sensor.run_namespace} if sensor.run_namespace else frozenset())
-    return SensorRules(_micros(settings.sensor_window), run_namespaces)
+    return SensorRules(settings.sensor_window // timedelta(microseconds=1), run_namespaces)
 
 
 def dependencies(
@@ -184,13 +181,27 @@ def dependencies(
     sink: Sink,
     observer: Observer | None = None,
 ) -> ProcessDependencies:
-    """Return what the stages of a process meet."""
-    lookups = _lookups(settings)
+    """Return the surroundings of the stages of a process."""
+    lookups = None
+    if settings.schema_registry_url is not None:
+        from flowbridge_sdk.registry import Registry  # noqa: PLC0415  (an optional part of the SDK)
+
+        lookups = SchemaLookups(Registry(settings.schema_registry_url))
+    registry: Any = lookups  # it answers as a Registry does, but at once
+
+    def log_broken(error: SchemaError) -> None:  # its own events become dead letters, and all others are read
+        logger.error("events of this schema cannot be read: %s", error)
+
+    def decoder() -> Decoder:
+        with schema_errors():
+            schemas = EventSchemas.load(*settings.schemas, on_broken=log_broken)
+            return Decoder(schemas, registry, settings.json_topics)
+
     return ProcessDependencies(
         log=log,
         api=api,
         topics=topics,
-        decoder=lambda: _decoder(settings, lookups),
+        decoder=decoder,
         lookups=lookups,
         source=source,
         sink=sink,
@@ -199,29 +210,16 @@ def dependencies(
         instance=settings.instance,
         observer=observer or Unobserved(),
         new_topic=new_topic(settings) if settings.create_topics else None,
-        topic_bound=settings.topic_bound,
-        sensitive=settings.sensitive,
-        reload=_micros(settings.reload),
-        hold_off=_micros(settings.hold_off),
-        skew=_micros(settings.clock_skew),
-        horizon=_micros(settings.ledger_horizon),
-        lifetime=_micros(settings.workflow_lifetime),
-        limits=Limits(
-            settings.concurrency,
-            _micros(settings.retry_for),
-            parked=settings.waiting_runs,
-            parked_bytes=settings.waiting_bytes,
-        ),
-        window_bound=settings.window_bound,
-        remembered_bound=settings.remembered_bound,
-        window_bytes=settings.window_bytes,
-        lost_offsets=settings.lost_offsets,
+        controller=settings.controller,
+        router=settings.router,
+        windows=settings.windows,
+        submitter=settings.submitter,
     )
 
 
 @contextmanager
 def schema_errors() -> Iterator[None]:
-    """Turn the SDK's word for a bad schema into ours."""
+    """Raise our error where the SDK raises its error of a bad schema."""
     try:
         yield
     except SchemaError as error:
@@ -244,31 +242,7 @@ def event_schemas(settings: Settings, on_broken: Callable[[SchemaError], None] |
     return {name: parse(schema.text, {}) for name, schema in current.items()}
 
 
-def _decoder(settings: Settings, lookups: SchemaLookups | None) -> Decoder:
-    registry: Any = lookups  # it answers as a Registry does, but at once
-    with schema_errors():
-        schemas = EventSchemas.load(*settings.schemas, on_broken=_log_broken)
-        return Decoder(schemas, registry, settings.json_topics)
-
-
-def _log_broken(error: SchemaError) -> None:
-    """Log a schema that cannot be used. Its own events are dead letters, and all others are read."""
-    logger.error("events of this schema cannot be read: %s", error)
-
-
-def _lookups(settings: Settings) -> SchemaLookups | None:
-    if settings.schema_registry_url is None:
-        return None
-    from flowbridge_sdk.registry import Registry  # noqa: PLC0415  (an optional part of the SDK)
-
-    return SchemaLookups(Registry(settings.schema_registry_url))
-
-
 def new_topic(settings: Settings) -> Callable[[str], TopicSpec]:
-    """Return what makes the spec of an event topic that is missing: one whose timestamps the broker sets."""
+    """Return a function that makes the spec of an event topic to create, whose timestamps the broker sets."""
     config = {"message.timestamp.type": "LogAppendTime"}
     return lambda name: TopicSpec(name, settings.event_topic_partitions, settings.replication, config)
-
-
-def _micros(length: timedelta) -> Micros:
-    return length // timedelta(microseconds=1)

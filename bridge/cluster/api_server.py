@@ -1,6 +1,6 @@
-"""Requests to a Kubernetes API server and watches on it. All that the bridge asks of a cluster goes through here.
+"""Requests to a Kubernetes API server, and watches on it. All requests of the bridge to a cluster go through here.
 
-It takes the ``kubernetes`` client's configuration, credentials (renewed by it) and connection pool, and speaks HTTP on
+It uses the ``kubernetes`` client's configuration, credentials (renewed by it) and connection pool, and speaks HTTP on
 that pool itself. A request then costs no object mapping. Answers are read whole and their connections go back to the
 pool. Nothing is retried, and a failure tells whether the request was sent (:mod:`bridge.cluster.connections`).
 """
@@ -38,7 +38,7 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
-_OBJECT_LIMIT = 8 * 1024 * 1024  # bytes of an answer that are read; what etcd stores is smaller
+_OBJECT_LIMIT = 8 * 1024 * 1024  # bytes of an answer that are read; an object in etcd is smaller
 _LIST_LIMIT = 256 * 1024 * 1024  # bytes of a list
 _BODY_SHOWN = 200  # characters of a body that is no JSON, for the error's text
 
@@ -73,7 +73,7 @@ class Stream:
             yield Unknown(bounded(plain_text(error)))
 
     def stop(self) -> None:
-        """End the watch from another thread: what is read next is its end."""
+        """End the watch from another thread. The next read meets its end."""
         with suppress(ValueError, RuntimeError):  # it has just ended by itself
             self._response.shutdown()
 
@@ -83,11 +83,11 @@ class Stream:
 
 
 class ApiServer:
-    """A Kubernetes API server. Safe for several threads. It never raises for a cluster or a network.
+    """A Kubernetes API server. Safe for several threads. It never raises for an error of a cluster or a network.
 
     Args:
         client: A ``kubernetes.client.ApiClient`` (:func:`bridge.cluster.config.cluster_client`), with a connection for
-            each thread that asks.
+            each thread that sends requests.
 
     """
 
@@ -141,7 +141,7 @@ class ApiServer:
         return self._whole("PATCH", path, _encoded(body), MERGE_PATCH, Timeout(total=timeout))
 
     def watch(self, path: str, query: Mapping[str, str], *, timeout: float) -> Stream | Response:
-        """Ask for a watch; return its stream, or the response of a server that gives none.
+        """Ask for a watch. Return its stream, or the response of a server that does not start one.
 
         Args:
             path: Path of the resource, quoted.
@@ -200,7 +200,7 @@ def _encoded(body: Plain) -> bytes:
 
 
 def _read_answer(response: BaseHTTPResponse, limit: int) -> Answer | Unknown:
-    """Return the answer, and give its connection back; of an endless body its beginning, without a connection."""
+    """Return the answer, and give its connection back. An endless body is cut, and its connection is closed."""
     try:
         data = response.read(limit)
     except (HTTPError, OSError) as error:
@@ -235,7 +235,7 @@ def _json_object(data: bytes) -> dict[str, Any] | None:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Return the seconds of a Retry-After header, which holds a number or a date; None where it holds neither."""
+    """Return the seconds of a Retry-After header, which holds a number or a date; None if it holds neither."""
     if retry_after is None:
         return None
     if retry_after.strip().isascii() and retry_after.strip().isdigit():

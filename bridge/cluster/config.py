@@ -1,7 +1,7 @@
-"""Where the cluster is and who the bridge is there: a kubeconfig, or the account of the pod that it runs in.
+"""The configuration of the cluster and the bridge's credentials: a kubeconfig, or the account of the bridge's pod.
 
 The order is that of Kubernetes' own clients: a kubeconfig that is named, the files that ``KUBECONFIG`` names,
-``~/.kube/config``, the in-cluster account. One that is named but wrong is an error, never passed over.
+``~/.kube/config``, the in-cluster account. A named file that is wrong is an error. The bridge never skips it.
 
 The ``kubernetes`` package takes 0.4 s to import, and types its parts unevenly, so it is imported by name inside
 functions.
@@ -14,14 +14,11 @@ import os
 import ssl
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from bridge.file_state import FileState, file_state
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _HOME_CONFIG = Path("~/.kube/config")
 _SERVICE_HOST = "KUBERNETES_SERVICE_HOST"
@@ -29,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class ClusterConfigError(Exception):
-    """No usable way to a cluster: says what was looked for, what was found, and what would be right."""
+    """No usable configuration of a cluster. The text has what was looked for, what was found, and what is expected."""
 
 
 def cluster_client(kubeconfig: str | None, *, context: str | None, connections: int) -> Any:
@@ -41,7 +38,7 @@ def cluster_client(kubeconfig: str | None, *, context: str | None, connections: 
         connections: Connections to keep open: as many as requests are made at the same time.
 
     Raises:
-        ClusterConfigError: There is none, or it cannot be used.
+        ClusterConfigError: There is no configuration, or it cannot be used.
 
     """
     client: Any = import_module("kubernetes.client")
@@ -57,19 +54,15 @@ def cluster_client(kubeconfig: str | None, *, context: str | None, connections: 
     else:
         _load_account(settings)
     try:
-        _check_certificates(settings)
+        # The client would read a wrong certificate only with each request, and the bridge would retry without end.
+        certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if settings.verify_ssl and settings.ssl_ca_cert:
+            certificates.load_verify_locations(settings.ssl_ca_cert)
+        if settings.cert_file:  # the empty password: never ask for a passphrase
+            certificates.load_cert_chain(settings.cert_file, settings.key_file, password="")
         return client.ApiClient(settings)
     except (OSError, ValueError) as error:  # certificate files that are missing or broken
         raise ClusterConfigError(f"the certificates of the cluster's configuration cannot be read: {error}") from error
-
-
-def _check_certificates(settings: Any) -> None:
-    """Raise what is wrong with the certificates: the client would find out with each request, and go on without end."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if settings.verify_ssl and settings.ssl_ca_cert:
-        context.load_verify_locations(settings.ssl_ca_cert)
-    if settings.cert_file:
-        context.load_cert_chain(settings.cert_file, settings.key_file, password="")  # never asks for a passphrase
 
 
 def _load_files(paths: str, source: str, context: str | None, settings: Any) -> None:
@@ -81,34 +74,30 @@ def _load_files(paths: str, source: str, context: str | None, settings: Any) -> 
         merged = config.kube_config.KubeConfigMerger(paths).config
         loader = config.kube_config.KubeConfigLoader(merged, active_context=context, config_base_path=None)
         loader.load_and_set(settings)
-        token_file = _token_file(merged, loader.current_context)
+        # The client takes the user's token from a file only if the user has none of these other credentials.
+        user_name = loader.current_context["context"].get("user")
+        entry: Any = merged["users"].get_with_name(user_name, safe=True) if user_name else None
+        user = entry.value.get("user") if entry is not None else None
+        others = ("token", "exec", "auth-provider")
+        token_file: Path | None = None
+        if user and not any(other in user for other in others) and user.get("tokenFile"):
+            token_file = Path(entry.path).absolute().parent.joinpath(user["tokenFile"])
     except config.ConfigException as error:
         raise ClusterConfigError(f"the kubeconfig {paths!r} (from {source}) cannot be used: {error}") from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
-        # The loader walks whatever the YAML holds, and fails in the manner of Python when that is no kubeconfig.
-        found = " ".join(str(error).split())
-        raise ClusterConfigError(f"{paths!r} (from {source}) is no kubeconfig: {found}") from error
+        # The loader does not check what the YAML holds, and fails with an error of Python if it is no kubeconfig.
+        reason = " ".join(str(error).split())
+        raise ClusterConfigError(f"{paths!r} (from {source}) is no kubeconfig: {reason}") from error
     if token_file is not None:
         settings.refresh_api_key_hook = _FileToken(token_file).renew
         settings.refresh_api_key_hook(settings)
 
 
-def _token_file(merged: Any, context: Mapping[str, Any]) -> Path | None:
-    """Return the file of the user's token, if that is how the client has read it: its other credentials go first."""
-    name = context["context"].get("user")
-    found = merged["users"].get_with_name(name, safe=True) if name else None
-    if found is None:
-        return None
-    user = found.value.get("user")
-    if not user or any(other in user for other in ("token", "exec", "auth-provider")) or not user.get("tokenFile"):
-        return None
-    return Path(found.path).absolute().parent.joinpath(user["tokenFile"])
-
-
 class _FileToken:
-    """The token in a file, read again whenever the file has changed: accounts' tokens are renewed before they expire.
+    """The token in a file, which is read again when the file has changed.
 
-    The client reads such a file once. While the file cannot be read, the token that is known stays in use.
+    Tokens of accounts are renewed before they expire, but the client reads such a file only once. While the file cannot
+    be read, the known token stays in use.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,12 +1,12 @@
 """HTTP connections that can tell *surely not sent* from *perhaps sent*, and that keep to the time of a request.
 
-urllib3 reports a failed TLS handshake and a connection that broke behind the request by the same errors. So the
-connections here mark their own beginning: whatever fails before a connection stands (name, TCP, proxy, TLS) is a
-:class:`NotSentError`; any other failure may have come after the request.
+urllib3 raises the same errors for a failed TLS handshake and for a connection that broke after the request. So the
+connections here mark their own beginning. A failure before a connection is established (name, TCP, proxy, TLS) is a
+:class:`NotSentError`. Any other failure may have happened after the request.
 
-A socket's timeout bounds each of its operations, so that a server which sends a byte now and then is waited for
-without end. Here each operation gets what is left of the whole request's time. The body of a long answer may take
-longer than that (:func:`body_takes`); the request's time then bounds each silence.
+A socket's timeout bounds each of its operations, so a client would wait without end for a server that sends a byte now
+and then. Here each operation gets the rest of the whole request's time. The body of a long answer may take longer
+(:func:`body_takes`). The request's time then bounds each silence.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class NotSentError(HTTPError):
-    """No connection came to stand, so nothing of the request was sent."""
+    """No connection was established, so nothing of the request was sent."""
 
 
 _BODY: ContextVar[float | None] = ContextVar("seconds of a body", default=None)
@@ -40,9 +40,9 @@ _BODY: ContextVar[float | None] = ContextVar("seconds of a body", default=None)
 
 @contextmanager
 def body_takes(seconds: float) -> Iterator[None]:
-    """Let the answers of requests that are sent in this context be read for so many seconds.
+    """Allow so many seconds for the body of each answer to a request in this context.
 
-    Within them a silence still lasts for the read timeout of the request at most.
+    A silence within them still lasts for the read timeout of the request at most.
     """
     token = _BODY.set(seconds)
     try:
@@ -52,7 +52,7 @@ def body_takes(seconds: float) -> Iterator[None]:
 
 
 class _Reading(io.RawIOBase):
-    """The bytes that a socket receives until a deadline, without a silence that is longer than some seconds."""
+    """The bytes that a socket receives until a deadline, with a limit in seconds on each silence."""
 
     def __init__(self, sock: socket, deadline: float, silence: float) -> None:
         self._sock = sock
@@ -73,9 +73,9 @@ class _Reading(io.RawIOBase):
 
 
 class _TimedResponse(http.client.HTTPResponse):
-    """A response that is whole when the time of its request is over, or fails.
+    """A response that is read whole within the time of its request, or fails.
 
-    urllib3 sets the socket's timeout to what is left of the request's time right before it makes this.
+    Right before urllib3 makes this response, it sets the socket's timeout to the rest of the request's time.
     """
 
     def __init__(self, sock: socket, *arguments: Any, **named: Any) -> None:
@@ -136,5 +136,5 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 def witness_connections(manager: PoolManager) -> None:
-    """Let every connection that ``manager`` opens from now on raise :class:`NotSentError` where it says so."""
+    """Make ``manager`` open only connections of this module from now on."""
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}

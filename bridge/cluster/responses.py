@@ -1,7 +1,7 @@
-"""What a request to a Kubernetes API server can result in. Each result is a value.
+"""The results of a request to a Kubernetes API server, as values.
 
-What decides about repeating a request safely is kept apart from the beginning: the API *answered* (:class:`Answer`),
-the request was *surely not sent* (:class:`Unreachable`), or it was sent and the result is not known
+They keep apart the three cases that decide whether a request can be repeated safely: the API *answered*
+(:class:`Answer`), the request was *surely not sent* (:class:`Unreachable`), or it was sent and the result is not known
 (:class:`Unknown`).
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MESSAGE_LIMIT = 2_000
-"""Characters of a text of the cluster that are passed on. A webhook may answer megabytes, and each text goes into the
+"""Characters of a text of the cluster that are kept. A webhook may answer megabytes, and each text goes into the
 ledger, into decisions, dead letters and logs."""
 
 Plain = Mapping[str, Any]
@@ -20,7 +20,7 @@ Plain = Mapping[str, Any]
 
 
 def bounded(text: str) -> str:
-    """Return a text of the cluster as it is passed on: at most :data:`MESSAGE_LIMIT` characters, all valid Unicode.
+    """Return a text of the cluster with at most :data:`MESSAGE_LIMIT` characters, all valid Unicode.
 
     A longer text ends with a note of its whole length. Half a surrogate pair, which JSON may hold and UTF-8 may not,
     becomes a question mark.
@@ -36,9 +36,9 @@ class Answer:
     Attributes:
         status: HTTP status.
         reason: The API's own word for a failure (``AlreadyExists``, ``Forbidden``); empty when there is none.
-        message: The API's text for people, whole; of a body that is no JSON, its beginning.
+        message: The API's whole text for people; the beginning of a body that is no JSON.
         retry_after: Seconds that the answer asks to wait before the next try.
-        object: The body, where it is a JSON object: what was asked for, what was created, or a ``Status``.
+        object: The body, if it is a JSON object: the requested or created object, or a ``Status``.
 
     """
 
@@ -50,7 +50,7 @@ class Answer:
 
     @property
     def is_genuine(self) -> bool:
-        """Tell whether a Kubernetes API gave this failure, rather than a proxy or another server in its place."""
+        """Return True if a Kubernetes API gave this failure, and not a proxy or another server in its place."""
         return self.object is not None and self.object.get("kind") == "Status"
 
     def text(self) -> str:
@@ -67,7 +67,7 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The request was sent, at least in part, and no answer came: it may have been applied, or still be."""
+    """The request was sent, at least in part, without an answer. It may have been applied, or may still be applied."""
 
     reason: str
 

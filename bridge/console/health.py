@@ -1,9 +1,9 @@
-"""Whether this process lives and is ready: what each stage says of itself, and what follows from it.
+"""Liveness and readiness of this process, from the reports of its stages.
 
-A stage that *beats* has gone once around its loop. It lives as long as its last beat is younger than the patience;
-one that hangs inside a call does not beat, and restarting the process hands its partitions on. It is *ready* once it
-has joined its group and has restored what it was assigned, be that nothing: with more processes than partitions some
-stand by. The verdicts are pure functions of both and of the time.
+A stage *beats* each time it has gone around its loop. It is alive while its last beat is younger than the patience. A
+stage that hangs inside a call does not beat, and a restart of the process hands its partitions on. A stage is *ready*
+once it has joined its group and has restored its assignment. The assignment may be empty: with more processes than
+partitions, some processes stand by. The verdicts are pure functions of these reports and of the time.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 PATIENCE = 60.0
-"""Seconds without a beat after which a stage is taken for dead. A loop turns at least once a second; a commit that
-waits for a broker may take ten, and a fenced stage starts anew by itself within that."""
+"""Seconds without a beat after which a stage counts as dead. A loop turns at least once a second. A commit that waits
+for a broker may take ten seconds, and a fenced stage restarts by itself within this time."""
 
 _JOINING = "joining its group, or restoring"
 
 
 @dataclass(frozen=True, slots=True)
 class StageState:
-    """What a stage last said.
+    """The last report of a stage.
 
     Attributes:
         beat: When it last went around its loop, in seconds of a monotonic clock.
         ready: Whether it is ready.
-        waits_for: What it waits for while it is not.
+        waits_for: What it waits for while it is not ready.
 
     """
 
@@ -38,7 +38,7 @@ class StageState:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether all is well, and what is to be said of each stage."""
+    """Whether all stages are well, with a text for each stage."""
 
     ok: bool
     stages: Mapping[str, str]
@@ -62,7 +62,7 @@ def readiness(states: Mapping[str, StageState]) -> Verdict:
 
 
 class Health:
-    """What the stages of this process say of themselves. Safe for several threads."""
+    """The reports of all stages of this process. Safe for several threads."""
 
     def __init__(
         self,
@@ -71,17 +71,17 @@ class Health:
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with every stage just started, and not ready."""
+        """Start with every stage alive, and not ready."""
         self._clock = clock
         self._patience = patience
         self._lock = threading.Lock()
         self._states = {str(stage): StageState(clock()) for stage in stages}
 
     def stage(self, stage: str) -> StageHealth:
-        """Return what this stage speaks through.
+        """Return the object through which this stage reports.
 
         Raises:
-            KeyError: It is none of this process.
+            KeyError: The process has no such stage.
 
         """
         if stage not in self._states:
@@ -93,17 +93,17 @@ class Health:
         with self._lock:
             self._states[stage] = replace(self._states[stage], beat=self._clock())
 
-    def ready(self, stage: str, ready: bool, waits_for: str = _JOINING) -> None:  # noqa: FBT001 - the value is what is said
-        """Note whether the stage has joined and restored, and what it waits for if not."""
+    def ready(self, stage: str, ready: bool, waits_for: str = _JOINING) -> None:  # noqa: FBT001 - the value is the report
+        """Note whether the stage has joined and restored, and if not, what it waits for."""
         with self._lock:
             self._states[stage] = replace(self._states[stage], ready=ready, waits_for=waits_for)
 
     def live(self) -> Verdict:
-        """Return whether this process lives."""
+        """Return whether this process is alive."""
         return liveness(self._now(), self._clock(), self._patience)
 
     def is_ready(self) -> Verdict:
-        """Return whether this process is ready: a process that is dead is not."""
+        """Return whether this process is ready. A dead process is not."""
         live = self.live()
         return readiness(self._now()) if live.ok else live
 
@@ -123,6 +123,6 @@ class StageHealth:
         """Note that the stage has gone around its loop."""
         self._health.beat(self._stage)
 
-    def ready(self, ready: bool, waits_for: str = _JOINING) -> None:  # noqa: FBT001 - the value is what is said
-        """Note whether the stage has joined and restored, and what it waits for if not."""
+    def ready(self, ready: bool, waits_for: str = _JOINING) -> None:  # noqa: FBT001 - the value is the report
+        """Note whether the stage has joined and restored, and if not, what it waits for."""
         self._health.ready(self._stage, ready, waits_for)

@@ -1,7 +1,7 @@
-"""What Prometheus reads: decisions by reason, creates by outcome, lag, open windows, transactions.
+"""The metrics for Prometheus: decisions by reason, creates by outcome, lag, open windows, transactions.
 
-Stages hand over what they decided a batch at a time (:data:`DecisionSink`), so that counting costs a batch one step
-for each trigger and reason, not one for each event. No label ever holds a payload, a key or an id.
+Stages hand over their decisions a batch at a time (:data:`DecisionSink`), so that a batch costs one count for each
+trigger and reason, not one for each event. No label ever holds a payload, a key or an id.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from bridge.core.decision import Decision, RunDecision
 
 DecisionSink = Callable[[str, Sequence[Decision | RunDecision]], None]
-"""Takes what a stage decided in one batch, after its commit: the stage's name and its decisions."""
+"""Takes the decisions of a stage in one batch, after its commit: the stage's name and the decisions."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -24,7 +24,7 @@ class Metrics:
     """The metrics of one process. Safe for several threads."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        """Count into ``registry``, which others of the process may share, or into one of its own."""
+        """Count into ``registry``, which other parts of the process may share, or into a registry of its own."""
         self._registry = registry or CollectorRegistry()
         self._decisions = Counter(
             "flowbridge_decisions",
@@ -87,7 +87,7 @@ class Metrics:
         )
 
     def decided(self, stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
-        """Count what a stage decided in a batch (a :data:`DecisionSink`)."""
+        """Count the decisions of a stage in one batch (a :data:`DecisionSink`)."""
         tally = Tally([(decision.trigger, decision.reason._value_) for decision in decisions])  # `value` is a call
         for (trigger, reason), number in tally.items():
             self._decisions.labels(stage, trigger, reason).inc(number)
@@ -109,7 +109,7 @@ class Metrics:
         self._lag.labels(topic, str(partition)).set(records)
 
     def forget_lag(self, topic: str, partition: int) -> None:
-        """Leave out a partition that has gone to another process."""
+        """Remove the lag of a partition that another process has now."""
         with suppress(KeyError):
             self._lag.remove(topic, str(partition))
 
@@ -118,7 +118,7 @@ class Metrics:
         self._open_windows.set(number)
 
     def window_bytes(self, partition: int, held: int | None) -> None:
-        """Set how many bytes the windows of a partition hold; None when it has gone to another process."""
+        """Set how many bytes the windows of a partition hold; None if another process has the partition now."""
         if held is not None:
             self._window_bytes.labels(str(partition)).set(held)
         else:
@@ -126,7 +126,7 @@ class Metrics:
                 self._window_bytes.remove(str(partition))
 
     def held(self, trigger: str, runs: int) -> None:
-        """Set how many runs of a trigger a storm holds; a trigger that is not held has no such metric."""
+        """Set how many runs of a trigger are held by its storm limit. A trigger that is not held has no such metric."""
         if runs:
             self._held.labels(trigger).set(runs)
         else:
@@ -134,7 +134,7 @@ class Metrics:
                 self._held.remove(trigger)
 
     def unread(self, template: str, *, is_unread: bool) -> None:
-        """Note whether runs wait for a WorkflowTemplate; one that can be read has no such metric."""
+        """Note whether runs wait for a WorkflowTemplate. A template that can be read has no such metric."""
         if is_unread:
             self._unread.labels(template).set(1)
         else:
@@ -146,7 +146,7 @@ class Metrics:
         self._untrusted.labels(topic).inc(records)
 
     def unreadable(self, topic: str) -> None:
-        """Count a record of ours that cannot be read."""
+        """Count a record of the bridge that cannot be read."""
         self._unreadable.labels(topic).inc()
 
     def text(self) -> bytes:

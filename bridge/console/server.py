@@ -1,6 +1,6 @@
 """HTTP out: ``/livez``, ``/readyz`` and ``/metrics`` on an address of its own, in a thread of its own.
 
-Nothing that is answered here holds a payload, a key, an id or a setting, and nothing can be changed here.
+No answer holds a payload, a key, an id or a setting, and no request changes anything.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 def application(health: Health, metrics: Metrics) -> Starlette:
-    """Return the HTTP application over what the stages say."""
+    """Return the HTTP application over the health and metrics of the stages."""
 
     async def metrics_page(_request: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
@@ -53,14 +53,15 @@ def open_listener(host: str, port: int, *, or_any_free: bool = False) -> socket.
     Args:
         host: Address or name to listen on.
         port: Its port; 0 is any free one.
-        or_any_free: Take any free port if this one is taken: for a default that nobody chose.
+        or_any_free: Take any free port if this port is taken, because it is only a default.
 
     Raises:
-        ListenError: The address cannot be had.
+        ListenError: The address is not available.
 
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=_family(host), backlog=_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         if or_any_free and port != 0:
             listener = open_listener(host, 0)
@@ -76,7 +77,7 @@ def port_of(listener: socket.socket) -> int:
 
 
 class ConsoleServer:
-    """Serves an application on a listening socket, in a thread of its own. A context manager: it answers inside."""
+    """Serve an application on a listening socket, in a thread of its own. A context manager: it serves inside."""
 
     def __init__(self, app: Starlette, listener: socket.socket) -> None:
         self._app = app
@@ -113,11 +114,7 @@ class ConsoleServer:
 
 def _verdict_page(verdict: Callable[[], Verdict]) -> Callable[[Request], Awaitable[Response]]:
     async def page(_request: Request) -> Response:
-        found = verdict()
-        return JSONResponse({"ok": found.ok, "stages": dict(found.stages)}, 200 if found.ok else 503)
+        answer = verdict()
+        return JSONResponse({"ok": answer.ok, "stages": dict(answer.stages)}, 200 if answer.ok else 503)
 
     return page
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET

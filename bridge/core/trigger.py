@@ -19,7 +19,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from bridge.core.event import MINUTE, Micros
 from bridge.core.runs.field_parameters import FieldParameter
@@ -27,10 +27,10 @@ from bridge.core.windows.boundaries import longest_step, schedule_fault
 
 Collect = Literal["latest", "first", "all"]
 Order = Literal["any", "sequence"]
-WindowKind = str
-"""Name of a kind of window: a key of :data:`bridge.core.windows.kinds.all_kinds.KINDS`, which holds its rules."""
-
+WindowKind: TypeAlias = str
+"""The name of a kind of window: a key of :data:`bridge.core.windows.kinds.all_kinds.KINDS`."""
 _HASH_LENGTH = 20  # hex digits: 80 bits, among a few thousand definitions
+
 
 _LATER = {"later": True}
 _UNWRITTEN = {"unwritten": True}

@@ -1,8 +1,8 @@
 """Answers to requests: each refusal with its status, its name in the metrics, and its text.
 
 The statuses on the webhook path are Argo Events' (200, 400, 401, 404, 500), and 403 for a token that may not publish
-an event, which Argo Events does not know. CloudEvents' clients tell more of them apart: 405, 413, 415 and 503. Never
-429: Metaflow's publisher takes any error for the end, and its event would be lost.
+an event, which Argo Events does not know. Clients of CloudEvents also get 405, 413, 415 and 503. No answer is a 429:
+Metaflow's publisher takes any error for the end, and its event would be lost.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Answer(NamedTuple):
     Attributes:
         status: HTTP's status for clients of CloudEvents.
         outcome: Its name in the metrics.
-        text: The body: for a person, in plain text.
+        text: The body, in plain text for a person.
 
     """
 
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
 
 
 PUBLISHED = Answer(200, "published", "success")
-WRONG_METHOD = Answer(405, "wrong-method", "http method does not match: POST is right")
+WRONG_METHOD = Answer(405, "wrong-method", "http method does not match: expected POST")
 NO_TOKEN = Answer(401, "unauthorized", "Invalid Authorization Header")
 BAD_TOKEN = Answer(401, "unauthorized", "Invalid Auth token")
 NOT_RECORDED = Answer(500, "not-recorded", "failed to record event")
@@ -34,11 +34,11 @@ DISCONNECTED = Answer(400, "disconnected", "the client went before its request w
 BUG = Answer(500, "bug", "failed to record event")
 
 _WEBHOOK_STATUS = {405: 400, 413: 400, 415: 400}
-_CLOUDEVENTS_STATUS = {500: 503}  # it may be tried again
+_CLOUDEVENTS_STATUS = {500: 503}  # the client may try again
 
 
 def malformed(text: str) -> Answer:
-    """Return the refusal of a request that is no event: what was found, and what would be right."""
+    """Return the refusal of a request that is no event; the text says what was expected and found."""
     return Answer(400, "malformed", text)
 
 
@@ -58,7 +58,7 @@ def no_topic(text: str) -> Answer:
 
 
 def webhook_status(answer: Answer) -> int:
-    """Return the status as Argo Events' webhook has it."""
+    """Return the status that Argo Events' webhook would answer."""
     return _WEBHOOK_STATUS.get(answer.status, answer.status)
 
 

@@ -9,116 +9,116 @@ from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 
-class _Waiting(NamedTuple):
+class _Request(NamedTuple):
     amount: int
     holder: str
-    place: asyncio.Future[None]
+    granted: asyncio.Future[None]
 
 
 class Capacity:
-    """So much room and no more, of which one holder has a part at most. For one event loop.
+    """A bounded capacity of which each holder may have a share. For one event loop.
 
-    Requests that find no room wait, first come first served. One that waits for its holder's part alone keeps nobody
-    else from taking room.
+    Requests that do not fit wait, first come first served. A request that waits only because its holder has used up its
+    share does not keep the requests of other holders waiting.
 
     Args:
-        size: How much there is.
-        part: How much one holder may have; all of it without.
+        size: The capacity.
+        share: The most that one holder may have; all of it unless given.
 
     Attributes:
-        taken: How much is taken.
+        used: The amount that is acquired now.
 
     """
 
-    def __init__(self, size: int, part: int | None = None) -> None:
-        self.taken = 0
+    def __init__(self, size: int, share: int | None = None) -> None:
+        self.used = 0
         self._size = size
-        self._part = size if part is None else part
-        self._holders: Counter[str] = Counter()
-        self._line: list[_Waiting] = []
+        self._share = size if share is None else share
+        self._used_by: Counter[str] = Counter()
+        self._queue: list[_Request] = []
 
     @property
     def is_full(self) -> bool:
         """Whether a request of a holder that has nothing would wait."""
-        return self.taken >= self._size or any(not self._has_its_part(waiting) for waiting in self._line)
+        return self.used >= self._size or any(not self._exceeds_share(request) for request in self._queue)
 
-    def take(self, amount: int, holder: str = "") -> bool:
-        """Take room if there is some and no request waits for it; return whether it was taken."""
-        wanted = _Waiting(amount, holder, None)  # type: ignore[arg-type] # it does not wait
-        if self.taken + amount > self._size or self._has_its_part(wanted):
+    def try_acquire(self, amount: int, holder: str = "") -> bool:
+        """Acquire an amount if it is free and no request waits for it; return whether it was acquired."""
+        wanted = _Request(amount, holder, None)  # type: ignore[arg-type] # it does not wait
+        if self.used + amount > self._size or self._exceeds_share(wanted):
             return False
-        if any(waiting.holder == holder or not self._has_its_part(waiting) for waiting in self._line):
+        if any(request.holder == holder or not self._exceeds_share(request) for request in self._queue):
             return False
-        self._seat_one(wanted)
+        self._grant(wanted)
         return True
 
-    async def wait(self, amount: int, deadline: float, holder: str = "") -> bool:
-        """Take room as soon as there is some; return whether there was before ``deadline`` (of the loop's clock)."""
-        if self.take(amount, holder):
+    async def acquire(self, amount: int, deadline: float, holder: str = "") -> bool:
+        """Acquire an amount as soon as it is free; return False after ``deadline`` (of the loop's clock)."""
+        if self.try_acquire(amount, holder):
             return True
-        waiting = _Waiting(amount, holder, asyncio.get_running_loop().create_future())
-        self._line.append(waiting)
+        request = _Request(amount, holder, asyncio.get_running_loop().create_future())
+        self._queue.append(request)
         try:
             async with asyncio.timeout_at(deadline):
-                await waiting.place
+                await request.granted
         except BaseException as error:
-            if waiting.place.done() and not waiting.place.cancelled():  # it was given in the same moment
-                self.give(amount, holder)
+            if request.granted.done() and not request.granted.cancelled():  # it was granted in the same moment
+                self.release(amount, holder)
             else:
                 with suppress(ValueError):  # it was passed over meanwhile
-                    self._line.remove(waiting)
-                self._seat()
+                    self._queue.remove(request)
+                self._serve_queue()
             if isinstance(error, TimeoutError):
                 return False
             raise
         return True
 
     @asynccontextmanager
-    async def booking(
+    async def reservation(
         self, amount: int, deadline: float, holder: str = ""
     ) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
-        """Give what waits for room when it is called, and returns whether there was some; the end gives it back."""
-        taken = 0
+        """Yield a function that acquires the amount, as ``acquire`` does; the end of the context releases it."""
+        acquired = 0
 
-        async def book() -> bool:
-            nonlocal taken
-            if await self.wait(amount, deadline, holder):
-                taken = amount
-            return bool(taken)
+        async def reserve() -> bool:
+            nonlocal acquired
+            if await self.acquire(amount, deadline, holder):
+                acquired = amount
+            return bool(acquired)
 
         try:
-            yield book
+            yield reserve
         finally:
-            if taken:
-                self.give(taken, holder)
+            if acquired:
+                self.release(acquired, holder)
 
-    def give(self, amount: int, holder: str = "") -> None:
-        """Give back what was taken, to those who wait."""
-        self.taken -= amount
-        self._holders[holder] -= amount
-        if self._holders[holder] <= 0:
-            del self._holders[holder]
-        self._seat()
+    def release(self, amount: int, holder: str = "") -> None:
+        """Release an amount, which goes to the requests that wait."""
+        self.used -= amount
+        self._used_by[holder] -= amount
+        if self._used_by[holder] <= 0:
+            del self._used_by[holder]
+        self._serve_queue()
 
-    def _has_its_part(self, waiting: _Waiting) -> bool:
-        return self._holders[waiting.holder] + waiting.amount > self._part
+    def _exceeds_share(self, request: _Request) -> bool:
+        return self._used_by[request.holder] + request.amount > self._share
 
-    def _seat_one(self, waiting: _Waiting) -> None:
-        self.taken += waiting.amount
-        self._holders[waiting.holder] += waiting.amount
+    def _grant(self, request: _Request) -> None:
+        self.used += request.amount
+        self._used_by[request.holder] += request.amount
 
-    def _seat(self) -> None:
-        left: list[_Waiting] = []
-        line = iter(self._line)
-        for waiting in line:
-            if waiting.place.done():
+    def _serve_queue(self) -> None:
+        still_waiting: list[_Request] = []
+        queue = iter(self._queue)
+        for request in queue:
+            if request.granted.done():
                 continue
-            if self._has_its_part(waiting):
-                left.append(waiting)
-            elif self.taken + waiting.amount <= self._size:
-                self._seat_one(waiting)
-                waiting.place.set_result(None)
+            if self._exceeds_share(request):
+                still_waiting.append(request)
+            elif self.used + request.amount <= self._size:
+                self._grant(request)
+                request.granted.set_result(None)
             else:
-                left.append(waiting)
+                still_waiting.append(request)
                 break
-        self._line = [*left, *line]
+        self._queue = [*still_waiting, *queue]

@@ -1,7 +1,7 @@
-"""The port to Kafka of the gateway: append an event, and hear when it is safe.
+"""The gateway's port to Kafka: append an event, and learn when it is safe.
 
-:mod:`bridge.gateway.kafka_log` implements it on Kafka, :mod:`bridge.gateway.memory_log` in memory; one suite of tests
-holds both. Everything of it happens on the event loop that ``open`` was called on.
+:mod:`bridge.gateway.kafka_log` implements it on Kafka, :mod:`bridge.gateway.memory_log` in memory; both pass the same
+tests. All its methods are called on the event loop that ``open`` was called on.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ class NotRecordedError(Exception):
 
 
 class EventLog(ABC):
-    """Where events go."""
+    """The log that events are appended to."""
 
     @abstractmethod
     async def open(self) -> None:
-        """Begin; Kafka need not be there."""
+        """Begin; Kafka may be away."""
 
     @abstractmethod
     def append(self, topic: str, event: Encoded) -> asyncio.Future[None]:
@@ -35,4 +35,4 @@ class EventLog(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Wait until everything appended is safe or has failed, and let go."""
+        """Wait until all appended events are safe or have failed, and release the log."""

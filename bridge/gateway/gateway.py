@@ -1,13 +1,13 @@
 """The gateway as an ASGI application: from a request to an event that is safe, and its answer.
 
-The way of a request: its path, method and token; the body, and room for it if it is large; the event in it, and whether
-its token may publish that; its topic; a place among those that are held; its record; and the answer, once every in-sync
-replica has it. Whatever waits (for room, for a place, for Kafka) waits until one deadline, counted from the request's
-head: the publisher would wait no longer. So an outage of Kafka up to that long costs no event.
+A request passes these steps: its path, method and token; the body, and capacity for it if it is large; the event in it,
+and whether its token may publish that; its topic; a place among the held events; its record; and the answer, once every
+in-sync replica has the record. All waits (for capacity, for a place, for Kafka) have one deadline, counted from the
+request's head: the publisher would wait no longer. So an outage of Kafka up to that long costs no event.
 
-Room and places have a part for each publisher, which is a token, or an address where there are no tokens: no publisher
-can take all of them, or turn the gateway's readiness. Names whose topic Kafka has to be asked for have places of their
-own. Of an event that is held only its encoded record stays in memory.
+Each publisher has a share of these capacities. A publisher is a token, or an address where there are no tokens. So no
+publisher can take all of a capacity, or make the gateway unready. Names whose topic Kafka must be asked for have places
+of their own. Of an event that is held, only its encoded record stays in memory.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from bridge.core.event import SECOND
 from bridge.gateway import answers
 from bridge.gateway.answers import Answer, cloudevents_status, webhook_status
 from bridge.gateway.capacity import Capacity
@@ -34,15 +35,16 @@ from bridge.gateway.metrics import GatewayMetrics
 from bridge.gateway.tokens import Grant, Tokens
 from bridge.gateway.webhook import read_webhook
 from bridge.kafka.outage import ABOUT_KAFKA
+from bridge.settings.groups import GatewaySettings
 
 BODY_LIMIT = 1 << 20
 """Bytes of a request's body."""
 
 SMALL_BODY = 64 << 10
-"""Bytes of a body that needs no room: so many wait in a connection's buffers in any case."""
+"""Bytes of a body that needs no capacity: so many wait in a connection's buffers in any case."""
 
-WEBHOOK_PATH = "/metaflow-event"
-CLOUDEVENTS_PATH = "/cloudevents"
+WEBHOOK_PATH = GatewaySettings.gateway_path
+CLOUDEVENTS_PATH = GatewaySettings.gateway_cloudevents_path
 PAGES = ("/livez", "/readyz", "/health")
 
 _PLAIN = (b"content-type", b"text/plain; charset=utf-8")
@@ -54,7 +56,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much the gateway takes on at once.
+    """The load that the gateway accepts at once.
 
     Attributes:
         hold: Seconds from a request's head until it is given up.
@@ -63,8 +65,8 @@ class Bounds:
 
     """
 
-    hold: float = 50.0
-    held: int = 1_000
+    hold: float = GatewaySettings.gateway_hold / SECOND
+    held: int = GatewaySettings.gateway_held
     body_bytes: int = 64 << 20
 
 
@@ -86,17 +88,17 @@ class Gateway:
     """Takes events over HTTP and appends them to the log. An ASGI application for one event loop.
 
     Args:
-        log: Where events go.
+        log: The log that events are appended to.
         topics: Finds the topic of a name.
-        tokens: Who may publish what.
-        metrics: Counts.
-        bounds: How much it takes on at once.
+        tokens: The grants of publishers.
+        metrics: Counts requests.
+        bounds: The load that it accepts at once.
         webhook: The path of Argo Events' webhook.
         cloudevents: The path of CloudEvents.
         keeps_sources: Whether CloudEvents keep their source, or have the gateway's.
 
     Attributes:
-        is_leaving: Whether the process is to end: not ready any more, but everything is still served.
+        is_leaving: Whether the process ends soon: the gateway is unready, but still serves all requests.
 
     """
 
@@ -123,19 +125,19 @@ class Gateway:
             cloudevents: Endpoint(read_cloudevent if keeps_sources else _read_sourceless, cloudevents_status),
             webhook: Endpoint(lambda _headers, body: read_webhook(body), webhook_status),
         }
-        self._places = Capacity(bounds.held, _part(bounds.held))
-        self._seekers = Capacity(_part(bounds.held), _part(_part(bounds.held)))
-        self._bytes = Capacity(bounds.body_bytes, max(_part(bounds.body_bytes), BODY_LIMIT))
+        self._held = Capacity(bounds.held, _share(bounds.held))
+        self._lookups = Capacity(_share(bounds.held), _share(_share(bounds.held)))
+        self._body_bytes = Capacity(bounds.body_bytes, max(_share(bounds.body_bytes), BODY_LIMIT))
         self._pages = _pages(self)
-        metrics.holding(lambda: self._places.taken)
+        metrics.holding(lambda: self._held.used)
 
     @property
     def is_ready(self) -> bool:
         """Whether it can take another event. It can while Kafka is away, as long as there are places to hold one."""
-        return not (self.is_leaving or self._places.is_full or self._bytes.is_full)
+        return not (self.is_leaving or self._held.is_full or self._body_bytes.is_full)
 
     def leave(self) -> None:
-        """Be unready from now on. Whatever comes after is held only as long as what came before, so the end is near."""
+        """Be unready from now on. Later requests are held no longer than earlier ones, so the end is near."""
         self.is_leaving = True
         self._end = asyncio.get_running_loop().time() + self.bounds.hold
 
@@ -149,11 +151,16 @@ class Gateway:
         began = clock()
         try:
             answer = await self._publish(endpoint, scope, receive, min(began + self.bounds.hold, self._end))
-        except Exception:  # noqa: BLE001 - the last one to see it: a stranger's request must not end in silence
+        except Exception:  # noqa: BLE001 - no caller sees it: a stranger's request must not end in silence
             _log.exception("a request failed; this is a bug of Flowbridge")
             answer = answers.BUG
         if answer is not answers.DISCONNECTED:
-            await _send(send, endpoint.status(answer), answer.text)
+            status, body = endpoint.status(answer), answer.text.encode("utf-8", "replace")
+            headers = [_PLAIN, (b"content-length", b"%d" % len(body))]
+            if status == 401:  # noqa: PLR2004 - HTTP's own number
+                headers.append(_CHALLENGE)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
         self.metrics.answered(answer.outcome, clock() - began)
 
     async def _publish(self, endpoint: Endpoint, scope: Scope, receive: Receive, deadline: float) -> Answer:
@@ -162,15 +169,17 @@ class Gateway:
         grant = self.tokens.grant(_header(scope["headers"], b"authorization"))
         if isinstance(grant, Answer):
             return grant
-        size = _declared(scope["headers"])
+        length = _header(scope["headers"], b"content-length")
+        size = int(length) if length is not None and length.isdigit() else BODY_LIMIT
         if size > BODY_LIMIT:
             return answers.too_large(BODY_LIMIT)
         publisher = grant.name if grant.digest else str((scope.get("client") or ("",))[0])
-        async with self._bytes.booking(size, deadline, publisher) as book:
-            event = self._understood(endpoint, scope["headers"], await _body(receive, book), grant)
+        async with self._body_bytes.reservation(size, deadline, publisher) as reserve:
+            # no variable here holds the body: while the event is held, its memory is free
+            event = self._accepted(endpoint, scope["headers"], await _body(receive, reserve), grant)
             return event if isinstance(event, Answer) else await self._record(*event, publisher, deadline)
 
-    def _understood(
+    def _accepted(
         self, endpoint: Endpoint, headers: Headers, body: bytes | Answer, grant: Grant
     ) -> tuple[str, str | None, Encoded] | Answer:
         """Return name, topic and record of the event in a body, or the refusal. The topic may not be known yet."""
@@ -186,22 +195,21 @@ class Gateway:
         return encoded if isinstance(encoded, Answer) else (event.name, topic, encoded)
 
     async def _record(self, name: str, topic: str | None, event: Encoded, publisher: str, deadline: float) -> Answer:
-        found: str | Answer | None = topic
-        if found is None:
-            async with self._seekers.booking(1, deadline, publisher) as book:
-                found = await self.topics.find(name, deadline) if await book() else answers.NOT_RECORDED
-        if isinstance(found, Answer):
-            return found
-        async with self._places.booking(1, deadline, publisher) as book:
-            return await self._append(found, event, deadline) if await book() else answers.NOT_RECORDED
-
-    async def _append(self, topic: str, event: Encoded, deadline: float) -> Answer:
-        try:
-            async with asyncio.timeout_at(deadline):  # the log's own time began later than the request's
-                await self.log.append(topic, event)
-        except (NotRecordedError, TimeoutError) as error:
-            _log.warning("an event for topic %s was not recorded: %s", topic, error, extra=ABOUT_KAFKA)
-            return answers.NOT_RECORDED
+        if topic is None:
+            async with self._lookups.reservation(1, deadline, publisher) as reserve:
+                answer = await self.topics.find(name, deadline) if await reserve() else answers.NOT_RECORDED
+            if isinstance(answer, Answer):
+                return answer
+            topic = answer
+        async with self._held.reservation(1, deadline, publisher) as reserve:
+            if not await reserve():
+                return answers.NOT_RECORDED
+            try:
+                async with asyncio.timeout_at(deadline):  # the log's own time began later than the request's
+                    await self.log.append(topic, event)
+            except (NotRecordedError, TimeoutError) as error:
+                _log.warning("an event for topic %s was not recorded: %s", topic, error, extra=ABOUT_KAFKA)
+                return answers.NOT_RECORDED
         return answers.PUBLISHED
 
 
@@ -211,10 +219,10 @@ def _read_sourceless(headers: Headers, body: bytes) -> Incoming | Answer:
     return event if isinstance(event, Answer) else event._replace(source=SOURCE)
 
 
-async def _body(receive: Receive, book: Callable[[], Awaitable[bool]]) -> bytes | Answer:
-    """Return a request's body, or why there is none. A large one takes room once that much of it has come."""
+async def _body(receive: Receive, reserve: Callable[[], Awaitable[bool]]) -> bytes | Answer:
+    """Return a request's body, or the refusal. A large body reserves its capacity once that much of it has arrived."""
     body = b""
-    has_room = False
+    is_reserved = False
     while len(body) <= BODY_LIMIT:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -222,25 +230,16 @@ async def _body(receive: Receive, book: Callable[[], Awaitable[bool]]) -> bytes 
         body += message["body"]
         if not message.get("more_body"):
             break
-        if len(body) > SMALL_BODY and not has_room:
-            has_room = await book()
-            if not has_room:
+        if len(body) > SMALL_BODY and not is_reserved:
+            is_reserved = await reserve()
+            if not is_reserved:
                 return answers.NOT_RECORDED
     return body if len(body) <= BODY_LIMIT else answers.too_large(BODY_LIMIT)
 
 
-def _part(size: int) -> int:
-    """Return how much of a room one publisher may have: three quarters."""
+def _share(size: int) -> int:
+    """Return the share of a capacity that one publisher may have: three quarters."""
     return max(size - size // 4, 1)
-
-
-async def _send(send: Send, status: int, text: str) -> None:
-    body = text.encode("utf-8", "replace")
-    headers = [_PLAIN, (b"content-length", b"%d" % len(body))]
-    if status == 401:  # noqa: PLR2004 - HTTP's own number
-        headers.append(_CHALLENGE)
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _header(headers: Headers, wanted: bytes) -> bytes | None:
@@ -248,12 +247,6 @@ def _header(headers: Headers, wanted: bytes) -> bytes | None:
         if name == wanted:
             return value
     return None
-
-
-def _declared(headers: Headers) -> int:
-    """Return the length that a request's head declares; the limit where it does not."""
-    text = _header(headers, b"content-length")
-    return int(text) if text is not None and text.isdigit() else BODY_LIMIT
 
 
 def _pages(gateway: Gateway) -> Starlette:

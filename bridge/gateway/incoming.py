@@ -1,8 +1,8 @@
 """An event as it came in over HTTP, checked and encoded: ready for its topic.
 
 All payloads travel in the generic payload schema, so every router can read them. JSON knows more than a payload can
-hold; what is written otherwise there: an int beyond 64 bits is a Decimal, half a character (a lone surrogate) becomes
-U+FFFD, as in Argo Events. NaN and infinity are no JSON and refused.
+hold: an int beyond 64 bits becomes a Decimal, and half a character (a lone surrogate) becomes U+FFFD, as in Argo
+Events. NaN and infinity are no JSON and refused.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from bridge.gateway.answers import Answer, malformed
 from flowbridge_sdk.attributes import text_of
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.errors import BadAttributeError, BadPayloadError, RefusedError, TooLargeError
 from flowbridge_sdk.headers import OwnHeaders, write_headers
-from flowbridge_sdk.payloads.json_values import mended
+from flowbridge_sdk.payloads.json_values import mended, refuse_constant
 
 SOURCE = "flowbridge-gateway"
-"""The source of events that come without one: so the same (name, id) twice is the same event."""
+"""The source of events that have none. With one source for all, the same (name, id) twice is the same event."""
 
 KEY_LIMIT = 1_024
 """Bytes of a key."""
 
 _NAME_SHOWN = 60
-_encoder = Encoder()  # without schemas: what comes over HTTP has none
+_encoder = Encoder()  # without schemas: an event over HTTP has none
 _ANY_NAME = "event"  # the encoder remembers names, and strangers must not make it remember
 
 
@@ -36,10 +36,10 @@ class Incoming(NamedTuple):
     Attributes:
         name: Its name.
         id: Its id.
-        source: Who publishes it.
+        source: Its ``source`` attribute.
         time: When it happened, with a time zone.
         payload: Its fields.
-        key: What decides its partition, where it says so.
+        key: Its key, which decides the partition; None for none.
         extensions: More headers of its record.
 
     """
@@ -68,7 +68,7 @@ def parse(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         return malformed(f"the body is no UTF-8 at byte {error.start}")
     except RecursionError:
-        return malformed("the body is nested too deeply; 64 levels are right")
+        return malformed("the body is nested too deeply: expected at most 64 levels")
     except ValueError as error:  # JSONDecodeError, and an int of thousands of digits
         return malformed(f"the body is no JSON: {error}")
 
@@ -78,7 +78,10 @@ def encode(event: Incoming) -> Encoded | Answer:
     try:
         headers = write_headers(event.name, text_of("id", event.id), text_of("source", event.source), event.time)
         key = None if event.key is None else event.key.encode()
-        value = _value(event.payload)
+        try:
+            value = _encoder.encode(_ANY_NAME, event.payload)
+        except BadPayloadError:
+            value = _encoder.encode(_ANY_NAME, mended(event.payload))  # seldom, so the cost is paid only here
     except (BadAttributeError, UnicodeEncodeError, OverflowError) as error:
         return malformed(str(error))
     except BadPayloadError as error:
@@ -93,21 +96,10 @@ def encode(event: Incoming) -> Encoded | Answer:
     return Encoded(key, value, headers)
 
 
-def quote_value(found: object) -> str:
-    """Return something that was found, short enough for an answer."""
-    text = repr(found)
+def quote_value(value: object) -> str:
+    """Return a value as text that is short enough for an answer."""
+    text = repr(value)
     return text if len(text) <= _NAME_SHOWN else text[:_NAME_SHOWN] + "…"
 
 
-def _value(payload: Mapping[str, Any]) -> bytes:
-    try:
-        return _encoder.encode(_ANY_NAME, payload)
-    except BadPayloadError:
-        return _encoder.encode(_ANY_NAME, mended(payload))  # seldom, so the cost is paid only here
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
-_json = json.JSONDecoder(parse_constant=_refuse_constant)
+_json = json.JSONDecoder(parse_constant=refuse_constant)

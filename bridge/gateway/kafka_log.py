@@ -1,7 +1,7 @@
-"""The gateway's log on Kafka: an idempotent producer with acks=all, and a thread that hears its reports.
+"""The gateway's log on Kafka: an idempotent producer with acks=all, and a thread that receives its reports.
 
-librdkafka reports each event to a thread that waits for reports and does nothing else; it hands over what came in one
-go to the event loop. While Kafka is away events wait in librdkafka, which fails them when their time is over.
+librdkafka reports each event to a thread that does nothing else. The thread hands all reports of one poll to the event
+loop at once. While Kafka is away, events wait in librdkafka, which fails them when their time is over.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CHOSEN: dict[str, Any] = {
     "client.id": "flowbridge-gateway",
     "linger.ms": 1,
     "partitioner": "murmur2_random",
-    "reconnect.backoff.max.ms": 1_000,  # ten seconds by default: too long beside what a publisher waits
+    "reconnect.backoff.max.ms": 1_000,  # ten seconds by default: too long for a publisher that waits
     "message.max.bytes": 2 << 20,  # a payload of 1 MiB and its headers
     "queue.buffering.max.messages": 1_000_000,  # the gateway's own bounds are far below
     "queue.buffering.max.kbytes": 1 << 20,
@@ -98,7 +98,7 @@ class KafkaEventLog(EventLog):
         reports = self._reports
         while reports:
             future, error = reports.popleft()
-            if future.done():  # given up by whoever waited
+            if future.done():  # the request has given it up
                 continue
             if error is None:
                 future.set_result(None)

@@ -15,7 +15,7 @@ class MemoryEventLog(EventLog):
     """Keeps events in lists.
 
     Attributes:
-        events: What was appended and is safe, topic by topic, in order.
+        events: The events that are safe, by topic and in order.
         waiting: How many events wait for it to come back.
 
     """
@@ -37,7 +37,7 @@ class MemoryEventLog(EventLog):
         self._away = True
 
     def come_back(self) -> None:
-        """Acknowledge what waits, in order, and all that comes."""
+        """Acknowledge the events that wait, in order, and all further ones."""
         self._away = False
         waiting, self._waiting = self._waiting, []
         for future, topic, event in waiting:

@@ -1,4 +1,4 @@
-"""What Prometheus reads of the gateway. No label holds anything that a publisher chose."""
+"""The gateway's metrics for Prometheus. No label holds a text that a publisher chose."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class GatewayMetrics:
         self.registry = registry or CollectorRegistry()
         requests = Counter(
             "flowbridge_gateway_requests",
-            "Requests to publish, by what came of them.",
+            "Requests to publish, by outcome.",
             ["outcome"],
             registry=self.registry,
         )
@@ -63,5 +63,5 @@ class GatewayMetrics:
         self._held.set_function(count)
 
     def dropped(self, reason: str) -> None:
-        """Count a connection that was closed: ``slow``, ``no-http`` or ``no-tls``."""
+        """Count a connection that was closed: ``slow``, ``no-room``, ``no-http`` or ``no-tls``."""
         self._dropped.labels(reason).inc()

@@ -1,7 +1,7 @@
 """Serves a gateway in a thread of its own, from its first connection to an end in order.
 
-The end: not ready any more; still serving for a while, until balancers have noticed; no new connections; what is held
-is answered, within the time that a request is held; the log is closed.
+At its end a server first becomes unready, and goes on serving until load balancers have noticed. Then it takes no new
+connections, and answers the requests that it holds within the time that a request may be held. Then it closes the log.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class GatewayServer:
     """Serves a gateway in a thread of its own. A context manager: it answers from entering until leaving.
 
     Args:
-        gateway: What is served.
+        gateway: The gateway.
         listener: A listening socket; closed when leaving.
-        connections: What clients may do.
+        connections: Limits of connections.
         tls: For HTTPS.
         chores: Called once a second on the event loop; they must not block.
 
@@ -73,9 +73,15 @@ class GatewayServer:
             linger: Seconds that it goes on serving, unready, before it takes no more connections.
 
         """
+
+        def stop() -> None:
+            if not self._stopping.is_set():
+                self._linger = linger
+                self._stopping.set()
+
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # it has ended by itself
-                self._loop.call_soon_threadsafe(self._stop, linger)
+                self._loop.call_soon_threadsafe(stop)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -98,7 +104,7 @@ class GatewayServer:
     def _run(self) -> None:
         try:
             asyncio.run(self._life())
-        except BaseException as error:  # noqa: BLE001 - the thread's last word; __enter__ says it, or the log
+        except BaseException as error:  # noqa: BLE001 - the thread ends here; __enter__ raises it, or the log has it
             self._failure = error
             _log.exception("the gateway failed")
         finally:
@@ -110,13 +116,18 @@ class GatewayServer:
         dropped = self._gateway.metrics.dropped
         server = Serving(self._gateway, self._listener, self._connections, tls=self._tls, dropped=dropped)
         serving = asyncio.create_task(server.serve())
+
+        async def do_chores() -> None:
+            for chore in self._chores:
+                chore()
+
         # two tasks: asking for topics waits long for a Kafka that is away
-        tending = [asyncio.create_task(_repeat(work)) for work in (self._tend, self._gateway.topics.refresh_when_due)]
+        tending = [asyncio.create_task(_repeat(work)) for work in (do_chores, self._gateway.topics.refresh_when_due)]
         stopping = asyncio.create_task(self._stopping.wait())
         self._started.set()
         await asyncio.wait((stopping, serving), return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
-            serving.result()  # it never ends by itself, so this says why it did
+            serving.result()  # it ends by itself only with an error, which is raised here
         self._gateway.leave()
         await asyncio.sleep(self._linger)
         server.end(max(self._gateway.bounds.hold - self._linger, 0) + SLACK_S)
@@ -126,21 +137,12 @@ class GatewayServer:
             task.cancel()
         await asyncio.gather(*tending, return_exceptions=True)
 
-    def _stop(self, linger: float) -> None:
-        if not self._stopping.is_set():
-            self._linger = linger
-            self._stopping.set()
-
-    async def _tend(self) -> None:
-        for chore in self._chores:
-            chore()
-
 
 async def _repeat(work: Callable[[], Awaitable[None]]) -> None:
-    """Do something once a second; a bug in it is logged, and does not end it."""
+    """Do some work once a second; a bug in it is logged, and does not end it."""
     while True:
         try:
             await work()
-        except Exception:  # noqa: BLE001 - whatever it is, the other chores must go on
+        except Exception:  # noqa: BLE001 - after any error, the other chores must go on
             _log.exception("the gateway goes on; this is a bug of Flowbridge")
         await asyncio.sleep(TICK_S)

@@ -33,7 +33,7 @@ class Certificate:
         self._load(self.context)
 
     def refresh(self) -> None:
-        """Read the files again if they have changed; if they are wrong, what is known stays in use."""
+        """Read the files again if they have changed; if they are wrong, the known certificate stays in use."""
         state = file_state(*self._files)
         if state == self._seen:
             return

@@ -1,4 +1,4 @@
-"""Bearer tokens: who may publish which events.
+"""Bearer tokens: the events that each publisher may publish.
 
 They stand in a file (a mounted Secret, say), YAML or JSON, which is read again when it changes:
 
@@ -7,7 +7,7 @@ They stand in a file (a mounted Secret, say), YAML or JSON, which is read again 
         token: 4f9c0c…                # or sha256: its SHA-256 in hex
         events: [order.*, payment.done]    # `*` is any text
 
-A file that cannot be read, or is wrong, leaves the tokens that are known in force. Nothing of a token is ever logged.
+If the file cannot be read, or is wrong, the known tokens stay in force. Nothing of a token is ever logged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import hashlib
 import hmac
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
@@ -37,15 +37,15 @@ _log = logging.getLogger(__name__)
 
 
 class TokensError(Exception):
-    """The file of tokens cannot be used; the text says where and why, and shows nothing that stands there."""
+    """The file of tokens cannot be used; the text says where and why, and shows nothing of the file."""
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What one token may do.
+    """The permission that a token gives.
 
     Attributes:
-        name: What to call its holder.
+        name: The holder's name.
         digest: The token's SHA-256.
         events: Patterns of the names that it may publish.
 
@@ -56,7 +56,7 @@ class Grant:
     events: tuple[str, ...]
 
     def may_publish(self, event: str) -> bool:
-        """Tell whether it may publish events of this name."""
+        """Return whether the token may publish events of this name."""
         return self._pattern.fullmatch(event) is not None
 
     @cached_property
@@ -65,7 +65,7 @@ class Grant:
 
 
 ANYBODY = Grant("anybody", b"", ("*",))
-"""Where there are no tokens."""
+"""The grant of every request if there are no tokens."""
 
 
 class Tokens:
@@ -87,11 +87,11 @@ class Tokens:
         if authorization is None or authorization[: len(_BEARER)].lower() != _BEARER:
             return NO_TOKEN
         digest = hashlib.sha256(authorization[len(_BEARER) :].strip()).digest()
-        found: Grant | None = None
+        matching: Grant | None = None
         for grant in self._grants:  # all of them, so that the time says nothing
             if hmac.compare_digest(grant.digest, digest):
-                found = grant
-        return found or BAD_TOKEN
+                matching = grant
+        return matching or BAD_TOKEN
 
     def refresh(self) -> None:
         """Read the file again if it has changed."""
@@ -108,13 +108,13 @@ class Tokens:
 
 
 class NoTokens(Tokens):
-    """Anybody may publish anything."""
+    """No tokens: each request may publish any event."""
 
     def __init__(self) -> None:
         self._grants = (ANYBODY,)
 
     def grant(self, authorization: bytes | None) -> Grant:
-        """Return what anybody may do."""
+        """Return the grant of every request."""
         del authorization
         return ANYBODY
 
@@ -126,44 +126,41 @@ def read_tokens(path: Path) -> tuple[Grant, ...]:
     """Return the grants of a file.
 
     Raises:
-        TokensError: It cannot be read, or is not as it should be.
+        TokensError: It cannot be read, or its form is wrong.
 
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TokensError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError, yaml.YAMLError):  # their texts would show what stands there
+    except (ValueError, RecursionError, yaml.YAMLError):  # their texts would show parts of the file
         raise TokensError(f"{path} is no YAML or JSON") from None
     entries = content.get("tokens") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
-        raise TokensError(f"{path}: a list `tokens` with at least one entry is right")
+        raise TokensError(f"{path}: expected a list `tokens` with at least one entry")
     grants = tuple(_grant(f"{path}: tokens[{index}]", entry) for index, entry in enumerate(entries))
     if len({grant.digest for grant in grants}) < len(grants):
-        raise TokensError(f"{path}: two entries have the same token; one with the events of both is right")
+        raise TokensError(f"{path}: two entries have the same token; expected one with the events of both")
     return grants
 
 
 def _grant(place: str, entry: Any) -> Grant:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
-        raise TokensError(f"{place}: name, token (or sha256) and events are right")
+        raise TokensError(f"{place}: expected name, token (or sha256) and events")
     if unknown := set(map(str, entry)) - {"name", "token", "sha256", "events"}:
-        raise TokensError(f"{place}: {len(unknown)} fields besides name, token, sha256 and events")
+        raise TokensError(f"{place}: {len(unknown)} fields other than name, token, sha256 and events")
     events = entry.get("events")
     if not isinstance(events, list) or not events or not all(isinstance(event, str) and event for event in events):
-        raise TokensError(f"{place}: a list of event names is right, such as events: [order.*]")
-    return Grant(entry["name"], _digest(place, entry), _plain(events))
-
-
-def _digest(place: str, entry: Mapping[str, Any]) -> bytes:
+        raise TokensError(f"{place}: expected a list of event names, such as events: [order.*]")
     token, sha256 = entry.get("token"), entry.get("sha256")
     if isinstance(sha256, str) and token is None and _SHA256.fullmatch(sha256):
-        return bytes.fromhex(sha256)
-    if isinstance(token, str) and sha256 is None and len(token) >= LEAST_LENGTH and token.isascii():
-        return hashlib.sha256(token.encode()).digest()
-    raise TokensError(f"{place}: a token of at least {LEAST_LENGTH} ASCII characters, or its sha256 in hex, is right")
-
-
-def _plain(patterns: Sequence[str]) -> tuple[str, ...]:
-    """Return patterns in which only ``*`` means anything: ``[`` and ``?`` may stand in names."""
-    return tuple(re.sub(r"[\[?]", lambda found: f"[{found[0]}]", pattern) for pattern in patterns)
+        digest = bytes.fromhex(sha256)
+    elif isinstance(token, str) and sha256 is None and len(token) >= LEAST_LENGTH and token.isascii():
+        digest = hashlib.sha256(token.encode()).digest()
+    else:
+        raise TokensError(
+            f"{place}: expected a token of at least {LEAST_LENGTH} ASCII characters, or its sha256 in hex"
+        )
+    # only `*` is a wildcard: `[` and `?` may stand in names
+    patterns = tuple(re.sub(r"[\[?]", lambda special: f"[{special[0]}]", event) for event in events)
+    return Grant(entry["name"], digest, patterns)

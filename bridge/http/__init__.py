@@ -1,1 +1,1 @@
-"""HTTP in, with bounds on what a client may do: the gateway and the console are served through it."""
+"""The HTTP server of the gateway and the console, with bounds on its clients."""

@@ -1,8 +1,8 @@
-"""uvicorn's HTTP protocol with bounds on what a client may do before its request is whole.
+"""uvicorn's HTTP protocol, with bounds on a client before its request is whole.
 
-uvicorn bounds neither the head of a request nor the time that it takes, and queues any number of pipelined requests.
-It also takes an ``Upgrade`` to a protocol that it does not speak for the end of the request, and loses the body. HTTP
-lets a server ignore that header, and Java's HttpClient sends ``Upgrade: h2c`` with its first request.
+uvicorn bounds neither the head of a request nor the time that it takes, and it queues any number of pipelined requests.
+It also takes an ``Upgrade`` to an unknown protocol for the end of the request, and loses the body. HTTP lets a server
+ignore this header, and Java's HttpClient sends ``Upgrade: h2c`` with its first request.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 HEAD_LIMIT = 16 * 1024
-"""Bytes of a request's line and headers, those behind a chunked body (trailers) included."""
+"""Bytes of a request's line and headers, including those behind a chunked body (trailers)."""
 
 HEADER_COST = 64
-"""Bytes that each header counts on top of its own: what it takes to keep it."""
+"""Bytes that each header counts on top of its own, for the memory that keeps it."""
 
 PIPELINE_LIMIT = 16
-"""Requests that may wait behind one another on a connection."""
+"""Requests that may wait on a connection."""
 
 _UPGRADING = frozenset((b"upgrade", b"connection", b"http2-settings"))
 _log = logging.getLogger("bridge.http")
-_log.setLevel(logging.ERROR)  # what strangers send is counted, not logged
+_log.setLevel(logging.ERROR)  # wrong requests of strangers are counted, not logged
 
 
 class HeadTooLargeError(Exception):
-    """A request's head, or its pipeline, is larger than it may be; the client is told 400."""
+    """A request's head, or the pipeline, is too large. The client gets a 400."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -42,11 +42,11 @@ class BoundedProtocol(HttpToolsProtocol):
         config: uvicorn's.
         state: uvicorn's.
         lost: Called when the connection is gone.
-        refused: Called when it spoke no HTTP, or too much of it.
+        refused: Called when a request is refused because it is no HTTP, or too large.
 
     Attributes:
-        idle_since: Since when no request comes in and none is answered (the loop's clock); None while one is.
-        receiving_since: When the request that is coming in began; None while none is.
+        idle_since: Time (the loop's clock) since which no request is received or answered; None during a request.
+        receiving_since: Time at which the request that is being received began; None between requests.
         has_spoken: Whether the client has sent anything.
 
     """
@@ -69,18 +69,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = refused
         self._is_in_head = False
         self._head = 0  # bytes of the head that the parser has handed over
-        self._unparsed = 0  # bytes since the parser last handed something over: it keeps them for itself
+        self._unparsed = 0  # bytes since the parser last handed something over, which it still keeps
         self._begun = 0  # requests that began in the bytes that are being parsed
-        self._moved = False  # whether the parser handed something over of them
+        self._moved = False  # whether the parser handed over a part of them
         self._is_leaving = False
 
     def is_slow(self, now: float, first: float, whole: float) -> bool:
-        """Return whether the client has kept us waiting for too long.
+        """Return True if the client is too slow.
 
         Args:
             now: The loop's clock.
             first: Seconds from connecting to the first byte.
-            whole: Seconds from a request's first byte until it is whole, and for taking an answer.
+            whole: Seconds from a request's first byte until it is whole, and for receiving an answer.
 
         """
         if self._writing_since is not None:
@@ -115,7 +115,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.send_400_response("this is no HTTP request that is taken here")
             return
         except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
+            if self.scope["method"] == "CONNECT":
+                self.send_400_response("CONNECT is not taken here")
+                return
+            # Parse the request again without the headers that made the parser stop behind its head.
+            line = self.scope["method"].encode() + b" " + self.url + b" HTTP/1.1\r\n"
+            kept = [b"%b: %b\r\n" % header for header in self.headers if header[0] not in _UPGRADING]
+            self.parser = httptools.HttpRequestParser(self)
+            self.data_received(b"".join((line, *kept, b"\r\n", data[upgrade.args[0] :])))
             return
         # The parser keeps what is not whole yet: a name, a value, the line of a chunk.
         if not self._moved:
@@ -124,16 +131,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unparsed = len(data) if is_all_head and self._is_in_head and self._begun == 1 else 0
         if self._unparsed > HEAD_LIMIT and not self.transport.is_closing():
             self.send_400_response("the head of the request is too large")
-
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Parse the request again without the headers that made the parser stop behind its head."""
-        if self.scope["method"] == "CONNECT":
-            self.send_400_response("CONNECT is not taken here")
-            return
-        line = self.scope["method"].encode() + b" " + self.url + b" HTTP/1.1\r\n"
-        kept = [b"%b: %b\r\n" % header for header in self.headers if header[0] not in _UPGRADING]
-        self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"".join((line, *kept, b"\r\n", rest)))
 
     @override
     def on_message_begin(self) -> None:
@@ -153,7 +150,7 @@ class BoundedProtocol(HttpToolsProtocol):
     @override
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + HEADER_COST)
-        if self._is_in_head:  # trailers are of no use to anything here
+        if self._is_in_head:  # nothing here uses trailers
             super().on_header(name, value)
 
     @override
@@ -195,7 +192,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @override
     def shutdown(self) -> None:
-        """Close when nothing is under way; a request that has begun to come in is still answered."""
+        """Close the connection if it is idle. A request that has begun is still answered."""
         self._is_leaving = True
         is_idle = self.cycle is None or self.cycle.response_complete
         if is_idle and self._is_in_head:

@@ -1,8 +1,8 @@
-"""Serves an ASGI application: accepts connections, as many as there is room for, and bounds what each may do.
+"""Serve an ASGI application. Accept as many connections as there is room for, and bound each of them.
 
-A connection for which there is no room waits in the kernel's queue: its client waits, and loses nothing. Meanwhile
-connections that are of no use make room: those on which nothing happens, the longest idle first, and then those whose
-request does not come along, of the address that has the most.
+A connection for which there is no room waits in the kernel's queue. Its client waits, and loses nothing. Meanwhile
+useless connections make room: first idle ones, the longest idle first, and then stalled ones, of the address with the
+most connections.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ TICK_S = 1.0
 """Seconds between two looks for clients that are too slow."""
 
 SLACK_S = 3.0
-"""Seconds from the last answer that is due until connections that have not taken theirs are left."""
+"""Seconds after the last answer that is due. Then connections that have not received their answer are abandoned."""
 
 _EXHAUSTED_S = 0.2
 _IDLE_S = 1.0  # a connection that is idle for less makes no room: its request may be on its way
 _STALLED_S = 2.0  # nor does one whose request comes in for less
-_SAID_S = 60.0  # between two log lines about the same trouble
+_SAID_S = 60.0  # between two log lines about the same error
 _RESERVED_FILES = 128  # descriptors for Kafka, the API server, files and other listeners of the process
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Connections:
-    """What clients may do.
+    """Bounds on the clients.
 
     Attributes:
         most: Connections at once.
         first: Seconds from connecting until the first byte, and for a TLS handshake.
-        receive: Seconds from a request's first byte until it is whole, and for taking an answer.
+        receive: Seconds from a request's first byte until it is whole, and for receiving an answer.
         idle: Seconds that a connection may be idle between two requests.
 
     """
@@ -55,9 +55,9 @@ class Connections:
 
 
 def _with_files(connections: Connections) -> Connections:
-    """Return the bounds with no more connections than the process may have files open, some reserved for others.
+    """Return the bounds with no more connections than the process may have files open, less a reserve.
 
-    The process's soft limit is raised to its hard limit first.
+    The soft limit of the process is raised to its hard limit first.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft not in (hard, resource.RLIM_INFINITY):
@@ -75,9 +75,10 @@ class Serving:
     Args:
         app: The ASGI application.
         listener: A listening socket; closed at the end.
-        connections: What clients may do.
-        tls: For HTTPS.
-        dropped: Hears why a connection was dropped: ``slow``, ``no-room``, ``no-http``, ``no-tls``.
+        connections: Bounds on the clients.
+        tls: The context for HTTPS; None for HTTP.
+        dropped: Called with the reason for which a connection is dropped: ``slow``, ``no-room``, ``no-http``,
+            ``no-tls``.
 
     """
 
@@ -112,10 +113,9 @@ class Serving:
         self._addresses: dict[BoundedProtocol, str] = {}  # of every connection that takes room
         self._has_room = asyncio.Event()
         self._ending = asyncio.Event()
-        self._said = float("-inf")
 
     async def serve(self) -> None:
-        """Serve until :meth:`end` is called; raises what ends it before."""
+        """Serve until :meth:`end` is called. An error that ends the server earlier is raised."""
         self._listener.settimeout(0)  # as the event loop wants it
         self._config.load()
         serving = asyncio.create_task(self._server.serve(sockets=[]))
@@ -123,7 +123,7 @@ class Serving:
         try:
             done, _ = await asyncio.wait((serving, *tasks), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                task.result()  # only the last ends by itself; this says why another did
+                task.result()  # only the last ends without an error; this raises the error of another
         finally:
             for task in tasks[:2]:
                 task.cancel()
@@ -134,7 +134,7 @@ class Serving:
             await serving
 
     def end(self, seconds: float) -> None:
-        """Take no more connections, and close those that there are once they are answered, or after ``seconds``."""
+        """Accept no more connections, and close the others once they are answered, or after ``seconds``."""
         self._config.timeout_graceful_shutdown = int(seconds)
         self._ending.set()
 
@@ -143,6 +143,7 @@ class Serving:
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         taking: set[asyncio.Task[None]] = set()
+        warned_at = float("-inf")
         while True:
             while len(self._addresses) >= self._bounds.most:
                 if not self._make_room():
@@ -153,7 +154,10 @@ class Serving:
             try:
                 client, address = await loop.sock_accept(self._listener)
             except OSError as error:  # no more files, or the client went at once
-                self._say("a connection could not be accepted: %s", error)
+                # At most one warning a minute, because a server without descriptors would fill the disk with its log.
+                if loop.time() - warned_at >= _SAID_S:
+                    warned_at = loop.time()
+                    _log.warning("a connection could not be accepted: %s", error)
                 await asyncio.sleep(_EXHAUSTED_S)
                 continue
             protocol = BoundedProtocol(
@@ -165,7 +169,7 @@ class Serving:
             task.add_done_callback(taking.discard)
 
     def _make_room(self) -> bool:
-        """Drop a connection that is of no use; return whether there was one."""
+        """Drop a useless connection; return False if there is none."""
         now = asyncio.get_running_loop().time()
         idle = [protocol for protocol in self._addresses if now - (protocol.idle_since or now) >= _IDLE_S]
         if idle:
@@ -212,10 +216,3 @@ class Serving:
             for protocol in list(self._addresses):
                 if protocol.is_slow(now, self._bounds.first, self._bounds.receive):
                     self._drop(protocol, "slow")
-
-    def _say(self, text: str, *values: object) -> None:
-        """Warn, at most once a minute: a server without descriptors would fill the disk with its log."""
-        now = asyncio.get_running_loop().time()
-        if now - self._said >= _SAID_S:
-            self._said = now
-            _log.warning(text, *values)

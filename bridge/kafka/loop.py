@@ -18,11 +18,11 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
-from bridge.core.decision import Decision, Reason, RunDecision
+from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import MINUTE, SECOND, Micros
+from bridge.kafka.careful_reading import CarefulReading
 from bridge.kafka.log import (
     FETCHED_BYTES,
     AbortableError,
@@ -42,14 +42,7 @@ from bridge.kafka.outage import ABOUT_KAFKA
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import Member, Note, disown, read_note, take_over
 from bridge.kafka.stage import Stage
-from bridge.kafka.suspects import (
-    NOT_OF_A_RECORD,
-    POISON_TEXT,
-    IsolationLock,
-    RejectedRecord,
-    SuspectRecords,
-    failure_text,
-)
+from bridge.kafka.suspects import IsolationLock
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +55,6 @@ _SET_ASIDE = MINUTE
 _COMMIT_TRIES = 5  # each waits in the client for as long as a transaction may take
 _NEVER: Micros = 2**63
 _MARKERS_AFTER = SECOND  # a position that moved over markers only is worth a transaction this late
-_BARRED = 0.02  # seconds between looks whether another stage of the process has finished its careful reading
 
 
 class StageLoop:
@@ -108,15 +100,18 @@ class StageLoop:
         self._admin = log.admin()
         self._producer = log.producer(member.transactional_id)
         self._consumer = log.consumer(member.group, instance=member.instance)
-        self._isolation = isolation or IsolationLock()
-        self._is_first_life = self._isolation.is_new(member.transactional_id)
-        self._suspects = SuspectRecords(pace)
-        self._claimed: set[Partition] = set()
-        self._alone: tuple[Partition, int] | None = None  # whose next record the open transaction notes, and how
-        self._is_barred = False
         self._topics: frozenset[str] = frozenset()
         self._queue: deque[Record] = deque()
         self._committed: dict[Partition, Committed] = {}
+        self._careful = CarefulReading(
+            stage,
+            member.transactional_id,
+            isolation or IsolationLock(),
+            pace,
+            queue=self._queue,
+            committed=self._committed,
+            transact=self._transact,
+        )
         self._held: dict[Partition, Micros] = {}
         self._full = False
         self._metadata: Any = None
@@ -147,11 +142,11 @@ class StageLoop:
         self._subscribe()
         self._poll()
         if not self._queue:
-            self._isolation.give(self._id)
+            self._careful.rest()
         if self._spoiled:
             self._take_again()
-        elif self._queue and self._suspects.is_on:
-            self._transact_carefully()
+        elif self._queue and self._careful.is_on:
+            self._careful.transact()
         elif self._queue or self._stage.is_due(self._clock()) or self._owes():
             self._transact(self._stage.process)
         self._measure_lag()
@@ -161,7 +156,7 @@ class StageLoop:
         try:
             self._consumer.close()
         finally:
-            self._isolation.give(self._id)
+            self._careful.rest()
             self._producer.close()
             self._admin.close()
             for close in self._closing:
@@ -185,9 +180,9 @@ class StageLoop:
         self._resume_held()
         room = self._make_room()
         waiting = bool(self._queue) or self._stage.is_due(self._clock())
-        patience = self._stage.patience() if not waiting else _BARRED if self._is_barred else 0
+        briefly = self._careful.patience()
+        patience = briefly if waiting else self._stage.patience()
         try:
-            self._is_barred = False
             polled = self._consumer.poll(patience, max(room, 1))
             self._queue.extend(polled)
         except OffsetLostError as error:
@@ -246,12 +241,6 @@ class StageLoop:
 
     def _transact(self, work: Callable[[deque[Record], Outbox], None]) -> bool:
         """Do a transaction; return whether it was committed."""
-        try:
-            return self._try_to_transact(work)
-        finally:
-            self._alone = None
-
-    def _try_to_transact(self, work: Callable[[deque[Record], Outbox], None]) -> bool:
         out = Outbox(self._producer)
         self._producer.begin()
         try:
@@ -269,7 +258,7 @@ class StageLoop:
             return False
         except Exception as error:
             self._is_sound = False
-            if not self._record_failure(out.at, error):
+            if not self._careful.record_failure(out.at, error):
                 with suppress(LogError):  # what made the trouble may also prevent this; the next owner ends it then
                     self._producer.abort()
                 raise
@@ -287,100 +276,6 @@ class StageLoop:
         if out.decisions:
             self._sink(self._stage.name, out.decisions)
         return True
-
-    def _record_failure(self, culprit: object, error: Exception) -> bool:
-        """Lay an exception to what was processed; False if it has to stop the process."""
-        if culprit is None or isinstance(error, NOT_OF_A_RECORD):
-            return False
-        if isinstance(culprit, Record):
-            return self._suspects.record_failure(culprit, error, self._stage.name)
-        is_blamed = self._stage.record_failure(culprit, failure_text(error))
-        if is_blamed:
-            self._suspects.tell(f"{self._stage.name}: what was processed is given up", error)
-        return is_blamed
-
-    def _transact_carefully(self) -> None:
-        """Set the first doomed record aside, or process what stands before it; a record at a time after a kill."""
-        while self._queue:
-            rejected, before = self._suspects.find(self._queue)
-            if rejected is not None and before == 0:
-                if rejected.kills == 1:
-                    self._try_out(rejected)
-                else:
-                    self._put_aside(rejected)
-                self._isolation.give(self._id)
-                return
-            place = self._noted_place()
-            if place is not None:
-                self._is_barred = not self._isolation.take(self._id)
-                if self._is_barred:
-                    self._suspects.wait()
-                    return
-                if not self._note(place, self._queue[0].offset, 1):
-                    return
-            size = min(before, self._suspects.portion(self._queue))
-            is_committed = self._transact(partial(self._process_some, size))
-            self._suspects.passed(self._committed)
-            if not (is_committed and self._queue and self._noted_place() is not None):
-                self._isolation.give(self._id)
-                return
-
-    def _process_some(self, size: int, queue: deque[Record], out: Outbox) -> None:
-        is_suspected = self._suspects.size > 1 or self._suspects.is_alone(queue[0])
-        portion = deque(queue.popleft() for _ in range(min(size, len(queue))))
-        self._stage.process(portion, out)
-        queue.extendleft(reversed(portion))
-        if is_suspected:
-            self._suspects.advance()
-        place = self._noted_place()
-        self._alone = (place, 1) if place is not None and place not in out.held else None
-
-    def _noted_place(self) -> Partition | None:
-        """Return the partition of the first record if that is processed alone, with a note."""
-        record = self._queue[0] if self._queue else None
-        if record is None or not self._suspects.is_alone(record) or not self._stage.may_kill(record):
-            return None
-        return Partition(record.topic, record.partition)
-
-    def _note(self, place: Partition, offset: int, kills: int) -> bool:
-        """Note that a record is processed alone, unless the last transaction did; tell whether it is noted."""
-        notes = [(partition, found.offset, read_note(found).alone) for partition, found in self._committed.items()]
-        if [noted for noted in notes if noted[2]] == [(place, offset, kills)]:
-            return True
-        self._alone = (place, kills)
-        return self._transact(lambda _, __: None)
-
-    def _try_out(self, rejected: RejectedRecord) -> None:
-        """Find out whether the first record kills: then set it aside, else process it alone."""
-        record = self._queue[0]
-        place = Partition(record.topic, record.partition)
-        self._is_barred = not self._isolation.take(self._id)
-        if self._is_barred and self._suspects.size:
-            self._suspects.wait()
-            return
-        if not self._note(place, record.offset, 2):
-            return
-        if not self._isolation.survives(lambda: self._stage.try_out(record)):
-            self._put_aside(rejected)
-            return
-        del self._suspects.rejected[place]
-        self._transact(partial(self._process_some, 1))
-        self._suspects.passed(self._committed)
-
-    def _put_aside(self, rejected: RejectedRecord) -> None:
-        record = self._queue[0]
-        place = Partition(record.topic, record.partition)
-
-        def work(queue: deque[Record], out: Outbox) -> None:
-            queue.popleft()
-            self._stage.set_aside(record, rejected.reason, rejected.text, out)
-
-        del self._suspects.rejected[place]
-        if not self._transact(work):
-            self._suspects.rejected[place] = rejected
-            return
-        if rejected.reason is Reason.POISON:
-            logger.error("%s: %s/%d@%d is poison: %s", self._stage.name, *place, record.offset, rejected.text)
 
     def _send_sample(self, out: Outbox) -> None:
         if self._sample is not None and out.decisions:
@@ -434,10 +329,7 @@ class StageLoop:
         return {partition: committed for partition, committed in new.items() if self._committed[partition] != committed}
 
     def _note_of(self, partition: Partition, owner: str) -> str:
-        rejected = self._suspects.rejected.get(partition)
-        alone = rejected.kills if rejected is not None else 0
-        if self._alone is not None and self._alone[0] == partition:
-            alone = self._alone[1]
+        alone = self._careful.kills_noted(partition)
         return Note(owner, self._stage.applied(), self._stage.topic_id(partition.topic), alone).text()
 
     def _owes(self) -> bool:
@@ -456,9 +348,7 @@ class StageLoop:
 
     def _hold(self, out: Outbox) -> None:
         for partition, (offset, seconds) in out.held.items():
-            self._queue = deque(
-                record for record in self._queue if Partition(record.topic, record.partition) != partition
-            )
+            self._unqueue([partition])
             self._consumer.seek(partition, offset)
             self._consumer.pause([partition])
             self._held[partition] = self._pace() + round(seconds * SECOND)
@@ -502,37 +392,17 @@ class StageLoop:
         found = take_over(self._admin, self._group, partitions, self._id)
         offsets = self._stage.begin(partitions, found)
         if self._stage.is_careful:
-            self._suspect(found, offsets)
+            self._careful.suspect(found, offsets, self._admin)
         self._claim(offsets)
         self._stage.take(offsets)
         logger.info("%s: took over %d partitions", self._stage.name, len(offsets), extra=ABOUT_KAFKA)
         return offsets
 
-    def _suspect(self, found: Mapping[Partition, Committed], offsets: Mapping[Partition, int]) -> None:
-        """Be careful with partitions that their owner did not release; doom what it processed alone."""
-        unread = []
-        for place, committed in found.items():
-            note = read_note(committed)
-            if not note.owner or (note.owner == self._id and (place in self._claimed or not self._is_first_life)):
-                continue  # it was released, or an earlier life of this process had it, which was not killed
-            unread.append(place)
-            if note.alone and offsets.get(place) == committed.offset:
-                self._suspects.rejected[place] = RejectedRecord(
-                    committed.offset, Reason.POISON, POISON_TEXT, note.alone
-                )
-        if not unread:
-            return
-        try:
-            ends = self._admin.end_offsets(unread)
-        except UnansweredError as error:
-            ends = error.answered
-        self._suspects.suspect({place: end for place, end in ends.items() if end > offsets.get(place, end)})
-
     def _claim(self, offsets: Mapping[Partition, int]) -> None:
         claim = {p: Committed(offset, self._note_of(p, self._id)) for p, offset in offsets.items()}
         self._commit_alone(claim)
         self._committed.update(claim)
-        self._claimed.update(claim)
+        self._careful.claimed(claim)
 
     def _commit_alone(self, offsets: Mapping[Partition, Committed]) -> None:
         self._producer.begin()
@@ -586,14 +456,19 @@ class StageLoop:
 
     def _discard(self, partitions: Collection[Partition]) -> None:
         self._rebalanced = True
+        self._unqueue(partitions)
+
+    def _unqueue(self, partitions: Collection[Partition]) -> None:
+        """Drop the polled records of partitions."""
         gone = set(partitions)
-        self._queue = deque(r for r in self._queue if Partition(r.topic, r.partition) not in gone)
+        kept = [record for record in self._queue if Partition(record.topic, record.partition) not in gone]
+        self._queue.clear()
+        self._queue.extend(kept)
 
     def _forget(self, partitions: Collection[Partition]) -> None:
         self._stage.drop(partitions)
         for partition in partitions:
             self._committed.pop(partition, None)
-            self._suspects.rejected.pop(partition, None)
-            self._suspects.ends.pop(partition, None)
+            self._careful.forget(partition)
             self._held.pop(partition, None)
             self._observer.forget_lag(*partition)

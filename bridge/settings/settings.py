@@ -1,9 +1,9 @@
-"""Every setting, documented where it is defined; ``docs/settings.md`` is written from this module.
+"""Every setting, documented where it is defined. ``docs/settings.md`` is written from this module.
 
 A setting has one name: ``--ledger-horizon`` as an option, ``FLOWBRIDGE_LEDGER_HORIZON`` in the environment,
 ``ledger_horizon`` in the file that ``--config`` or ``FLOWBRIDGE_CONFIG`` names. An option wins over the environment,
-that over the file, that over the default. How Kubernetes is reached is not set here, but as all its clients do it:
-KUBECONFIG, or the account of the pod.
+that over the file, that over the default. The address of Kubernetes is no setting of ours: it comes from KUBECONFIG, or
+from the account of the pod. Defaults of settings that stages take stand in :mod:`bridge.settings.groups`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bridge.core.event import Micros
 from bridge.errors import SettingProblem, SettingsError
+from bridge.settings.groups import (
+    ControllerSettings,
+    GatewaySettings,
+    RouterSettings,
+    SubmitterSettings,
+    WindowSettings,
+)
 from bridge.settings.sources import CONFIG, EnvironmentSource, FileSource, OptionsSource, PlacedSource
 from bridge.settings.values import (
     HIDDEN,
@@ -51,7 +59,11 @@ from bridge.settings.values import (
 DEFAULT_LISTEN = Address("127.0.0.1", 9630)
 DEFAULT_GATEWAY_LISTEN = Address("127.0.0.1", 12_000)
 PARTITION_BYTES = 4 * 1024**2
-"""The least share of a partition in the memory for windows: two events of the largest kind wait in it."""
+"""The least share of a partition in the memory for windows: two events of the largest size fit into it."""
+
+
+def _length(micros: Micros) -> timedelta:
+    return timedelta(microseconds=micros)
 
 
 class Settings(BaseSettings):
@@ -74,18 +86,18 @@ class Settings(BaseSettings):
         "path separator; relative ones in the file start at the file's folder.",
     )
     sensitive: Annotated[FieldPaths, Group.TRIGGERS] = Field(
-        (),
-        description="Payload fields whose values no decision shows, of whatever trigger, beside those that a trigger "
+        ControllerSettings.sensitive,
+        description="Payload fields whose values no decision of any trigger shows, in addition to those that a trigger "
         "names: `card.number,customer.email`. Only the controller's counts: it writes them into the definitions.",
     )
-    schemas: Annotated[Paths, Group.KAFKA] = Field(
+    schemas: Annotated[Paths, Group.EVENTS] = Field(
         (),
         description="Files or folders with the Avro schemas of events, each in `NAME.avsc`; separated as triggers are.",
     )
-    schema_registry_url: Annotated[Url | None, Group.KAFKA] = Field(
+    schema_registry_url: Annotated[Url | None, Group.EVENTS] = Field(
         None, description="A Confluent-compatible schema registry; user and password in it are never shown."
     )
-    json_topics: Annotated[TopicPatterns, Group.KAFKA] = Field(
+    json_topics: Annotated[TopicPatterns, Group.EVENTS] = Field(
         (),
         description="Topics whose values are bare JSON objects, without a header that says so: `orders,legacy.*`, "
         "separated by commas; `*` alone is every topic. Values that begin as Avro does are read as Avro there too. "
@@ -117,7 +129,7 @@ class Settings(BaseSettings):
         "Sensor. A new value counts from then on, and what waits in the windows of flows without their own is dropped "
         "as `expired`.",
     )
-    internal_prefix: Annotated[TopicPart, Group.INSTALLATION] = Field(
+    internal_prefix: Annotated[TopicPart, Group.TOPICS] = Field(
         "flowbridge.",
         description="What the names of the bridge's own topics and groups begin with. It is the installation's "
         "identity: runs of another prefix are other runs.",
@@ -129,24 +141,24 @@ class Settings(BaseSettings):
         description="Partitions of the bridge's own topics, and so the most processes that share the work. It is "
         "fixed when the topics are created.",
     )
-    replication: Annotated[int, Group.INSTALLATION] = Field(
+    replication: Annotated[int, Group.TOPICS] = Field(
         -1,
         ge=-1,
         le=32_767,
         description="Replicas of the bridge's own topics and of event topics that it creates; `-1` is the broker's "
         "default.",
     )
-    shared_topics: Annotated[SharedTopicPatterns, Group.KAFKA] = Field(
+    shared_topics: Annotated[SharedTopicPatterns, Group.TOPICS] = Field(
         {},
         description="Topics that all names with a common beginning share, instead of one a name: "
         "`metaflow.*=metaflow-events`, several separated by commas. It is the installation's: bridges, gateways and "
         "publishers with the SDK need the same.",
     )
-    create_topics: Annotated[bool, Group.TRIGGERS] = Field(
+    create_topics: Annotated[bool, Group.TOPICS] = Field(
         default=True, description="Create the topics of triggers' events, and shared topics, where they are missing."
     )
-    topic_bound: Annotated[int, Group.TRIGGERS] = Field(
-        1_000,
+    topic_bound: Annotated[int, Group.TOPICS] = Field(
+        ControllerSettings.topic_bound,
         ge=1,
         le=100_000,
         description="The number of topics in the cluster, those of others included, at which neither the controller "
@@ -154,7 +166,7 @@ class Settings(BaseSettings):
         "and the gateway answers 404. Topics of `shared_topics` and the bridge's own are always created. In 0.1.0 it "
         "was `gateway_topic_bound`; that name still works.",
     )
-    event_topic_partitions: Annotated[int, Group.TRIGGERS] = Field(
+    event_topic_partitions: Annotated[int, Group.TOPICS] = Field(
         4, ge=1, le=1_000, description="Partitions of event topics that it creates."
     )
     stages: Annotated[Stages, Group.PROCESS] = Field(
@@ -168,7 +180,7 @@ class Settings(BaseSettings):
         "and what it had moves on at once.",
     )
     concurrency: Annotated[int, Group.RUNS] = Field(
-        8,
+        SubmitterSettings.concurrency,
         ge=1,
         le=256,
         description="Creates of Workflows that the API server is asked to do at once. A create that takes longer than "
@@ -176,22 +188,22 @@ class Settings(BaseSettings):
         "half of this while it is slow and others have runs.",
     )
     waiting_runs: Annotated[int, Group.RUNS] = Field(
-        1_000_000,
+        SubmitterSettings.waiting_runs,
         ge=1,
         description="Runs of one trigger that may wait, for their turn, their rate, a storm to end or a refusal to be "
         "lifted. They lie in a temporary file, not in memory. A run beyond that is a dead letter, unless the trigger "
         "has created a Workflow in the last 10 s or the whole cluster is down: then its partition of the log waits.",
     )
     waiting_bytes: Annotated[int, Group.RUNS] = Field(
-        2 * 1024**3,
+        SubmitterSettings.waiting_bytes,
         ge=1,
         description="Bytes that the waiting runs of one trigger may have in that file; the same happens beyond it.",
     )
     window_bound: Annotated[int, Group.RUNS] = Field(
-        10_000, ge=2, le=1_000_000, description="Arrivals that one window may hold."
+        WindowSettings.window_bound, ge=2, le=1_000_000, description="Arrivals that one window may hold."
     )
     window_bytes: Annotated[int, Group.RUNS] = Field(
-        1024**3,
+        WindowSettings.window_bytes,
         ge=PARTITION_BYTES,
         description="Bytes of memory that all windows may take, arrivals that wait and identities that are remembered: "
         "at most so many in a process, also in one that has all partitions. Each partition has an equal share, at "
@@ -200,57 +212,58 @@ class Settings(BaseSettings):
         "must be at least twice this.",
     )
     remembered_bound: Annotated[int, Group.RUNS] = Field(
-        1_000_000,
+        WindowSettings.remembered_bound,
         ge=2,
         le=100_000_000,
         description="Events of one trigger that one partition remembers, those that wait and those that are known "
         "only so that a repeat is a `duplicate`. Each takes about 800 bytes of `window_bytes`.",
     )
     retry_for: Annotated[Duration, Group.RUNS] = Field(
-        timedelta(hours=24),
+        _length(SubmitterSettings.retry_for),
         ge=timedelta(0),
-        description="How long after its first refusal a run that the API server refuses is tried again before it is a "
-        "dead letter. What it waited for before (a rate, an outage) does not count.",
+        description="How long a run is tried again before it is a dead letter, if the API server refuses it or its "
+        "WorkflowTemplate is missing or forbidden. It counts from the first of these refusals. What the run waited for "
+        "before (a rate, an outage) does not count.",
     )
     ledger_horizon: Annotated[Duration, Group.INSTALLATION] = Field(
-        timedelta(days=7),
+        _length(SubmitterSettings.ledger_horizon),
         ge=timedelta(minutes=1),
         description="How long run keys are remembered: what comes back later runs again.",
     )
     workflow_lifetime: Annotated[Duration, Group.RUNS] = Field(
-        timedelta(hours=1),
+        _length(SubmitterSettings.workflow_lifetime),
         ge=timedelta(minutes=1),
         description="How long a finished Workflow stays on the cluster at least, where its template sets no TTL: a "
         "create whose outcome is unknown is settled within it.",
     )
     clock_skew: Annotated[Duration, Group.RUNS] = Field(
-        timedelta(seconds=2),
+        _length(WindowSettings.clock_skew),
         ge=timedelta(0),
         le=timedelta(minutes=5),
         description="How far the clocks of brokers and bridges may be apart; timers wait that much longer.",
     )
     reload: Annotated[Duration, Group.TRIGGERS] = Field(
-        timedelta(seconds=1),
+        _length(ControllerSettings.reload),
         ge=timedelta(milliseconds=100),
         description="Time between two readings of the sources of triggers.",
     )
     hold_off: Annotated[Duration, Group.TRIGGERS] = Field(
-        timedelta(seconds=10),
+        _length(ControllerSettings.hold_off),
         ge=timedelta(0),
         description="How long a trigger must be gone from its source before it is retired.",
     )
     lost_offsets: Annotated[Literal["hold", "continue"], Group.RUNS] = Field(
-        "hold",
+        RouterSettings.lost_offsets,
         description="What to do when a topic no longer holds the offset to go on at: `hold` stops that partition "
-        "until somebody decides, `continue` goes on at its oldest record, or after a truncation at the first record of "
+        "until you decide, `continue` goes on at its oldest record, or after a truncation at the first record of "
         "the last 24 hours; both say so loudly.",
     )
-    listen: Annotated[Listen, Group.PROCESS] = Field(
+    listen: Annotated[Listen, Group.OBSERVATION] = Field(
         DEFAULT_LISTEN,
         description="Where `/livez`, `/readyz` and `/metrics` answer; port 0 is any free one, an empty text turns "
         "them off. If the default is taken, a free port is used and logged; another address that is taken is an error.",
     )
-    gateway: Annotated[bool, Group.GATEWAY] = Field(
+    gateway: Annotated[bool, Group.PROCESS] = Field(
         default=False,
         description="Take events over HTTP in this process of `run`, too, as `flowbridge gateway` does by itself.",
     )
@@ -260,16 +273,16 @@ class Settings(BaseSettings):
         "empty text turns the gateway off, and if the default is taken, a free port is used and shown.",
     )
     gateway_path: Annotated[UrlPath, Group.GATEWAY] = Field(
-        "/metaflow-event",
+        GatewaySettings.gateway_path,
         description="The path of Argo Events' webhook contract: what METAFLOW_ARGO_EVENTS_WEBHOOK_URL ends with.",
     )
     gateway_cloudevents_path: Annotated[UrlPath, Group.GATEWAY] = Field(
-        "/cloudevents", description="The path that takes CloudEvents, structured or binary."
+        GatewaySettings.gateway_cloudevents_path, description="The path that takes CloudEvents, structured or binary."
     )
     gateway_tokens: Annotated[FilePath, Group.GATEWAY] = Field(
         None,
         description="A file of bearer tokens and of the events that each may publish; read again when it changes. "
-        "Without one, whoever reaches the gateway may publish.",
+        "Without one, any client that reaches the gateway may publish.",
     )
     gateway_certificate: Annotated[FilePath, Group.GATEWAY] = Field(
         None, description="A certificate (PEM, with its chain) for HTTPS; read again when it changes."
@@ -280,7 +293,7 @@ class Settings(BaseSettings):
     gateway_source: Annotated[Literal["kept", "one"], Group.GATEWAY] = Field(
         "kept",
         description="The source of CloudEvents that the gateway takes: `kept` as the event names it, `one` for all, "
-        "that of Metaflow's events, so that the same name and id twice is one event whoever publishes it.",
+        "that of Metaflow's events, so that the same name and id twice is one event, whichever publisher sends it.",
     )
     gateway_new_names: Annotated[Literal["create", "refuse"], Group.GATEWAY] = Field(
         "create",
@@ -288,25 +301,28 @@ class Settings(BaseSettings):
         "as with event topics of triggers, `refuse` answers 404.",
     )
     gateway_hold: Annotated[Duration, Group.GATEWAY] = Field(
-        timedelta(seconds=50),
+        _length(GatewaySettings.gateway_hold),
         ge=timedelta(seconds=2),
         le=timedelta(minutes=10),
         description="How long a request is held while Kafka is away. Metaflow's publisher waits 60 s.",
     )
     gateway_held: Annotated[int, Group.GATEWAY] = Field(
-        1_000, ge=1, le=100_000, description="Requests that are held at once; beyond, the gateway is not ready."
+        GatewaySettings.gateway_held,
+        ge=1,
+        le=100_000,
+        description="Requests that are held at once; beyond, the gateway is not ready.",
     )
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Group.PROCESS] = Field(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Group.OBSERVATION] = Field(
         "info", description="The least that is logged."
     )
-    log_format: Annotated[Literal["text", "json"], Group.PROCESS] = Field(
+    log_format: Annotated[Literal["text", "json"], Group.OBSERVATION] = Field(
         "text", description="Lines for people, or one JSON object a line."
     )
 
     @field_validator("window_bytes")
     @classmethod
     def _are_enough(cls, size: int, info: ValidationInfo) -> int:
-        """Refuse so few bytes that the share of a partition could not hold the largest events."""
+        """Refuse a size with which the share of a partition could not hold the largest events."""
         partitions = info.data.get("partitions", 1)
         if size < PARTITION_BYTES * partitions:
             least = PARTITION_BYTES * partitions
@@ -323,7 +339,7 @@ class Settings(BaseSettings):
         return patterns
 
     def __init__(self, *sources: PlacedSource, **values: Any) -> None:
-        """Merge ``values`` and ``sources``, the earlier winning; nothing else is read."""
+        """Merge ``values`` and ``sources``. The earlier wins, and nothing else is read."""
         super().__init__(_build_sources=((OptionsSource(type(self), values), *sources), values))
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
@@ -334,12 +350,32 @@ class Settings(BaseSettings):
         return self.model_dump(mode="json")
 
     @property
+    def controller(self) -> ControllerSettings:
+        """Return the settings that the controller takes."""
+        return ControllerSettings.of(self)
+
+    @property
+    def router(self) -> RouterSettings:
+        """Return the settings that a router takes."""
+        return RouterSettings.of(self)
+
+    @property
+    def windows(self) -> WindowSettings:
+        """Return the settings that a matcher takes."""
+        return WindowSettings.of(self)
+
+    @property
+    def submitter(self) -> SubmitterSettings:
+        """Return the settings that the submitter takes."""
+        return SubmitterSettings.of(self)
+
+    @property
     def allowed_namespaces(self) -> frozenset[str]:
         """Return the namespaces that trigger files may name; empty for any."""
         return frozenset((*self.trigger_namespaces, self.namespace)) if self.trigger_namespaces else frozenset()
 
     def client_properties(self) -> dict[str, str]:
-        """Return what every Kafka client is given, secrets included: never show it."""
+        """Return the properties of every Kafka client. They include secrets: never show them."""
         revealed = {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value
             for name, value in self.kafka.items()
@@ -348,12 +384,12 @@ class Settings(BaseSettings):
 
     @property
     def is_listen_explicit(self) -> bool:
-        """Tell whether somebody chose the address to listen on."""
+        """Return True if the address to listen on was set."""
         return "listen" in self.model_fields_set
 
     @property
     def is_gateway_listen_explicit(self) -> bool:
-        """Tell whether somebody chose the gateway's address."""
+        """Return True if the gateway's address was set."""
         return "gateway_listen" in self.model_fields_set
 
     @cached_property
@@ -366,12 +402,12 @@ def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], co
     """Return the settings that options, environment and file give together.
 
     Args:
-        options: Options that were given, by the names of the fields.
+        options: The values of options, by the names of the fields.
         environment: The environment (``os.environ``).
         config: The settings file; without one, ``FLOWBRIDGE_CONFIG`` may name it.
 
     Raises:
-        SettingsError: Something is wrong in them; says where, what was found and what would be right.
+        SettingsError: A setting is wrong. The error says where, what was found and what was expected.
 
     """
     sources: list[PlacedSource] = [OptionsSource(Settings, options), EnvironmentSource(Settings, environment)]
@@ -390,15 +426,10 @@ def _problem(details: ErrorDetails, sources: Sequence[PlacedSource]) -> SettingP
     place = next(
         (source.place(field, kafka_property) for source in sources if source.sets(field, kafka_property)), field
     )
-    right = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    expected = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
     value = str(details["input"])
     if "@" in value:
-        right = right.replace(repr(value), "it")  # a reader of values quotes what it cannot read
-    return SettingProblem(place, _found(field, kafka_property, details["input"]), right)
-
-
-def _found(field: str, kafka_property: str | None, value: Any) -> str:
-    if field == "kafka":
-        hidden = kafka_property is None or is_secret(kafka_property)
-        return f"found {HIDDEN if hidden else without_credentials(value)}"
-    return f"found {without_credentials(value)}"
+        expected = expected.replace(repr(value), "it")  # a reader of values quotes a value that it cannot read
+    is_hidden = field == "kafka" and (kafka_property is None or is_secret(kafka_property))
+    shown = HIDDEN if is_hidden else without_credentials(details["input"])
+    return SettingProblem(place, f"found {shown}", expected)

@@ -1,7 +1,7 @@
-"""Where settings come from: options of a command, the environment, a file. Each remembers the place of each value.
+"""The sources of settings: options of a command, the environment, a file. Each knows the place of each value.
 
-Precedence is the order of the sources; ``kafka`` is merged property by property. Nothing here knows what a value
-means: sources hand over what they hold under the names of the fields, and :mod:`bridge.settings.settings` validates.
+Precedence is the order of the sources. ``kafka`` is merged property by property. Sources pass their values on under the
+names of the fields, and :mod:`bridge.settings.settings` validates them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PREFIX = "FLOWBRIDGE_"
 CONFIG = PREFIX + "CONFIG"
 KAFKA_PREFIX = PREFIX + "KAFKA_"
 _MEANT = 0.85
-"""How alike a name must be to a setting's to be taken for a slip of the pen (difflib's ratio)."""
+"""The similarity at which an unknown name is taken for a misspelt setting (difflib's ratio)."""
 
 FORMER = {"gateway_topic_bound": "topic_bound"}
 """Settings of 0.1.0 that have another name now; in the environment, the file and as options both are read."""
@@ -37,7 +37,7 @@ class PlacedSource(PydanticBaseSettingsSource):
     """One source of settings.
 
     Attributes:
-        values: What it sets, by the name of the field.
+        values: The values that it sets, by the name of the field.
 
     """
 
@@ -46,11 +46,11 @@ class PlacedSource(PydanticBaseSettingsSource):
         self.values = dict(values)
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - given by the base
-        """Return what it sets for a field."""
+        """Return the value that it sets for a field."""
         return self.values.get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """Return all that it sets."""
+        """Return all values that it sets."""
         return self.values
 
     def sets(self, field: str, kafka_property: str | None = None) -> bool:
@@ -60,12 +60,12 @@ class PlacedSource(PydanticBaseSettingsSource):
         return kafka_property is None or kafka_property in self.values[field]
 
     def place(self, field: str, kafka_property: str | None = None) -> str:
-        """Return where a person finds the value."""
+        """Return the place at which a person finds the value."""
         raise NotImplementedError
 
 
 class OptionsSource(PlacedSource):
-    """Options of a command, by the names of the fields; those not given are left out."""
+    """Options of a command, by the names of the fields; options that were not given are left out."""
 
     def place(self, field: str, kafka_property: str | None = None) -> str:
         """Return the option."""
@@ -81,7 +81,7 @@ class EnvironmentSource(PlacedSource):
         """Read ``environment``.
 
         Raises:
-            SettingsError: A variable looks like one of ours, but for a slip of the pen.
+            SettingsError: A variable looks like a setting that is misspelt.
 
         """
         fields = set(settings.model_fields) - {"kafka"}
@@ -93,7 +93,11 @@ class EnvironmentSource(PlacedSource):
                 name = FORMER[name]
             if variable.startswith(PREFIX) and name in fields and (value or name in may_be_empty):
                 values[name] = value
-        kafka = {_property(name): value for name, value in environment.items() if name.startswith(KAFKA_PREFIX)}
+        kafka = {
+            variable.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
+            for variable, value in environment.items()
+            if variable.startswith(KAFKA_PREFIX)
+        }
         super().__init__(settings, values | ({"kafka": kafka} if kafka else {}))
         _refuse_slips(environment, fields)
 
@@ -116,17 +120,22 @@ class FileSource(PlacedSource):
         """
         self.path = path
         values = {FORMER.get(key, key): value for key, value in _read(path).items()}
-        problems = [
-            _unknown(f"{path}: {key}", str(key), settings.model_fields)
-            for key in values
-            if key not in settings.model_fields
-        ]
+        problems = []
+        for key in values:
+            if key not in settings.model_fields:
+                similar = difflib.get_close_matches(str(key).replace("-", "_"), settings.model_fields, 1)
+                expected = f"{similar[0]} is meant?" if similar else "docs/settings.md lists all settings"
+                problems.append(SettingProblem(f"{path}: {key}", "there is no such setting", expected))
         if not isinstance(values.get("kafka", {}), dict):
             problems.append(SettingProblem(f"{path}: kafka", "no mapping", "properties of librdkafka are right"))
         if problems:
             raise SettingsError(problems)
-        paths = _with_trait(settings, Trait.PATH) & values.keys()
-        super().__init__(settings, values | {name: _beside(path, values[name]) for name in paths})
+        for name in _with_trait(settings, Trait.PATH) & values.keys():
+            texts = [values[name]] if isinstance(values[name], str) else values[name]
+            if isinstance(texts, list):
+                parts = [part.strip() for text in texts for part in str(text).replace(os.pathsep, ",").split(",")]
+                values[name] = [str(path.parent / part) for part in parts if part]
+        super().__init__(settings, values)
 
     def place(self, field: str, kafka_property: str | None = None) -> str:
         """Return the file and the key."""
@@ -138,32 +147,18 @@ def _with_trait(settings: type[BaseSettings], trait: Trait) -> set[str]:
     return {name for name, field in settings.model_fields.items() if trait in field.metadata}
 
 
-def _property(variable: str) -> str:
-    return variable.removeprefix(KAFKA_PREFIX).lower().replace("_", ".")
-
-
 def _refuse_slips(environment: Mapping[str, str], fields: Collection[str]) -> None:
     known = {PREFIX + field.upper() for field in (*fields, *FORMER)} | {CONFIG}
-    names = [name for name in environment if name.startswith(PREFIX) and not name.startswith(KAFKA_PREFIX)]
-    problems = [
-        SettingProblem(name, "there is no such setting", f"{meant[0]} is meant?")
-        for name in names
-        if name not in known and (meant := difflib.get_close_matches(name, known, 1, _closeness(name)))
-    ]
+    problems = []
+    for name in environment:
+        if not name.startswith(PREFIX) or name.startswith(KAFKA_PREFIX) or name in known:
+            continue
+        # The common prefix counts as alike, so the ratio is raised to that at which the rest of the name reaches it.
+        closeness = (len(PREFIX) + _MEANT * (len(name) - len(PREFIX))) / len(name)
+        if similar := difflib.get_close_matches(name, known, 1, closeness):
+            problems.append(SettingProblem(name, "there is no such setting", f"{similar[0]} is meant?"))
     if problems:
         raise SettingsError(problems)
-
-
-def _closeness(name: str) -> float:
-    """Return the ratio at which the part behind the prefix, common to all, is as alike as ``_MEANT``."""
-    behind = len(name) - len(PREFIX)
-    return (len(PREFIX) + _MEANT * behind) / len(name)
-
-
-def _unknown(place: str, key: str, fields: Collection[str]) -> SettingProblem:
-    meant = difflib.get_close_matches(key.replace("-", "_"), fields, 1)
-    right = f"{meant[0]} is meant?" if meant else "docs/settings.md lists all settings"
-    return SettingProblem(place, "there is no such setting", right)
 
 
 def _read(path: Path) -> dict[Any, Any]:
@@ -181,27 +176,15 @@ def _read(path: Path) -> dict[Any, Any]:
     except tomllib.TOMLDecodeError as error:
         raise _refused(path, f"no TOML: {error}", "correct it there") from error
     except yaml.YAMLError as error:
-        raise _refused(path, f"no YAML: {_yaml_problem(error)}", "correct it there") from error
+        # Nothing of the file is quoted: it may be a password.
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = re.sub(r"'.*'|\".*\"", "...", getattr(error, "problem", None) or "it cannot be parsed")
+        raise _refused(path, f"no YAML: {problem}{place}", "correct it there") from error
     if not isinstance(values, dict | None):
         raise _refused(path, "no mapping", "lines such as 'partitions: 24' are right")
     return values or {}
 
 
-def _yaml_problem(error: yaml.YAMLError) -> str:
-    """Return what is wrong and where, without anything that stands there: it may be a password."""
-    mark = getattr(error, "problem_mark", None)
-    where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    problem = re.sub(r"'.*'|\".*\"", "...", getattr(error, "problem", None) or "it cannot be parsed")
-    return f"{problem}{where}"
-
-
-def _refused(path: Path, found: str, right: str) -> SettingsError:
-    return SettingsError([SettingProblem(str(path), found, right)])
-
-
-def _beside(path: Path, value: Any) -> Any:
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list):
-        return value
-    parts = [part.strip() for text in texts for part in str(text).replace(os.pathsep, ",").split(",")]
-    return [str(path.parent / part) for part in parts if part]
+def _refused(path: Path, found: str, expected: str) -> SettingsError:
+    return SettingsError([SettingProblem(str(path), found, expected)])

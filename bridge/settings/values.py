@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
 from bridge.core.duration import duration_text, parse_duration
 
 HIDDEN = "**********"
-"""Stands for a secret wherever settings are shown, as pydantic writes it."""
+"""The text that is shown in place of a secret, as pydantic writes it."""
 
 _SECRET = re.compile(
     r"password|passphrase|secret|token|credential|key\.pem$|^sasl\.oauthbearer\.config$", re.IGNORECASE
@@ -43,25 +43,39 @@ _PORTS = range(65_536)
 _FIELD_PATH = re.compile(r"(?!payload\.)[^.\x00-\x1f\x7f]+(\.[^.\x00-\x1f\x7f]+)*")
 
 
+_INSTEAD = {
+    "bootstrap.servers": " (bootstrap_servers is the setting)",
+    "metadata.broker.list": " (bootstrap_servers is the setting)",
+    "group.instance.id": " (instance is the setting)",
+    "transactional.id": " (instance is the setting)",
+}
+
+
 class Metavar(NamedTuple):
-    """What an option's value is called in ``--help``. It stands at the type of the setting."""
+    """The name of an option's value in ``--help``. It stands at the type of the setting."""
 
     text: str
 
 
 class Group(Enum):
-    """What a setting is about: its chapter of ``docs/settings.md``. It stands at the setting, in ``Annotated``."""
+    """The subject of a setting. It stands at the setting, in ``Annotated``.
 
-    KAFKA = "Kafka and events"
+    A group is a chapter of ``docs/settings.md``. A command that needs the settings of a subject takes the whole group.
+    """
+
+    KAFKA = "Kafka"
+    TOPICS = "Topics"
+    EVENTS = "Events"
     TRIGGERS = "Triggers"
     INSTALLATION = "The installation"
     PROCESS = "The process"
+    OBSERVATION = "Logs and health"
     GATEWAY = "The gateway"
     RUNS = "Windows and runs"
 
 
 class Trait(Enum):
-    """What the sources of settings need to know of a type of setting. It stands at the type, as a metavar does."""
+    """A property of a type of setting that the sources of settings need. It stands at the type, as a metavar does."""
 
     REPEATED = "its option may be used several times"
     PATH = "a relative path in the settings file starts at the folder of that file"
@@ -78,7 +92,7 @@ class Stage(StrEnum):
 
 
 class Address(NamedTuple):
-    """Where to listen. Port 0 is any free one."""
+    """An address to listen on. Port 0 is any free port."""
 
     host: str
     port: int
@@ -93,30 +107,30 @@ class SensorNamespace(NamedTuple):
 
     Attributes:
         namespace: The namespace.
-        run_namespace: Another one, in which they may have Workflows run; empty for none.
+        run_namespace: Another namespace, in which they may run Workflows. Empty for none.
 
     """
 
     namespace: str
     run_namespace: str = ""
 
-    def text(self) -> str:
+    def __str__(self) -> str:
         """Return ``namespace`` or ``namespace=run_namespace``."""
         return f"{self.namespace}={self.run_namespace}" if self.run_namespace else self.namespace
 
 
 def is_secret(kafka_property: str) -> bool:
-    """Tell whether a librdkafka property's value must never be shown."""
+    """Return True if the value of a librdkafka property must never be shown."""
     return _SECRET.search(kafka_property) is not None
 
 
 def without_password(urls: str) -> str:
-    """Return URLs, separated by commas, with what stands before an ``@`` in them hidden."""
+    """Return URLs, separated by commas, with user and password hidden: all that stands before an ``@``."""
     return ",".join(re.sub(r"^(.*?://)?.*@", rf"\g<1>{HIDDEN}@", url, flags=re.DOTALL) for url in urls.split(","))
 
 
 def without_credentials(value: Any) -> str:
-    """Return how a wrong value is shown: all that stands before its last ``@`` may be a user and a password."""
+    """Return a wrong value without a user and a password, which may be all that stands before its last ``@``."""
     text = str(value)
     return f"{HIDDEN}@{text.rpartition('@')[2]}" if "@" in text else repr(value)
 
@@ -141,30 +155,36 @@ def _paths(value: Any) -> Any:
 
 
 def _field_paths(value: Any) -> Any:
-    """Split a text at commas; the paths are those that a trigger's ``sensitive`` takes."""
+    """Split a text at commas. The paths are those that a trigger's ``sensitive`` takes."""
     texts = value.split(",") if isinstance(value, str) else value
-    right = "payload fields are right, as customer.email (payload stays out), separated by commas"
+    expected = "payload fields are right, as customer.email (payload stays out), separated by commas"
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(right)
+        raise ValueError(expected)
     paths = tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
     if not all(_FIELD_PATH.fullmatch(path) for path in paths):
-        raise ValueError(right)
+        raise ValueError(expected)
     return paths
 
 
-def _stages(value: Any) -> Any:
+def _parts(value: Any, expected: str) -> list[str]:
+    """Split a text, or each of several, at commas.
+
+    Raises:
+        ValueError: The value is neither. The error has the text ``expected``.
+
+    """
     texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, Iterable):
-        raise ValueError(f"{_named(Stage)} are right, separated by commas")  # noqa: TRY004 - as above
-    names = {part.strip() for text in texts for part in str(text).split(",") if part.strip()}
-    unknown = sorted(names - set(Stage))
-    if unknown or not names:
-        raise ValueError(f"{_named(Stage)} are right, separated by commas")
+    if not isinstance(texts, list | tuple | set | frozenset):
+        raise ValueError(expected)  # noqa: TRY004 - pydantic takes ValueError for "wrong"
+    return [part.strip() for text in texts for part in str(text).split(",") if part.strip()]
+
+
+def _stages(value: Any) -> Any:
+    expected = f"{', '.join(Stage)} are right, separated by commas"
+    names = set(_parts(value, expected))
+    if not names or not names <= set(Stage):
+        raise ValueError(expected)
     return frozenset(map(Stage, names))
-
-
-def _named(stages: Iterable[Stage]) -> str:
-    return ", ".join(stages)
 
 
 def _url(value: str) -> str:
@@ -195,12 +215,6 @@ def _file(value: Any) -> Any:
     return Path(str(texts[0])) if len(texts) == 1 and texts[0] else None
 
 
-def _url_path(value: str) -> str:
-    if not re.fullmatch(r"/[A-Za-z0-9._~/-]{1,200}", value) or value in ("/livez", "/readyz", "/health"):
-        raise ValueError("a path such as /metaflow-event is right, and none of /livez, /readyz and /health")
-    return value
-
-
 def _shared_topics(value: Any) -> Any:
     """Read ``BEGINNING*=TOPIC`` texts, separated by commas, or a mapping."""
     if not value:
@@ -218,9 +232,7 @@ def _json_topics(value: Any) -> Any:
         return ()
     from flowbridge_sdk.payloads.json_values import JsonTopics  # noqa: PLC0415 - 0.2 s that --help need not wait
 
-    texts = [value] if isinstance(value, str) else value
-    parts = [part.strip() for text in texts for part in str(text).split(",") if part.strip()]
-    return JsonTopics(parts).patterns
+    return JsonTopics(_parts(value, "topics are right, separated by commas")).patterns
 
 
 def _servers(value: str) -> str:
@@ -241,38 +253,29 @@ def _namespace(value: str) -> str:
 
 
 def _namespaces(value: Any) -> Any:
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple):
-        raise ValueError("namespaces are right, separated by commas")  # noqa: TRY004 - as above
-    return tuple(_namespace(part.strip()) for text in texts for part in str(text).split(",") if part.strip())
+    return tuple(map(_namespace, _parts(value, "namespaces are right, separated by commas")))
 
 
 def _sensor_namespaces(value: Any) -> Any:
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple):
-        raise ValueError(_SENSORS_RIGHT)  # noqa: TRY004 - pydantic takes ValueError for "wrong"
-    found = [part.strip() for text in texts for part in _sensor_text(text).split(",") if part.strip()]
-    return tuple(_sensor_namespace(part) for part in found)
+    expected = "namespaces are right, separated by commas, as jobs or events=jobs"
+    namespaces = []
+    for part in _parts(value, expected):
+        names = part.split("=")
+        if len(names) > 2:  # noqa: PLR2004 - a pair
+            raise ValueError(expected)
+        namespaces.append(SensorNamespace(*map(_namespace, names)))
+    return tuple(namespaces)
 
 
-def _sensor_text(value: Any) -> str:
-    return value.text() if isinstance(value, SensorNamespace) else str(value)
+def _matching(pattern: str, expected: str) -> AfterValidator:
+    """Return the check that a text matches a pattern. Else the error has the text ``expected``."""
 
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(expected)
+        return value
 
-def _sensor_namespace(text: str) -> SensorNamespace:
-    names = text.split("=")
-    if len(names) > 2:  # noqa: PLR2004 - a pair
-        raise ValueError(_SENSORS_RIGHT)
-    return SensorNamespace(*map(_namespace, names))
-
-
-_SENSORS_RIGHT = "namespaces are right, separated by commas, as jobs or events=jobs"
-
-
-def _topic_part(value: str) -> str:
-    if not re.fullmatch(r"[a-zA-Z0-9._-]{1,100}", value):
-        raise ValueError("1 to 100 letters, digits, '.', '_' and '-' are right")
-    return value
+    return AfterValidator(check)
 
 
 def _property_name(name: str) -> str:
@@ -281,14 +284,6 @@ def _property_name(name: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9._]*", name):
         raise ValueError("a property of librdkafka is right, such as security.protocol")
     return name
-
-
-_INSTEAD = {
-    "bootstrap.servers": " (bootstrap_servers is the setting)",
-    "metadata.broker.list": " (bootstrap_servers is the setting)",
-    "group.instance.id": " (instance is the setting)",
-    "transactional.id": " (instance is the setting)",
-}
 
 
 def _property_value(value: Any) -> Any:
@@ -311,12 +306,14 @@ Namespaces = Annotated[tuple[str, ...], BeforeValidator(_namespaces), Metavar("N
 SensorNamespaces = Annotated[
     tuple[SensorNamespace, ...],
     BeforeValidator(_sensor_namespaces),
-    PlainSerializer(lambda all_: [value.text() for value in all_], when_used="json"),
+    PlainSerializer(lambda namespaces: list(map(str, namespaces)), when_used="json"),
     Metavar("NAMESPACE[=NAMESPACE],..."),
 ]
 """Namespaces of Sensors."""
-TopicPart = Annotated[str, AfterValidator(_topic_part), Metavar("NAME")]
-"""What may stand in the name of a topic or of a group."""
+TopicPart = Annotated[
+    str, _matching(r"[a-zA-Z0-9._-]{1,100}", "1 to 100 letters, digits, '.', '_' and '-' are right"), Metavar("NAME")
+]
+"""A part of the name of a topic or of a group."""
 Duration = Annotated[
     timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text, when_used="json"), Metavar("DURATION")
 ]
@@ -333,7 +330,7 @@ Stages = Annotated[
 ]
 """Some of the four stages."""
 Url = Annotated[str, AfterValidator(_url), PlainSerializer(without_password, when_used="json"), Metavar("URL")]
-"""An address of HTTP; what it holds before an ``@`` is never shown."""
+"""An address of HTTP. Its user and password are never shown."""
 Listen = Annotated[
     Address | None,
     BeforeValidator(_address),
@@ -344,12 +341,19 @@ Listen = Annotated[
 """An address to listen on; None is off."""
 FilePath = Annotated[Path | None, BeforeValidator(_file), Metavar("FILE"), Trait.PATH]
 """A file, or none."""
-UrlPath = Annotated[str, AfterValidator(_url_path), Metavar("/PATH")]
+UrlPath = Annotated[
+    str,
+    _matching(
+        r"(?!/(livez|readyz|health)$)/[A-Za-z0-9._~/-]{1,200}",
+        "a path such as /metaflow-event is right, and none of /livez, /readyz and /health",
+    ),
+    Metavar("/PATH"),
+]
 """A path of HTTP that is not one of the health pages'."""
 SharedTopicPatterns = Annotated[dict[str, str], BeforeValidator(_shared_topics), Metavar("PREFIX*=TOPIC,...")]
 """Topics that the names with a common beginning share: pattern to topic."""
 TopicPatterns = Annotated[tuple[str, ...], BeforeValidator(_json_topics), Metavar("TOPIC|PREFIX*,...")]
-"""Topics, and beginnings of topics with a ``*`` behind."""
+"""Topics, and beginnings of topics followed by a ``*``."""
 Servers = Annotated[str, AfterValidator(_servers), Metavar("HOST:PORT,...")]
 """Brokers: HOST:PORT, separated by commas."""
 _Property = Annotated[str, AfterValidator(_property_name)]

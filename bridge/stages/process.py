@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal
 
 from bridge.argo.api import WorkflowApi
 from bridge.core.event import SECOND, Micros
@@ -17,8 +16,9 @@ from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.ownership import Member
 from bridge.kafka.stage import Stage
 from bridge.kafka.suspects import IsolationLock
-from bridge.stages.controller.controller import Controller, Pacing
-from bridge.stages.matcher.matcher import Bounds, Matcher
+from bridge.settings.groups import ControllerSettings, RouterSettings, SubmitterSettings, WindowSettings
+from bridge.stages.controller.controller import Controller
+from bridge.stages.matcher.matcher import Matcher
 from bridge.stages.matcher.safe_time import SafeTime
 from bridge.stages.matcher.ticks import TickPlanner
 from bridge.stages.matcher.window_restore import Kept, read_changelog
@@ -34,9 +34,9 @@ from bridge.stages.submitter.bulkheads import Bulkheads, workers_for
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.ledger.ledger_restore import read_ledgers
 from bridge.stages.submitter.limits_in_force import LimitsInForce
-from bridge.stages.submitter.submitter import Limits, Submitter
+from bridge.stages.submitter.submitter import Submitter
 from bridge.stages.submitter.templates import Templates
-from bridge.triggers.sources.sources import TriggerSource
+from bridge.triggers.sources.source import TriggerSource
 from bridge.triggers.topic_mapping import with_shared_topics
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.shared_topics import SharedTopics
@@ -47,40 +47,32 @@ SESSION: Micros = 6 * SECOND
 
 @dataclass(frozen=True)
 class ProcessDependencies:
-    """What the stages of a process meet, and how they are set.
+    """The surroundings of the stages of a process, and their settings.
 
     Attributes:
         log: The Kafka cluster.
         api: The Workflow API.
         topics: The internal topics.
-        decoder: Reads the schemas, and makes a reader of events of them.
-        lookups: Where it looks for schemas of a registry, if there is one; all stages share it.
-        source: Where triggers come from.
+        decoder: Reads the schemas, and makes a decoder of events from them.
+        lookups: Looks up the schemas of a registry, if there is one. All stages share it.
+        source: The source of triggers.
         sink: Takes decisions.
-        shared_topics: Topics that names share, as this process is set; what counts is what its controller wrote.
+        shared_topics: Topics that names share, by the settings of this process. Only the controller's count.
         member: Name of the process for its transactional ids.
         instance: Static member name, or None.
-        observer: Who hears how the work goes.
+        observer: Hears of the progress of the work.
         clock: The process's clock, which a person or NTP may set.
-        pace: A steady clock: everything that waits or is done every so often goes by it.
-        new_topic: Makes the spec of an event topic to create; None where topics are not created.
-        topic_bound: The number of topics in the cluster at which no more are created for the events of a name.
-        sensitive: Payload fields that no decision shows, of whatever trigger.
-        reload: Time between two readings of the sources.
-        hold_off: How long a trigger must be gone before it is retired.
-        skew: Bound on the difference between clocks.
-        horizon: How long run keys are remembered.
-        lifetime: How long a finished Workflow lives at least.
+        pace: A steady clock, for all waiting and all periodic work.
+        new_topic: Makes the spec of an event topic to create. None if topics are not created.
+        controller: The controller's settings.
+        router: The routers' settings.
+        windows: The matchers' settings.
+        submitter: The submitters' settings.
         applied_within: How long after it was sent a create may be applied.
-        limits: The submitter's bounds.
-        executor: Makes the submitter's workers, so many of them.
-        random: Where jitter comes from.
-        window_bound: Arrivals in one window.
-        remembered_bound: Events of one condition that one partition remembers.
-        window_bytes: Bytes that the windows of all partitions take in memory; each partition has an equal share.
-        lost_offsets: What to do about an offset that the log no longer holds.
-        looks: What its routers know of the ends of topics.
-        isolation: What the stages of the process share when they read carefully after a kill.
+        executor: Makes an executor of the submitter, with a number of workers.
+        random: The source of jitter.
+        looks: The ends of topics that the routers of the process know.
+        isolation: The lock that the stages of the process share when they read carefully after a kill.
 
     """
 
@@ -97,21 +89,13 @@ class ProcessDependencies:
     clock: Callable[[], Micros] = wall_clock
     pace: Callable[[], Micros] = steady_clock
     new_topic: Callable[[str], TopicSpec] | None = None
-    topic_bound: int = 1_000
-    sensitive: Sequence[str] = ()
-    reload: Micros = SECOND
-    hold_off: Micros = 10 * SECOND
-    skew: Micros = 2 * SECOND
-    horizon: Micros = 7 * 86_400 * SECOND
-    lifetime: Micros = 3_600 * SECOND
+    controller: ControllerSettings = field(default_factory=ControllerSettings)
+    router: RouterSettings = field(default_factory=RouterSettings)
+    windows: WindowSettings = field(default_factory=WindowSettings)
+    submitter: SubmitterSettings = field(default_factory=SubmitterSettings)
     applied_within: Micros = APPLIED_WITHIN
-    limits: Limits = field(default_factory=Limits)
     executor: Callable[[int], Executor] = ThreadPoolExecutor
     random: Random = field(default_factory=Random)
-    window_bound: int = 10_000
-    remembered_bound: int = 1_000_000
-    window_bytes: int = 1024**3
-    lost_offsets: Literal["hold", "continue"] = "hold"
     looks: EndOffsetLog = field(default_factory=EndOffsetLog)
     isolation: IsolationLock = field(default_factory=IsolationLock)
     lookups: SchemaLookups | None = None
@@ -156,10 +140,9 @@ def _open_controller(around: ProcessDependencies) -> StageLoop:
         admin,
         with_shared_topics(around.source, around.shared_topics),
         around.clock,
-        Pacing(around.pace, around.reload, around.hold_off),
+        around.pace,
+        around.controller,
         around.new_topic,
-        around.sensitive,
-        around.topic_bound,
     )
     return _loop(stage, around, definitions.close, admin.close, around.source.rest)
 
@@ -173,7 +156,7 @@ def _open_router(around: ProcessDependencies) -> StageLoop:
         admin,
         around.clock,
         around.pace,
-        around.lost_offsets,
+        around.router,
         around.observer,
         around.looks,
     )
@@ -182,12 +165,12 @@ def _open_router(around: ProcessDependencies) -> StageLoop:
 
 def _open_matcher(around: ProcessDependencies) -> StageLoop:
     definitions, admin, reader = _definitions(around), around.log.admin(), around.log.reader()
-    safe_time = SafeTime(admin, group_of(around.topics, "router"), around.clock, around.pace, around.skew)
+    safe_time = SafeTime(admin, group_of(around.topics, "router"), around.clock, around.pace, around.windows.clock_skew)
 
     def restore(partition: Partition) -> list[Kept]:
         return read_changelog(reader, admin, partition)
 
-    planner = TickPlanner(definitions, safe_time, admin, around.skew)
+    planner = TickPlanner(definitions, safe_time, admin, around.windows.clock_skew)
     stage = Matcher(
         definitions,
         around.topics,
@@ -197,7 +180,7 @@ def _open_matcher(around: ProcessDependencies) -> StageLoop:
         around.clock,
         around.pace,
         around.observer,
-        Bounds(around.window_bound, around.remembered_bound, around.window_bytes // around.topics.partitions),
+        around.windows,
     )
     return _loop(stage, around, definitions.close, admin.close, reader.close)
 
@@ -209,25 +192,34 @@ def _open_submitter(around: ProcessDependencies) -> StageLoop:
 
     def restore(partitions: Collection[Partition]) -> dict[int, LedgerPartition]:
         now, looks_back = around.clock(), governing.looks_back
-        return read_ledgers(reader, admin, partitions, around.horizon, now, looks_back, around.observer)
+        horizon = around.submitter.ledger_horizon
+        return read_ledgers(reader, admin, partitions, horizon, now, looks_back, around.observer)
 
     def is_fresh() -> bool:
         return loop is not None and around.pace() - loop.last_poll < SESSION
 
-    concurrency = around.limits.concurrency
+    concurrency = around.submitter.concurrency
     executor = around.executor(workers_for(concurrency))
     bulkheads = Bulkheads(executor, concurrency, around.clock, around.random)
     templates = Templates(around.api, around.clock, around.random)
     stage = Submitter(
         around.topics,
         governing,
-        Attempts(around.api, bulkheads, around.clock, is_fresh, around.lifetime, templates, around.applied_within),
+        Attempts(
+            around.api,
+            bulkheads,
+            around.clock,
+            is_fresh,
+            around.submitter.workflow_lifetime,
+            templates,
+            around.applied_within,
+        ),
         bulkheads,
         restore,
         around.clock,
         around.pace,
         around.random,
-        around.limits,
+        around.submitter,
         around.observer,
     )
 

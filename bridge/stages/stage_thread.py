@@ -1,7 +1,7 @@
 """Run a stage on its own thread: open it, step it, and open it again after an error, until it is told to stop.
 
-Trouble with Kafka (fenced, no answer, an offset that the log lost) is met by starting over from the log after a pause.
-An error that nobody foresaw stops the whole process: a supervisor restarts it, and its state is in the log.
+After trouble with Kafka (fenced, no answer, a lost offset) a stage pauses and starts over from the log.
+An unforeseen error stops the whole process. A supervisor restarts it, and its state is in the log.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _PAUSE = 1.0  # seconds before a stage starts over
 
 DRAIN = 50.0
-"""Seconds that stages have to finish once they are told to stop; the grace is 60, and others have to end, too."""
+"""Seconds that stages have to finish once they are told to stop. The grace is 60, for all that has to end."""
 
 
 def wall_clock() -> Micros:
@@ -35,17 +35,17 @@ def wall_clock() -> Micros:
 
 
 def steady_clock() -> Micros:
-    """Return a time that only goes forward, by which everything is paced; its zero means nothing."""
+    """Return a time that only goes forward, for pauses and intervals. Its zero means nothing."""
     return time.monotonic_ns() // 1000
 
 
 class StageHealth(Protocol):
-    """Whom a stage tells how it is."""
+    """Receives the health of a stage."""
 
     def beat(self) -> None:
         """Hear that the loop has turned."""
 
-    def ready(self, ready: bool, /) -> None:  # noqa: FBT001  (the value is what is said)
+    def ready(self, ready: bool, /) -> None:  # noqa: FBT001  (the value is the message)
         """Hear whether the stage has joined and restored."""
 
 
@@ -55,7 +55,7 @@ class Running:
 
     Args:
         name: The stage.
-        make: Opens a loop of it: all clients new, nothing kept from the one before.
+        make: Makes a new loop of it, with new clients and no state of the one before.
         stop: Set when the process is to end.
         health: Hears each turn of the loop, and whether the stage has joined and restored.
         collector: The process's garbage collector.
@@ -70,10 +70,20 @@ class Running:
     failure: BaseException | None = None
 
     def run(self) -> None:
-        """Live until told to stop."""
+        """Open a loop and step it until told to stop; after trouble with Kafka, open another."""
         while not self.stop.is_set():
             try:
-                self._live()
+                loop = self.make()
+                try:
+                    loop.open()
+                    while not self.stop.is_set():
+                        loop.step()
+                        self.collector.between_batches()
+                        self.health.beat()
+                        self.health.ready(loop.restored)
+                finally:
+                    self.health.ready(False)  # noqa: FBT003  (as above)
+                    loop.close()
             except LogError as error:
                 logger.warning("%s restarts: %s", self.name, error, extra=ABOUT_KAFKA)
                 self.collector.look_at_everything()
@@ -83,19 +93,6 @@ class Running:
                 logger.log(logging.ERROR, "%s stops the process: %s", self.name, error, exc_info=is_bug)
                 self.failure = error
                 self.stop.set()
-
-    def _live(self) -> None:
-        loop = self.make()
-        try:
-            loop.open()
-            while not self.stop.is_set():
-                loop.step()
-                self.collector.between_batches()
-                self.health.beat()
-                self.health.ready(loop.restored)
-        finally:
-            self.health.ready(False)  # noqa: FBT003  (as above)
-            loop.close()
 
 
 class Stop(threading.Event):
@@ -120,8 +117,8 @@ class Process:
     """All stages of one process.
 
     Args:
-        stages: What opens the loop of each.
-        health: Whom each tells how it is.
+        stages: Opens the loop of each stage, by its name.
+        health: Returns where a stage reports its health.
         drain: Seconds that they have to finish once they are told to stop.
 
     """
@@ -146,13 +143,13 @@ class Process:
             thread.start()
 
     def wait(self) -> list[str]:
-        """Wait until all stages have ended, or have had their time to; return those that have not.
+        """Wait until all stages have ended or their time is over; return those that have not ended.
 
-        These stand in calls that Kafka does not answer. They are left as by a kill, which costs nothing but time:
-        whoever comes next ends their transactions.
+        These stand in calls that Kafka does not answer. They are left as by a kill, which only costs time: the next
+        owner aborts their transactions.
 
         Raises:
-            BaseException: What stopped the process, if it was not told to.
+            BaseException: The error that stopped the process, if it was not told to stop.
 
         """
         for thread in self._threads:

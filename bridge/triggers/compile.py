@@ -1,6 +1,6 @@
-"""From the resource that somebody wrote to core's trigger: defaults filled in, what makes no sense refused.
+"""Compile a Trigger resource to core's trigger, with defaults filled in.
 
-All that is wrong is found at once, each with its field; a trigger comes out only when nothing is.
+All misfits of a resource are found at once, each with its field. A resource with a misfit has no trigger.
 """
 
 from __future__ import annotations
@@ -13,35 +13,33 @@ from bridge.triggers.checks.combinations import combination_misfits, condition_o
 from bridge.triggers.checks.event_types import Schemas
 from bridge.triggers.checks.expressions import expression_misfits
 from bridge.triggers.errors import Misfit
-from bridge.triggers.model import LimitsPart, SlotPart, SpecPart, TriggerResource, read_resource
+from bridge.triggers.model import SpecPart, TriggerResource, read_resource
 from bridge.triggers.slots import key_misfits, parameter_misfits, variable_misfits, variable_of
 from bridge.triggers.windows import default_collect, default_dedupe, window_misfits, window_plan
 
 
 def compile_trigger(plain: Any, default_namespace: str, schemas: Schemas | None = None) -> Trigger | list[Misfit]:
-    """Return the trigger that ``plain`` (the YAML's value) describes, or all that is wrong with it and where.
+    """Return the trigger that ``plain`` describes, or all its misfits.
 
     Args:
-        plain: The YAML's value.
+        plain: The value of a YAML document.
         default_namespace: Namespace of a trigger that names none.
-        schemas: Avro schemas by event name, as far as they are known; expressions are checked against them.
+        schemas: The known Avro schemas, by event name. Expressions are checked against them.
 
     """
     resource = read_resource(plain)
     if isinstance(resource, list):
         return resource
-    return _misfits(resource.spec, schemas) or _trigger(resource, default_namespace)
-
-
-def _misfits(spec: SpecPart, schemas: Schemas | None) -> list[Misfit]:
-    found = list(window_misfits(spec.window)) if spec.window is not None else []
+    spec = resource.spec
+    misfits = list(window_misfits(spec.window)) if spec.window is not None else []
     collects_all = spec.collect == "all"
-    if not found:  # what goes together can be said only of a window that is one
+    if not misfits:  # the rules on combinations need a window that is right by itself
         condition = condition_of(spec)
         collects_all = condition.collect == "all"
-        found += combination_misfits(condition)
-    found += [*variable_misfits(spec), *key_misfits(spec), *parameter_misfits(spec)]
-    return [*found, *expression_misfits(spec, collects_all=collects_all, schemas=schemas)]
+        misfits += combination_misfits(condition)
+    misfits += [*variable_misfits(spec), *key_misfits(spec), *parameter_misfits(spec)]
+    misfits += expression_misfits(spec, collects_all=collects_all, schemas=schemas)
+    return misfits or _trigger(resource, default_namespace)
 
 
 def _trigger(resource: TriggerResource, default_namespace: str) -> Trigger:
@@ -61,7 +59,18 @@ def _trigger(resource: TriggerResource, default_namespace: str) -> Trigger:
     return Trigger(
         namespace=namespace,
         name=resource.metadata.name,
-        slots=tuple(_slot(slot, spec) for slot in spec.events),
+        slots=tuple(
+            Slot(
+                event=slot.name,
+                variable=variable_of(slot),
+                where=slot.where,
+                key=slot.key or spec.key,
+                parameters=slot.parameters,
+                count=slot.count,
+                absent=slot.absent,
+            )
+            for slot in spec.events
+        ),
         run=_run_plan(spec, namespace),
         require=required_slots(spec),
         order=spec.order,
@@ -76,20 +85,11 @@ def _trigger(resource: TriggerResource, default_namespace: str) -> Trigger:
     )
 
 
-def _slot(slot: SlotPart, spec: SpecPart) -> Slot:
-    return Slot(
-        event=slot.name,
-        variable=variable_of(slot),
-        where=slot.where,
-        key=slot.key or spec.key,
-        parameters=slot.parameters,
-        count=slot.count,
-        absent=slot.absent,
-    )
-
-
 def _run_plan(spec: SpecPart, namespace: str) -> RunPlan:
-    run = spec.run
+    run, storm = spec.run, spec.run.limits.storm
+    limits = RunLimits() if run.limits.rate is None else RunLimits(rate=run.limits.rate[0], per=run.limits.rate[1])
+    if storm is not None:
+        limits = replace(limits, storm=storm.count, storm_within=storm.within)
     return RunPlan(
         template=run.workflow_template,
         namespace=run.namespace or namespace,
@@ -98,14 +98,8 @@ def _run_plan(spec: SpecPart, namespace: str) -> RunPlan:
         annotations=run.annotations,
         id=run.id,
         allow_template_tags=run.allow_template_tags,
-        limits=_limits(run.limits),
+        limits=limits,
         start_deadline=run.start_deadline,
         synchronization=run.synchronization,
         emits=run.emits,
     )
-
-
-def _limits(limits: LimitsPart) -> RunLimits:
-    limited = RunLimits() if limits.rate is None else RunLimits(rate=limits.rate[0], per=limits.rate[1])
-    storm = limits.storm
-    return limited if storm is None else replace(limited, storm=storm.count, storm_within=storm.within)

@@ -1,7 +1,7 @@
-"""YAML text as plain values that know on which line they stand.
+"""YAML documents as plain values with their lines.
 
-Stricter than YAML where YAML surprises: a name given twice, a name that is no text (``on:``, ``1:``) and merge keys
-are refused; times stay the text that they are. What a document may make us build is bounded, aliases included.
+The reader is stricter than YAML where YAML surprises. It refuses a name that is given twice, a name that is no text
+(``on:``, ``1:``), and merge keys. Times stay texts. The number of values in a document is bounded, aliases included.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIZE_LIMIT = 1_048_576
 """Characters in a file."""
 
 NODE_LIMIT = 20_000
-"""Values in one document, those behind aliases counted as often as they are used."""
+"""Values in one document. A value behind an alias counts as often as it is used."""
 
 DEPTH_LIMIT = 32
 """Lists and mappings inside each other."""
@@ -37,7 +37,7 @@ class Document:
         value: Its content: mappings, lists, str, int, float, bool, None.
         line: Line on which it starts, from 1.
         lines: Line of each value by its path.
-        blocks: For texts written as blocks (``|``), the line of their first line.
+        blocks: Line of the first line of each text that is written as a block (``|``), by its path.
 
     """
 
@@ -61,11 +61,11 @@ class Document:
 
 
 class DocumentError(MisfitError):
-    """A text that is no YAML as we take it.
+    """A text that is no YAML, or YAML that is refused.
 
     Attributes:
         line: Line, from 1.
-        path: Where in the document.
+        path: Place in the document.
 
     """
 
@@ -76,10 +76,10 @@ class DocumentError(MisfitError):
 
 
 def read_documents(text: str, first_line: int = 1) -> Iterator[Document]:
-    """Yield the documents of ``text``, whose first line is ``first_line``; empty ones are left out.
+    """Yield the documents of ``text``, whose first line is ``first_line``. Empty documents are left out.
 
     Raises:
-        DocumentError: The text is no YAML from some line on, or a document is not as we take it.
+        DocumentError: The text is no YAML from some line on, or a document is refused.
 
     """
     if len(text) > SIZE_LIMIT:
@@ -99,17 +99,17 @@ def read_documents(text: str, first_line: int = 1) -> Iterator[Document]:
 
 
 def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> tuple[str, str, int]:
-    """Return what is wrong with a text that is no YAML, what would be right, and the line, from 0.
+    """Return the fault of a text that is no YAML: what was found, what is expected, and the line, from 0.
 
-    PyYAML tells of its grammar. Mistakes that people make in triggers are told in their words, at the line where the
-    value begins.
+    PyYAML's errors are about its grammar. For common mistakes in triggers this returns plainer texts, and the line
+    where the value begins.
     """
-    said = f"{error.context or ''}; {error.problem or ''}"
+    message = f"{error.context or ''}; {error.problem or ''}"
     is_scanned = error.context is not None and error.context.startswith("while scanning")
     mark = (error.context_mark if is_scanned else None) or error.problem_mark or error.context_mark
     line = mark.line if mark else 0
     for part, (found, right) in _FAULTS.items():
-        if part in said:
+        if part in message:
             return found, right, line
     written = next(iter(text.splitlines()[line : line + 1]), "").strip()
     if _QUOTED_IN_PART.search(written):
@@ -138,7 +138,7 @@ _FAULTS = {
         "put quotes around the value, or check the indentation",
     ),
 }
-"""What PyYAML says, in part, with what was found and what would be right."""
+"""Parts of PyYAML's messages, each with what was found and what is expected."""
 
 _QUOTED_IN_PART = re.compile(r""":\s+("[^"]*"|'[^']*')\s*[^\s,}\]#]""")
 
@@ -148,7 +148,7 @@ def _below(path: FieldPath, places: dict[FieldPath, int]) -> dict[FieldPath, int
 
 
 class _BoundedLoader(yaml.SafeLoader):
-    """PyYAML's loader, whose time grows with the square of how deep brackets nest, with a bound to that."""
+    """PyYAML's loader with a bound on the depth of brackets, because its time grows with the square of this depth."""
 
     def fetch_flow_collection_start(self, token_class: Any) -> None:
         if self.flow_level > DEPTH_LIMIT:
@@ -157,7 +157,7 @@ class _BoundedLoader(yaml.SafeLoader):
 
 
 class _Reader:
-    """Builds the value of one document."""
+    """Build the value of one document."""
 
     def __init__(self, document: Document, first_line: int) -> None:
         self._document = document

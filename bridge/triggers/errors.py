@@ -1,6 +1,6 @@
-"""What is wrong with a trigger, as a value: where, what was found, what would be right.
+"""The errors of a trigger, as values: the place, what was found, and what is expected.
 
-Sources of triggers never raise for what somebody wrote; they return these, as many as there are.
+Sources of triggers never raise for the content of a file or a Sensor. They return all errors in it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ _SHOWN = 60  # characters of a value in an error
 
 
 class Origin(NamedTuple):
-    """Where a trigger was read.
+    """The place that a trigger was read from.
 
     Attributes:
-        file: Path of the file, as it was given; or ``Sensor namespace/name``.
-        line: Line in it, from 1; 0 where there are no lines.
+        file: Path of the file, below the configured path; or ``Sensor namespace/name``.
+        line: Line in the file, from 1; 0 for a place without lines.
 
     """
 
@@ -30,42 +30,45 @@ class Origin(NamedTuple):
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Return the origin that a record of ``triggers`` holds as text. Nothing else needs to parse one."""
+        """Return the origin that a definition's record holds as text. Only the reader of these records parses it."""
         file, _, line = text.rpartition(":")
         return cls(file, int(line)) if file and line.isdigit() else cls(text)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class TriggerError:
-    """One thing that is wrong.
+    """One error of a trigger or of its file.
 
     Attributes:
-        file: Path of the file, as it was given; or ``Sensor namespace/name``.
-        line: Line in it, from 1; 0 where there are no lines.
+        origin: Where it is.
         field: Path of the field (``spec.events[0].where``); empty for the document as a whole.
         found: What was found.
-        right: What would be right.
-        trigger: ``namespace/name``, where it could be read; empty where not even that is known.
+        right: What is expected.
+        trigger: ``namespace/name``; empty if the name cannot be read.
 
     """
 
-    file: str
-    line: int
+    origin: Origin
     field: str
     found: str
     right: str
     trigger: str = ""
 
     def __str__(self) -> str:
+        return f"{self.origin}: {self.message}"
+
+    @property
+    def message(self) -> str:
+        """Return the error without its origin."""
         field = f"{self.field}: " if self.field else ""
-        return f"{Origin(self.file, self.line)}: {field}{self.found}; {self.right}"
+        return f"{field}{self.found}; {self.right}"
 
 
 FieldPath = tuple[str | int, ...]
-"""Where a value stands in a document: names and list indexes."""
+"""The place of a value in a document: names and list indexes."""
 
 Misfit = tuple[FieldPath, MisfitError]
-"""A value that does not fit, and where it stands."""
+"""A value that does not fit, with its place."""
 
 
 def path_text(path: FieldPath) -> str:
@@ -75,7 +78,7 @@ def path_text(path: FieldPath) -> str:
 
 
 def quote_value(value: Any) -> str:
-    """Return a value for an error: its repr, cut, on one line; of lists and mappings only what they are."""
+    """Return a value for an error: its repr on one line, cut to 60 characters; only the kind of a list or mapping."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
-"""The shape of a Trigger resource, field by field, as people write it; what its parts must be together is compile's.
+"""The shape of a Trigger resource, field by field. How the fields go together is checked by compile.
 
-Fields that are not here are refused, so that a misspelt one is never silently without effect.
+Fields that are not here are refused, so that a misspelt field is never silently without effect.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ PositiveDuration = Annotated[Micros, PlainValidator(values.positive_duration)]
 
 
 class Part(BaseModel):
-    """A part of the resource: its names in YAML are camelCase, and there are no others."""
+    """A part of the resource. Its names in YAML are camelCase, and other names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class MetadataPart(Part):
-    """Who the trigger is; labels and annotations are the owner's own."""
+    """The identity of the trigger. Labels and annotations belong to its owner."""
 
     name: ResourceName
     namespace: NamespaceName | None = None
@@ -67,14 +67,14 @@ class CronPart(Part):
 
 
 class BatchPart(Part):
-    """When a batch is taken: so many arrivals, so long after the first of them, or whichever comes first."""
+    """When a batch is full: at ``size`` arrivals, or ``wait`` after the first of them, whichever comes first."""
 
     size: Annotated[int, PlainValidator(values.batch_size)] | None = None
     wait: PositiveDuration | None = None
 
 
 class WindowPart(Part):
-    """What brings events together: exactly one of the first six, and what modifies it."""
+    """The window of a trigger: exactly one of the first six fields, and its modifiers."""
 
     within: PositiveDuration | None = None
     every: PositiveDuration | None = None
@@ -89,14 +89,14 @@ class WindowPart(Part):
 
 
 class StormPart(Part):
-    """More runs than ``count`` asked for ``within`` so long hold the trigger."""
+    """A trigger that asks for more than ``count`` runs ``within`` this time is held."""
 
     count: Annotated[int, PlainValidator(run_values.storm_count)]
     within: PositiveDuration
 
 
 class LimitsPart(Part):
-    """How many runs are created."""
+    """Limits on the runs of a trigger."""
 
     rate: Annotated[run_values.Rate, PlainValidator(run_values.rate)] | None = None
     storm: StormPart | None = None
@@ -148,7 +148,7 @@ class TriggerResource(Part):
 
 
 def read_resource(plain: Any) -> TriggerResource | list[tuple[FieldPath, MisfitError]]:
-    """Return the resource in ``plain``, or each thing that is wrong with it and where."""
+    """Return the resource in ``plain``, or all its misfits."""
     try:
         return TriggerResource.model_validate(plain)
     except ValidationError as error:
@@ -165,10 +165,20 @@ def _misfit(detail: Any) -> tuple[FieldPath, MisfitError]:
     names = tuple(step for step in path if isinstance(step, str))
     if detail["type"] == "missing":
         return path, MisfitError("it is missing", f"write {path[-1]}: {_SHAPES.get(names, '…')}")
+    value = detail["input"]
     if detail["type"] in _SHAPELESS and names in _SHAPES:
-        return path, MisfitError(f"found {quote_value(detail['input'])}", _reshaped(path, names, detail["input"]))
-    right = _RIGHT.get(detail["type"]) or detail["msg"].replace("Input should be", "write").replace("'", "")
-    return path, MisfitError(f"found {quote_value(detail['input'])}", right)
+        # A value stands where a mapping or a list with it belongs.
+        is_plain = isinstance(value, str | int) and not isinstance(value, bool)
+        text = f"'{value}'" if str(value).startswith(("*", "0 ")) else str(value)
+        if names != ("spec", "events"):
+            right = f"write {names[-1]}: {_SHAPES[names].replace('…', text if is_plain else '…')}"
+        elif isinstance(path[-1], int):
+            right = f"write - name: {text}" if is_plain else "write a mapping, as - name: order.created"
+        else:
+            right = f"write a list, as - name: {text if is_plain else 'order.created'}"
+    else:
+        right = _RIGHT.get(detail["type"]) or detail["msg"].replace("Input should be", "write").replace("'", "")
+    return path, MisfitError(f"found {quote_value(value)}", right)
 
 
 _RIGHT = {
@@ -191,43 +201,28 @@ _SHAPES: dict[tuple[str, ...], str] = {
     ("spec", "window", "batch"): "{size: …}",
     ("spec", "run"): "{workflowTemplate: …}",
 }
-"""How parts are written of which people write only the value that matters."""
-
-
-def _reshaped(path: FieldPath, names: tuple[str, ...], value: Any) -> str:
-    """Return how to write a value that stands where a mapping or a list with it belongs."""
-    is_plain = isinstance(value, str | int) and not isinstance(value, bool)
-    text = f"'{value}'" if str(value).startswith(("*", "0 ")) else str(value)
-    if names == ("spec", "events"):
-        if isinstance(path[-1], int):
-            return f"write - name: {text}" if is_plain else "write a mapping, as - name: order.created"
-        return f"write a list, as - name: {text if is_plain else 'order.created'}"
-    return f"write {names[-1]}: {_SHAPES[names].replace('…', text if is_plain else '…')}"
+"""How a part is written. People often write only the value that matters in it."""
 
 
 def _unknown(path: FieldPath) -> MisfitError:
-    known = _fields_at(path[:-1])
+    """Return the misfit of a field that does not exist at ``path``."""
     places = [place for place, name in _all_fields(TriggerResource) if name == path[-1]]
     places.sort(key=lambda place: place.count("."))
     if places:
         return MisfitError("there is no such field here", f"write it in {' or '.join(places)}")
+    part: type[Part] = TriggerResource
+    for step in path[:-1]:
+        fields = {info.alias or name: info for name, info in part.model_fields.items()}
+        if isinstance(step, str):
+            part = _part_of(fields[step].annotation)
+    known = [info.alias or name for name, info in part.model_fields.items()]
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     right = f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
     return MisfitError("there is no such field", right)
 
 
-def _fields_at(path: FieldPath) -> list[str]:
-    """Return the names of the fields of the part at ``path``."""
-    part: type[Part] = TriggerResource
-    for step in path:
-        fields = {info.alias or name: info for name, info in part.model_fields.items()}
-        if isinstance(step, str):
-            part = _part_of(fields[step].annotation)
-    return [info.alias or name for name, info in part.model_fields.items()]
-
-
 def _all_fields(part: type[Part], place: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each field of a part and of the parts inside of it: where it belongs, and its name."""
+    """Yield the place and the name of each field of a part and of the parts inside it."""
     for name, info in part.model_fields.items():
         alias = info.alias or name
         if place:
@@ -249,7 +244,7 @@ def _is_part(annotation: Any) -> TypeGuard[type[Part]]:
 
 
 def _part_of(annotation: Any) -> type[Part]:
-    """Return the part in an annotation: itself, or inside of a list or an optional."""
+    """Return the part in an annotation: the annotation itself, or the part inside a list or an optional."""
     if _is_part(annotation):
         return annotation
     return next(_part_of(member) for member in get_args(annotation) if member is not type(None))

@@ -1,7 +1,10 @@
-"""The text of one file as triggers: Trigger resources, and ConfigMaps and Lists that hold such.
+"""Read the triggers in the text of one file: Trigger resources, and ConfigMaps and Lists that hold them.
 
-Metaflow's Sensors are taken only where somebody wants to know what would become of them; a bridge reads them where
-they are, on the cluster.
+Metaflow's Sensors are read from files only by commands that check them. The bridge itself reads Sensors from the
+cluster.
+
+A trigger file decides in which namespace Workflows are created, and the bridge creates them with its own rights. If
+these rights cover several namespaces, the setting ``trigger_namespaces`` says which of them trigger files may name.
 
 Every error gets its file, line and field here.
 """
@@ -10,11 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from bridge.core.trigger import Trigger
 from bridge.triggers.checks.event_types import Schemas
-from bridge.triggers.checks.namespaces import namespace_misfits
 from bridge.triggers.compile import compile_trigger
 from bridge.triggers.documents import Document, DocumentError, read_documents
 from bridge.triggers.errors import FieldPath, Misfit, Origin, TriggerError, path_text, quote_value
@@ -25,12 +26,12 @@ from flowbridge_sdk.misfit import MisfitError
 
 @dataclass(frozen=True, slots=True)
 class LoadedTrigger:
-    """A trigger and where it was read. Every source hands over triggers in this form.
+    """A trigger and the place that it was read from. Every source returns triggers in this form.
 
     Attributes:
         trigger: The trigger.
         origin: Where it starts.
-        root: The path that was given and under which its file was found; empty for other sources.
+        root: The configured path above its file; empty for other sources.
         lines: Lines of its fields, by path.
 
     """
@@ -52,15 +53,15 @@ def read_text(
     *,
     namespaces: Collection[str] = (),
 ) -> tuple[list[LoadedTrigger], list[TriggerError]]:
-    """Return the triggers in ``text`` and all that is wrong with it.
+    """Return the triggers in ``text``, and all its errors.
 
     Args:
         text: The content of a file: YAML, one document or several.
-        root: The path that somebody named and under which the file was found.
+        root: The configured path above the file.
         file: The file's path, for errors.
         namespace: Namespace of triggers that name none.
-        sensors: What holds for Sensors; None where they are not taken.
-        schemas: Avro schemas by event name, as far as they are known.
+        sensors: Rules for Sensors; None to refuse them.
+        schemas: The known Avro schemas, by event name.
         left_alone: Takes a note for each Sensor that is not Metaflow's.
         namespaces: Namespaces that triggers of files may name; empty for any. Sensors have their own rules.
 
@@ -70,6 +71,26 @@ def read_text(
     if left_alone is not None:
         left_alone += reader.left_alone
     return reader.loaded, reader.errors
+
+
+def namespace_misfits(trigger: Trigger, allowed: Collection[str]) -> list[Misfit]:
+    """Return the misfit of a trigger of a file that is, or creates Workflows, in a namespace that is not allowed.
+
+    Args:
+        trigger: The trigger.
+        allowed: Namespaces that files may name; empty for any.
+
+    """
+    named: dict[FieldPath, str] = {
+        ("metadata", "namespace"): trigger.namespace,
+        ("spec", "run", "namespace"): trigger.run.namespace,
+    }
+    right = f"write {' or '.join(sorted(allowed))}, or add the namespace to the setting trigger_namespaces"
+    return [
+        (path, MisfitError(f"found {quote_value(namespace)}, a namespace that trigger files may not name", right))
+        for path, namespace in named.items()
+        if allowed and namespace not in allowed
+    ][:1]  # a run's namespace is the trigger's where it names none
 
 
 class _FileReader:
@@ -93,7 +114,7 @@ class _FileReader:
         self.left_alone: list[TriggerError] = []
 
     def read(self, text: str, first_line: int, namespace: str, inside: str) -> None:
-        """Read documents; ``inside`` is the entry of a ConfigMap that holds them."""
+        """Read all documents; ``inside`` is the entry of the ConfigMap that holds them."""
         try:
             for document in read_documents(text, first_line):
                 self._read_document(document, namespace, inside)
@@ -109,16 +130,22 @@ class _FileReader:
             for index in range(len(document.value["items"])):
                 self._read_document(document.part(("items", index)), namespace, inside)
             return
-        identity = _identity(document.value, namespace)
+        metadata = document.value.get("metadata") if isinstance(document.value, dict) else None
+        metadata = metadata if isinstance(metadata, dict) else {}
+        identity = ""
+        if isinstance(metadata.get("name"), str):
+            own = metadata.get("namespace")
+            identity = f"{own if isinstance(own, str) and own else namespace}/{metadata['name']}"
         if kind == "Sensor" and self._sensors is not None:
-            if not _is_metaflows(document.value):
-                label = ": ".join(*LABELS.items())
-                found = f"a Sensor without Metaflow's label {label}"
-                line = document.line_of(("metadata",))
-                note = TriggerError(self._file, line, "metadata.labels", found, "the bridge leaves it alone", identity)
-                self.left_alone.append(note)
+            labels = metadata.get("labels")
+            if isinstance(labels, dict) and LABELS.items() <= labels.items():
+                self._take(document, compile_sensor(document.value, self._sensors), identity, inside)
                 return
-            self._take(document, compile_sensor(document.value, self._sensors), identity, inside)
+            # On the cluster the bridge asks only for Sensors with this label.
+            found = f"a Sensor without Metaflow's label {': '.join(*LABELS.items())}"
+            origin = Origin(self._file, document.line_of(("metadata",)))
+            note = TriggerError(origin, "metadata.labels", found, "the bridge leaves it alone", identity)
+            self.left_alone.append(note)
             return
         if kind != "Trigger":
             right = "write kind: Trigger" if inside else "write kind: Trigger, or a ConfigMap that holds triggers"
@@ -165,20 +192,4 @@ class _FileReader:
 
     def _refuse(self, line: int, path: FieldPath, misfit: MisfitError, identity: str, inside: str) -> None:
         place = " ".join(part for part in (inside, path_text(path)) if part)
-        self.errors.append(TriggerError(self._file, line, place, misfit.found, misfit.right, identity))
-
-
-def _is_metaflows(sensor: dict[str, Any]) -> bool:
-    """Tell whether a Sensor has the label by which the bridge asks the cluster for Sensors."""
-    metadata = sensor.get("metadata")
-    labels = metadata.get("labels") if isinstance(metadata, dict) else None
-    return isinstance(labels, dict) and LABELS.items() <= labels.items()
-
-
-def _identity(plain: Any, namespace: str) -> str:
-    """Return ``namespace/name`` as far as the document tells; empty where it does not."""
-    metadata = plain.get("metadata") if isinstance(plain, dict) else None
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
-        return ""
-    own = metadata.get("namespace")
-    return f"{own if isinstance(own, str) and own else namespace}/{metadata['name']}"
+        self.errors.append(TriggerError(Origin(self._file, line), place, misfit.found, misfit.right, identity))

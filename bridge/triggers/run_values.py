@@ -1,4 +1,4 @@
-"""The kinds of values that only a run's side of a trigger takes: rates, locks, names of events, fields not to show.
+"""The values of the fields below ``run``, and of ``sensitive``: rates, locks, event names, field paths.
 
 As in :mod:`bridge.triggers.values`, each function returns the value or raises :class:`MisfitError`.
 """
@@ -16,10 +16,10 @@ from bridge.triggers.errors import quote_value
 from flowbridge_sdk.misfit import MisfitError
 
 Rate = tuple[int, Micros]
-"""So many, in this time."""
+"""A number of runs, and the time in which they are counted."""
 
 RATE_LIMIT = 10_000
-"""Runs that a limit may count: as many moments are remembered."""
+"""Runs that a limit may count. As many moments are remembered."""
 
 LIST_LIMIT = 100
 """Entries of a list of names or paths."""
@@ -30,21 +30,21 @@ _LOCKS = {"semaphores": list, "mutexes": list, "semaphore": dict, "mutex": dict}
 
 
 def rate(value: Any) -> Rate:
-    """Return ``10/s`` or ``100/m`` as a number and the time that it is counted in."""
-    found = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None or not 1 <= int(found[1]) <= RATE_LIMIT:
+    """Return ``10/s`` or ``100/m`` as a number and the time in which it is counted."""
+    parts = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if parts is None or not 1 <= int(parts[1]) <= RATE_LIMIT:
         right = f"write how many in a second, minute, hour or day, as 10/s or 100/m: 1 to {RATE_LIMIT}"
         raise MisfitError(f"found {quote_value(value)}", right)
-    return int(found[1]), _UNITS[found[2]]
+    return int(parts[1]), _UNITS[parts[2]]
 
 
 def storm_count(value: Any) -> int:
-    """Return how many runs are no storm yet."""
+    """Return the largest number of runs that is no storm."""
     return values.whole(value, 1, RATE_LIMIT, "how many runs are not yet a storm")
 
 
 def synchronization(value: Any) -> str:
-    """Return a Workflow's ``spec.synchronization`` as JSON text; only its outer shape is looked at."""
+    """Return a Workflow's ``spec.synchronization`` as JSON text. Only its outer shape is checked."""
     if not isinstance(value, dict) or not value:
         raise MisfitError(
             f"found {quote_value(value)}", "write it as in a Workflow: {mutexes: [{name: …}]}, or semaphores"

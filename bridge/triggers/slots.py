@@ -1,4 +1,4 @@
-"""The slots of a condition, one beside the other: their names in CEL, their keys, the parameters that they fill."""
+"""The slots of a condition compared with each other: their names in CEL, their keys, and their parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NO_IDENTIFIER = re.compile(r"[^A-Za-z0-9_]")
 
 
 def variable_of(slot: SlotPart) -> str:
-    """Return the slot's name in CEL: its ``as``, or the event's name with ``_`` for what no identifier has."""
+    """Return the slot's name in CEL: its ``as``, or the event's name with ``_`` for other characters."""
     if slot.variable is not None:
         return slot.variable
     name = _NO_IDENTIFIER.sub("_", slot.name)
@@ -23,12 +23,12 @@ def variable_of(slot: SlotPart) -> str:
 
 
 def is_list(slot: SlotPart, *, collects_all: bool) -> bool:
-    """Tell whether the slot's variable is a list of events, not one event."""
+    """Return True if the slot's variable is a list of events, and not one event."""
     return not slot.absent and (slot.count > 1 or collects_all)
 
 
 def variable_misfits(spec: SpecPart) -> Iterator[Misfit]:
-    """Yield slots that CEL could not tell apart, or name."""
+    """Yield a misfit for each slot whose variable another slot has, or CEL does not allow."""
     variables = [variable_of(slot) for slot in spec.events]
     for index, variable in enumerate(variables):
         place: FieldPath = ("spec", "events", index)
@@ -40,7 +40,7 @@ def variable_misfits(spec: SpecPart) -> Iterator[Misfit]:
 
 
 def key_misfits(spec: SpecPart) -> Iterator[Misfit]:
-    """Yield slots whose events could not meet those of the others."""
+    """Yield a misfit for each slot whose events could never meet the events of other slots."""
     keyed = [slot for slot in spec.events if slot.key]
     if keyed and spec.key is None and len(keyed) < len(spec.events):
         index = next(index for index, slot in enumerate(spec.events) if not slot.key)
@@ -54,7 +54,7 @@ def key_misfits(spec: SpecPart) -> Iterator[Misfit]:
 
 
 def parameter_misfits(spec: SpecPart) -> Iterator[Misfit]:
-    """Yield parameters that are filled twice."""
+    """Yield a misfit for each parameter that is filled twice."""
     filled = {name: "run.parameters" for name, _ in spec.run.parameters}
     for index, slot in enumerate(spec.events):
         for name, _ in slot.parameters:

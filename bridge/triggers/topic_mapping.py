@@ -1,8 +1,8 @@
-"""Which topics a trigger reads: those of its events' names, as the setting ``shared_topics`` has it.
+"""The topics of a trigger: those of its events' names, as the setting ``shared_topics`` maps them.
 
-The controller writes a shared topic into the slot, as a part of the condition. So all stages read from ``triggers``
-what stands where, whatever they were set to themselves; and a setting that changes is an edit of the triggers that it
-concerns, with a start for the topic that they go to and an end of the windows that they leave.
+The controller writes a shared topic into the slot, as a part of the condition. So all stages take the mapping from
+``triggers``, and not from their own settings. A change of the setting is therefore an edit of its triggers. It starts
+the new topic and ends the windows on the old one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import replace
 from functools import lru_cache
 
 from bridge.core.trigger import Slot, Trigger
-from bridge.triggers.errors import TriggerError
+from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 from flowbridge_sdk.shared_topics import SharedTopics
 from flowbridge_sdk.topics import topic_of
 
@@ -30,40 +30,40 @@ def topics_of(trigger: Trigger) -> tuple[str, ...]:
 
 
 def is_internal(topic: str, internal_prefix: str) -> bool:
-    """Return whether a topic is the bridge's own, or Kafka's."""
+    """Return True for a topic of the bridge or of Kafka."""
     return topic.startswith((internal_prefix, "__"))
 
 
-def internal_topic_error(trigger: Trigger, internal_prefix: str, file: str, line: int) -> TriggerError | None:
-    """Return what is wrong with a trigger that reads a topic of the bridge or of Kafka; None for others.
+def internal_topic_error(trigger: Trigger, internal_prefix: str, origin: Origin) -> TriggerError | None:
+    """Return the error of a trigger that reads a topic of the bridge or of Kafka; None for other triggers.
 
-    A trigger on dead letters, say, would feed itself: each letter that it cannot read becomes another one.
+    A trigger on dead letters, for example, would feed itself: each letter that it cannot read becomes another letter.
     """
     for number, slot in enumerate(trigger.slots):
         if is_internal(slot_topic(slot), internal_prefix):
             found = f"{slot.event!r} is not for triggers: {slot_topic(slot)} is a topic of the bridge or of Kafka"
             right = f"name an event that begins neither with {internal_prefix!r} nor with '__'"
-            return TriggerError(file, line, f"spec.events[{number}].name", found, right, trigger.identity)
+            return TriggerError(origin, f"spec.events[{number}].name", found, right, trigger.identity)
     return None
 
 
 def with_shared_topics(source: TriggerSource, shared: SharedTopics) -> TriggerSource:
-    """Return a source whose triggers know which of their topics are shared; ``source`` need not."""
+    """Return a source with the triggers of ``source``, and with the shared topics in their slots."""
     return _Placing(source, shared)
 
 
 class _Placing(TriggerSource):
-    """A source behind which the shared topics are written into the slots."""
+    """A source that writes the shared topics into the slots of another source's triggers."""
 
     def __init__(self, source: TriggerSource, shared: SharedTopics) -> None:
         self._source = source
         self._shared = shared
 
     def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
-        plain = {name: replace(sourced, trigger=placed(sourced.trigger, _NONE)) for name, sourced in in_force.items()}
-        found = self._source.read(plain)
-        triggers = [replace(trigger, trigger=placed(trigger.trigger, self._shared)) for trigger in found.triggers]
-        return found._replace(triggers=triggers)
+        plain = {name: replace(loaded, trigger=placed(loaded.trigger, _NONE)) for name, loaded in in_force.items()}
+        reading = self._source.read(plain)
+        triggers = [replace(loaded, trigger=placed(loaded.trigger, self._shared)) for loaded in reading.triggers]
+        return reading._replace(triggers=triggers)
 
     def tell(self, errors: Sequence[TriggerError]) -> None:
         self._source.tell(errors)
@@ -73,7 +73,7 @@ class _Placing(TriggerSource):
 
 
 def placed(trigger: Trigger, shared: SharedTopics) -> Trigger:
-    """Return the trigger with its shared topics; the same object where nothing changes, and each time again."""
+    """Return the trigger with its shared topics: itself if nothing changes, and else the same object in each call."""
     topics = [shared.shared_topic_for(slot.event) for slot in trigger.slots]
     if topics == [slot.shared_topic for slot in trigger.slots]:
         return trigger

@@ -1,6 +1,6 @@
-"""The kinds of values that fields of a trigger take: durations, moments, names, mappings of parameters.
+"""The values of a trigger's fields: durations, moments, names, mappings of parameters.
 
-Each function takes what stood in the file and returns the value, or raises :class:`MisfitError`.
+Each function takes the plain value of the file and returns the field's value, or raises :class:`MisfitError`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from flowbridge_sdk.misfit import MisfitError
 
 DURATION_LIMIT: Micros = 366 * DAY
 EVENT_NAME_LIMIT = 249
-"""Characters in an event's name: as many as a topic's name may have."""
+"""Characters in an event's name, the same limit as that of a topic's name."""
 
 COUNT_LIMIT = 1_000
-"""Events that one slot may ask for."""
+"""Largest count of one slot."""
 
 BATCH_LIMIT = 10_000
 """Arrivals in a batch."""
@@ -35,7 +35,7 @@ _FIELD_PATH = re.compile(r"[^.\x00-\x1f\x7f]+(\.[^.\x00-\x1f\x7f]+)*")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _OWN_PREFIX = "flowbridge.dev/"
-_ANNOTATIONS_LIMIT = 65_536  # bytes; Kubernetes takes 256 KiB on an object, of which others need their share
+_ANNOTATIONS_LIMIT = 65_536  # bytes; of the 256 KiB that Kubernetes allows for an object, others need a part
 _SUBDOMAIN_LIMIT = 253
 _LABEL_LIMIT = 63
 _NAME_LIMIT = 128
@@ -65,7 +65,7 @@ def duration(value: Any) -> Micros:
 
 
 def positive_duration(value: Any) -> Micros:
-    """Return a duration above nothing."""
+    """Return a duration above 0."""
     micros = duration(value)
     if not micros:
         raise MisfitError(f"found {quote_value(value)}", "write a duration above 0")
@@ -81,7 +81,7 @@ def start_from(value: Any) -> Literal["now", "earliest"] | Micros:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise MisfitError(f"found {quote_value(value)}, a time without its zone", right)
-        moment = moment.astimezone(UTC)  # which refuses what lies outside the years 1 to 9999 in UTC
+        moment = moment.astimezone(UTC)  # this refuses a time outside the years 1 to 9999 in UTC
         seconds = moment.replace(microsecond=0).timestamp()
     except (TypeError, ValueError, OverflowError) as error:
         if isinstance(error, MisfitError):
@@ -105,7 +105,7 @@ def count(value: Any) -> int:
 
 
 def batch_size(value: Any) -> int:
-    """Return how many arrivals a batch has; one alone would never wait."""
+    """Return how many arrivals a batch has. A batch of one would never wait."""
     return whole(value, 2, BATCH_LIMIT, "how many events make the batch full")
 
 
@@ -117,7 +117,7 @@ def whole(value: Any, least: int, most: int, meaning: str) -> int:
 
 
 def event_name(value: Any) -> str:
-    """Return an event's name: 1 to 249 characters, none of them a control character."""
+    """Return an event's name: 1 to 249 characters, without control characters."""
     name = text(value)
     if len(name) > EVENT_NAME_LIMIT:
         raise MisfitError(f"found a name of {len(name)} characters", f"an event's name has at most {EVENT_NAME_LIMIT}")
@@ -127,7 +127,7 @@ def event_name(value: Any) -> str:
 
 
 def variable(value: Any) -> str:
-    """Return a name that CEL takes for a variable."""
+    """Return a name that is a variable in CEL."""
     name = text(value)
     if len(name) > _NAME_LIMIT or not _IDENTIFIER.fullmatch(name):
         raise MisfitError(f"found {quote_value(name)}", "write letters, digits and _, with no digit first")
@@ -137,7 +137,7 @@ def variable(value: Any) -> str:
 
 
 def resource_name(value: Any) -> str:
-    """Return a DNS-1123 subdomain: what Kubernetes takes for most names."""
+    """Return a DNS-1123 subdomain, which Kubernetes requires for most names."""
     name = text(value)
     if len(name) > _SUBDOMAIN_LIMIT or not _SUBDOMAIN.fullmatch(name):
         raise MisfitError(
@@ -148,7 +148,7 @@ def resource_name(value: Any) -> str:
 
 
 def namespace_name(value: Any) -> str:
-    """Return a DNS-1123 label: what Kubernetes takes for a namespace."""
+    """Return a DNS-1123 label, which Kubernetes requires for a namespace."""
     name = text(value)
     if len(name) > _LABEL_LIMIT or not _DNS_LABEL.fullmatch(name):
         raise MisfitError(
@@ -159,7 +159,7 @@ def namespace_name(value: Any) -> str:
 
 
 def slot_parameters(value: Any) -> Pairs:
-    """Return (parameter, field path) pairs from a mapping, or from a list of names or pairs, as Metaflow has it."""
+    """Return (parameter, field path) pairs from a mapping, or from a list of names or pairs, as in Metaflow."""
     if isinstance(value, dict):
         pairs = list(value.items())
     elif isinstance(value, list):
@@ -171,7 +171,11 @@ def slot_parameters(value: Any) -> Pairs:
             raise MisfitError(f"found {quote_value(pair)}", "write {parameter: field}, both as texts")
         parameter_name(pair[0])
         field_path(pair[1])
-    return _once([(name, path) for name, path in pairs])
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise MisfitError(f"found the parameter {quote_value(name)} twice", "fill it once")
+    return tuple((name, path) for name, path in pairs)
 
 
 def field_path(value: Any) -> str:
@@ -221,7 +225,7 @@ def annotation_pairs(value: Any) -> Pairs:
 
 
 def _marks(value: Any) -> Pairs:
-    """Return pairs of texts whose names Kubernetes takes for labels and annotations, and that are not ours."""
+    """Return pairs of texts with names for labels and annotations that Kubernetes takes and the bridge does not use."""
     for name, content in _mapping(value).items():
         prefix, slash, rest = name.rpartition("/")
         is_prefix_right = not slash or (len(prefix) <= _SUBDOMAIN_LIMIT and _SUBDOMAIN.fullmatch(prefix))
@@ -240,11 +244,3 @@ def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise MisfitError(f"found {quote_value(value)}", "write a mapping {name: value}")
     return value
-
-
-def _once(pairs: list[tuple[str, str]]) -> Pairs:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise MisfitError(f"found the parameter {quote_value(name)} twice", "fill it once")
-    return tuple(pairs)

@@ -59,12 +59,12 @@ def window_kind(window: WindowPart | None) -> Kind | None:
 def window_plan(window: WindowPart) -> WindowPlan:
     """Return core's plan of a window in which nothing is wrong."""
     kind = _kinds(window)[0]
-    part = getattr(window, kind)  # a length, or what has one as its ``wait``
+    written = getattr(window, kind)
     schedule = _every(window) if window.every is not None else _schedule(window.until)
-    length = part if isinstance(part, int) else getattr(part, "wait", None)
+    length = written if isinstance(written, int) else getattr(written, "wait", None)
     return WindowPlan(
         kind=kind,
-        length=length or 0 if schedule is None else 0,  # the step of a calendar window stands in its schedule
+        length=0 if length is None or schedule is not None else length,
         schedule=schedule,
         size=window.batch.size if window.batch is not None else None,
         max_wait=window.max_wait,

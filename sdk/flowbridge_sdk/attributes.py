@@ -1,4 +1,4 @@
-"""An event's attributes as a publisher gives them: checked, with what was found and what would be right."""
+"""Checks of the attributes that a publisher gives an event."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ TEXT_LIMIT = 1024
 """Bytes of an id or a source."""
 
 
-def text_of(what: str, text: str) -> str:
+def text_of(attribute: str, text: str) -> str:
     """Return an id or a source that can be sent."""
     if not isinstance(text, str) or not text:
-        raise BadAttributeError(f"an event's {what} is a text that is not empty, found {text!r}")
+        raise BadAttributeError(f"an event's {attribute} is a text that is not empty, found {text!r}")
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise BadAttributeError(f"an event's {what} holds half a character (a lone surrogate): {text!r}") from None
+        raise BadAttributeError(f"an event's {attribute} holds half a character (a lone surrogate): {text!r}") from None
     if size > TEXT_LIMIT:
-        raise BadAttributeError(f"an event's {what} has {size} bytes; {TEXT_LIMIT} is the limit")
+        raise BadAttributeError(f"an event's {attribute} has {size} bytes; {TEXT_LIMIT} is the limit")
     return text
 
 
@@ -45,9 +45,9 @@ def moment_of(moment: datetime | None) -> datetime:
     """
     if moment is None:
         return datetime.now(UTC)
-    found: Any = plain(moment)
+    time: Any = plain(moment)
     try:
-        micros_of(found)
+        micros_of(time)
     except MisfitError as misfit:
         raise BadAttributeError(f"an event's time: expected {misfit.right}; found {misfit.found}") from None
-    return found  # type: ignore[no-any-return] # micros_of takes datetimes alone
+    return time  # type: ignore[no-any-return] # micros_of takes datetimes alone

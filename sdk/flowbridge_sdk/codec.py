@@ -1,4 +1,4 @@
-"""Payloads to bytes and back: Avro behind a prefix that says which schema wrote it.
+"""Payloads to bytes and back: Avro behind a prefix that names the schema it was written with.
 
 ====================================  ==================================================================
 the value begins with                 it is
@@ -30,10 +30,9 @@ from flowbridge_sdk.errors import (
     UnknownFingerprintError,
     UnknownSchemaIdError,
 )
-from flowbridge_sdk.framings import NO_ID, seen
 from flowbridge_sdk.misfit import MisfitError
 from flowbridge_sdk.payloads.json_values import JsonTopics, is_json, json_payload
-from flowbridge_sdk.schemas import GENERIC, EventSchema, EventSchemas
+from flowbridge_sdk.schemas import GENERIC, EventSchemas
 from flowbridge_sdk.topics import name_of, topic_of
 
 if TYPE_CHECKING:
@@ -53,6 +52,10 @@ _SINGLE_OBJECT = b"\xc3\x01"
 _SINGLE_PREFIX = 10
 _ID_PREFIX = 5
 _GUID_PREFIX = 17
+_NO_ID = b"\0\0\0\0"  # no registry gives this id
+
+_STRUCTURED = b"application/cloudevents"
+_EXPECTED = "expected Avro behind a single-object prefix (c301…) or a schema registry's (00… or 01…)"
 
 
 class Decoder:
@@ -107,7 +110,7 @@ class Decoder:
             payload, end = read(value, start, 0)
         except Exception as error:
             problem = "the message ends too early" if isinstance(error, IndexError) else str(error)
-            if not isinstance(error, UnreadableError | IndexError | ValueError):  # what a schema does to its reader
+            if not isinstance(error, UnreadableError | IndexError | ValueError):  # the schema breaks its reader
                 problem = f"{type(error).__name__}: {error}"
             raise UndecodableError(f"a record of {topic} is not what its schema says: {problem}") from error
         if end != len(value):
@@ -115,12 +118,12 @@ class Decoder:
         return payload  # type: ignore[no-any-return] # schemas.EventSchema.parse admits records and maps only
 
     def _framed(self, topic: str, value: bytes, headers: Headers | None) -> tuple[Read | None, int]:
-        """Return what reads the value, and from where on; None for JSON."""
+        """Return the reader of the value, and the position at which it begins; None for JSON."""
         for name, content in headers or ():
             if name == SCHEMA_ID_HEADER and content:
                 return self._by_prefix(topic, content, whole=True), 0
         magic = value[:1]
-        if magic == b"\x00" and value[1:_ID_PREFIX] != NO_ID:
+        if magic == b"\x00" and value[1:_ID_PREFIX] != _NO_ID:
             return self._by_prefix(topic, value[:_ID_PREFIX]), _ID_PREFIX
         if magic == b"\x01":
             return self._by_prefix(topic, value[:_GUID_PREFIX]), _GUID_PREFIX
@@ -128,16 +131,13 @@ class Decoder:
             raise UnknownFingerprintError(value[2:_SINGLE_PREFIX], self._broken.get(name_of(topic)))
         if is_json(headers, otherwise=topic in self._json_topics):
             return None, 0
-        raise UndecodableError(f"a record of {topic} {seen(topic, value, headers)}")
+        raise UndecodableError(f"a record of {topic} {_foreign_framing(topic, value, headers)}")
 
     def _by_prefix(self, topic: str, prefix: bytes, *, whole: bool = False) -> Read:
+        """Return the reader of the registry's schema with the id in a prefix, which in a header is the whole value."""
         read = self._registered.get(prefix)
-        if read is None:
-            read = self._fetched(topic, prefix, whole=whole).read
-            self._registered[prefix] = read
-        return read
-
-    def _fetched(self, topic: str, prefix: bytes, *, whole: bool) -> EventSchema:
+        if read is not None:
+            return read
         by_number = prefix[0] == 0
         if len(prefix) != (_ID_PREFIX if by_number else _GUID_PREFIX) or prefix[0] > 1:
             place = f"header {SCHEMA_ID_HEADER}" if whole else "value"
@@ -148,21 +148,51 @@ class Decoder:
                 str(schema_id), "there is no schema registry; set FLOWBRIDGE_SCHEMA_REGISTRY_URL"
             )
         try:
-            return self._registry.schema(schema_id)
+            read = self._registered[prefix] = self._registry.schema(schema_id).read
         except DecodeError:
             raise
         except SchemaError as error:
             raise UndecodableError(f"a record of {topic}: {error}") from error
-        except Exception as error:  # a schema that trips its compiler up is a fault of the events that name it
+        except Exception as error:  # a schema that breaks its compiler is a fault of the events that name it
             raise UndecodableError(f"a record of {topic}: schema id {schema_id}: {error!r}") from error
+        return read
+
+
+def _foreign_framing(topic: str, value: bytes, headers: Headers | None) -> str:
+    """Return what a value that is in no framing of an event looks like, and what to do, as a part of a sentence."""
+    content_type = next((content for name, content in headers or () if name.lower() == "content-type" and content), b"")
+    if content_type.strip().lower().startswith(_STRUCTURED):
+        media = content_type[:80].decode(errors="replace")
+        return (
+            f"is a structured CloudEvent (content-type {media}); send it in binary mode: "
+            "the attributes as headers ce_id, ce_source, ce_type and ce_time, the data as the value"
+        )
+    if value[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
+        return (
+            "has no Avro: this looks like JSON; publish it with the header content-type: application/json, "
+            f"or name the topic in the setting json_topics (FLOWBRIDGE_JSON_TOPICS={topic})"
+        )
+    if value[:4] == b"Obj\x01":
+        return (
+            f"is an Avro file with its schema in front; {_EXPECTED}: one event in a record, without the file's header"
+        )
+    if value[:2] in (b"\x03\x00", b"\x03\x05"):
+        return f"looks like AWS Glue's framing (03, compression, 16 bytes of id); {_EXPECTED}"
+    if value[1:5] == _NO_ID and value[:1] == b"\0":
+        return (
+            "has zeros where a schema id of 4 bytes should be, and looks like an id of 8 bytes, as Apicurio's "
+            "serializers write by default before version 3; let them write Confluent's ids of 4 bytes"
+        )
+    return f"begins with {value[:4].hex() or 'nothing'}; {_EXPECTED}"
 
 
 class Encoder:
     """Writes the payloads of events.
 
-    With a registry, an event is written in Confluent framing with its schema of the folder, which must be registered
-    under ``TOPIC-value`` (or is, with the registry's ``auto_register``); without one in the folder, with the latest
-    of that subject; without either, in the generic schema. Without a registry: in single-object encoding.
+    With a registry, an event is written in Confluent framing. If the folder has a schema for it, that one is used, and
+    must be registered under ``TOPIC-value`` (``auto_register`` of the registry does so). Otherwise the latest schema of
+    that subject is used, or the generic schema if there is none. Without a registry, events are written in
+    single-object encoding.
 
     Args:
         schemas: The typed schemas.
@@ -198,9 +228,9 @@ class Encoder:
 
     def _format(self, name: str) -> tuple[bytes, Write]:
         schema = self._schemas.current.get(name)
-        found = None if self._registry is None else self._registry.writing(f"{topic_of(name)}-value", name, schema)
-        if found:
-            schema_id, schema = found
+        registered = None if self._registry is None else self._registry.writing(f"{topic_of(name)}-value", name, schema)
+        if registered:
+            schema_id, schema = registered
             prefix = b"\x00" + schema_id.to_bytes(4, "big")
         else:
             schema = schema or GENERIC

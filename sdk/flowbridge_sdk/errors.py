@@ -1,4 +1,4 @@
-"""Every error of the SDK on one page: what it means and what to do about it.
+"""Every error of the SDK on one page, with its meaning and its remedy.
 
 FlowbridgeError
 ├── SettingsError              the publisher's settings are wrong or missing
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class FlowbridgeError(Exception):
-    """Whatever the SDK raises."""
+    """The base of all errors that the SDK raises."""
 
 
 class SettingsError(FlowbridgeError, ValueError):
@@ -44,8 +44,8 @@ class SchemaError(FlowbridgeError, ValueError):
     """An Avro schema that cannot be used.
 
     Attributes:
-        where: The file, or where else the schema comes from.
-        problem: What is wrong with it.
+        where: The file, or another source of the schema.
+        problem: Its fault.
 
     """
 
@@ -71,10 +71,10 @@ class BadPayloadError(RefusedError):
     """A field of a payload that cannot be sent.
 
     Attributes:
-        event: The event's name; empty where it is not known.
+        event: The event's name; empty if it is not known.
         path: The field, as in ``order.lines[3].price``; empty for the payload as a whole.
-        found: What stands there.
-        right: What would be right.
+        found: The value that was found, described.
+        right: The expected value, described.
 
     """
 
@@ -123,7 +123,7 @@ class Failure:
         name: The event's name.
         id: The event's id.
         topic: The topic that it was meant for.
-        reason: What the broker or the client said, and what to do where that is known.
+        reason: The message of the broker or the client, with a remedy if one is known.
 
     """
 
@@ -175,7 +175,7 @@ class DecodeError(FlowbridgeError):
 
 
 class UndecodableError(DecodeError):
-    """Bytes that are not what their schema says, or no framing that is known."""
+    """Bytes that do not follow their schema, or no framing that is known."""
 
 
 class NullValueError(DecodeError):
@@ -210,9 +210,9 @@ class UnknownFingerprintError(DecodeError):
     kind = "unknown-fingerprint"
 
     def __init__(self, fingerprint: bytes, broken: str | None = None) -> None:
-        right = f"the one of this name cannot be used: {broken}" if broken else "add it to the folder of schemas"
+        remedy = f"the one of this name cannot be used: {broken}" if broken else "add it to the folder of schemas"
         super().__init__(
-            f"no schema with the fingerprint {fingerprint.hex()} is known, and the publisher has it; {right}"
+            f"no schema with the fingerprint {fingerprint.hex()} is known, and the publisher has it; {remedy}"
         )
         self.fingerprint = fingerprint.hex()
 
@@ -233,7 +233,7 @@ class UnknownSchemaIdError(DecodeError):
 
 
 class RegistryUnavailableError(DecodeError):
-    """The schema registry did not answer, or not sensibly: hold what needs it and try again."""
+    """The schema registry did not answer, or not sensibly: hold the events that need it, and try again."""
 
     permanent = False
     kind = "registry-unavailable"

@@ -97,7 +97,7 @@ class Event:
             return None
         try:
             return self.publish(payload, key=key, id=id, time=time, source=source, publisher=publisher)
-        except Exception:  # noqa: BLE001 - what the caller asked for: an event must never fail their job
+        except Exception:  # noqa: BLE001 - the caller's choice: an event must never fail their job
             _log.warning("event %s was not published", self._name, exc_info=True)
             return None
 
@@ -110,12 +110,12 @@ class _ProcessPublisher:
         self.renew_lock()
 
     def renew_lock(self) -> None:
-        """Forget who held the lock: after a fork, nobody does."""
+        """Forget the holder of the lock: after a fork, no thread of this process holds it."""
         self._lock = threading.Lock()
 
     @contextmanager
     def taken(self) -> Iterator[Publisher]:
-        """Hold the publisher alone, so that what its flush reports belongs to the event just published."""
+        """Hold the publisher alone, so that a failure that its flush reports belongs to the event just published."""
         with self._lock:
             if self._publisher is None:
                 self._publisher = Publisher()

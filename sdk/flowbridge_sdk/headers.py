@@ -1,8 +1,8 @@
 """The CloudEvents Kafka binding, binary mode: an event's attributes as record headers.
 
 Written: ``ce_specversion``, ``ce_id``, ``ce_source``, ``ce_type`` (the event's name), ``ce_time`` (RFC 3339, UTC,
-microseconds) and ``content-type``. Read: any of them may be missing, and the record then says it: id =
-``topic/partition/offset``, source = the topic, name = what the topic stands for, time = the record's. Reading runs
+microseconds) and ``content-type``. Read: any of them may be missing, and is taken from the record then: id =
+``topic/partition/offset``, source = the topic, name = the name of the topic's events, time = the record's. Reading runs
 for every event the bridge consumes, so it is one dictionary and four look-ups.
 """
 
@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from flowbridge_sdk.errors import BadHeaderError
-from flowbridge_sdk.payloads.times import RIGHT, read_micros
+from flowbridge_sdk.payloads.times import TIME_FORM, read_micros
 from flowbridge_sdk.topics import CONTROL, name_of
 
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
@@ -27,17 +27,18 @@ CONTENT_TYPE = "application/avro"
 
 _SPEC_VERSION = ("ce_specversion", b"1.0")
 _CONTENT_TYPE = ("content-type", CONTENT_TYPE.encode())
+_TEXTS = ("ce_id", "ce_source", "ce_type")
 _NONE: dict[str, bytes | None] = {}
 _new_tuple = tuple.__new__
 
 
 class EventHead(NamedTuple):
-    """What an event says of itself besides its payload.
+    """The attributes of an event: all of it but the payload.
 
     Attributes:
         name: The event's name.
         id: Its id; (name, source, id) is its identity.
-        source: Who published it.
+        source: Its ``source`` attribute.
         time_us: When it happened, in microseconds since 1970 in UTC.
 
     """
@@ -62,7 +63,7 @@ def write_headers(name: str, event_id: str, source: str, time: datetime) -> OwnH
 
 
 def read_headers(headers: Headers | None, topic: str, partition: int, offset: int, timestamp_ms: int) -> EventHead:
-    """Return what a record says of its event.
+    """Return the attributes of a record's event.
 
     Args:
         headers: The record's headers; None for none. Of two with one name the last counts.
@@ -76,46 +77,36 @@ def read_headers(headers: Headers | None, topic: str, partition: int, offset: in
             character, which no trigger can name.
 
     """
-    given = dict(headers) if headers else _NONE
-    name, event_id, source = given.get("ce_type"), given.get("ce_id"), given.get("ce_source")
-    time = given.get("ce_time")
+    by_name = dict(headers) if headers else _NONE
+    ce_type, ce_id, ce_source = by_name.get("ce_type"), by_name.get("ce_id"), by_name.get("ce_source")
+    ce_time = by_name.get("ce_time")
     try:
-        head = (
-            name_of(topic) if name is None else _name(name),
-            f"{topic}/{partition}/{offset}" if event_id is None else event_id.decode(),
-            topic if source is None else source.decode(),
-            timestamp_ms * 1000 if time is None else _micros(time),
-        )
+        name = name_of(topic) if ce_type is None else _name(ce_type)
+        event_id = f"{topic}/{partition}/{offset}" if ce_id is None else ce_id.decode()
+        source = topic if ce_source is None else ce_source.decode()
     except UnicodeDecodeError:
-        raise _not_text(given) from None
-    if "" in head:
-        raise BadHeaderError(_first_empty(given), "found nothing in it; leave the header out, or fill it")
-    return _new_tuple(EventHead, head)  # a third of what calling EventHead costs
+        for header in _TEXTS:
+            try:
+                (by_name.get(header) or b"").decode()
+            except UnicodeDecodeError as error:
+                raise BadHeaderError(header, f"no UTF-8 at byte {error.start}") from None
+        raise
+    if ce_time is None:
+        time_us = timestamp_ms * 1000
+    else:
+        try:
+            time_us = read_micros(ce_time)
+        except ValueError:
+            raise BadHeaderError("ce_time", f"expected {TIME_FORM}; found {ce_time[:40]!r}") from None
+    if not (name and event_id and source):
+        empty = next(header for header in _TEXTS if by_name.get(header) == b"")
+        raise BadHeaderError(empty, "found nothing in it; leave the header out, or fill it")
+    return _new_tuple(EventHead, (name, event_id, source, time_us))  # a third of what calling EventHead costs
 
 
 @lru_cache(maxsize=512)  # a topic has few names, and each would be decoded and searched for every record
-def _name(given: bytes) -> str:
-    name = given.decode()
+def _name(content: bytes) -> str:
+    name = content.decode()
     if CONTROL.search(name):
         raise BadHeaderError("ce_type", f"found {name[:40]!r}; an event's name has no control characters")
     return name
-
-
-def _micros(time: bytes) -> int:
-    try:
-        return read_micros(time)
-    except ValueError:
-        raise BadHeaderError("ce_time", f"expected {RIGHT}; found {time[:40]!r}") from None
-
-
-def _not_text(given: dict[str, bytes | None]) -> BadHeaderError:
-    for header in ("ce_id", "ce_source", "ce_type"):
-        try:
-            (given.get(header) or b"").decode()
-        except UnicodeDecodeError as error:
-            return BadHeaderError(header, f"no UTF-8 at byte {error.start}")
-    return BadHeaderError("ce_time", "no UTF-8")
-
-
-def _first_empty(given: dict[str, bytes | None]) -> str:
-    return next(header for header in ("ce_id", "ce_source", "ce_type") if given.get(header) == b"")

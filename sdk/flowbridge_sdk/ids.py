@@ -42,15 +42,6 @@ _FORMS: tuple[tuple[type, bytes, Callable[[Any], bytes]], ...] = (
 """(type, tag, encoding) of each kind of part."""
 
 
-def _tagged(part: IdPart) -> tuple[bytes, bytes]:
-    for kind, tag, encoded in _FORMS:
-        if isinstance(part, kind):
-            return tag, encoded(part)
-    raise BadAttributeError(
-        f"event_id takes str, int, float, bool, bytes, None, datetime, Decimal and UUID, found {type(part).__name__}",
-    )
-
-
 def event_id(*parts: IdPart) -> str:
     """Return an id for the event that these parts identify: 26 characters of lower-case base32.
 
@@ -62,6 +53,14 @@ def event_id(*parts: IdPart) -> str:
         raise BadAttributeError("event_id needs at least one part, or all events would share one id")
     digest = hashlib.sha256()
     for part in parts:
-        tag, encoded = _tagged(part)
-        digest.update(tag + len(encoded).to_bytes(8, "big") + encoded)
+        for kind, tag, encode in _FORMS:
+            if isinstance(part, kind):
+                encoded = encode(part)
+                digest.update(tag + len(encoded).to_bytes(8, "big") + encoded)
+                break
+        else:
+            raise BadAttributeError(
+                "event_id takes str, int, float, bool, bytes, None, datetime, Decimal and UUID, "
+                f"found {type(part).__name__}",
+            )
     return base64.b32encode(digest.digest()[:_ID_BYTES]).decode().rstrip("=").lower()

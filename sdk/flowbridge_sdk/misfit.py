@@ -1,7 +1,7 @@
-"""A value that does not fit where it stands: which one, what it is, and what would be right.
+"""The error for a value that does not fit its place: its path, the value that was found, and what was expected.
 
-Writers raise it where they notice; each container on the way out adds its part of the path, so that a payload that
-fits pays nothing for it.
+Writers raise it at the value, and each container on the way out adds its part of the path. So a payload that fits pays
+nothing for it.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class MisfitError(ValueError):
     """A value that does not fit.
 
     Attributes:
-        found: What stands there.
-        right: What would be right.
+        found: The value that was found, described.
+        right: The expected value, described.
         text_line: For a text of several lines the line in it, from 1; 0 for the value as a whole.
         path: Keys and indexes from the payload or the document down to the value, as far as they are known.
 
@@ -72,7 +72,7 @@ class MisfitError(ValueError):
         return MisfitError("no such field", right)
 
     def inside(self, part: str | int) -> Self:
-        """Add the key or index under which the container that is left holds the value."""
+        """Add the key or index of the value in the container that the error leaves."""
         self.path = (part, *self.path)
         return self
 

@@ -1,9 +1,9 @@
-"""Publishes events to Kafka durably: what ``publish`` took arrives, or somebody is told.
+"""Publishes events to Kafka durably: an event that ``publish`` took arrives, or its failure is reported.
 
 The life of an event here: checked and encoded by ``publish`` in the caller's thread, put into librdkafka's bounded
 buffer, sent by its own thread with idempotence and acks=all. Only failures come back (``delivery.report.only.error``):
-a report for each success would double the cost of publishing. A full buffer makes ``publish`` wait. What happens when
-the process ends or forks is in ``process_end.py``.
+a report for each success would double the cost of publishing. A full buffer makes ``publish`` wait. The end of the
+process and its forks are in ``process_end.py``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from flowbridge_sdk.registry import Registry
 
 _log = logging.getLogger(__name__)
-_kafka_log = logging.getLogger("flowbridge_sdk.kafka")  # what librdkafka would print
+_kafka_log = logging.getLogger("flowbridge_sdk.kafka")  # for librdkafka's own lines
 
 _ROOM_POLL_S = 0.05
 _FIRST_LOOK_S = 0.5  # each further look for Kafka may take twice as long: a large cluster answers slowly
@@ -94,12 +94,21 @@ class Publisher:
         )
         self._source = text_of("source", settings.source)
         self._shared_topics = settings.shared_topics
-        self._encoder = Encoder(_schemas(schemas, settings), registry or _registry(settings))
+        if schemas is None:
+            schemas = EventSchemas.from_setting(settings.schemas)
+        elif not isinstance(schemas, EventSchemas):
+            schemas = EventSchemas.load(schemas)
+        if not registry and settings.registry_url:
+            from flowbridge_sdk.registry import Registry  # noqa: PLC0415 - its packages are an optional extra
+
+            registry = Registry(settings.registry_url)
+        self._encoder = Encoder(schemas, registry)
         self._kafka = {**settings.kafka, "delivery.report.only.error": True}
         self._timeout_s = settings.delivery_timeout_s
         self._on_failure = on_failure
         self._closed = self._is_entered = False
-        _check(self._kafka)
+        # Kafka's client looks at its settings; without an address it connects to nothing
+        _producer({**self._kafka, "bootstrap.servers": ""}, Outage("", 0, silent=True))
         self._forget_producer()
         _publishers.add(self)
         if settings.connect_within_s:
@@ -122,10 +131,10 @@ class Publisher:
         Args:
             name: The event's name.
             payload: Its payload; none is an empty one.
-            key: What decides its partition. Events of one key stay in order.
+            key: Its key, which decides its partition. Events of one key stay in order.
             id: Its id; a random one unless given. ``event_id`` derives ids that repeat with a job's retry.
             time: When it happened, with a time zone; now unless given.
-            source: Who publishes it; the publisher's own unless given.
+            source: Its ``source`` attribute; the publisher's own unless given.
 
         Returns:
             The event's id.
@@ -133,8 +142,8 @@ class Publisher:
         Raises:
             RefusedError: The event cannot be sent; the error names the field. Nothing was sent.
             BufferFullError: No room came free in time. The event was not taken.
-            NotDeliveredError: Only in a forked child of which nothing tells when it ends, and which did not enter the
-                publisher as a context manager: there ``publish`` waits as ``flush`` does.
+            NotDeliveredError: Only in a forked child whose end cannot be noticed, and which did not enter the publisher
+                as a context manager: there ``publish`` waits as ``flush`` does.
             ClosedError: The publisher is closed.
 
         """
@@ -292,14 +301,15 @@ class Publisher:
 def _never_free(producer: Producer) -> None:
     """Keep a producer to the end of this process.
 
-    In a forked child, freeing it could wait for ever: the parent's for threads that the child does not have, the
-    child's own for a thread that waits for a lock in the C library which the parent held while it forked.
+    In a forked child, freeing a producer could wait without end. The parent's would wait for threads that the child
+    does not have. The child's own would wait for a thread that waits for a lock in the C library, which the parent held
+    while it forked.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(producer))
 
 
 def _flush_unclosed(producer: Producer, failures: Failures, timeout_s: float) -> None:
-    """Send what a publisher still holds that nobody closed, at the latest when the process ends."""
+    """Send the events that a publisher holds which was never closed, at the latest when the process ends."""
     try:
         waiting = failures.wait(producer, timeout_s + CLOSING_SLACK_S)
     except (KeyboardInterrupt, SystemExit):
@@ -326,34 +336,10 @@ def _renew_publishers() -> None:
 os.register_at_fork(after_in_child=_renew_publishers)
 
 
-def _check(kafka: Mapping[str, Any]) -> None:
-    """Have Kafka's client look at its settings; without an address it connects to nothing.
-
-    Raises:
-        SettingsError: It refuses one.
-
-    """
-    _producer({**kafka, "bootstrap.servers": ""}, Outage("", 0, silent=True))
-
-
 def _producer(kafka: Mapping[str, Any], outage: Outage) -> Producer:
-    quiet = {} if "debug" in kafka else {"log_level": 0}  # what it logs of the connection, ``outage`` says once
+    quiet = {} if "debug" in kafka else {"log_level": 0}  # ``outage`` logs the connection's errors once
     try:
         return Producer({**quiet, **kafka, "error_cb": outage.errors.append}, logger=_kafka_log)
     except (KafkaException, TypeError, ValueError) as error:
         detail = error.args[0].str() if isinstance(error, KafkaException) else error
         raise SettingsError(f"Kafka's client refuses a setting: {detail}") from error
-
-
-def _schemas(given: EventSchemas | str | os.PathLike[str] | None, settings: PublisherSettings) -> EventSchemas:
-    if isinstance(given, EventSchemas):
-        return given
-    return EventSchemas.load(given) if given is not None else EventSchemas.from_setting(settings.schemas)
-
-
-def _registry(settings: PublisherSettings) -> Registry | None:
-    if not settings.registry_url:
-        return None
-    from flowbridge_sdk.registry import Registry  # noqa: PLC0415 - its packages are an optional extra
-
-    return Registry(settings.registry_url)

@@ -1,8 +1,8 @@
 """A Confluent-compatible schema registry, through confluent-kafka's client (``pip install flowbridge-sdk[registry]``).
 
-Whoever consumes must know two failures apart: a registry that answers "I know no such id" has spoken for good, and
-the event is a dead letter; one that does not answer, or answers with an error of its own, may do so in a minute, and
-the partition waits. A proxy's 404 page is the latter: only the registry's own error codes count as an answer.
+A consumer must tell two failures apart. If a registry answers that it does not know an id, that is final, and the
+event is a dead letter. If it does not answer, or answers with an error of its own, it may answer in a minute, and the
+partition waits. A proxy's 404 page is of the second kind: only the registry's own error codes count as an answer.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from importlib import import_module
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from flowbridge_sdk.errors import (
 from flowbridge_sdk.schemas import EventSchema, parsed
 
 try:
-    from confluent_kafka.schema_registry import RegisteredSchema, Schema, SchemaReference, SchemaRegistryClient
+    from confluent_kafka.schema_registry import RegisteredSchema, Schema, SchemaRegistryClient
     from confluent_kafka.schema_registry.error import OAuthTokenError, SchemaRegistryError
 except ImportError as missing:
     raise SettingsError(
@@ -32,17 +33,13 @@ except ImportError as missing:
     ) from missing
 
 
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """Return what confluent-kafka's client lets through from its HTTP library: whichever of two it finds."""
-    found = []
-    for name in ("httpx2", "httpx"):
-        with suppress(ImportError):
-            found.append(import_module(name).HTTPError)
-    return tuple(found)
-
+_transport_errors: list[type[Exception]] = []  # of confluent-kafka's HTTP library, which is one of two
+for _library in ("httpx2", "httpx"):
+    with suppress(ImportError):
+        _transport_errors.append(import_module(_library).HTTPError)
 
 _NO_ANSWER: tuple[type[Exception], ...] = (
-    *_transport_errors(),
+    *_transport_errors,
     OAuthTokenError,
     OSError,
     ValueError,
@@ -56,7 +53,7 @@ _NOT_FOUND = frozenset({40401, 40402, 40403})  # subject, version, schema "not f
 _UNKNOWN_S = 10.0
 _REFERENCES_DEEP = 16
 _REFERENCES = 256
-_DEFAULTS = {"timeout": 5, "max.retries": 1, "retries.wait.ms": 100}  # who holds a partition tries again by itself
+_DEFAULTS = {"timeout": 5, "max.retries": 1, "retries.wait.ms": 100}  # a consumer tries again by itself
 
 
 def _id(registered: RegisteredSchema) -> int:
@@ -66,7 +63,7 @@ def _id(registered: RegisteredSchema) -> int:
 
 
 class _NotKnownError(Exception):
-    """The registry's own answer: it does not hold what was asked for."""
+    """The registry's own answer: it does not hold the subject, version or schema."""
 
 
 class Registry:
@@ -103,7 +100,7 @@ class Registry:
         Raises:
             UnknownSchemaIdError: The registry does not know it. Remembered for 10 s.
             RegistryUnavailableError: It does not answer, or not sensibly.
-            SchemaError: What it holds there is no schema of an event. Remembered for 10 s, too.
+            SchemaError: The schema is not one of an event. Remembered for 10 s, too.
 
         """
         until, broken = self._broken.get(schema_id, (0.0, None))
@@ -112,14 +109,17 @@ class Registry:
         if self._unknown_until.get(schema_id, 0.0) > self._clock():
             raise UnknownSchemaIdError(str(schema_id))
         try:
-            found = self._ask(lambda: self._fetch(schema_id), missing_route=isinstance(schema_id, str))
+            if isinstance(schema_id, int):
+                schema = self._ask(lambda: self._client.get_schema(schema_id))
+            else:
+                schema = self._ask(lambda: self._client.get_schema_by_guid(schema_id), missing_route=True)
         except _NotKnownError:
-            if len(self._unknown_until) >= 1000:  # noqa: PLR2004 - what hostile records can make us remember
+            if len(self._unknown_until) >= 1000:  # noqa: PLR2004 - a bound for hostile records
                 self._unknown_until.clear()
             self._unknown_until[schema_id] = self._clock() + _UNKNOWN_S
             raise UnknownSchemaIdError(str(schema_id)) from None
         try:
-            return self._compiled(found, "", f"schema id {schema_id} of the registry")
+            return self._compiled(schema, "", f"schema id {schema_id} of the registry")
         except SchemaError as error:
             if len(self._broken) >= 1000:  # noqa: PLR2004 - as above
                 self._broken.clear()
@@ -132,7 +132,7 @@ class Registry:
         Args:
             subject: Their subject, ``TOPIC-value``.
             name: Their name.
-            schema: What the folder of schemas holds for them.
+            schema: Their schema in the folder of schemas, if it has one.
 
         Returns:
             None when neither the folder nor the registry has a schema for them.
@@ -142,31 +142,22 @@ class Registry:
             RegistryUnavailableError: It does not answer, or not sensibly.
 
         """
-        if schema is not None:
-            return self._id_of(subject, schema), schema
-        try:
-            latest = self._ask(lambda: self._client.get_latest_version(subject))
-        except _NotKnownError:
-            return None
-        where = f"subject {subject} of the registry"
-        return _id(latest), self._compiled(latest.schema, name, where)
-
-    def _id_of(self, subject: str, schema: EventSchema) -> int:
+        if schema is None:
+            try:
+                latest = self._ask(lambda: self._client.get_latest_version(subject))
+            except _NotKnownError:
+                return None
+            return _id(latest), self._compiled(latest.schema, name, f"subject {subject} of the registry")
         avro = Schema(schema.text, "AVRO")
         try:
             if self._auto_register:
-                return self._ask(lambda: self._client.register_schema(subject, avro))
-            return _id(self._ask(lambda: self._client.lookup_schema(subject, avro)))
+                return self._ask(lambda: self._client.register_schema(subject, avro)), schema
+            return _id(self._ask(lambda: self._client.lookup_schema(subject, avro))), schema
         except _NotKnownError:
             raise NotRegisteredError(
                 f"the schema registry does not hold {schema.where} under {subject}; "
                 "register it there, or let the SDK do so with auto_register",
             ) from None
-
-    def _fetch(self, schema_id: int | str) -> Schema:
-        if isinstance(schema_id, int):
-            return self._client.get_schema(schema_id)
-        return self._client.get_schema_by_guid(schema_id)
 
     def _ask(self, request: Callable[[], _T], *, missing_route: bool = False) -> _T:
         try:
@@ -196,19 +187,16 @@ class Registry:
         if depth > _REFERENCES_DEEP:
             raise SchemaError(where, f"refers to other schemas more than {_REFERENCES_DEEP} deep")
         for reference in schema.references or ():
-            subject = (reference.subject or "", reference.version or 0)
-            if subject in seen:
+            subject, version = reference.subject or "", reference.version or 0
+            if (subject, version) in seen:
                 continue
-            seen.add(subject)
+            seen.add((subject, version))
             if len(seen) > _REFERENCES:
                 raise SchemaError(where, f"refers to more than {_REFERENCES} other schemas")
-            found = self._referenced(reference, where)
-            self._resolve(found, types, where, seen, depth + 1)
-            parsed(found.schema_str or "", where, types)
-
-    def _referenced(self, reference: SchemaReference, where: str) -> Schema:
-        subject, version = reference.subject or "", reference.version or 0
-        try:
-            return self._ask(lambda: self._client.get_version(subject, version, deleted=True)).schema
-        except _NotKnownError:
-            raise SchemaError(where, f"refers to {subject} version {version}, which is gone") from None
+            request = partial(self._client.get_version, subject, version, deleted=True)
+            try:
+                referenced = self._ask(request).schema
+            except _NotKnownError:
+                raise SchemaError(where, f"refers to {subject} version {version}, which is gone") from None
+            self._resolve(referenced, types, where, seen, depth + 1)
+            parsed(referenced.schema_str or "", where, types)

@@ -1,7 +1,7 @@
 """The schemas of events: typed ones from a folder that the user names, and the generic one.
 
-``NAME.avsc`` is what events called NAME are written with (NAME as the topic spells it). ``NAME@ANYTHING.avsc`` is an
-older or coming version of it: events written with it are read, none is written. On the wire a schema is known by its
+Events called NAME are written with ``NAME.avsc`` (NAME as the topic spells it). ``NAME@ANYTHING.avsc`` is an older or
+coming version of it: events written with it are read, none is written. On the wire a schema is known by its
 fingerprint: CRC-64-AVRO of its parsing canonical form, so documentation and defaults may change freely.
 """
 
@@ -34,7 +34,7 @@ class EventSchema:
 
     Attributes:
         name: The name of the events that it describes.
-        where: The file, or where else it comes from.
+        where: The file, or another source of the schema.
         text: The schema as JSON.
         fingerprint: Eight bytes, little endian as in Avro's single-object encoding. Empty where types come from
             other schemas of a registry.
@@ -57,8 +57,8 @@ class EventSchema:
         Args:
             name: The name of the events that it describes.
             text: The schema as JSON.
-            where: The file, or where else it comes from; for errors.
-            types: Named types that it may refer to besides its own.
+            where: The file, or another source of the schema; for errors.
+            types: Named types that it may refer to, in addition to its own.
 
         Raises:
             SchemaError: It is no schema, or none that events can have.
@@ -74,7 +74,7 @@ class EventSchema:
             known_by = b"" if types else fingerprint_of(schema)
         except UnusableSchemaError as error:
             raise SchemaError(where, str(error)) from None
-        except Exception as error:  # whatever a schema does to its compiler is that schema's fault alone
+        except Exception as error:  # any error of the compiler is this schema's fault alone
             raise SchemaError(where, f"cannot be used: {type(error).__name__}: {error}") from error
         if isinstance(schema, list):
             read = _only_mappings(read)
@@ -82,7 +82,7 @@ class EventSchema:
 
 
 def _only_mappings(read: Read) -> Read:
-    """Return the reader of a union that refuses what has no fields with names."""
+    """Return the reader of a union that refuses values without named fields."""
 
     def read_mapping(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
         payload, pos = read(buf, pos, depth)
@@ -127,13 +127,15 @@ def _without_defaults(schema: Schema) -> Schema:
     return {**schema, **inner}
 
 
-def _generic() -> EventSchema:
-    text = resources.files("flowbridge_sdk").joinpath("avsc", "payload.avsc").read_text("utf-8")
-    schema = parsed(text, "payload.avsc", {})
-    return EventSchema("", "payload.avsc", text, fingerprint_of(schema), read_payload, write_payload)
-
-
-GENERIC = _generic()
+_GENERIC_TEXT = resources.files("flowbridge_sdk").joinpath("avsc", "payload.avsc").read_text("utf-8")
+GENERIC = EventSchema(
+    "",
+    "payload.avsc",
+    _GENERIC_TEXT,
+    fingerprint_of(parsed(_GENERIC_TEXT, "payload.avsc", {})),
+    read_payload,
+    write_payload,
+)
 """The schema of events that have none of their own."""
 
 
@@ -142,9 +144,9 @@ class EventSchemas:
     """A set of typed schemas.
 
     Attributes:
-        current: What events are written with, by event name.
-        every: All of them, other versions and the generic one included, by fingerprint.
-        broken: What is wrong with those that cannot be used, by event name.
+        current: The schemas that events are written with, by event name.
+        every: All schemas, other versions and the generic one included, by fingerprint.
+        broken: The faults of schemas that cannot be used, by event name.
 
     """
 
@@ -194,12 +196,12 @@ class EventSchemas:
                 raise SchemaError(str(file), f"{current[schema.name].where} describes the same event")
             else:
                 current[schema.name] = schema
-        found = cls.of(current.values(), others)
-        return cls(found.current, found.every, broken)
+        usable = cls.of(current.values(), others)
+        return cls(usable.current, usable.every, broken)
 
     @classmethod
     def from_setting(cls, setting: str) -> EventSchemas:
-        """Read what a setting names: paths with ``os.pathsep`` between them; none for an empty one."""
+        """Read the files and folders of a setting: paths with ``os.pathsep`` between them; none for an empty one."""
         return cls.load(*filter(None, setting.split(os.pathsep)))
 
 

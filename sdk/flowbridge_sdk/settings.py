@@ -34,7 +34,7 @@ _DEFAULTS: dict[str, Any] = {
     "acks": "all",
     "linger.ms": 1,
     "compression.type": "lz4",
-    "partitioner": "murmur2_random",  # Java's: one key, one partition, whoever publishes
+    "partitioner": "murmur2_random",  # Java's: all publishers send a key to the same partition
     "message.max.bytes": 2 << 20,  # a payload of 1 MiB and its headers; the topic's own limit still counts
     "delivery.timeout.ms": 120_000,
 }
@@ -44,7 +44,7 @@ _SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "": False, "0": F
 
 @dataclass(frozen=True)
 class PublisherSettings:
-    """What a publisher runs with.
+    """The settings of a publisher.
 
     Attributes:
         kafka: librdkafka's properties.
@@ -70,7 +70,7 @@ class PublisherSettings:
         try:
             return float(timeout) / 1000
         except ValueError:
-            raise SettingsError(f"delivery.timeout.ms: found {timeout!r}, right is a number") from None
+            raise SettingsError(f"delivery.timeout.ms: expected a number, found {timeout!r}") from None
 
     @classmethod
     def of(
@@ -86,10 +86,15 @@ class PublisherSettings:
         """Put the settings together.
 
         Raises:
-            SettingsError: No Kafka is named, a property is the SDK's own, or shared topics are none.
+            SettingsError: No Kafka is named, a property is the SDK's own, or a setting cannot be read.
 
         """
-        kafka = {**_DEFAULTS, **_kafka_properties(environment), **(config or {})}
+        from_environment = {
+            name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): text
+            for name, text in environment.items()
+            if name.startswith(KAFKA_PREFIX)
+        }
+        kafka = {**_DEFAULTS, **from_environment, **(config or {})}
         servers = bootstrap or kafka.get(_BOOTSTRAP) or environment.get("FLOWBRIDGE_BOOTSTRAP_SERVERS")
         if not servers:
             raise SettingsError(
@@ -101,53 +106,37 @@ class PublisherSettings:
                 "Kafka's addresses are HOST:PORT; give user and password as sasl.username, sasl.password"
             )
         kafka[_BOOTSTRAP] = servers
-        _check(kafka)
+        for name in _OURS:
+            if name in kafka:
+                raise SettingsError(f"{name} is the publisher's own; pass on_failure to learn of failures")
+        if "transactional.id" in kafka:
+            raise SettingsError("transactional.id: the publisher sends without transactions; leave it out")
+        if shared_topics is not None:
+            shared = SharedTopics(shared_topics)
+        else:
+            shared = SharedTopics.from_text(environment.get("FLOWBRIDGE_SHARED_TOPICS", ""))
+        if connect_within is None:
+            text = environment.get("FLOWBRIDGE_CONNECT_WITHIN", "")
+            try:
+                connect_within = float(text or 0)
+            except ValueError:
+                raise SettingsError(
+                    f"FLOWBRIDGE_CONNECT_WITHIN: expected a number of seconds, found {text!r}"
+                ) from None
         return cls(
             kafka,
             source or environment.get("FLOWBRIDGE_SOURCE") or DEFAULT_SOURCE,
             environment.get("FLOWBRIDGE_SCHEMAS", ""),
             environment.get("FLOWBRIDGE_SCHEMA_REGISTRY_URL", ""),
-            _shared_topics(shared_topics, environment),
-            _connect_within(connect_within, environment),
+            shared,
+            connect_within,
         )
 
 
 def is_local(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this is a local run: FLOWBRIDGE_LOCAL says so, or the environment names no Kafka."""
-    given = environment.get("FLOWBRIDGE_LOCAL", "").strip().lower()
-    if _SWITCHES.get(given, True):  # a word that is neither yes nor no: better nothing published than a surprise
+    """Return whether this is a local run: FLOWBRIDGE_LOCAL says so, or the environment names no Kafka."""
+    switch = environment.get("FLOWBRIDGE_LOCAL", "").strip().lower()
+    if _SWITCHES.get(switch, True):  # a word that is neither yes nor no: better nothing published than a surprise
         return True
     named = ("FLOWBRIDGE_BOOTSTRAP_SERVERS", f"{KAFKA_PREFIX}BOOTSTRAP_SERVERS")
     return not any(environment.get(name) for name in named)
-
-
-def _shared_topics(given: Mapping[str, str] | None, environment: Mapping[str, str]) -> SharedTopics:
-    if given is not None:
-        return SharedTopics(given)
-    return SharedTopics.from_text(environment.get("FLOWBRIDGE_SHARED_TOPICS", ""))
-
-
-def _connect_within(given: float | None, environment: Mapping[str, str]) -> float:
-    if given is not None:
-        return given
-    text = environment.get("FLOWBRIDGE_CONNECT_WITHIN", "")
-    try:
-        return float(text or 0)
-    except ValueError:
-        raise SettingsError(f"FLOWBRIDGE_CONNECT_WITHIN: found {text!r}, right is a number of seconds") from None
-
-
-def _kafka_properties(environment: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): text
-        for name, text in environment.items()
-        if name.startswith(KAFKA_PREFIX)
-    }
-
-
-def _check(kafka: dict[str, Any]) -> None:
-    for name in _OURS:
-        if name in kafka:
-            raise SettingsError(f"{name} is the publisher's own; pass on_failure to hear of failures")
-    if "transactional.id" in kafka:
-        raise SettingsError("transactional.id: the publisher sends without transactions; leave it out")

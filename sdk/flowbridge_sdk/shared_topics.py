@@ -1,14 +1,14 @@
-"""Which topic carries an event: one of its own, or one that names with a common beginning share.
+"""The topic of an event: one of its own, or one that names with a common beginning share.
 
-The one rule for publishers, the gateway and the bridge: ``metaflow.*=metaflow-events`` puts every event whose name
-begins with ``metaflow.`` into the topic ``metaflow-events``. Of several beginnings that fit, the longest counts. In a
-shared topic an event is known by its header ``ce_type`` alone; every other topic stands for the one name that it has.
+The rule is the same for publishers, the gateway and the bridge: ``metaflow.*=metaflow-events`` puts every event whose
+name begins with ``metaflow.`` into the topic ``metaflow-events``. The longest beginning that fits counts. In
+a shared topic an event is known by its header ``ce_type`` alone; every other topic stands for the single name it has.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Self
 
 from flowbridge_sdk.errors import SettingsError
@@ -16,7 +16,7 @@ from flowbridge_sdk.topics import TOPIC_LIMIT, topic_of
 
 _PATTERN = re.compile(r"[^\s*?\[\],=]*\*")
 _TOPIC = re.compile(rf"[a-zA-Z0-9._-]{{1,{TOPIC_LIMIT}}}")
-_RIGHT = "BEGINNING*=TOPIC is right, several separated by commas, such as metaflow.*=metaflow-events"
+_EXPECTED = "expected BEGINNING*=TOPIC, several separated by commas, such as metaflow.*=metaflow-events"
 
 
 class SharedTopics:
@@ -36,7 +36,9 @@ class SharedTopics:
 
         """
         self.patterns = dict(patterns or {})
-        _check(self.patterns.items())
+        for pattern, topic in self.patterns.items():
+            if not _PATTERN.fullmatch(pattern) or not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+                raise SettingsError(f"shared topics: found {pattern}={topic}; {_EXPECTED}")
         self.topics = frozenset(self.patterns.values())
         beginnings = [(pattern.removesuffix("*"), topic) for pattern, topic in self.patterns.items()]
         self._beginnings = sorted(beginnings, key=lambda beginning: len(beginning[0]), reverse=True)
@@ -63,7 +65,10 @@ class SharedTopics:
 
         """
         own = topic_of(name)
-        return self._shared(name) or own
+        for beginning, topic in self._beginnings:
+            if name.startswith(beginning):
+                return topic
+        return own
 
     def shared_topic_for(self, name: str) -> str | None:
         """Return the topic that the events called ``name`` share with others; None if they have one of their own.
@@ -74,15 +79,3 @@ class SharedTopics:
         """
         topic = self.topic_for(name)
         return topic if topic in self.topics else None
-
-    def _shared(self, name: str) -> str | None:
-        for beginning, topic in self._beginnings:
-            if name.startswith(beginning):
-                return topic
-        return None
-
-
-def _check(patterns: Iterable[tuple[str, str]]) -> None:
-    for pattern, topic in patterns:
-        if not _PATTERN.fullmatch(pattern) or not _TOPIC.fullmatch(topic) or topic in (".", ".."):
-            raise SettingsError(f"shared topics: found {pattern}={topic}; {_RIGHT}")

@@ -1,7 +1,7 @@
 """Event names as topic names, and back.
 
-Nearly every event name is a topic name already and stays as it is. What Kafka would refuse is escaped: each byte
-of its UTF-8 as ``_x`` and two lower-case hex digits, and an underscore that would read as such an escape likewise.
+Nearly every event name is a topic name already and is not changed. Characters that Kafka refuses are escaped: each byte
+of their UTF-8 as ``_x`` and two lower-case hex digits, and an underscore that would read as such an escape likewise.
 So two names never share a topic, and ``name_of(topic_of(name)) == name``. A name with a control character is refused,
 since no trigger can name it.
 """
@@ -17,7 +17,7 @@ TOPIC_LIMIT = 249
 """Characters in a Kafka topic's name, and so in an event's, counted after escaping."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""A character that no event's name has: no trigger can write it, and it would garble what is shown."""
+"""A character that no event's name has: no trigger can write it, and it would garble a terminal."""
 
 _TO_ESCAPE = re.compile(r"[^a-zA-Z0-9._-]|_(?=x[0-9a-f]{2})")
 _ESCAPED = re.compile(r"(?:_x[0-9a-f]{2})+")
@@ -65,4 +65,4 @@ def name_of(topic: str) -> str:
         name = _ESCAPED.sub(_unescape, topic)
         return name if topic_of(name) == topic else topic
     except (UnicodeDecodeError, BadNameError):
-        return topic  # somebody else's topic that happens to look escaped
+        return topic  # a foreign topic that happens to look escaped

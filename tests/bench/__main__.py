@@ -47,7 +47,7 @@ def main() -> int:
         help="compare routers, matcher and submitter with those of another checkout that is set up; they take turns",
     )
     given = parser.parse_args()
-    counts = {name: int(number) for name, _, number in (one.partition("=") for one in given.set)}
+    counts = {name: int(number) for name, _, number in (assignment.partition("=") for assignment in given.set)}
     scale = dataclasses.replace(QUICK if given.quick else FULL, **counts)
     pin_self(SERVERS)
     print(_circumstances())
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def _circumstances() -> str:
-    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
     cores = f"clients on core {min(CLIENT)}, servers on {', '.join(map(str, sorted(SERVERS)))}"
     return f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {cores}, load before {load}\n"
 

@@ -18,7 +18,8 @@ from bridge.core.runs.identity import workflow_name
 from bridge.core.runs.run import Run
 from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.records import ARRIVAL
-from bridge.stages.matcher.window_records import Place, WindowKey, arrival_of, encode_waiting, place_key
+from bridge.stages.matcher.window_records import Place, WindowKey, encode_waiting, place_key
+from bridge.stages.shared.arrival_records import arrival_of
 from bridge.stages.shared.run_records import encode_run
 from bridge.stages.submitter.ledger.ledger import encode_entry
 from bridge.stages.submitter.open_run import OpenRun

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 EVENT = "bench.order"
 PARTNER = "bench.payment"
@@ -83,6 +84,28 @@ TEMPLATE = {
         "templates": [{"name": "none", "suspend": {}}],
     },
 }
+
+
+class Measured(NamedTuple):
+    """A condition on which a matcher is measured.
+
+    Attributes:
+        text: The condition of its trigger, as YAML.
+        arrivals: Arrivals of each pair of events.
+        decisions: Decisions of each pair, by reason.
+
+    """
+
+    text: str
+    arrivals: int
+    decisions: dict[str, int]
+
+
+BOTH = f"  events: [{{name: {EVENT}}}, {{name: {PARTNER}}}]\n"
+PAIRED = {"waiting": 1, "matched": 2}
+"""The second event makes the match."""
+GATHERED = {"waiting": 2, "matched": 2}
+"""Time makes the match."""
 
 
 def place(bootstrap: str, prefix: str, schemas: Path) -> dict[str, object]:

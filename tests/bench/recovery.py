@@ -84,7 +84,7 @@ class _Pair:
 
     def complete(self, stack: ExitStack) -> None:
         """Start what is missing, and wait until both match and all that came is matched."""
-        self.processes = [one for one in self.processes if one.running]
+        self.processes = [process for process in self.processes if process.running]
         while len(self.processes) < 2:
             self._started += 1
             log = self._bed.folder / f"recovery-{self._started}.log"

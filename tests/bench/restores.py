@@ -19,8 +19,8 @@ def windows(bed: Bed, scale: Scale) -> list[Figure]:
         raise ValueError("no definition")
     fill_windows(bed.bootstrap, topics, definition.condition, definition.hash, scale.windows)
     done = [_restored(bed, "matcher", topics.prefix, scale.windows) for _ in range(scale.window_restores)]
-    sizes = [one["bytes"] / scale.windows for one in done]
-    speeds = [scale.windows / one["seconds"] for one in done]
+    sizes = [restore["bytes"] / scale.windows for restore in done]
+    speeds = [scale.windows / restore["seconds"] for restore in done]
     return [
         Figure("memory of an open window", "bytes", sizes, at_most(1_500, "1.5 KB")),
         Figure("windows restored", "/s", speeds, at_least(30_000, "30,000/s")),
@@ -32,8 +32,8 @@ def entries(bed: Bed, scale: Scale) -> list[Figure]:
     topics, _ = bed.installation()
     fill_ledger(bed.bootstrap, topics, scale.entries)
     done = [_restored(bed, "submitter", topics.prefix, scale.entries) for _ in range(scale.entry_restores)]
-    sizes = [one["bytes"] / _MEGABYTE for one in done]
-    speeds = [scale.entries / one["seconds"] for one in done]
+    sizes = [restore["bytes"] / _MEGABYTE for restore in done]
+    speeds = [scale.entries / restore["seconds"] for restore in done]
     return [
         Figure(f"memory of {scale.entries:,} ledger entries", "MB", sizes, at_most(200, "200 MB")),
         Figure("ledger entries restored", "/s", speeds, at_least(100_000, "100,000/s")),

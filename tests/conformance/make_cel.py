@@ -52,6 +52,7 @@ def _message(tokens: list[re.Match[str]], at: int) -> tuple[Fields, int]:
         name, at = tokens[at].group(), at + 1
         if tokens[at].group() == ":":
             at += 1
+        value: Any
         if tokens[at].group() in "{<":
             value, at = _message(tokens, at + 1)
             at += 1
@@ -68,7 +69,7 @@ def _message(tokens: list[re.Match[str]], at: int) -> tuple[Fields, int]:
 
 
 def _text(token: str) -> bytes:
-    def one(found: re.Match[bytes]) -> bytes:
+    def unescaped(found: re.Match[bytes]) -> bytes:
         code = found[1]
         if code[:1] in b"uU":
             return chr(int(code[1:], 16)).encode()
@@ -76,7 +77,7 @@ def _text(token: str) -> bytes:
             return bytes([int(code[1:], 16)])
         return bytes([int(code, 8)]) if code[:1] in b"01234567" else _LETTERS.get(code, code)
 
-    return _ESCAPE.sub(one, token[1:-1].encode())
+    return _ESCAPE.sub(unescaped, token[1:-1].encode())
 
 
 def _all(fields: Fields, name: str) -> list[Any]:
@@ -157,7 +158,7 @@ if __name__ == "__main__":
         f"From the conformance tests of cel-spec {VERSION} (https://github.com/google/cel-spec), Copyright Google LLC, "
         "under the Apache License 2.0 (LICENSE); converted by make_cel.py."
     )
-    lines = ",\n".join(json.dumps(one, ensure_ascii=True, separators=(",", ":")) for one in found)
+    lines = ",\n".join(json.dumps(case, ensure_ascii=True, separators=(",", ":")) for case in found)
     target = Path(__file__).with_name("cel.json")
     target.write_text(f'{{"notice":{json.dumps(notice)},"tests":[\n{lines}\n]}}\n', "utf-8")
     print(f"{len(found)} tests in {target}")

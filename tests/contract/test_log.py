@@ -185,11 +185,11 @@ def test_offsets_are_committed_with_the_transaction_and_keep_their_text(bed: Bed
 def test_offsets_of_a_past_generation_are_refused(bed: Bed, group: str) -> None:
     topic = bed.topic(2)
     first, second = Membership(), Membership()
-    one = bed.consumer(group, [topic], first)
-    until(lambda: len(first.owned) == 2, "the first to own all", one)
-    stale = one.metadata()
-    two = bed.consumer(group, [topic], second)
-    until(lambda: len(first.owned) == len(second.owned) == 1, "both to own one", one, two)
+    first_member = bed.consumer(group, [topic], first)
+    until(lambda: len(first.owned) == 2, "the first to own all", first_member)
+    stale = first_member.metadata()
+    second_member = bed.consumer(group, [topic], second)
+    until(lambda: len(first.owned) == len(second.owned) == 1, "both to own one", first_member, second_member)
     (kept,) = first.owned
     producer = writer(bed)
     producer.begin()
@@ -197,7 +197,7 @@ def test_offsets_of_a_past_generation_are_refused(bed: Bed, group: str) -> None:
         producer.send_offsets({kept: Committed(0, "")}, stale)
     producer.abort()
     producer.begin()
-    producer.send_offsets({kept: Committed(0, "")}, one.metadata())
+    producer.send_offsets({kept: Committed(0, "")}, first_member.metadata())
     producer.commit()
     assert bed.log().admin().committed(group, [kept], stable=True) == {kept: Committed(0, "")}
 
@@ -247,58 +247,58 @@ def test_fencing_an_id_ends_its_transaction_and_refuses_its_producer(bed: Bed) -
 def test_two_members_share_partitions_and_hand_over_before_the_other_takes(bed: Bed, group: str) -> None:
     topic = bed.topic(4)
     first, second = Membership(), Membership()
-    one = bed.consumer(group, [topic], first)
-    until(lambda: len(first.owned) == 4, "the first to own all", one)
-    two = bed.consumer(group, [topic], second)
+    first_member = bed.consumer(group, [topic], first)
+    until(lambda: len(first.owned) == 4, "the first to own all", first_member)
+    second_member = bed.consumer(group, [topic], second)
 
     def shared() -> bool:
         assert not first.owned & second.owned
         return len(first.owned) == len(second.owned) == 2
 
-    until(shared, "both to own two", one, two)
+    until(shared, "both to own two", first_member, second_member)
     assert ("revoked", tuple(sorted(second.owned))) in [(what, tuple(sorted(which))) for what, which in first.told]
 
 
 def test_a_member_for_which_nothing_is_left_is_told_so_and_stands_by(bed: Bed, group: str) -> None:
     topic = bed.topic(1)
     first, second = Membership(), Membership()
-    one = bed.consumer(group, [topic], first)
-    until(lambda: len(first.owned) == 1, "the first to own all", one)
-    two = bed.consumer(group, [topic], second)
-    until(lambda: ("assigned", ()) in second.told, "the second to know that it has joined", one, two)
+    first_member = bed.consumer(group, [topic], first)
+    until(lambda: len(first.owned) == 1, "the first to own all", first_member)
+    second_member = bed.consumer(group, [topic], second)
+    until(lambda: ("assigned", ()) in second.told, "the second to know that it has joined", first_member, second_member)
     assert len(first.owned) == 1
 
 
 def test_a_member_that_closes_hands_over_at_once(bed: Bed, group: str) -> None:
     topic = bed.topic(2)
     first, second = Membership(), Membership()
-    one = bed.log().consumer(group)
-    one.subscribe([topic], first)
-    until(lambda: len(first.owned) == 2, "the first to own all", one)
-    two = bed.consumer(group, [topic], second)
-    until(lambda: len(second.owned) == 1, "the second to own one", one, two)
-    one.close()
+    first_member = bed.log().consumer(group)
+    first_member.subscribe([topic], first)
+    until(lambda: len(first.owned) == 2, "the first to own all", first_member)
+    second_member = bed.consumer(group, [topic], second)
+    until(lambda: len(second.owned) == 1, "the second to own one", first_member, second_member)
+    first_member.close()
     assert first.owned == set()
     assert first.told[-1][0] == "revoked"
-    until(lambda: len(second.owned) == 2, "the second to own all", two)
+    until(lambda: len(second.owned) == 2, "the second to own all", second_member)
 
 
 def test_what_is_revoked_gives_no_more_records_and_goes_on_with_its_next_owner(bed: Bed, group: str) -> None:
     topic = bed.topic(2)
     first, second = Membership(), Membership()
-    one = bed.consumer(group, [topic], first)
-    until(lambda: len(first.owned) == 2, "the first to own all", one)
-    two = bed.consumer(group, [topic], second)
+    first_member = bed.consumer(group, [topic], first)
+    until(lambda: len(first.owned) == 2, "the first to own all", first_member)
+    second_member = bed.consumer(group, [topic], second)
     for number in (0, 1):
         for value in (b"a", b"b", b"c"):
             bed.publish(topic, number, None, value, T0)
-    until(lambda: len(first.owned) == 1, "the first to give up one", one, two)
+    until(lambda: len(first.owned) == 1, "the first to give up one", first_member, second_member)
     (given,) = {Partition(topic, 0), Partition(topic, 1)} - first.owned
-    late = one.poll(0.2)
+    late = first_member.poll(0.2)
     assert given not in {record[:2] for record in late}
-    assert given not in one.positions()
-    until(lambda: second.owned == {given}, "the second to own it", one, two)
-    until(lambda: two.positions().get(given) == 3, "the second to read it", one, two)
+    assert given not in first_member.positions()
+    until(lambda: second.owned == {given}, "the second to own it", first_member, second_member)
+    until(lambda: second_member.positions().get(given) == 3, "the second to read it", first_member, second_member)
 
 
 def test_a_member_that_is_killed_loses_its_partitions_when_its_session_ends(bed: Bed, group: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it offers these without exporting them
@@ -183,9 +183,9 @@ class TroubledKafka(KafkaBed, TroubledBed):
         wait_for(lambda: topic in admin.unreadable([topic]), 30, "the ACL to take effect")
 
     def allow(self, topic: str) -> None:
-        every = AclBindingFilter(
-            ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.ANY
-        )
+        anyone: Any = None  # which its types do not know
+        pattern, operation, permission = ResourcePatternType.LITERAL, AclOperation.ANY, AclPermissionType.ANY
+        every = AclBindingFilter(ResourceType.TOPIC, topic, pattern, anyone, anyone, operation, permission)
         for future in self._client.delete_acls([every]).values():
             future.result()
         admin = self.log().admin()

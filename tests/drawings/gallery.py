@@ -9,7 +9,8 @@ from pathlib import Path
 from bridge.core.trigger import Trigger
 from bridge.triggers.resources import read_text
 from drawings.picture import picture
-from drawings.scenes import SCENES, Scene
+from drawings.scene import Scene
+from drawings.scenes import SCENES
 from drawings.telling import told
 
 FOLDER = Path(__file__).parents[2] / "docs" / "triggers"

@@ -116,7 +116,9 @@ class _Painter:
 
     def _mark(self, index: int) -> list[str]:
         mark = self._tale.marks[index]
-        near = [one for one in self._tale.marks[:index] if self._at(mark.time) - self._at(one.time) < _MARK_ROOM]
+        near = [
+            earlier for earlier in self._tale.marks[:index] if self._at(mark.time) - self._at(earlier.time) < _MARK_ROOM
+        ]
         at, top = self._at(mark.time), self._floor + 6 + 20 * (len(near) % 2)
         kind = "good" if mark.is_run else "bad"
         anchor, beside = ("end", at - 10) if at > WIDTH - 110 else ("start", at + 10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -17,8 +17,10 @@ from bridge.core.runs.start_deadline import start_by
 from bridge.core.trigger import Schedule, Trigger
 from bridge.core.windows.boundaries import frame_of
 from bridge.core.windows.window import Arrival, Match
-from drawings.scenes import OUTAGE, Scene
+from drawings.scene import Scene
+from drawings.scenes import OUTAGE
 from drawings.tale import Band, Dot, Mark, Tale
+from kinds import KINDS
 from unit.core.stepping import Stepping
 
 
@@ -134,7 +136,7 @@ class _WindowTeller:
 
     def _mark(self, before: int, time: Micros) -> None:
         for _, match, _ in self.stepping.matches[before:]:
-            names = " + ".join(one.event.id for slot in match for one in slot)
+            names = " + ".join(arrival.event.id for slot in match for arrival in slot)
             self._tale.marks.append(Mark(time, f"run {names}" if names else "run: nothing came"))
 
 
@@ -151,18 +153,14 @@ def _draw_windows(tale: Tale, trigger: Trigger, stepping: Stepping, waits_for_ab
             tale.bands += [Band(start, end)] if (len(tale.bands) // 2) % 2 == 0 else [Band(start, start)]
             tale.bands.append(Band(end, end + trigger.grace, "grace"))
         return
-    draw: dict[str, Callable[[list[Arrival], Micros], Band]] = {
-        "within": lambda used, _: Band(min(one.time for one in used), min(one.time for one in used) + plan.length),
-        "session": lambda used, _: Band(min(one.time for one in used), max(one.time for one in used) + plan.length),
-        "batch": lambda used, time: Band(min(one.reached for one in used), time),
-        "settle": lambda used, time: Band(min(one.reached for one in used), time),
-    }
     if waits_for_absence:
-        newest = [max(one.time for slot in match for one in slot) for match in waits_for_absence]
+        newest = [max(arrival.time for slot in match for arrival in slot) for match in waits_for_absence]
         tale.bands += [Band(time, time + plan.length) for time in newest]
         return
+    band = KINDS[plan.kind].band
+    assert band is not None
     for mark, (_, match, _) in zip(tale.marks, stepping.matches, strict=True):
-        tale.bands.append(draw[plan.kind]([one for slot in match for one in slot], mark.time))
+        tale.bands.append(band(plan, [arrival for slot in match for arrival in slot], mark.time))
 
 
 def _frames(tale: Tale, schedule: Schedule) -> list[tuple[Micros, Micros]]:

@@ -1,4 +1,4 @@
-"""What a trigger can say, each thing as one trigger with the events of its story and what has to come of them.
+"""What a trigger can say, each thing as one trigger with the events of its story and the runs that it must bring.
 
 All the stories happen at once, around one crash (:mod:`e2e.constructs_story`), in these acts:
 
@@ -34,6 +34,9 @@ FIRST, THEN, DOWN, BACK, LAST = range(5)
 TEMPLATE = "construct"
 SLOTS = ("a", "b", "c")
 
+UNDISTURBED = "settle-alone"
+"""Of its topic nothing waits in Kafka while the bridge is dead, so that its time goes on without a router."""
+
 _GATHERS = {"session", "batch", "settle"}
 
 
@@ -52,6 +55,10 @@ class Plan(NamedTuple):
     def short(self, less: int = 0) -> str:
         """Return a duration that the outage outlasts by so many seconds."""
         return f"{self.outage - less}s"
+
+    def grace_until_over(self, end: datetime) -> str:
+        """Return the grace of a window that ended, so that it closes when everything does."""
+        return f"{int((self.begins - end).total_seconds()) + self.outage}s"
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ class Construct:
 
     def event(self, id_: str) -> Sent:
         """Return the event of an id."""
-        return next(one for act in self.sent.values() for one in act if one.id == id_)
+        return next(event for act in self.sent.values() for event in act if event.id == id_)
 
     def runs(self, began: datetime) -> Iterator[ExpectedRun]:
         """Yield the runs that there have to be, for stories that began at a moment."""
@@ -178,7 +185,7 @@ class Construct:
 
         A create may be under way when the bridge dies, which is found done then: ``created`` is ``already-ran``.
         """
-        events = Counter((reason, one) for reason, ids in self.decided.items() for one in ids.split())
+        events = Counter((reason, event_id) for reason, ids in self.decided.items() for event_id in ids.split())
         runs = {"already-ran": len(self.matches) + self.ran_already, "skipped": self.skipped}
         return events + Counter({(reason, ""): number for reason, number in runs.items()})
 

@@ -59,7 +59,7 @@ def runs(plan: Plan) -> Iterator[Construct]:
 
 
 def _limited(name: str, limits: dict[str, object], promise: str) -> Construct:
-    ids = [f"a-{one}" for one in range(_RUNS)]
+    ids = [f"a-{number}" for number in range(_RUNS)]
     return Construct(
         name,
         promise,

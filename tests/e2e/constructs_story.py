@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Self
 
 from bridge.kafka.records import CLOCK, DECISION, kind_of
 from e2e import constructs_switch
-from e2e.constructs import BACK, DOWN, FIRST, LAST, SLOTS, TEMPLATE, THEN, Construct, Plan
-from e2e.constructs_calendar import calendar
-from e2e.constructs_gathering import SENSITIVE, UNDISTURBED, gathering
+from e2e.constructs import BACK, DOWN, FIRST, LAST, SLOTS, TEMPLATE, THEN, UNDISTURBED, Construct, Plan
+from e2e.constructs_any_window import SENSITIVE, any_window
 from e2e.constructs_runs import LIMITED, runs
-from e2e.constructs_sliding import sliding
 from e2e.installation import DEADLINE
+from kinds import KINDS
 from servers.process import wait_for
 
 if TYPE_CHECKING:
@@ -43,7 +42,8 @@ class TooSlowError(Exception):
 
 def constructs(plan: Plan) -> dict[str, Construct]:
     """Return all stories by the names of their triggers."""
-    return {run.name: run for run in (*sliding(plan), *calendar(plan), *gathering(plan), *runs(plan))}
+    of_kinds = [construct for kind in KINDS.values() for construct in kind.constructs(plan)]
+    return {construct.name: construct for construct in (*of_kinds, *any_window(plan), *runs(plan))}
 
 
 class Story:
@@ -106,7 +106,7 @@ class Story:
 
     def decisions(self, trigger: str) -> list[Manifest]:
         """Return the decisions about a trigger."""
-        return [one for one in self._all_decisions() if _name(one) == trigger]
+        return [decision for decision in self._all_decisions() if _name(decision) == trigger]
 
     def wait_final(self, trigger: str, number: int) -> list[Manifest]:
         """Return the decisions about a trigger once so many of them are final, or when that takes too long."""
@@ -135,7 +135,7 @@ class Story:
 
         Windows that lie in the past close as if the stories began as planned.
         """
-        self.installation.create_template(TEMPLATE, **dict.fromkeys(SLOTS))
+        self.installation.create_template(TEMPLATE, **dict.fromkeys(SLOTS, "none"))
         self.installation.write_triggers(constructs_switch.trigger(self._plan.short(less=12)), "switch.yaml")
         watched = self._wait_armed()
         self._plan = Plan((datetime.now(UTC) + _IN_FORCE).replace(microsecond=0), self._outage)
@@ -190,9 +190,9 @@ class Story:
     def _publish(self, act: int) -> None:
         with self.installation.publisher() as publisher:
             for construct in self.constructs.values():
-                for one in construct.sent.get(act, ()):
-                    name, payload = f"construct.{construct.name}.{one.slot}", {"key": one.key, **one.payload}
-                    publisher.publish(name, payload, key=one.key, id=one.id, time=one.time(self.began))
+                for event in construct.sent.get(act, ()):
+                    name, payload = f"construct.{construct.name}.{event.slot}", {"key": event.key, **event.payload}
+                    publisher.publish(name, payload, key=event.key, id=event.id, time=event.time(self.began))
         if act == DOWN:
             self._beat(self.beats.down)
 
@@ -205,7 +205,9 @@ class Story:
         """Wait for decisions: trigger, reason, id of an event."""
 
         def are_made() -> bool:
-            return wanted <= {(_name(one), one["reason"], one["id"]) for one in self._all_decisions()}
+            return wanted <= {
+                (_name(decision), decision["reason"], decision["id"]) for decision in self._all_decisions()
+            }
 
         wait_for(are_made, DEADLINE, f"the decisions {sorted(wanted)}")
 

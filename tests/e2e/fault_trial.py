@@ -168,13 +168,13 @@ class Trial:
         return BridgeProcess({**self._settings, **version}, self._folder / f"{name}.log", name)
 
     def _is_ready(self) -> bool:
-        ready = [one["ready"] for one in self._status() if one["kind"] == "trigger"]
+        ready = [row["ready"] for row in self._status() if row["kind"] == "trigger"]
         return ready == [True] * self._triggers
 
     def _is_idle(self) -> bool:
         status = self._status()
-        lags = [one["lag"] for one in status if one["kind"] == "stage"]
-        waiting = [one for one in status if one["kind"] == "runs" and one["outcome"] in ("parked", "under way")]
+        lags = [row["lag"] for row in status if row["kind"] == "stage"]
+        waiting = [row for row in status if row["kind"] == "runs" and row["outcome"] in ("parked", "under way")]
         return bool(lags) and not any(lags) and not waiting
 
     def _status(self) -> list[dict[str, Any]]:

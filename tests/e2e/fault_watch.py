@@ -78,4 +78,4 @@ class WorkflowWatch:
 
 def _parameters(workflow: dict[str, Any]) -> Parameters:
     listed = workflow["spec"].get("arguments", {}).get("parameters", [])
-    return tuple(sorted((one["name"], one["value"]) for one in listed))
+    return tuple(sorted((parameter["name"], parameter["value"]) for parameter in listed))

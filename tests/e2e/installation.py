@@ -105,7 +105,10 @@ class Installation:
 
     def create_template(self, name: str, **parameters: str | None) -> None:
         """Create a WorkflowTemplate; its parameters have these values as defaults, or none."""
-        listed = [{"name": one, **({} if value is None else {"value": value})} for one, value in parameters.items()]
+        listed = [
+            {"name": parameter, **({} if value is None else {"value": value})}
+            for parameter, value in parameters.items()
+        ]
         body = {
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "WorkflowTemplate",
@@ -235,7 +238,10 @@ class Installation:
 
 def parameters(workflow: Manifest) -> dict[str, str]:
     """Return the parameters of a Workflow by name."""
-    return {one["name"]: one["value"] for one in workflow["spec"].get("arguments", {}).get("parameters", [])}
+    return {
+        parameter["name"]: parameter["value"]
+        for parameter in workflow["spec"].get("arguments", {}).get("parameters", [])
+    }
 
 
 def names_in(text: str) -> list[str]:

@@ -114,7 +114,7 @@ class MetaflowBed:
                 nodes.put(node)
 
         with ThreadPoolExecutor(AT_ONCE) as pods:
-            return list(pods.map(lambda one: run_one(*one), workflows))
+            return list(pods.map(lambda workflow: run_one(*workflow), workflows))
 
     def _listed(self, plural: str) -> dict[str, Manifest]:
         """Return the objects of a kind in the namespace, by the name of their flow."""

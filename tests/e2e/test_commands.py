@@ -64,7 +64,7 @@ def _created(lines: list[dict[str, Any]]) -> list[str]:
 def _template_parameters() -> Iterator[tuple[str, dict[str, str | None]]]:
     for template in yaml.safe_load_all((EXAMPLE / "templates.yaml").read_text()):
         listed = template["spec"]["arguments"]["parameters"]
-        yield template["metadata"]["name"], {one["name"]: one.get("value") for one in listed}
+        yield template["metadata"]["name"], {parameter["name"]: parameter.get("value") for parameter in listed}
 
 
 def _assert_clear(done: subprocess.CompletedProcess[str], code: ExitCode, *words: str) -> None:
@@ -98,7 +98,7 @@ def test_dev_runs_the_example_on_real_servers(installation: Installation) -> Non
     lines = _lines(done)
     assert lines[-1]["ok"] is True
     found = installation.workflows("refresh-model") + installation.workflows("ship-order")
-    assert _created(lines) == sorted(f"{installation.namespace}/{one['metadata']['name']}" for one in found)
+    assert _created(lines) == sorted(f"{installation.namespace}/{workflow['metadata']['name']}" for workflow in found)
     assert sorted(map(parameters, found), key=str) == lines[-1]["expected"]
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from e2e import constructs_switch
 from e2e.constructs import Plan
-from e2e.constructs_gathering import OWNER, SECRET
+from e2e.constructs_any_window import OWNER, SECRET
 from e2e.constructs_runs import AT_ONCE, LIMITED
 from e2e.constructs_story import NOT_FINAL, Story, TooSlowError, constructs
 from e2e.expected import assert_is, name_of
@@ -61,7 +61,7 @@ def test_each_construct_keeps_its_promise(name: str, story: Story) -> None:
     assert _final(decided) == construct.decisions()
     assert _still_waiting(decided) == set(construct.waiting.split())
     expected = {name_of(run, installation): run for run in construct.runs(story.began)}
-    found = {one["metadata"]["name"]: one for one in installation.workflows(name)}
+    found = {workflow["metadata"]["name"]: workflow for workflow in installation.workflows(name)}
     assert found.keys() == expected.keys()
     for workflow, run in expected.items():
         assert_is(found[workflow], run, installation)
@@ -106,7 +106,7 @@ def test_decisions_show_their_evidence_without_what_is_sensitive(story: Story) -
     }
     assert {decision["key"] for decision in decided if decision["reason"] in {"waiting", "matched"}} == {"(redacted)"}
     shown = [*story.installation.records("decisions"), *[process.text().encode() for process in story.processes]]
-    assert not [one for one in shown if SECRET.encode() in one or OWNER.encode() in one]
+    assert not [text for text in shown if SECRET.encode() in text or OWNER.encode() in text]
 
 
 def test_nothing_else_came_of_it(story: Story) -> None:

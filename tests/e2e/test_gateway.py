@@ -80,7 +80,7 @@ def test_what_argo_event_publishes_to_a_run_with_a_gateway_is_a_workflow(
 
 def test_the_same_name_and_id_twice_starts_one_run(bridge: GatewayBridge, installation: Installation) -> None:
     before = len(installation.workflows("refresh"))
-    assert [bridge.publish(one) for one in ("pathspec/1", "pathspec/1", "pathspec/2")] == [200] * 3
+    assert [bridge.publish(name) for name in ("pathspec/1", "pathspec/1", "pathspec/2")] == [200] * 3
     installation.wait_workflows("refresh", before + 2)
     installation.wait_idle()
     assert len(installation.workflows("refresh")) == before + 2
@@ -124,7 +124,7 @@ def test_a_stop_drains_gateway_and_stages_within_the_grace_while_kafka_is_away(
             held = [clients.submit(running.publish, f"held-{number}") for number in range(4)]
             wait_for(lambda: "flowbridge_gateway_held 4.0" in running.console("/metrics").text, 10, "four to be held")
             ending = running.process.terminate(DRAIN_SECONDS)
-            assert [one.result() for one in held] == [500] * 4
+            assert [request.result() for request in held] == [500] * 4
             assert ending.code == ExitCode.OK, running.process.text()
             kafka.resume()
 
@@ -146,7 +146,7 @@ def test_a_stop_answers_what_is_held_when_kafka_comes_back(kubernetes: AnyKubern
             ending = clients.submit(running.process.terminate, DRAIN_SECONDS)
             wait_for(lambda: running.console("/readyz").status_code == 503, 10, "it to be unready")
             kafka.resume()
-            assert [one.result() for one in held] == [200] * 4
+            assert [request.result() for request in held] == [200] * 4
             assert ending.result().code == ExitCode.OK
             running.process.start()
             installation.wait_workflows("refresh", 5)

@@ -135,7 +135,7 @@ def test_sigterm_drains_and_hands_over_at_once(
         second.wait_ready()
         first.wait_ready()
         _publish(installation, "kept.a", "a-1")
-        waits = lambda: sum(installation.decisions(one, "kept")["waiting"] for one in (first, second)) == 1  # noqa: E731
+        waits = lambda: sum(installation.decisions(process, "kept")["waiting"] for process in (first, second)) == 1  # noqa: E731
         wait_for(waits, SOON, "the first of the pair to wait")
 
         ending = first.terminate()

@@ -197,7 +197,7 @@ def _shown(pod: Ran) -> dict[str, Any]:
 def _payloads(workflow: Manifest) -> list[dict[str, Any]]:
     """Return the payloads of the events of a Workflow."""
     read = [json.loads(text) for text in parameters(workflow).values() if text.startswith("{")]
-    return [one for one in read if "generated-by-metaflow" in one]
+    return [payload for payload in read if "generated-by-metaflow" in payload]
 
 
 def _typed(value: Any) -> tuple[str, Any]:

@@ -78,7 +78,11 @@ class Place:
         """Return the bridge that a block starts with its last line, after its settings."""
         *settings, command = self.here(RUN).strip().splitlines()
         assert command == "flowbridge run --gateway"
-        said = dict(re.fullmatch(r"export (\w+)=(\S+).*", line).groups() for line in settings)  # type: ignore[union-attr] # or it fails, as it should
+        said: dict[str, str] = {}
+        for line in settings:
+            export = re.fullmatch(r"export (\w+)=(\S+).*", line)
+            assert export is not None
+            said[export[1]] = export[2]
         own = {**self.installation.environment, "FLOWBRIDGE_TRIGGERS": "", "FLOWBRIDGE_HOLD_OFF": "1s"}
         process = BridgeProcess({**own, **said}, self.folder / "bridge.log")
         process.command.append("--gateway")
@@ -87,14 +91,15 @@ class Place:
     def sensor(self) -> dict[str, Any]:
         """Return the Sensor of the page's flow."""
         with self._kubernetes.api() as api:
-            found: Any = client.CustomObjectsApi(api).get_namespaced_custom_object(*self._sensor())
-        sensor: dict[str, Any] = found
+            objects: Any = client.CustomObjectsApi(api)
+            sensor: dict[str, Any] = objects.get_namespaced_custom_object(*self._sensor())
         return sensor
 
     def patch_sensor(self, change: dict[str, Any]) -> None:
         """Change the Sensor of the page's flow."""
         with self._kubernetes.api() as api:
-            client.CustomObjectsApi(api).patch_namespaced_custom_object(*self._sensor(), change)
+            objects: Any = client.CustomObjectsApi(api)
+            objects.patch_namespaced_custom_object(*self._sensor(), change)
 
     def sensor_is_gone(self) -> bool:
         """Tell whether the cluster has no Sensor of the page's flow."""

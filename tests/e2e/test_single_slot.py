@@ -62,6 +62,7 @@ def bridge(installation: Installation) -> Iterator[BridgeProcess]:
     for name in ("earliest", "now"):
         _publish(installation, name, {"number": 1}, "before")
     installation.create_template("takes-every-type", **dict.fromkeys(OF_EVERY_TYPE), mode="full", missing="none")
+    installation.create_template("takes-computed", **{name: None for name in OF_EVERY_TYPE if name != "money"})
     installation.create_template("takes-given", **dict.fromkeys(("a", "b", "c", "number", "text"), "given"))
     installation.write_triggers(TRIGGERS.read_text())
     with installation.process() as process:

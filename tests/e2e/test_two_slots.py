@@ -54,7 +54,7 @@ TRIGGERS = "---".join(
 @pytest.fixture(scope="module")
 def bridge(installation: Installation) -> Iterator[BridgeProcess]:
     """A bridge with all triggers of this module; trigger NAME reads NAME.order and NAME.payment."""
-    installation.create_template("ship-order", address=None, paid=None, both="none", place="none")
+    installation.create_template("ship-order", address="none", paid="none", both="none", place="none")
     installation.write_triggers(TRIGGERS)
     with installation.process() as process:
         installation.wait_triggers(*names_in(TRIGGERS))
@@ -168,7 +168,10 @@ def test_events_of_many_keys_find_their_partners(bridge: BridgeProcess, installa
     counts = installation.wait_decisions(bridge, "many", created=30, duplicate=len(events) - 60)
     assert (counts["matched"], counts["created"]) == (60, 30)
     shop = Shop(installation, "many")
-    found = {one["metadata"]["annotations"]["flowbridge.dev/key"]: one for one in installation.workflows("many")}
+    found = {
+        workflow["metadata"]["annotations"]["flowbridge.dev/key"]: workflow
+        for workflow in installation.workflows("many")
+    }
     assert sorted(found) == sorted(keys)
     for key, workflow in found.items():
         run = shop.pair(f"order-{key}", f"payment-{key}", key=key, address=f"{key} Street")
@@ -200,9 +203,9 @@ def test_first_pairs_events_off_in_their_order(bridge: BridgeProcess, installati
     shop.payment("p-1", NOON)
     installation.wait_workflows("first", 1)
     shop.payment("p-2", NOON)
-    one, two = installation.wait_workflows("first", 2)
-    assert_is(one, shop.pair("o-1", "p-1"), installation)
-    assert_is(two, shop.pair("o-2", "p-2", NOON + MINUTE), installation)
+    earlier, later = installation.wait_workflows("first", 2)
+    assert_is(earlier, shop.pair("o-1", "p-1"), installation)
+    assert_is(later, shop.pair("o-2", "p-2", NOON + MINUTE), installation)
 
 
 def test_any_event_is_enough_where_any_is_required(bridge: BridgeProcess, installation: Installation) -> None:
@@ -210,8 +213,8 @@ def test_any_event_is_enough_where_any_is_required(bridge: BridgeProcess, instal
     shop.order()
     installation.wait_workflows("any", 1)
     shop.payment()
-    one, two = installation.wait_workflows("any", 2)
-    assert (parameters(one), parameters(two)) == ({"address": "o-1 Street"}, {"paid": "12"})
+    earlier, later = installation.wait_workflows("any", 2)
+    assert (parameters(earlier), parameters(later)) == ({"address": "o-1 Street"}, {"paid": "12"})
     assert installation.wait_decisions(bridge, "any", created=2) == {"matched": 2, "created": 2}
 
 

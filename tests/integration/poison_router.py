@@ -16,7 +16,7 @@ from bridge.kafka.log import TopicSpec
 from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 from flowbridge_sdk.codec import Decoder
 
 if TYPE_CHECKING:
@@ -71,7 +71,12 @@ if __name__ == "__main__":
     for loop in loops:
         loop.open()
     stopped = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
+
+    def stop_at_the_end_of_input() -> None:
+        sys.stdin.read()
+        stopped.set()
+
+    threading.Thread(target=stop_at_the_end_of_input, daemon=True).start()
     is_said = False
     while not stopped.is_set():
         for loop in loops:

@@ -154,7 +154,10 @@ def _joined(cases: list[list[str]]) -> list[str]:
         names = [f"workflow.parameters.p{number}-{index}" for index in range(len(texts))]
         variables |= zip(names, texts, strict=True)
         template.append({"value": "".join(f"{{{{{name}}}}}" for name in names)})
-    return [one["value"] for one in substituted_by_argo(template, variables, {"inputs.parameters.secret": "hunter2"})]
+    return [
+        parameter["value"]
+        for parameter in substituted_by_argo(template, variables, {"inputs.parameters.secret": "hunter2"})
+    ]
 
 
 def _parameter(form: str) -> FieldParameter:
@@ -168,4 +171,7 @@ def _in_pods(texts: list[str]) -> list[str]:
     """Return what stands in a pod's variable for each text of a parameter."""
     variables = SECRET | {f"workflow.parameters.p{index}": text for index, text in enumerate(texts)}
     template = [{"value": f"{{{{workflow.parameters.p{index}}}}}"} for index in range(len(texts))]
-    return [one["value"] for one in substituted_by_argo(template, variables, {"inputs.parameters.secret": "hunter2"})]
+    return [
+        parameter["value"]
+        for parameter in substituted_by_argo(template, variables, {"inputs.parameters.secret": "hunter2"})
+    ]

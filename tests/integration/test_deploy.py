@@ -119,11 +119,12 @@ def test_the_gateway_stands_beside_the_bridge_and_may_do_nothing(
 ) -> None:
     with kubernetes.api() as admin:
         apply(admin, DEPLOY / "gateway", namespace)
-        core = CoreV1Api(admin)
+        core: Any = CoreV1Api(admin)
         assert core.read_namespaced_service("flowbridge-gateway", namespace).spec.ports[0].port == 12_000
         maps = {item.metadata.name for item in core.list_namespaced_config_map(namespace).items}
-        pod = AppsV1Api(admin).read_namespaced_deployment("flowbridge-gateway", namespace).spec.template.spec
-    named = {one.config_map_ref.name for one in pod.containers[0].env_from if one.config_map_ref}
+        apps: Any = AppsV1Api(admin)
+        pod = apps.read_namespaced_deployment("flowbridge-gateway", namespace).spec.template.spec
+    named = {source.config_map_ref.name for source in pod.containers[0].env_from if source.config_map_ref}
     assert named <= maps
     token = kubernetes.service_account_token(namespace, pod.service_account_name)
     eventually(lambda: checked(account, namespace).exit_code == ExitCode.OK)  # rights have spread by then

@@ -36,7 +36,7 @@ def events_of(bootstrap: str, topic: str) -> list[tuple[EventHead, dict[str, Any
     for record in records_of(bootstrap, topic):
         value = record.value()
         head = read_headers(record.headers(), topic, 0, 0, 0)  # type: ignore[arg-type] # its stubs allow more
-        found.append((head, Decoder().decode(topic, value, None)))  # type: ignore[arg-type] # the same
+        found.append((head, Decoder().decode(topic, value, None)))
     return found
 
 
@@ -135,7 +135,7 @@ def test_a_full_queue_is_unready_and_ready_again_when_kafka_is_back(topic: str, 
             wait_for(lambda: gateway.status("/readyz") == 503, 10, "the gateway to be full")
             assert gateway.status("/livez", console=True) == 200
             kafka.resume()
-            assert [one.result() for one in held] == [200] * 8
+            assert [request.result() for request in held] == [200] * 8
         wait_for(lambda: gateway.status("/readyz") == 200, 10, "the gateway to be ready again")
         assert len(events_of(kafka.bootstrap, topic)) == 9
 
@@ -153,7 +153,7 @@ def test_a_stop_of_the_gateway_while_kafka_is_away_finishes_what_is_held(topic: 
             returning = threading.Timer(8.0, kafka.start)
             returning.start()
         returning.join()
-        assert [one.result().status_code for one in held] == [200] * 10
+        assert [request.result().status_code for request in held] == [200] * 10
         counts = Counter(head.id for head, _ in events_of(kafka.bootstrap, topic))
         assert [counts[str(number)] for number in range(10)] == [1] * 10
 
@@ -178,8 +178,8 @@ def test_kafka_away_for_half_a_minute_costs_metaflows_clients_nothing(topic: str
             wait_for(lambda: time.monotonic() - away >= AWAY_SECONDS, AWAY_SECONDS + 5, "the outage to be over")
             assert gateway.status("/readyz", console=True) == 200
             kafka.start()
-            for one in publishing:
-                one.result()
+            for request in publishing:
+                request.result()
         events = events_of(kafka.bootstrap, topic)
         assert len(published) == CLIENTS
         counts = Counter(head.id for head, payload in events if "number" in payload)

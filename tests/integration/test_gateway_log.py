@@ -96,7 +96,7 @@ class KafkaBed(Bed):
 
     @override
     def values(self, topic: str) -> list[bytes]:
-        return [record.value() or b"" for record in records_of(self._server.bootstrap, topic)]  # type: ignore[misc] # its stubs allow str
+        return [record.value() or b"" for record in records_of(self._server.bootstrap, topic)]
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_what_waits_while_it_is_away_arrives_when_it_is_back(bed: Bed) -> None:
         bed.go_away()
         waiting = [log.append(topic, event(number)) for number in range(1, 20)]
         await asyncio.sleep(0.2)
-        assert not any(one.done() for one in waiting)
+        assert not any(request.done() for request in waiting)
         bed.come_back()
         await asyncio.gather(*waiting)
         await log.close()
@@ -183,7 +183,7 @@ def test_closing_waits_for_what_was_appended(bed: Bed) -> None:
         await log.open()
         waiting = [log.append(topic, event(number)) for number in range(50)]
         await log.close()
-        assert all(one.done() and one.exception() is None for one in waiting)
+        assert all(request.done() and request.exception() is None for request in waiting)
 
     run(work)
     assert len(bed.values(topic)) == 50

@@ -23,7 +23,7 @@ from bridge.stages.shared.definitions import Definitions
 from bridge.stages.stage_thread import Process, steady_clock
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 from contract.log_beds import eventually
 from contract.trouble_beds import TroubledKafka, TwoBrokers
 from flowbridge_sdk.codec import Decoder, Encoder
@@ -132,7 +132,7 @@ class Bridge:
         """Publish an event that Kafka acknowledges; return its id."""
         event = uuid.uuid4().hex
         written = write_headers(topic, event, "tests", moment(time.time_ns() // 1000))
-        headers = [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in written]
+        headers: Any = [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in written]
         self._producer.produce(
             topic, Encoder().encode(topic, {"order": order, "amount": 1}), partition=0, headers=headers
         )

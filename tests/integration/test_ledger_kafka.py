@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType  # type: ignore[attr-defined] # not said to be exported
 
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.core.event import DAY
@@ -22,7 +23,7 @@ from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.shared.run_records import encode_run
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 from flowbridge_sdk.codec import Decoder
 from servers.kafka import KafkaServer
 from unit.stages.world import one_slot
@@ -155,8 +156,8 @@ def test_runs_that_wait_for_longer_than_the_ledgers_retention_are_still_there(be
     assert bed.created == ["ship-0"]
 
     def are_all_there(loop: StageLoop) -> bool:
-        stage = loop._stage
-        return sum(1 for _ in stage.open_runs()) + len(bed.created) == 4  # type: ignore[attr-defined]  # a submitter
+        submitter: Any = loop._stage
+        return sum(1 for _ in submitter.book.open_runs()) + len(bed.created) == 4
 
     # The entry of the first run has expired, and with it what the rate had counted: at most one more starts.
     bed.work("submitter", are_all_there, seconds=20)

@@ -23,7 +23,7 @@ from bridge.stages.shared.schema_lookups import SchemaLookups
 from bridge.stages.stage_thread import Process
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 from contract.log_beds import eventually
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.registry import Registry
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bridge.core.decision import RunDecision
-    from servers.kafka import AnyKafka
+    from servers.choice import AnyKafka
 
 pytestmark = pytest.mark.servers
 

@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError
 
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.cli.checks.templates import template_findings
-from bridge.triggers.sources.files import TriggerFolder
+from bridge.triggers.sources.folder import TriggerFolder
 from servers import standing
 from servers.cache import cached
 from servers.cluster import client_of

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = ROOT / "bridge/cli/example/triggers.yaml"
+EXAMPLE = ROOT / "bridge/cli/dev/example/triggers.yaml"
 
 # Encodes and decodes one record of each schema of ours, found where the package was installed.
 READ_SCHEMAS = """

@@ -112,7 +112,7 @@ class Cluster:
 
 def client_of(kubeconfig: Path) -> client.ApiClient:
     """Return a new client of whoever the kubeconfig names; its user closes it."""
-    api: client.ApiClient = config.new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]  # ships none
+    api: client.ApiClient = config.new_client_from_config(str(kubeconfig))
     return api
 
 

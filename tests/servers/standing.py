@@ -60,7 +60,7 @@ class Program:
         """Return it if it runs, and whatever a person started by the same command since."""
         same = [pid for pid in _pids() if self.command and _command(pid) == self.command]
         found = [replace(self, pid=pid, started=started) for pid in same if (started := _started(pid)) is not None]
-        return found if any(one.pid == self.pid for one in found) or not self.runs() else [self, *found]
+        return found if any(server.pid == self.pid for server in found) or not self.runs() else [self, *found]
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def example_templates() -> list[dict[str, Any]]:
     for page in (_ROOT / "README.md", *sorted((_ROOT / "docs" / "triggers").glob("*.md"))):
         for text in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
             loaded, _ = read_text(text, str(page), str(page), NAMESPACE)
-            for trigger in (one.trigger for one in loaded):
+            for trigger in (loaded_trigger.trigger for loaded_trigger in loaded):
                 names = [name for name, _ in trigger.run.parameters]
                 names += [name for slot in trigger.slots for name, _ in slot.parameters]
                 if trigger.is_default_mapped:

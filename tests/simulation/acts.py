@@ -11,9 +11,10 @@ from bridge.kafka.memory.log import MemoryLog
 from bridge.kafka.memory.producer import MemoryProducer
 from bridge.kafka.ownership import read_note
 from bridge.stages.process import group_of
-from simulation.conditions import LOST_DIGIT, edited
+from simulation.conditions import LOST_DIGIT
 from simulation.habits import HABITS
 from simulation.process import Trap
+from simulation.random_triggers import edited
 from simulation.scenes import of_the_newer_version
 from simulation.script import Act
 from simulation.world import World
@@ -104,9 +105,9 @@ class Acts:
     def end_habits(self, *, all_of_them: bool = False) -> None:
         """End the habits whose time has come, and publish what had no answer meanwhile."""
         over = [habit for habit in self._habits if all_of_them or habit[0] <= self._world.now]
-        for one in over:
-            self._habits.remove(one)
-            _, name, detail = one
+        for habit in over:
+            self._habits.remove(habit)
+            _, name, detail = habit
             self._world.said(f"{name} {detail} is over")
             HABITS[name].end(self._world, *detail)
         if over:
@@ -182,11 +183,11 @@ class Acts:
         found = self._world.broker.topics[topic]
         committed = self._world.broker.group(group_of(self._world.topics, "router")).committed
         for log in found.logs:
-            one = committed.get(log.partition)
-            if one is None or log.partition in self._world.broker.leaderless:
+            note = committed.get(log.partition)
+            if note is None or log.partition in self._world.broker.leaderless:
                 continue
-            if one.offset <= log.end and read_note(one).topic_id == found.id:
-                self._world.broker.expire_below(log.partition, one.offset)
+            if note.offset <= log.end and read_note(note).topic_id == found.id:
+                self._world.broker.expire_below(log.partition, note.offset)
 
     def lose(self, topic: str) -> None:
         """Let retention take what nobody has read yet of a partition, two events that come just now among it."""

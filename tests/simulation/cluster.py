@@ -151,7 +151,7 @@ class Cluster:
         """Apply what has travelled long enough, and delete what has lived long enough."""
         now = self._clock()
         due = [manifest for at, manifest in self._under_way if at <= now]
-        self._under_way = [one for one in self._under_way if one[0] > now]
+        self._under_way = [create for create in self._under_way if create[0] > now]
         for manifest in due:
             self.api.create(manifest, timeout=1)
         for name in [name for name, (at, _) in self._gone_at.items() if at <= now]:

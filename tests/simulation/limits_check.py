@@ -34,14 +34,19 @@ def wrong_starts(
     history: History, topics: InternalTopics, triggers: TriggerLog, expired: Collection[str]
 ) -> Iterator[str]:
     """Say which runs started too soon or too late; ``expired`` are those of which Kafka deleted entries by age."""
-    deadlines = _deadlines(history, topics)
+    asked_for = _asked_for(history, topics)
     records = [record for record in history.records(topics.ledger) if record.value is not None]
     intents: set[str] = set()
+    ended: dict[str, int] = {}
     for record in records:
         entry, run_key = LEDGER_ENTRY.decode(record.value or b""), (record.key or b"").decode()
         if run_key not in intents:  # an intent that is written again says what looks have shown since
-            yield from _wrong_by_deadline(entry, deadlines[run_key])
+            deadlines = _deadlines(asked_for[run_key], ended.get(run_key))
+            wrong = [list(_wrong_by_deadline(entry, start_by)) for start_by in deadlines]
+            yield from wrong[0] if all(wrong) else ()
         (intents.add if entry["state"] == "intent" else intents.discard)(run_key)
+        if entry["state"] in ("done", "dead"):
+            ended[run_key] = record.timestamp
     for trigger in {LEDGER_ENTRY.decode(record.value or b"")["trigger"] for record in records}:
         limits = _limits(trigger, triggers)
         if limits is not None:
@@ -49,12 +54,23 @@ def wrong_starts(
                 yield from _wrong_by_limits(trigger, limits, begun)
 
 
-def _deadlines(history: History, topics: InternalTopics) -> dict[str, Micros | None]:
-    """Return until when each run may start; of several that asked for one run the first."""
-    found: dict[str, Micros | None] = {}
+def _asked_for(history: History, topics: InternalTopics) -> dict[str, list[tuple[int, Micros | None]]]:
+    """Return, by run key, when its run was asked for (milliseconds), and until when it may start."""
+    found: dict[str, list[tuple[int, Micros | None]]] = {}
     for record in history.records(topics.runs):
-        found.setdefault((record.key or b"").decode(), decode_run(record.value or b"").start_by)
+        start_by = decode_run(record.value or b"").start_by
+        found.setdefault((record.key or b"").decode(), []).append((record.timestamp, start_by))
     return found
+
+
+def _deadlines(asked_for: list[tuple[int, Micros | None]], ended: int | None) -> list[Micros | None]:
+    """Return until when a run may start: of several records that ask for it the first one counts.
+
+    If an event comes again after its run ended (``ended``, in milliseconds), it asks for another run as soon as the
+    ledger has forgotten the first. Which of the records since then asked for it depends on when that was.
+    """
+    later = [start_by for at, start_by in asked_for if ended is not None and at >= ended]
+    return later or [asked_for[0][1]]
 
 
 def _wrong_by_deadline(entry: dict[str, Any], start_by: Micros | None) -> Iterator[str]:
@@ -68,7 +84,11 @@ def _wrong_by_deadline(entry: dict[str, Any], start_by: Micros | None) -> Iterat
 
 def _limits(trigger: str, triggers: TriggerLog) -> RunLimits | None:
     """Return the limits of a trigger that was never edited, which is what its runs have to keep."""
-    written = {one.hash: one for one in triggers.whole().definitions.values() if one.identity == trigger}
+    written = {
+        definition.hash: definition
+        for definition in triggers.whole().definitions.values()
+        if definition.identity == trigger
+    }
     if len(written) != 1 or triggers.times_in_force(trigger, next(iter(written.values())).condition) != 1:
         return None
     (definition,) = written.values()
@@ -77,22 +97,26 @@ def _limits(trigger: str, triggers: TriggerLog) -> RunLimits | None:
 
 def _begun(records: list[Record], trigger: str, expired: Collection[str]) -> Iterator[_Begun]:
     """Yield the runs of a trigger as they were begun, each with what had been counted by then."""
-    entries = [((record.key or b"").decode(), LEDGER_ENTRY.decode(record.value or b"")) for record in records]
-    mine = [(key, entry) for key, entry in entries if entry["trigger"] == trigger]
-    since = {key: entry["since"] for key, entry in mine}
+    entries = [((record.key or b"").decode(), LEDGER_ENTRY.decode(record.value or b""), record) for record in records]
+    mine = [(key, entry, record) for key, entry, record in entries if entry["trigger"] == trigger]
+    since = {key: entry["since"] for key, entry, _ in mine}
     seen: set[str] = set()
     standing: dict[str, Micros] = {}
-    for key, entry in mine:
+    for key, entry, record in mine:
         seen.add(key)
         if entry["state"] == "intent" and key in standing:
             continue  # it is written again while it is in doubt
         if entry["state"] == "intent":
             # Those that were taken up in the same batch count, too; their records may come behind.
-            asked = [at for one, at in since.items() if one in seen or at == entry["at"]]
+            asked = [at for run_key, at in since.items() if run_key in seen or at == entry["at"]]
             yield _Begun(
-                key, entry["at"], sorted(asked), sorted(at for one, at in standing.items() if one not in expired)
+                key,
+                entry["at"],
+                sorted(asked),
+                sorted(at for run_key, at in standing.items() if run_key not in expired),
             )
-            standing[key] = entry["at"]
+            # A new owner counts a start from the time at which Kafka took it, if the former clock was ahead of that.
+            standing[key] = min(entry["at"], (record.timestamp + 1) * 1000)
         elif entry["state"] != "done" or entry["reason"].startswith(RunReason.SKIPPED):
             standing.pop(key, None)  # nothing was made of it
 

@@ -1,6 +1,6 @@
 """What matchers have to decide: the reference matcher, and real windows that never crashed, over the same log.
 
-Both follow the commits of the matchers' group, record by record. The reference (``tests/unit/core``) says which
+Both follow the commits of the matchers' group, record by record. The reference (:mod:`kinds`) says which
 decisions and runs have to be. The real windows that were never dropped, restored or aborted say what each matcher has
 to hold in memory: after each commit, and after each restore.
 """
@@ -20,7 +20,9 @@ from bridge.kafka.observer import Unobserved
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
 from bridge.kafka.records import ARRIVAL, RETIRING, TICK
-from bridge.stages.matcher.matcher import Bounds, Matcher
+from bridge.settings.groups import WindowSettings
+from bridge.stages.matcher.matcher import Matcher
+from bridge.stages.matcher.ticks import TickPlanner
 from bridge.stages.matcher.window_records import decode_retiring
 from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.shared.decoding import EventDecoder
@@ -50,15 +52,17 @@ class MatchingCheck:
 
     """
 
-    def __init__(self, topics: InternalTopics, history: History, triggers: TriggerLog, bounds: Bounds) -> None:
+    def __init__(
+        self, topics: InternalTopics, history: History, triggers: TriggerLog, settings: WindowSettings
+    ) -> None:
         self._topics = topics
         self._history = history
         self._triggers = triggers
         self._committed: dict[Partition, int] = {}
         self._reference: dict[int, ReferenceWindows] = {}
-        self._bounds = bounds
+        self._settings = settings
         self._retiring: dict[Partition, tuple[Condition, ...]] = {}
-        self._unbroken = _Unbroken(topics, bounds)
+        self._unbroken = _Unbroken(topics, settings)
         self.runs: Counter[Asked] = Counter()
         self.decisions: Counter[Decided] = Counter()
 
@@ -78,15 +82,15 @@ class MatchingCheck:
             poison: The arrivals that were set aside with it.
 
         """
-        for place, one in committed.items():
+        for place, note in committed.items():
             before = self._committed.get(place, 0)
-            if one.offset != before:
-                self._committed[place] = one.offset
-                records = self._history.between(place, before, one.offset)
+            if note.offset != before:
+                self._committed[place] = note.offset
+                records = self._history.between(place, before, note.offset)
                 self._set_aside([record for record in records if (*place, record.offset) in poison])
                 records = [record for record in records if (*place, record.offset) not in poison]
                 retiring = self._retiring.pop(place, None)
-                self._apply(place, records, self._triggers.at(read_note(one).triggers), retiring)
+                self._apply(place, records, self._triggers.at(read_note(note).triggers), retiring)
                 if definitions is not None:
                     self._unbroken.apply(place.number, records, definitions, retiring)
         for topic, partition, value in written:
@@ -112,7 +116,7 @@ class MatchingCheck:
     def _apply(
         self, place: Partition, records: list[Record], known: Known, retiring: tuple[Condition, ...] | None
     ) -> None:
-        reference = self._reference.setdefault(place.number, ReferenceWindows(self._triggers, self._bounds))
+        reference = self._reference.setdefault(place.number, ReferenceWindows(self._triggers, self._settings))
         for record in records:
             value = record.value or b""
             if value.startswith(TICK.prefix):
@@ -161,8 +165,11 @@ class MatchingCheck:
         return bool(behind) and (behind[0].value or b"").startswith(TICK.prefix)
 
 
-class _NoTicks:
+class _NoTicks(TickPlanner):
     """A planner that is never asked for a tick."""
+
+    def __init__(self) -> None:
+        """Plan nothing."""
 
     def hear(self, timestamp: int) -> None:
         """Ignore it."""
@@ -171,11 +178,11 @@ class _NoTicks:
 class _Unbroken:
     """The real matcher, which nothing ever befalls."""
 
-    def __init__(self, topics: InternalTopics, bounds: Bounds) -> None:
+    def __init__(self, topics: InternalTopics, settings: WindowSettings) -> None:
         decoder = EventDecoder(Decoder, lambda: 0)
         nothing: Any = None
         self._matcher = Matcher(
-            nothing, topics, decoder, _NoTicks(), lambda _: [], lambda: 0, lambda: 0, Unobserved(), bounds
+            nothing, topics, decoder, _NoTicks(), lambda _: [], lambda: 0, lambda: 0, Unobserved(), settings
         )
         self._matcher._next_tick = 2**63
         self._changelog = topics.windows
@@ -225,7 +232,7 @@ class _Nowhere:
 def _retired(tick: dict[str, Any], known: Known) -> tuple[Condition, ...]:
     """Return which of the conditions that a tick retires are not in force."""
     named = [(entry["trigger"], entry["condition"]) for entry in tick["retired"]]
-    return tuple([one for one in named if not known.is_in_force(*one)])
+    return tuple([condition for condition in named if not known.is_in_force(*condition)])
 
 
 def _arrival(fields: dict[str, Any], record: Record, event: str) -> Arrival:

@@ -42,8 +42,8 @@ from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter
 from bridge.stages.submitter.open_run import OpenRun
 from bridge.stages.submitter.submitter import Submitter
 from bridge.stages.submitter.waiting_runs import WaitingRuns
-from bridge.triggers.sources import sources
-from bridge.triggers.sources.sources import FileSource
+from bridge.triggers.sources import folder
+from bridge.triggers.sources.folder import FileSource
 from simulation.process import SimulatedProcess
 
 
@@ -119,9 +119,9 @@ def _keep_state(self: Any) -> None:
     self._queue.clear()
     self._spoiled = False
     self._rebalanced = True
-    for partition, one in self._admin.committed(self._group, list(self._committed), stable=True).items():
-        self._committed[partition] = one
-        self._consumer.seek(partition, one.offset)
+    for partition, note in self._admin.committed(self._group, list(self._committed), stable=True).items():
+        self._committed[partition] = note
+        self._consumer.seek(partition, note.offset)
 
 
 def _take_over_softly(
@@ -171,7 +171,7 @@ def _forget_matched(self: Any, key: Any, trigger: Any, step: Any, out: Any, **mo
     for arrival, spent in step.spent:
         if spent.fate is Reason.MATCHED:
             self._remembered.pop((key, arrival.slot, arrival.event), None)
-    left = tuple(one for one in step.spent if one[1].fate is not Reason.MATCHED)
+    left = tuple(spent for spent in step.spent if spent[1].fate is not Reason.MATCHED)
     _apply_step(self, key, trigger, step._replace(spent=left), out, **more)
 
 
@@ -189,9 +189,9 @@ def _known_only(self: Any, known: str) -> Any:
 _write, _confirm = LedgerWriter.write, create_attempt.confirm
 
 
-def _write_no_intent(self: Any, state: Any, one: Any, now: Any, out: Any) -> None:
+def _write_no_intent(self: Any, state: Any, run: Any, now: Any, out: Any) -> None:
     if state != "intent":
-        _write(self, state, one, now, out)
+        _write(self, state, run, now, out)
 
 
 def _pass_the_rest(self: Any, now: Any, out: Any) -> None:
@@ -293,7 +293,7 @@ def _as_if_whole(*arguments: Any, **options: Any) -> Any:
 _settled_age, _under_root, _merge, _ask, _read = (
     Doubt.age,
     FileSource._under_root,
-    sources.merge,
+    folder.merge,
     Lane.ask,
     MemoryReader.read,
 )
@@ -320,7 +320,7 @@ def _full_of_others(self: Any) -> int:
 
 
 def _without_a_bound(self: Any, record: Any, now: Any, out: Any) -> None:
-    self._limits = replace(self._limits, parked=2**62)
+    self._settings = replace(self._settings, waiting_runs=2**62)
     _take_up(self, record, now, out)
 
 
@@ -329,9 +329,9 @@ def _forget_due(self: Any, now: Any, limit: Any) -> list[Any]:
     return []
 
 
-def _ask_below_the_bound(self: Any, one: Any) -> None:
+def _ask_below_the_bound(self: Any, run: Any) -> None:
     if len(self) < 6:
-        _ask(self, one)
+        _ask(self, run)
 
 
 def _default_lifetime(self: Any, template: Any) -> Micros:
@@ -349,8 +349,8 @@ def _whenever(self: Any, now: Any, limit: Any) -> bool:
     return True
 
 
-def _never_late_look(self: Any, one: Any, now: Any) -> bool:
-    del self, one, now
+def _never_late_look(self: Any, run: Any, now: Any) -> bool:
+    del self, run, now
     return False
 
 
@@ -474,8 +474,8 @@ MUTATIONS = (
     Mutation("created again after a lifetime", ((Doubt, "may_create", _whenever),), 40, "short lives"),
     Mutation("a look that finds nothing settles nothing", ((Doubt, "seen_absent", _no_look_counts),), 20, "outage"),
     Mutation("a folder that is mounted elsewhere", ((FileSource, "_under_root", _no_other_path),), 40, "sources"),
-    Mutation("a silent folder is an empty one", ((sources, "merge", _as_read),), 20, "sources"),
-    Mutation("what cannot be read counts as deleted", ((sources, "merge", _complete),), 20, "sources"),
+    Mutation("a silent folder is an empty one", ((folder, "merge", _as_read),), 20, "sources"),
+    Mutation("what cannot be read counts as deleted", ((folder, "merge", _complete),), 20, "sources"),
     Mutation(
         "an unreadable definition is passed by",
         ((Definitions, "_apply", _passed_by(_apply_definition)), (Definitions, "_enforce", _enforce_known)),

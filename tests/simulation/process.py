@@ -31,8 +31,7 @@ from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.router.reached_time import EndOffsetLog
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.files import Reading
-from bridge.triggers.sources.sources import FileSource
+from bridge.triggers.sources.folder import FileSource, Reading
 from simulation.coroutines import Coroutine, KilledError
 from simulation.effects import STAGES, HarmedLog, HarmedProducer, Written
 from simulation.versions import Format, is_newer, newer
@@ -241,7 +240,7 @@ class SimulatedProcess:
         """Let other threads of this process work while a stage waits."""
         unit = self._running
         if unit is None or unit.coroutine is None:  # nothing stands still, so all there is can be done at once
-            for worker in [one for one in self._workers if not one.is_done]:
+            for worker in [worker for worker in self._workers if not worker.is_done]:
                 worker.is_done = True
                 worker.work()
             while self._creates:
@@ -409,9 +408,9 @@ class _Files:
         for number, trigger in world.files.items():
             file = f"{path}/{number}.yaml"
             if world.source_is == "half read" and number:
-                errors.append(TriggerError(file, 1, "", "cannot be read: stale file handle", "let us read it"))
+                errors.append(TriggerError(Origin(file, 1), "", "cannot be read: stale file handle", "let us read it"))
             elif is_newer(trigger) and not self._process.is_newer:
-                errors.append(TriggerError(file, 1, "atMost", "there is no such field", "", trigger.identity))
+                errors.append(TriggerError(Origin(file, 1), "atMost", "there is no such field", "", trigger.identity))
             else:
                 loaded.append(
                     LoadedTrigger(

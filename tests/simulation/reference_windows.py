@@ -7,16 +7,17 @@ from typing import Any
 
 from bridge.core.definition import Definition
 from bridge.core.windows.window import Arrival
-from bridge.stages.matcher.matcher import Bounds
+from bridge.settings.groups import WindowSettings
+from kinds import reference_of
+from kinds.reference import Happened, Matched, Reference
 from simulation.routing_check import Asked, Decided
 from simulation.trigger_log import TriggerLog
-from unit.core.reference import Happened, Matched, Reference
 
 Condition = tuple[str, str]
 
 
 class ReferenceWindows:
-    """A :class:`~unit.core.reference.Reference` for each condition.
+    """A :class:`~kinds.reference.Reference` for each condition.
 
     Attributes:
         decided: What was decided.
@@ -24,9 +25,9 @@ class ReferenceWindows:
 
     """
 
-    def __init__(self, triggers: TriggerLog, bounds: Bounds) -> None:
+    def __init__(self, triggers: TriggerLog, settings: WindowSettings) -> None:
         self._triggers = triggers
-        self._bounds = bounds
+        self._settings = settings
         self._references: dict[Condition, Reference] = {}
         self.decided: list[Decided] = []
         self.asked: list[Asked] = []
@@ -49,7 +50,9 @@ class ReferenceWindows:
 
     def _of(self, condition: Condition, definition: Definition) -> Reference:
         if condition not in self._references:
-            self._references[condition] = Reference(definition.trigger, self._bounds.window, self._bounds.remembered)
+            self._references[condition] = reference_of(
+                definition.trigger, self._settings.window_bound, self._settings.remembered_bound
+            )
         return self._references[condition]
 
     def _collect(self, definition: Definition, happened: Happened, completing: Arrival | None = None) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from bridge.core.event import SECOND
 from bridge.core.trigger import RunLimits, RunPlan, Schedule, Slot, Trigger, WindowPlan
-from simulation.conditions import TABLE
+from simulation.random_triggers import TABLE
 from simulation.script import Act, Script
 
-_PAIR = TABLE["pair"][1](Random(0))
+_PAIR = TABLE["pair"].make(Random(0))
 _TOPICS = tuple(slot.event for slot in _PAIR.slots)
 
 

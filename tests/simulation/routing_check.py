@@ -113,15 +113,15 @@ class RoutingCheck:
     def follow(self, committed: dict[Partition, Committed], poison: Collection[Place]) -> None:
         """Take note of what the routers' group has committed now, and of the records that were set aside with it."""
         self._poison = poison
-        for place, one in committed.items():
+        for place, note in committed.items():
             before = self._committed.get(place)
-            if one != before:
-                self._committed[place] = one
-                self._routed(place, before, one)
+            if note != before:
+                self._committed[place] = note
+                self._routed(place, before, note)
 
     def forget_topic(self, topic: str) -> None:
         """A topic is gone, and its offsets with it."""
-        self._committed = {place: one for place, one in self._committed.items() if place.topic != topic}
+        self._committed = {place: note for place, note in self._committed.items() if place.topic != topic}
 
     def _routed(self, place: Partition, before: Committed | None, now: Committed) -> None:
         topic, note = self._broker.topics[place.topic], read_note(now)
@@ -158,11 +158,11 @@ class RoutingCheck:
         """Yield what was routed between two offsets: what was lost, if it was polled before, and what was not."""
         key = (self._broker.topics[log.partition.topic].id, log.partition.number)
         lost = self._lost.get(key, ())
-        passed = max((one.up_to for one in lost if begin < one.up_to <= end), default=begin)
+        passed = max((loss.up_to for loss in lost if begin < loss.up_to <= end), default=begin)
         if passed > begin and self.lost_offsets == "hold":
             raise PassedGapError(f"routers are at {end} of {log.partition}, and nobody decided to pass {passed}")
-        for one in lost:
-            yield from (record for record in one.records if passed <= record.offset < end)
+        for loss in lost:
+            yield from (record for record in loss.records if passed <= record.offset < end)
         yield from committed_records(log, passed, end)
 
     def _begin(self, place: Partition, before: Committed | None, note: Note) -> int:
@@ -197,8 +197,8 @@ def arrived(records: list[Record], stamping: str) -> Counter[Arrived]:
     found: Counter[Arrived] = Counter()
     for record in records:
         if record.value is not None and not record.value.startswith(TICK.prefix):
-            one = ARRIVAL.decode(record.value)
-            place = (one["trigger"], one["definition"], one["slot"], one["key"])
-            reached = one["reached"] if stamping == "LogAppendTime" else UNTOLD
-            found[Arrived(*place, one["source"], one["id"], one["time"], reached)] += 1
+            arrival = ARRIVAL.decode(record.value)
+            place = (arrival["trigger"], arrival["definition"], arrival["slot"], arrival["key"])
+            reached = arrival["reached"] if stamping == "LogAppendTime" else UNTOLD
+            found[Arrived(*place, arrival["source"], arrival["id"], arrival["time"], reached)] += 1
     return found

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import RunLimits, RunPlan, Slot, Trigger
-from simulation.conditions import BRIEF, OTHER, TABLE, TEMPLATE, TOPICS
+from simulation.conditions import BRIEF, OTHER, TEMPLATE, TOPICS
+from simulation.random_triggers import TABLE
 from simulation.versions import KINDS, NewerTrigger, newer
 
 Acts = Iterator[tuple[Micros, str, tuple[Any, ...]]]
@@ -156,7 +157,7 @@ def _sources(random: Random) -> Acts:
 def _of_both(random: Random) -> tuple[Trigger, ...]:
     each = single("each", "order", template=BRIEF)
     each = replace(each, run=replace(each.run, id="string(it.payload.n % 2)"))
-    return (replace(TABLE["pair"][1](random), name="pair", start_from="earliest"), each)
+    return (replace(TABLE["pair"].make(random), name="pair", start_from="earliest"), each)
 
 
 def _upgrades(random: Random) -> Acts:
@@ -172,7 +173,7 @@ def _upgrades(random: Random) -> Acts:
 
 def of_the_newer_version(which: str) -> NewerTrigger:
     """Return a trigger that only the newer version can read."""
-    trigger = single("new", "order") if which == "single" else TABLE["pair"][1](Random(0))
+    trigger = single("new", "order") if which == "single" else TABLE["pair"].make(Random(0))
     return newer(replace(trigger, name="new", start_from="earliest"), at_most=3)
 
 

@@ -13,9 +13,10 @@ from typing import Any, Literal, NamedTuple
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
 from simulation.cluster import ANSWERS
-from simulation.conditions import TOPICS, random_triggers
+from simulation.conditions import TOPICS
 from simulation.effects import EFFECTS, STAGES, TROUBLES
 from simulation.habits import drawn
+from simulation.random_triggers import random_triggers
 from simulation.scenes import SCENES, format_of, scene_of
 
 EVENTFUL: Micros = 36 * SECOND

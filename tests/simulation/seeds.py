@@ -117,9 +117,9 @@ def _left(world: World) -> list[str]:
         committed = world.broker.group(group_of(world.topics, stage)).committed
         reading = _read_by(world) if stage == "router" else set(topics)
         for log in [log for topic in topics if topic in reading for log in world.broker.topics[topic].logs]:
-            one = committed.get(log.partition)
-            if one is None or one.offset != log.end:
-                found.append(f"{log.partition.topic}/{log.partition.number} at {one}, of {log.end}")
+            note = committed.get(log.partition)
+            if note is None or note.offset != log.end:
+                found.append(f"{log.partition.topic}/{log.partition.number} at {note}, of {log.end}")
     entries: dict[bytes, str] = {}
     for record in world.history.records(world.topics.ledger):
         if record.value is not None:
@@ -161,9 +161,9 @@ def _undecided(world: World, found: Counter[Arrived], decided: Counter[Decided])
     definitions = world.triggers.whole().definitions
     switches = {definition.identity for definition in definitions.values() if definition.trigger.is_switch}
     final, came = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
-    for one, count in decided.items():
-        if one.reason is not Reason.WAITING:
-            final[one.trigger, one.slot, one.event.source, one.event.id] += count
+    for decision, count in decided.items():
+        if decision.reason is not Reason.WAITING:
+            final[decision.trigger, decision.slot, decision.event.source, decision.event.id] += count
     for arrival, count in found.items():
         variable = definitions[arrival.definition].slots[arrival.slot].slot.variable
         came[arrival.trigger, variable, arrival.source, arrival.id] += count
@@ -182,16 +182,16 @@ def _decided(world: World) -> Counter[Decided]:
 
 
 def _differences(what: str, expected: Counter[Any], found: Counter[Any], *, tolerant: bool) -> Iterator[str]:
-    yield from (f"{what} missing: {one} ({count})" for one, count in (expected - found).items())
+    yield from (f"{what} missing: {item} ({count})" for item, count in (expected - found).items())
     if not tolerant:
-        yield from (f"{what} besides: {one} ({count})" for one, count in (found - expected).items())
+        yield from (f"{what} besides: {item} ({count})" for item, count in (found - expected).items())
 
 
 def _figures(world: World) -> Counter[str]:
     return Counter(
         commits=len(world.written),
         creates=sum(map(len, world.cluster.created.values())),
-        events=sum(len(one) for one in world.time.came.values()),
+        events=sum(len(times) for times in world.time.came.values()),
         outdated=sum(process.is_too_old for process in world.all_processes),
         harmed=sum(process.harmed for process in world.all_processes),
     )

@@ -56,7 +56,7 @@ def wrong_workflows(
             yield f"run {run.name} of {run.trigger} for {run.events} has {count} Workflows, not {sorted(allowed)}{why}"
         for workflow in cluster.created.get(run_key, ())[:1]:
             given = workflow.manifest["spec"].get("arguments", {}).get("parameters", ())
-            found = {one["name"]: one["value"] for one in given}
+            found = {parameter["name"]: parameter["value"] for parameter in given}
             if run.parameters is not None and found != dict(run.parameters):
                 yield f"run {run.name} has parameters {found}, not {dict(run.parameters)}"
     for run_key in cluster.created.keys() - runs.keys():
@@ -84,7 +84,7 @@ def wrong_identities(history: History, topics: InternalTopics, triggers: Trigger
     for record in history.records(topics.runs):
         run, run_key = decode_run(record.value or b""), (record.key or b"").decode()
         trigger = triggers.whole().definitions[run.definition_hash].trigger
-        if trigger.run.id is not None:  # see simulation.conditions
+        if trigger.run.id is not None:  # see simulation.random_triggers
             first = next(event for variable, event in run.events if variable == trigger.slots[0].variable)
             what = (run.trigger, run.key, digits.get(first.id, LOST_DIGIT) % 2)
             if keys.setdefault(what, run_key) != run_key:

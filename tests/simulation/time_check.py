@@ -67,23 +67,23 @@ class TimeCheck:
                 for event in definition.trigger.events:
                     self._check(entry, topic_of(event), known.changed[entry["trigger"]])
 
-    def _check(self, one: dict[str, Any], topic: str, changed: int) -> None:
+    def _check(self, tick: dict[str, Any], topic: str, changed: int) -> None:
         committed = self._broker.group(f"{self._topics.prefix}router").committed
         found = self._broker.topics.get(topic)
         if found is None:
             return
         for log in found.logs:
-            before = [at for at, when in self.came.get((found.id, log.partition.number), ()) if when <= one["time"]]
+            before = [at for at, when in self.came.get((found.id, log.partition.number), ()) if when <= tick["time"]]
             routed = committed.get(log.partition)
             reached = max(routed.offset if routed else 0, self._read_on.get((found.id, log.partition.number), 0))
             if before and reached <= max(before):
                 raise UnsafeTimeError(
-                    f"a tick of {one['trigger']} says {one['time']}, but {topic}/{log.partition.number}@{max(before)} "
-                    f"came before that and routers are at {routed}"
+                    f"a tick of {tick['trigger']} says {tick['time']}, but {topic}/{log.partition.number}@{max(before)}"
+                    f" came before that and routers are at {routed}"
                 )
             if routed is not None and read_note(routed).triggers < changed:
                 raise UnsafeTimeError(
-                    f"a tick of {one['trigger']} says {one['time']}, but the router of "
+                    f"a tick of {tick['trigger']} says {tick['time']}, but the router of "
                     f"{topic}/{log.partition.number} has not applied it: {routed}"
                 )
 

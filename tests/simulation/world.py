@@ -17,9 +17,8 @@ from bridge.kafka.log import Partition, TopicSpec
 from bridge.kafka.memory.log import MemoryBroker
 from bridge.kafka.ownership import read_note
 from bridge.kafka.records import DEAD_LETTER
-from bridge.stages.matcher.matcher import Bounds
+from bridge.settings.groups import ControllerSettings, RouterSettings, SubmitterSettings, WindowSettings
 from bridge.stages.process import ProcessDependencies, group_of
-from bridge.stages.submitter.submitter import Limits
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.headers import write_headers
 from simulation.cluster import APPLIED_WITHIN, LIFETIME, Cluster, HarmedApi
@@ -103,7 +102,8 @@ class World:
         self.triggers = TriggerLog(self.history, self.topics.triggers)
         self.routing = RoutingCheck(self.broker, self.triggers, script.lost_offsets, self.stamping)
         self.reached = ReachedCheck(self.topics.arrivals, SKEW)
-        self.matching = MatchingCheck(self.topics, self.history, self.triggers, Bounds(script.bound, script.remembered))
+        self.windows = WindowSettings(script.bound, script.remembered, clock_skew=2 * SKEW)
+        self.matching = MatchingCheck(self.topics, self.history, self.triggers, self.windows)
         self.time = TimeCheck(self.broker, self.topics, self.triggers, self.routing.read_on)
         self.written: list[Written] = []
         self.poison = 0
@@ -117,15 +117,17 @@ class World:
             topics=self.topics,
             decoder=lambda: HarmedDecoder(process),
             sink=lambda _, __: None,
-            skew=2 * SKEW,
-            hold_off=3 * SECOND,
-            lifetime=LIFETIME,
+            controller=ControllerSettings(hold_off=3 * SECOND),
+            router=RouterSettings(self.routing.lost_offsets),
+            windows=self.windows,
+            submitter=SubmitterSettings(
+                concurrency=self.script.concurrency,
+                waiting_runs=self.script.parked,
+                workflow_lifetime=LIFETIME,
+                outcome_pace=0,
+            ),
             applied_within=APPLIED_WITHIN,
-            limits=Limits(concurrency=self.script.concurrency, outcome_pace=0, parked=self.script.parked),
             random=Random(self.script.seed),
-            window_bound=self.script.bound,
-            remembered_bound=self.script.remembered,
-            lost_offsets=self.routing.lost_offsets,
         )
 
     def said(self, text: str) -> None:

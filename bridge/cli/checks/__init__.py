@@ -1,1 +1,1 @@
-"""The parts of ``flowbridge check``."""
+"""The checks of ``flowbridge check`` that ask Kafka or the cluster."""

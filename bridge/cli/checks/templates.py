@@ -1,8 +1,8 @@
-"""Whether the WorkflowTemplates that triggers name are on the cluster, and fit them.
+"""Check that the WorkflowTemplates that triggers name are on the cluster, and fit the triggers.
 
-What would fail for certain is an error: a template that is not there, a parameter that it does not take, one that it
-needs and nothing fills. That finished Workflows disappear soon is a warning: a create whose outcome is not known can
-be settled only while its Workflow is still there.
+An error is what would fail for certain: a template that does not exist, a parameter that it does not take, or a
+parameter that it needs and nothing fills. A short life of finished Workflows is a warning: a create whose outcome is
+unknown can be settled only while its Workflow still exists.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Literal
 
 from bridge.argo.api import Unavailable, WorkflowApi
 from bridge.argo.workflow import WorkflowTemplate
-from bridge.core.trigger import Trigger
 from bridge.errors import KubernetesRefusedError, KubernetesUnreachableError
 from bridge.triggers.errors import FieldPath, TriggerError, path_text
 from bridge.triggers.resources import LoadedTrigger
@@ -30,27 +29,30 @@ _REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a trigger that a person should know."""
+    """An error, a warning or a note about a trigger."""
 
     severity: Literal["error", "warning", "note"]
     error: TriggerError
 
 
 def template_findings(loaded: Iterable[LoadedTrigger], api: WorkflowApi) -> Iterator[Finding]:
-    """Return what is wrong between triggers and the templates that they name.
+    """Yield the errors and warnings about triggers and the templates that they name.
 
     Raises:
         KubernetesUnreachableError: The API server gave no usable answer.
-        KubernetesRefusedError: It does not let this account look at templates.
+        KubernetesRefusedError: The account may not read templates.
 
     """
 
     @cache
     def template_of(namespace: str, name: str) -> WorkflowTemplate | None:
-        found = api.template(namespace, name)
-        if isinstance(found, Unavailable):
-            raise _unavailable(namespace, name, found.reason)
-        return found
+        template = api.template(namespace, name)
+        if isinstance(template, Unavailable):
+            text = f"the WorkflowTemplate {namespace}/{name} cannot be looked at: {template.reason}"
+            if template.reason.startswith(tuple(str(int(status)) for status in _REFUSALS)):
+                raise KubernetesRefusedError(text)
+            raise KubernetesUnreachableError(text)
+        return template
 
     for source in loaded:
         plan = source.trigger.run
@@ -60,12 +62,17 @@ def template_findings(loaded: Iterable[LoadedTrigger], api: WorkflowApi) -> Iter
             yield _finding(source, _TEMPLATE, found, "create it there, or name another")
         else:
             yield from _parameter_findings(source, template)
-            yield from _ttl_findings(source, template)
+            if template.ttl is not None and template.ttl < SHORT_TTL:
+                found = f"finished Workflows of {template.name!r} disappear after {template.ttl:g} s"
+                right = f"set its ttlStrategy to {SHORT_TTL:g} s or more: until then an unknown outcome can be settled"
+                yield _finding(source, _TEMPLATE, found, right, severity="warning")
 
 
 def _parameter_findings(trigger: LoadedTrigger, template: WorkflowTemplate) -> Iterator[Finding]:
     taken = [parameter.name for parameter in template.parameters]
-    filled = _filled(trigger.trigger)
+    filled: dict[str, FieldPath] = {name: (*_PARAMETERS, name) for name, _ in trigger.trigger.run.parameters}
+    for number, slot in enumerate(trigger.trigger.slots):
+        filled |= {name: ("spec", "events", number, "parameters", name) for name, _ in slot.parameters}
     right = f"it takes {', '.join(taken)}" if taken else "it takes none"
     for name, path in filled.items():
         if name not in taken:
@@ -78,21 +85,6 @@ def _parameter_findings(trigger: LoadedTrigger, template: WorkflowTemplate) -> I
             yield _finding(trigger, _PARAMETERS, found, f"write {parameter.name}: … there")
 
 
-def _filled(trigger: Trigger) -> dict[str, FieldPath]:
-    """Return the parameters that a trigger fills, each with the field that does."""
-    filled: dict[str, FieldPath] = {name: (*_PARAMETERS, name) for name, _ in trigger.run.parameters}
-    for number, slot in enumerate(trigger.slots):
-        filled |= {name: ("spec", "events", number, "parameters", name) for name, _ in slot.parameters}
-    return filled
-
-
-def _ttl_findings(trigger: LoadedTrigger, template: WorkflowTemplate) -> Iterator[Finding]:
-    if template.ttl is not None and template.ttl < SHORT_TTL:
-        found = f"finished Workflows of {template.name!r} disappear after {template.ttl:g} s"
-        right = f"set its ttlStrategy to {SHORT_TTL:g} s or more: until then an unknown outcome can be settled"
-        yield _finding(trigger, _TEMPLATE, found, right, severity="warning")
-
-
 def _finding(
     trigger: LoadedTrigger,
     path: FieldPath,
@@ -103,14 +95,5 @@ def _finding(
     written = path
     while written and written not in trigger.lines:  # a list of names has no line for each
         written = written[:-1]
-    line = trigger.lines.get(written, trigger.origin.line)
-    return Finding(
-        severity, TriggerError(trigger.origin.file, line, path_text(path), found, right, trigger.trigger.identity)
-    )
-
-
-def _unavailable(namespace: str, name: str, reason: str) -> KubernetesRefusedError | KubernetesUnreachableError:
-    found = f"the WorkflowTemplate {namespace}/{name} cannot be looked at: {reason}"
-    if reason.startswith(tuple(str(int(status)) for status in _REFUSALS)):
-        return KubernetesRefusedError(found)
-    return KubernetesUnreachableError(found)
+    origin = trigger.origin._replace(line=trigger.lines.get(written, trigger.origin.line))
+    return Finding(severity, TriggerError(origin, path_text(path), found, right, trigger.trigger.identity))

@@ -1,4 +1,4 @@
-"""Whether the brokers set the timestamps of events' records, so that it is known when an event reached the bridge."""
+"""Check that the brokers set the timestamps of events: these tell when an event reached the bridge."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from flowbridge_sdk.shared_topics import SharedTopics
 
 
 class ClaimedTime(NamedTuple):
-    """A topic whose timestamps are what publishers claim.
+    """A topic whose timestamps are set by publishers.
 
     Attributes:
         topic: Its name.
-        found: What that means.
-        right: What to do.
+        found: The setting, and its effect.
+        right: The command that corrects it.
 
     """
 
@@ -30,10 +30,10 @@ class ClaimedTime(NamedTuple):
 
 
 def claimed_times(admin: Admin, topics: Iterable[str], bootstrap_servers: str) -> Iterator[ClaimedTime]:
-    """Yield those of the topics that exist whose timestamps the brokers do not set.
+    """Yield the existing topics whose timestamps the brokers do not set.
 
     Raises:
-        LogError: Kafka did not answer, or does not let us describe them.
+        LogError: Kafka did not answer, or this account may not describe the topics.
 
     """
     for name, info in sorted(admin.describe(topics).items()):
@@ -65,5 +65,5 @@ def timestamp_findings(
             places.setdefault(slot_topic(slot), (trigger, f"spec.events[{number}].name"))
     for claimed in claimed_times(admin, places, bootstrap_servers):
         trigger, field = places[claimed.topic]
-        error = TriggerError(*trigger.origin, field, claimed.found, claimed.right, trigger.trigger.identity)
+        error = TriggerError(trigger.origin, field, claimed.found, claimed.right, trigger.trigger.identity)
         yield Finding("warning", error)

@@ -1,4 +1,4 @@
-"""Decisions as lines for people, or as JSON objects: what scrolls by in ``flowbridge dev``."""
+"""Decisions as lines for people, or as JSON objects, which scroll by in ``flowbridge dev``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DecisionLines:
     """Shows decisions as they are made. Safe for several threads.
 
     Args:
-        output: Where they go.
+        output: Prints them.
         parameters_of: Returns the parameters of a created Workflow, by ``namespace/name``; None where asking for them
             would hold up the stage that calls.
 
@@ -45,7 +45,7 @@ class DecisionLines:
         self.runs: list[RunDecision] = []
 
     def show(self, stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
-        """Show what a stage decided in one batch."""
+        """Show the decisions of a stage in one batch."""
         with self._lock:
             for decision in decisions:
                 record = decision_record(stage, decision)
@@ -72,7 +72,7 @@ class DecisionLines:
 
 
 def decision_text(stage: str, decision: Decision | RunDecision) -> str:
-    """Return a decision as one line: time, stage, reason, trigger, what it is about, and its evidence."""
+    """Return a decision as one line: time, stage, reason, trigger, event or Workflow, and its evidence."""
     now = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
     if isinstance(decision, RunDecision):
         about = f"workflow {decision.workflow}"

@@ -13,7 +13,7 @@ from bridge.errors import UsageError
 
 
 class StandIn(MemoryWorkflowApi):
-    """The Workflow API in memory, which makes up every template that it does not know.
+    """The Workflow API in memory, which invents each template that it does not know.
 
     Args:
         namespace: Namespace of templates that name none.
@@ -38,26 +38,26 @@ class StandIn(MemoryWorkflowApi):
 
     def template(self, namespace: str, name: str) -> Any:
         """Return the template. An unknown name gets a template without parameters, so that its Workflows show."""
-        found = super().template(namespace, name)
-        if found is not None:
-            return found
+        template = super().template(namespace, name)
+        if template is not None:
+            return template
         self.add_template(namespace, name)
         return super().template(namespace, name)
 
 
 def _templates(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the WorkflowTemplates of a file, those inside of a List included."""
-    right = "name a YAML file of WorkflowTemplates, such as `kubectl get workflowtemplates -o yaml` prints"
+    remedy = "name a YAML file of WorkflowTemplates, such as `kubectl get workflowtemplates -o yaml` prints"
     try:
         documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: {error}", right) from error
+        raise UsageError(f"{path}: {error}", remedy) from error
     for number, document in enumerate(document for document in documents if document):
         items: Any = document.get("items") if isinstance(document, dict) and "items" in document else [document]
         for item in items if isinstance(items, list) else [items]:
             if not _is_template(item):
                 kind = item.get("kind", "a mapping") if isinstance(item, dict) else type(item).__name__
-                raise UsageError(f"{path}: document {number + 1}: expected a WorkflowTemplate, got {kind}", right)
+                raise UsageError(f"{path}: document {number + 1}: expected a WorkflowTemplate, got {kind}", remedy)
             yield item
 
 

@@ -1,4 +1,4 @@
-"""What ``flowbridge dev`` tells beside decisions: triggers in force, wrong files, events without a reader."""
+"""The news of ``flowbridge dev`` apart from decisions: triggers in force, wrong files, events without a reader."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIELDS = 4  # payload fields that a suggested command shows
 
 
 class _Told(NamedTuple):
-    """What was said before, so that only news is told."""
+    """The state that was last reported, so that only changes are reported."""
 
     triggers: Mapping[str, str]
     errors: Mapping[str, Sequence[Any]]
@@ -25,14 +25,14 @@ class _Told(NamedTuple):
 
 
 class Watch:
-    """Compares what is in force, and what topics hold, with what was told before.
+    """Compares the triggers in force, and the contents of topics, with the last report, and prints the changes.
 
     Args:
-        definitions: The topic ``triggers``, read by nobody else.
+        definitions: The topic ``triggers``, which no other thread reads through this object.
         admin: Questions to the broker.
-        internal_prefix: What the bridge's own topics begin with.
+        internal_prefix: The beginning of the names of the bridge's own topics.
         output: Where the news goes.
-        sees_all_topics: Tell of events that no trigger reads. On a Kafka of others there are too many of them.
+        sees_all_topics: Report events that no trigger reads. On a Kafka of others there are too many of them.
 
     """
 
@@ -48,7 +48,7 @@ class Watch:
         self.is_ready = False
 
     def look(self) -> None:
-        """Tell what is new.
+        """Print the changes since the last call.
 
         Raises:
             LogError: Kafka did not answer.
@@ -56,7 +56,14 @@ class Watch:
         """
         self._definitions.refresh()
         self._tell_triggers()
-        self._tell_errors()
+        errors = {place: tuple(errors) for place, errors in self._definitions.errors.items() if errors}
+        before, self._told = self._told.errors, self._told._replace(errors=errors)
+        for place, current in errors.items():
+            for error in current:
+                if error not in before.get(place, ()):
+                    self._output.record({"kind": "error", "error": str(error)})  # people read it in the log
+        for place in before.keys() - errors.keys():
+            self._output.result(f"put right: {place}", {"kind": "put right", "place": place})
         topics = self._definitions.topics()
         if topics and topics <= self._definitions.starts.keys() and not self.is_ready:
             self.is_ready = True
@@ -84,16 +91,6 @@ class Watch:
             text = f"trigger {name}: {change}" + (f" ({origin})" if origin else "")
             self._output.result(text, {"kind": "trigger", "trigger": name, "change": change, "origin": origin})
 
-    def _tell_errors(self) -> None:
-        now = {place: tuple(errors) for place, errors in self._definitions.errors.items() if errors}
-        before, self._told = self._told.errors, self._told._replace(errors=now)
-        for place, errors in now.items():
-            for error in errors:
-                if error not in before.get(place, ()):
-                    self._output.record({"kind": "error", "error": str(error)})  # people read it in the log
-        for place in before.keys() - now.keys():
-            self._output.result(f"put right: {place}", {"kind": "put right", "place": place})
-
     def _tell_unread(self, read: frozenset[str]) -> None:
         topics = {
             name: count
@@ -115,7 +112,7 @@ class Watch:
 
 
 def closest(name: str, names: Iterable[str]) -> str:
-    """Return a question with the most similar name, or what there is to choose from."""
+    """Return a question with the most similar name, or all names that triggers read."""
     known = sorted(set(names))
     similar = difflib.get_close_matches(name, known, 1, 0.6)
     if similar:

@@ -1,9 +1,8 @@
-"""The controller: reads where triggers come from, and writes to ``triggers`` what is in force.
+"""The controller: reads the sources of triggers, and writes the definitions in force to ``triggers``.
 
-Who owns the one partition of ``triggers`` leads; a group with one partition elects its leader by itself. Whatever the
-source of a trigger does (it fails, is empty, is half written), a trigger ends only when its source was read whole
-without it for the length of the hold-off. Each topic that is new to the bridge gets its start offsets here, before any
-router reads it.
+The owner of the one partition of ``triggers`` leads. A group with one partition elects its leader by itself. A source
+may fail, be empty or be half written. A trigger is retired only when its source was read whole without it for the
+length of the hold-off. Each topic that is new to the bridge gets its start offsets here, before any router reads it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
 
 from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
@@ -24,7 +22,7 @@ from bridge.kafka.log import HIDDEN, MISSING, Admin, LogError, Partition, Record
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import DEFINITION, IN_FORCE
 from bridge.kafka.stage import Stage
-from bridge.stages.controller.source_errors import by_place, encode_errors
+from bridge.settings.groups import ControllerSettings
 from bridge.stages.shared.definitions import (
     Definitions,
     Start,
@@ -34,9 +32,10 @@ from bridge.stages.shared.definitions import (
     in_force_key,
     start_key,
 )
+from bridge.stages.shared.source_errors import by_place, encode_errors
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import TriggerSource
+from bridge.triggers.sources.source import TriggerSource
 from bridge.triggers.topic_mapping import internal_topic_error, topics_of
 
 logger = logging.getLogger(__name__)
@@ -45,21 +44,6 @@ DEFINITION_LIMIT = 2 * 1024 * 1024
 """Bytes of a definition as it is written: half of the largest record, far more than people write."""
 
 _TOPICS_PACE = 10 * SECOND  # between looks whether known topics are still the same
-
-
-class Pacing(NamedTuple):
-    """How long a controller waits.
-
-    Attributes:
-        clock: A steady clock, by which it does.
-        reload: Time between two readings.
-        hold_off: How long a trigger must be gone before it is retired.
-
-    """
-
-    clock: Callable[[], Micros]
-    reload: Micros
-    hold_off: Micros
 
 
 class Controller(Stage):
@@ -71,11 +55,10 @@ class Controller(Stage):
         admin: For event topics and their offsets.
         source: Where triggers come from.
         clock: The process's clock.
-        pacing: How long it waits.
+        pace: A steady clock, by which it waits.
+        settings: How often it reads, and what it hides and creates. Sensitive fields become part of the definitions, so
+            that every process that shows decisions knows them, also where nothing is set.
         new_topic: Makes the spec of an event topic to create; None where topics are not created.
-        sensitive: Payload fields that no decision shows, of whatever trigger. They become part of the definitions, so
-            that whoever shows decisions knows them, also where nothing is set.
-        topic_bound: The number of topics in the cluster at which it creates none but shared ones.
 
     """
 
@@ -88,28 +71,27 @@ class Controller(Stage):
         admin: Admin,
         source: TriggerSource,
         clock: Callable[[], Micros],
-        pacing: Pacing,
+        pace: Callable[[], Micros],
+        settings: ControllerSettings,
         new_topic: Callable[[str], TopicSpec] | None,
-        sensitive: Sequence[str] = (),
-        topic_bound: int = 1_000,
     ) -> None:
         self._definitions = definitions
         self._topics = topics
         self._admin = admin
         self._source = source
         self._clock = clock
-        self._pace = pacing.clock
-        self._reload = pacing.reload
-        self._hold_off = pacing.hold_off
+        self._pace = pace
+        self._reload = settings.reload
+        self._hold_off = settings.hold_off
+        self._sensitive = settings.sensitive
+        self._topic_bound = settings.topic_bound
         self._new_topic = new_topic
-        self._sensitive = tuple(sensitive)
-        self._topic_bound = topic_bound
         self._leads = False
         self._next: Micros = 0
         self._next_topics: Micros = 0
         self._gone: dict[str, Micros] = {}
-        self._refused: dict[str, str] = {}  # what is wrong with a topic
-        self._absent: set[str] = set()  # topics that somebody else has to create, looked for at each reading
+        self._refused: dict[str, str] = {}  # the error, by topic
+        self._absent: set[str] = set()  # topics that this process does not create, looked for at each reading
         self._unbegun: set[str] = set()  # topics that exist, and whose starts cannot be asked for now
         self._said: frozenset[TriggerError] = frozenset()
 
@@ -135,7 +117,7 @@ class Controller(Stage):
         self._source.rest()
 
     def is_due(self, now: Micros) -> bool:
-        """Tell whether it is time to read the sources."""
+        """Return whether it is time to read the sources."""
         del now
         return self._leads and self._pace() >= self._next
 
@@ -144,38 +126,42 @@ class Controller(Stage):
         return min(0.5, self._reload / SECOND)
 
     def process(self, records: deque[Record], out: Outbox) -> None:
-        """Write what has changed; the records read are our own, and known from the definitions."""
+        """Write the changes. The records read are the controller's own, and known from the definitions."""
         records.clear()
         now = self._clock()
         if not self.is_due(now):
             return
         self._next = self._pace() + self._reload
         self._definitions.refresh(to_true_end=True)
-        sources = self._source.read(self._in_force())
+        origins = self._definitions.origins
+        in_force = {
+            name: LoadedTrigger(definition.trigger, origins.get(definition.hash, Origin("")))
+            for name, definition in self._definitions.in_force.items()
+        }
+        sources = self._source.read(in_force)
         wanted, errors = [], list(sources.errors)
         for loaded in sources.triggers:
-            error = internal_topic_error(loaded.trigger, self._topics.prefix, *loaded.origin)
+            error = internal_topic_error(loaded.trigger, self._topics.prefix, loaded.origin)
             if error is None:
                 wanted.append(loaded)
             else:
                 errors.append(error)
         self._begin_topics([loaded.trigger for loaded in wanted], now, out)
         for loaded in wanted:
-            if self._unbegun.isdisjoint(topics_of(loaded.trigger)):  # else once its topics can be begun where it says
+            # A trigger waits until all of its topics can be begun where it says.
+            if self._unbegun.isdisjoint(topics_of(loaded.trigger)):
                 error = self._define(loaded, now, out)
                 errors += [error] if error is not None else []
-        self._retire({loaded.trigger.identity for loaded in wanted}, now, out)
+        for name in self._definitions.in_force.keys() - {loaded.trigger.identity for loaded in wanted}:
+            since = self._gone.setdefault(name, self._pace())
+            if self._pace() - since >= self._hold_off:
+                del self._gone[name]
+                self._enforce(name, None, now, out)
+                logger.info("trigger %s is retired: its source no longer holds it", name)
         self._say([*errors, *self._missing_topics(wanted)], now, out, complete=sources.complete)
 
-    def _in_force(self) -> dict[str, LoadedTrigger]:
-        known = self._definitions
-        return {
-            name: LoadedTrigger(definition.trigger, known.origins.get(definition.hash, Origin("")))
-            for name, definition in known.in_force.items()
-        }
-
     def _say(self, errors: Sequence[TriggerError], now: Micros, out: Outbox, *, complete: bool) -> None:
-        """Log what is newly wrong, tell the sources, and write what is wrong where it has changed."""
+        """Log new errors, tell the sources, and write the errors of each place where they have changed."""
         for error in errors:
             if error not in self._said:
                 logger.error("%s", error)
@@ -191,35 +177,35 @@ class Controller(Stage):
     # -- definitions ---------------------------------------------------------------------------------------------------
 
     def _define(self, loaded: LoadedTrigger, now: Micros, out: Outbox) -> TriggerError | None:
-        """Put a trigger in force; return what is wrong with it if it is too large, and leave in force what was."""
+        """Put a trigger in force. If it is too large, return the error; its earlier definition stays in force."""
         trigger = _hiding(loaded.trigger, self._sensitive)
         self._gone.pop(trigger.identity, None)
         in_force = self._definitions.in_force.get(trigger.identity)
         is_in_force = in_force is not None and in_force.hash == trigger.definition_hash
-        # A definition that is read elsewhere is written again: where it was read from decides what keeps it in force.
+        # A definition from another place is written again: as long as that place holds it, it stays in force.
         is_known = self._definitions.origins.get(trigger.definition_hash) == loaded.origin
         if is_in_force and is_known:
             return None
         if not is_known:
-            value = _definition(trigger, loaded.origin, now)
+            value = DEFINITION.encode(
+                {
+                    "trigger": trigger.identity,
+                    "definition": trigger.definition_hash,
+                    "condition": trigger.condition_hash,
+                    "spec": json.dumps(trigger.to_json(), sort_keys=True, ensure_ascii=False),
+                    "origin": str(loaded.origin),
+                    "at": now,
+                }
+            )
             if len(value) > DEFINITION_LIMIT:
-                found = f"the trigger takes {len(value)} bytes as a definition; {DEFINITION_LIMIT} is the limit"
-                return TriggerError(*loaded.origin, "", found, "write shorter texts in it", trigger.identity)
+                wrong = f"the trigger takes {len(value)} bytes as a definition; {DEFINITION_LIMIT} is the limit"
+                return TriggerError(loaded.origin, "", wrong, "write shorter texts in it", trigger.identity)
             out.send(self._topics.triggers, 0, definition_key(trigger.definition_hash), value)
         # Also where it is in force: 0.1.0 has to find it behind its definition, of which compaction keeps the newest.
         self._enforce(trigger.identity, trigger.definition_hash, now, out)
-        if is_in_force:
-            return None
-        logger.info("trigger %s is in force as written at %s", trigger.identity, loaded.origin)
+        if not is_in_force:
+            logger.info("trigger %s is in force as written at %s", trigger.identity, loaded.origin)
         return None
-
-    def _retire(self, present: set[str], now: Micros, out: Outbox) -> None:
-        for name in self._definitions.in_force.keys() - present:
-            since = self._gone.setdefault(name, self._pace())
-            if self._pace() - since >= self._hold_off:
-                del self._gone[name]
-                self._enforce(name, None, now, out)
-                logger.info("trigger %s is retired: its source no longer holds it", name)
 
     def _enforce(self, name: str, definition: str | None, now: Micros, out: Outbox) -> None:
         value = IN_FORCE.encode({"trigger": name, "definition": definition, "at": now})
@@ -228,7 +214,7 @@ class Controller(Stage):
     # -- topics --------------------------------------------------------------------------------------------------------
 
     def _begin_topics(self, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
-        """Write where new topics are begun; tell topics that were recreated, and those that nobody reads any more."""
+        """Write the starts of topics that are new or recreated; delete those of topics that no trigger reads."""
         read = {topic for trigger in triggers for topic in topics_of(trigger)} | self._definitions.topics()
         starts = self._definitions.starts
         look_again = self._pace() >= self._next_topics
@@ -238,30 +224,41 @@ class Controller(Stage):
         if unknown:
             self._refused = {topic: wrong for topic, wrong in self._refused.items() if topic not in unknown}
             shared = {slot.shared_topic for trigger in triggers for slot in trigger.slots}
-            found, created = self._existing(unknown, shared)
-            for topic in sorted(found.keys() & unknown):
-                self._try_to_begin(found[topic], [] if topic in created else triggers, now, out)
+            existing, created = self._existing(unknown, shared)
+            for topic in sorted(existing.keys() & unknown):
+                try:
+                    self._begin_topic(existing[topic], [] if topic in created else triggers, now, out)
+                except UnansweredError as error:  # Kafka does not say where to begin: only its own triggers wait
+                    self._refused[topic] = f"topic {topic} cannot be read yet: {error}"
+                    self._unbegun.add(topic)
         for topic in starts.keys() - read:
             out.send(self._topics.triggers, 0, start_key(topic), None)
         if look_again:
             self._next_topics = self._pace() + _TOPICS_PACE
 
     def _existing(self, topics: set[str], shared: Collection[str | None]) -> tuple[dict[str, TopicInfo], Sequence[str]]:
-        """Return the topics that exist, and which of them were created just now."""
+        """Return the topics that exist or can be created, and the names of those that this call created."""
         unreadable = self._admin.unreadable(topics)
         denied = [topic for topic, why in unreadable.items() if why != MISSING]
         self._refused |= {topic: f"topic {topic} cannot be read: {unreadable[topic]}" for topic in denied}
         hidden = {topic for topic, why in unreadable.items() if why == HIDDEN}
         self._unbegun |= hidden - self._definitions.starts.keys()
-        found = self._admin.describe(topics - hidden)
-        missing = sorted(topics - hidden - found.keys())
+        existing = self._admin.describe(topics - hidden)
+        missing = sorted(topics - hidden - existing.keys())
         if not missing:
-            return found, ()
+            return existing, ()
         if self._new_topic is None:
             self._absent |= set(missing)
             self._refused |= {topic: f"topic {topic} does not exist" for topic in missing}
-            return found, ()
-        refused = self._beyond_bound([topic for topic in missing if topic not in shared])
+            return existing, ()
+        refused: dict[str, str] = {}
+        if own := [topic for topic in missing if topic not in shared]:
+            count = len(self._admin.topics())
+            why = (
+                f"the cluster has {count} topics, and where it has {self._topic_bound} no more are created for events "
+                "(raise FLOWBRIDGE_TOPIC_BOUND, or create the topic yourself)"
+            )
+            refused = dict.fromkeys(own[max(0, self._topic_bound - count) :], why)
         refused |= self._create([self._new_topic(topic) for topic in missing if topic not in refused])
         self._refused |= {topic: f"topic {topic} cannot be created: {why}" for topic, why in refused.items()}
         created = [topic for topic in missing if topic not in refused]
@@ -269,27 +266,11 @@ class Controller(Stage):
             logger.info("created topics %s", ", ".join(created))
         return self._admin.describe(topics - hidden), created
 
-    def _beyond_bound(self, missing: Sequence[str]) -> dict[str, str]:
-        """Return why topics are not created for which the cluster has no room."""
-        if not missing:
-            return {}
-        there = len(self._admin.topics())
-        why = (
-            f"the cluster has {there} topics, and where it has {self._topic_bound} no more are created for events "
-            "(raise FLOWBRIDGE_TOPIC_BOUND, or create the topic yourself)"
-        )
-        return dict.fromkeys(missing[max(0, self._topic_bound - there) :], why)
-
-    def _try_to_begin(self, info: TopicInfo, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
-        """Begin a topic, or remember that Kafka does not say now where: that holds up its own triggers alone."""
-        try:
-            self._begin_topic(info, triggers, now, out)
-        except UnansweredError as error:
-            self._refused[info.name] = f"topic {info.name} cannot be read yet: {error}"
-            self._unbegun.add(info.name)
-
     def _create(self, specs: Sequence[TopicSpec]) -> dict[str, str]:
-        """Create topics; return why those that Kafka refuses could not be, so that they stop nobody else's.
+        """Create topics, one by one if Kafka refuses some, so that these do not stop the others.
+
+        Returns:
+            Why Kafka refused, by topic.
 
         Raises:
             LogError: Kafka did not answer.
@@ -299,8 +280,8 @@ class Controller(Stage):
             self._admin.create(specs)
             return {}
         refused: dict[str, str] = {}
-        there = self._admin.topics()
-        for spec in (wanted for wanted in specs if wanted.name not in there):
+        existing = self._admin.topics()
+        for spec in (wanted for wanted in specs if wanted.name not in existing):
             try:
                 self._admin.create([spec])
             except LogError as error:
@@ -309,23 +290,40 @@ class Controller(Stage):
 
     def _missing_topics(self, triggers: Sequence[LoadedTrigger]) -> list[TriggerError]:
         """Return an error for each trigger that reads a topic which is missing, forbidden or without a leader."""
-        right = (
+        advice = (
             "put that right in Kafka, name the event otherwise, or let it share a topic (FLOWBRIDGE_SHARED_TOPICS); "
             "until then the events of this topic wait"
         )
         return [
-            TriggerError(*trigger.origin, "", wrong, right, trigger.trigger.identity)
+            TriggerError(trigger.origin, "", wrong, advice, trigger.trigger.identity)
             for trigger in triggers
             for topic in topics_of(trigger.trigger)
             if (wrong := self._refused.get(topic)) is not None
         ]
 
     def _begin_topic(self, info: TopicInfo, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
+        """Write the start of a topic that has none, or that was recreated.
+
+        A topic begins at the earliest offsets that any of its triggers asks for. It begins at 0 if none asks.
+
+        Raises:
+            UnansweredError: Kafka does not say now where that is.
+
+        """
         start, recreated = self._definitions.starts.get(info.name), False
         if start is None and info.name in self._definitions.topics():
-            offsets = [0] * info.partitions  # it appeared after its trigger was in force: all of it came later
+            offsets = [0] * info.partitions  # it appeared after its trigger was in force, so all its records came later
         elif start is None:
-            offsets = self._start_offsets(info, triggers)
+            places = [Partition(info.name, number) for number in range(info.partitions)]
+            asked: list[Mapping[Partition, int]] = []
+            for start_from in {trigger.start_from for trigger in triggers if info.name in topics_of(trigger)}:
+                if start_from == "earliest":
+                    asked.append(self._admin.start_offsets(places))
+                elif start_from == "now":
+                    asked.append(self._admin.all_ends(places))
+                else:
+                    asked.append(self._admin.offsets_at(places, int(start_from) // 1000))
+            offsets = [min((answer[place] for answer in asked), default=0) for place in places]
         elif info.id and start.topic_id and info.id != start.topic_id:
             logger.error("topic %s was deleted and created again: its unread records are lost", info.name)
             offsets, recreated = [0] * info.partitions, True
@@ -334,36 +332,9 @@ class Controller(Stage):
         start = Start(info.id, tuple(offsets), 0, recreated)
         out.send(self._topics.triggers, 0, start_key(info.name), encode_start(info.name, start, now))
 
-    def _start_offsets(self, info: TopicInfo, triggers: Sequence[Trigger]) -> list[int]:
-        """Return the earliest offsets that any of the triggers that read a topic asks for; 0 if it is asked by none."""
-        places = [Partition(info.name, number) for number in range(info.partitions)]
-        wanted = {trigger.start_from for trigger in triggers if info.name in topics_of(trigger)}
-        found = [self._offsets_for(start_from, places) for start_from in wanted]
-        return [min((offsets[place] for offsets in found), default=0) for place in places]
-
-    def _offsets_for(self, start_from: str | Micros, places: list[Partition]) -> Mapping[Partition, int]:
-        if start_from == "earliest":
-            return self._admin.start_offsets(places)
-        if start_from == "now":
-            return self._admin.all_ends(places)
-        return self._admin.offsets_at(places, int(start_from) // 1000)
-
 
 @lru_cache(maxsize=10_000)
 def _hiding(trigger: Trigger, sensitive: tuple[str, ...]) -> Trigger:
-    """Return a trigger whose decisions show none of these fields either; the same one each time, its hash known."""
+    """Return a trigger whose decisions hide these fields, too. It is the same object each time, with its hash known."""
     fields = tuple(dict.fromkeys((*trigger.sensitive, *sensitive)))
     return trigger if fields == trigger.sensitive else replace(trigger, sensitive=fields)
-
-
-def _definition(trigger: Trigger, origin: Origin, now: Micros) -> bytes:
-    return DEFINITION.encode(
-        {
-            "trigger": trigger.identity,
-            "definition": trigger.definition_hash,
-            "condition": trigger.condition_hash,
-            "spec": json.dumps(trigger.to_json(), sort_keys=True, ensure_ascii=False),
-            "origin": str(origin),
-            "at": now,
-        }
-    )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 from sys import intern
 from typing import Any
@@ -28,38 +27,24 @@ from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Discard, Outbox
 from bridge.kafka.records import TICK, NewerFormatError, RecordError, UnreadableRecordError
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
+from bridge.settings.groups import WindowSettings
 from bridge.stages.matcher.run_writer import ReadMatch, RunWriter, redact_keys
 from bridge.stages.matcher.ticks import Ended, TickPlanner, TickRound
 from bridge.stages.matcher.window_indexes import Condition
-from bridge.stages.matcher.window_records import WindowKey, arrival_key, arrival_of, decode_arrival
+from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.matcher.window_restore import Kept
 from bridge.stages.matcher.window_store import WindowStore
-from bridge.stages.router.route_writer import TOGETHER
+from bridge.stages.shared.arrival_records import arrival_key, arrival_of, decode_arrival
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.shared.garbage import leave_alone
+from bridge.stages.shared.run_sender import TOGETHER
 from bridge.stages.shared.unreadable_records import set_aside
 
 logger = logging.getLogger(__name__)
 
 _TICK_PACE = SECOND
 _LOOK_PACE = SECOND // 10
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """How much a matcher holds; what would be more is decided ``over-bound``.
-
-    Attributes:
-        window: Arrivals that wait in one window.
-        remembered: Events of one condition that one partition remembers.
-        held: Bytes that the windows of one partition take in memory.
-
-    """
-
-    window: int = 10_000
-    remembered: int = 1_000_000
-    held: int = 1024**3
 
 
 class Matcher(Stage):
@@ -74,7 +59,7 @@ class Matcher(Stage):
         clock: The process's clock.
         pace: A steady clock, for waiting.
         observer: Hears how many windows are open.
-        bounds: How much it holds.
+        settings: How much it holds. What would be more is decided ``over-bound``.
 
     """
 
@@ -93,7 +78,7 @@ class Matcher(Stage):
         clock: Callable[[], Micros],
         pace: Callable[[], Micros],
         observer: Observer,
-        bounds: Bounds,
+        settings: WindowSettings,
     ) -> None:
         self._definitions = definitions
         self._topics = topics
@@ -104,7 +89,8 @@ class Matcher(Stage):
         self._clock = clock
         self._pace = pace
         self._observer = observer
-        self._bounds = bounds
+        self._settings = settings
+        self._share_bytes = settings.window_bytes // topics.partitions
         self._next_tick: Micros = 0
         self._armed = -1  # the offset of `triggers` up to which dead man's switches are armed
         self.windows: dict[int, WindowStore] = {}
@@ -133,13 +119,13 @@ class Matcher(Stage):
             store.restore(kept, self._definitions.conditions, partial(self._left_out, partition.number))
             self.windows[partition.number] = store
             leave_alone(restored)
-            if store.size > self._bounds.held:
+            if store.size > self._share_bytes:
                 logger.error(
                     "the windows of partition %d take %d bytes, more than the %d that its share of window_bytes is: "
                     "further arrivals are over-bound until they take less",
                     partition.number,
                     store.size,
-                    self._bounds.held,
+                    self._share_bytes,
                 )
         self._armed = -1
 
@@ -189,7 +175,7 @@ class Matcher(Stage):
 
     def _apply(self, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
         """Apply a record, unless it is held; tell whether it can be passed."""
-        if Partition(record.topic, record.partition) in out.held:
+        if out.held and Partition(record.topic, record.partition) in out.held:
             return True
         out.at = record
         try:
@@ -275,12 +261,12 @@ class Matcher(Stage):
         store, trigger = self.windows[record.partition], definition.trigger
         window = store.window(key, len(trigger.slots))
         known = store.known(key, arrival.event, trigger)
-        if not known and store.count(key[:2]) >= self._bounds.remembered:
-            out.decisions.append(_over_bound(definition, key, arrival, {"bound": str(self._bounds.remembered)}))
+        if not known and store.count(key[:2]) >= self._settings.remembered_bound:
+            out.decisions.append(_over_bound(definition, key, arrival, {"bound": str(self._settings.remembered_bound)}))
             return
         ticked = None if trigger.is_plain else store.ticked(key[:2], trigger)
-        step = apply_arrival(trigger, window, key.key, arrival, known, bound=self._bounds.window, ticked=ticked)
-        if excess := store.excess(key, arrival, step, self._bounds.held):
+        step = apply_arrival(trigger, window, key.key, arrival, known, bound=self._settings.window_bound, ticked=ticked)
+        if excess := store.excess(key, arrival, step, self._share_bytes):
             out.decisions.append(_over_bound(definition, key, arrival, excess))
             return
         if step.match is None:

@@ -64,7 +64,11 @@ class Timers(dict[Condition, list[Timer]]):
 
     def set(self, due: Micros, place: Place) -> None:
         """Set a timer."""
-        heapq.heappush(self.setdefault(place.window[:2], []), Timer(due, place))
+        condition = place.window[:2]
+        heap = self.get(condition)
+        if heap is None:
+            heap = self[condition] = []
+        heapq.heappush(heap, Timer(due, place))
 
     def set_whole(self, key: WindowKey, due: Micros) -> None:
         """Set the timer of a window as a whole, unless it is set for an earlier time already."""

@@ -334,13 +334,12 @@ class WindowStore:
             self._timers.set_whole(key, due)
 
     def _remember(self, place: Place, held: Arrival | Spent) -> None:
-        remembered = self._remembered
-        before = remembered.get(place)
+        before = self._remembered.get(place)
         if before is None:
             self._usage.add(place.window[:2], held_bytes(place, held))
-        else:
-            self._usage.resize(place.window[:2], waiting_bytes(held) - waiting_bytes(before))
-        remembered[place] = held
+        elif (more := waiting_bytes(held) - waiting_bytes(before)) != 0:
+            self._usage.resize(place.window[:2], more)
+        self._remembered[place] = held
 
     def _forget(self, place: Place) -> None:
         held = self._remembered.pop(place, None)

@@ -1,9 +1,9 @@
 """Reached times of events on topics without broker timestamps.
 
 On a topic with ``message.timestamp.type=LogAppendTime`` the timestamp of a record is the time of its append, and that
-is when its event reached us. On any other topic the timestamp is what the publisher claims. A publisher that was cut
-off from Kafka for three minutes delivers with timestamps that are three minutes old. A window that went by them would
-end before the partner, delivered seconds later, can come.
+is when its event reached us. On any other topic the publisher sets the timestamp. A publisher that was cut off from
+Kafka for three minutes delivers with timestamps that are three minutes old. A window that relied on them would end
+before the partner arrives, which is delivered seconds later.
 
 So a process looks every ten seconds where the partitions of such topics end. A record behind that end came later:
 
@@ -20,10 +20,10 @@ has a timestamp that cannot be true                  as if it had none, and the 
 ==================================================== ===================================================================
 
 Once a process notices that a topic was deleted and created again, all records of the new topic came after its looks at
-the old one. A process that stood still for five minutes begins to look again: what it finds may have come at any time.
+the old one. A process that stood still for five minutes starts its looks over: records may have come at any time since.
 
-An event never counts as earlier than its append by this, so a tick whose time is safe stays safe. The matcher bounds
-the times from above by the append of the arrival, so a clock that is ahead ends no window early. What is taken is
+So an event never counts as earlier than its append, and a tick whose time is safe stays safe. The matcher bounds the
+times from above by the append of the arrival, so a clock that is ahead ends no window early. The reached time is
 written into the arrival or the run, so each later stage finds it in the log.
 """
 
@@ -41,7 +41,7 @@ from bridge.kafka.log import Partition, Record, TopicInfo
 logger = logging.getLogger(__name__)
 
 LOOK_PACE = 10 * SECOND
-"""Time between two looks at where partitions end: so exact is the time of what waited in a backlog."""
+"""Time between two looks at the ends of partitions. The reached times of a backlog are as exact as this."""
 
 TRUSTED_FROM = DAY
 """No record is from 1970-01-01: a smaller timestamp is a default or is counted in another unit."""
@@ -75,7 +75,7 @@ class _Look(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What the looks at one partition showed.
+    """The results of the looks at one partition.
 
     Attributes:
         first: Where it ended at the first look.
@@ -94,7 +94,7 @@ class _Seen(NamedTuple):
         return self.ends[-1] if self.ends else self.first
 
     def grown(self, end: int, look: _Look) -> _Seen:
-        """Return it with one more look."""
+        """Return the results with one more look."""
         ends, looks = (*self.ends, end), (*self.looks, look)
         if len(ends) <= _LOOKS:
             return _Seen(self.first, ends, looks)
@@ -105,7 +105,7 @@ class _Seen(NamedTuple):
 class EndOffsetLog:
     """Where the partitions of topics ended, and when a process looked. Shared by all routers of the process.
 
-    What it holds stays true whoever owns a partition, and while a router starts over. Times are those of the process's
+    It stays true when a partition changes its owner and while a router starts over. Times are those of the process's
     steady clock, so a wall clock that is put right changes nothing.
     """
 
@@ -153,13 +153,13 @@ class EndOffsetLog:
                 since, seen = self._silent.pop(place, None), self._seen.get(place)
                 if seen is None:
                     self._seen[place] = _Seen(end)
-                elif end < seen.first:  # deleted and created again: what is there came after the look before
+                elif end < seen.first:  # created again: its records came after the look before
                     self._seen[place] = _Seen(0).grown(end, _Look(at, since)) if end else _Seen(0)
                 elif end > seen.end:
                     self._seen[place] = seen.grown(end, _Look(at, since))
 
     def recreated(self, topic: str) -> None:
-        """Note that a topic was deleted and created again: whatever it holds came after the looks at the old one."""
+        """Note that a topic was deleted and created again: all its records came after the looks at the old one."""
         with self._lock:
             for place in [place for place in self._seen if place[0] == topic]:
                 self._seen[place] = _Seen(0)
@@ -194,10 +194,10 @@ class EndOffsetLog:
 
 
 class ReachedTimes:
-    """Says when the event of a record reached us.
+    """Tells when the event of a record reached us.
 
     Args:
-        looks: What the process knows of the ends of partitions.
+        looks: The ends of partitions, as the process saw them.
         clock: The process's clock.
         pace: A steady clock.
         count: Hears of each topic and number of records whose timestamps cannot be true.
@@ -239,7 +239,18 @@ class ReachedTimes:
         timestamp = record.timestamp
         if _FIRST <= timestamp <= self._last or (record.topic in self._stamped and _FIRST <= timestamp <= _LATEST):
             return timestamp
-        self._warn(record)
+        self._count(record.topic, 1)
+        if self._now_paced >= self._warned.get(record.topic, self._now_paced):
+            self._warned[record.topic] = self._now_paced + _WARNING_PACE
+            logger.warning(
+                "%s/%d offset %d has the timestamp %d, which cannot be its time in milliseconds: the time at which it "
+                "was routed is taken instead. Correct its publisher, or set message.timestamp.type=LogAppendTime on "
+                "the topic",
+                record.topic,
+                record.partition,
+                record.offset,
+                record.timestamp,
+            )
         seen = self._first_seen(record, self._now)
         return (self._now if seen is None else seen) // 1000
 
@@ -261,17 +272,3 @@ class ReachedTimes:
         place = (record.topic, record.partition)
         seen = self._looks.seen(place, record.offset, made - self._lead, self._now_paced)
         return None if seen is None else seen + self._lead
-
-    def _warn(self, record: Record) -> None:
-        self._count(record.topic, 1)
-        if self._now_paced < self._warned.get(record.topic, self._now_paced):
-            return
-        self._warned[record.topic] = self._now_paced + _WARNING_PACE
-        logger.warning(
-            "%s/%d offset %d has the timestamp %d, which cannot be its time in milliseconds: the time at which it was "
-            "routed is taken instead. Correct its publisher, or set message.timestamp.type=LogAppendTime on the topic",
-            record.topic,
-            record.partition,
-            record.offset,
-            record.timestamp,
-        )

@@ -1,24 +1,28 @@
-"""Send an event that passed a slot: as an arrival if its trigger has a window, otherwise as a run."""
+"""Write what the router sends.
+
+An event that passed a slot is an arrival if its trigger has a window, otherwise a run. A record that can be neither is
+a dead letter.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import CompiledSlot, Definition
-from bridge.core.event import Event
+from bridge.core.event import Event, Micros
 from bridge.core.runs.run import Run
-from bridge.core.runs.run_of_match import UnrunnableError
 from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
-from bridge.stages.matcher.window_records import arrival_key, encode_arrival
+from bridge.stages.shared.arrival_records import arrival_key, encode_arrival
+from bridge.stages.shared.dead_letters import DeadLetters
 from bridge.stages.shared.run_records import SENT_LIMIT
 from bridge.stages.shared.run_sender import RunnableMatch, RunSender
 
-TOGETHER = 64
-"""How many are sent together: enough for the caches, few enough to fit into them."""
+_LETTER_TEXT = 4_000  # characters of a dead letter's text
 
 
 class DecodedEvent(NamedTuple):
@@ -38,30 +42,56 @@ class RoutedEvent(NamedTuple):
     key: str
 
     def decide(self, reason: Reason, evidence: dict[str, str]) -> Decision:
-        """Return what became of the event at the slot."""
+        """Return a decision about the event at the slot."""
         key = self.definition.redacted_key(self.key)
         return Decision(
             reason, self.definition.identity, self.slot.slot.variable, self.decoded.event.identity, key, evidence
         )
 
 
-class RouteWriter:
-    """Sends arrivals and runs of events that passed a slot.
+@dataclass
+class _Letter:
+    """A dead letter that is not sent yet. A record has one for each reason, shared by all triggers that it concerns.
 
-    Args:
-        topics: The internal topics.
-        write_dead_letter: Keeps a record as a dead letter; it takes the record, the decision, what is wrong, and the
-            reason that the letter gives.
+    Attributes:
+        record: The record.
+        texts: The error, by trigger; the empty name stands for all triggers.
 
     """
 
-    def __init__(self, topics: InternalTopics, write_dead_letter: Callable[[Record, Decision, str, str], None]) -> None:
+    record: Record
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Return the error, once where it is the same for all."""
+        different = set(self.texts.values())
+        if len(different) == 1:
+            return different.pop()
+        text = "; ".join(f"{trigger}: {text}" for trigger, text in self.texts.items())
+        return text if len(text) <= _LETTER_TEXT else text[:_LETTER_TEXT] + " …"
+
+
+class RouteWriter:
+    """Sends arrivals, runs and dead letters.
+
+    Args:
+        topics: The internal topics.
+        stage: The name of the stage, for its dead letters.
+
+    """
+
+    def __init__(self, topics: InternalTopics, stage: str) -> None:
         self._topics = topics
-        self._write_dead_letter = write_dead_letter
         self._runs = RunSender(topics)
+        self._dead_letters = DeadLetters(topics, stage)
+        self._letters: dict[tuple[str, int, int, str], _Letter] = {}  # those that are not sent yet
+
+    def begin(self) -> None:
+        """Forget the dead letters of a batch that failed."""
+        self._letters.clear()
 
     def send(self, passed: Iterable[RoutedEvent], out: Outbox) -> None:
-        """Send arrivals and runs; what can be neither is a dead letter."""
+        """Send arrivals and runs. The record is a dead letter if its arrival is too large or its run cannot be made."""
         at_once = []
         for routed in passed:
             if routed.definition.trigger.is_windowed:
@@ -76,7 +106,35 @@ class RouteWriter:
             if isinstance(run, Run):
                 out.decisions.append(routed.decide(Reason.MATCHED, {"run": run.name}))
             else:
-                self._unrunnable(routed, run, out)
+                out.at = routed.decoded.record
+                text = run.redacted_text(routed.definition.trigger.sensitive)
+                decision = routed.decide(Reason.MATCHED, {"error": text})
+                out.decisions.append(decision)
+                self.keep(routed.decoded.record, decision, text, "unrunnable")
+
+    def keep(self, record: Record, decision: Decision, text: str, reason: str = "") -> None:
+        """Keep a record as a dead letter of a trigger, or of all, until :meth:`send_letters` sends it.
+
+        Args:
+            record: The record.
+            decision: The decision about it; without a trigger it is about all of them.
+            text: What is wrong.
+            reason: The reason that the letter gives, if it is not the decision's.
+
+        """
+        place = (record.topic, record.partition, record.offset, reason or decision.reason)
+        letter = self._letters.setdefault(place, _Letter(record))
+        letter.texts.setdefault(decision.trigger, text)
+
+    def send_letters(self, now: Micros, out: Outbox) -> None:
+        """Send the dead letters that were kept since the last call."""
+        for (topic, _, _, reason), letter in self._letters.items():
+            triggers = [trigger for trigger in letter.texts if trigger]
+            text = letter.text()
+            self._dead_letters.send(
+                out, letter.record, place=topic, reason=reason, text=text, at=now, triggers=triggers
+            )
+        self._letters.clear()
 
     def _send_arrival(self, routed: RoutedEvent, out: Outbox) -> None:
         definition, slot, (event, record, event_value), key = routed
@@ -101,14 +159,7 @@ class RouteWriter:
             text = f"its arrival has {len(value)} bytes with key, source and id; at most {SENT_LIMIT} are sent"
             decision = routed.decide(Reason.OVERSIZE, {"error": text})
             out.decisions.append(decision)
-            self._write_dead_letter(record, decision, text, "")
+            self.keep(record, decision, text)
             return
         place = arrival_key(definition.identity, key)
         out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, value)
-
-    def _unrunnable(self, event: RoutedEvent, error: UnrunnableError, out: Outbox) -> None:
-        out.at = event.decoded.record
-        text = error.redacted_text(event.definition.trigger.sensitive)
-        decision = event.decide(Reason.MATCHED, {"error": text})
-        out.decisions.append(decision)
-        self._write_dead_letter(event.decoded.record, decision, text, "unrunnable")

@@ -1,7 +1,7 @@
-"""The router: reads the topics of triggers; each event that passes a slot becomes an arrival or, at once, a run.
+"""The router: reads the topics of triggers. Each event that passes a slot becomes an arrival or, at once, a run.
 
 Each event is decoded once. It is measured against every slot that reads its topic, and at each of them one decision
-is made. What cannot be decoded is a dead letter; a schema registry that is away holds the partition.
+is made. A record that cannot be decoded is a dead letter. While the schema registry is away, the partition is held.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Literal
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.event import DAY, MINUTE, SECOND, Event, EventIdentity, Micros
@@ -20,7 +18,6 @@ from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import (
     Admin,
     Committed,
-    Headers,
     LogError,
     Partition,
     Record,
@@ -32,11 +29,12 @@ from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
+from bridge.settings.groups import RouterSettings
 from bridge.stages.router.reached_time import EndOffsetLog, ReachedTimes
-from bridge.stages.router.route_writer import TOGETHER, DecodedEvent, RoutedEvent, RouteWriter
-from bridge.stages.shared.dead_letters import DeadLetters
+from bridge.stages.router.route_writer import DecodedEvent, RoutedEvent, RouteWriter
 from bridge.stages.shared.decoding import EventDecoder, hold_for_schema
 from bridge.stages.shared.definitions import Definitions
+from bridge.stages.shared.run_sender import TOGETHER
 from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Encoder
 from flowbridge_sdk.errors import DecodeError, NullValueError, RefusedError, UndecodableError
 from flowbridge_sdk.headers import read_headers
@@ -50,7 +48,6 @@ MARGIN_LIMIT = 16 * 1024
 """Bytes of an event's key and headers together."""
 
 _ROUND_BYTES = 8 * 1024 * 1024  # of values that are sent together
-_LETTER_TEXT = 4_000  # characters of a dead letter's text
 _SCHEMA_IDS = {0: 5, 1: 17}  # bytes of a schema id in a header, by its first one
 _AVRO = (b"\xc3", b"\x00", b"\x01")  # how values of Avro begin, and JSON does not
 _LOOK_PACE = 10 * SECOND  # between two looks whether a topic that could not be read can be now
@@ -63,28 +60,6 @@ class StartChangedError(LogError):
     """The start of a topic changed, so the router restarts from it."""
 
 
-@dataclass
-class _Letter:
-    """A dead letter to be: one of a record and a reason, however many triggers it concerns.
-
-    Attributes:
-        record: The record.
-        texts: What is wrong, by trigger; the empty name stands for all triggers.
-
-    """
-
-    record: Record
-    texts: dict[str, str] = field(default_factory=dict)
-
-    def text(self) -> str:
-        """Return what is wrong, once where it is the same for all."""
-        different = set(self.texts.values())
-        if len(different) == 1:
-            return different.pop()
-        text = "; ".join(f"{trigger}: {text}" for trigger, text in self.texts.items())
-        return text if len(text) <= _LETTER_TEXT else text[:_LETTER_TEXT] + " …"
-
-
 class Router(Stage):
     """Core's routing rules on the stage loop.
 
@@ -95,7 +70,7 @@ class Router(Stage):
         admin: For the starts of topics whose offsets were lost.
         clock: The process's clock.
         pace: A steady clock, for waiting.
-        lost_offsets: What to do about an offset that the log no longer holds.
+        settings: What to do about an offset that the log no longer holds.
         observer: Hears of timestamps that cannot be true.
         looks: What the process knows of the ends of topics.
 
@@ -112,7 +87,7 @@ class Router(Stage):
         admin: Admin,
         clock: Callable[[], Micros],
         pace: Callable[[], Micros],
-        lost_offsets: Literal["hold", "continue"],
+        settings: RouterSettings,
         observer: Observer,
         looks: EndOffsetLog,
     ) -> None:
@@ -122,7 +97,7 @@ class Router(Stage):
         self._admin = admin
         self._clock = clock
         self._pace = pace
-        self._lost_offsets = lost_offsets
+        self._lost_offsets = settings.lost_offsets
         self._begun: dict[str, int] = {}
         self._seen: frozenset[str] = frozenset()
         self._unreadable: dict[str, str] = {}  # why, by topic
@@ -131,9 +106,7 @@ class Router(Stage):
         self._reached = ReachedTimes(looks, clock, pace, observer.untrusted_timestamps)
         self._described: dict[str, TopicInfo] = {}
         self._next_describe: Micros = pace()
-        self._route_writer = RouteWriter(topics, self._write_dead_letter)
-        self._dead_letters = DeadLetters(topics, self.name)
-        self._letters: dict[tuple[str, int, int, str], _Letter] = {}  # of this round
+        self._writer = RouteWriter(topics, self.name)
         self._generic = Encoder()
 
     def topics(self) -> frozenset[str]:
@@ -154,17 +127,17 @@ class Router(Stage):
         if not asked:
             return
         self._next_look = self._pace() + _LOOK_PACE
-        found = self._admin.unreadable(asked)
-        described = self._admin.describe(asked - found.keys())
+        unreadable = self._admin.unreadable(asked)
+        described = self._admin.describe(asked - unreadable.keys())
         self._note(described)
         for info in described.values():
             if info.id and self.topic_id(info.name) not in ("", info.id):
-                found[info.name] = "it was created again, and where it is begun is not written yet"
+                unreadable[info.name] = "it was created again, and where it is begun is not written yet"
         for topic in sorted(asked):
-            if topic not in found and self._unreadable.pop(topic, None) is not None:
+            if topic not in unreadable and self._unreadable.pop(topic, None) is not None:
                 logger.info("topic %s can be read again", topic)
-            elif topic in found and self._unreadable.get(topic) != found[topic]:
-                self._leave_out(topic, found[topic])
+            elif topic in unreadable and self._unreadable.get(topic) != unreadable[topic]:
+                self._leave_out(topic, unreadable[topic])
         self._seen = begun
         self._unreadable = {topic: why for topic, why in self._unreadable.items() if topic in begun}
 
@@ -179,7 +152,7 @@ class Router(Stage):
             return
         if self._pace() >= self._next_describe:
             self._next_describe = self._pace() + _DESCRIBE_PACE
-            with suppress(LogError):  # what was known before still stands
+            with suppress(LogError):  # the earlier answer still stands
                 self._note(self._admin.describe(topics))
         infos = [
             self._described[name] for name in due if name in self._described and not self._reached.is_stamped(name)
@@ -227,20 +200,22 @@ class Router(Stage):
     def begin(self, partitions: Collection[Partition], found: Mapping[Partition, Committed]) -> dict[Partition, int]:
         """Return the committed offset where it was committed under the topic's present start, else that start.
 
-        The former owner may have known more of ``triggers`` than we did, so it is read to its end first.
+        The former owner may have known more of ``triggers`` than this process, so it is read to its end first.
         """
         self._definitions.refresh()
         self._check_starts()
-        return {partition: self._begin(partition, found.get(partition)) for partition in partitions}
-
-    def _begin(self, partition: Partition, committed: Committed | None) -> int:
-        start = self._definitions.starts.get(partition.topic)
-        if start is None:
-            return committed.offset if committed else 0
-        note = read_note(committed)
-        if committed is not None and note.triggers >= start.written and note.topic_id == start.topic_id:
-            return committed.offset
-        return start.offsets[partition.number] if partition.number < len(start.offsets) else 0
+        offsets: dict[Partition, int] = {}
+        for partition in partitions:
+            committed, start = found.get(partition), self._definitions.starts.get(partition.topic)
+            if start is None:
+                offsets[partition] = committed.offset if committed else 0
+                continue
+            note = read_note(committed)
+            if committed is not None and note.triggers >= start.written and note.topic_id == start.topic_id:
+                offsets[partition] = committed.offset
+            else:
+                offsets[partition] = start.offsets[partition.number] if partition.number < len(start.offsets) else 0
+        return offsets
 
     def take(self, offsets: Mapping[Partition, int]) -> None:
         """Remember under which start each topic was begun."""
@@ -258,9 +233,9 @@ class Router(Stage):
     def lost_offset(self, partition: Partition, offset: int) -> int | None:
         """Follow the setting ``lost_offsets``.
 
-        To continue means at the first record that is left where records have expired. Where the log was truncated
-        below what was read, nobody knows what is new in it. What reached it within the last day is read again then:
-        the ledger remembers runs for longer, so a run that was made is not made twice.
+        Where records have expired, ``continue`` means the first record that is left. Where the log was truncated below
+        the offset, its new records cannot be told from old ones. Then all that reached it within the last day is read
+        again. The ledger remembers runs for longer, so no run is made twice.
         """
         if self._lost_offsets == "hold":
             return None
@@ -279,13 +254,16 @@ class Router(Stage):
         return again
 
     def patience(self) -> float:
-        """Wait for records only a moment while a schema may come that others wait for."""
+        """Return a short time while records wait for a schema that was asked for."""
         return 0.05 if self._decoder.is_awaiting() else super().patience()
 
     def process(self, records: deque[Record], out: Outbox) -> None:
-        """Route records for a while; those of a partition that has to wait for its schema are read again later."""
+        """Route records for a while; those of a partition that is held for a schema are read again later.
+
+        The schemas of the first records behind those that wait are asked for ahead, so that they come together.
+        """
         end = self._pace() + BATCH_TIME
-        self._letters.clear()
+        self._writer.begin()
         ahead: Counter[Partition] = Counter()
         while records and out.size < BATCH_BYTES and self._pace() < end:
             passed: list[RoutedEvent] = []
@@ -301,10 +279,11 @@ class Router(Stage):
                     size += len(record.value or b"") * (1 + len(passed) - before)
                 elif ahead[place] < _ASKED_AHEAD:
                     ahead[place] += 1
-                    self._ask_ahead(record)
-            self._route_writer.send(passed, out)
+                    if self._definitions.reading(record) and _excess(record) is None:
+                        self._decoder.ask_ahead(record.topic, record.value, record.headers)
+            self._writer.send(passed, out)
             out.at = None
-            self._send_letters(out)
+            self._writer.send_letters(self._clock(), out)
 
     def _route(self, record: Record, passed: list[RoutedEvent], out: Outbox) -> None:
         reading = self._definitions.reading(record)
@@ -317,8 +296,12 @@ class Router(Stage):
         timestamp = self._reached.timestamp(record)
         try:
             decoded = self._decode(record, timestamp)
+        except NullValueError as error:
+            self._decide_all(record, Reason.UNDECODABLE, str(error), out)
+            return
         except DecodeError as error:
-            self._undecodable(record, error, out)
+            if not hold_for_schema(record, error, out):
+                self._refuse(record, Reason.UNDECODABLE, str(error), out)
             return
         event = decoded.event
         if event.reached > timestamp * 1000:  # by our clock, which may be ahead: it does not excuse a future event
@@ -331,50 +314,50 @@ class Router(Stage):
                 else:
                     out.decisions.append(routed)
                     if routed.reason is Reason.UNKEYED:
-                        self._write_dead_letter(record, routed, routed.evidence["error"])
-
-    def _ask_ahead(self, record: Record) -> None:
-        """Have the schema asked for of a record behind one that waits for its own: they come together then."""
-        if self._definitions.reading(record) and _excess(record) is None:
-            self._decoder.ask_ahead(record.topic, record.value, record.headers)
+                        self._writer.keep(record, routed, routed.evidence["error"])
 
     def _decode(self, record: Record, timestamp: int) -> DecodedEvent:
+        """Return the event of a record, with its value as all later stages and releases decode it.
+
+        Its schema id stands in front, also if it travelled in a header. A payload of JSON is kept as Avro.
+
+        Raises:
+            DecodeError: The record is no event.
+
+        """
         topic, partition, offset, _, key, value, headers = record
         name, id_, source, time = read_headers(headers, topic, partition, offset, timestamp)
         if self._definitions.recreated:
             id_ = self._definitions.id_of(record, id_)
-        framed = _framed(topic, value, headers)
+        framed = value
+        if value is not None:
+            for header, content in headers or ():
+                if header == SCHEMA_ID_HEADER and content:
+                    if _SCHEMA_IDS.get(content[0]) != len(content):
+                        wrong = f"a record of {topic} has a header {header} that holds no whole schema id"
+                        raise UndecodableError(wrong)
+                    framed = bytes(content) + value
+                    break
         payload = self._decoder.decode(topic, framed, headers if framed is value else None)
         text = key.decode(errors="replace") if key is not None else None
         event = Event(name, source, id_, time, self._reached.of(record, timestamp), text, payload)
         if framed and framed[:1] not in _AVRO:
-            framed = self._as_avro(topic, payload)
+            try:
+                framed = self._generic.encode(topic, payload)
+            except RefusedError as error:
+                raise UndecodableError(f"a record of {topic} cannot be kept as Avro: {error}") from error
         return DecodedEvent(event, record, framed or b"")
-
-    def _as_avro(self, topic: str, payload: Mapping[str, Any]) -> bytes:
-        """Return a payload of JSON as every stage and release reads it by itself."""
-        try:
-            return self._generic.encode(topic, payload)
-        except RefusedError as error:
-            raise UndecodableError(f"a record of {topic} cannot be kept as Avro: {error}") from error
-
-    def _undecodable(self, record: Record, error: DecodeError, out: Outbox) -> None:
-        if isinstance(error, NullValueError):
-            self._decide_all(record, Reason.UNDECODABLE, str(error), out)
-            return
-        if not hold_for_schema(record, error, out):
-            self._refuse(record, Reason.UNDECODABLE, str(error), out)
 
     def _refuse(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide at every slot about a record that is no event, and keep it as a dead letter."""
         self._decide_all(record, reason, text, out)
-        self._write_dead_letter(record, Decision(reason, "", "", _place_identity(record)), text)
+        self._writer.keep(record, Decision(reason, "", "", _place_identity(record)), text)
 
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide at every slot about a record that cannot be processed, and keep it as a dead letter."""
-        self._letters.clear()
+        self._writer.begin()
         self._refuse(record, reason, text, out)
-        self._send_letters(out)
+        self._writer.send_letters(self._clock(), out)
 
     def _decide_all(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         for definition, slots in self._definitions.reading(record):
@@ -382,47 +365,15 @@ class Router(Stage):
                 identity, evidence = _place_identity(record), {"error": text}
                 out.decisions.append(Decision(reason, definition.identity, slot.slot.variable, identity, "", evidence))
 
-    def _write_dead_letter(self, record: Record, decision: Decision, text: str, reason: str = "") -> None:
-        """Keep a record as a dead letter of a trigger, or of all; triggers share the letter."""
-        place = (record.topic, record.partition, record.offset, reason or decision.reason)
-        letter = self._letters.setdefault(place, _Letter(record))
-        letter.texts.setdefault(decision.trigger, text)
-
-    def _send_letters(self, out: Outbox) -> None:
-        for (topic, _, _, reason), letter in self._letters.items():
-            triggers = [trigger for trigger in letter.texts if trigger]
-            text, now = letter.text(), self._clock()
-            self._dead_letters.send(
-                out, letter.record, place=topic, reason=reason, text=text, at=now, triggers=triggers
-            )
-        self._letters.clear()
-
 
 def _place_identity(record: Record) -> EventIdentity:
-    """Return what to call a record that is no event."""
+    """Return the identity that decisions give a record that is no event: its place in Kafka."""
     return EventIdentity(record.topic, record.topic, f"{record.topic}/{record.partition}/{record.offset}")
 
 
 def _excess(record: Record) -> str | None:
-    """Return what is too large about a record; everything made of one that is not fits into our topics."""
+    """Return why a record is too large, or None. Everything made of a record within the limits fits into our topics."""
     if record.value is not None and len(record.value) > VALUE_LIMIT:
         return f"a value of {len(record.value)} bytes; at most {VALUE_LIMIT} are read"
     size = len(record.key or b"") + sum([len(content) for _, content in record.headers or () if content])
     return None if size <= MARGIN_LIMIT else f"key and headers of {size} bytes; at most {MARGIN_LIMIT} are read"
-
-
-def _framed(topic: str, value: bytes | None, headers: Headers) -> bytes | None:
-    """Return the value with a schema id that travelled in a header put in front: what all later stages decode.
-
-    Raises:
-        UndecodableError: The header holds something else.
-
-    """
-    if value is None:
-        return None
-    for name, content in headers or ():
-        if name == SCHEMA_ID_HEADER and content:
-            if _SCHEMA_IDS.get(content[0]) != len(content):
-                raise UndecodableError(f"a record of {topic} has a header {name} that holds no whole schema id")
-            return bytes(content) + value
-    return value

@@ -1,4 +1,4 @@
-"""The bounded sample of decisions: what ``explain`` and the console show, with the evidence.
+"""The bounded sample of decisions with their evidence, in the topic ``decisions``.
 
 Every decision is counted; of those alike (one trigger, one reason) so many a minute are also sent to the topic
 ``decisions``, in the transaction of the batch that made them.

@@ -18,8 +18,8 @@ from bridge.core.event import SECOND, Micros
 from bridge.core.trigger import Trigger
 from bridge.kafka.log import MISSING, Log, Partition, Record, UnansweredError
 from bridge.kafka.records import DEFINITION, IN_FORCE, SOURCE_ERRORS, START, RecordError, kind_of
-from bridge.stages.controller.source_errors import decode_errors
 from bridge.stages.shared.slot_index import Reading, SlotIndex
+from bridge.stages.shared.source_errors import decode_errors
 from bridge.triggers.errors import Origin, TriggerError
 
 logger = logging.getLogger(__name__)

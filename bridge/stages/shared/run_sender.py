@@ -22,6 +22,9 @@ from bridge.stages.shared.run_records import run_record
 
 logger = logging.getLogger(__name__)
 
+TOGETHER = 64
+"""Events that are sent together: enough for the caches to pay off, few enough to fit into them."""
+
 
 class RunnableMatch(NamedTuple):
     """A match that asks for a run.

@@ -1,7 +1,7 @@
-"""What a worker's answer means for its run: the event that happens to it.
+"""The event that a worker's answer means for its run.
 
-What an attempt may have made is concluded before, by the table of :mod:`bridge.argo.doubt`. Here follows for how long a
-run is put off, when its patience ends, and what the next owner has to know of its looks.
+The attempt has concluded before what it may have made, by the table of :mod:`bridge.argo.doubt`. This module decides
+for how long a run is put off, when it is given up, and which of its looks are written for the next owner.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bridge.stages.submitter.run_events import (
 from bridge.stages.submitter.templates import Missing
 
 KEPT_EVERY: Micros = MINUTE
-"""A look that shows for so much longer that a run in doubt has no Workflow is written."""
+"""A look is written when it shows for so much longer than the last written one that a run in doubt has no Workflow."""
 
 
 class Answers:
@@ -51,7 +51,7 @@ class Answers:
         self._shown_key = redacted_key
 
     def after_reading(self, run: OpenRun, missing: Missing, due: Micros, now: Micros) -> RunEvent:
-        """Return what happens to a run whose WorkflowTemplate cannot be read; it is asked for again when it is due."""
+        """Return the event of a run whose WorkflowTemplate cannot be read; it is asked for again when it is due."""
         if missing.passes:
             return TemplateAwaited(due)
         if run.refused is None:
@@ -61,18 +61,18 @@ class Answers:
         return TemplateAwaited(due)
 
     def after_attempt(self, run: OpenRun, outcome: Worked, doubt: Doubt | None, now: Micros) -> RunEvent:
-        """Return what happens to a run after an attempt.
+        """Return the event of a run after an attempt.
 
         Args:
             run: The run, as it was before.
             outcome: The result of the attempt.
-            doubt: What may have been made under its intent from now on; None: surely nothing, or it is done.
+            doubt: The Workflow that may have been made under its intent; None: surely none, or it is done.
             now: The time.
 
         """
         match outcome:
             case Done(kind):
-                # A Workflow that is there after an attempt in doubt is that attempt's.
+                # A Workflow that exists after an attempt in doubt is that attempt's.
                 is_ours = kind == "created" or run.in_doubt
                 reason = RunReason.CREATED if is_ours else RunReason.ALREADY_RAN
                 return Created(reason, what_for(run.run, self._shown_key(run.run)))
@@ -91,7 +91,7 @@ class Answers:
         self, run: OpenRun, outcome: Retry | Parked | NotFoundYet, doubt: Doubt | None, now: Micros
     ) -> RunEvent:
         is_refused = isinstance(outcome, Parked)
-        refused = now if run.refused is None else run.refused  # what it waited for before is no refusal
+        refused = now if run.refused is None else run.refused  # an earlier wait was no refusal
         if is_refused and now - refused >= self._retry_for:
             text = f"given up: {outcome.reason}"
             if doubt is None:
@@ -105,7 +105,7 @@ class Answers:
         return LeftInDoubt(now, due, outcome.reason, is_refused, doubt)
 
     def _delay(self, run: OpenRun, outcome: Retry | Parked | NotFoundYet, doubt: Doubt | None, now: Micros) -> Micros:
-        """Return how long a run is put off. In doubt it is looked for before its Workflow may have come and gone."""
+        """Return how long a run is put off. In doubt it is looked for before its Workflow may be gone again."""
         if isinstance(outcome, NotFoundYet) and doubt is None:
             return 0
         after = None if isinstance(outcome, NotFoundYet) else outcome.after

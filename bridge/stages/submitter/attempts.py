@@ -1,10 +1,10 @@
 """Attempts: the work of the submitter's workers on a run, outside the stage loop, and its result.
 
-A worker either reads the WorkflowTemplate of a run, or tries once to create its Workflow. It looks right before the
-create whether the process still polls, and still owns the run: one that was paused for longer than its session does
-nothing, since another may have taken its place.
+A worker either reads the WorkflowTemplate of a run, or tries once to create its Workflow. Right before the create it
+checks that the process still polls and still owns the run. A process that was paused for longer than its session
+creates nothing, since another may have taken its place.
 
-What an attempt means for its run is decided here alone, by the table of :mod:`bridge.argo.doubt`. A run in doubt is
+Only this module concludes what an attempt may have made, by the table of :mod:`bridge.argo.doubt`. A run in doubt is
 looked for before anything is concluded about it.
 """
 
@@ -35,7 +35,6 @@ from bridge.argo.manifest import workflow_manifest
 from bridge.argo.workflow import WorkflowTemplate
 from bridge.cluster.responses import bounded
 from bridge.core.event import SECOND, Micros
-from bridge.core.runs.parameters import ParameterError, check_size, default_parameters
 from bridge.core.runs.run import Run
 from bridge.stages.submitter.bulkheads import Bulkheads
 from bridge.stages.submitter.open_run import OpenRun
@@ -45,6 +44,8 @@ APPLIED_WITHIN: Micros = 90 * SECOND
 """How long after it was sent a create may be applied: the API server's own limit for a request (60 s unless its
 ``--request-timeout`` says otherwise), and half of that again for clocks and pauses."""
 
+_DOUBT = "an earlier create may still be applied, so it is looked for again"
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -53,7 +54,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A Workflow of the run may have come and gone: nobody can tell whether it ran."""
+    """A Workflow of the run may have been there and be deleted: nothing shows whether it ran."""
 
     reason: str
 
@@ -65,7 +66,7 @@ class TooLate:
 
 @dataclass(frozen=True, slots=True)
 class NotFoundYet:
-    """A look found nothing of the run: an earlier create may still be applied; or, without a doubt left, never will."""
+    """A look found nothing of the run. An earlier create may still be applied, or, without a doubt left, never will."""
 
     reason: str
 
@@ -78,20 +79,20 @@ class Lacking:
 
 
 Worked = Done | Retry | Parked | Dead | Read | Missing | Lost | TooLate | NotFoundYet | Lacking
-"""What a worker comes to."""
+"""The outcome of a worker's attempt."""
 
 
 class Result(NamedTuple):
-    """What a worker came back with.
+    """The result of a worker.
 
     Attributes:
-        one: The run.
-        outcome: What it came to.
+        run: The run.
+        outcome: The outcome.
         doubt: What may have been made under its intent from now on; None: surely nothing, or it is done.
 
     """
 
-    one: OpenRun
+    run: OpenRun
     outcome: Worked
     doubt: Doubt | None
 
@@ -136,29 +137,13 @@ class Attempts:
         self._since: Micros | None = None
         self.under_way = 0
 
-    def resolve_now(self, run: Run) -> Run | None:
-        """Return the run with its parameters, if they need no question to the cluster; else None.
-
-        Raises:
-            ParameterError: The payload has no parameters that may be passed on, or lacks one that is required.
-
-        """
-        if run.parameters is not None:
-            return run
-        template = self.templates.known(run)
-        return None if template is None else _with_defaults(run, template)
-
     def start_reading(self, run: OpenRun) -> None:
         """Ask for the run's WorkflowTemplate."""
         self._start(run, self._read, self._answers)
 
     def start_creating(self, run: OpenRun) -> None:
-        """Try to create the run's Workflow; its intent is committed."""
-        self._start(run, self._create, self._results)
-
-    def start_looking(self, run: OpenRun) -> None:
-        """Look for the Workflow of a run in doubt for which :meth:`has_to_look` holds."""
-        self._start(run, self._create, self._results, is_look=True)
+        """Try to create the run's Workflow, or look for it if :meth:`has_to_look` holds; its intent is committed."""
+        self._start(run, self._create, self._results, is_look=self.has_to_look(run, self._clock()))
 
     def has_to_look(self, run: OpenRun, now: Micros) -> bool:
         """Return whether a run's next attempt is surely a look: it is in doubt, and too late to be created again."""
@@ -172,15 +157,15 @@ class Attempts:
         return self.under_way - self._results.qsize() - self._answers.qsize()
 
     def has_answers(self) -> bool:
-        """Tell whether a worker came back with a WorkflowTemplate, or without."""
+        """Return whether a worker's answer about a WorkflowTemplate is there."""
         return not self._answers.empty()
 
     def has_results(self) -> bool:
-        """Return whether a worker came back from a create."""
+        """Return whether the result of a create is there."""
         return not self._results.empty()
 
     def withdraw(self, partitions: Collection[int]) -> list[OpenRun]:
-        """Take back what no worker has begun of runs of partitions; return the runs."""
+        """Take back the work about runs of partitions that no worker has begun; return the runs."""
         withdrawn = self._bulkheads.withdraw(partitions)
         self.under_way -= len(withdrawn)
         return withdrawn
@@ -194,15 +179,15 @@ class Attempts:
         return now - self._since
 
     def results(self, seconds: float = 0) -> list[Result]:
-        """Return what workers came back with, waiting at most ``seconds`` for the first create."""
+        """Take the results of workers, waiting at most ``seconds`` for the first create."""
         self._since = None
-        found = _emptied(self._answers)
+        results = _emptied(self._answers)
         with suppress(Empty):
-            if seconds and not found:
-                found.append(self._results.get(timeout=seconds))
-        found += _emptied(self._results)
-        self.under_way -= len(found)
-        return found
+            if seconds and not results:
+                results.append(self._results.get(timeout=seconds))
+        results += _emptied(self._results)
+        self.under_way -= len(results)
+        return results
 
     def _start(
         self,
@@ -212,20 +197,23 @@ class Attempts:
         *,
         is_look: bool = False,
     ) -> None:
-        self.under_way += 1
-        self._bulkheads.submit(run, lambda: results.put(self._guarded(run, work)), is_look=is_look)
+        """Have a worker do work about a run and put its result into a queue."""
 
-    def _guarded(self, run: OpenRun, work: Callable[[OpenRun], tuple[Worked, Doubt | None]]) -> Result:
-        began = self._clock()
-        try:
-            return Result(run, *work(run))
-        except Exception as error:  # noqa: BLE001  (a worker that dies silently would hold its run for ever)
-            outcome = Retry(bounded(f"{type(error).__name__}: {error}"), applied=None)
-            return Result(run, outcome, None if run.intent is None else self._in_doubt(run.doubt, began))
+        def job() -> None:
+            began = self._clock()
+            try:
+                result = Result(run, *work(run))
+            except Exception as error:  # noqa: BLE001  (a worker that dies silently would hold its run for ever)
+                outcome = Retry(bounded(f"{type(error).__name__}: {error}"), applied=None)
+                result = Result(run, outcome, None if run.intent is None else self._in_doubt(run.doubt, began))
+            results.put(result)
+
+        self.under_way += 1
+        self._bulkheads.submit(run, job, is_look=is_look)
 
     def _read(self, run: OpenRun) -> tuple[Worked, Doubt | None]:
-        found = self.templates.read(run.run)
-        return (found if isinstance(found, Missing) else Read()), None
+        template = self.templates.read(run.run)
+        return (template if isinstance(template, Missing) else Read()), None
 
     # -- creating ------------------------------------------------------------------------------------------------------
 
@@ -238,29 +226,20 @@ class Attempts:
         if doubt is None:
             if self._is_late(run):
                 return TooLate(), None
-            lacking = self._lacking(run)
+            lacking = self.templates.lacking(run)
             return (Lacking(lacking), None) if lacking else self._try(open_run, None)
         missing = None
         if doubt.lifetime is None:
-            found = self.templates.read(run)
-            if isinstance(found, Missing) and not found.is_absent:
-                missing = found
+            template = self.templates.read(run)
+            if isinstance(template, Missing) and not template.is_absent:
+                missing = template
             else:
-                doubt = replace(doubt, lifetime=self._lifetime_of(found))
+                doubt = replace(doubt, lifetime=self._lifetime_of(template))
         if missing is not None and missing.passes:
             return Retry(missing.reason, applied=None), doubt
         if doubt.may_create(self._clock(), self._applied_within) and not self._is_late(run):
             return self._try(open_run, doubt)
         return self._settle(open_run, doubt, None, missing)
-
-    def _lacking(self, run: Run) -> str:
-        """Return why the Workflow of a run would fail at once: parameters that its template requires; else nothing."""
-        template = self.templates.lately(run)
-        if template is None:
-            return ""
-        lacking = _lacking(template, {name for name, _ in run.parameters or ()})
-        advice = "and the trigger's mapping does not fill it. Map it in the trigger, or give it a value in the template"
-        return f"{lacking}, {advice}" if lacking else ""
 
     def _try(self, run: OpenRun, doubt: Doubt | None) -> tuple[Worked, Doubt | None]:
         """Send a create."""
@@ -281,12 +260,12 @@ class Attempts:
     def _settle(
         self, open_run: OpenRun, doubt: Doubt, outcome: Outcome | None, missing: Missing | None
     ) -> tuple[Worked, Doubt | None]:
-        """Return what follows for a run in doubt.
+        """Return the outcome for a run in doubt, and the doubt that is left.
 
         Args:
             open_run: The run.
             doubt: What earlier creates may have made.
-            outcome: What the create of this attempt came to; None when none was sent.
+            outcome: The outcome of the create of this attempt; None if none was sent.
             missing: Why the lifetime of its Workflow is not known.
 
         """
@@ -303,7 +282,12 @@ class Attempts:
         if verdict is Verdict.DONE:
             return Done("already"), doubt
         if verdict is Verdict.LOST:
-            return Lost(_lost(run, reason)), doubt
+            text = (
+                f"an earlier create of {run.name} had no usable answer ({reason or 'its process ended'}), and its "
+                "Workflow may have run and been deleted since: look for traces of it, and publish the event again "
+                "under another id if it did not run"
+            )
+            return Lost(bounded(text)), doubt
         if verdict is Verdict.IN_DOUBT:
             return _undecided(look, outcome, missing, reason), doubt
         if verdict is Verdict.SKIP:
@@ -322,7 +306,7 @@ class Attempts:
 
 
 def _sent(outcome: Outcome) -> Sent:
-    """Return what a create came to, as the table of :mod:`bridge.argo.doubt` has it."""
+    """Return the outcome of a create in the terms of the table of :mod:`bridge.argo.doubt`."""
     if isinstance(outcome, Retry):
         return Sent.UNKNOWN if outcome.applied is None else Sent.NOT_APPLIED
     kinds = {Done: Sent.MADE, Vanished: Sent.VANISHED, Parked: Sent.REFUSED_FOR_NOW, Dead: Sent.REFUSED}
@@ -345,52 +329,17 @@ def _undecided(
     if missing is not None:
         text = f"{missing.reason}, so nobody knows how long a Workflow of it lives, and whether one was there"
         return Parked(WaitReason.PERMISSION, text)
-    return NotFoundYet(_unsettled(reason))
-
-
-def _lost(run: Run, reason: str) -> str:
-    return bounded(
-        f"an earlier create of {run.name} had no usable answer ({reason or 'its process ended'}), and its Workflow may "
-        "have run and been deleted since: look for traces of it, and publish the event again under another id if it "
-        "did not run"
-    )
-
-
-_DOUBT = "an earlier create may still be applied, so it is looked for again"
-
-
-def _unsettled(reason: str) -> str:
-    return reason if _DOUBT in reason else bounded(f"{_DOUBT}: {reason}" if reason else _DOUBT)
+    if _DOUBT in reason:  # the attempt before gave it
+        return NotFoundYet(reason)
+    return NotFoundYet(bounded(f"{_DOUBT}: {reason}" if reason else _DOUBT))
 
 
 def _emptied(queue: SimpleQueue[Result]) -> list[Result]:
-    found: list[Result] = []
+    results: list[Result] = []
     with suppress(Empty):
         while True:
-            found.append(queue.get_nowait())
-    return found
-
-
-def _with_defaults(run: Run, template: WorkflowTemplate) -> Run:
-    names = [parameter.name for parameter in template.parameters]
-    parameters = default_parameters(names, run.payload or "{}", allow_template_tags=run.allow_template_tags)
-    lacking = _lacking(template, {name for name, _ in parameters})
-    if lacking:
-        raise ParameterError(
-            f"{lacking}, and the event's payload has no such field. Publish the event with it, give it a value in the "
-            "template, or map it in the trigger"
-        )
-    check_size(parameters)
-    return run._replace(parameters=parameters, payload=None)
-
-
-def _lacking(template: WorkflowTemplate, given: Collection[str]) -> str:
-    """Return what a template requires and a run does not give, as the beginning of a sentence; else nothing."""
-    lacking = [
-        parameter.name for parameter in template.parameters if not parameter.has_default and parameter.name not in given
-    ]
-    texts = ", ".join([f"the parameter {name!r}" for name in lacking])
-    return f"the WorkflowTemplate {template.namespace}/{template.name} requires {texts}" if lacking else ""
+            results.append(queue.get_nowait())
+    return results
 
 
 __all__ = [

@@ -4,7 +4,7 @@ A worker is in the cluster for as long as the cluster takes to answer. That is m
 seconds where a webhook hangs. So the rules tell *quick* requests from *slow* ones, which have been under way for more
 than a second:
 
-- At most ``concurrency`` requests are quick at a time. That is what the API server is asked to do at once.
+- At most ``concurrency`` requests are quick at a time. This bounds the load on the API server.
 - Slow ones do not count there, since the API server does nothing for them but wait. With them there are at most twice
   as many workers.
 - A namespace with slow requests has at most half of ``concurrency`` while others have work, and leaves some workers
@@ -43,19 +43,19 @@ _PACE = Backoff(first=0.5, longest=5.0)
 
 
 class Job:
-    """Work about one run, as a worker gets it."""
+    """A worker's task: work about one run."""
 
     def __init__(
         self, run: OpenRun, work: Callable[[], None], end: Callable[[Job], None], *, is_look: bool = False
     ) -> None:
-        self.one = run
+        self.run = run
         self.is_look = is_look
         self.since: Micros = 0  # when a worker was given it
         self._work = work
         self._end = end
 
     def __call__(self) -> None:
-        """Do the work, and make room for other work."""
+        """Do the work, and free the worker for other work."""
         try:
             self._work()
         finally:
@@ -63,7 +63,7 @@ class Job:
 
 
 class _Bulkhead:
-    """What is known of one namespace."""
+    """The work and the health of one namespace."""
 
     def __init__(self) -> None:
         self.queue: deque[Job] = deque()
@@ -87,7 +87,7 @@ class _Bulkhead:
         return bool(self.queue or self.working or self.looks or self.looking)
 
     def is_slow(self, now: Micros) -> bool:
-        """Return whether it would keep workers for long."""
+        """Return whether its requests would keep workers busy for long."""
         return (
             self.is_broken or self.last_took > SLOW_AFTER or any(now - job.since > SLOW_AFTER for job in self.working)
         )
@@ -123,7 +123,7 @@ class Bulkheads:
 
         Args:
             run: The run.
-            work: What to do.
+            work: The work.
             is_look: It only looks for the run's Workflow.
 
         """
@@ -150,8 +150,8 @@ class Bulkheads:
         with self._lock:
             for bulkhead in self._bulkheads.values():
                 for queue in (bulkhead.queue, bulkhead.looks):
-                    kept = [job for job in queue if job.one.partition not in partitions]
-                    withdrawn += [job.one for job in queue if job.one.partition in partitions]
+                    kept = [job for job in queue if job.run.partition not in partitions]
+                    withdrawn += [job.run for job in queue if job.run.partition in partitions]
                     queue.clear()
                     queue.extend(kept)
         return withdrawn
@@ -161,10 +161,10 @@ class Bulkheads:
         now = self._clock()
         with self._lock:
             working = [job for bulkhead in self._bulkheads.values() for job in bulkhead.working | bulkhead.looking]
-        return any(now - job.since <= SLOW_AFTER for job in working if job.one.partition in partitions)
+        return any(now - job.since <= SLOW_AFTER for job in working if job.run.partition in partitions)
 
     def close(self) -> None:
-        """Give out no more work; what workers have goes on."""
+        """Give out no more work; the work that workers have goes on."""
         with self._lock:
             self._is_closed = True
 
@@ -199,13 +199,13 @@ class Bulkheads:
 
     def _ended(self, job: Job) -> None:
         with self._lock:
-            bulkhead = self._of(job.one.run.namespace)
+            bulkhead = self._of(job.run.run.namespace)
             if job.is_look:
                 bulkhead.looking.discard(job)
             else:
                 bulkhead.working.discard(job)
                 bulkhead.last_took = self._clock() - job.since
-            self._forget_idle(job.one.run.namespace)
+            self._forget_idle(job.run.run.namespace)
         self.look()
 
     # -- health --------------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ class Bulkheads:
             bulkhead.rounds, bulkhead.opens_at, bulkhead.was_reached = 0, 0, False
             self._forget_idle(run.run.namespace)
 
-    def room(self, namespace: str, now: Micros) -> int:
+    def free_slots(self, namespace: str, now: Micros) -> int:
         """Return how many more runs of a namespace may be begun."""
         with self._lock:
             bulkhead = self._bulkheads.get(namespace, _Bulkhead())
@@ -259,8 +259,8 @@ class Bulkheads:
         """Return whether a namespace has so little work ahead that more of its runs should be begun."""
         with self._lock:
             bulkhead = self._bulkheads.get(namespace, _Bulkhead())
-            room = self.room(namespace, now)
-            return room > 0 and room >= len(bulkhead.queue) + len(bulkhead.working)
+            free = self.free_slots(namespace, now)
+            return free > 0 and free >= len(bulkhead.queue) + len(bulkhead.working)
 
     def is_healthy(self, namespace: str) -> bool:
         """Return whether a namespace's breaker is closed."""

@@ -1,11 +1,11 @@
 """Lanes: the queues in which runs wait for their turn, one for each trigger, so that none delays another.
 
-Lanes whose next run may start take turns, a run each, and those of each namespace among themselves. A lane that its
-trigger's limits keep back leaves the turns until the moment that they name. One that waits for its WorkflowTemplate
-leaves them until that is read. All others go on meanwhile. In a lane runs keep the order in which they were taken up.
+The lanes of a namespace whose next run may start take turns, one run at a time. A lane that its trigger's limits keep
+back leaves the turns until the moment that the limits give. A lane that waits for its WorkflowTemplate leaves them
+until it is read. All other lanes go on meanwhile. In a lane runs keep the order in which they were taken up.
 
-The first runs of a lane are in memory while it has turns. The rest lie on the shelf of its partition, and all of them
-while the lane is kept back.
+The first runs of a lane are in memory while it has turns. The others are on the shelf of its partition. While the lane
+is kept back, all of them are there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bridge.stages.submitter.waiting_runs import Waiting
 logger = logging.getLogger(__name__)
 
 IN_MEMORY = 2_000
-"""Runs that all lanes together hold in memory, besides the first of each."""
+"""Runs that all lanes together hold in memory, not counting the first of each."""
 
 SMALL = 4_096
 """Bytes of a run that may wait in memory behind the first of its lane."""
@@ -43,17 +43,17 @@ class Lane:
 
     Attributes:
         key: Partition and trigger.
-        queue: Those in memory, in order.
+        queue: The runs in memory, in order.
         shelved: How many more wait for their turn, on the shelf.
         put_off: How many are put off, on the shelf.
-        size: Bytes of those on the shelf.
-        rule: What governs them.
-        brake: What the limits have counted.
-        place: Among those that take turns, among those kept back, asking for its template, or empty.
-        namespace: Where the run that is next goes.
+        size: Bytes of the runs on the shelf.
+        rule: The limits that govern them.
+        brake: The counts of these limits.
+        place: Among the lanes that take turns, among those kept back, asking for its template, or empty.
+        namespace: The namespace of its next run.
         alarm: When a lane that is kept back is looked at again.
         is_held: A storm holds it, and this was logged.
-        is_unwanted: What a storm held of it is being skipped, since its trigger is gone.
+        is_unwanted: The runs that a storm held are being skipped, since its trigger is gone.
         last_created: When the last Workflow of it was created by this process.
         overflowed: When a run was last refused because too many wait.
 
@@ -80,7 +80,7 @@ class Lane:
         return len(self.queue) + self.shelved + self.put_off
 
     def ask(self, run: OpenRun) -> None:
-        """Count a run that was asked for, if by the definition whose limits hold."""
+        """Count a run that was asked for, if the definition whose limits hold made it."""
         if run.run.definition_hash == self.rule.definition:
             self.brake.ask(run.since)
 
@@ -98,9 +98,9 @@ class Lanes:
     """All lanes of a process.
 
     Args:
-        limits_of: Tells what governs a trigger.
+        limits_of: Returns the limits of a trigger.
         ledger: The partitions of the ledger that are owned, by number.
-        on_read: Hears of runs that were taken from a shelf for their turn.
+        on_read: Receives the runs that were taken from a shelf for their turn.
 
     """
 
@@ -131,12 +131,12 @@ class Lanes:
     def restore(
         self, partition: int, trigger: str, made_by: str, asked: Collection[Micros], started: Collection[Micros]
     ) -> None:
-        """Make the lane of a trigger, still empty, with what its limits had counted."""
+        """Make the lane of a trigger, still empty, with the counts of its limits."""
         rule = self._rule_of(trigger, made_by)
         self._lanes[partition, trigger] = Lane((partition, trigger), rule, Brake(rule.limits, asked, started))
 
     def restore_waiting(self, partition: int, waiting: Waiting) -> None:
-        """Give a lane that was restored the runs that lie on the shelf."""
+        """Give a lane that was restored its runs on the shelf."""
         lane, waiting_runs = self._lanes[partition, waiting.trigger], self._ledger[partition].waiting_runs
         lane.shelved, lane.put_off, lane.size = waiting.queued, waiting.put_off, waiting.size
         if lane.rule.limits.storm is not None:
@@ -151,7 +151,7 @@ class Lanes:
         """Have a run wait for its turn; ``first``: before all others of its trigger.
 
         Returns:
-            Whether it stays in memory. Otherwise it has to be laid down.
+            Whether it stays in memory. Otherwise the caller has to shelve it.
 
         """
         lane = self.lane(run)
@@ -165,8 +165,8 @@ class Lanes:
             self._give_turn(lane)
         return True
 
-    def spill(self, run: OpenRun, *, first: bool = False) -> None:
-        """Leave a run that is in no queue to the shelf, until its turn or until it is due."""
+    def shelve(self, run: OpenRun, *, first: bool = False) -> None:
+        """Put a run that is in no queue on the shelf, until its turn or until it is due."""
         lane = self.lane(run)
         lane.size += self._ledger[run.partition].waiting_runs.put(run, first=first)
         if run.due is None:
@@ -176,8 +176,8 @@ class Lanes:
         else:
             lane.put_off += 1
 
-    def spill_all(self, lane: Lane) -> list[OpenRun]:
-        """Leave what a lane holds in memory to the shelf; return these runs."""
+    def shelve_all(self, lane: Lane) -> list[OpenRun]:
+        """Move the runs of a lane from memory to the shelf; return these runs."""
         runs = list(lane.queue)
         self._in_memory -= len(runs)
         lane.queue.clear()
@@ -187,15 +187,15 @@ class Lanes:
         return runs
 
     def take_out(self, runs: Collection[OpenRun]) -> None:
-        """Take runs in memory out of their lanes: they do not wait for a turn any more."""
+        """Take runs in memory out of their lanes. They do not wait for a turn any more."""
         out = set(runs)
         for lane in {self.lane(run) for run in runs}:
             left = [run for run in lane.queue if run not in out]
             self._in_memory -= len(lane.queue) - len(left)
             lane.queue = deque(left)
 
-    def taken(self, run: OpenRun) -> None:
-        """Note that a run was taken from the shelf by the moment at which it had to be looked at."""
+    def left_shelf(self, run: OpenRun) -> None:
+        """Note that a run was taken from the shelf because it became due or too late to start."""
         lane = self.lane(run)
         lane.size -= len(run.body or b"")
         if run.due is None:
@@ -229,7 +229,11 @@ class Lanes:
                 self._unwanted.append(lane)
                 self._tell(lane, None)
             else:
-                self._keep_back(lane, wait.until)
+                lane.place = "later"
+                if lane.alarm is None or wait.until < lane.alarm:  # an earlier one looks at the lane again by itself
+                    lane.alarm = wait.until
+                    self._counter += 1
+                    heapq.heappush(self._later, (wait.until, self._counter, lane))
         self._turns.pop(namespace, None)
         return None
 
@@ -239,24 +243,24 @@ class Lanes:
         return [namespace for namespace, turns in self._turns.items() if turns]
 
     def take_unwanted(self, limit: int) -> list[OpenRun]:
-        """Take some of the runs that a storm held when their trigger went: they are to be skipped."""
-        found: list[OpenRun] = []
-        while self._unwanted and len(found) < limit:
+        """Take some of the runs that a storm held when their trigger went; the caller skips them."""
+        unwanted: list[OpenRun] = []
+        while self._unwanted and len(unwanted) < limit:
             lane = self._unwanted[-1]
-            while len(found) < limit and self._has_first(lane):
-                found.append(lane.queue.popleft())
+            while len(unwanted) < limit and self._has_first(lane):
+                unwanted.append(lane.queue.popleft())
                 self._in_memory -= 1
             if not self._has_first(lane):
                 self._unwanted.pop()
                 lane.is_unwanted = False
-        return found
+        return unwanted
 
     def has_unwanted(self) -> bool:
-        """Return whether runs are still to be skipped because their trigger went."""
+        """Return whether more runs have to be skipped because their trigger went."""
         return bool(self._unwanted)
 
     def _has_first(self, lane: Lane) -> bool:
-        """Have the first run of a lane in memory; return False if the lane is empty."""
+        """Read the first run of a lane into memory, if needed; return False if the lane is empty."""
         if not lane.queue and lane.shelved:
             read = self._ledger[lane.key[0]].waiting_runs.take_next(lane.key[1], _READ_AHEAD, _READ_AHEAD_BYTES)
             lane.shelved -= len(read)
@@ -270,15 +274,15 @@ class Lanes:
 
     # -- limits --------------------------------------------------------------------------------------------------------
 
-    def stop_for(self, run: OpenRun) -> None:
+    def stop(self, run: OpenRun) -> None:
         """Keep the lane of a run back until its WorkflowTemplate is read."""
         lane = self.lane(run)
         if lane.place == "turn":
             self._turns[lane.namespace].remove(lane)
         lane.place = "asking"
 
-    def go_on(self, run: OpenRun) -> None:
-        """Let the lane of a run go on: the question for its template was answered."""
+    def free(self, run: OpenRun) -> None:
+        """Give the lane of a run its turns again, since the question for its template was answered."""
         lane = self.lane(run)
         if lane.place == "asking":
             self._give_turn(lane)
@@ -286,23 +290,19 @@ class Lanes:
     def reconsider(self, now: Micros) -> None:
         """Apply changed definitions; forget a lane whose trigger is gone once its rate counts nothing any more."""
         for lane in list(self._lanes.values()):
-            self._reconsider(lane)
+            made_by = lane.queue[0].run.definition_hash if lane.queue else lane.rule.definition
+            rule = self._rule_of(lane.key[1], made_by)
+            if rule != lane.rule:
+                if not rule.is_over and rule.definition != lane.rule.definition:
+                    lane.brake = lane.brake.changed(rule.limits)
+                lane.rule = rule if not rule.is_over else lane.rule._replace(is_over=True)
+                if lane.place == "later":
+                    self._give_turn(lane)
             if lane.rule.is_over and not len(lane) and lane.place == "empty" and not lane.brake.counts_starts(now):
                 del self._lanes[lane.key]
 
-    def _reconsider(self, lane: Lane) -> None:
-        made_by = lane.queue[0].run.definition_hash if lane.queue else lane.rule.definition
-        rule = self._rule_of(lane.key[1], made_by)
-        if rule == lane.rule:
-            return
-        if not rule.is_over and rule.definition != lane.rule.definition:
-            lane.brake = lane.brake.changed(rule.limits)
-        lane.rule = rule if not rule.is_over else lane.rule._replace(is_over=True)
-        if lane.place == "later":
-            self._give_turn(lane)
-
     def start(self, run: OpenRun, now: Micros) -> None:
-        """Count that a run is tried now; of several tries the last, by whichever of its owners' clocks that is."""
+        """Count the start of a run that is tried now. Of several tries only the latest counts, by any owner's clock."""
         moment = now if run.started is None else max(now, run.started)
         if run.started is not None:
             self.give_back(run)
@@ -310,7 +310,7 @@ class Lanes:
         run.started = moment
 
     def give_back(self, run: OpenRun) -> None:
-        """Do not count a try any more that came to nothing."""
+        """Stop counting a try of which no Workflow was made."""
         lane = self.lane(run)
         if run.started is not None:
             lane.brake.give_back(run.started)
@@ -332,7 +332,7 @@ class Lanes:
                 yield lane.key[1], len(lane)
 
     def waiting(self) -> int:
-        """Return how many runs wait, for whatever reason."""
+        """Return how many runs wait, for any reason."""
         return sum(map(len, self._lanes.values()))
 
     def drop(self, partitions: Collection[int]) -> None:
@@ -357,13 +357,6 @@ class Lanes:
         lane.place = "turn"
         self._turns.setdefault(lane.namespace, deque()).append(lane)
 
-    def _keep_back(self, lane: Lane, until: Micros) -> None:
-        lane.place = "later"
-        if lane.alarm is None or until < lane.alarm:  # an earlier one looks at the lane again by itself
-            lane.alarm = until
-            self._counter += 1
-            heapq.heappush(self._later, (until, self._counter, lane))
-
     def _bring_back(self, now: Micros) -> None:
         while self._later and self._later[0][0] <= now:
             until, _, lane = heapq.heappop(self._later)
@@ -373,7 +366,7 @@ class Lanes:
                 self._give_turn(lane)
 
     def _tell(self, lane: Lane, wait: Wait | None) -> None:
-        """Say it when a storm begins to hold a trigger, and when that is over."""
+        """Log when a storm begins to hold a trigger, and when that is over."""
         is_held = wait is not None and wait.why == "storm"
         if is_held and wait is not None and not lane.is_held:
             limits = lane.rule.limits

@@ -1,8 +1,8 @@
 """The run limits of each trigger's definition in force.
 
-A run is frozen when it is made, but how many of its kind may start is a matter of now: an edit of ``run.limits`` holds
-for what waits already. So the submitter reads the definitions, too. Of a trigger that is gone the definition that made
-the run speaks, if it is still known.
+A run is frozen when it is made, but its trigger's limits are not: an edit of ``run.limits`` also applies to runs that
+wait already. So the submitter reads the definitions, too. For a trigger that is gone, the limits are those of the
+definition that made the run, if it is still known.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from bridge.stages.shared.definitions import Definitions
 
 
 class LaneLimits(NamedTuple):
-    """What governs the runs of a trigger now.
+    """The limits of the runs of a trigger now.
 
     Attributes:
         definition: Hash of the definition whose limits these are.
         limits: How many may start.
-        is_over: The trigger is gone, or suspended: what a storm holds is wanted no more.
+        is_over: The trigger is gone or suspended, so the runs that a storm holds are not wanted any more.
 
     """
 
@@ -34,7 +34,7 @@ class LaneLimits(NamedTuple):
 
 
 RuleOf = Callable[[str, str], LaneLimits]
-"""Tells the rule for a trigger and the hash of a definition that made a run of it."""
+"""Returns the limits for a trigger and the hash of a definition that made a run of it."""
 
 
 class LimitsInForce:
@@ -49,7 +49,7 @@ class LimitsInForce:
         self._definitions = definitions
 
     def refresh(self) -> bool:
-        """Read ``triggers`` to its end; tell whether anything was new.
+        """Read ``triggers`` to its end; return True if new records were read.
 
         Raises:
             LogError: Kafka did not answer.
@@ -58,26 +58,26 @@ class LimitsInForce:
         return self._definitions.refresh()
 
     def refresh_when_due(self) -> bool:
-        """Do so, if the last time is long enough ago."""
+        """Call :meth:`refresh`, if the last time is long enough ago."""
         return self._definitions.refresh_when_due()
 
     def has_to_read_for(self, definition: str) -> bool:
-        """Read ``triggers`` on, if a definition that made a run is not known yet; tell whether anything was new.
+        """Read ``triggers`` on, if a definition that made a run is not known yet; return True if new records were read.
 
-        A router may have read further than we: what it used is in the log. Without it the run's limits would be none.
+        A router may have read further than this process. Without the definition the run would have no limits.
         """
         return definition not in self._definitions.known and self._definitions.refresh()
 
     def limits_of(self, trigger: str, made_by: str) -> LaneLimits:
-        """Return what governs a trigger's runs; ``made_by``: the definition hash of one of them."""
-        found = self._definitions.in_force.get(trigger)
-        if found is not None:
-            return LaneLimits(found.hash, found.trigger.run.limits, found.trigger.suspend)
+        """Return the limits of a trigger's runs; ``made_by``: the definition hash of one of them."""
+        in_force = self._definitions.in_force.get(trigger)
+        if in_force is not None:
+            return LaneLimits(in_force.hash, in_force.trigger.run.limits, in_force.trigger.suspend)
         known = self._definitions.known.get(made_by)
         return LaneLimits(made_by, known.trigger.run.limits if known is not None else RunLimits(), is_over=True)
 
     def redacted_key(self, run: Run) -> str:
-        """Return the correlation key of a run as decisions may show it; of a trigger that is unknown it is hidden."""
+        """Return the correlation key of a run as decisions may show it. That of an unknown trigger is hidden."""
         known = (self._definitions.known.get(run.definition_hash), self._definitions.in_force.get(run.trigger))
         is_known = known[0] is not None or known[1] is not None
         is_hidden = not is_known or any(definition.hides_key for definition in known if definition is not None)

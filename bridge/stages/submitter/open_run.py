@@ -1,7 +1,7 @@
-"""A run that the submitter has taken up: what is known of it.
+"""A run that the submitter has taken up.
 
-Its states and what leads from one to another are in :mod:`bridge.stages.submitter.run_life`. A run is changed in place,
-because workers and queues hold it, and a late result is told by the identity of its run.
+Its states and the events between them are in :mod:`bridge.stages.submitter.run_life`. A run is changed in place,
+because workers and queues hold it, and a late result is recognised by the identity of its run.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class OpenRun:
         intent: When its intent was written, or up to when looks have shown since that it has no Workflow; None without
             an intent.
         started: The start that its trigger's rate counts for it, its last attempt under the intent. Its lane writes it.
-        doubt: What attempts under this intent may have made; None: surely nothing.
+        doubt: The Workflow that attempts under this intent may have made; None: surely none.
         attempts: How many creates were sent.
         refused: When the API server first refused it, or its WorkflowTemplate was first not to be read; None before.
         due: When it is tried again, while it is put off; else None.
         written: When its entry in the ledger was last written, by the ledger's writer; None before the first.
-        reason: The result of the last attempt, or what it waits for.
+        reason: The result of the last attempt, or the reason for which it waits.
 
     """
 
@@ -75,12 +75,12 @@ class OpenRun:
         return self.state is RunState.DROPPED
 
     def is_too_late(self, now: Micros) -> bool:
-        """Return whether its time to start has passed while surely nothing was made of it."""
+        """Return whether its time to start has passed while it surely has no Workflow."""
         return self.intent is None and self.run.start_by is not None and now >= self.run.start_by
 
 
 def waiting_state(intent: Micros | None, due: Micros | None) -> RunState:
-    """Return the state of a run that waits, from what the ledger or the shelf tells of it."""
+    """Return the state of a run that waits, from its fields in the ledger or on the shelf."""
     if intent is not None:
         return RunState.DOUBTFUL
     return RunState.QUEUED if due is None else RunState.PUT_OFF

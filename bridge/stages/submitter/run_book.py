@@ -1,4 +1,4 @@
-"""The run book: the one owner of all runs that have not ended, of where they wait and of what is counted about them.
+"""The run book: it owns all runs that have not ended, the places where they wait and the counts of their limits.
 
 :meth:`RunBook.advance` has an event happen to a run, by the table of :mod:`bridge.stages.submitter.run_life`, and
 carries out those effects that concern places and counts. A run is in exactly one of these places, which follow from its
@@ -7,8 +7,8 @@ state:
 - *new* and *queued*: in the lane of its trigger, in memory (:mod:`bridge.stages.submitter.lanes`), or on the shelf of
   its partition (:mod:`bridge.stages.submitter.waiting_runs`);
 - *put off*: on the shelf, until it is due;
-- *doubtful*: on the shelf until it is due, then in the queue of its namespace. It stands under an intent, and no limit
-  concerns it any more;
+- *doubtful*: on the shelf until it is due, then in the queue of its namespace. It has an intent, and no limit keeps it
+  back any more;
 - *begun*: in ``begun``, until the batch is committed;
 - *asking* and *sent*: with a worker.
 
@@ -30,9 +30,9 @@ from bridge.stages.submitter.run_events import BecameDue, Postponed, Revoked, Ru
 from bridge.stages.submitter.run_life import Effect, IllegalEventError, advance
 
 WOKEN = 256
-"""Runs that one batch takes from each shelf because they are due or too late."""
+"""Runs that one batch takes from each shelf because they are due or too late to start."""
 
-_AT_HAND = 64  # woken runs of a lane, and doubtful ones of a namespace, in memory; more wait on the shelf
+_AT_HAND = 64  # runs of a lane that became due, and doubtful ones of a namespace, in memory; more wait on the shelf
 _POSTPONED: Micros = 10 * SECOND
 _NEVER: Micros = 2**62
 
@@ -41,13 +41,13 @@ class RunBook:
     """All runs of a process that have not ended.
 
     Args:
-        limits_of: Tells what governs a trigger.
+        limits_of: Returns the limits of a trigger.
 
     Attributes:
         ledger: The partitions of the ledger that are owned, by number.
         lanes: Where runs wait for their turn.
         begun: Runs whose intents are in the batch being made.
-        places: How the effects that concern places and counts are carried out.
+        places: Carries out the effects that concern places and counts.
 
     """
 
@@ -63,12 +63,12 @@ class RunBook:
         self.places: Mapping[Effect, Callable[[OpenRun, Micros], None]] = {
             Effect.COUNT_START: self.lanes.start,
             Effect.GIVE_BACK: lambda run, _: self.lanes.give_back(run),
-            Effect.STOP_LANE: lambda run, _: self.lanes.stop_for(run),
-            Effect.FREE_LANE: lambda run, _: self.lanes.go_on(run),
+            Effect.STOP_LANE: lambda run, _: self.lanes.stop(run),
+            Effect.FREE_LANE: lambda run, _: self.lanes.free(run),
             Effect.HOLD: lambda run, _: self.begun.append(run),
             Effect.QUEUE_FIRST: self._queue_first,
             Effect.QUEUE_DUE: self._queue_due,
-            Effect.LAY_DOWN: lambda run, _: self.spill(run),
+            Effect.SHELVE: lambda run, _: self.shelve(run),
             Effect.FORGET: lambda run, _: self.ledger[run.partition].forget(run),
         }
 
@@ -77,12 +77,12 @@ class RunBook:
     def restore(self, number: int, ledger: LedgerPartition) -> None:
         """Take over a partition of the ledger as it was read from Kafka."""
         self.ledger[number] = ledger
-        waiting = {found.trigger: found for found in ledger.waiting_runs.waiting()}
+        waiting = {of_trigger.trigger: of_trigger for of_trigger in ledger.waiting_runs.waiting()}
         for trigger in dict.fromkeys((*waiting, *ledger.asked, *ledger.started)):
             made_by = waiting[trigger].definition if trigger in waiting else ""
             self.lanes.restore(number, trigger, made_by, ledger.asked[trigger], ledger.started[trigger])
-        for found in waiting.values():
-            self.lanes.restore_waiting(number, found)
+        for of_trigger in waiting.values():
+            self.lanes.restore_waiting(number, of_trigger)
         self._stale_from = 0
 
     def drop(self, numbers: Collection[int]) -> None:
@@ -96,7 +96,7 @@ class RunBook:
         for namespace, runs in list(self._doubtful.items()):
             self._doubtful[namespace] = deque(run for run in runs if not run.is_dropped)
 
-    # -- what happens to runs ------------------------------------------------------------------------------------------
+    # -- events and turns ----------------------------------------------------------------------------------------------
 
     def advance(self, run: OpenRun, event: RunEvent) -> tuple[Effect, ...]:
         """Have an event happen to a run; return the effects, in their order. Those in ``places`` are the book's own.
@@ -110,7 +110,7 @@ class RunBook:
         return advance(run, event)
 
     def take_up(self, run: OpenRun) -> bool:
-        """Take up a new run; return whether it stays in memory. If not, it is passed over and laid down at once."""
+        """Take up a new run; return whether it stays in memory. If not, the caller has to shelve it at once."""
         is_in_memory = self.lanes.add(run)
         if is_in_memory:
             self._keep([run])
@@ -119,26 +119,26 @@ class RunBook:
 
     def take_new(self) -> list[OpenRun]:
         """Take the new runs in memory that had no turn in this batch."""
-        found = [run for run in self._new if run.state is RunState.NEW]
+        waiting = [run for run in self._new if run.state is RunState.NEW]
         self._new = []
-        return found
+        return waiting
 
     def take_begun(self) -> list[OpenRun]:
         """Take the runs whose intents are committed now."""
         begun, self.begun = self.begun, []
         return begun
 
-    def spill(self, run: OpenRun, *, first: bool = False) -> None:
-        """Leave a run to the shelf; the ledger in Kafka has it whole."""
+    def shelve(self, run: OpenRun, *, first: bool = False) -> None:
+        """Move a run to the shelf; the ledger in Kafka has all of it."""
         self.ledger[run.partition].forget(run)
-        self.lanes.spill(run, first=first)
+        self.lanes.shelve(run, first=first)
 
     def spare_memory(self, runs: list[OpenRun], now: Micros) -> None:
-        """Leave the lanes of queued runs to the shelf that cannot go on soon, or hold large runs."""
+        """Move the lanes of these runs to the shelf that are kept back by limits or hold large runs."""
         for run in runs:
             if self.owns(run) and (self.lanes.waits(run, now) is not None or len(run.body or b"") > SMALL):
-                for laid in self.lanes.spill_all(self.lanes.lane(run)):
-                    self.ledger[laid.partition].forget(laid)
+                for shelved in self.lanes.shelve_all(self.lanes.lane(run)):
+                    self.ledger[shelved.partition].forget(shelved)
 
     def namespaces(self, now: Micros) -> list[str]:
         """Return the namespaces of which a run could begin now."""
@@ -170,22 +170,27 @@ class RunBook:
 
     def wake(self, now: Micros) -> list[OpenRun]:
         """Give runs their turn that are due; return those that are too late to start."""
-        late = self._late_in_memory(now)
+        late: list[OpenRun] = []
+        if now >= self._deadline:
+            in_memory = [run for ledger in self.ledger.values() for run in ledger.open.values()]
+            queued = [run for run in in_memory if run.state in (RunState.NEW, RunState.QUEUED)]
+            late = [run for run in queued if run.is_too_late(now)]
+            self.lanes.take_out(late)
+            starts = [run.run.start_by for run in queued if run.run.start_by is not None and not run.is_too_late(now)]
+            self._deadline = min(starts, default=_NEVER)
         for ledger in self.ledger.values():
-            if ledger.waiting_runs.next_wake() <= now:
-                late += [run for run in ledger.waiting_runs.take_due(now, WOKEN) if not self._wake(run, now)]
+            if ledger.waiting_runs.next_wake() > now:
+                continue
+            for run in ledger.waiting_runs.take_due(now, WOKEN):
+                self.lanes.left_shelf(run)
+                if run.is_too_late(now):
+                    ledger.open[run.run.run_key] = run
+                    late.append(run)
+                    continue
+                self._keep([run])
+                for effect in self.advance(run, BecameDue()):
+                    self.places[effect](run, now)
         return late
-
-    def _wake(self, run: OpenRun, now: Micros) -> bool:
-        """Give a run its turn; return False if it is too late to start."""
-        self.lanes.taken(run)
-        if run.is_too_late(now):
-            self.ledger[run.partition].open[run.run.run_key] = run
-            return False
-        self._keep([run])
-        for effect in self.advance(run, BecameDue()):
-            self.places[effect](run, now)
-        return True
 
     def _queue_first(self, run: OpenRun, _: Micros) -> None:
         """Give a run whose parameters are known now the next turn of its trigger."""
@@ -193,7 +198,7 @@ class RunBook:
         self._keep([run])
 
     def _queue_due(self, run: OpenRun, now: Micros) -> None:
-        """Queue a run that became due; leave it to the shelf for now while as many as are needed are at hand."""
+        """Queue a run that became due. While enough runs are in memory, it goes back to the shelf."""
         if run.state is RunState.DOUBTFUL:
             runs = self._doubtful.setdefault(run.run.namespace, deque())
             if len(runs) < _AT_HAND:
@@ -204,17 +209,7 @@ class RunBook:
         elif len(self.lanes.lane(run).queue) < _AT_HAND:
             self.lanes.add(run, first=True)
         else:
-            self.spill(run, first=True)
-
-    def _late_in_memory(self, now: Micros) -> list[OpenRun]:
-        if now < self._deadline:
-            return []
-        queued = [run for run in self._in_memory() if run.state in (RunState.NEW, RunState.QUEUED)]
-        late = [run for run in queued if run.is_too_late(now)]
-        self.lanes.take_out(late)
-        starts = [run.run.start_by for run in queued if run.run.start_by is not None and not run.is_too_late(now)]
-        self._deadline = min(starts, default=_NEVER)
-        return late
+            self.shelve(run, first=True)
 
     def _keep(self, runs: list[OpenRun]) -> None:
         """Hold runs in memory."""
@@ -223,7 +218,7 @@ class RunBook:
             if run.run.start_by is not None and run.intent is None:
                 self._deadline = min(self._deadline, run.run.start_by)
 
-    # -- looking -------------------------------------------------------------------------------------------------------
+    # -- questions -----------------------------------------------------------------------------------------------------
 
     def owns(self, run: OpenRun) -> bool:
         """Return whether a run is in memory here and has not ended."""
@@ -231,35 +226,31 @@ class RunBook:
         return ledger is not None and ledger.open.get(run.run.run_key) is run
 
     def is_due(self, now: Micros) -> bool:
-        """Return whether a run is to be woken or skipped, or its entry may have to be written again."""
+        """Return whether a run is due or has to be skipped, or its entry may have to be written again."""
         if self._deadline <= now or self.lanes.has_unwanted() or (self.ledger and now >= self._stale_from):
             return True
         return any(ledger.waiting_runs.next_wake() <= now for ledger in self.ledger.values())
 
     def stale(self, now: Micros, limit: int) -> list[OpenRun]:
-        """Return runs whose entries have to be written again before Kafka's retention takes them.
+        """Return runs whose entries have to be written again before Kafka's retention deletes them.
 
-        Those on a shelf count as written from now on. The others have to be noted by the caller.
+        Those on a shelf count as written from now on. For the others the ledger's writer notes it.
         """
         if now < self._stale_from:
             return []
-        found: list[OpenRun] = []
+        stale: list[OpenRun] = []
         for ledger in self.ledger.values():
             before = now - ledger.rewrite_after
-            found += [run for run in ledger.open.values() if run.written is not None and run.written < before][:limit]
+            stale += [run for run in ledger.open.values() if run.written is not None and run.written < before][:limit]
             shelved = ledger.waiting_runs.stale(before, limit)
             ledger.waiting_runs.rewritten([run.run.run_key for run in shelved], now)
-            found += shelved
+            stale += shelved
         shortest = min((ledger.rewrite_after for ledger in self.ledger.values()), default=MINUTE)
-        self._stale_from = now + (SECOND // 10 if found else min(MINUTE, shortest // 4))
-        return found
+        self._stale_from = now + (SECOND // 10 if stale else min(MINUTE, shortest // 4))
+        return stale
 
     def open_runs(self) -> Iterator[OpenRun]:
         """Yield the runs that have not ended."""
         for ledger in self.ledger.values():
             yield from ledger.open.values()
             yield from ledger.waiting_runs.runs()
-
-    def _in_memory(self) -> Iterator[OpenRun]:
-        for ledger in self.ledger.values():
-            yield from ledger.open.values()

@@ -1,7 +1,7 @@
-"""What can happen to a run.
+"""The events of a run.
 
-An event is a value. It says what it changes of what is known of its run, the decision that it means, and what a parked
-run waits for because of it. Which events can happen in which state is in :mod:`bridge.stages.submitter.run_life`.
+An event is a value. It has the change to the fields of its run, the decision that it means, and the reason for which a
+parked run waits because of it. Which events can happen in which state is in :mod:`bridge.stages.submitter.run_life`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bridge.core.runs.run import Run
 from bridge.stages.submitter.open_run import OpenRun
 
 FOR_ROOM, FOR_TEMPLATE = "waits for room", "waits for its WorkflowTemplate"
-"""What a parked run waits for that nothing refused; as the ledger has it."""
+"""Reasons in the ledger of a parked run that was not refused. A run "waits for room" until a worker is free for it."""
 
 
 class RunEvent:
@@ -28,7 +28,7 @@ class RunEvent:
     __slots__ = ()
 
     def change(self, run: OpenRun) -> None:
-        """Change what the event tells of its run, except the state."""
+        """Change the fields of a run, except the state."""
 
     def decision(self) -> tuple[RunReason, Mapping[str, str]] | None:
         """Return the reason and the evidence of the decision that the event means; None if it means none."""
@@ -40,8 +40,8 @@ class RunEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class PassedOver(RunEvent):
-    """The batch ends, and the run had no turn in it: its trigger's limits keep it back, or there is no room."""
+class LeftWaiting(RunEvent):
+    """The batch ends, and the run had no turn in it: its trigger's limits keep it back, or no worker is free for it."""
 
     wait: Wait | None
 
@@ -142,7 +142,7 @@ class TriedAgain(RunEvent):
     @override
     def change(self, run: OpenRun) -> None:
         run.due, run.reason = self.due, self.because
-        if self.is_refused and run.refused is None:  # what it waited for before is no refusal
+        if self.is_refused and run.refused is None:  # an earlier wait was no refusal
             run.refused = self.now
 
     @override
@@ -162,7 +162,7 @@ class NothingMade(TriedAgain):
 
 @dataclass(frozen=True, slots=True)
 class LeftInDoubt(TriedAgain):
-    """An attempt is over, and ``doubt`` is what it may have made: the intent stands."""
+    """An attempt is over, and it may have made a Workflow (``doubt``): the intent stands."""
 
     doubt: Doubt
 
@@ -193,7 +193,7 @@ class BecameDue(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class Postponed(RunEvent):
-    """It became due, but enough runs are at hand: it is looked at again when it is ``due``."""
+    """It became due, but enough runs are in memory: it becomes due again at ``due``."""
 
     due: Micros
 
@@ -204,7 +204,7 @@ class Postponed(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class Created(RunEvent):
-    """Its Workflow is there: of this run's attempts (``created``), or of another process (``already-ran``)."""
+    """Its Workflow exists: by this run's attempts (``created``) or by another process (``already-ran``)."""
 
     reason: RunReason
     evidence: Mapping[str, str]
@@ -221,7 +221,7 @@ class Created(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class Skipped(RunEvent):
-    """Nothing was made of it, and nothing will be: it is too late, or its trigger went while a storm held it."""
+    """No Workflow was made, and none will be: it is too late, or its trigger went while a storm held it."""
 
     evidence: Mapping[str, str]
 
@@ -237,11 +237,11 @@ class Skipped(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class Buried(RunEvent):
-    """It is given up: a person has to look at it. ``is_said``: the log of the process has it already."""
+    """It is given up: a person has to look at it. ``is_logged``: the log of the process has it already."""
 
     reason: RunReason
     text: str
-    is_said: bool = False
+    is_logged: bool = False
 
     @override
     def change(self, run: OpenRun) -> None:

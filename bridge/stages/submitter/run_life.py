@@ -1,4 +1,4 @@
-"""The life of a run: its states, what can happen in each, and what follows.
+"""The life of a run: its states, the events that can happen in each, and their effects.
 
 This module is pure. It knows no log, no queue and no cluster. :data:`LIFE` is the whole table: for each state the
 events that may happen in it, the state that follows, and the effects that the submitter carries out, in their order.
@@ -33,8 +33,8 @@ from bridge.stages.submitter.run_events import (
     Created,
     IntentCommitted,
     LeftInDoubt,
+    LeftWaiting,
     NothingMade,
-    PassedOver,
     Postponed,
     RefusedTooLong,
     Revoked,
@@ -51,7 +51,7 @@ from bridge.stages.submitter.run_events import (
 
 
 class Effect(StrEnum):
-    """What the submitter does because of an event."""
+    """An action of the submitter because of an event."""
 
     WRITE_PARKED = "write *parked*"
     WRITE_INTENT = "write *intent*"
@@ -64,7 +64,7 @@ class Effect(StrEnum):
     FREE_LANE = "free its lane"
     QUEUE_FIRST = "queue it first"
     QUEUE_DUE = "queue it if few are at hand"
-    LAY_DOWN = "lay it on the shelf"
+    SHELVE = "shelve it"
     HOLD = "hold it until the commit"
     FORGET = "forget it"
     READ_TEMPLATE = "read its template"
@@ -72,7 +72,7 @@ class Effect(StrEnum):
 
 
 class Move(NamedTuple):
-    """What an event leads to: the next state, and the effects in their order."""
+    """A transition: the next state, and the effects in their order."""
 
     to: RunState
     effects: tuple[Effect, ...] = ()
@@ -86,10 +86,10 @@ _REVOKED = Move(_S.DROPPED)
 LIFE: Mapping[RunState, Mapping[type[RunEvent], Move]] = {
     _S.NEW: {
         TurnGiven: Move(_S.BEGUN, (_E.COUNT_START, _E.WRITE_INTENT, _E.HOLD)),
-        PassedOver: Move(_S.QUEUED, (_E.DECIDE, _E.WRITE_PARKED)),
+        LeftWaiting: Move(_S.QUEUED, (_E.DECIDE, _E.WRITE_PARKED)),
         TemplateAsked: Move(_S.ASKING, (_E.STOP_LANE, _E.WRITE_PARKED, _E.READ_TEMPLATE)),
-        TemplateAwaited: Move(_S.PUT_OFF, (_E.WRITE_PARKED, _E.LAY_DOWN)),
-        TemplateRefused: Move(_S.PUT_OFF, (_E.WRITE_PARKED, _E.DECIDE, _E.LAY_DOWN)),
+        TemplateAwaited: Move(_S.PUT_OFF, (_E.WRITE_PARKED, _E.SHELVE)),
+        TemplateRefused: Move(_S.PUT_OFF, (_E.WRITE_PARKED, _E.DECIDE, _E.SHELVE)),
         Skipped: _SKIPPED,
         Buried: _BURIED,
         Revoked: _REVOKED,
@@ -97,16 +97,16 @@ LIFE: Mapping[RunState, Mapping[type[RunEvent], Move]] = {
     _S.QUEUED: {
         TurnGiven: Move(_S.BEGUN, (_E.COUNT_START, _E.WRITE_INTENT, _E.HOLD)),
         TemplateAsked: Move(_S.ASKING, (_E.STOP_LANE, _E.READ_TEMPLATE)),
-        TemplateAwaited: Move(_S.PUT_OFF, (_E.LAY_DOWN,)),
-        TemplateRefused: Move(_S.PUT_OFF, (_E.WRITE_PARKED, _E.DECIDE, _E.LAY_DOWN)),
+        TemplateAwaited: Move(_S.PUT_OFF, (_E.SHELVE,)),
+        TemplateRefused: Move(_S.PUT_OFF, (_E.WRITE_PARKED, _E.DECIDE, _E.SHELVE)),
         Skipped: _SKIPPED,
         Buried: _BURIED,
         Revoked: _REVOKED,
     },
     _S.ASKING: {
         TemplateRead: Move(_S.QUEUED, (_E.FREE_LANE, _E.QUEUE_FIRST)),
-        TemplateAwaited: Move(_S.PUT_OFF, (_E.FREE_LANE, _E.LAY_DOWN)),
-        TemplateRefused: Move(_S.PUT_OFF, (_E.FREE_LANE, _E.WRITE_PARKED, _E.DECIDE, _E.LAY_DOWN)),
+        TemplateAwaited: Move(_S.PUT_OFF, (_E.FREE_LANE, _E.SHELVE)),
+        TemplateRefused: Move(_S.PUT_OFF, (_E.FREE_LANE, _E.WRITE_PARKED, _E.DECIDE, _E.SHELVE)),
         Buried: Move(_S.ENDED, (_E.FREE_LANE, *_BURIED.effects)),
         Revoked: _REVOKED,
     },
@@ -121,9 +121,9 @@ LIFE: Mapping[RunState, Mapping[type[RunEvent], Move]] = {
     },
     _S.SENT: {
         Created: Move(_S.ENDED, (_E.WRITE_FINAL, _E.DECIDE)),
-        NothingMade: Move(_S.PUT_OFF, (_E.GIVE_BACK, _E.WRITE_PARKED, _E.LAY_DOWN, _E.DECIDE)),
-        LeftInDoubt: Move(_S.DOUBTFUL, (_E.LAY_DOWN, _E.DECIDE)),
-        SeenAbsent: Move(_S.DOUBTFUL, (_E.WRITE_INTENT, _E.LAY_DOWN, _E.DECIDE)),
+        NothingMade: Move(_S.PUT_OFF, (_E.GIVE_BACK, _E.WRITE_PARKED, _E.SHELVE, _E.DECIDE)),
+        LeftInDoubt: Move(_S.DOUBTFUL, (_E.SHELVE, _E.DECIDE)),
+        SeenAbsent: Move(_S.DOUBTFUL, (_E.WRITE_INTENT, _E.SHELVE, _E.DECIDE)),
         Skipped: _SKIPPED,
         Buried: _BURIED,
         RefusedTooLong: Move(_S.ENDED, (_E.GIVE_BACK, *_BURIED.effects)),
@@ -132,7 +132,7 @@ LIFE: Mapping[RunState, Mapping[type[RunEvent], Move]] = {
     },
     _S.DOUBTFUL: {
         BecameDue: Move(_S.DOUBTFUL, (_E.QUEUE_DUE,)),
-        Postponed: Move(_S.DOUBTFUL, (_E.LAY_DOWN,)),
+        Postponed: Move(_S.DOUBTFUL, (_E.SHELVE,)),
         TurnGiven: Move(_S.BEGUN, (_E.COUNT_START, _E.HOLD)),
         Buried: _BURIED,
         Revoked: _REVOKED,

@@ -1,15 +1,15 @@
-"""The WorkflowTemplates that runs need: what was read of each, and which ones cannot be read.
+"""The WorkflowTemplates that runs need: those that were read, and those that cannot be read.
 
-A template that is missing or cannot be read is asked for again ever more slowly, once for all runs that wait for it.
-Such runs are put off until that moment. The first of them asks, and the others learn of its answer.
+A template that is missing or cannot be read is asked for again with growing pauses, once for all runs that wait for it.
+Such runs are put off until that moment. The first of them asks, and its answer holds for the others.
 
-All methods but :meth:`Templates.read` and :meth:`Templates.lately` are called by the stage loop alone.
+Workers call :meth:`Templates.read` and :meth:`Templates.lacking`. Only the stage loop calls the other methods.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from random import Random
 
@@ -17,12 +17,13 @@ from bridge.argo.api import Unavailable, WorkflowApi
 from bridge.argo.backoff import PROMPT, SLOW
 from bridge.argo.workflow import WorkflowTemplate
 from bridge.core.event import MINUTE, SECOND, Micros
+from bridge.core.runs.parameters import ParameterError, check_size, default_parameters
 from bridge.core.runs.run import Run
 
 logger = logging.getLogger(__name__)
 
 TEMPLATE_LASTS: Micros = 10 * SECOND
-"""How long a WorkflowTemplate that was read is taken for true."""
+"""How long a WorkflowTemplate counts as current after it was read."""
 
 _FORGOTTEN: Micros = 15 * MINUTE  # after this no run waits for a template any more that was due to be asked for
 
@@ -35,7 +36,7 @@ class Missing:
     """A WorkflowTemplate that is missing or cannot be read.
 
     Attributes:
-        reason: Why, and what a person can do.
+        reason: The cause, and the remedy.
         passes: It passes by itself.
         is_absent: The API server says that there is none.
 
@@ -54,7 +55,7 @@ class _Failing:
 
 
 class Templates:
-    """What is known of WorkflowTemplates.
+    """The WorkflowTemplates as far as they were read.
 
     Args:
         api: The cluster.
@@ -81,30 +82,56 @@ class Templates:
         known = self.known(run)
         if known is not None:
             return known
-        found = self._api.template(run.namespace, run.template)
+        template = self._api.template(run.namespace, run.template)
         name = f"{run.namespace}/{run.template}"
-        if isinstance(found, Unavailable):
-            return Missing(f"the WorkflowTemplate {name} cannot be read: {found.reason}", found.passes)
-        if found is None:
+        if isinstance(template, Unavailable):
+            return Missing(f"the WorkflowTemplate {name} cannot be read: {template.reason}", template.passes)
+        if template is None:
             return Missing(f"there is no WorkflowTemplate {name}", passes=False, is_absent=True)
-        self._known[run.namespace, run.template] = (self._clock(), found)
-        return found
+        self._known[run.namespace, run.template] = (self._clock(), template)
+        return template
 
-    def lately(self, run: Run) -> WorkflowTemplate | None:
-        """Return the template of a run that can do without it; None if there is none or it cannot be read.
+    def resolve_now(self, run: Run) -> Run | None:
+        """Return the run with its parameters, if they need no question to the cluster; else None.
 
-        For workers. It is asked for every :data:`TEMPLATE_LASTS` at most, so that it costs such runs nothing.
+        Raises:
+            ParameterError: The payload has no parameters that may be passed on, or lacks one that is required.
+
+        """
+        if run.parameters is not None:
+            return run
+        template = self.known(run)
+        if template is None:
+            return None
+        names = [parameter.name for parameter in template.parameters]
+        parameters = default_parameters(names, run.payload or "{}", allow_template_tags=run.allow_template_tags)
+        lacking = _lacking(template, {name for name, _ in parameters})
+        if lacking:
+            raise ParameterError(
+                f"{lacking}, and the event's payload has no such field. Publish the event with it, give it a value in "
+                "the template, or map it in the trigger"
+            )
+        check_size(parameters)
+        return run._replace(parameters=parameters, payload=None)
+
+    def lacking(self, run: Run) -> str:
+        """Return why the Workflow of a run would fail at once: parameters that its template requires; else nothing.
+
+        For workers. The run has its parameters and can do without its template, so one that cannot be read stops
+        nothing. It is asked for every :data:`TEMPLATE_LASTS` at most, so that it costs such runs nothing.
         """
         key = (run.namespace, run.template)
         asked = self._unanswered.get(key)
         if asked is not None and 0 <= self._clock() - asked <= TEMPLATE_LASTS:
-            return None
-        found = self.read(run)
-        if isinstance(found, Missing):
+            return ""
+        template = self.read(run)
+        if isinstance(template, Missing):
             self._unanswered[key] = self._clock()
-            return None
+            return ""
         self._unanswered.pop(key, None)
-        return found
+        lacking = _lacking(template, {name for name, _ in run.parameters or ()})
+        advice = "and the trigger's mapping does not fill it. Map it in the trigger, or give it a value in the template"
+        return f"{lacking}, {advice}" if lacking else ""
 
     def failing(self, run: Run, now: Micros) -> tuple[Missing, Micros] | None:
         """Return why a run waits for its template and when it is asked for again; None if it may be asked for now."""
@@ -117,7 +144,7 @@ class Templates:
         failing = self._failing.get(key)
         failures = 1 if failing is None or failing.answer.passes != answer.passes else failing.failures + 1
         delay = (PROMPT if answer.passes else SLOW).delay(failures, self._random)
-        if failing is None and not answer.passes:  # what passes is the cluster's trouble, and said as that
+        if failing is None and not answer.passes:  # trouble that passes is the cluster's, and logged as that
             logger.warning("%s. The runs that need it wait; it is asked for again with growing pauses", answer.reason)
         self._failing[key] = _Failing(answer, failures, now + round(delay * SECOND))
         return self._failing[key].due
@@ -134,3 +161,12 @@ class Templates:
             if now - failing.due > _FORGOTTEN:
                 del self._failing[key]
         return [f"{namespace}/{name}" for namespace, name in self._failing]
+
+
+def _lacking(template: WorkflowTemplate, given: Collection[str]) -> str:
+    """Return the parameters that a template requires and a run lacks, as the beginning of a sentence; else nothing."""
+    lacking = [
+        parameter.name for parameter in template.parameters if not parameter.has_default and parameter.name not in given
+    ]
+    texts = ", ".join([f"the parameter {name!r}" for name in lacking])
+    return f"the WorkflowTemplate {template.namespace}/{template.name} requires {texts}" if lacking else ""

@@ -4,9 +4,9 @@ A waiting run costs no memory, however many wait and however large they are. SQL
 database in memory and writes a temporary file only when these overflow. The shelf is a cache of what the ledger in
 Kafka holds and is filled again at each start, so nothing in it has to survive.
 
-A run on the shelf either waits for its turn (``due`` is empty), or is put off until ``due``. ``wake`` is the moment at
-which it must be looked at: when it is due or too late to start. The database orders all of these by itself, so there is
-no timer that could outlive its run.
+This database is the *shelf* of a partition of the ledger. A run on it either waits for its turn (``due`` is empty), or
+is put off until ``due``. ``wake`` is the moment at which it must be looked at: when it is due or too late to start. The
+database orders these moments, so no timer outlives its run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NEVER: Micros = 2**62
 
 
 class Waiting(NamedTuple):
-    """How much of a trigger lies on a shelf.
+    """How many runs of a trigger are on a shelf.
 
     Attributes:
         trigger: The trigger.
@@ -78,17 +78,17 @@ class WaitingRuns:
         self._next_wake: Micros | None = _NEVER  # None when it has to be looked up
 
     def __len__(self) -> int:
-        """Return how many runs lie here."""
+        """Return how many runs are here."""
         return self._count
 
     def __contains__(self, run_key: str) -> bool:
-        """Return whether a run lies here."""
+        """Return whether a run is here."""
         if not self._count or self._database is None:
             return False
         return self._database.execute("SELECT 1 FROM runs WHERE key = ?", (run_key,)).fetchone() is not None
 
     def put(self, open_run: OpenRun, *, first: bool = False) -> int:
-        """Lay a run down that is not here yet; ``first``: before all others of its trigger. Return its bytes."""
+        """Add a run that is not here yet; ``first``: before all others of its trigger. Return its bytes."""
         run, body = open_run.run, open_run.body or encode_run(open_run.run)
         moments = [
             moment for moment in (open_run.due, run.start_by if open_run.intent is None else None) if moment is not None
@@ -119,20 +119,20 @@ class WaitingRuns:
 
     def take_next(self, trigger: str, count: int, size: int) -> list[OpenRun]:
         """Take the runs of a trigger whose turn is next: at most ``count``, about ``size`` bytes, at least one."""
-        found: list[OpenRun] = []
+        runs: list[OpenRun] = []
         for row in self._rows(_TURN, trigger, count):
-            found.append(self._run(row))
+            runs.append(self._run(row))
             size -= len(row[0])
             if size <= 0:
                 break
-        self._remove(found)
-        return found
+        self._remove(runs)
+        return runs
 
     def take_due(self, now: Micros, limit: int) -> list[OpenRun]:
         """Take runs that must be looked at now, the earliest first."""
-        found = [self._run(row) for row in self._rows(_WAKE, now, limit)]
-        self._remove(found)
-        return found
+        runs = [self._run(row) for row in self._rows(_WAKE, now, limit)]
+        self._remove(runs)
+        return runs
 
     def next_wake(self) -> Micros:
         """Return when the next run must be looked at; far in the future if none has to be."""
@@ -152,7 +152,7 @@ class WaitingRuns:
         self._open().executemany("UPDATE runs SET written = ? WHERE key = ?", [(now, key) for key in run_keys])
 
     def waiting(self) -> list[Waiting]:
-        """Return what waits, by trigger."""
+        """Return how many runs wait, by trigger."""
         if not self._count:
             return []
         select = "SELECT trigger, max(definition), sum(due IS NULL), sum(due IS NOT NULL), sum(length(body)) FROM runs"

@@ -1,8 +1,8 @@
-"""Which parts of a condition go together; all others are refused when a trigger is loaded, each with its reason.
+"""The combinations of a condition's parts that make no sense. Each is refused when a trigger is loaded, with a reason.
 
 The rules stand in one table, :data:`RULES`. A trigger that no rule refuses has a defined meaning and a defined
 identity of its matches: the frame (start, end) for calendar windows, the identities of its events for all others.
-``docs/triggers/combinations.md`` shows the same table for people, and a test holds the two together.
+``docs/triggers/combinations.md`` shows the same table for people, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from bridge.triggers.windows import default_collect, window_kind
 from flowbridge_sdk.misfit import MisfitError
 
 SHARED_LIMIT = 50
-"""Events of a condition in which one event name stands at two slots. Sharing out 100 takes a good part of a second, and
-twice as many take ten times as long."""
+"""Events of a condition in which one event name stands at two slots. Sharing out 100 of them takes a good part of a
+second, and twice as many take ten times as long."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What the rules look at.
+    """A condition as the rules see it.
 
     Attributes:
-        spec: The whole as it was written.
-        kind: Kind of its window; None for a trigger of which each event is a match.
+        spec: The whole resource as it was written.
+        kind: Kind of its window; None for a trigger without a window, for which each event is a match.
         counts: The counts of the slots that are not absent, in slot order.
         absent: How many slots are absent.
         required: How many slots a match fills.
@@ -46,7 +46,7 @@ class Condition:
 
     @property
     def is_switch(self) -> bool:
-        """Tell whether all slots are absent."""
+        """Return True if all slots are absent."""
         return not self.counts
 
     @property
@@ -59,10 +59,10 @@ class Rule(NamedTuple):
     """A combination that makes no sense.
 
     Attributes:
-        path: The field that is blamed.
-        is_met: Tells whether a condition is such a combination.
+        path: The field that gets the error.
+        is_met: Returns True if a condition is such a combination.
         found: What was found.
-        right: What would be right.
+        right: What is expected.
 
     """
 
@@ -73,7 +73,7 @@ class Rule(NamedTuple):
 
 
 def condition_of(spec: SpecPart) -> Condition:
-    """Return what the rules look at; the window is one by itself."""
+    """Return the condition as the rules see it. Its window must have no misfit of its own."""
     counts = tuple(slot.count for slot in spec.events if not slot.absent)
     return Condition(
         spec=spec,
@@ -86,32 +86,40 @@ def condition_of(spec: SpecPart) -> Condition:
 
 
 def required_slots(spec: SpecPart) -> int:
-    """Return how many slots a match fills, of those that are not absent."""
+    """Return how many of the slots that are not absent a match fills."""
     if spec.require is None or spec.require == "all":
         return sum(not slot.absent for slot in spec.events)
     return 1 if spec.require == "any" else spec.require
 
 
 def combination_misfits(condition: Condition) -> Iterator[Misfit]:
-    """Yield what does not go together."""
+    """Yield a misfit for each combination that makes no sense."""
     spec = condition.spec
     for rule in RULES:
         if rule.is_met(condition):
             yield rule.path, MisfitError(rule.found, rule.right)
     if condition.required > len(condition.counts) and not condition.is_switch:
-        there = len(condition.counts)
-        right = f"there are {there} events{' that are not absent' * bool(condition.absent)}: write at most {there}"
+        slots = len(condition.counts)
+        right = f"there are {slots} events{' that are not absent' * bool(condition.absent)}: write at most {slots}"
         yield ("spec", "require"), MisfitError(f"found {spec.require}", right)
     size = spec.window.batch.size if spec.window is not None and spec.window.batch is not None else None
     if size is not None and size < condition.least:
         found = f"found {size}, but a match needs {condition.least} events"
         yield ("spec", "window", "batch", "size"), MisfitError(found, f"write {condition.least} at least")
     yield from _slot_misfits(condition)
-    yield from _shared_misfits(condition)
+    # An event at two slots is refused if both need more events than can be shared out between them in good time.
+    total, seen = sum(condition.counts), set[str]()
+    for index, slot in enumerate(spec.events):
+        if not slot.absent and slot.name in seen and total > SHARED_LIMIT:
+            found = f"{slot.name!r} at two slots, in a condition of {total} events: which fills which is a search"
+            right = f"let all counts together be {SHARED_LIMIT} at most, or write a trigger for each slot"
+            yield ("spec", "events", index, "count"), MisfitError(found, right)
+            break
+        seen.update([] if slot.absent else [slot.name])
 
 
 def _slot_misfits(condition: Condition) -> Iterator[Misfit]:
-    """Yield what absent slots may not have."""
+    """Yield a misfit for each field that an absent slot may not have."""
     slots = condition.spec.events
     for index, slot in enumerate(slots):
         place: FieldPath = ("spec", "events", index)
@@ -131,30 +139,19 @@ def _slot_misfits(condition: Condition) -> Iterator[Misfit]:
                 break
 
 
-def _shared_misfits(condition: Condition) -> Iterator[Misfit]:
-    """Yield an event at two slots, if they need more events than can be shared out between them in good time."""
-    total, seen = sum(condition.counts), set[str]()
-    for index, slot in enumerate(condition.spec.events):
-        if not slot.absent and slot.name in seen and total > SHARED_LIMIT:
-            found = f"{slot.name!r} at two slots, in a condition of {total} events: which fills which is a search"
-            right = f"let all counts together be {SHARED_LIMIT} at most, or write a trigger for each slot"
-            yield ("spec", "events", index, "count"), MisfitError(found, right)
-            return
-        seen.update([] if slot.absent else [slot.name])
-
-
 def _has(condition: Condition, name: str) -> bool:
-    """Tell whether somebody wrote ``spec.NAME``; ``order: any`` says nothing."""
+    """Return True if ``spec.NAME`` is written. ``order: any`` counts as not written."""
     written = getattr(condition.spec, name)
     return written is not None and (name != "order" or written == "sequence")
 
 
 def _of(is_kind: Callable[[Kind], bool], also: Callable[[Condition], bool]) -> Callable[[Condition], bool]:
-    """Return the test for a window of certain kinds, and something else."""
+    """Return the test for a condition whose window is of certain kinds, and that passes another test."""
     return lambda condition: condition.kind is not None and is_kind(condition.kind) and also(condition)
 
 
 def _without_window(name: str) -> Rule:
+    """Return the rule that a trigger of a single event and no window has no ``name``."""
     return Rule(
         ("spec", name),
         lambda c: c.kind is None and len(c.spec.events) == 1 and not c.absent and _has(c, name),
@@ -164,7 +161,7 @@ def _without_window(name: str) -> Rule:
 
 
 def _of_switch(name: str, reason: str) -> Rule:
-    """Return the rule that nothing but absent events leaves no room for ``name``."""
+    """Return the rule that a trigger of nothing but absent events has no ``name``."""
     found = f"{name}, and nothing but absent events: {reason}"
     return Rule(("spec", name), lambda c: c.is_switch and _has(c, name), found, "leave it out")
 
@@ -218,14 +215,14 @@ RULES: tuple[Rule, ...] = (
             lambda kind: kind.closes and kind.keeps_order,
             lambda c: c.spec.order == "sequence" and c.collect == "all",
         ),
-        "a sequence and collect: all, which takes whatever came in whatever order",
+        "a sequence and collect: all, which takes all events in any order",
         "write collect: latest or first",
     ),
     # Absent events.
     Rule(
         _WINDOW,
         _of(lambda kind: not kind.takes_absent, lambda c: bool(c.absent)),
-        "an absent event in a window whose end nobody knows beforehand",
+        "an absent event in a window whose end is not known beforehand",
         "write within, every or until",
     ),
     Rule(
@@ -240,13 +237,13 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("spec", "key"),
         lambda c: c.is_switch and (c.spec.key is not None or any(slot.key for slot in c.spec.events)),
-        "a key, and nothing but absent events: nobody knows which keys there should be",
+        "a key, and nothing but absent events: it is not known which keys there should be",
         "leave it out, or write a trigger a key with `where`",
     ),
     Rule(
         ("spec", "run", "id"),
         lambda c: c.is_switch and c.spec.run.id is not None,
-        "an id, and nothing but absent events: it would be the same for ever",
+        "an id, and nothing but absent events: it would always be the same",
         "leave it out; a window's start and end make its run",
     ),
     # What a window can hold and forget.
@@ -259,7 +256,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         (*_WINDOW, "reset"),
         _of(lambda kind: not kind.resets, lambda c: c.spec.window is not None and c.spec.window.reset is not None),
-        "reset in a calendar window, which begins anew by itself",
+        "reset in a calendar window, which starts again by itself",
         "leave it out",
     ),
     Rule(
@@ -281,4 +278,4 @@ RULES: tuple[Rule, ...] = (
         "leave it out; it counts only with reset",
     ),
 )
-"""All combinations that make no sense, besides numbers that are too large and what absent slots may not have."""
+"""All combinations that make no sense, except numbers that are too large and fields that absent slots may not have."""

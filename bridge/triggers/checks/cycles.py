@@ -1,8 +1,9 @@
-"""Cycles of triggers: a run whose events start, by way of other triggers, the same run again, for ever.
+"""Cycles of triggers: the events of a run start, through other triggers, the same run again without end.
 
-A trigger is known to cause the events of ``run.emits``, and those that a Metaflow flow publishes when its steps finish
-(``metaflow.PROJECT.BRANCH.FLOW.STEP``) where its WorkflowTemplate is that flow's. An event of an absent slot starts
-nothing. What filters would stop is not known here: who knows that one does, leaves the event out of ``emits``.
+A trigger is known to cause the events of ``run.emits``. If its WorkflowTemplate is that of a Metaflow flow, it also
+causes the events that the flow publishes when its steps finish (``metaflow.PROJECT.BRANCH.FLOW.STEP``). An event of an
+absent slot starts nothing. This check does not know which events a filter stops. The owner of a trigger whose filter
+breaks the cycle leaves the event out of ``emits``.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import re
 from base64 import b32encode
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha1
 from typing import NamedTuple
 
 from bridge.core.trigger import Trigger
-from bridge.triggers.errors import Origin, TriggerError
+from bridge.triggers.errors import TriggerError
 from bridge.triggers.resources import LoadedTrigger
 
 _FLOW_EVENT = re.compile(r"metaflow\.(.+)\.[^.]+")
@@ -36,38 +37,48 @@ def without_cycles(
 ) -> tuple[list[LoadedTrigger], list[TriggerError]]:
     """Return the triggers that may be in force together, and an error for each that would close a cycle.
 
-    What is in force unchanged comes first, so that it is always the new one that is refused; a trigger whose new form
-    is refused keeps its old one.
+    Triggers that are in force unchanged come first, so that always the new trigger is refused. A trigger whose new form
+    is refused keeps its old form.
 
     Args:
-        in_force: What is in force now.
-        wanted: What is to be, at most one of each identity.
+        in_force: The triggers in force now.
+        wanted: The triggers that should be in force, at most one of each identity.
 
     """
-    before = {sourced.trigger.identity: sourced for sourced in in_force}
+    before = {loaded.trigger.identity: loaded for loaded in in_force}
+    unchanged: list[LoadedTrigger] = []
+    changed: list[LoadedTrigger] = []
+    for loaded in sorted(wanted, key=lambda loaded: (loaded.origin, loaded.trigger.identity)):
+        old = before.get(loaded.trigger.identity)
+        is_unchanged = old is not None and _is_alike(old.trigger, loaded.trigger)
+        (unchanged if is_unchanged else changed).append(loaded)
     graph = _Graph()
     kept: list[LoadedTrigger] = []
     errors: list[TriggerError] = []
-    for wanted_item in sorted(wanted, key=lambda wanted_item: _precedence(wanted_item, before)):
-        way = graph.add(wanted_item.trigger)
-        if way:
-            errors.append(_error(wanted_item, way))
-            old = before.get(wanted_item.trigger.identity)
-            if old is None or _is_alike(old.trigger, wanted_item.trigger) or graph.add(old.trigger):
-                continue
+    for loaded in (*unchanged, *changed):
+        identity = loaded.trigger.identity
+        way = graph.add(loaded.trigger)
+        if not way:
+            kept.append(loaded)
+            continue
+        steps = [f"{cause.event!r}, which starts {cause.trigger.identity}" for cause in way]
+        found = f"it closes a cycle: {identity} causes {', which causes '.join(steps)}"
+        field = "spec.run.emits" if way[0].event in loaded.trigger.run.emits else "spec.events"
+        right = "break it: let one of these read another event, or end with a run that does not emit"
+        errors.append(TriggerError(loaded.origin, field, found, right, identity))
+        old = before.get(identity)
+        if old is not None and not _is_alike(old.trigger, loaded.trigger) and not graph.add(old.trigger):
             kept.append(old)
-        else:
-            kept.append(wanted_item)
     return sorted(kept, key=lambda loaded: loaded.trigger.identity), errors
 
 
 def flow_templates(event: str) -> tuple[str, ...]:
-    """Return the names that Metaflow gives the WorkflowTemplate of the flow that publishes ``event``.
+    """Return the names that Metaflow may give the WorkflowTemplate of the flow that publishes ``event``.
 
-    A name that begins with ``-`` is only the end of one: Metaflow shortens long names and puts a hash behind them.
+    A name that begins with ``-`` is only the end of a name, because Metaflow shortens long names and appends a hash.
     """
-    found = _FLOW_EVENT.fullmatch(event)
-    return _templates(found[1]) if found else ()
+    match = _FLOW_EVENT.fullmatch(event)
+    return _templates(match[1]) if match else ()
 
 
 class _Graph:
@@ -78,28 +89,24 @@ class _Graph:
         self._flow_events: dict[str, set[str]] = defaultdict(set)
 
     def add(self, trigger: Trigger) -> list[Cause]:
-        """Add a trigger, unless it closes a cycle: then return the way round, from it back to itself."""
+        """Add a trigger. If it closes a cycle, do not add it, and return the shortest way from it back to itself."""
         events = [slot.event for slot in trigger.slots if not slot.absent]
         for event in events:
             self._readers[event].append(trigger)
             for template in flow_templates(event):
                 self._flow_events[template].add(event)
-        way = self._way_round(trigger)
-        if way:
-            for event in events:
-                self._readers[event].remove(trigger)
-        return way
-
-    def _way_round(self, trigger: Trigger) -> list[Cause]:
-        """Return the shortest way from a trigger back to itself; empty if there is none."""
-        reached: dict[str, tuple[Trigger, Cause]] = {}  # by trigger: who starts it, and by what
-        at_last: deque[Trigger] = deque([trigger])
-        while at_last:
-            last = at_last.popleft()
-            for cause in self._caused(last):
-                if cause.trigger.identity not in reached:
-                    reached[cause.trigger.identity] = (last, cause)
-                    at_last.append(cause.trigger)
+        # A search in breadth finds the shortest way back.
+        reached: dict[str, tuple[Trigger, Cause]] = {}  # by identity: the trigger that starts it, and by which event
+        frontier: deque[Trigger] = deque([trigger])
+        while frontier:
+            last = frontier.popleft()
+            ends = [last.run.template[-length - 1 :] for length in _HASH_LENGTHS]
+            caused = {event for name in (last.run.template, *ends) for event in self._flow_events.get(name, ())}
+            for event in sorted(caused | set(last.run.emits)):
+                for reader in self._readers.get(event, ()):
+                    if reader.identity not in reached:
+                        reached[reader.identity] = (last, Cause(event, reader))
+                        frontier.append(reader)
             if trigger.identity in reached:
                 break
         way: list[Cause] = []
@@ -107,15 +114,10 @@ class _Graph:
         while trigger.identity in reached and (not way or at is not trigger):
             at, cause = reached[at.identity]
             way.append(cause)
+        if way:
+            for event in events:
+                self._readers[event].remove(trigger)
         return way[::-1]
-
-    def _caused(self, trigger: Trigger) -> Iterator[Cause]:
-        template = trigger.run.template
-        ends = [template[-length - 1 :] for length in _HASH_LENGTHS]
-        events = {event for name in (template, *ends) for event in self._flow_events.get(name, ())}
-        for event in sorted(events | set(trigger.run.emits)):
-            for reader in self._readers.get(event, ()):
-                yield Cause(event, reader)
 
 
 @lru_cache(maxsize=10_000)
@@ -126,22 +128,6 @@ def _templates(flow: str) -> tuple[str, ...]:
     return (*sorted(names), *(f"-{digest[:length]}" for length in _HASH_LENGTHS))
 
 
-def _precedence(trigger: LoadedTrigger, before: Mapping[str, LoadedTrigger]) -> tuple[bool, Origin, str]:
-    """Return what orders triggers: those in force as they are, then by where they stand."""
-    identity = trigger.trigger.identity
-    is_new = identity not in before or not _is_alike(before[identity].trigger, trigger.trigger)
-    return (is_new, trigger.origin, identity)
-
-
 def _is_alike(trigger: Trigger, other: Trigger) -> bool:
-    """Tell whether two triggers of one name are the same as far as cycles go, whatever settings have added."""
+    """Return True if two triggers of one name have the same slots and run. Nothing else matters for cycles."""
     return (trigger.slots, trigger.run) == (other.slots, other.run)
-
-
-def _error(trigger: LoadedTrigger, way: Sequence[Cause]) -> TriggerError:
-    start = trigger.trigger.identity
-    steps = [f"{cause.event!r}, which starts {cause.trigger.identity}" for cause in way]
-    found = f"it closes a cycle: {start} causes {', which causes '.join(steps)}"
-    field = "spec.run.emits" if way[0].event in trigger.trigger.run.emits else "spec.events"
-    right = "break it: let one of these read another event, or end with a run that does not emit"
-    return TriggerError(*trigger.origin, field, found, right, start)

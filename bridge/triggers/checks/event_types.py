@@ -1,7 +1,8 @@
-"""What is known of the fields of events before any comes: six of them always, those of the payload from its schema.
+"""The types of the fields of events, known before any event arrives.
 
-Types are those of CEL, as its checker spells them. A number is what the schema says, a field that may be null is
-wrapped, and what Avro cannot tell (a union of several types, a decimal) is ``dyn``: of any type.
+Six fields are always known. The fields of the payload come from its schema. Types are those of CEL, as its checker
+spells them. A number has the type of the schema, and a field that may be null is wrapped. A type that Avro cannot tell
+(a union of several types, a decimal) is ``dyn``, which is any type.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ _WRAPPED = {"bool": "Bool", "bytes": "Bytes", "double": "Double", "int": "Int64"
 
 @dataclass(frozen=True)
 class FieldType:
-    """What is known of a field.
+    """The type of a field.
 
     Attributes:
-        type: Its type; ``dyn`` where that is not known.
-        fields: The fields below it, by name; None where it may have any.
+        type: Its type; ``dyn`` if it is not known.
+        fields: The fields below it, by name; None if it may have any.
 
     """
 
@@ -57,27 +58,33 @@ class FieldType:
 
 
 ANYTHING = FieldType()
-"""What nothing is known of."""
+"""The type of a field of which nothing is known."""
 
 _TEXT = FieldType("string")
 _ATTRIBUTES = {"name": _TEXT, "id": _TEXT, "source": _TEXT, "time": FieldType("timestamp"), "key": ANYTHING}
 EVENT = FieldType("dyn", _ATTRIBUTES)
-"""What expressions over one event call ``event``."""
+"""The type of ``event`` in expressions over one event."""
 
 
 def slot_type(payload: FieldType) -> FieldType:
-    """Return what a slot's variable is in expressions over a match."""
+    """Return the type of a slot's variable in expressions over a match."""
     return FieldType("dyn", {**_ATTRIBUTES, "payload": payload})
 
 
 def payload_type(schema: Any) -> FieldType:
-    """Return what an Avro schema says of a payload; anything for None."""
+    """Return the type of a payload with this Avro schema; :data:`ANYTHING` for None."""
     return ANYTHING if schema is None else _field(schema, {}, 0)
 
 
 def _field(schema: Any, named: dict[str, Any], depth: int) -> FieldType:
     if isinstance(schema, list):
-        return _union(schema, named, depth)
+        others = [branch for branch in schema if branch != "null"]
+        if len(others) != 1:
+            return ANYTHING
+        only = _field(others[0], named, depth)
+        if len(others) == len(schema) or only.fields is not None:
+            return only
+        return FieldType(f"google.protobuf.{_WRAPPED[only.type]}Value") if only.type in _WRAPPED else ANYTHING
     if isinstance(schema, str):
         if schema in _PLAIN:
             return FieldType(_PLAIN[schema])
@@ -90,7 +97,10 @@ def _field(schema: Any, named: dict[str, Any], depth: int) -> FieldType:
         named.setdefault(schema["name"], schema)
         named.setdefault(f"{space}.{schema['name']}", schema)
     if kind in {"record", "error"}:
-        return _record(schema, named, depth)
+        members = schema.get("fields")
+        if depth >= _DEPTH or not isinstance(members, list):
+            return ANYTHING
+        return FieldType("dyn", {member["name"]: _field(member.get("type"), named, depth + 1) for member in members})
     if kind == "array":
         return FieldType(f"list({_member(schema.get('items'), named, depth)})")
     if kind == "map":
@@ -101,26 +111,5 @@ def _field(schema: Any, named: dict[str, Any], depth: int) -> FieldType:
     return FieldType(_PLAIN[kind]) if kind in _PLAIN else _field(kind, named, depth + 1)
 
 
-def _record(schema: Mapping[str, Any], named: dict[str, Any], depth: int) -> FieldType:
-    if depth >= _DEPTH:
-        return ANYTHING
-    members = schema.get("fields")
-    if not isinstance(members, list):
-        return ANYTHING
-    return FieldType("dyn", {member["name"]: _field(member.get("type"), named, depth + 1) for member in members})
-
-
 def _member(schema: Any, named: dict[str, Any], depth: int) -> str:
     return "dyn" if depth >= _DEPTH else _field(schema, named, depth + 1).type
-
-
-def _union(branches: list[Any], named: dict[str, Any], depth: int) -> FieldType:
-    others = [branch for branch in branches if branch != "null"]
-    if len(others) != 1:
-        return ANYTHING
-    only = _field(others[0], named, depth)
-    if len(others) == len(branches):
-        return only
-    if only.fields is not None:
-        return only
-    return FieldType(f"google.protobuf.{_WRAPPED[only.type]}Value") if only.type in _WRAPPED else ANYTHING

@@ -1,4 +1,4 @@
-"""What the expressions of a trigger may name, and whether they can be anything: checked before any event comes."""
+"""Checks of a trigger's expressions before any event arrives: the names in them, and whether they can have a value."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from bridge.triggers.slots import is_list, variable_of
 from flowbridge_sdk.misfit import MisfitError
 
 EVENT_VARIABLES = frozenset({"payload", "event"})
-"""What ``where`` and ``key`` are evaluated over."""
+"""The variables of ``where`` and ``key``."""
 
 Variables = Mapping[str, FieldType]
-"""What an expression may name, and what is known of it."""
+"""The variables of an expression, with their types."""
 
 _Right = Callable[[FieldUse], str]  # what to write instead of a name that is not known; empty for no idea
 
 
 def expression_misfits(spec: SpecPart, *, collects_all: bool, schemas: Schemas | None = None) -> Iterator[Misfit]:
-    """Yield what is wrong with the expressions.
+    """Yield the misfits of all expressions.
 
     Args:
         spec: The condition and the run.
-        collects_all: Whether each slot of a match holds all events that came.
-        schemas: Avro schemas by event name, as far as they are known.
+        collects_all: Whether each slot of a match holds all events that arrived.
+        schemas: The known Avro schemas, by event name.
 
     """
     known = schemas or {}
@@ -63,7 +63,7 @@ def expression_misfits(spec: SpecPart, *, collects_all: bool, schemas: Schemas |
 def _one_event_misfits(
     source: str | None, payload: FieldType, slots: Mapping[str, SlotPart], path: FieldPath
 ) -> Iterator[Misfit]:
-    """Yield what is wrong with an expression over one event."""
+    """Yield the misfits of an expression over one event."""
     if source is None:
         return
 
@@ -79,9 +79,9 @@ def _one_event_misfits(
 def _match_misfits(
     source: str, variables: Variables, lists: frozenset[str], events: Mapping[str, str], path: FieldPath
 ) -> Iterator[Misfit]:
-    """Yield what is wrong with an expression over a match, in which some variables are lists of events.
+    """Yield the misfits of an expression over a match, in which some variables are lists of events.
 
-    ``events`` has the slot's variable by what it would be called without ``as``.
+    ``events`` has the slot's variable by its name without ``as``.
     """
 
     def right(use: FieldUse) -> str:
@@ -102,7 +102,7 @@ def _match_misfits(
 
 
 def _checked(source: str, variables: Variables, path: FieldPath, right: _Right) -> Iterator[Misfit]:
-    """Yield what is wrong with one expression, at its line and column."""
+    """Yield the misfit of one expression, at its line and column."""
     try:
         expression = Expression(source)
         _refuse_unknown_names(expression, variables, right)
@@ -132,7 +132,7 @@ def _refuse_unknown_names(expression: Expression, variables: Variables, right: _
 
 
 def _refuse_unknown_fields(expression: Expression, variables: Variables) -> None:
-    """Refuse fields that no event has; one that ``has(...)`` asks for may be of another version of the schema."""
+    """Refuse fields that no event has. A field in ``has(...)`` may be of another version of the schema."""
     asked = {(use.root, *use.steps) for use in expression.uses if use.use == "has"}
     for use in expression.uses:
         around = variables[use.root]
@@ -143,28 +143,23 @@ def _refuse_unknown_fields(expression: Expression, variables: Variables) -> None
             ):
                 break
             if step not in fields:
-                above = (use.root, *use.steps[:depth])
+                above, steps = (use.root, *use.steps[:depth]), use.steps[depth:]
+                near = difflib.get_close_matches(step, sorted(fields), 1, cutoff=0.7)
+                if near:
+                    right = f"write {'.'.join((*above, near[0], *steps[1:]))}"
+                elif "payload" in fields:
+                    right = f"write {'.'.join((*above, 'payload', *steps))}"
+                elif around is EVENT:
+                    right = f"write {'.'.join(('payload', *steps))}"
+                else:
+                    right = f"it has {', '.join(sorted(fields)[:20])}" if fields else "it has no fields"
                 found = f"{'.'.join(above)} has no field {step!r}"
-                raise ExpressionSyntaxError(
-                    found, *expression.place(use.node), _nearest(around, above, use.steps[depth:])
-                )
+                raise ExpressionSyntaxError(found, *expression.place(use.node), right)
             around = fields[step]
 
 
-def _nearest(around: FieldType, above: tuple[str, ...], steps: tuple[str, ...]) -> str:
-    fields = around.fields or {}
-    near = difflib.get_close_matches(steps[0], sorted(fields), 1, cutoff=0.7)
-    if near:
-        return f"write {'.'.join((*above, near[0], *steps[1:]))}"
-    if "payload" in fields:
-        return f"write {'.'.join((*above, 'payload', *steps))}"
-    if around is EVENT:
-        return f"write {'.'.join(('payload', *steps))}"
-    return f"it has {', '.join(sorted(fields)[:20])}" if fields else "it has no fields"
-
-
 def _types(expression: Expression, variables: Variables) -> dict[str, str]:
-    """Return what is known of the types of the fields that an expression reads, by dotted name."""
+    """Return the known types of the fields that an expression reads, by dotted name."""
     types: dict[str, str] = {}
     for use in expression.uses:
         around: FieldType = variables[use.root]
@@ -179,7 +174,7 @@ def _types(expression: Expression, variables: Variables) -> dict[str, str]:
 
 
 def _where_misfits(source: str | None, path: FieldPath) -> Iterator[Misfit]:
-    """Yield an error for a filter that no event can pass."""
+    """Yield a misfit for a filter that no event can pass."""
     constant = _constant(source)
     if constant is None:
         return
@@ -193,7 +188,7 @@ def _where_misfits(source: str | None, path: FieldPath) -> Iterator[Misfit]:
 
 
 def _key_misfits(source: str | None, path: FieldPath) -> Iterator[Misfit]:
-    """Yield an error for a key that no event can have."""
+    """Yield a misfit for a key that no event can have."""
     constant = _constant(source)
     if constant is None:
         return
@@ -204,7 +199,7 @@ def _key_misfits(source: str | None, path: FieldPath) -> Iterator[Misfit]:
 
 
 def _constant(source: str | None) -> Expression | None:
-    """Return the expression if it names nothing of an event; None for a bad one as well, which is told elsewhere."""
+    """Return the expression if it reads no variable; None also for a wrong expression, which has a misfit already."""
     if source is None:
         return None
     try:

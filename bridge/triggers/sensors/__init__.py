@@ -1,1 +1,1 @@
-"""Metaflow's Sensors as triggers: what Argo Events would have done by their text, recognised and never evaluated."""
+"""Metaflow's Sensors as triggers. The known forms of a Sensor are recognised, and nothing in it is evaluated."""

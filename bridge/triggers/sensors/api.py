@@ -1,7 +1,7 @@
-"""The port to the cluster's Sensors: what is new of them, and a way to tell their owners what is wrong.
+"""The port to the cluster's Sensors: their changes, and a way to report errors to their owners.
 
-Nothing here raises for what a cluster or a network does, and nothing waits for one. An implementation selects Sensors
-by :data:`LABELS`; one that loses the label is deleted as far as the port goes.
+Nothing here raises for an error of a cluster or a network, and nothing waits for them. An implementation selects
+Sensors by :data:`LABELS`. A Sensor that loses a label counts as deleted.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Literal
 from bridge.cluster.responses import Plain
 
 LABELS = {"app.kubernetes.io/name": "metaflow-sensor"}
-"""What Metaflow labels its Sensors with."""
+"""The label of Metaflow's Sensors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All Sensors of a namespace at one moment: what is not here is not there.
+    """All Sensors of a namespace at one moment. Other Sensors do not exist.
 
     Attributes:
         sensors: The Sensors; each has a name.
@@ -34,8 +34,8 @@ class Change:
     """A Sensor that was put or deleted.
 
     Attributes:
-        kind: What became of it.
-        sensor: The Sensor; of a deleted one its last state.
+        kind: Whether it was put or deleted.
+        sensor: The Sensor; its last state if it was deleted.
 
     """
 
@@ -45,13 +45,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """The API could not be asked, or refused; nothing follows for any Sensor."""
+    """The API could not be asked, or it refused. Nothing follows for any Sensor."""
 
     reason: str
 
 
 News = Sequence[Listing | Change]
-"""What became known of a namespace, in order."""
+"""The changes of a namespace, in order."""
 
 
 class SensorApi(ABC):
@@ -59,19 +59,19 @@ class SensorApi(ABC):
 
     @abstractmethod
     def news(self, namespace: str) -> News | Away:
-        """Return what became known of a namespace since this was last asked.
+        """Return the changes of a namespace since the last call.
 
-        It begins with a :class:`Listing`; another one comes where changes may have been missed. Nothing may mean that
-        the first list is still on its way.
+        The first of them is a :class:`Listing`. Another listing follows if changes may have been missed. An empty
+        result may mean that the first listing is not there yet.
         """
 
     @abstractmethod
     def report(self, sensor: Plain, message: str) -> None:
-        """Attach a warning to a Sensor, where ``kubectl describe`` shows it: tried once, later, and never in the way.
+        """Attach a warning to a Sensor, so that ``kubectl describe`` shows it. It is tried once, later, without a wait.
 
-        The same message on the same Sensor is one Event, however often it is reported.
+        The same message on the same Sensor is one Kubernetes Event, however often it is reported.
         """
 
     @abstractmethod
     def rest(self) -> None:
-        """Stop watching; each namespace then begins with a list again."""
+        """Stop all watches. Each namespace then starts with a listing again."""

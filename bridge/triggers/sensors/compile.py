@@ -1,11 +1,11 @@
-"""From a Sensor as Metaflow writes it to core's trigger, and what fills the parameters of its runs.
+"""Compile a Sensor as Metaflow writes it to core's trigger, with the parameters of its runs.
 
-A Sensor becomes a trigger with a slot for each dependency; the slot's event is the name that its filter asks for. The
-latest event of each counts and a match takes all, as with Argo Events. What it never had: several events wait for each
-other no longer than a window, so that an old event cannot pair with a new one.
+A Sensor becomes a trigger with a slot for each dependency. The slot's event is the name in the dependency's filter. The
+latest event of each slot counts and a match takes all, as with Argo Events. One thing is different from Argo Events:
+several events wait for each other no longer than a window, so that an old event cannot pair with a new one.
 
-All that is wrong is found at once as far as it can be, each with its path in the Sensor; a trigger comes out only when
-nothing is. Nothing is guessed.
+As far as possible all misfits are found at once, each with its path in the Sensor. A Sensor with a misfit has no
+trigger. Nothing is guessed.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class SensorRules:
-    """What holds for all Sensors.
+    """Rules for all Sensors.
 
     Attributes:
-        window: How far apart the events of a match may have happened, where the Sensor does not say.
-        run_namespaces: By namespace of Sensors the other namespaces in which they may have Workflows run.
+        window: How far apart the events of a match may have happened, for a Sensor without a directive for this.
+        run_namespaces: By namespace of Sensors, the other namespaces in which they may create Workflows.
 
     """
 
@@ -50,12 +50,12 @@ class SensorRules:
 
 
 def compile_sensor(plain: Any, rules: SensorRules) -> Trigger | list[Misfit]:
-    """Return the trigger of a Sensor (its plain JSON), or all that is wrong with it and where."""
+    """Return the trigger of a Sensor (its plain JSON), or all its misfits."""
     return _Compiling(Part(plain), rules).result()
 
 
 class _Compiling:
-    """One Sensor on its way, and what was found wrong with it."""
+    """One Sensor that is being compiled, with the misfits found so far."""
 
     def __init__(self, sensor: Part, rules: SensorRules) -> None:
         self._sensor = sensor
@@ -67,7 +67,7 @@ class _Compiling:
         return compiled if compiled is not None and not self._misfits else self._misfits
 
     def _tried(self, read: Callable[[], Read]) -> Read | None:
-        """Return what ``read`` gives; None with a misfit noted, where it refuses."""
+        """Return the result of ``read``. If it refuses, note the misfit and return None."""
         try:
             return read()
         except SensorMisfitError as error:
@@ -77,7 +77,7 @@ class _Compiling:
     def _compiled(self) -> Trigger | None:
         metadata, spec = self._sensor["metadata"], self._sensor["spec"]
         metadata["name"].text()
-        # What runs a Sensor's pod (template, replicas, bus, …) has no meaning here.
+        # The settings of a Sensor's pod (template, replicas, bus, …) have no meaning here.
         pod = ("template", "replicas", "eventBusName", "revisionHistoryLimit", "loggingFields")
         self._tried(lambda: spec.only("dependencies", "triggers", *pod))
         dependencies = self._dependencies(spec["dependencies"])
@@ -87,34 +87,63 @@ class _Compiling:
         used, required = read_conditions(workflow.conditions, [dependency.name for dependency in dependencies])
         slots = [dependency for dependency in dependencies if dependency.name in used]
         directives = self._tried(lambda: read_directives(metadata["annotations"], len(slots)))
-        self._tried(lambda: self._check_namespace(metadata, workflow))
-        self._tried(lambda: _check_reset(self._sensor, workflow))
+        own, wanted = self._tried(metadata["namespace"].text), workflow.namespace
+        if own is not None and wanted not in (None, own) and wanted not in self._rules.run_namespaces.get(own, ()):
+            kind = "argoWorkflow" if workflow.early else "k8s"
+            found = f"Workflows in the namespace {wanted}, while the Sensor is in {own}"
+            misfit = MisfitError(found, f"allow it in FLOWBRIDGE_SENSORS, as {own}={wanted}")
+            self._misfits.append((("spec", "triggers", 0, "template", kind, "source"), misfit))
+        fault = schedule_fault(workflow.reset) if workflow.reset is not None else None
+        if fault is not None:
+            reset = spec["triggers"].one()["template"]["conditionsReset"].one()["byTime"][fault[0]]
+            self._misfits.append((reset.path, reset.misfit(fault[1])))
         fields = self._fields(workflow, dependencies)
-        if directives is None or self._misfits:
+        if directives is None or own is None or self._misfits:
             return None
-        variables = {variable_of(slot.name) for slot in slots}
+        return self._trigger(own, workflow, slots, required, fields, directives)
+
+    def _trigger(
+        self,
+        namespace: str,
+        workflow: WorkflowPart,
+        dependencies: Sequence[Dependency],
+        required: int,
+        fields: Sequence[FieldParameter],
+        directives: Directives,
+    ) -> Trigger:
+        """Return the trigger of a Sensor without misfits; ``dependencies`` are those in its conditions."""
+        name = self._sensor["metadata"]["name"].text()
+        slots: list[Slot] = []
+        for dependency in dependencies:
+            try:
+                Expression(dependency.where).check(EVENT_VARIABLES)
+            except ExpressionSyntaxError as error:  # the bridge wrote it: a defect shows here and not in the router
+                raise AssertionError(f"{dependency.where}: {error}") from error
+            slots.append(Slot(dependency.event, variable_of(dependency.name), dependency.where, directives.key))
+        variables = {slot.variable for slot in slots}
         # A dependency that the conditions leave out never has an event.
         idle = {
             field.parameter: field.left_out
             for field in fields
             if field.slot not in variables and field.left_out is not None
         }
-        run = RunPlan(
-            template=workflow.template,
-            namespace=workflow.namespace or metadata["namespace"].text(),
-            labels=(*marks(metadata["name"].text(), workflow.name), *workflow.labels),
-            annotations=workflow.annotations,
-            texts=tuple((name, idle.get(name, text)) for name, text in workflow.texts),
-            fields=tuple(field for field in fields if field.slot in variables),
-            allow_shell=directives.allow_shell,
-        )
-        window = self._window(workflow, len(slots), directives)
+        window: WindowPlan | None = None
+        if len(slots) > 1:
+            window = WindowPlan("within", directives.window or self._rules.window, reset=workflow.reset)
         grace = default_grace(window) if window else 0
         return Trigger(
-            namespace=metadata["namespace"].text(),
-            name=metadata["name"].text(),
-            slots=tuple(Slot(slot.event, variable_of(slot.name), _sound(slot.where), directives.key) for slot in slots),
-            run=run,
+            namespace=namespace,
+            name=name,
+            slots=tuple(slots),
+            run=RunPlan(
+                template=workflow.template,
+                namespace=workflow.namespace or namespace,
+                labels=(*marks(name, workflow.name), *workflow.labels),
+                annotations=workflow.annotations,
+                texts=tuple((parameter, idle.get(parameter, text)) for parameter, text in workflow.texts),
+                fields=tuple(field for field in fields if field.slot in variables),
+                allow_shell=directives.allow_shell,
+            ),
             require=required,
             window=window,
             grace=grace,
@@ -138,13 +167,6 @@ class _Compiling:
             read.append(dependency)
         return read
 
-    def _check_namespace(self, metadata: Part, workflow: WorkflowPart) -> None:
-        own, wanted = metadata["namespace"].text(), workflow.namespace
-        if wanted not in (None, own) and wanted not in self._rules.run_namespaces.get(own, ()):
-            path = ("spec", "triggers", 0, "template", "k8s" if not workflow.early else "argoWorkflow", "source")
-            found = f"Workflows in the namespace {wanted}, while the Sensor is in {own}"
-            raise SensorMisfitError(path, found, f"allow it in FLOWBRIDGE_SENSORS, as {own}={wanted}")
-
     def _fields(self, workflow: WorkflowPart, dependencies: Sequence[Dependency]) -> list[FieldParameter]:
         variables = {dependency.name: variable_of(dependency.name) for dependency in dependencies}
         known = dict(workflow.texts)
@@ -156,34 +178,12 @@ class _Compiling:
             if parameter.parameter in fields:
                 found = f"the parameter {parameter.parameter!r} is filled twice"
                 self._misfits.append((member["dest"].path, MisfitError(found, "fill it once")))
-            if parameter.parameter in known:  # Argo Events sets nothing where the Workflow has no such parameter
+            if parameter.parameter in known:  # Argo Events sets nothing if the Workflow has no such parameter
                 fields[parameter.parameter] = parameter
         return list(fields.values())
 
-    def _window(self, workflow: WorkflowPart, slots: int, said: Directives) -> WindowPlan | None:
-        length = said.window or self._rules.window
-        return WindowPlan("within", length, reset=workflow.reset) if slots > 1 else None
-
 
 def variable_of(dependency: str) -> str:
-    """Return the slot's name in CEL: the dependency's, which may begin with a digit or hold a dash."""
+    """Return the slot's name in CEL. A dependency's name may begin with a digit or hold a dash."""
     name = dependency.replace("-", "_")
     return f"_{name}" if name[0].isdigit() else name
-
-
-def _check_reset(sensor: Part, workflow: WorkflowPart) -> None:
-    if workflow.reset is None:
-        return
-    fault = schedule_fault(workflow.reset)
-    if fault is not None:
-        part = sensor["spec"]["triggers"].one()["template"]["conditionsReset"].one()["byTime"][fault[0]]
-        raise part.misfit(fault[1])
-
-
-def _sound(expression: str) -> str:
-    """Return an expression of ours, which always compiles; a defect shows here and not in the router."""
-    try:
-        Expression(expression).check(EVENT_VARIABLES)
-    except ExpressionSyntaxError as error:
-        raise AssertionError(f"{expression}: {error}") from error
-    return expression

@@ -1,7 +1,8 @@
-"""The ``conditions`` of a Sensor: a boolean expression over its dependencies, as how many slots a match fills.
+"""The ``conditions`` of a Sensor: a boolean expression over its dependencies, read as the number of slots of a match.
 
-``a && b`` needs all, ``a || b`` any, and an expression that is true exactly when N of its dependencies are there needs
-N (``a && b || b && c || a && c``). Every other one would need slots that are not alike, and is refused.
+``a && b`` needs all slots, and ``a || b`` needs any. An expression that is true exactly if at least N of its
+dependencies have an event needs N (``a && b || b && c || a && c``). Every other expression would need slots that are
+not alike, and is refused.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from itertools import combinations
 from bridge.triggers.sensors.parts import Part, SensorMisfitError
 
 COUNTED_LIMIT = 8
-"""Dependencies up to which the N of N-of-M is looked for, by trying all their subsets: 256."""
+"""Dependencies up to which the N of N-of-M is searched, by a try of all their subsets: 256."""
 
 _TOKEN = re.compile(r"\s*(?:(&&)|(\|\||\()|(\))|([A-Za-z0-9_-]+))\s*")
 _LENGTH_LIMIT = 4_096
 
 
 def read_conditions(part: Part, dependencies: Sequence[str]) -> tuple[tuple[str, ...], int]:
-    """Return the dependencies that count, in their own order, and how many of them a match needs.
+    """Return the dependencies in the expression, in their own order, and how many of them a match needs.
 
     Args:
-        part: The expression; nothing means all dependencies.
+        part: The expression; an empty part means all dependencies.
         dependencies: Names of the dependencies.
 
     Raises:
-        SensorMisfitError: It is none that Argo Events takes, or cannot be said with a number.
+        SensorMisfitError: Argo Events does not take the expression, or it has no number that means the same.
 
     """
     if not part:
@@ -36,7 +37,11 @@ def read_conditions(part: Part, dependencies: Sequence[str]) -> tuple[tuple[str,
     tree, places = _parsed(part, dependencies)
     used = tuple(dependencies[index] for index in range(len(dependencies)) if index in places)
     indexes = [dependencies.index(name) for name in used]
-    required = _flat(tree, len(indexes)) or _counted(tree, indexes)
+    operators = {type(node) for node in ast.walk(tree) if isinstance(node, ast.And | ast.Or)}
+    if operators == {ast.Or}:
+        required: int | None = 1
+    else:
+        required = _counted(tree, indexes) if ast.Or in operators else len(indexes)
     if required is None:
         raise part.misfit("write dependencies with && alone, or with || alone, or a Trigger for each alternative")
     return used, required
@@ -45,51 +50,43 @@ def read_conditions(part: Part, dependencies: Sequence[str]) -> tuple[tuple[str,
 def _parsed(part: Part, dependencies: Sequence[str]) -> tuple[ast.expr, frozenset[int]]:
     """Return the expression as Python's, over names ``d0``, ``d1``, …, and the indexes in it."""
     text = part.text()
-    # Argo Events takes '-' and '_' for the same in this expression, and in nothing else.
+    # Argo Events takes '-' and '_' for the same character in this expression, and nowhere else.
     known = {name.replace("-", "_"): index for index, name in enumerate(dependencies)}
     words, position, places = [], 0, set()
     while position < len(text):
-        found = _TOKEN.match(text, position)
-        name = (found[4] or "").replace("-", "_") if found else ""
-        if found is None or len(text) > _LENGTH_LIMIT or (found[4] and name not in known):
+        token = _TOKEN.match(text, position)
+        name = (token[4] or "").replace("-", "_") if token else ""
+        if token is None or len(text) > _LENGTH_LIMIT or (token[4] and name not in known):
             raise part.misfit("write dependencies with &&, || and parentheses: " + ", ".join(dependencies))
-        if found[4]:
+        if token[4]:
             places.add(known[name])
             words.append(f"d{known[name]}")
         else:
-            words.append({"&&": "and", "||": "or"}.get(found[0].strip(), found[0].strip()))
-        position = found.end()
+            words.append({"&&": "and", "||": "or"}.get(token[0].strip(), token[0].strip()))
+        position = token.end()
     try:
         return ast.parse(" ".join(words), mode="eval").body, frozenset(places)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise part.misfit("write dependencies with &&, || and parentheses") from error
 
 
-def _flat(tree: ast.expr, count: int) -> int | None:
-    """Return how many are needed, where the expression has one kind of operator only."""
-    kinds = {type(node) for node in ast.walk(tree) if isinstance(node, ast.And | ast.Or)}
-    if kinds <= {ast.And}:
-        return count
-    return 1 if kinds == {ast.Or} else None
-
-
 def _counted(tree: ast.expr, indexes: Sequence[int]) -> int | None:
-    """Return N, if the expression holds exactly when N or more are there."""
+    """Return N, if the expression holds exactly when N or more dependencies have an event."""
     if len(indexes) > COUNTED_LIMIT:
         return None
     required: int | None = None
     for size in range(len(indexes) + 1):
-        outcomes = {_holds(tree, dict.fromkeys(there, True)) for there in combinations(indexes, size)}
+        outcomes = {_holds(tree, dict.fromkeys(present, True)) for present in combinations(indexes, size)}
         if len(outcomes) > 1:
             return None
         required = size if required is None and outcomes == {True} else required
     return required
 
 
-def _holds(tree: ast.expr, there: Mapping[int, bool]) -> bool:
+def _holds(tree: ast.expr, present: Mapping[int, bool]) -> bool:
     if isinstance(tree, ast.BoolOp):
-        outcomes = (_holds(part, there) for part in tree.values)
+        outcomes = (_holds(part, present) for part in tree.values)
         return all(outcomes) if isinstance(tree.op, ast.And) else any(outcomes)
     if isinstance(tree, ast.Name):
-        return there.get(int(tree.id[1:]), False)
+        return present.get(int(tree.id[1:]), False)
     raise SensorMisfitError((), f"{ast.dump(tree)} in conditions")  # only names and operators were written

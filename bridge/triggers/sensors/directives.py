@@ -1,15 +1,15 @@
-"""What a flow's owner tells Flowbridge beyond what Metaflow knows, on the Sensor itself.
+"""The directives of a flow's owner to Flowbridge, which stand on the Sensor.
 
 =========================  =========================================================================================
-``flowbridge.dev/window``  how far apart the events of a match may have happened, as ``6h``; else a setting's default
+``flowbridge.dev/window``  how far apart the events of a match may have happened, as ``6h``; a setting has the default
 ``flowbridge.dev/key``     a payload field on whose value the events of a match must agree, as ``customer``
-``…/allow-shell``          ``true``: values may hold what the shell of Metaflow's pod evaluates
+``…/allow-shell``          ``true``: values may hold text that the shell of Metaflow's pod evaluates
 =========================  =========================================================================================
 
-Each is an annotation of the Sensor. Metaflow gives its users no way to set one, but writes the flow's docstring (or
-``--workflow-description``) into the annotation ``workflows.argoproj.io/description`` (seen since 2.19). So a line
-``flowbridge.dev/window: 6h`` in the docstring does the same, and stays through each new deployment, which replaces the
-Sensor with all of its annotations. An annotation wins over a line.
+Each is an annotation of the Sensor. Metaflow gives its users no way to set an annotation, but it writes the flow's
+docstring (or ``--workflow-description``) into the annotation ``workflows.argoproj.io/description`` (seen since 2.19). A
+line ``flowbridge.dev/window: 6h`` in the docstring therefore does the same. It also survives each new deployment, which
+replaces the Sensor with all of its annotations. An annotation wins over a line.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _FIELD = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 @dataclass(frozen=True)
 class Directives:
-    """What the owner said.
+    """The directives of a Sensor.
 
     Attributes:
         window: How far apart the events of a match may have happened; None for the default.
-        key: CEL for the correlation key; None for none.
-        allow_shell: Values may hold what a shell evaluates.
+        key: CEL for the correlation key; None for no key.
+        allow_shell: Values may hold text that a shell evaluates.
 
     """
 
@@ -51,23 +51,47 @@ class Directives:
 
 
 def read_directives(annotations: Part, slots: int) -> Directives:
-    """Return what the annotations of a Sensor with so many slots say.
+    """Return the directives in the annotations of a Sensor with so many slots.
 
     Raises:
         SensorMisfitError: A directive is unknown, or its value makes no sense.
 
     """
     said: dict[str, tuple[str, FieldPath]] = {}
-    for name, text, path in (*_lines(annotations), *_annotations(annotations)):
+    written = list(_lines(annotations))
+    for annotation, text in annotations.texts().items():
+        if annotation.startswith(PREFIX):
+            written.append((annotation.removeprefix(PREFIX), text, annotations[annotation].path))
+    for name, text, path in written:
         if name not in _KNOWN:
             raise SensorMisfitError(path, f"{PREFIX}{name} is not known", "known are " + ", ".join(_KNOWN))
         said[name] = (text, path)
-    window = _window(*said[WINDOW], slots) if WINDOW in said else None
-    key = _key(*said[KEY]) if KEY in said else None
-    return Directives(window, key, allow_shell=_truth(*said[ALLOW_SHELL]) if ALLOW_SHELL in said else False)
+    window, key, allow_shell = None, None, False
+    if WINDOW in said:
+        text, path = said[WINDOW]
+        if slots == 1:
+            raise SensorMisfitError(path, "a window for a single event, which never waits", "leave it out")
+        try:
+            window = values.positive_duration(text)
+        except MisfitError as error:
+            raise SensorMisfitError(path, error.found, error.right) from error
+    if KEY in said:
+        text, path = said[KEY]
+        if not _FIELD.fullmatch(text):
+            raise SensorMisfitError(path, f"found {text[:60]!r}", "write the name of a payload field, as customer.id")
+        key = "payload"
+        for field in text.split("."):
+            key = field_of(field, key)
+    if ALLOW_SHELL in said:
+        text, path = said[ALLOW_SHELL]
+        if text not in ("true", "false"):
+            raise SensorMisfitError(path, f"found {text[:60]!r}", "write true or false")
+        allow_shell = text == "true"
+    return Directives(window, key, allow_shell)
 
 
 def _lines(annotations: Part) -> Iterator[tuple[str, str, FieldPath]]:
+    """Yield the name, text and place of each directive in the description."""
     description = annotations[DESCRIPTION]
     if description:
         seen = set()
@@ -77,33 +101,3 @@ def _lines(annotations: Part) -> Iterator[tuple[str, str, FieldPath]]:
                 raise SensorMisfitError(description.path, f"{PREFIX}{name} stands there twice", "write it once")
             seen.add(name)
             yield name, found[2].strip(), description.path
-
-
-def _annotations(annotations: Part) -> Iterator[tuple[str, str, FieldPath]]:
-    for name, value in annotations.texts().items():
-        if name.startswith(PREFIX):
-            yield name.removeprefix(PREFIX), value, annotations[name].path
-
-
-def _window(text: str, path: FieldPath, slots: int) -> Micros:
-    if slots == 1:
-        raise SensorMisfitError(path, "a window for a single event, which never waits", "leave it out")
-    try:
-        return values.positive_duration(text)
-    except MisfitError as error:
-        raise SensorMisfitError(path, error.found, error.right) from error
-
-
-def _key(text: str, path: FieldPath) -> str:
-    if not _FIELD.fullmatch(text):
-        raise SensorMisfitError(path, f"found {text[:60]!r}", "write the name of a payload field, as customer.id")
-    expression = "payload"
-    for field in text.split("."):
-        expression = field_of(field, expression)
-    return expression
-
-
-def _truth(text: str, path: FieldPath) -> bool:
-    if text not in ("true", "false"):
-        raise SensorMisfitError(path, f"found {text[:60]!r}", "write true or false")
-    return text == "true"

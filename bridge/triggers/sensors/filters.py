@@ -1,9 +1,10 @@
-"""The dependencies of a Sensor: which events each one takes.
+"""The dependencies of a Sensor, each with the events that it takes.
 
-Of an expression over event data three forms are known: ``name == 'X'`` on the payload's name, which becomes the slot's
-event; ``true == true`` on a field, which must be there (it may be null); ``field == 'v'``, which compares texts and is
-false for a value of another type. A name in the payload that contradicts the event's is filtered, as by Argo Events;
-an event whose payload has no name (from a publisher other than Metaflow) is taken by the name of its topic.
+Three forms of an expression over event data are known. ``name == 'X'`` on the payload's name becomes the slot's event.
+``true == true`` on a field means that the field must be there (it may be null). ``field == 'v'`` compares texts and is
+false for a value of another type. As with Argo Events, an event is filtered if the name in its payload contradicts the
+event's name. An event whose payload has no name (from a publisher other than Metaflow) is taken by the name of its
+topic.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Dependency:
     Attributes:
         name: Its name in the Sensor.
         event: Name of the events that it takes.
-        where: CEL that they must fulfil.
-        source: Argo Events' own source and name of the events, which all of Metaflow's share.
+        where: CEL that must be true for them.
+        source: Argo Events' own source and name of the events, which are the same for all of Metaflow's events.
 
     """
 
@@ -44,11 +45,11 @@ def read_dependency(part: Part) -> Dependency:
     """Return an entry of ``dependencies``.
 
     Raises:
-        SensorMisfitError: It is none that Metaflow writes.
+        SensorMisfitError: Metaflow does not write such a dependency.
 
     """
     part.only("name", "eventName", "eventSourceName", "filters", "filtersLogicalOperator")
-    # With expressions alone, both operators mean the same.
+    # With nothing but expressions, both operators mean the same.
     part["filtersLogicalOperator"].must_be(None, "and", "or")
     filters = part["filters"].only("exprs", "exprLogicalOperator")
     expressions = list(filters["exprs"].members())
@@ -68,45 +69,45 @@ def read_dependency(part: Part) -> Dependency:
 
 
 def field_of(field: str, of: str = "payload") -> str:
-    """Return CEL for a field of a mapping, by ``.`` where that can be written: it is evaluated faster."""
+    """Return CEL for a field of a mapping, with ``.`` if possible, because this is evaluated faster."""
     if _IDENTIFIER.fullmatch(field) and field not in RESERVED_WORDS:
         return f"{of}.{field}"
     return f"{of}[{_cel_text(field)}]"
 
 
 def _event_name(part: Part) -> str | None:
-    """Return the event's name, if this expression is the one on it."""
-    found = _COMPARED.fullmatch(part["expr"].text())
-    if found is None or found[1] != "name":
+    """Return the event's name; None for an expression on another field."""
+    comparison = _COMPARED.fullmatch(part["expr"].text())
+    if comparison is None or comparison[1] != "name":
         return None
     if _field_path(part, "name").text() != _NAME_PATH:
         raise part["fields"].one()["path"].misfit(f"write {_NAME_PATH}")
     try:
-        return values.event_name(found[2])
+        return values.event_name(comparison[2])
     except MisfitError as error:
         raise SensorMisfitError(part["expr"].path, error.found, error.right) from error
 
 
 def _condition(part: Part) -> str | None:
-    """Return CEL for an expression on another field; None for the one on the event's name."""
+    """Return CEL for an expression on another field; None for the expression on the event's name."""
     expression = part["expr"].text()
-    found = _COMPARED.fullmatch(expression)
-    if found is not None and found[1] == "name":
+    comparison = _COMPARED.fullmatch(expression)
+    if comparison is not None and comparison[1] == "name":
         return None
-    if found is None and expression != "true == true":
+    if comparison is None and expression != "true == true":
         raise part["expr"].misfit("write name == 'X', true == true, or field == 'v'")
     path = _field_path(part, "field")
     field = _PATH.fullmatch(path.text())
     if field is None:
         raise path.misfit("write body.payload.X, where X is letters, digits, '_' and '-'")
-    if found is not None:
-        return f"{field_of(field[1])} == {_cel_text(found[2])}"
+    if comparison is not None:
+        return f"{field_of(field[1])} == {_cel_text(comparison[2])}"
     place = field_of(field[1])
     return f"{_cel_text(field[1])} in payload" if place.endswith("]") else f"has({place})"
 
 
 def _field_path(part: Part, variable: str) -> Part:
-    """Return the path of the one field that an expression is on."""
+    """Return the path of an expression's only field."""
     field = part.only("expr", "fields")["fields"].one().only("name", "path")
     field["name"].must_be(variable)
     return field["path"]

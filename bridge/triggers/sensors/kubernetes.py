@@ -1,4 +1,4 @@
-"""The Sensors of a real cluster: a watch for each namespace that is asked for, and Events on those that are wrong."""
+"""The Sensors of a real cluster: a watch for each namespace that is read, and Kubernetes Events on wrong Sensors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class KubernetesSensorApi(SensorApi):
         self._watches: dict[str, Watch] = {}
 
     def news(self, namespace: str) -> News | Away:
-        """Return what became known of a namespace (:meth:`SensorApi.news`)."""
+        """Return the changes of a namespace (:meth:`SensorApi.news`)."""
         watch = self._watches.get(namespace)
         if watch is None:
             watch = self._watches[namespace] = Watch(self._server, namespace)

@@ -10,12 +10,12 @@ from bridge.triggers.sensors.api import LABELS, Away, Change, Listing, News, Sen
 
 
 class MemorySensorApi(SensorApi):
-    """An API that holds what was put into it.
+    """An API that holds the Sensors that a test puts into it.
 
     Attributes:
-        away: Why it does not answer; None while it does.
-        is_slow: A first list is still on its way.
-        reports: What was reported, as (namespace/name, message), in order.
+        away: Why it does not answer; None while it answers.
+        is_slow: The first listing is not there yet.
+        reports: The reports, as (namespace/name, message), in order.
 
     """
 
@@ -34,7 +34,7 @@ class MemorySensorApi(SensorApi):
         self._note(Change("put" if _is_selected(kept) else "deleted", kept))
 
     def delete(self, namespace: str, name: str) -> None:
-        """Delete a Sensor; one that has finalizers stays, marked, as on a cluster."""
+        """Delete a Sensor. A Sensor with finalizers stays, marked for deletion, as on a cluster."""
         kept = copy.deepcopy(self._sensors[namespace, name])
         if kept["metadata"].get("finalizers"):
             kept["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -44,11 +44,11 @@ class MemorySensorApi(SensorApi):
         self._note(Change("deleted", kept))
 
     def forget_changes(self) -> None:
-        """Forget what changed until now, as an API server does after some minutes."""
+        """Forget the changes until now, as an API server does after some minutes."""
         self._taken.clear()
 
     def news(self, namespace: str) -> News | Away:
-        """Return what became known of a namespace (:meth:`SensorApi.news`)."""
+        """Return the changes of a namespace (:meth:`SensorApi.news`)."""
         if self.away is not None:
             return Away(self.away)
         taken = self._taken.get(namespace)
@@ -67,7 +67,7 @@ class MemorySensorApi(SensorApi):
         self.reports.append((f"{metadata['namespace']}/{metadata['name']}", message))
 
     def rest(self) -> None:
-        """Begin with lists again."""
+        """Start with listings again."""
         self._taken.clear()
 
     def _note(self, change: Change) -> None:

@@ -1,8 +1,8 @@
-"""Kubernetes Events on Sensors: what is wrong with one is shown where its owner looks, by ``kubectl describe``.
+"""Kubernetes Events on Sensors, which show the errors of a Sensor to its owner in ``kubectl describe``.
 
-They are written by a thread of their own, each tried once. One that cannot be written is logged and forgotten: whoever
-may not write Events loses nothing else. An Event's name comes from the Sensor and the message, so that the same thing
-said again, by whichever process, is the same Event with a later time.
+A thread of its own writes them, and tries each once. An Event that cannot be written is logged and forgotten, so a
+bridge without the right to write Events loses nothing else. The name of an Event comes from the Sensor and the message.
+The same message again, from any process, is therefore the same Event with a later time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 REASON = "NotATrigger"
 WAITING_LIMIT = 1_000
-"""Events that wait to be written; those beyond are not written."""
+"""Events that may wait to be written. Further Events are dropped."""
 
 _MESSAGE_LIMIT = 1_024  # characters; Kubernetes takes no more
 _NAME_LIMIT = 253
@@ -45,7 +45,7 @@ class Notices:
         self._said = ""
 
     def write(self, sensor: Plain, message: str) -> None:
-        """Have an Event written, some time."""
+        """Queue an Event, which is written later."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="sensor-notices", daemon=True)
             self._thread.start()
@@ -58,23 +58,23 @@ class Notices:
         while True:
             sensor, message = self._waiting.get()
             try:
-                trouble = self._written(event_of(sensor, message, datetime.now(UTC)))
+                event = event_of(sensor, message, datetime.now(UTC))
+                path = f"/api/v1/namespaces/{quote(event['metadata']['namespace'], safe='')}/events"
+                response = self._server.post(path, event)
+                if isinstance(response, Answer) and response.status == HTTPStatus.CONFLICT:
+                    path = f"{path}/{event['metadata']['name']}"
+                    response = self._server.patch(path, {"lastTimestamp": event["lastTimestamp"]})
+                trouble: str | None
+                if not isinstance(response, Answer):
+                    trouble = response.reason
+                else:
+                    is_written = response.status in (HTTPStatus.CREATED, HTTPStatus.OK)
+                    trouble = None if is_written else response.text()
             except Exception as error:  # this thread must never end unnoticed
                 logger.exception("a Kubernetes Event about a Sensor cannot be made")
                 trouble = f"{type(error).__name__}: {error}"
             if trouble is not None:
                 self._say(trouble)
-
-    def _written(self, event: Plain) -> str | None:
-        """Write an Event; return why it could not be."""
-        metadata = event["metadata"]
-        path = f"/api/v1/namespaces/{quote(metadata['namespace'], safe='')}/events"
-        response = self._server.post(path, event)
-        if isinstance(response, Answer) and response.status == HTTPStatus.CONFLICT:
-            response = self._server.patch(f"{path}/{metadata['name']}", {"lastTimestamp": event["lastTimestamp"]})
-        if not isinstance(response, Answer):
-            return response.reason
-        return None if response.status in (HTTPStatus.CREATED, HTTPStatus.OK) else response.text()
 
     def _say(self, reason: str) -> None:
         if reason != self._said:

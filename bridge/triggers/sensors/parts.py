@@ -1,7 +1,7 @@
-"""The parts of a Sensor as they are read: plain JSON values that know where they stand.
+"""The parts of a Sensor: plain JSON values with their paths.
 
-Nothing in a Sensor is taken for granted, and nothing is passed over: what is there and is not known is refused, at its
-path. ``null``, an empty text, an empty list and an empty mapping are the same as nothing, as they are for Argo Events.
+The reader of a Sensor takes nothing for granted and skips nothing. An unknown part is refused, at its path. As for Argo
+Events, ``null``, an empty text, an empty list and an empty mapping are the same as nothing.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from bridge.triggers.errors import FieldPath, quote_value
 from flowbridge_sdk.misfit import MisfitError
 
 REDEPLOY = "deploy the flow again with a current Metaflow, or write a Trigger for it"
-"""What to do about a Sensor that is not as Metaflow writes it."""
+"""The advice for a Sensor that is not as Metaflow writes it."""
 
 
 class SensorMisfitError(MisfitError):
-    """A part of a Sensor that cannot be taken.
+    """A part of a Sensor that is refused.
 
     Attributes:
-        path: Where it stands in the Sensor.
+        path: Its place in the Sensor.
 
     """
 
@@ -36,7 +36,7 @@ class Part:
 
     Attributes:
         value: Plain JSON.
-        path: Where it stands.
+        path: Its place.
 
     """
 
@@ -44,7 +44,7 @@ class Part:
     path: FieldPath = ()
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything."""
+        """Return False for nothing."""
         return self.value not in (None, "", [], {})
 
     def __getitem__(self, name: str) -> Part:
@@ -71,10 +71,10 @@ class Part:
             yield Part(member, (*self.path, index))
 
     def only(self, *known: str) -> Part:
-        """Return this mapping, of which nothing but the members ``known`` is there.
+        """Return this mapping, which must have no members except ``known``.
 
         Raises:
-            SensorMisfitError: Something else is there.
+            SensorMisfitError: It has another member.
 
         """
         self[""]  # a mapping, or nothing
@@ -86,10 +86,10 @@ class Part:
         return self
 
     def one(self) -> Part:
-        """Return the one member of a list.
+        """Return the only member of a list.
 
         Raises:
-            SensorMisfitError: There are several, or none.
+            SensorMisfitError: There are several members, or none.
 
         """
         members = list(self.members())
@@ -101,7 +101,7 @@ class Part:
         """Return a text that is not empty.
 
         Raises:
-            SensorMisfitError: There is none.
+            SensorMisfitError: There is no text.
 
         """
         if not isinstance(self.value, str) or not self.value:
@@ -119,7 +119,7 @@ class Part:
         return {name: member if member == "" else self[name].text() for name, member in (self.value or {}).items()}
 
     def must_be(self, *allowed: Any) -> None:
-        """Refuse a value that is none of those; nothing stands as None.
+        """Refuse a value that is not in ``allowed``, where None means nothing.
 
         Raises:
             SensorMisfitError: It is another value.
@@ -130,5 +130,5 @@ class Part:
             raise self.misfit("write " + " or ".join(str(choice) for choice in allowed if choice is not None))
 
     def misfit(self, right: str) -> SensorMisfitError:
-        """Return the error that says what was found here, and what would be right."""
+        """Return the error with what was found here, and what is expected."""
         return SensorMisfitError(self.path, f"found {quote_value(self.value)}", right)

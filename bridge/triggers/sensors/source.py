@@ -1,10 +1,10 @@
-"""Sensors as a source of triggers: what is to be in force, given what is.
+"""The source of triggers in Sensors.
 
-Each reading takes in what became known since the last one. An API server that is away changes nothing; neither does a
-Sensor that cannot be compiled, which keeps the trigger that it was before and says what is wrong. A Sensor that is
-gone, or marked for deletion, is left out, and the controller's hold-off does the rest: a cluster on which somebody
-removes Argo Events with its kinds, and with them every Sensor, shows within it that the kind is gone, and that is no
-deletion.
+Each reading applies the changes since the last one. An API server that does not answer changes nothing. A Sensor that
+cannot be compiled keeps its trigger, and its errors are reported. A Sensor that is gone, or marked for deletion, is
+left out. The controller then waits for its hold-off before it retires the trigger. If an operator removes Argo Events
+with its kinds, and so every Sensor, the API server shows within the hold-off that the kind is gone. This is
+no deletion.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from bridge.triggers.errors import Origin, TriggerError, path_text
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sensors.api import Away, Listing, SensorApi
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 
 logger = logging.getLogger(__name__)
 
-_ORIGIN = "Sensor "
+_PREFIX = "Sensor "  # of the origin of a Sensor's trigger: Sensor namespace/name
 _KEPT = "until they can, those known stay in force"
 
 
@@ -32,8 +32,8 @@ class SensorSource(TriggerSource):
 
     Args:
         api: The cluster.
-        namespaces: Where Sensors are looked for.
-        rules: What holds for all of them.
+        namespaces: Namespaces whose Sensors are read.
+        rules: Rules for all Sensors.
 
     """
 
@@ -44,41 +44,39 @@ class SensorSource(TriggerSource):
         self._views: dict[str, _View] = {}
 
     def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
-        """Return what the Sensors say, and what is kept of those that are broken (:meth:`TriggerSource.read`)."""
+        """Return the triggers of the Sensors, and those kept from broken Sensors (:meth:`TriggerSource.read`)."""
         triggers: list[LoadedTrigger] = []
         errors: list[TriggerError] = []
         complete = True
         for namespace in self._namespaces:
             view = self._views.setdefault(namespace, _View(namespace, self._rules))
             trouble = view.take(self._api)
-            home = _origin(namespace, "")
-            before = {
-                sourced.origin.file: sourced for sourced in in_force.values() if sourced.origin.file.startswith(home)
-            }
+            home = f"{_PREFIX}{namespace}/"
+            before = {loaded.origin: loaded for loaded in in_force.values() if loaded.origin.file.startswith(home)}
             triggers += view.triggers(before, is_sure=view.is_read and trouble is None)
             errors += [*view.errors(), *([trouble] if trouble is not None else ())]
             complete &= view.is_read
         return Sources(triggers, errors, complete)
 
     def tell(self, errors: Sequence[TriggerError]) -> None:
-        """Write an Event on each Sensor with which something new is wrong."""
-        by_origin: dict[str, list[str]] = defaultdict(list)
+        """Write a Kubernetes Event on each Sensor that has new errors."""
+        by_origin: dict[Origin, list[str]] = defaultdict(list)
         for error in errors:
-            by_origin[error.file].append(str(error).removeprefix(f"{error.file}: "))
+            by_origin[error.origin].append(error.message)
         for view in self._views.values():
             view.tell(by_origin, self._api)
 
     def rest(self) -> None:
-        """Stop watching, and forget."""
+        """Stop all watches, and forget all Sensors."""
         self._api.rest()
         self._views.clear()
 
 
 class _View:
-    """What is known of the Sensors of a namespace.
+    """The known Sensors of a namespace.
 
     Attributes:
-        is_read: All of them were read once.
+        is_read: All Sensors of the namespace were listed once.
 
     """
 
@@ -86,52 +84,53 @@ class _View:
         self.is_read = False
         self._namespace = namespace
         self._rules = rules
-        self._sensors: dict[str, Plain] = {}
-        self._compiled: dict[str, Trigger | list[TriggerError]] = {}
-        self._told: dict[str, tuple[str, str]] = {}
+        self._sensors: dict[Origin, Plain] = {}
+        self._compiled: dict[Origin, Trigger | list[TriggerError]] = {}
+        self._told: dict[Origin, tuple[str, str]] = {}
 
     def take(self, api: SensorApi) -> TriggerError | None:
-        """Take in what is new; return why that could not be read."""
+        """Apply what changed; return an error if the API could not be asked."""
         news = api.news(self._namespace)
         if isinstance(news, Away):
             found = f"the Sensors cannot be read: {news.reason}"
-            return TriggerError(f"Sensors of {self._namespace}", 0, "", found, _KEPT)
+            return TriggerError(Origin(f"Sensors of {self._namespace}"), "", found, _KEPT)
         for new in news:
             if isinstance(new, Listing):
-                self._list(new.sensors)
+                self.is_read = True
+                for origin in self._sensors.keys() - {_origin_of(self._namespace, sensor) for sensor in new.sensors}:
+                    self._remove(origin)
+                for sensor in new.sensors:
+                    self._put(sensor)
             elif new.kind == "put":
                 self._put(new.sensor)
             else:
                 self._remove(_origin_of(self._namespace, new.sensor))
         return None
 
-    def triggers(self, before: Mapping[str, LoadedTrigger], *, is_sure: bool) -> list[LoadedTrigger]:
-        """Return what is to be in force.
+    def triggers(self, before: Mapping[Origin, LoadedTrigger], *, is_sure: bool) -> list[LoadedTrigger]:
+        """Return the triggers that should be in force.
 
         Args:
-            before: What is in force from this namespace, by origin.
-            is_sure: What is not known is not there.
+            before: The triggers of this namespace that are in force, by origin.
+            is_sure: True if all Sensors of the namespace are known. A Sensor that is not known then does not exist.
 
         """
         wanted = {} if is_sure else dict(before)
         for origin, compiled in self._compiled.items():
             if isinstance(compiled, Trigger):
-                wanted[origin] = LoadedTrigger(compiled, Origin(origin))
+                wanted[origin] = LoadedTrigger(compiled, origin)
             elif origin in before:
                 wanted[origin] = before[origin]
         return list(wanted.values())
 
     def errors(self) -> list[TriggerError]:
-        """Return what is wrong with the Sensors."""
+        """Return the errors of the Sensors."""
         return [
-            error
-            for definition in self._compiled.values()
-            if not isinstance(definition, Trigger)
-            for error in definition
+            error for compiled in self._compiled.values() if not isinstance(compiled, Trigger) for error in compiled
         ]
 
-    def tell(self, messages: Mapping[str, Sequence[str]], api: SensorApi) -> None:
-        """Report what is wrong with a Sensor of this namespace, where that is new; messages are by origin."""
+    def tell(self, messages: Mapping[Origin, Sequence[str]], api: SensorApi) -> None:
+        """Report the new errors of each Sensor of this namespace; ``messages`` are by origin."""
         for origin in self._told.keys() - messages.keys():
             del self._told[origin]
         for origin, sensor in self._sensors.items():
@@ -141,46 +140,32 @@ class _View:
                 self._told[origin] = told
                 api.report(sensor, message)
 
-    def _list(self, sensors: Sequence[Plain]) -> None:
-        self.is_read = True
-        for origin in self._sensors.keys() - {_origin_of(self._namespace, sensor) for sensor in sensors}:
-            self._remove(origin)
-        for sensor in sensors:
-            self._put(sensor)
-
     def _put(self, sensor: Plain) -> None:
         origin = _origin_of(self._namespace, sensor)
-        # Argo Events' finalizer keeps a deleted Sensor there for as long as its controller is gone.
+        # The finalizer of Argo Events keeps a deleted Sensor on the cluster for as long as its controller is gone.
         if sensor["metadata"].get("deletionTimestamp"):
             self._remove(origin)
         elif self._sensors.get(origin) != sensor:
             self._sensors[origin] = sensor
             self._compiled[origin] = _compiled(sensor, origin, self._rules)
 
-    def _remove(self, origin: str) -> None:
+    def _remove(self, origin: Origin) -> None:
         self._sensors.pop(origin, None)
         self._compiled.pop(origin, None)
 
 
-def _compiled(sensor: Plain, origin: str, rules: SensorRules) -> Trigger | list[TriggerError]:
-    identity = origin.removeprefix(_ORIGIN)
+def _compiled(sensor: Plain, origin: Origin, rules: SensorRules) -> Trigger | list[TriggerError]:
+    identity = origin.file.removeprefix(_PREFIX)
     try:
         compiled = compile_sensor(sensor, rules)
-    except Exception as error:  # a Sensor of which nobody thought must not stop all others
+    except Exception as error:  # an unexpected Sensor must not stop all others
         logger.exception("%s cannot be compiled", origin)
         found = f"a defect of Flowbridge: {type(error).__name__}: {error}"
-        return [TriggerError(origin, 0, "", found, "report it with the Sensor's YAML", identity)]
+        return [TriggerError(origin, "", found, "report it with the Sensor's YAML", identity)]
     if isinstance(compiled, Trigger):
         return compiled
-    return [
-        TriggerError(origin, 0, path_text(path), definition.found, definition.right, identity)
-        for path, definition in compiled
-    ]
+    return [TriggerError(origin, path_text(path), misfit.found, misfit.right, identity) for path, misfit in compiled]
 
 
-def _origin_of(namespace: str, sensor: Plain) -> str:
-    return _origin(namespace, sensor["metadata"]["name"])
-
-
-def _origin(namespace: str, name: str) -> str:
-    return f"{_ORIGIN}{namespace}/{name}"
+def _origin_of(namespace: str, sensor: Plain) -> Origin:
+    return Origin(f"{_PREFIX}{namespace}/{sensor['metadata']['name']}")

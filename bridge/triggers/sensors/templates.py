@@ -1,4 +1,4 @@
-"""The sources of a Sensor's parameters: the forms that Metaflow has written since 2.9, and no others.
+"""The sources of a Sensor's parameters, in the forms that Metaflow has written since 2.9. Other forms are refused.
 
 =======================  ==============================================  =======================================
 Metaflow                 a field                                         where the payload does not have it
@@ -11,8 +11,8 @@ Metaflow                 a field                                         where t
 2.19, JSONType           the same, and ``toRawJson`` once or twice       the default
 =======================  ==============================================  =======================================
 
-Templates are compared with these texts and never evaluated. A field with a dash in its name could not be read before
-2.12.20, since Go's templates take the dash for something else: then Argo Events always takes the default.
+Templates are compared with these texts and never evaluated. Before 2.12.20 a field with a dash in its name could not be
+read, because Go's templates take the dash for something else. Argo Events then always takes the default.
 """
 
 from __future__ import annotations
@@ -42,13 +42,11 @@ _NOT_RAW = (None, False)
 _DESTINATION = re.compile(r"spec\.arguments\.parameters\.#\(name=([A-Za-z0-9_-]+)\)\.value")
 
 
-def _pattern(form: str) -> re.Pattern[str]:
-    """Return the pattern of a template; where the field's name stands again it must be the same."""
-    first, *rest = (re.escape(text) for text in form.split("%s"))
-    return re.compile(first + _FIELD + "(?P=field)".join(rest))
-
-
-_TEMPLATES = tuple((_pattern(form), encoding) for form, encoding in _FORMS)
+# The field's name must be the same wherever it stands in a template.
+_TEMPLATES = tuple(
+    (re.compile(re.escape(form).replace("%s", _FIELD, 1).replace("%s", "(?P=field)")), encoding)
+    for form, encoding in _FORMS
+)
 _WITHOUT_DASHES = (_TEMPLATES[0][0], _TEMPLATES[1][0])
 
 
@@ -61,7 +59,7 @@ def read_parameter(part: Part, slots: dict[str, str], *, early: bool) -> FieldPa
         early: The Sensor is of a Metaflow before 2.17.
 
     Raises:
-        SensorMisfitError: It is none that Metaflow writes.
+        SensorMisfitError: Metaflow does not write such an entry.
 
     """
     part.only("src", "dest", "operation")
@@ -82,19 +80,19 @@ def read_parameter(part: Part, slots: dict[str, str], *, early: bool) -> FieldPa
 
 
 def _source(source: Part, default: str | None) -> tuple[str | None, Encoding, str | None]:
-    """Return the field (None for the whole payload), its encoding, and the text where it is missing."""
+    """Return the field (None for the whole payload), its encoding, and the text for a payload without the field."""
     key, template = source["dataKey"], source["dataTemplate"]
     if bool(key) == bool(template):
         raise SensorMisfitError(source.path, "a dataKey and a dataTemplate, or neither")
     if key:
-        found = _DATA_KEY.fullmatch(key.text())
-        if found is None:
+        path = _DATA_KEY.fullmatch(key.text())
+        if path is None:
             raise key.misfit("write body.payload, or body.payload.X for a field")
-        return (found["field"], "text", default) if found["field"] else (None, "event", default)
+        return (path["field"], "text", default) if path["field"] else (None, "event", default)
     for pattern, encoding in _TEMPLATES:
-        if (found := pattern.fullmatch(template.text())) is None:
+        if (match := pattern.fullmatch(template.text())) is None:
             continue
-        if "-" in found["field"] and pattern in _WITHOUT_DASHES:
-            return found["field"], "default", default
-        return found["field"], encoding, "null" if pattern is _WITHOUT_DASHES[0] else default
+        if "-" in match["field"] and pattern in _WITHOUT_DASHES:
+            return match["field"], "default", default
+        return match["field"], encoding, "null" if pattern is _WITHOUT_DASHES[0] else default
     raise SensorMisfitError(template.path, f"a template that no known Metaflow writes: {template.text()[:200]!r}")

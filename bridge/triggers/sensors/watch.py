@@ -1,7 +1,7 @@
-"""One namespace, listed and then watched by a thread of its own, so that nobody has to wait for the API server.
+"""One namespace, listed and then watched by a thread of its own, so that no reader waits for the API server.
 
-A watch that ends is taken up where it was. Where the API server no longer knows that moment, or where nobody has taken
-what came for too long, all is listed anew. Any other trouble is :class:`Away` until the API answers again.
+A watch that ends is resumed from its last version. If the API server no longer knows this version, or if too many
+changes wait to be taken, all Sensors are listed again. Any other error is :class:`Away` until the API answers again.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from bridge.triggers.sensors.api import LABELS, Away, Change, Listing, News
 logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 60
-"""Seconds for which one request watches."""
+"""Seconds of one watch request."""
 NEWS_LIMIT = 10_000
-"""Changes that are kept for whoever takes them."""
+"""Changes that are kept until they are taken."""
 
 _RETRY_SECONDS = 1.0
-_SILENCE_SECONDS = WATCH_SECONDS + 10.0  # the server ends a watch before; who is silent for longer is not there
+_SILENCE_SECONDS = WATCH_SECONDS + 10.0  # the server ends a watch before this; one that is silent for longer is gone
 _SELECTOR = ",".join(f"{name}={value}" for name, value in LABELS.items())
 _KINDS: dict[str, Any] = {"ADDED": "put", "MODIFIED": "put", "DELETED": "deleted"}
 
 
 class Watch:
-    """The Sensors of a namespace, from now until it is stopped.
+    """A thread that watches the Sensors of a namespace until it is stopped.
 
     Args:
         server: The API server.
@@ -42,7 +42,7 @@ class Watch:
     def __init__(self, server: ApiServer, namespace: str) -> None:
         self._server = server
         self._path = f"/apis/argoproj.io/v1alpha1/namespaces/{quote(namespace, safe='')}/sensors"
-        self._version = ""  # behind what came last; empty before a list
+        self._version = ""  # of the last change; empty before a list
         self._news: list[Listing | Change] = []
         self._trouble: Away | None = None
         self._lock = threading.Lock()
@@ -51,7 +51,7 @@ class Watch:
         threading.Thread(target=self._run, name=f"sensors-{namespace}", daemon=True).start()
 
     def take(self) -> News | Away:
-        """Return what came since the last time, or what is wrong."""
+        """Return the changes since the last call, or why there can be none."""
         with self._lock:
             taken, self._news = self._news, []
             return taken or self._trouble or ()
@@ -67,7 +67,7 @@ class Watch:
         while not self._stopped.is_set():
             try:
                 trouble = self._watched() if self._version else self._listed()
-            except Exception as error:  # this thread must never end unnoticed: nothing would change any more
+            except Exception as error:  # this thread must never end unnoticed, because no change would be seen any more
                 logger.exception("the watch of Sensors at %s broke", self._path)
                 trouble = Away(f"a defect of Flowbridge: {type(error).__name__}: {plain_text(error)}")
             with self._lock:
@@ -75,14 +75,18 @@ class Watch:
             self._stopped.wait(_RETRY_SECONDS if trouble or not self._version else 0)
 
     def _listed(self) -> Away | None:
-        """List all; return why that failed."""
+        """List all Sensors; return why that failed."""
         response = self._server.list(self._path, {"labelSelector": _SELECTOR})
         if not isinstance(response, Answer):
             return Away(response.reason)
         if response.status != HTTPStatus.OK:
             return Away(response.text())
+        body: Any = response.object
         try:
-            listing, version = _read_list(response.object)
+            if body["metadata"].get("continue"):
+                return Away("the list of Sensors cannot be read: it is only a part")
+            listing = Listing([_named(sensor) for sensor in body["items"]])
+            version = str(body["metadata"]["resourceVersion"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             return Away(f"the list of Sensors cannot be read: {plain_text(error)}")
         with self._lock:
@@ -90,7 +94,7 @@ class Watch:
         return None
 
     def _watched(self) -> Away | None:
-        """Watch once; return why it ended, None for its time or where a list is needed."""
+        """Watch once; return why it ended. None means that its time is over, or that a list is needed."""
         query = {"labelSelector": _SELECTOR, "watch": "true", "allowWatchBookmarks": "true"}
         query |= {"resourceVersion": self._version, "timeoutSeconds": str(WATCH_SECONDS)}
         stream = self._server.watch(self._path, query, timeout=_SILENCE_SECONDS)
@@ -108,25 +112,22 @@ class Watch:
             self._trouble = None
             self._stream = stream
         try:
-            return self._followed(stream)
+            for event in stream.events():
+                if self._stopped.is_set() or not self._version:
+                    return None
+                trouble = Away(f"the watch broke: {event.reason}") if isinstance(event, Unknown) else self._noted(event)
+                if trouble is not None:
+                    return trouble
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             return Away(f"the watch broke: {plain_text(error)}")
         finally:
             with self._lock:
                 self._stream = None
             stream.close()
-
-    def _followed(self, stream: Stream) -> Away | None:
-        for event in stream.events():
-            if self._stopped.is_set() or not self._version:
-                return None
-            trouble = Away(f"the watch broke: {event.reason}") if isinstance(event, Unknown) else self._noted(event)
-            if trouble is not None:
-                return trouble
         return None
 
     def _noted(self, event: Plain) -> Away | None:
-        """Take in one line of a watch."""
+        """Apply one event of a watch."""
         kind, thing = event["type"], event["object"]
         if kind == "ERROR":
             self._version = "" if thing.get("code") == HTTPStatus.GONE else self._version
@@ -138,12 +139,6 @@ class Watch:
             if len(self._news) > NEWS_LIMIT:
                 self._news, self._version = [], ""
         return None
-
-
-def _read_list(body: Any) -> tuple[Listing, str]:
-    if body["metadata"].get("continue"):
-        raise ValueError("it is only a part")
-    return Listing([_named(sensor) for sensor in body["items"]]), str(body["metadata"]["resourceVersion"])
 
 
 def _named(sensor: Any) -> Plain:

@@ -1,7 +1,7 @@
-"""The Workflow that a Sensor creates: its one trigger, of either kind that Metaflow has written.
+"""The Workflow that a Sensor creates: its one trigger, of one of two kinds that Metaflow has written.
 
-Since 2.17 Metaflow has Argo Events create the Workflow (``k8s``), before that submit it (``argoWorkflow``); what is
-inside is the same.
+Since 2.17 Argo Events creates the Workflow (``k8s``). Before, it submitted the Workflow (``argoWorkflow``). The content
+is the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from flowbridge_sdk.misfit import MisfitError
 
 SENSOR_LABEL = "events.argoproj.io/sensor"
 TRIGGER_LABEL = "events.argoproj.io/trigger"
-"""The labels by which Argo Events marks what it created; its third one, a time, has no counterpart here."""
+"""The labels with which Argo Events marks its Workflows. Its third label, a time, has no counterpart here."""
 
 _KINDS = {
     "k8s": {"operation": "create"},
@@ -27,19 +27,19 @@ _LABEL_LIMIT = 63
 
 @dataclass(frozen=True)
 class WorkflowPart:
-    """What a Sensor's trigger says of its Workflow.
+    """The Workflow of a Sensor's trigger.
 
     Attributes:
         name: Name of the trigger.
-        early: It is of a Metaflow before 2.17.
+        early: The Sensor is of a Metaflow before 2.17.
         conditions: The expression over dependencies.
-        reset: When what waits is forgotten; None for never.
+        reset: When events that wait are forgotten; None for never.
         template: Name of the WorkflowTemplate.
         namespace: Namespace of the Workflow; None for the Sensor's.
         labels: Labels of the Workflow.
         annotations: Annotations of the Workflow.
-        texts: Its parameters, in order; a value of None has to come from an event.
-        parameters: The list of what events put into them.
+        texts: Its parameters, in order; a value of None comes from an event.
+        parameters: The list of parameters that events fill.
 
     """
 
@@ -56,32 +56,39 @@ class WorkflowPart:
 
 
 def read_workflow(triggers: Part) -> WorkflowPart:
-    """Return what ``spec.triggers`` of a Sensor says.
+    """Return the Workflow in ``spec.triggers`` of a Sensor.
 
     Raises:
-        SensorMisfitError: It is none that Metaflow writes.
+        SensorMisfitError: Metaflow does not write such a trigger.
 
     """
-    # Argo Events' own delivery (retryStrategy, atLeastOnce) has no meaning here: a run is never given up.
+    # Argo Events' own delivery (retryStrategy, atLeastOnce) has no meaning here, because a run is never given up.
     trigger = triggers.one().only("template", "retryStrategy", "atLeastOnce")
     template = trigger["template"].only("name", "conditions", "conditionsReset", *_KINDS)
     kinds = [kind for kind in _KINDS if template[kind]]
     if len(kinds) != 1:
         raise SensorMisfitError(template.path, f"{len(kinds)} of the kinds {' and '.join(_KINDS)}")
     action = template[kinds[0]].only("source", "parameters", *_KINDS[kinds[0]])
-    for name, written in _KINDS[kinds[0]].items():
-        action[name].must_be(written, None)
+    for field, written in _KINDS[kinds[0]].items():
+        action[field].must_be(written, None)
     resource = action["source"].only("resource")["resource"].only("apiVersion", "kind", "metadata", "spec")
     resource["apiVersion"].must_be("argoproj.io/v1alpha1")
     resource["kind"].must_be("Workflow")
     metadata = resource["metadata"].only("generateName", "namespace", "labels", "annotations")
     spec = resource["spec"].only("arguments", "workflowTemplateRef")
     reference = spec["workflowTemplateRef"].only("name")["name"]
+    name = template["name"].text()
+    reset = None
+    if template["conditionsReset"]:
+        by_time = template["conditionsReset"].one().only("byTime")["byTime"].only("cron", "timezone")
+        # '?' is '*' for Argo Events; without a zone it takes its pod's, which is UTC.
+        cron = by_time["cron"].text().replace("?", "*")
+        reset = Schedule(timezone=by_time["timezone"].text() if by_time["timezone"] else "UTC", cron=cron)
     return WorkflowPart(
-        name=template["name"].text(),
+        name=name,
         early=kinds[0] == "argoWorkflow",
         conditions=template["conditions"],
-        reset=_reset(template["conditionsReset"]),
+        reset=reset,
         template=_valid(reference, values.resource_name),
         namespace=_valid(metadata["namespace"], values.namespace_name) if metadata["namespace"] else None,
         labels=_pairs(metadata["labels"], values.label_pairs),
@@ -92,18 +99,9 @@ def read_workflow(triggers: Part) -> WorkflowPart:
 
 
 def marks(sensor: str, trigger: str) -> tuple[tuple[str, str], ...]:
-    """Return the labels by which Argo Events would mark the Workflow, where their values are labels at all."""
+    """Return the labels with which Argo Events would mark the Workflow. Too long values are left out."""
     pairs = ((SENSOR_LABEL, sensor), (TRIGGER_LABEL, trigger))
     return tuple((name, value) for name, value in pairs if len(value) <= _LABEL_LIMIT)
-
-
-def _reset(part: Part) -> Schedule | None:
-    if not part:
-        return None
-    by_time = part.one().only("byTime")["byTime"].only("cron", "timezone")
-    # '?' is '*' for Argo Events; without a zone it takes its pod's, which is UTC.
-    cron = by_time["cron"].text().replace("?", "*")
-    return Schedule(timezone=by_time["timezone"].text() if by_time["timezone"] else "UTC", cron=cron)
 
 
 def _texts(part: Part) -> tuple[tuple[str, str | None], ...]:

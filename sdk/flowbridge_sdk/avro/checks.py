@@ -1,10 +1,10 @@
 """An Avro schema as the SDK reads and writes with it: parsed, tidied and checked whole, before any event meets it.
 
-A schema may come from a registry that anyone can write to, so nothing in it is believed:
+A schema may come from a registry that anyone can write to, so nothing in it is trusted:
 
 - A logical type that is invalid (a ``decimal`` without a precision) is ignored, as the Avro specification says.
 - Defaults are not looked at. Reading needs none, and a writer looks at those that it needs.
-- What would make a few bytes cost much is refused: deep nesting, array items that take no bytes, a record whose
+- Schemas by which a few bytes would cost much are refused: deep nesting, array items that take no bytes, a record whose
   fields are always more than ``PARTS_LIMIT`` values, decimals of more than ``DIGITS_LIMIT`` digits.
 
 Each named type is measured once, however often the schema refers to it.
@@ -59,7 +59,7 @@ def parse(text: str, types: dict[str, Any]) -> Schema:
     except RecursionError:
         raise UnusableSchemaError(f"no Avro schema: it nests deeper than {DEPTH_LIMIT} levels") from None
     except Exception as error:
-        # a parser that trips over a schema says nothing about others: whatever it raises is this schema's fault
+        # any error that the parser raises is the fault of this schema alone
         raise UnusableSchemaError(f"no Avro schema: {type(error).__name__}: {error}") from error
     return schema
 
@@ -71,19 +71,15 @@ def check_event(schema: Schema, types: Mapping[str, Any]) -> None:
         UnusableSchemaError: Its values have no fields with names.
 
     """
-    branches = schema if isinstance(schema, list) else [schema]
-    kinds = [
-        types[branch]["type"] if isinstance(branch, str) and branch in types else _kind(branch) for branch in branches
-    ]
+    kinds = []
+    for branch in schema if isinstance(schema, list) else [schema]:
+        definition = types.get(branch, branch) if isinstance(branch, str) else branch
+        kinds.append(definition["type"] if isinstance(definition, Mapping) else definition)
     if not any(kind in (*_RECORDS, "map") for kind in kinds):
         raise UnusableSchemaError(
             f"an event's schema is a record or a map, or a union with one, so that its fields have names; "
             f"expected that, found {' or '.join(map(str, kinds)) or 'an empty union'}"
         )
-
-
-def _kind(schema: Schema) -> Any:
-    return schema["type"] if isinstance(schema, dict) else schema
 
 
 def _tidy(schema: Any, depth: int) -> Any:
@@ -110,7 +106,13 @@ def _tidy_type(kind: str, schema: Mapping[str, Any], depth: int) -> dict[str, An
         case "map":
             tidy["values"] = _tidy(schema["values"], depth + 1)
         case "record" | "error":
-            tidy["fields"] = [_tidy_field(field, depth) for field in schema["fields"]]
+            tidy["fields"] = []
+            for field in schema["fields"]:
+                if not isinstance(field, dict) or "type" not in field or not isinstance(field.get("name"), str):
+                    raise UnusableSchemaError(
+                        f"no Avro schema: expected a field with 'name' and 'type', found {field!r:.80}"
+                    )
+                tidy["fields"].append({**field, "type": _tidy(field["type"], depth + 1)})
         case "fixed" if not _is_whole(schema.get("size"), 0, FIXED_LIMIT):
             raise UnusableSchemaError(
                 f"fixed {schema.get('name')}: expected a size in bytes, found {schema.get('size')!r}"
@@ -118,12 +120,6 @@ def _tidy_type(kind: str, schema: Mapping[str, Any], depth: int) -> dict[str, An
     if "logicalType" in tidy and not _is_valid_logical(tidy):
         del tidy["logicalType"]
     return tidy
-
-
-def _tidy_field(field: Any, depth: int) -> Any:
-    if not isinstance(field, dict) or "type" not in field or not isinstance(field.get("name"), str):
-        raise UnusableSchemaError(f"no Avro schema: expected a field with 'name' and 'type', found {field!r:.80}")
-    return {**field, "type": _tidy(field["type"], depth + 1)}
 
 
 def _is_whole(number: object, least: int, most: int) -> bool:
@@ -134,20 +130,18 @@ def _is_valid_logical(schema: Mapping[str, Any]) -> bool:
     kind, logical = schema["type"], schema["logicalType"]
     if not isinstance(logical, str):
         return False
-    if logical == "decimal":
-        return kind in ("bytes", "fixed") and _is_valid_decimal(schema)
     if (kind, logical) == ("fixed", "uuid"):
         return bool(schema["size"] == 16)  # noqa: PLR2004 - the bytes of a UUID
-    return (kind, logical) in CONVERSIONS
-
-
-def _is_valid_decimal(schema: Mapping[str, Any]) -> bool:
+    if logical != "decimal":
+        return (kind, logical) in CONVERSIONS
     precision, scale = schema.get("precision"), schema.get("scale", 0)
+    if kind not in ("bytes", "fixed"):
+        return False
     if not isinstance(precision, int) or isinstance(precision, bool) or precision < 1:
         return False
     if not _is_whole(scale, 0, precision):
         return False
-    if schema["type"] == "fixed" and precision > math.floor(math.log10(2) * (8 * schema["size"] - 1)):
+    if kind == "fixed" and precision > math.floor(math.log10(2) * (8 * schema["size"] - 1)):
         return False
     if precision > DIGITS_LIMIT:
         raise UnusableSchemaError(f"a decimal has precision {precision}; {DIGITS_LIMIT} is the limit")
@@ -196,7 +190,7 @@ class Measures:
     def parts(self, schema: Schema) -> int:
         """Return how many values a value always has: itself, and for a record the values of its fields.
 
-        Lists, mappings and unions count as one: what is in them is counted where they are read.
+        Lists, mappings and unions count as one: the values in them are counted where they are read.
         """
         if isinstance(schema, str) and schema not in _PRIMITIVES:
             return self._parts_of(schema)
@@ -228,14 +222,10 @@ class Measures:
             return bool(schema["type"] == "null")
         if name not in self._empty:
             self.parts(name)  # refuses a record that always holds itself, on which this would never end
-            self._empty[name] = self._is_empty_type(self._types[name])
+            definition = self._types[name]
+            if definition["type"] in _RECORDS:
+                empty = all(self.is_empty(field["type"]) for field in definition["fields"])
+            else:
+                empty = bool(definition["type"] == "fixed" and definition["size"] == 0)
+            self._empty[name] = empty
         return self._empty[name]
-
-    def _is_empty_type(self, schema: Mapping[str, Any]) -> bool:
-        match schema["type"]:
-            case "fixed":
-                return bool(schema["size"] == 0)
-            case "record" | "error":
-                return all(self.is_empty(field["type"]) for field in schema["fields"])
-            case _:
-                return False

@@ -1,7 +1,7 @@
 """Writes single Python values in Avro's binary encoding, checking each as it goes.
 
 fastavro's writer is not used: it cuts 1.5 down to 1 where an int is asked for, writes True as 1 and "no" as true, and
-cannot say which field it tripped over.
+does not name the field of an error.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ def write_int(out: bytearray, value: object, _depth: int) -> None:
     write_varint(out, value)
 
 
-def _finite(value: object, right: str) -> float:
+def _finite(value: object, expected: str) -> float:
     value = value if type(value) is float else plain(value)
     if isinstance(value, int) and value is not True and value is not False:
         if abs(value) > _DOUBLE_EXACT:
-            raise MisfitError.of(value, f"{right}; an int beyond 2**53 would lose digits")
+            raise MisfitError.of(value, f"{expected}; an int beyond 2**53 would lose digits")
         return float(value)
     if not isinstance(value, float):
-        raise MisfitError.of(value, right)
+        raise MisfitError.of(value, expected)
     if not math.isfinite(value):
         raise MisfitError.of(
             value, "a finite number: a workflow's parameters cannot hold NaN or infinity; None says that there is none"

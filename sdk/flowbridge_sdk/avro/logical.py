@@ -1,9 +1,8 @@
-"""What Avro's logical types are in Python, in the direction of reading.
+"""Avro's logical types in the direction of reading: conversions from Avro's plain types to Python's.
 
 The values equal those of fastavro's reader, with these exceptions. A decimal of more digits than its schema allows is
-refused (fastavro rounds it). A ``uuid`` on 16 fixed bytes is a UUID. What Avro allows and Python's types cannot hold
-stays what it is on the wire: a moment outside the years 1 to 9999, a time of 24:00 and a ``uuid`` that is none are
-numbers and texts.
+refused (fastavro rounds it). A ``uuid`` on 16 fixed bytes is a UUID. A value that Python's type cannot hold stays the
+number or text of the wire: a moment outside the years 1 to 9999, a time of 24:00 and an invalid ``uuid``.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _EXACT = Context(prec=2 * DIGITS_LIMIT)
 
 
 class UnreadableError(ValueError):
-    """Bytes that are not what the schema says.
+    """Bytes that do not follow the schema.
 
     Attributes:
         path: Names and indexes from the record down to the value.
@@ -44,7 +43,7 @@ class UnreadableError(ValueError):
 
 
 def unreadable_in(part: str | int, error: Exception) -> UnreadableError:
-    """Return what is wrong with a value, with the name or index under which it stands added to its path."""
+    """Return the error of a value, with the value's name or index added to its path."""
     if not isinstance(error, UnreadableError):
         error = UnreadableError("the message ends too early" if isinstance(error, IndexError) else str(error))
     error.path.insert(0, part)

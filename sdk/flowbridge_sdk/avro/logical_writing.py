@@ -1,4 +1,4 @@
-"""What Avro's logical types are in Python, in the direction of writing: a conversion to the plain type, or a misfit."""
+"""Avro's logical types in the direction of writing: conversions from Python's types to Avro's plain ones."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def micros_of(value: object) -> int:
 def _datetime(value: object) -> datetime:
     value = plain(value)
     if not isinstance(value, datetime):
-        right = "a datetime" if not isinstance(value, date) else "a datetime; a date alone names no moment"
-        raise MisfitError.of(value, right)
+        expected = "a datetime" if not isinstance(value, date) else "a datetime; a date alone names no moment"
+        raise MisfitError.of(value, expected)
     if value != value:  # noqa: PLR0124 - only pandas' NaT differs from itself
         raise MisfitError.of(value, "a datetime; None says that there is none")
     return value
@@ -74,7 +74,7 @@ def _decimal(schema: Mapping[str, Any]) -> Convert:
     precision: int = schema["precision"]
     scale: int = schema.get("scale", 0)
     size: int | None = schema.get("size")
-    right = f"at most {precision} digits, {scale} of them behind the point"
+    expected = f"at most {precision} digits, {scale} of them behind the point"
 
     def convert(value: object) -> bytes:
         value = plain(value)
@@ -84,11 +84,11 @@ def _decimal(schema: Mapping[str, Any]) -> Convert:
             raise MisfitError.of(value, "a Decimal")
         unscaled, places = scaled(value)
         if places > scale and unscaled % 10 ** (places - scale):
-            raise MisfitError.of(value, right)
+            raise MisfitError.of(value, expected)
         shift: int = 10 ** abs(scale - places)
         unscaled = unscaled * shift if places <= scale else unscaled // shift
         if abs(unscaled) >= 10**precision:
-            raise MisfitError.of(value, right)
+            raise MisfitError.of(value, expected)
         encoded = twos_complement(unscaled)
         if size is None:
             return encoded
@@ -145,24 +145,24 @@ STRICT: dict[tuple[str, str], Callable[[Mapping[str, Any]], Convert]] = {
     ("bytes", "decimal"): _decimal,
     ("fixed", "decimal"): _decimal,
 }
-"""(type, logical type) to what makes the conversion from that type's schema. A union tries these before ``LENIENT``."""
+"""(type, logical type) to a function from a schema to its conversion. A union tries these before ``LENIENT``."""
 
 
 class _Forms(NamedTuple):
-    """What a field for a day or a time takes besides Python's own type.
+    """The forms that a field for a day or a time takes, in addition to Python's own type.
 
     Attributes:
-        parse: Returns what a text says, or raises ValueError.
+        parse: Returns the value of a text, or raises ValueError.
         least: The least number, in the unit of the schema.
         most: The largest number.
-        right: All forms, for errors.
+        expected: All forms, for errors.
 
     """
 
     parse: Callable[[str], Any]
     least: int
     most: int
-    right: str
+    expected: str
 
 
 def _lenient(strict: Callable[[Mapping[str, Any]], Convert], forms: _Forms) -> Any:
@@ -176,14 +176,14 @@ def _lenient(strict: Callable[[Mapping[str, Any]], Convert], forms: _Forms) -> A
                 try:
                     return convert(forms.parse(value))
                 except (ValueError, MisfitError):
-                    raise MisfitError.of(value, forms.right) from None
+                    raise MisfitError.of(value, forms.expected) from None
             value = plain(value)
             if isinstance(value, int) and value is not True and value is not False:
                 if not forms.least <= value <= forms.most:
-                    raise MisfitError.of(value, f"{forms.right}; a number is {forms.least} to {forms.most}")
+                    raise MisfitError.of(value, f"{forms.expected}; a number is {forms.least} to {forms.most}")
                 return value
             if not isinstance(value, date | time):
-                raise MisfitError.of(value, forms.right)
+                raise MisfitError.of(value, forms.expected)
             return convert(value)
 
         return convert_leniently

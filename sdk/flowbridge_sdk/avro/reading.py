@@ -1,14 +1,14 @@
-"""Reads Avro's binary encoding from bytes that nobody vouches for.
+"""Reads Avro's binary encoding from untrusted bytes.
 
 A schema is compiled once into small functions; reading a record then is calling them. That is faster here than
-fastavro's reader (which looks the schema up again for every field), and it holds what an event can do to the bridge
-within bounds: no length or count beyond the message is believed, nothing nests deeper than 64, an enum, union or
-boolean index must exist, and an int must be one. (fastavro 1.13 reads index -1 as the last, and ends the process
-with a stack overflow a few thousand levels down.)
+fastavro's reader (which looks the schema up again for every field), and it bounds the harm that an event can do to the
+bridge: no length or count beyond the message is accepted, nothing nests deeper than 64, an enum, union or boolean index
+must exist, and an int must fit 32 bits. (fastavro 1.13 reads index -1 as the last, and ends the process with a stack
+overflow a few thousand levels down.)
 
 Values are bounded by the message's bytes, since each takes one at least. Records are an exception: they, and fields of
 type null, take none. So the records in lists, mappings and unions are counted as they are read (``VALUES_LIMIT``), and
-what a record always holds is bounded when its schema arrives (``avro_checks``).
+the values that a record always holds are bounded when its schema arrives (``avro.checks``).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ DEPTH_LIMIT = 64
 """Containers inside one another, in a payload as well as in a schema."""
 
 VALUES_LIMIT = 1 << 20
-"""Values of one message, records and what they hold: as many as a payload may have bytes."""
+"""Values of one message, records and their fields included: as many as a payload may have bytes."""
 
 Schema: TypeAlias = Any
 """An Avro schema as fastavro's ``parse_schema`` returns it: full names, each type spelled out once."""
 
 Read: TypeAlias = Callable[[bytes, int, int], tuple[Any, int]]
-"""(message, position, depth) to (value, next position). It may raise anything where bytes are not what the schema says;
-inside of a record, list or mapping that is an ``UnreadableError`` with the path."""
+"""(message, position, depth) to (value, next position). It may raise any error for bytes that do not follow the
+schema; inside of a record, list or mapping that is an ``UnreadableError`` with the path."""
 
 _INT = 1 << 31
 _LONG_SHIFT = 63
@@ -134,14 +134,6 @@ _PRIMITIVES: dict[str, Read] = {
 }
 
 
-def _converted(read: Read, convert: Callable[[Any], Any]) -> Read:
-    def read_converted(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
-        plain, pos = read(buf, pos, depth)
-        return convert(plain), pos
-
-    return read_converted
-
-
 def _fixed(size: int) -> Read:
     def read_fixed(buf: bytes, pos: int, _depth: int) -> tuple[bytes, int]:
         end = pos + size
@@ -162,49 +154,19 @@ def _enum(symbols: list[str]) -> Read:
     return read_enum
 
 
-class _Room(threading.local):
+class _Budget(threading.local):
     """How many more values the message that this thread reads may have."""
 
     left = 0
 
 
-_room = _Room()
+_budget = _Budget()
 
 
 def _spend(values: int) -> None:
-    _room.left -= values
-    if _room.left < 0:
+    _budget.left -= values
+    if _budget.left < 0:
         raise UnreadableError(f"the message has more than {VALUES_LIMIT} values")
-
-
-def _counted(read: Read) -> Read:
-    """Return the reader of a whole message in which values are counted."""
-
-    def read_counted(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
-        _room.left = VALUES_LIMIT
-        return read(buf, pos, depth)
-
-    return read_counted
-
-
-def _spending(read: Read, parts: int) -> Read:
-    """Return the reader of a record in a union, which counts what it reads."""
-
-    def read_spending(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
-        _spend(parts)
-        return read(buf, pos, depth)
-
-    return read_spending
-
-
-def _union(branches: list[Read]) -> Read:
-    def read_union(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
-        index, pos = read_long(buf, pos, depth)
-        if not 0 <= index < len(branches):
-            raise UnreadableError(f"branch {index} of a union that has {len(branches)}")
-        return branches[index](buf, pos, depth)
-
-    return read_union
 
 
 def _record(fields: list[tuple[str, Read]]) -> Read:
@@ -216,7 +178,7 @@ def _record(fields: list[tuple[str, Read]]) -> Read:
         try:
             for name, read in fields:
                 record[name], pos = read(buf, pos, depth)
-        except Exception as error:  # noqa: BLE001 - the record's fault, whatever it is
+        except Exception as error:  # noqa: BLE001 - any error here is the record's fault
             raise unreadable_in(name, error) from None
         return record, pos
 
@@ -224,11 +186,11 @@ def _record(fields: list[tuple[str, Read]]) -> Read:
 
 
 def _block(buf: bytes, pos: int) -> tuple[int, int]:
-    """Read how many items follow. Every item takes a byte at least: ``check_schema`` saw to that."""
+    """Read how many items follow. Every item takes a byte at least: ``avro.checks`` refuses other schemas."""
     count, pos = read_long(buf, pos, 0)
     if count < 0:
         count = -count
-        _, pos = read_long(buf, pos, 0)  # the block's size in bytes, for those who skip it
+        _, pos = read_long(buf, pos, 0)  # the block's size in bytes, for readers that skip it
     if count > len(buf) - pos:
         raise UnreadableError(f"{count} items are declared where {len(buf) - pos} bytes are left")
     return count, pos
@@ -256,7 +218,7 @@ def array_reader(item: Read, parts: int = 1) -> Read:
                 for _ in range(count):
                     value, pos = item(buf, pos, depth)
                     items.append(value)
-            except Exception as error:  # noqa: BLE001 - the record's fault, whatever it is
+            except Exception as error:  # noqa: BLE001 - any error here is the record's fault
                 raise unreadable_in(len(items), error) from None
             count, pos = _block(buf, pos)
         return items, pos
@@ -286,7 +248,7 @@ def map_reader(item: Read, parts: int = 1) -> Read:
                 key, pos = read_string(buf, pos, depth)
                 try:
                     items[key], pos = item(buf, pos, depth)
-                except Exception as error:  # noqa: BLE001 - the record's fault, whatever it is
+                except Exception as error:  # noqa: BLE001 - any error here is the record's fault
                     raise unreadable_in(key, error) from None
             count, pos = _block(buf, pos)
         return items, pos
@@ -298,8 +260,8 @@ class ReaderCompiler:
     """Turns schemas into readers.
 
     Args:
-        types: The named types, as filled by ``avro_checks.parse``.
-        parts: Returns how many values a value of a schema always has: ``avro_checks.Measures.parts``.
+        types: The named types, as filled by ``avro.checks.parse``.
+        parts: Returns how many values a value of a schema always has: ``avro.checks.Measures.parts``.
 
     """
 
@@ -310,20 +272,43 @@ class ReaderCompiler:
         self._counts = False
 
     def compile(self, schema: Schema) -> Read:
-        """Return the reader of a whole message with a schema that ``avro_checks.parse`` has passed."""
+        """Return the reader of a whole message with a schema that ``avro.checks.parse`` has passed."""
         read = self._compile(schema)
-        return _counted(read) if self._counts else read
+        if not self._counts:
+            return read
+
+        def read_message(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
+            _budget.left = VALUES_LIMIT
+            return read(buf, pos, depth)
+
+        return read_message
 
     def _compile(self, schema: Schema) -> Read:
         if isinstance(schema, str):
             return _PRIMITIVES.get(schema) or self._reference(schema)
-        if isinstance(schema, list):
-            return _union([self._branch(branch) for branch in schema])
-        return self._reference(schema["name"]) if "name" in schema else self._definition(schema)
+        if isinstance(schema, dict):
+            return self._reference(schema["name"]) if "name" in schema else self._definition(schema)
+        branches = [self._branch(branch) for branch in schema]
+
+        def read_union(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
+            index, pos = read_long(buf, pos, depth)
+            if not 0 <= index < len(branches):
+                raise UnreadableError(f"branch {index} of a union that has {len(branches)}")
+            return branches[index](buf, pos, depth)
+
+        return read_union
 
     def _branch(self, schema: Schema) -> Read:
+        """Return the reader of a union's branch. The values of a record there are counted as they are read."""
         read, parts = self._compile(schema), self._counted_parts(schema)
-        return _spending(read, parts) if parts > 1 else read
+        if parts <= 1:
+            return read
+
+        def read_counted(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
+            _spend(parts)
+            return read(buf, pos, depth)
+
+        return read_counted
 
     def _counted_parts(self, schema: Schema) -> int:
         parts = self._parts(schema)
@@ -339,24 +324,30 @@ class ReaderCompiler:
         return self._named[name]
 
     def _definition(self, schema: Mapping[str, Any]) -> Read:
-        read = self._plain(schema)
-        kind, logical = schema["type"], schema.get("logicalType")
-        if logical == "decimal":
-            return _converted(read, decimal_reader(schema))
-        convert = CONVERSIONS.get((kind, logical))
-        return _converted(read, convert) if convert else read
-
-    def _plain(self, schema: Mapping[str, Any]) -> Read:
+        """Compile a type that is spelled out, with the conversion of its logical type."""
         match schema["type"]:
             case "record" | "error":
-                return _record([(field["name"], self._compile(field["type"])) for field in schema["fields"]])
+                read = _record([(field["name"], self._compile(field["type"])) for field in schema["fields"]])
             case "array":
-                return array_reader(self._compile(schema["items"]), self._counted_parts(schema["items"]))
+                read = array_reader(self._compile(schema["items"]), self._counted_parts(schema["items"]))
             case "map":
-                return map_reader(self._compile(schema["values"]), self._counted_parts(schema["values"]))
+                read = map_reader(self._compile(schema["values"]), self._counted_parts(schema["values"]))
             case "enum":
-                return _enum(schema["symbols"])
+                read = _enum(schema["symbols"])
             case "fixed":
-                return _fixed(schema["size"])
+                read = _fixed(schema["size"])
             case primitive:
-                return _PRIMITIVES[primitive]
+                read = _PRIMITIVES[primitive]
+        convert: Callable[[Any], Any] | None
+        if schema.get("logicalType") == "decimal":
+            convert = decimal_reader(schema)
+        else:
+            convert = CONVERSIONS.get((schema["type"], schema.get("logicalType")))
+        if convert is None:
+            return read
+
+        def read_converted(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
+            plain, pos = read(buf, pos, depth)
+            return convert(plain), pos
+
+        return read_converted

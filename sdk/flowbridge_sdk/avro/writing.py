@@ -1,6 +1,6 @@
 """Compiles Avro schemas into functions that check Python values and write them, both at once.
 
-What these functions refuse, they refuse with the field's path, what was found and what would be right.
+Their errors name the field's path, the value that was found, and what was expected.
 
 A field of one type is lenient: a timestamp may be a datetime, the number that the schema means, or a text in ISO 8601.
 A union is strict first, so that a text is a string where the union has both, and lenient only where no branch fits. The
@@ -19,6 +19,7 @@ from flowbridge_sdk.avro.encoding import (
     Write,
     check_depth,
     fields_of,
+    write_bytes,
     write_entries,
     write_items,
     write_varint,
@@ -56,27 +57,23 @@ class _Default:
             MisfitError: It does not fit.
 
         """
+        if self._encoded is None and not self._problem:
+            self._problem = "which holds itself"  # until it is encoded
+            out = bytearray()
+            try:
+                self._compiler.compile(self._schema)(out, self._default, 0)
+            except MisfitError as misfit:
+                where = f"in {misfit.where()} " if misfit.path else ""
+                self._problem = f"where {where}{misfit.right} is right"
+            else:
+                if len(out) > DEFAULT_LIMIT:
+                    self._problem = f"which takes {len(out)} bytes"
+                else:
+                    self._encoded = bytes(out)
         if self._encoded is None:
-            if not self._problem:
-                self._problem = "which holds itself"  # until it is encoded
-                self._encode()
-            if self._encoded is None:
-                right = f"the schema's default is {described(self._default)}, {self._problem}; give the field a value"
-                raise MisfitError.missing(right)
+            expected = f"the schema's default is {described(self._default)}, {self._problem}; give the field a value"
+            raise MisfitError.missing(expected)
         return self._encoded
-
-    def _encode(self) -> None:
-        out = bytearray()
-        try:
-            self._compiler.compile(self._schema)(out, self._default, 0)
-        except MisfitError as misfit:
-            where = f"in {misfit.where()} " if misfit.path else ""
-            self._problem = f"where {where}{misfit.right} is right"
-            return
-        if len(out) > DEFAULT_LIMIT:
-            self._problem = f"which takes {len(out)} bytes"
-        else:
-            self._encoded = bytes(out)
 
 
 def _fixed(size: int) -> Write:
@@ -98,11 +95,6 @@ def _enum(symbols: list[str]) -> Write:
         write_varint(out, index)
 
     return write_enum
-
-
-def _default_fixed(size: int) -> Write:
-    write = _fixed(size)
-    return lambda out, value, depth: write(out, _code_points(value), depth)
 
 
 def _code_points(value: object) -> object:
@@ -149,12 +141,12 @@ def _in_order(schemas: list[Schema], writes: list[Write]) -> list[tuple[int, Wri
     ]
 
 
-def _union(branches: list[tuple[int, Write]], told: int) -> Write:
+def _union(branches: list[tuple[int, Write]], described_last: int) -> Write:
     """Return the writer of a union.
 
     Args:
         branches: The branches in the order in which they are tried.
-        told: How many of the last ones say what would be right, where none fits.
+        described_last: How many of the last branches the error describes, if no branch fits.
 
     """
 
@@ -172,7 +164,7 @@ def _union(branches: list[tuple[int, Write]], told: int) -> Write:
                 return
         if not misfits:
             raise MisfitError.of(value, "nothing: the union has no branch")
-        misfits = misfits[-told:]
+        misfits = misfits[-described_last:]
         deepest = max(misfits, key=lambda misfit: len(misfit.path))
         if deepest.path:
             raise deepest
@@ -206,7 +198,7 @@ def _hinted(named: Mapping[str, tuple[int, Write]], write_unhinted: Write) -> Wr
 
 
 class _Family(NamedTuple):
-    """What the compilers of one schema share: each other by mode, and the defaults of fields by their identity."""
+    """The shared state of one schema's compilers: the compilers by mode, and the defaults by the field's identity."""
 
     compilers: dict[str, WriterCompiler]
     defaults: dict[int, _Default]
@@ -216,7 +208,7 @@ class WriterCompiler:
     """Turns schemas into writers.
 
     Args:
-        types: The named types, as filled by ``avro_checks.parse``.
+        types: The named types, as filled by ``avro.checks.parse``.
         mode: ``lenient``; ``strict`` for a union's first try; ``default`` for defaults, which are JSON.
 
     """
@@ -230,22 +222,17 @@ class WriterCompiler:
         self._family.compilers[mode] = self
 
     def compile(self, schema: Schema) -> Write:
-        """Return the writer of ``schema``, which ``avro_checks.parse`` has passed."""
+        """Return the writer of ``schema``, which ``avro.checks.parse`` has passed."""
+        if schema == "bytes" and self._mode == "default":
+            return lambda out, value, depth: write_bytes(out, _code_points(value), depth)
         if isinstance(schema, str):
-            return self._primitive(schema) or self._reference(schema)
+            return PRIMITIVES.get(schema) or self._reference(schema)
         if isinstance(schema, list):
             return self._union(schema)
         return self._reference(schema["name"]) if "name" in schema else self._definition(schema)
 
     def _in_mode(self, mode: str) -> WriterCompiler:
         return self._family.compilers.get(mode) or WriterCompiler(self._types, mode, self._family)
-
-    def _primitive(self, name: str) -> Write | None:
-        write = PRIMITIVES.get(name)
-        if name == "bytes" and write is not None and self._mode == "default":
-            write_bytes = write
-            return lambda out, value, depth: write_bytes(out, _code_points(value), depth)
-        return write
 
     def _union(self, schemas: list[Schema]) -> Write:
         own = [self.compile(branch) for branch in schemas]
@@ -254,19 +241,19 @@ class WriterCompiler:
             strict = [self._in_mode("strict").compile(branch) for branch in schemas]
             if any(schema is not other for schema, other in zip(strict, own, strict=True)):
                 branches = [*_in_order(schemas, strict), *branches]
-        write, named = _union(branches, len(own)), self._by_name(schemas, own)
-        return _hinted(named, write) if named and self._mode != "default" else write
-
-    def _by_name(self, schemas: list[Schema], writes: list[Write]) -> dict[str, tuple[int, Write]]:
-        """Return the branches of a union that have names: by the full name, and by the last part where it is unique."""
+        write_unhinted = _union(branches, len(own))
         named = {}
-        for index, (schema, write) in enumerate(zip(schemas, writes, strict=True)):
+        for index, (schema, write) in enumerate(zip(schemas, own, strict=True)):
             name = schema.get("name") if isinstance(schema, dict) else schema
             if isinstance(name, str) and name in self._types and self._types[name]["type"] in _NAMED:
                 named[name] = index, write
+        if not named or self._mode == "default":
+            return write_unhinted
+        # a branch is known by its full name, and by the last part of it where that is unique
         last_parts = Counter(name.rpartition(".")[2] for name in named)
-        unique = {name.rpartition(".")[2]: branch for name, branch in named.items()}
-        return {part: branch for part, branch in unique.items() if last_parts[part] == 1} | named
+        by_last_part = {name.rpartition(".")[2]: branch for name, branch in named.items()}
+        by_last_part = {part: branch for part, branch in by_last_part.items() if last_parts[part] == 1}
+        return _hinted(by_last_part | named, write_unhinted)
 
     def _reference(self, name: str) -> Write:
         """Compile a named type once; where it stands inside itself, look it up at the time of writing."""
@@ -285,9 +272,18 @@ class WriterCompiler:
         return lambda out, value, depth: write(out, convert(value), depth)
 
     def _plain(self, schema: Mapping[str, Any]) -> Write:
+        """Compile a type that is spelled out, without its logical type."""
         match schema["type"]:
             case "record" | "error":
-                return _record([self._field(field) for field in schema["fields"]])
+                fields: list[tuple[str, Write, _Default | None]] = []
+                for field in schema["fields"]:
+                    write, default = self.compile(field["type"]), None
+                    if "default" in field:
+                        default = _Default(field["type"], field["default"], self._in_mode("default"))
+                        # a field has the same default in each mode; its schema keeps the id alive
+                        default = self._family.defaults.setdefault(id(field), default)
+                    fields.append((field["name"], write, default))
+                return _record(fields)
             case "array":
                 item = self.compile(schema["items"])
                 return lambda out, value, depth: write_items(out, value, depth, item)
@@ -297,15 +293,9 @@ class WriterCompiler:
             case "enum":
                 return _enum(schema["symbols"])
             case "fixed":
-                return (_default_fixed if self._mode == "default" else _fixed)(schema["size"])
+                write_fixed = _fixed(schema["size"])
+                if self._mode == "default":
+                    return lambda out, value, depth: write_fixed(out, _code_points(value), depth)
+                return write_fixed
             case other:
                 return self.compile(other)
-
-    def _field(self, field: Mapping[str, Any]) -> tuple[str, Write, _Default | None]:
-        return field["name"], self.compile(field["type"]), self._default(field) if "default" in field else None
-
-    def _default(self, field: Mapping[str, Any]) -> _Default:
-        defaults = self._family.defaults
-        if id(field) not in defaults:  # one field has one default, whatever the mode; its schema keeps it alive
-            defaults[id(field)] = _Default(field["type"], field["default"], self._in_mode("default"))
-        return defaults[id(field)]

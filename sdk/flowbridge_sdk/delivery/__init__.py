@@ -1,1 +1,1 @@
-"""What happens to published events until Kafka has them."""
+"""The delivery of published events, until Kafka has them."""

@@ -1,4 +1,4 @@
-"""What a publisher remembers of the events that did not arrive.
+"""The failures of a publisher: events that did not arrive.
 
 librdkafka calls back while it is polled, and an exception in such a call ends the poll. So the call only notes the
 report, and all else (the user's ``on_failure`` above all) happens after the poll.
@@ -32,14 +32,14 @@ _Report: TypeAlias = "tuple[str, str, KafkaError, Message]"
 
 
 class Failures:
-    """The failures that nobody was told of.
+    """The failures that were not reported to the user yet.
 
     Args:
-        on_failure: Called for each; ``untold`` returns none of them then.
-        outage: Hears of the connection's errors.
+        on_failure: Called for each failure; ``untold`` returns none of them then.
+        outage: Logs the connection's errors.
 
     Attributes:
-        total: How many there were ever.
+        total: All failures since the start.
 
     """
 
@@ -49,8 +49,8 @@ class Failures:
         self._reports: deque[_Report] = deque()
         self._lock = threading.RLock()  # a signal's handler may publish too
         self._kept: list[Failure] = []
-        self._noted = 0  # how many there were ever, and
-        self._told = 0  # how many of them somebody was told of
+        self._noted = 0  # all failures since the start, without on_failure
+        self._told = 0  # those of them that the user was told of
         self.total = 0
 
     def report(self, name: str, event_id: str, error: KafkaError, message: Message) -> None:
@@ -58,8 +58,8 @@ class Failures:
         self._reports.append((name, event_id, error, message))
 
     def serve(self, producer: Producer, seconds: float) -> None:
-        """Let ``producer`` deliver its reports, waiting ``seconds`` for the first, and hear them."""
-        self._hear_from(producer.poll, seconds)
+        """Let ``producer`` deliver its reports, waiting ``seconds`` for the first, and handle them."""
+        self._collect(producer.poll, seconds)
 
     def wait(self, producer: Producer, seconds: float) -> int:
         """Serve reports until nothing waits in ``producer``'s buffer, at most for ``seconds``.
@@ -71,29 +71,29 @@ class Failures:
             left = give_up - time.monotonic()
             if left <= 0:
                 break
-            self._hear_from(producer.flush, min(left, SLICE_S))
-        self._hear_from(producer.poll, 0)  # an error that comes now would count as waiting, too
+            self._collect(producer.flush, min(left, SLICE_S))
+        self._collect(producer.poll, 0)  # an error that comes now would count as waiting, too
         return min(waiting, len(producer))
 
-    def _hear_from(self, call: Callable[[float], object], seconds: float) -> None:
-        """Call one of librdkafka's functions that deliver reports, and hear them.
+    def _collect(self, call: Callable[[float], object], seconds: float) -> None:
+        """Call one of librdkafka's functions that deliver reports, and handle the reports.
 
-        A signal's exception ends the call. Should it come in the microsecond in which a report is noted, that failure
-        is not counted.
+        A signal's exception ends the call. If it comes in the microsecond in which a report is noted, that failure is
+        not counted.
         """
         try:
             call(seconds)
         except SystemError:  # on Python 3.11 confluent-kafka drops an exception without a value, as Ctrl-C's is
             raise KeyboardInterrupt from None
         if self._reports:
-            self._hear()
+            self._handle_reports()
         if self._outage.errors:
-            self._outage.hear()
+            self._outage.log_errors()
 
     def untold(self) -> tuple[list[Failure], int, int]:
-        """Return the failures, at most ``FAILURES_KEPT``, their number, and what ``tell`` takes once they are told."""
+        """Return the failures (at most ``FAILURES_KEPT``), their number, and the number that ``tell`` takes later."""
         with self._lock:
-            self._hear()
+            self._handle_reports()
             return list(self._kept), self._noted - self._told, self._noted
 
     def tell(self, noted: int) -> None:
@@ -102,7 +102,7 @@ class Failures:
             self._kept = self._kept[max(0, noted - self._told) :]
             self._told = max(self._told, noted)
 
-    def _hear(self) -> None:
+    def _handle_reports(self) -> None:
         if self._on_failure is not None:
             while self._reports:
                 self.total += 1
@@ -119,18 +119,15 @@ class Failures:
 def _failure(report: _Report) -> Failure:
     name, event_id, error, message = report
     topic = message.topic() or name
-    return Failure(name, event_id, topic, _reason(error, topic))
-
-
-def _reason(error: KafkaError, topic: str) -> str:
     match error.code():
         case KafkaError._UNKNOWN_TOPIC | KafkaError.UNKNOWN_TOPIC_OR_PART:  # noqa: SLF001 - librdkafka's local codes
-            return f"topic {topic} does not exist, and the broker does not create it; create it"
+            reason = f"topic {topic} does not exist, and the broker does not create it; create it"
         case KafkaError._MSG_TIMED_OUT:  # noqa: SLF001 - the same
-            return f"not acknowledged in time ({error.str()}); is Kafka reachable?"
+            reason = f"not acknowledged in time ({error.str()}); is Kafka reachable?"
         case KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            return f"this client may not write to topic {topic}"
+            reason = f"this client may not write to topic {topic}"
         case KafkaError.MSG_SIZE_TOO_LARGE:
-            return f"larger than topic {topic} allows (max.message.bytes)"
+            reason = f"larger than topic {topic} allows (max.message.bytes)"
         case _:
-            return str(error.str())
+            reason = str(error.str())
+    return Failure(name, event_id, topic, reason)

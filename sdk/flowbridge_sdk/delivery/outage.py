@@ -1,4 +1,4 @@
-"""Says in a line that Kafka is away, where librdkafka says it several times a second."""
+"""Logs that Kafka is away in one line, while librdkafka says so several times a second."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SUMMARY = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 - the same
 
 
 class Outage:
-    """What the errors of one producer's connections say.
+    """The errors of one producer's connections.
 
     An outage is one WARNING when it begins, and one for each further kind of error (a certificate, a password) that
-    it brings. Its end is one INFO. What is repeated is DEBUG.
+    it brings. Its end is one INFO. Repeated errors are DEBUG.
 
     Args:
         bootstrap: Kafka's addresses, for the lines.
@@ -27,9 +27,9 @@ class Outage:
         silent: Whether nothing is logged above DEBUG.
 
     Attributes:
-        errors: Errors that nobody has heard yet. ``errors.append`` is librdkafka's ``error_cb``: no Python runs in
+        errors: Errors that are not logged yet. ``errors.append`` is librdkafka's ``error_cb``: no Python runs in
             that call, which an exception (Ctrl-C) would turn into a SystemError.
-        reason: What the last error said; empty while nothing is known to be wrong.
+        reason: The text of the last error; empty while Kafka is not known to be away.
 
     """
 
@@ -42,8 +42,8 @@ class Outage:
         self.errors: deque[KafkaError] = deque(maxlen=100)
         self.reason = ""
 
-    def hear(self) -> None:
-        """Log what is new in ``errors``, and forget them."""
+    def log_errors(self) -> None:
+        """Log the errors in ``errors``, and forget them."""
         while self.errors:
             error = self.errors.popleft()
             code, now = error.code(), time.monotonic()
@@ -58,7 +58,7 @@ class Outage:
             _log.log(level, "%s: %s; events wait, each at most %g s", self._kafka, self.reason, self._waits_s)
 
     def delivered(self) -> None:
-        """Note that nothing waits any more: Kafka is back."""
+        """Note that Kafka is back: all events were delivered."""
         if self.reason:
             _log.log(logging.DEBUG if self._silent else logging.INFO, "%s is reachable again", self._kafka)
             self._kinds.clear()

@@ -1,4 +1,4 @@
-"""What happens to a process that ends with events in its buffer.
+"""The end of a process that still has events in its buffer.
 
 =================================  ====================================================================================
 the process                        its unclosed publishers
@@ -6,7 +6,7 @@ the process                        its unclosed publishers
 ends by itself or by an exception  are flushed by ``atexit``; a loss makes the exit code ``LOST_EXIT_CODE``
 a child of ``multiprocessing``     are flushed by its finalizers (it ends by ``os._exit``), also after the SIGTERM with
                                    which a pool ends its workers
-any other forked child             wait for Kafka in ``publish`` itself: nothing tells of the end by ``os._exit``
+any other forked child             wait for Kafka in ``publish`` itself: the end by ``os._exit`` cannot be noticed
 =================================  ====================================================================================
 """
 
@@ -18,7 +18,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ _DEAF_S = 0.1  # after so long the main thread is interrupted again
 
 
 class _Ending:
-    """What is known of this process's end.
+    """The state of this process's end.
 
     It hangs on the module ``sys``, which the interpreter clears last. There alone the exit code can be set without
     cutting off other ``atexit`` functions.
@@ -50,7 +49,7 @@ class _Ending:
             _exit(self.exit_code)
 
     def after_fork(self) -> None:
-        """Forget what holds for the parent alone."""
+        """Forget the state of the parent."""
         self.guarded = self.ending = self.terminated = False
         self.exit_code = 0
         self.forked = True
@@ -62,7 +61,7 @@ os.register_at_fork(after_in_child=_ending.after_fork)
 
 
 def is_forked() -> bool:
-    """Tell whether this process was forked from one that had imported the SDK."""
+    """Return whether this process was forked from one that had imported the SDK."""
     return _ending.forked
 
 
@@ -73,10 +72,10 @@ def events_were_lost() -> None:
 
 
 def flushes_at_end(flush: Callable[[], None]) -> bool:
-    """Return whether the end of this process flushes its unclosed publishers; arrange it where that needs doing.
+    """Return whether the end of this process flushes its unclosed publishers, and arrange that where it is needed.
 
     Args:
-        flush: Flushes all.
+        flush: Flushes all publishers.
 
     """
     util: Any = sys.modules.get("multiprocessing.util")
@@ -85,16 +84,16 @@ def flushes_at_end(flush: Callable[[], None]) -> bool:
     process: Any = sys.modules["multiprocessing.process"]
     if process.parent_process() is not None:
         return _guard(util, flush)
+
+    def guard_again(ending: _Ending) -> None:
+        ending.guarded = False
+        _guard(util, flush)
+
     # a child that is spawned imports the job's module before it has a parent; a fork server's then forgets finalizers
-    util.register_after_fork(_ending, partial(_guard_again, util, flush))
+    util.register_after_fork(_ending, guard_again)
     if getattr(process.current_process(), "_inheriting", False):
         return _guard(util, flush)
     return not _ending.forked
-
-
-def _guard_again(util: Any, flush: Callable[[], None], ending: _Ending) -> None:
-    ending.guarded = False
-    _guard(util, flush)
 
 
 def _guard(util: Any, flush: Callable[[], None]) -> bool:
@@ -122,23 +121,23 @@ def _watch_for_deaf_main_thread() -> None:
     Python runs handlers in the main thread, between two steps of it. A signal that comes just before that thread
     blocks, as a pool's idle worker does, would wait until the call returns, which may be never.
     """
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
-    if (former := signal.set_wakeup_fd(told, warn_on_full_buffer=False)) != -1:  # an event loop hears signals itself
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    if (former := signal.set_wakeup_fd(writer, warn_on_full_buffer=False)) != -1:  # an event loop gets signals itself
         signal.set_wakeup_fd(former)
-        os.close(heard)
-        os.close(told)
+        os.close(reader)
+        os.close(writer)
         return
-    threading.Thread(target=_interrupt, args=(heard,), name="flowbridge-sigterm", daemon=True).start()
 
+    def interrupt() -> None:
+        while os.read(reader, 1) != bytes([signal.SIGTERM]):
+            pass
+        while not _ending.terminated:
+            time.sleep(_DEAF_S)
+            if not _ending.terminated:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
-def _interrupt(heard: int) -> None:
-    while os.read(heard, 1) != bytes([signal.SIGTERM]):
-        pass
-    while not _ending.terminated:
-        time.sleep(_DEAF_S)
-        if not _ending.terminated:
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    threading.Thread(target=interrupt, name="flowbridge-sigterm", daemon=True).start()
 
 
 def _end_child(flush: Callable[[], None]) -> None:

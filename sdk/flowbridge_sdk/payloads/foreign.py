@@ -1,4 +1,4 @@
-"""Values of numpy, pandas and Spark as plain ones. They are told by their looks, so none of these is imported here.
+"""Values of numpy, pandas and Spark as plain ones. They are recognised by their types' names, without an import.
 
 =========================================  ===============================================
 value                                      taken as
@@ -21,18 +21,18 @@ _TIMES = "mM"  # the kinds of numpy's timedelta64 and datetime64
 
 
 def plain(value: Any) -> Any:
-    """Return a scalar or array of numpy as a plain value; anything else as it is, also what Python cannot hold."""
+    """Return a scalar or array of numpy as a plain value. Other values, and those without a plain equal, stay."""
     if not _is_numpy(value):
         return value
     if value.dtype.kind not in _TIMES:
-        found = value.tolist()
-        return value if _is_numpy(found) else found  # a long double has more digits than a float
+        python_value = value.tolist()
+        return value if _is_numpy(python_value) else python_value  # a long double has more digits than a float
     if value.ndim:
         return [plain(item) for item in value]
-    found = value.tolist()
-    if isinstance(found, int) and value.dtype.kind == "M":  # nanoseconds, or outside the years 1 to 9999
-        found = value.astype("datetime64[us]").tolist()
-    return value if isinstance(found, int) else found
+    time = value.tolist()
+    if isinstance(time, int) and value.dtype.kind == "M":  # nanoseconds, or outside the years 1 to 9999
+        time = value.astype("datetime64[us]").tolist()
+    return value if isinstance(time, int) else time
 
 
 def _is_numpy(value: Any) -> bool:
@@ -40,7 +40,7 @@ def _is_numpy(value: Any) -> bool:
 
 
 def as_mapping(value: Any) -> Mapping[str, Any] | None:
-    """Return the fields of a row; None for what is no row."""
+    """Return the fields of a row; None for other values."""
     if isinstance(value, tuple):
         names = getattr(value, "_fields", None) or getattr(value, "__fields__", None)
         return dict(zip(names, value, strict=False)) if names else None

@@ -1,12 +1,12 @@
-"""The generic payload: what an event carries that has no schema of its own.
+"""The generic payload, which events carry that have no schema of their own.
 
-``avsc/payload.avsc`` says what it looks like on the wire; any Avro reader can read it with that file. The
+``avsc/payload.avsc`` is its schema on the wire; any Avro reader can read it with that file. The
 functions here read and write it without the schema's wrapper records, straight from and to plain Python values:
 None, bool, int (64 bits), float (finite), str, bytes, datetime (with a time zone), Decimal (finite), UUID, lists,
-tuples, and mappings from str. What is written reads back equal; a tuple as a list, a datetime in UTC.
+tuples, and mappings from str. Values read back equal to those written; a tuple as a list, a datetime in UTC.
 
 Three kinds of values become plainer ones: a date or time its ISO 8601 text, a row (a named tuple, Spark's Row) a
-mapping, and what numpy holds the Python value.
+mapping, and a value of numpy the Python value.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _read_moment(buf: bytes, pos: int, depth: int) -> tuple[datetime, int]:
 def _read_decimal(buf: bytes, pos: int, depth: int) -> tuple[Decimal, int]:
     unscaled, pos = read_bytes(buf, pos, depth)
     scale, pos = read_int(buf, pos, depth)
-    # a far-off point would make whoever prints the number write out gigabytes of zeros
+    # with a far-off point, printing the number would write gigabytes of zeros
     if len(unscaled) > _DECIMAL_BYTES or abs(scale) > DIGITS_LIMIT:
         raise UnreadableError(f"a decimal has more than {DIGITS_LIMIT} digits or places")
     return decimal_of(unscaled, scale), pos
@@ -160,7 +160,7 @@ def _write_iso_text(out: bytearray, value: date | time, depth: int) -> None:
 
 
 def _of_subclass(value: object) -> tuple[int, Write]:
-    """Return branch and writer of what is no plain value itself."""
+    """Return branch and writer of a value whose own type is not in ``_BY_TYPE``."""
     unboxed = plain(value)
     if unboxed is not value:
         branch, write = _BY_TYPE.get(type(unboxed)) or _of_subclass(unboxed)

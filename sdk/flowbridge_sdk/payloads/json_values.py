@@ -1,7 +1,7 @@
-"""Payloads that travel as JSON: CloudEvents' binary mode with JSON data, and bare JSON where a setting says so.
+"""Payloads that travel as JSON: CloudEvents' binary mode with JSON data, and bare JSON of topics in a setting.
 
 They are read strictly: UTF-8, one object, no NaN, no Infinity, no number that a double cannot hold, at most 64 levels
-and 1 MiB (as Avro, too). What JSON knows and a payload does not is read as something else:
+and 1 MiB (as Avro, too). Some values of JSON have no equal in a payload and are read as another value:
 
 ======================================  =====================================
 in the text                             in the payload
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 JSON_LIMIT = 1 << 20
 """Bytes of a payload, as JSON and as Avro."""
 
-_DEPTH = 64  # the codec refuses what lies deeper
+_DEPTH = 64  # the codec refuses deeper values
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _TOPIC = re.compile(rf"[a-zA-Z0-9._-]{{0,{TOPIC_LIMIT}}}\*?")
 _HEADERS = ("content-type", "ce_datacontenttype")
@@ -61,7 +61,7 @@ class JsonTopics:
         for pattern in self.patterns:
             if not pattern or not _TOPIC.fullmatch(pattern):
                 raise SettingsError(
-                    f"JSON topics: found {pattern!r}; TOPIC or BEGINNING* is right, several separated by commas"
+                    f"JSON topics: found {pattern!r}; expected TOPIC or BEGINNING*, several separated by commas"
                 )
         self._names = frozenset(self.patterns)
         self._beginnings = tuple(pattern[:-1] for pattern in self.patterns if pattern.endswith("*"))
@@ -73,11 +73,11 @@ class JsonTopics:
 def is_json(headers: Headers | None, *, otherwise: bool = False) -> bool:
     """Return whether a record's headers say that its value is JSON (``application/json`` or ``…+json``).
 
-    A whole CloudEvent in the value (structured mode) is none of it.
+    A whole CloudEvent in the value (structured mode) does not count as JSON.
 
     Args:
-        headers: The record's.
-        otherwise: The answer where they do not say.
+        headers: The record's headers.
+        otherwise: The answer if the headers do not say.
 
     """
     for name, content in headers or ():
@@ -102,7 +102,7 @@ def json_payload(topic: str, value: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         problem = f"no UTF-8 at byte {error.start}"
     except RecursionError:
-        problem = f"nested too deeply; {_DEPTH} levels are right"
+        problem = f"nested too deeply; expected at most {_DEPTH} levels"
     except MisfitError as error:
         problem = f"field {error.where() or '(payload)'}: found {error.found}; {error.right}"
     except ValueError as error:  # a JSONDecodeError, or an int of thousands of digits
@@ -111,7 +111,7 @@ def json_payload(topic: str, value: bytes) -> dict[str, Any]:
 
 
 def mended(value: Any, depth: int = 0) -> Any:
-    """Return a value with what JSON can say and a payload cannot written otherwise, down to the codec's depth."""
+    """Return a value without the parts that only JSON can hold (see the table above), down to the codec's depth."""
     match value:
         case str():
             return _SURROGATES.sub("\ufffd", value)
@@ -125,6 +125,11 @@ def mended(value: Any, depth: int = 0) -> Any:
             return [mended(item, depth + 1) for item in value]
         case _:
             return value
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python's JSON reader takes; its ``parse_constant``."""
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _parsed(value: bytes) -> dict[str, Any]:
@@ -144,10 +149,6 @@ def _parsed(value: bytes) -> dict[str, Any]:
     return dict(payload)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
@@ -156,4 +157,4 @@ def _finite(text: str) -> float:
 
 
 _KINDS = {list: "an array", str: "a text", int: "a number", float: "a number", bool: "a truth value"}
-_json = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_json = json.JSONDecoder(parse_constant=refuse_constant, parse_float=_finite)

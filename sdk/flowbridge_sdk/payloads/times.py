@@ -1,7 +1,7 @@
 """Times as RFC 3339 writes them: no more, no less.
 
 Python's ``fromisoformat`` reads other forms of ISO 8601, too (weeks, no separators, no zone). A time that one reader
-takes and another refuses is worse than one that all refuse, so what is read here is RFC 3339's ``date-time`` alone. A
+takes and another refuses is worse than one that all refuse, so only RFC 3339's ``date-time`` is read here. A
 leap second, which it allows, is the first moment of the next minute.
 
 The range is checked after the conversion to UTC: ``0001-01-01T00:00:00+02:00`` has four digits of a year, and lies
@@ -28,8 +28,8 @@ _SIZES = frozenset({20, 24, 27})  # to the second, the millisecond, the microsec
 _MIDNIGHT = b"24"  # newer Pythons read 24:00, which RFC 3339 does not have
 _fromisoformat = datetime.fromisoformat
 
-RIGHT = "RFC 3339 with a time zone, as in 2026-01-31T12:00:00.000000Z, in the years 1 to 9999 in UTC"
-"""What a time should have been, for errors."""
+TIME_FORM = "RFC 3339 with a time zone, as in 2026-01-31T12:00:00.000000Z, in the years 1 to 9999 in UTC"
+"""The form of a time, for errors."""
 
 
 def read_time(text: str) -> timedelta:
@@ -40,18 +40,18 @@ def read_time(text: str) -> timedelta:
         ValueError: It is no RFC 3339 time, or outside the years 1 to 9999 in UTC.
 
     """
-    found = f"expected {RIGHT}; found {text[:40]!r}"
+    problem = f"expected {TIME_FORM}; found {text[:40]!r}"
     if not _FORM(text):
-        raise ValueError(found)
+        raise ValueError(problem)
     is_leap = text[_SECONDS] == _LEAP
     moment = _fromisoformat(f"{text[:17]}59{text[19:]}".upper() if is_leap else text.upper())
     elapsed = moment - _EPOCH
     if is_leap:
         elapsed = timedelta(elapsed.days, elapsed.seconds + 1)
         if elapsed.seconds:
-            raise ValueError(f"expected a leap second at 23:59:60 in UTC alone; {found}")
+            raise ValueError(f"expected a leap second at 23:59:60 in UTC alone; {problem}")
     if not _EARLIEST <= elapsed <= _LATEST:
-        raise ValueError(found)
+        raise ValueError(problem)
     return elapsed
 
 

@@ -15,13 +15,13 @@ from bridge.argo.manifest import workflow_manifest
 from bridge.cluster.responses import Answer
 from bridge.core.decision import RunReason
 from bridge.kafka.internal_topics import InternalTopics
+from bridge.settings.groups import SubmitterSettings
 from bridge.stages.process import open_loop
-from bridge.stages.submitter.submitter import Limits
 
 if TYPE_CHECKING:
     from bridge.core.decision import Decision, RunDecision
 
-_CONCURRENCY = Limits().concurrency
+_CONCURRENCY = SubmitterSettings.concurrency
 _SECONDS = 300.0
 _CREATED = 201
 

@@ -13,9 +13,10 @@ from bridge.argo.memory import MemoryWorkflowApi
 from bridge.console.metrics import Metrics
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
+from bridge.settings.groups import WindowSettings
 from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.shared.garbage import BatchGarbageCollector
-from bridge.triggers.sources.sources import FileSource
+from bridge.triggers.sources.folder import FileSource
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.schemas import EventSchemas
 
@@ -46,7 +47,7 @@ def dependencies(
         source=files,
         sink=sink or Metrics().decided,
         member="bench",
-        window_bytes=2**40,  # a bench fills one partition with what an installation spreads over all
+        windows=WindowSettings(window_bytes=2**40),  # a bench fills one partition as an installation fills all
     )
 
 
@@ -110,7 +111,7 @@ def fill_arrivals(*, bootstrap: str, prefix: str, partitions: int, schemas: str,
     while progress.done < count:
         loop.step()
         collector.between_batches()
-        committed = sum(one.offset for one in loop._committed.values())
+        committed = sum(note.offset for note in loop._committed.values())
         progress.add(committed - progress.done)
         if time.monotonic() > deadline:
             raise TimeoutError(f"the router has passed {progress.done} events of {count}")

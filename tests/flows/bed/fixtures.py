@@ -88,7 +88,7 @@ def _settled(plain: Any) -> Any:
 
 def _concise(template: dict[str, Any]) -> dict[str, Any]:
     """Return a WorkflowTemplate with its arguments, and how its first pod turns parameters into variables."""
-    containers = [one["container"] for one in template["spec"]["templates"] if one.get("container")]
+    containers = [part["container"] for part in template["spec"]["templates"] if part.get("container")]
     scripts = [
         str(part) for container in containers for name in ("command", "args") for part in container.get(name) or ()
     ]

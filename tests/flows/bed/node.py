@@ -129,11 +129,11 @@ class Node:
 def container_of(template: Plain, workflow: Plain, step: str, before: str = "") -> Plain:
     """Return the container of a step's pod, as Argo makes it of the WorkflowTemplate for a Workflow."""
     variables = _variables(template, workflow)
-    templates = {one["name"]: one for one in template["spec"]["templates"]}
-    (task,) = [one for one in templates[template["spec"]["entrypoint"]]["dag"]["tasks"] if one["name"] == step]
+    templates = {part["name"]: part for part in template["spec"]["templates"]}
+    (task,) = [task for task in templates[template["spec"]["entrypoint"]]["dag"]["tasks"] if task["name"] == step]
     previous = {f"tasks.{name}.outputs.parameters.task-id": before for name in templates}
     given = substituted_by_argo(task["arguments"]["parameters"], variables, previous)
-    inputs = {f"inputs.parameters.{one['name']}": one["value"] for one in given}
+    inputs = {f"inputs.parameters.{parameter['name']}": parameter["value"] for parameter in given}
     container: Plain = substituted_by_argo(templates[step]["container"], variables, inputs)
     return container
 

@@ -29,8 +29,8 @@ def test_an_absurd_hint_is_bounded() -> None:
 
 
 def test_the_same_seed_gives_the_same_delays() -> None:
-    one, other = Random(7), Random(7)
-    assert [Backoff().delay(n, one) for n in range(1, 9)] == [Backoff().delay(n, other) for n in range(1, 9)]
+    random, other = Random(7), Random(7)
+    assert [Backoff().delay(n, random) for n in range(1, 9)] == [Backoff().delay(n, other) for n in range(1, 9)]
 
 
 def test_runs_that_failed_together_do_not_come_back_together() -> None:

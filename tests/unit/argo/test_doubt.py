@@ -33,7 +33,7 @@ def _rows() -> Iterator[tuple[str, str, str, str, Verdict]]:
 def _fits(row: tuple[str, str, str, str, Verdict], situation: tuple[Sent, Age, NameOwner | None, bool]) -> bool:
     sent, age, found, is_late = situation
     ages = {"any": tuple(Age), "any other": tuple(set(Age) - {Age.NONE})}.get(
-        row[1], tuple(one for one in Age if one in row[1].split(", "))
+        row[1], tuple(named for named in Age if named in row[1].split(", "))
     )
     if row[2] == "foreign or absent":
         is_found = age is Age.NONE or found in (NameOwner.FOREIGN, NameOwner.ABSENT)

@@ -119,5 +119,5 @@ def test_each_trigger_has_a_label_that_kubernetes_accepts(namespace: str, name: 
 
 @given(dns_labels, names, dns_labels, names)
 def test_two_triggers_have_two_labels(namespace: str, name: str, other_namespace: str, other: str) -> None:
-    one, two = f"{namespace}/{name}", f"{other_namespace}/{other}"
-    assert (trigger_label(one) == trigger_label(two)) == (one == two)
+    identity, other_identity = f"{namespace}/{name}", f"{other_namespace}/{other}"
+    assert (trigger_label(identity) == trigger_label(other_identity)) == (identity == other_identity)

@@ -11,12 +11,12 @@ import yaml
 from click.testing import CliRunner, Result
 
 from bridge.argo.memory import MemoryWorkflowApi
-from bridge.cli.checks.calendars import calendar_notes
+from bridge.cli.check import calendar_notes
 from bridge.cli.checks.templates import template_findings
 from bridge.cli.main import cli
 from bridge.core.event import SECOND
 from bridge.errors import ExitCode, KubernetesUnreachableError
-from bridge.triggers.sources.files import TriggerFolder
+from bridge.triggers.sources.folder import TriggerFolder
 from unit.triggers.sensors.given import broken, sensor_of
 
 BASE = Path(__file__).parents[3] / "deploy" / "base"
@@ -149,7 +149,7 @@ def test_a_finding_about_a_template_names_the_field_and_its_line(tmp_path: Path,
     slots = listed.replace("rows > 0}", "rows > 0, parameters: [total]}")
     loaded = TriggerFolder([write(tmp_path, mapped=slots)], "default").read().loaded
     places = [
-        (template_finding.error.field, template_finding.error.line)
+        (template_finding.error.field, template_finding.error.origin.line)
         for template_finding in template_findings(loaded, api)
     ]
     assert places == [("spec.run.parameters.rows", 9), ("spec.events[0].parameters.total", 5)]

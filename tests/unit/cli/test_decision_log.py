@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from bridge.cli.decision_log import logged
+from bridge.cli.run import logged
 from bridge.core.decision import Decision, Reason, RunDecision, RunReason
 from bridge.core.event import EventIdentity
 
@@ -21,7 +21,7 @@ REFUSED = RunDecision(RunReason.REFUSED, "jobs/ship", "key", "jobs/ship-2", {"be
 
 def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[tuple[str, str]]:
     """Return what is logged of a batch of each stage; all decisions are handed on."""
-    caplog.set_level(level, "bridge.cli.decision_log")
+    caplog.set_level(level, "bridge.cli.run")
     taken: list[object] = []
     sink = logged(lambda _stage, decisions: taken.extend(decisions))
     sink("router", [EVENT])

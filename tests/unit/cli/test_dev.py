@@ -13,7 +13,7 @@ from bridge.cli.dev.memory_cluster import StandIn
 from bridge.cli.dev.watch import closest, suggestion
 from bridge.cli.main import cli
 from bridge.errors import ExitCode, UsageError
-from bridge.triggers.sources.files import TriggerFolder
+from bridge.triggers.sources.folder import TriggerFolder
 
 TRIGGER = """
 apiVersion: flowbridge.dev/v1

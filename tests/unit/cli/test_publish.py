@@ -49,7 +49,8 @@ def read(servers: str, topic: str, count: int) -> list[Message]:
 
 
 def headers(message: Message) -> dict[str, str]:
-    return {name: value.decode() for name, value in message.headers() or [] if isinstance(value, bytes)}
+    pairs: Any = message.headers() or []
+    return {name: value.decode() for name, value in pairs if isinstance(value, bytes)}
 
 
 def test_an_event_is_published_with_its_attributes_and_its_id_printed(servers: str) -> None:

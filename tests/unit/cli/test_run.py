@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from bridge.cli.gateway_wiring import LINGER_S
+from bridge.cli.gateway import LINGER_S
 from bridge.cli.run import serve
 from bridge.console.health import Health
 from bridge.console.server import open_listener

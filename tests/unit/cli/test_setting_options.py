@@ -8,15 +8,17 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from bridge.cli.setting_options import option_name, settings_options
+from bridge.cli.commands import gateway
+from bridge.cli.setting_options import names_of, option_name, settings_options
 from bridge.errors import SettingsError
 from bridge.settings.settings import Settings
+from bridge.settings.values import Group
 
 taken: list[Settings] = []
 
 
 @click.command()
-@settings_options()
+@settings_options(*Group)
 def command(settings: Settings) -> None:
     taken.append(settings)
 
@@ -35,6 +37,13 @@ def test_every_setting_has_an_option_whose_help_names_its_variable() -> None:
         assert f" {option_name(name)}" in shown
         assert ("[FLOWBRIDGE_KAFKA_<PROPERTY>;" if name == "kafka" else f"[FLOWBRIDGE_{name.upper()};") in shown
     assert "[FLOWBRIDGE_CONFIG]" in shown
+
+
+def test_a_command_has_the_settings_that_declare_its_groups_and_no_others() -> None:
+    options = {parameter.name for parameter in gateway.params}
+    groups = {Group.KAFKA, Group.GATEWAY, Group.TOPICS, Group.OBSERVATION}
+    assert options == {"config", *(name for group in groups for name in names_of(group))}
+    assert sorted(name for group in Group for name in names_of(group)) == sorted(Settings.model_fields)
 
 
 def test_options_are_read_as_every_other_source_is(tmp_path: Path) -> None:

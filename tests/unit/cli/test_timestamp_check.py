@@ -16,7 +16,7 @@ from bridge.errors import ExitCode
 from bridge.kafka.log import TopicSpec
 from bridge.kafka.memory.log import MemoryBroker, MemoryLog
 from bridge.settings.settings import Settings
-from bridge.triggers.sources.files import TriggerFolder
+from bridge.triggers.sources.folder import TriggerFolder
 from flowbridge_sdk.shared_topics import SharedTopics
 from unit.cli.test_check import checked
 from unit.stages.world import World, two_slots
@@ -65,7 +65,7 @@ def test_a_topic_is_warned_of_once_at_the_first_event_that_reads_it(tmp_path: Pa
     loaded = TriggerFolder([tmp_path], "default").read().loaded
     (finding,) = timestamp_findings(loaded, SharedTopics(), MemoryLog(broker()).admin(), "kafka:9092")
     assert finding.severity == "warning"
-    assert (finding.error.line, finding.error.field) == (1, "spec.events[1].name")
+    assert (finding.error.origin.line, finding.error.field) == (1, "spec.events[1].name")
     assert (finding.error.trigger, finding.error.right) == ("default/ship", COMMAND)
 
 

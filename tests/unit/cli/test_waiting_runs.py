@@ -9,7 +9,7 @@ from bridge.cli.output import Output
 from bridge.cli.status import _runs
 from bridge.core.decision import RunDecision
 from bridge.core.event import DAY
-from bridge.core.runs.limits import RunLimits
+from bridge.core.trigger import RunLimits
 from bridge.kafka.memory.log import MemoryLog
 from unit.stages.world import World, one_slot
 

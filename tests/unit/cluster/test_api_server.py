@@ -158,7 +158,7 @@ def test_a_request_whose_credentials_cannot_be_renewed_was_surely_not_sent() -> 
     settings = Configuration()
     settings.host = "http://127.0.0.1:1"
     settings.api_key["BearerToken"] = "Bearer old"
-    settings.refresh_api_key_hook = broken
+    settings.refresh_api_key_hook = broken  # type: ignore[assignment]  # its types know only None
     api = ApiServer(ApiClient(settings))
     expected = Unreachable("the cluster's credentials could not be renewed: the plugin is missing")
     assert api.get("/things/a") == api.patch("/things/a", {}) == api.watch("/things", {}, timeout=5) == expected

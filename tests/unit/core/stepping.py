@@ -103,7 +103,7 @@ class Stepping:
             due = next_due(self.trigger, self.window(key), self.clock)
             if due is not None:
                 dues.append((due, key, None))
-        return min(dues, key=lambda one: (one[0], one[1], one[2] or ()), default=None)
+        return min(dues, key=lambda due: (due[0], due[1], due[2] or ()), default=None)
 
     def _due(self, held: Arrival | Spent) -> Micros | None:
         if isinstance(held, Spent):
@@ -177,7 +177,7 @@ class Story:
 
     def arrival(self, slot: str, name: str, time: Micros, reached: Micros | None = None) -> Arrival:
         """Return the next arrival, of event ``name`` at ``slot``; it reached us when it happened unless told."""
-        index = [one.variable for one in self.trigger.slots].index(slot)
+        index = [other.variable for other in self.trigger.slots].index(slot)
         event = EventIdentity(self.trigger.slots[index].event, "shop", name)
         self.offset += 1
         return Arrival(time, self.offset, index, event, time if reached is None else reached, "", None, b"")

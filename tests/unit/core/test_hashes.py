@@ -22,7 +22,10 @@ PLAIN = Trigger("default", "ship", (Slot("order.created", "order"),), RunPlan("s
 def test_hashes_are_those_of_the_version_before(released: dict[str, Any]) -> None:
     loaded, errors = read_text(released["text"], "triggers", "triggers/a.yaml", "default")
     assert not errors
-    hashes = {one.trigger.identity: [one.trigger.condition_hash, one.trigger.definition_hash] for one in loaded}
+    hashes = {
+        definition.trigger.identity: [definition.trigger.condition_hash, definition.trigger.definition_hash]
+        for definition in loaded
+    }
     assert hashes == released["hashes"]
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from bridge.cli.commands import gateway
-from bridge.cli.gateway_wiring import LINGER_S
+from bridge.cli.gateway import LINGER_S
 from bridge.http.serving import SLACK_S
 from bridge.settings.settings import Settings, load_settings
 
@@ -62,7 +62,7 @@ def test_it_has_no_right_and_no_token_of_kubernetes(pod: dict[str, Any]) -> None
     assert pod["serviceAccountName"] == the("ServiceAccount")["metadata"]["name"] == NAME
     assert pod["automountServiceAccountToken"] is False
     assert the("ServiceAccount")["automountServiceAccountToken"] is False
-    subjects = [one for thing in objects("base") for one in thing.get("subjects", ())]
+    subjects = [subject for thing in objects("base") for subject in thing.get("subjects", ())]
     assert NAME not in {subject["name"] for subject in subjects}
 
 
@@ -80,8 +80,8 @@ def test_its_settings_are_settings_and_those_of_the_installation(container: dict
 def test_tokens_come_from_a_file_of_a_secret_without_which_no_pod_starts(
     pod: dict[str, Any], container: dict[str, Any], settings: Settings
 ) -> None:
-    volume = next(one["secret"] for one in pod["volumes"] if one["name"] == "tokens")
-    mount = next(volumemount for volumemount in container["volumeMounts"] if volumemount["name"] == "tokens")
+    volume = next(volume["secret"] for volume in pod["volumes"] if volume["name"] == "tokens")
+    mount = next(mount for mount in container["volumeMounts"] if mount["name"] == "tokens")
     assert not volume.get("optional")
     assert volume["defaultMode"] == 0o440
     assert mount["readOnly"]

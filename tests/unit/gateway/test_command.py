@@ -23,7 +23,7 @@ def failure(*options: str) -> BaseException:
 @pytest.mark.parametrize(
     ("option", "content", "text"),
     [
-        ("--gateway-tokens", "tokens: []", "a list `tokens` with at least one entry is right"),
+        ("--gateway-tokens", "tokens: []", "expected a list `tokens` with at least one entry"),
         ("--gateway-tokens", None, "cannot be read"),
         (
             "--gateway-certificate",

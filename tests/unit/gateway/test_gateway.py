@@ -117,7 +117,7 @@ def test_bodies_have_so_much_room_and_no_more() -> None:
         end = {"type": "http.request", "body": b"", "more_body": False}
         sent = await _ask(house, [(b"content-length", b"%d" % BODY_LIMIT)], [dict(begun), end])
         assert sent[0]["status"] == 500
-        assert (await house.post(metaflow_body("a"))).status_code == 200  # a small one needs no room
+        assert (await house.post(metaflow_body("a"))).status_code == 200  # a small one needs no capacity
         endless.cancel()
         await asyncio.gather(endless, return_exceptions=True)
         assert (await house.post(metaflow_body("a", more="x" * 2 * SMALL_BODY))).status_code == 200
@@ -153,7 +153,7 @@ def test_names_without_a_topic_take_no_place_from_those_that_have_one(monkeypatc
             asyncio.create_task(house.post(metaflow_body(f"new-{number}"), client=(f"10.0.0.{number}", 1)))
             for number in range(20)
         ]
-        await until(lambda: house.gateway._seekers.is_full)
+        await until(lambda: house.gateway._lookups.is_full)
         assert await house.ready() == 200
         assert (await house.post(metaflow_body("a"))).status_code == 200
         for request in unknown:

@@ -236,7 +236,7 @@ def test_the_end_waits_for_what_is_held() -> None:
             back = threading.Timer(0.5, lambda: server._loop and server._loop.call_soon_threadsafe(house.log.come_back))
             back.start()
         back.join()
-        assert [one.result().status_code for one in held] == [200] * 5
+        assert [request.result().status_code for request in held] == [200] * 5
     assert len(house.log.events["a"]) == 6
 
 

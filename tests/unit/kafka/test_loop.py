@@ -76,7 +76,7 @@ def test_an_aborted_batch_leaves_windows_alone_from_whose_partition_nothing_was_
         dict(matcher.windows),
         {number: window.contents().open for number, window in matcher.windows.items()},
     )
-    assert len([one for one in opened.values() if one]) > 1
+    assert len([windows for windows in opened.values() if windows]) > 1
     world.publish("payment.done", {"order": "7", "amount": 1})
     process.step("router")
     process.at("before commit", lambda: fail(AbortableError("the broker said no")))
@@ -135,7 +135,7 @@ def test_a_revocation_in_the_middle_of_a_batch_makes_no_output_twice() -> None:
     assert (runs(world), process.troubles) == (0, [])  # the batch belonged to a generation that is past
     world.run(3)
     assert (runs(world), len(world.created)) == (4, 4)
-    owned = [len(one.loops["router"].owned) for one in world.processes if one.loops["router"]]
+    owned = [len(member.loops["router"].owned) for member in world.processes if member.loops["router"]]
     assert owned == [1, 1]
 
 
@@ -187,7 +187,7 @@ def test_a_process_that_stops_hands_over_at_once_and_has_to_be_fenced_by_nobody(
     world.run(2)
     process.stop()
     committed = world.broker.group("fb.router").committed.values()
-    assert {read_note(one).owner for one in committed} == {""}
+    assert {read_note(note).owner for note in committed} == {""}
     began = world.now
     world.publish("order.created", {"order": "o-2"})
     world.start("p2")

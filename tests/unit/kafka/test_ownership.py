@@ -20,9 +20,9 @@ def broker() -> MemoryBroker:
 
 
 def producer(made: MemoryBroker, name: str) -> MemoryProducer:
-    one = MemoryLog(made).producer(name)
-    one.init()
-    return one
+    opened = MemoryLog(made).producer(name)
+    opened.init()
+    return opened
 
 
 def write(made: MemoryBroker, producer: MemoryProducer, offset: int, owner: str) -> None:

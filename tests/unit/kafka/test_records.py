@@ -94,7 +94,10 @@ def test_what_is_none_of_ours_is_refused_and_not_taken_for_a_newer_format(value:
     ],
 )
 def test_a_number_that_its_field_cannot_hold_is_an_error_at_writing(kind: Kind, field: str, number: int) -> None:
-    fields = {one["name"]: {"string": "", "bytes": b""}.get(str(one["type"]), 0) for one in kind.schema["fields"]}
+    fields: dict[str, Any] = {
+        described["name"]: {"string": "", "bytes": b""}.get(str(described["type"]), 0)
+        for described in kind.schema["fields"]
+    }
     if kind is START:
         fields["offsets"] = []
     else:
@@ -129,7 +132,7 @@ def test_each_schema_explains_every_field_and_states_its_format(path: Path) -> N
 def test_formats_are_numbered_without_a_gap(path: Path) -> None:
     today = json.loads(path.read_text(encoding="utf-8"))["flowbridge.format"]
     older = [path.parent / "older" / f"{path.stem}.{number}.avsc" for number in range(1, today)]
-    assert [one for one in older if not one.exists()] == []
+    assert [file for file in older if not file.exists()] == []
 
 
 def test_no_two_schemas_share_a_fingerprint() -> None:
@@ -144,8 +147,8 @@ def test_single_object_encoding_is_what_others_read() -> None:
 def _documented(schema: Any, path: str) -> Iterator[tuple[str, str | None]]:
     """Yield each field, record and enum with its doc."""
     if isinstance(schema, list):
-        for one in schema:
-            yield from _documented(one, path)
+        for branch in schema:
+            yield from _documented(branch, path)
     elif isinstance(schema, dict):
         if schema.get("type") in ("record", "enum", "fixed"):
             yield path, schema.get("doc")

@@ -1,4 +1,4 @@
-"""Every framing that design.md names is read, and each failure is told apart."""
+"""Every framing that docs/sdk.md names is read, and each failure is told apart."""
 
 import json
 from collections.abc import Iterator

@@ -181,7 +181,7 @@ def test_a_schema_that_claims_to_be_checked_is_checked() -> None:
 def test_nesting_through_names_ends_in_an_error() -> None:
     types: dict[str, Any] = {}
     inner: Any = "int"
-    texts = []
+    texts: list[dict[str, Any]] = []
     for level in range(3000):
         texts.append({"type": "record", "name": f"C{level}", "fields": [{"name": "x", "type": ["null", inner]}]})
         inner = f"C{level}"

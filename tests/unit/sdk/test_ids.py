@@ -19,9 +19,9 @@ parts = st.lists(
 
 
 @given(parts, parts)
-def test_two_ids_are_equal_only_if_their_parts_are(one: list[Any], other: list[Any]) -> None:
-    same = [(type(part), part) for part in one] == [(type(part), part) for part in other]
-    assert (event_id(*one) == event_id(*other)) == same
+def test_two_ids_are_equal_only_if_their_parts_are(first: list[Any], other: list[Any]) -> None:
+    same = [(type(part), part) for part in first] == [(type(part), part) for part in other]
+    assert (event_id(*first) == event_id(*other)) == same
 
 
 def test_parts_do_not_run_into_each_other() -> None:

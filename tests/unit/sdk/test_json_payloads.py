@@ -94,7 +94,7 @@ def test_json_is_read_as_the_page_says(text: str, payload: dict[str, Any]) -> No
         (b'{"a": "\xff"}', "no UTF-8 at byte 7"),
         ('{"a": 1}'.encode("utf-16"), "no UTF-8"),
         (b'{"a":' * 70 + b"1" + b"}" * 70, "field a.a"),
-        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply; 64 levels are right"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply; expected at most 64 levels"),
         (b'{"a": ' + b"9" * 1001 + b"}", "field a: found"),
         (b'{"a": ' + b"9" * 5000 + b"}", "limit"),
         (b'{"a": "' + b"x" * (1 << 20) + b'"}', "at most 1048576 are read"),
@@ -115,5 +115,5 @@ def test_any_json_object_of_python_comes_back() -> None:
 
 @pytest.mark.parametrize("pattern", ["", "a b", "a*b", "x" * 250])
 def test_a_pattern_that_is_no_topic_is_refused(pattern: str) -> None:
-    with pytest.raises(SettingsError, match=r"TOPIC or BEGINNING\* is right"):
+    with pytest.raises(SettingsError, match=r"expected TOPIC or BEGINNING\*"):
         Decoder(json_topics=[pattern])

@@ -300,7 +300,7 @@ def test_a_job_asks_for_a_connection_by_its_environment(bootstrap: str, monkeypa
     with pytest.raises(NotConnectedError):
         Publisher(NOWHERE)
     monkeypatch.setenv("FLOWBRIDGE_CONNECT_WITHIN", "soon")
-    with pytest.raises(SettingsError, match="FLOWBRIDGE_CONNECT_WITHIN: found 'soon'"):
+    with pytest.raises(SettingsError, match="FLOWBRIDGE_CONNECT_WITHIN: expected a number of seconds, found 'soon'"):
         Publisher(NOWHERE)
 
 

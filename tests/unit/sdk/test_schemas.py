@@ -71,9 +71,9 @@ def test_other_versions_of_a_schema_are_read_but_not_written(tmp_path: Path) -> 
 
 def test_a_setting_may_name_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
-    one = _write(tmp_path, "one.avsc", ORDER)
+    file = _write(tmp_path, "one.avsc", ORDER)
     _write(tmp_path / "more", "two.avsc", ORDER)
-    assert set(EventSchemas.from_setting(f"{one}:{tmp_path / 'more'}").current) == {"one", "two"}
+    assert set(EventSchemas.from_setting(f"{file}:{tmp_path / 'more'}").current) == {"one", "two"}
     assert not EventSchemas.from_setting("").current
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,10 @@ from bridge.stages.matcher import matcher
 from bridge.stages.matcher.ticks import TickPlanner
 from bridge.stages.shared import run_sender
 from bridge.stages.submitter import submitter
+from bridge.stages.submitter.lanes import Lane
 from bridge.stages.submitter.ledger import ledger_writer
+from bridge.stages.submitter.ledger.ledger import State, encode_entry
+from bridge.stages.submitter.open_run import OpenRun
 from flowbridge_sdk.codec import Decoder
 from unit.stages.world import World, one_slot, two_slots
 
@@ -93,7 +97,7 @@ def test_an_event_of_which_no_run_can_be_made_for_a_bug_is_a_dead_letter(monkeyp
 
 
 def test_an_arrival_that_cannot_be_applied_leaves_its_window_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, matcher, "step", "bad-id")
+    failing(monkeypatch, matcher, "apply_arrival", "bad-id")
     world = World(two_slots())
     world.start()
     world.run(3)
@@ -112,14 +116,16 @@ def test_an_arrival_that_cannot_be_applied_leaves_its_window_as_it_was(monkeypat
 def test_the_decision_about_an_arrival_that_is_set_aside_has_the_events_own_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    failing(monkeypatch, matcher, "step", "bad-id")
+    failing(monkeypatch, matcher, "apply_arrival", "bad-id")
     world = World(two_slots())
     world.start()
     world.run(3)
     headers = [("ce_id", b"bad-id"), ("ce_source", b"shop"), ("ce_type", b"OrderCancelled")]
     world.broker.append(TOPIC, 0, None, world.encoder.encode("OrderCancelled", {"order": "7"}), headers)
     world.run(3)
-    (decision,) = [one for one in world.decisions if one.reason == "failed" and isinstance(one, Decision)]
+    (decision,) = [
+        decision for decision in world.decisions if decision.reason == "failed" and isinstance(decision, Decision)
+    ]
     assert decision.event == EventIdentity("OrderCancelled", "shop", "bad-id")
 
 
@@ -140,7 +146,7 @@ def test_a_match_whose_run_cannot_be_made_for_a_bug_leaves_the_partner_waiting(m
     again = world.start("p2", ("matcher",))  # what it restores is what the first one has in memory
     world.processes[0].stop()
     world.run(10)
-    opened = [window for one in again.stage("matcher").windows.values() for window in one.contents().open.values()]
+    opened = [window for store in again.stage("matcher").windows.values() for window in store.contents().open.values()]
     assert [window.waiting for window in opened] == [((), ())]
 
 
@@ -167,7 +173,7 @@ def test_a_run_that_cannot_be_taken_up_is_a_dead_letter(monkeypatch: pytest.Monk
     if function == "decode_run":
         failing(monkeypatch, submitter, "decode_run", "bad-order")
     else:
-        monkeypatch.setattr(submitter.Lane, "ask", _fails_at("bad-order", submitter.Lane.ask))
+        monkeypatch.setattr(Lane, "ask", _fails_at("bad-order", Lane.ask))
     world = World(one_slot())
     world.start()
     world.run(3)
@@ -180,21 +186,19 @@ def test_a_run_that_cannot_be_taken_up_is_a_dead_letter(monkeypatch: pytest.Monk
 
 
 def _fails_at(text: str, works: Any) -> Any:
-    def fails(self: Any, one: Any) -> Any:
-        if text in repr(one):
+    def fails(self: Any, record: Any) -> Any:
+        if text in repr(record):
             raise KeyError("a bug")
-        return works(self, one)
+        return works(self, record)
 
     return fails
 
 
 def test_a_run_of_the_ledger_whose_processing_raises_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
-    works = ledger_writer.encode_entry
-
-    def fails(state: str, one: Any, now: int) -> bytes:
-        if state == "intent" and "bad-order" in repr(one):
+    def fails(state: State, entry: OpenRun, now: int) -> bytes:
+        if state == "intent" and "bad-order" in repr(entry):
             raise KeyError("a bug")
-        return works(state, one, now)  # type: ignore[arg-type]
+        return encode_entry(state, entry, now)
 
     monkeypatch.setattr(ledger_writer, "encode_entry", fails)
     world = World(one_slot())
@@ -246,8 +250,8 @@ def test_an_exception_that_belongs_to_no_record_stops_the_process(monkeypatch: p
 def test_a_doomed_record_that_its_partition_no_longer_holds_is_forgotten() -> None:
     suspects = SuspectRecords(lambda: 0)
     assert suspects.record_failure(record(3), KeyError("a bug"), "router")
-    assert suspects.find([record(1), record(2), record(3)]) == (suspects.rejected[PLACE], 2)
-    assert suspects.find([record(1), record(4)])[0] is None
+    assert suspects.find(deque([record(1), record(2), record(3)])) == (suspects.rejected[PLACE], 2)
+    assert suspects.find(deque([record(1), record(4)]))[0] is None
     assert not suspects.is_on
 
 

@@ -64,7 +64,7 @@ def test_a_process_that_cannot_read_a_record_stops_before_it_commits_what_depend
         assert f"{topic}/" in str(stopped.value)
     older.crash()
     committed = world.broker.group(f"fb.{stage}").committed
-    assert all(one.offset <= ends[place.number] for place, one in committed.items() if place.topic == read)
+    assert all(note.offset <= ends[place.number] for place, note in committed.items() if place.topic == read)
 
 
 def test_a_format_that_came_later_says_in_a_header_which_version_reads_it(world: World, restored: None) -> None:

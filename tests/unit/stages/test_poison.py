@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bridge.core.windows.apply import apply_arrival
 from bridge.kafka.log import AbortableError, Committed, Partition
 from bridge.kafka.ownership import Note, disown, read_note
 from bridge.kafka.suspects import IsolationLock
@@ -53,7 +54,7 @@ def orders(world: World) -> list[str]:
 
 
 def notes(world: World, stage: str) -> list[int]:
-    return [read_note(one).alone for one in world.broker.group(group_of(world.topics, stage)).committed.values()]
+    return [read_note(note).alone for note in world.broker.group(group_of(world.topics, stage)).committed.values()]
 
 
 @pytest.mark.parametrize("behind", [0, 1, 30])
@@ -91,14 +92,13 @@ def test_an_arrival_that_kills_two_matchers_is_poison_to_the_third_and_its_partn
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(two_slots())
-    works = matcher.step
 
     def kills(*arguments: Any, **named: Any) -> Any:
         if "poison" in repr(arguments[3]):
             stepping(world).kill_here()
-        return works(*arguments, **named)
+        return apply_arrival(*arguments, **named)
 
-    monkeypatch.setattr(matcher, "step", kills)
+    monkeypatch.setattr(matcher, "apply_arrival", kills)
     world.start("rest", ("controller", "router", "submitter"))
     world.run(3)
     world.publish(TOPIC, {"order": "7"}, id="partner")
@@ -128,7 +128,7 @@ def test_a_healthy_router_writes_no_note() -> None:
     world.publish(TOPIC, {"order": "50"})
     world.run(3)
     assert len(orders(world)) == 51
-    assert not [one for one in seen if read_note(one).alone]
+    assert not [note for note in seen if read_note(note).alone]
     assert len(seen) < 30
 
 
@@ -138,15 +138,15 @@ def commits(world: World) -> list[Committed]:
     committed = world.broker.group(group_of(world.topics, "router")).committed
 
     class Watched(dict[Partition, Committed]):
-        def __setitem__(self, place: Partition, one: Committed) -> None:
-            seen.append(one)
-            super().__setitem__(place, one)
+        def __setitem__(self, place: Partition, note: Committed) -> None:
+            seen.append(note)
+            super().__setitem__(place, note)
 
         def update(self, *others: Any, **named: Any) -> None:
             for other in others:
-                for place, one in dict(other).items():
-                    self[place] = one
-            super().update(**named)
+                for place, note in dict(other).items():
+                    self[place] = note
+            assert not named
 
     world.broker.group(group_of(world.topics, "router")).committed = Watched(committed)
     return seen
@@ -262,7 +262,7 @@ def test_a_process_that_starts_over_by_itself_is_not_taken_for_one_that_was_kill
     assert orders(world) == ["1"]
     loop = process.loops["router"]
     assert loop is not None
-    assert not loop._suspects.is_on
+    assert not loop._careful.is_on
 
 
 def test_a_process_with_a_name_of_its_own_knows_its_former_self() -> None:
@@ -291,13 +291,13 @@ def test_an_event_that_comes_after_a_kill_is_under_no_suspicion() -> None:
     seen = commits(world)
     world.start("r2", ("router",))
     world.run(LATER)
-    assert [one.offset for one in seen if read_note(one).alone] == [0]
+    assert [note.offset for note in seen if read_note(note).alone] == [0]
     del seen[:]
     world.publish(TOPIC, {"order": "2"})
     world.run(2)
     assert orders(world) == ["1", "2"]
     assert seen
-    assert not [one for one in seen if read_note(one).alone]
+    assert not [note for note in seen if read_note(note).alone]
 
 
 def test_an_event_that_kills_a_process_with_all_stages_makes_poison_of_nothing_else() -> None:

@@ -39,7 +39,7 @@ class TimedExecutor(Executor):
         while True:
             while self._queue and len(self._busy) < self._workers:
                 job = self._queue.popleft()
-                self._busy.append((self._world.now + round(self._world.seconds(job.one.run) * SECOND), job))
+                self._busy.append((self._world.now + round(self._world.seconds(job.run.run) * SECOND), job))
             done = [entry for entry in self._busy if entry[0] <= self._world.now]
             if not done:
                 return

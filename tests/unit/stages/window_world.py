@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
 
 from bridge.core.event import HOUR, MINUTE, SECOND
 from bridge.core.trigger import RunPlan, Schedule, Slot, Trigger, WindowPlan
@@ -19,6 +20,9 @@ ORDER = Slot("order.created", "order", key="payload.order")
 PAYMENT = Slot("payment.done", "payment", key="payload.order")
 NO_PAYMENT = Slot("payment.done", "payment", key="payload.order", absent=True)
 SILENCE = Slot("order.created", "order", absent=True)
+
+ALL_ORDERS = (("order", "string(size(order))"), ("amount", "string(order[size(order) - 1].payload.amount)"))
+ONE_EACH = (("order", "order.payload.order"), ("amount", "order.payload.amount"))
 
 
 def windowed(window: WindowPlan, *slots: Slot, run: tuple[tuple[str, str], ...] = (), **fields: Any) -> Trigger:
@@ -90,6 +94,42 @@ class Bridge:
     def reasons(self) -> list[str]:
         """Return the reasons of all final decisions about events."""
         return [reason for reason in self.world.reasons() if reason not in {"waiting", "created"}]
+
+
+Told = Callable[[Bridge], object]
+"""Something that happens to a bridge."""
+
+
+class Story(NamedTuple):
+    """A story of a window.
+
+    Attributes:
+        trigger: The trigger.
+        happenings: The things that happen, one after the other.
+        runs: The parameters of each run that comes of them.
+        reasons: The reasons of all final decisions about events, in any order.
+
+    """
+
+    trigger: Trigger
+    happenings: list[Told]
+    runs: list[dict[str, str]]
+    reasons: list[str]
+
+
+def order(amount: int = 1, number: int = 7, ago: int = 0) -> Told:
+    """Return the publishing of an order."""
+    return lambda bridge: bridge.order(number, amount=amount, ago=ago)
+
+
+def pay(number: int = 7, ago: int = 0) -> Told:
+    """Return the publishing of a payment."""
+    return lambda bridge: bridge.pay(number, ago=ago)
+
+
+def wait(seconds: int) -> Told:
+    """Return a wait."""
+    return lambda bridge: bridge.wait(seconds)
 
 
 def _unreadable(key: bytes, error: RecordError) -> NoReturn:

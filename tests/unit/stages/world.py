@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from random import Random
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.argo.workflow import Workflow
@@ -24,12 +24,12 @@ from bridge.kafka.memory.log import CrashedError, MemoryBroker, MemoryLog
 from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.records import DEAD_LETTER
 from bridge.kafka.suspects import IsolationLock
+from bridge.settings.groups import ControllerSettings, RouterSettings, SubmitterSettings, WindowSettings
 from bridge.stages.process import ProcessDependencies, group_of, open_loop
 from bridge.stages.shared.schema_lookups import SchemaLookups
-from bridge.stages.submitter.submitter import Limits
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import Sources, TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.headers import write_headers
 from flowbridge_sdk.shared_topics import SharedTopics
@@ -62,7 +62,7 @@ class GivenSource(TriggerSource):
         return (
             source.read(in_force)
             if source
-            else Sources([LoadedTrigger(one, Origin("tests", 1)) for one in self._process.given], ())
+            else Sources([LoadedTrigger(trigger, Origin("tests", 1)) for trigger in self._process.given], ())
         )
 
     def tell(self, errors: Sequence[TriggerError]) -> None:
@@ -231,19 +231,19 @@ class World:
         self.source: Callable[[str], TriggerSource] | None = None
         self.decoder: Callable[[], Decoder] = Decoder
         self.lookups: SchemaLookups | None = None
-        self.lost_offsets: Literal["hold", "continue"] = "hold"
+        self.lost_offsets = RouterSettings.lost_offsets
         self.sensitive: tuple[str, ...] = ()
         self.observer: Observer = Unobserved()
-        self.window_bytes = 1024**3
+        self.window_bytes = WindowSettings.window_bytes
         self.new_topic: Callable[[str], TopicSpec] | None = lambda name: TopicSpec(name, 2)
-        self.topic_bound = 1_000
+        self.topic_bound = ControllerSettings.topic_bound
         self.survives: Callable[[Callable[[], object]], bool] = survives
         self.triggers = list(triggers)
         self.shared = SharedTopics(shared)
         self.decisions: list[Decision | RunDecision] = []
         self.processes: list[Process] = []
         self.encoder = Encoder()
-        self.limits = Limits(outcome_pace=0)
+        self.submitter = SubmitterSettings(outcome_pace=0)
         self._ids = 0
         self._create_internal_topics()
         for trigger in triggers:
@@ -270,13 +270,12 @@ class World:
             clock=lambda: self.now + self.clock_error,
             pace=lambda: self.now,
             new_topic=self.new_topic,
-            topic_bound=self.topic_bound,
             isolation=IsolationLock(self.survives),
-            lost_offsets=self.lost_offsets,
-            sensitive=self.sensitive,
+            controller=ControllerSettings(sensitive=self.sensitive, topic_bound=self.topic_bound),
+            router=RouterSettings(self.lost_offsets),
             observer=self.observer,
-            window_bytes=self.window_bytes,
-            limits=self.limits,
+            windows=WindowSettings(window_bytes=self.window_bytes),
+            submitter=self.submitter,
             executor=lambda _: InlineExecutor(),
             random=Random(1),
         )
@@ -367,7 +366,7 @@ class World:
 def parameters_of(workflow: Workflow) -> dict[str, str]:
     """Return the parameters of a Workflow."""
     given = workflow.manifest["spec"].get("arguments", {}).get("parameters", ())
-    return {one["name"]: one["value"] for one in given}
+    return {parameter["name"]: parameter["value"] for parameter in given}
 
 
 def one_slot(**run: Any) -> Trigger:

@@ -164,10 +164,10 @@ def test_dedupe_is_for_what_waits() -> None:
 
 def test_every_combination_that_compiles_decides_every_event_and_gives_each_match_its_own_run() -> None:
     random, kinds, runs = Random(4), set(), 0
-    for one in random.sample(COMBINATIONS, len(COMBINATIONS) // 10):
-        trigger = compiled(one.spec())
+    for combination in random.sample(COMBINATIONS, len(COMBINATIONS) // 10):
+        trigger = compiled(combination.spec())
         if isinstance(trigger, Trigger) and trigger.is_windowed:
-            kinds.add(one.kind)
+            kinds.add(combination.kind)
             runs += check_decisions_and_runs(trigger, random)
     assert runs > 500
     assert kinds == set(WINDOWS) - {None}
@@ -184,7 +184,7 @@ def check_decisions_and_runs(trigger: Trigger, random: Random) -> int:
         key = "" if trigger.slots[0].key is None else random.choice("kl")
         decisions = [*stepping.arrive(key, arrival).decisions, *(stepping.tick(time) if offset % 3 else ())]
         decided.update((decision.slot, decision.event) for decision in decisions if decision.reason != "waiting")
-    decided.update((one.slot, one.event) for one in [*stepping.tick(time + 9 * DAY), *stepping.retire()])
+    decided.update((decision.slot, decision.event) for decision in [*stepping.tick(time + 9 * DAY), *stepping.retire()])
     assert set(decided.values()) == {1}
     assert len(decided) == 40
     runs = [make_run(Definition(trigger), "fb.", key, _events(match), frame) for key, match, frame in stepping.matches]
@@ -193,7 +193,7 @@ def check_decisions_and_runs(trigger: Trigger, random: Random) -> int:
 
 
 def _events(match: Match) -> list[list[Event]]:
-    return [[Event(*one.event, one.time, one.reached, None, {}) for one in slot] for slot in match]
+    return [[Event(*arrival.event, arrival.time, arrival.reached, None, {}) for arrival in slot] for slot in match]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def _events(match: Match) -> list[list[Event]]:
                 "run": {"workflowTemplate": "w", "id": '"x"'},
             },
             "spec.run.id",
-            "the same for ever",
+            "always be the same",
         ),
         ({"events": [{"name": "a", "where": "1 > 2"}]}, "spec.events.0.where", "never true"),
         ({"events": [{"name": "a", "where": "1 / 0 == 1"}]}, "spec.events.0.where", "no value for any event"),

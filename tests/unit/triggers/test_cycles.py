@@ -13,7 +13,8 @@ from bridge.core.trigger import RunPlan, Slot, Trigger
 from bridge.triggers.checks.cycles import flow_templates, without_cycles
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.sources import AllSources, FileSource, Sources, TriggerSource
+from bridge.triggers.sources.folder import FileSource
+from bridge.triggers.sources.source import AllSources, Sources, TriggerSource
 
 
 def loaded(
@@ -28,7 +29,7 @@ def loaded(
 
 def outcome(*wanted: LoadedTrigger, in_force: tuple[LoadedTrigger, ...] = ()) -> tuple[list[str], list[str]]:
     kept, errors = without_cycles(in_force, wanted)
-    return [one.trigger.name for one in kept], [str(error) for error in errors]
+    return [sourced.trigger.name for sourced in kept], [str(error) for error in errors]
 
 
 def test_triggers_that_form_a_chain_are_kept() -> None:
@@ -65,7 +66,7 @@ def test_what_is_in_force_stays_and_the_new_one_is_refused() -> None:
 def test_a_trigger_whose_new_form_closes_a_cycle_keeps_its_old_one() -> None:
     a, old, new = loaded("a", "x", "y"), loaded("b", "y"), loaded("b", "y", "x")
     kept, errors = without_cycles((a, old), (a, new))
-    assert [one.trigger for one in kept] == [a.trigger, old.trigger]
+    assert [sourced.trigger for sourced in kept] == [a.trigger, old.trigger]
     assert [error.trigger for error in errors] == ["ns/b"]
 
 
@@ -111,20 +112,22 @@ def test_what_is_kept_has_no_cycle_and_what_is_refused_would_close_one(
     wanted = [loaded(f"t{n}", " ".join(reads), " ".join(emits), line=n) for n, (reads, emits) in enumerate(shapes)]
     in_force = tuple(without_cycles((), data.draw(st.lists(st.sampled_from(wanted), unique=True)) if wanted else [])[0])
     kept, errors = without_cycles(in_force, wanted)
-    assert not has_cycle([one.trigger for one in kept])
+    assert not has_cycle([sourced.trigger for sourced in kept])
     assert set(in_force) <= set(kept)
     refused = {error.trigger for error in errors}
-    assert refused | {one.trigger.identity for one in kept} == {wanted_item.trigger.identity for wanted_item in wanted}
-    for wanted_item in wanted:
-        if wanted_item.trigger.identity in refused:
-            assert has_cycle([*(other.trigger for other in kept), wanted_item.trigger])
+    assert refused | {sourced.trigger.identity for sourced in kept} == {
+        wanted_trigger.trigger.identity for wanted_trigger in wanted
+    }
+    for wanted_trigger in wanted:
+        if wanted_trigger.trigger.identity in refused:
+            assert has_cycle([*(other.trigger for other in kept), wanted_trigger.trigger])
 
 
 def has_cycle(triggers: list[Trigger]) -> bool:
     """Tell whether something leads round, by taking out what leads nowhere until nothing changes."""
     left = list(triggers)
     while True:
-        stay = [one for one in left if any(set(one.run.emits) & set(other.events) for other in left)]
+        stay = [trigger for trigger in left if any(set(trigger.run.emits) & set(other.events) for other in left)]
         if len(stay) == len(left):
             return bool(left)
         left = stay
@@ -147,7 +150,7 @@ def test_a_file_that_closes_a_cycle_leaves_the_others_in_force(tmp_path: Path) -
     (tmp_path / "a.yaml").write_text(TEXT.format(name="a", reads="y", emits="x"))
     after = source.read({trigger.trigger.identity: trigger for trigger in before.triggers})
     assert [trigger.trigger.name for trigger in after.triggers] == ["b"]
-    assert [(error.trigger, error.file) for error in after.errors] == [("ns/a", str(tmp_path / "a.yaml"))]
+    assert [(error.trigger, error.origin.file) for error in after.errors] == [("ns/a", str(tmp_path / "a.yaml"))]
 
 
 class Given(TriggerSource):

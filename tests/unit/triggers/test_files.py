@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.files import Reading, TriggerFolder, merge
-from bridge.triggers.sources.sources import FileSource
+from bridge.triggers.sources.folder import FileSource, Reading, TriggerFolder, merge
 
 BROKEN = "kind: [\n"
 
@@ -95,7 +94,7 @@ def test_a_broken_file_keeps_its_triggers_and_the_others_work_on(home: Path, fol
         lambda: (home / "two.yml").write_text(trigger("c", template="other")),
     )
     assert templates(in_force) == {"a": "w", "b": "w", "c": "other"}
-    assert [Path(error.file).name for error in folder.read().errors] == ["one.yaml"]
+    assert [Path(error.origin.file).name for error in folder.read().errors] == ["one.yaml"]
 
 
 def test_a_bad_trigger_keeps_its_last_good_form(home: Path, folder: TriggerFolder) -> None:
@@ -216,7 +215,10 @@ def test_a_namespace_that_files_may_not_name_is_refused_where_it_stands(tmp_path
     )
     reading = TriggerFolder([tmp_path], "default", namespaces=["default", "team"]).read()
     assert names(merge((), reading)) == ["a", "b"]
-    found = {Path(error.file).name: (error.line, error.field, error.found, error.right) for error in reading.errors}
+    found = {
+        Path(error.origin.file).name: (error.origin.line, error.field, error.found, error.right)
+        for error in reading.errors
+    }
     told = "a namespace that trigger files may not name"
     right = "write default or team, or add the namespace to the setting trigger_namespaces"
     assert found["e.yaml"] == (3, "metadata.namespace", f"found 'elsewhere', {told}", right)
@@ -227,8 +229,8 @@ def test_a_namespace_that_files_may_not_name_is_refused_where_it_stands(tmp_path
 
 def test_a_trigger_in_force_whose_namespace_files_may_no_longer_name_is_not_kept(tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(trigger("a") + trigger("e").replace("metadata: {name: e}", ELSEWHERE))
-    before = {one.trigger.identity: one for one in FileSource([tmp_path], "default").read({}).triggers}
+    before = {sourced.trigger.identity: sourced for sourced in FileSource([tmp_path], "default").read({}).triggers}
     assert set(before) == {"default/a", "elsewhere/e"}
     now = FileSource([tmp_path], "default", namespaces=["default"]).read(before)
-    assert [one.trigger.identity for one in now.triggers] == ["default/a"]
+    assert [sourced.trigger.identity for sourced in now.triggers] == ["default/a"]
     assert [error.trigger for error in now.errors] == ["elsewhere/e"]

@@ -347,7 +347,7 @@ def test_a_bad_document_leaves_the_others_of_its_file() -> None:
     )
     assert [loaded.trigger.identity for loaded in triggers] == ["n/t", "n/u"]
     assert [loaded.origin.line for loaded in triggers] == [1, 11]
-    assert [error.line for error in errors] == [9]
+    assert [error.origin.line for error in errors] == [9]
 
 
 def test_a_config_map_gives_its_namespace_and_the_lines_of_its_file() -> None:

@@ -1,7 +1,7 @@
-"""The example of ``flowbridge dev``: its triggers and templates (YAML beside this file), its events, what they start.
+"""The example of ``flowbridge dev``: its triggers and templates (YAML in this folder), its events, and their Workflows.
 
-The events show what the bridge is for: two that belong together arrive in either order, one comes twice, one is not
-wanted, one never finds its partner.
+The events show the purpose of the bridge: two that belong together arrive in either order, one arrives twice, a filter
+leaves one out, and one never finds its partner.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class FinalKeys:
         self._look_again: Micros = -(2**62)
 
     def __contains__(self, run_key: str) -> bool:
-        """Tell whether the run of this key has ended within the horizon."""
+        """Return whether the run of this key has ended within the horizon."""
         kept = run_key[:KEPT].encode()
         if any(kept in generation for generation in self._generations.values()):
             return True
@@ -58,13 +58,15 @@ class FinalKeys:
         self.add_all([run_key.encode()], at)
 
     def add_all(self, run_keys: Iterable[bytes], at: Micros) -> None:
-        """Remember runs that ended at about ``at``."""
+        """Remember runs that ended at about ``at``; above the bound, move the oldest generation to disk."""
         self._generations.setdefault(at // self._part, set()).update([key[:KEPT] for key in run_keys])
         if self.in_memory > self._bound:
-            self._spill()
+            self._disk = self._disk or DiskKeys()
+            oldest = min(self._generations)
+            self._disk.add(oldest, self._generations.pop(oldest))
 
     def forget(self, now: Micros) -> None:
-        """Forget what lies beyond the horizon."""
+        """Forget the keys beyond the horizon."""
         if now < self._look_again:
             return
         oldest = (now - self._horizon) // self._part
@@ -74,9 +76,3 @@ class FinalKeys:
             del self._generations[generation]
         if self._disk is not None:
             self._disk.forget_before(oldest)
-
-    def _spill(self) -> None:
-        """Move the oldest generation to disk."""
-        self._disk = self._disk or DiskKeys()
-        oldest = min(self._generations)
-        self._disk.add(oldest, self._generations.pop(oldest))

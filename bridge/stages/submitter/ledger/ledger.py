@@ -27,7 +27,7 @@ State = Literal["parked", "intent", "done", "dead"]
 
 
 class LedgerPartition:
-    """One partition of the ledger, as far as it is needed in memory.
+    """The state of one partition of the ledger.
 
     Args:
         number: The partition.
@@ -38,8 +38,8 @@ class LedgerPartition:
         final: Keys of runs that have ended.
         open: Runs in memory that have not ended, by key.
         waiting_runs: The other runs that have not ended.
-        asked: When the latest runs of a trigger were taken up that have ended, for its limits; filled by restoring.
-        started: When its latest runs were started, ended or not.
+        asked: When the latest ended runs of a trigger were taken up, for its limits; filled by restoring.
+        started: When its latest runs were started, ended or not; the same.
 
     """
 

@@ -1,8 +1,8 @@
 """Restore the ledger from Kafka.
 
-Nearly all of it are runs that have ended, of which only the key matters: they are told by the first bytes of their
-records, and aged by the time at which Kafka appended these. Runs that have not ended go to the shelf, so restoring
-takes no more memory than what is restored.
+Nearly all of it are runs that have ended, of which only the key matters. The first bytes of their records tell them,
+and their age is the time at which Kafka appended these. Runs that have not ended go to the shelf, so restoring takes
+little memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SYMBOLS = LEDGER_ENTRY.schema["fields"][0]["type"]["symbols"]
 _FINAL = tuple(LEDGER_ENTRY.prefix + bytes([2 * _SYMBOLS.index(state)]) for state in ("done", "dead"))
 _HEAD = len(_FINAL[0])
 NO_REFUSALS = ("rate", "storm", FOR_ROOM, FOR_TEMPLATE)
-"""Why parked runs wait that nothing refused; 0.1.0 dates their entries as if something had."""
+"""Reasons of parked runs that were not refused. 0.1.0 dates their entries as if they were."""
 
 _SAME_AGE = 60_000  # milliseconds that make no difference to how long a key is remembered
 _CLOCKS_APART = 5 * MINUTE  # as far as clocks may be apart by the setting `clock_skew`
@@ -53,16 +53,18 @@ def read_ledgers(
         partitions: Which ones.
         horizon: How long keys of ended runs are remembered.
         now: The process's time.
-        looks_back: How far back limits count; the empty name asks for the longest of all triggers.
+        looks_back: Returns how far back limits count; the empty name asks for the longest of all triggers.
         observer: Counts entries that cannot be read. Their runs count as ended: none is created a second time.
 
     Raises:
         NewerFormatError: A newer version has written something that this one cannot read.
-        LogError: Kafka did not answer, or an answer leaves a partition out: what it held must not be forgotten.
+        LogError: Kafka did not answer, or an answer leaves a partition out. Its entries must not be forgotten.
 
     """
     ledgers = {}
-    retention = _retention(admin, partitions)
+    configs = [info.config for info in admin.describe({partition.topic for partition in partitions}).values()]
+    kept = [int(config["retention.ms"]) for config in configs if config.get("retention.ms", "-1") != "-1"]
+    retention = min(kept) * 1_000 if kept else 8 * DAY  # eight days where the broker does not say
     for partition, end in admin.all_ends(partitions).items():
         ledger = LedgerPartition(partition.number, horizon, retention)
         restoring = _Restoring(ledger, partition, now, looks_back, observer)
@@ -72,15 +74,8 @@ def read_ledgers(
     return ledgers
 
 
-def _retention(admin: Admin, partitions: Collection[Partition]) -> Micros:
-    """Return how long Kafka keeps an entry: as the topic is set, or eight days where the broker does not say."""
-    configs = [info.config for info in admin.describe({partition.topic for partition in partitions}).values()]
-    told = [int(config["retention.ms"]) for config in configs if config.get("retention.ms", "-1") != "-1"]
-    return min(told) * 1_000 if told else 8 * DAY
-
-
 def _true(moment: Micros, appended: Micros) -> Micros:
-    """Return a moment that a former owner noted, or when Kafka took the note, if that owner's clock was hours ahead."""
+    """Return a moment in an entry, or the time of the entry's append if the former owner's clock was far ahead."""
     return moment if moment <= appended + _CLOCKS_APART else appended
 
 
@@ -152,10 +147,11 @@ class _Restoring:
         except NewerFormatError:
             raise
         except RecordError as error:
-            self._found(key.decode(errors="replace"), error)
+            self._count_as_ended(key.decode(errors="replace"), error)
             return None
 
-    def _found(self, run_key: str, error: RecordError) -> None:
+    def _count_as_ended(self, run_key: str, error: RecordError) -> None:
+        """Report an entry that cannot be read. Its run counts as ended."""
         place = f"{self._partition.number}, run {run_key[:200]!r}"
         set_aside(
             self._observer, self._partition.topic, place, error, "The run counts as ended: it is not created again"
@@ -178,11 +174,11 @@ class _Restoring:
         for run_key, timestamp in self._unfinished.items():
             try:
                 fields = LEDGER_ENTRY.decode(self._values.take(run_key))
-                run = _open(fields, self._partition.number, timestamp * 1_000, now)
+                run = _open_run(fields, self._partition.number, timestamp * 1_000, now)
             except NewerFormatError:
                 raise
             except RecordError as error:
-                self._found(run_key, error)
+                self._count_as_ended(run_key, error)
                 ledger.final.add(run_key, timestamp * 1_000)
                 continue
             if run.intent is not None:
@@ -192,7 +188,7 @@ class _Restoring:
         return ledger
 
 
-def _open(fields: dict[str, Any], partition: int, written: Micros, now: Micros) -> OpenRun:
+def _open_run(fields: dict[str, Any], partition: int, written: Micros, now: Micros) -> OpenRun:
     # Until it was fenced, its former owner may have sent the create of an intent.
     is_intent = fields["state"] == "intent"
     since, at = _true(fields["since"], written), _true(fields["at"], written)

@@ -1,4 +1,4 @@
-"""What the submitter writes of a run: entries of the ledger, dead letters, and the decisions that go with them."""
+"""Write entries of the ledger, dead letters of runs, and the decisions that go with them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ logger = logging.getLogger(__name__)
 
 _EVENTS_SHOWN = 5
 
-ENTRIES = frozenset({Effect.WRITE_PARKED, Effect.WRITE_INTENT, Effect.WRITE_FINAL, Effect.WRITE_LETTER, Effect.DECIDE})
-"""The effects that are written, each within the transaction of the batch."""
-
 
 class LedgerWriter:
     """Writes within the transaction of a batch.
@@ -34,7 +31,7 @@ class LedgerWriter:
         ledger: The partitions of the ledger that are owned, by number.
 
     Attributes:
-        entries: How the effects that are written are carried out.
+        entries: Carries out the effects that are written, within the transaction of the batch.
 
     """
 
@@ -92,11 +89,11 @@ class LedgerWriter:
             run_key=run.run_key,
             value=open_run.body or encode_run(run),
         )
-        if not event.is_said:
+        if not event.is_logged:
             logger.error("run %s/%s is a dead letter (%s): %s", run.namespace, run.name, event.reason, event.text)
 
     def keep(self, record: Record, reason: str, text: str, now: Micros, out: Outbox) -> None:
-        """Keep a record that cannot be taken for a run as a dead letter; the caller logs it."""
+        """Keep a record that cannot be read as a run as a dead letter; the caller logs it."""
         self._letters.send(out, record, place=record.topic, reason=reason, text=text, at=now)
 
 
@@ -107,7 +104,7 @@ def decide(reason: RunReason, open_run: OpenRun, evidence: Mapping[str, str]) ->
 
 
 def what_for(run: Run, key: str) -> dict[str, str]:
-    """Return the evidence of what a Workflow is for; ``key``: its correlation key as it may be shown."""
+    """Return the evidence for a run: its events, and ``key``, its correlation key as it may be shown."""
     shown = [f"{event.name} {event.id}" for _, event in run.events[:_EVENTS_SHOWN]]
     if len(run.events) > _EVENTS_SHOWN:
         shown.append(f"and {len(run.events) - _EVENTS_SHOWN} more")

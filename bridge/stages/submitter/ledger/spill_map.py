@@ -25,7 +25,7 @@ class Spool:
         self._disk: sqlite3.Connection | None = None
 
     def put(self, key: str, value: bytes) -> None:
-        """Lay a value down, in place of an older one."""
+        """Keep a value, in place of an older one."""
         self.discard(key)
         if self._used + len(value) <= self._bound:
             self._memory[key] = value
@@ -34,7 +34,7 @@ class Spool:
             self._file().execute("INSERT OR REPLACE INTO spool VALUES (?, ?)", (key, value))
 
     def take(self, key: str) -> bytes:
-        """Take a value away.
+        """Return a value and remove it.
 
         Raises:
             KeyError: There is none.
@@ -44,14 +44,14 @@ class Spool:
         if value is not None:
             self._used -= len(value)
             return value
-        found = self._file().execute("SELECT value FROM spool WHERE key = ?", (key,)).fetchone()
-        if found is None:
+        row = self._file().execute("SELECT value FROM spool WHERE key = ?", (key,)).fetchone()
+        if row is None:
             raise KeyError(key)
         self._file().execute("DELETE FROM spool WHERE key = ?", (key,))
-        return bytes(found[0])
+        return bytes(row[0])
 
     def discard(self, key: str) -> None:
-        """Let a value go, if it is there."""
+        """Remove a value, if it is there."""
         value = self._memory.pop(key, None)
         if value is not None:
             self._used -= len(value)

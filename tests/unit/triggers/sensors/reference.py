@@ -57,6 +57,6 @@ def go_json(value: Any, *, exact: bool = False) -> str:
         number = value if exact and isinstance(value, int) else float(value)
         return str(int(number)) if number == int(number) and abs(number) < 1e21 else repr(number)
     if isinstance(value, list):
-        return "[" + ",".join(go_json(one, exact=exact) for one in value) + "]"
+        return "[" + ",".join(go_json(item, exact=exact) for item in value) + "]"
     members = (f"{go_json(name)}:{go_json(value[name], exact=exact)}" for name in sorted(value))
     return "{" + ",".join(members) + "}"

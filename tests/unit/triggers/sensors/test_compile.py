@@ -65,14 +65,16 @@ def passes(where: str | None, payload: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_the_documentation_compiles(form: str) -> None:
     sensor = sensor_of(form)
-    one = compiled(sensor)
+    trigger = compiled(sensor)
     workflow = sensor["spec"]["triggers"][0]["template"]["k8s"]["source"]["resource"]
-    assert one.identity == f"jobs/{sensor['metadata']['name']}"
-    assert one.run.template == workflow["spec"]["workflowTemplateRef"]["name"]
-    assert dict(one.run.annotations) == workflow["metadata"]["annotations"]
-    assert [name for name, _ in one.run.texts] == [item["name"] for item in workflow["spec"]["arguments"]["parameters"]]
-    assert one.require == len(one.slots)
-    assert one.collect == "latest"
+    assert trigger.identity == f"jobs/{sensor['metadata']['name']}"
+    assert trigger.run.template == workflow["spec"]["workflowTemplateRef"]["name"]
+    assert dict(trigger.run.annotations) == workflow["metadata"]["annotations"]
+    assert [name for name, _ in trigger.run.texts] == [
+        item["name"] for item in workflow["spec"]["arguments"]["parameters"]
+    ]
+    assert trigger.require == len(trigger.slots)
+    assert trigger.collect == "latest"
 
 
 @pytest.mark.parametrize("metaflow", GENERATIONS)
@@ -104,8 +106,8 @@ def test_the_default_mapping_names_the_field_of_each_parameter() -> None:
 
 
 def test_two_events_fill_parameters_of_their_own() -> None:
-    one = compiled(sensor_of("two_mapped"))
-    filled = {(field.parameter, field.slot, field.field, field.encoding) for field in one.run.fields}
+    trigger = compiled(sensor_of("two_mapped"))
+    filled = {(field.parameter, field.slot, field.field, field.encoding) for field in trigger.run.fields}
     assert filled == {
         ("rows", "dataupdated_nn77", "row_count", "json"),
         ("model", "modelapproved_f2pg", "model_name", "json"),
@@ -113,7 +115,7 @@ def test_two_events_fill_parameters_of_their_own() -> None:
         ("dataupdated_nn77", "dataupdated_nn77", None, "event"),
         ("modelapproved_f2pg", "modelapproved_f2pg", None, "event"),
     }
-    assert dict(one.run.texts)["region"] == '"north"'
+    assert dict(trigger.run.texts)["region"] == '"north"'
 
 
 def test_reset_at_becomes_the_reset_of_the_window() -> None:
@@ -220,10 +222,10 @@ def test_conditions_become_the_number_of_slots_that_a_match_needs(conditions: st
 
 
 def test_a_dependency_that_the_conditions_leave_out_is_no_slot_and_leaves_defaults() -> None:
-    one = compiled(_of_three("a && c"))
-    assert [slot.variable for slot in one.slots] == ["a", "c"]
-    assert one.require == 2
-    assert {field.slot for field in one.run.fields} <= {"a", "c"}
+    trigger = compiled(_of_three("a && c"))
+    assert [slot.variable for slot in trigger.slots] == ["a", "c"]
+    assert trigger.require == 2
+    assert {field.slot for field in trigger.run.fields} <= {"a", "c"}
 
 
 @pytest.mark.parametrize(

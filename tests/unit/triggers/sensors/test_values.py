@@ -21,8 +21,8 @@ from unit.triggers.sensors.sources import DEFAULT, FORMS, data_of, source
 ANSWERS = Path(__file__).with_name("argo_events_values.json")
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | texts
-scalars |= st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | texts | numbers
 json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=12
 )

@@ -105,8 +105,8 @@ def watch(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         return started[-1]
 
     yield start
-    for one in started:
-        one.stop()
+    for watch in started:
+        watch.stop()
 
 
 def sensor(name: str) -> dict[str, Any]:
@@ -124,7 +124,10 @@ def line(kind: str, thing: Any) -> bytes:
 def taken(watch: Watch, number: int) -> list[Listing | Change]:
     """Return the news once there are so many; troubles in between are passed over."""
     news: list[Listing | Change] = []
-    until(lambda: news.extend(one) if not isinstance(one := watch.take(), Away) else None, lambda: len(news) >= number)
+    until(
+        lambda: news.extend(batch) if not isinstance(batch := watch.take(), Away) else None,
+        lambda: len(news) >= number,
+    )
     return news
 
 
@@ -152,7 +155,7 @@ def until(look: Callable[[], object], holds: Callable[[], bool]) -> None:
 
 def names(news: list[Listing | Change]) -> list[Any]:
     return [
-        [one["metadata"]["name"] for one in each.sensors]
+        [sensor["metadata"]["name"] for sensor in each.sensors]
         if isinstance(each, Listing)
         else (each.kind, each.sensor["metadata"]["name"])
         for each in news
@@ -187,9 +190,9 @@ def test_what_is_no_whole_list_says_nothing_of_any_sensor(
     answer: Answer, server: Server, watch: Callable[[], Watch]
 ) -> None:
     server.lists += [answer, Answer(200, listing("b"))]
-    one = watch()
-    assert trouble(one)
-    assert names(taken(one, 1)) == [["b"]]
+    opened = watch()
+    assert trouble(opened)
+    assert names(taken(opened, 1)) == [["b"]]
 
 
 @pytest.mark.parametrize(
@@ -204,8 +207,8 @@ def test_what_the_server_has_forgotten_is_listed_anew(
 ) -> None:
     server.lists += [Answer(200, listing("a")), Answer(200, listing("b"))]
     server.watches.append(ending)
-    one = watch()
-    assert names(taken(one, 1)) in ([["a"]], [["b"]])
+    opened = watch()
+    assert names(taken(opened, 1)) in ([["a"]], [["b"]])
     until(lambda: None, lambda: sum("watch" not in query for query in server.asked) == 2)
 
 
@@ -235,9 +238,9 @@ def test_changes_that_nobody_takes_become_a_list(
     monkeypatch.setattr(watch_module, "NEWS_LIMIT", 3)
     server.lists += [Answer(200, listing("a")), Answer(200, listing("b"))]
     server.watches.append(Answer(200, line("MODIFIED", sensor("a")) * 5))
-    one = watch()
+    opened = watch()
     until(lambda: None, lambda: sum("watch" not in query for query in server.asked) == 2)
-    assert names(taken(one, 1)) == [["b"]]
+    assert names(taken(opened, 1)) == [["b"]]
 
 
 def test_the_same_thing_said_of_a_sensor_again_is_the_same_event() -> None:

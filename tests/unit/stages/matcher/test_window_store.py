@@ -1,0 +1,189 @@
+"""The window store: memory, indexes and changelog say the same, whatever happens to windows of any kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.core.decision import Decision
+from bridge.core.definition import Definition
+from bridge.core.trigger import Trigger
+from bridge.core.windows.apply import apply_arrival
+from bridge.core.windows.expiry import needs_clock
+from bridge.core.windows.window import Arrival
+from bridge.kafka.log import Headers, Partition
+from bridge.kafka.outbox import Outbox
+from bridge.kafka.records import ARRIVAL, RecordError
+from bridge.stages.matcher.ticks import TickRound
+from bridge.stages.matcher.window_records import WindowKey
+from bridge.stages.matcher.window_store import WindowStore
+from unit.core.windows.sequences import FAR, Came, Tick, arrivals_of, happenings, key_of, searched, triggers
+
+CHANGELOG = Partition("fb.windows", 3)
+
+
+class Changelog:
+    """A producer that keeps the last value of each key, and lets nothing go to another place."""
+
+    def __init__(self) -> None:
+        self.last: dict[bytes, bytes] = {}
+
+    def send(self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Headers | None = None) -> None:
+        del headers
+        assert (topic, partition) == CHANGELOG
+        if value is None:
+            del self.last[key]  # a tombstone of what was never written would be a record too many
+        else:
+            self.last[key] = value
+
+
+class Known:
+    """The definitions of one trigger."""
+
+    def __init__(self, trigger: Trigger, *, is_in_force: bool = True) -> None:
+        self.definition = Definition(trigger)
+        self.conditions = {self.definition.condition: self.definition}
+        self._is_in_force = is_in_force
+
+    def is_in_force(self, trigger: str, condition: str) -> bool:
+        del trigger, condition
+        return self._is_in_force
+
+
+class Owner:
+    """What a matcher does with a store of one trigger's windows."""
+
+    def __init__(self, trigger: Trigger) -> None:
+        self.trigger, self.known = trigger, Known(trigger)
+        self.condition = (self.known.definition.identity, self.known.definition.condition)
+        self.changelog = Changelog()
+        self.out = Outbox(self.changelog)  # type: ignore[arg-type]  # what an outbox asks of a producer
+        self.store = WindowStore(CHANGELOG)
+
+    def arrive(self, text: str, arrival: Arrival) -> None:
+        """Apply one arrival."""
+        key, store = WindowKey(*self.condition, text), self.store
+        known, window = store.known(key, arrival.event, self.trigger), store.window(key, len(self.trigger.slots))
+        ticked = store.ticked(self.condition, self.trigger)
+        change = apply_arrival(self.trigger, window, text, arrival, known, bound=3, ticked=ticked)
+        store.apply(key, self.trigger, change, self.out, arrived=record_of(self.trigger, text, arrival))
+
+    def tick(self, time: int) -> list[Decision]:
+        """End what is due, and return what was decided."""
+        trigger, condition = self.condition
+        if self.trigger.is_switch:
+            self.store.arm(self.condition)
+        tick = {"safe": [{"trigger": trigger, "condition": condition, "time": time}], "retired": []}
+        decided = self._end(TickRound(self.store, self.known, tick))  # type: ignore[arg-type]  # what it asks of them
+        self.store.advance(self.condition, self.trigger, time, self.out)
+        return decided
+
+    def retire(self) -> None:
+        """Retire the condition."""
+        trigger, condition = self.condition
+        tick = {"safe": [], "retired": [{"trigger": trigger, "condition": condition}]}
+        gone: Any = Known(self.trigger, is_in_force=False)
+        round_ = TickRound(self.store, gone, tick)
+        self.store.keep_retiring(round_.retired, self.out)
+        self.check()
+        self.store.drop_clock(self.condition, self.out)
+        self._end(round_)
+        self.store.keep_retiring(None, self.out)
+
+    def _end(self, round_: TickRound) -> list[Decision]:
+        decided: list[Decision] = []
+        for ended in round_.slice():
+            self.store.apply(ended.key, self.trigger, ended.step, self.out, forgotten=ended.forgotten)
+            decided.extend(ended.step.decisions)
+        return decided
+
+    def restored(self) -> Owner:
+        """Return an owner that has taken over from what the changelog says."""
+        other = Owner(self.trigger)
+        other.changelog.last = dict(self.changelog.last)
+        other.store.restore(list(self.changelog.last.items()), other.known.conditions, unreadable)
+        return other
+
+    def check(self) -> None:
+        """Check that the changelog says what memory holds."""
+        assert self.restored().store.contents() == self.store.contents()
+
+
+def record_of(trigger: Trigger, key: str, arrival: Arrival) -> bytes:
+    """Return the record of an arrival."""
+    return ARRIVAL.encode(
+        {
+            "trigger": trigger.identity,
+            "definition": arrival.definition,
+            "slot": arrival.slot,
+            "key": key,
+            "source": arrival.event.source,
+            "id": arrival.event.id,
+            "time": arrival.time,
+            "reached": arrival.reached,
+            "event_key": arrival.key,
+            "value": arrival.value,
+        }
+    )
+
+
+def unreadable(key: bytes, error: RecordError) -> None:
+    """Fail: a store reads all that it writes."""
+    raise AssertionError(f"{key!r} cannot be read: {error}")
+
+
+def after(trigger: Trigger, happened: list[Came | Tick]) -> Owner:
+    """Return the owner of a store to which all this has happened, checked after each step."""
+    owner, offset = Owner(trigger), 0
+    for happening in happened:
+        if isinstance(happening, Tick):
+            owner.tick(happening.time)
+        else:
+            for arrival in arrivals_of(trigger, happening, offset):
+                owner.arrive(key_of(trigger, happening), arrival)
+                offset = arrival.offset + 1
+        owner.check()
+    return owner
+
+
+@searched
+@given(triggers(), happenings)
+def test_what_a_store_holds_is_what_its_changelog_says(trigger: Trigger, happened: list[Came | Tick]) -> None:
+    after(trigger, happened)
+
+
+@searched
+@given(triggers(), happenings, st.integers(0, FAR))
+def test_a_restored_store_ends_what_the_first_one_ends_in_the_same_order(
+    trigger: Trigger, happened: list[Came | Tick], time: int
+) -> None:
+    owner = after(trigger, happened)
+    other = owner.restored()
+    assert other.tick(time) == owner.tick(time)
+    assert other.store.contents() == owner.store.contents()
+    assert other.changelog.last == owner.changelog.last
+
+
+@searched
+@given(triggers(), happenings)
+def test_nothing_is_left_of_a_retired_condition_in_memory_indexes_or_changelog(
+    trigger: Trigger, happened: list[Came | Tick]
+) -> None:
+    owner = after(trigger, happened)
+    owner.retire()
+    assert owner.changelog.last == {}
+    assert owner.store.contents() == WindowStore(CHANGELOG).contents()
+    assert list(owner.store.conditions()) == []
+
+
+@searched
+@given(triggers(), happenings)
+def test_bytes_and_counts_are_those_of_what_is_remembered(trigger: Trigger, happened: list[Came | Tick]) -> None:
+    owner = after(trigger, happened)
+    contents = owner.store.contents()
+    assert owner.store.count(owner.condition) == len(contents.remembered)
+    assert owner.store.size == sum(contents.sizes.values())
+    assert (owner.store.size > 0) == bool(contents.remembered)
+    assert needs_clock(trigger) or not contents.clocks

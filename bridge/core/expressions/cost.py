@@ -1,8 +1,8 @@
-"""What an evaluation costs at most: its tree, weighed with the sizes of what it is given, before anything is evaluated.
+"""What an evaluation costs at most: its tree, weighed with the sizes of its variables, before anything is evaluated.
 
 The engine has no budget. So each evaluation is bounded before it begins, as Kubernetes does for CEL in its API: an
-upper bound of time for each node follows from the sizes of what it works on, and a size for what it makes. Memory is
-bounded with it, because whatever is made costs its size. Costs are nanoseconds, rounded up from measurements.
+upper bound of time for each node follows from the sizes of its operands, and so does the size of its value. Memory is
+bounded with it, because every value costs its size. Costs are nanoseconds, rounded up from measurements.
 
 A loop over a list multiplies the cost of its body. Where that bound is too high, loops are not multiplied but *paid*:
 :mod:`bridge.core.expressions.meter` counts what they really do.
@@ -107,10 +107,7 @@ class Cost:
         parts = [self.of(part) for part in node.parts]
         if node.kind in {"select", "has"}:
             return _item(parts[0]) if node.kind == "select" else TINY
-        return self._collected(parts)
-
-    def _collected(self, parts: list[Shape]) -> Shape:
-        item: Shape | None = None
+        item: Shape | None = None  # a list or a mapping
         for part in parts:
             item = wider(item, part)
         self.spent += _MEMBER_COST * len(parts)

@@ -4,7 +4,7 @@ The engine is Google's (cel-cpp). Everything that it can raise becomes an :class
 people. What an evaluation may cost is bounded before it begins (:mod:`bridge.core.expressions.cost`) and, where that
 cannot be said, while it runs (:mod:`bridge.core.expressions.meter`).
 
-Speed: the engine converts all that it is given. So ``payload.rows > 0 && payload.region == "eu"`` is given two scalars
+Speed: the engine converts all its variables. So ``payload.rows > 0 && payload.region == "eu"`` gets two scalars
 (:mod:`bridge.core.expressions.fields`). Such a condition, of comparisons with literals, does not even need the engine
 where the values have the literals' types (:mod:`bridge.core.expressions.shortcut`). An expression that only names a
 field is not evaluated at all: its value is the field's, exactly.
@@ -144,7 +144,10 @@ class Expression:
 
         """
         if self._only is not None:
-            return self._field(self._only, variables)
+            field = self._only.value(variables)
+            if field is ABSENT:
+                raise ExpressionError(f"{self._only.path()}: there is no such field")
+            return field if type(field) in SCALARS else plain(field)
         arguments: dict[str, Any] = {}
         is_light, small = self._is_light, 0
         for pick in self._picks:
@@ -193,14 +196,8 @@ class Expression:
 
     def values(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that it reads and that are there, by how it spells them."""
-        found = {pick.path(): pick.found(variables) for pick in self._picks if pick.steps and pick.use != "has"}
-        return {path: plain(value) for path, value in found.items() if value is not ABSENT}
-
-    def _field(self, pick: FieldVariable, variables: Mapping[str, Any]) -> Any:
-        value = pick.value(variables)
-        if value is ABSENT:
-            raise ExpressionError(f"{pick.path()}: there is no such field")
-        return value if type(value) in SCALARS else plain(value)
+        fields = {pick.path(): pick.found(variables) for pick in self._picks if pick.steps and pick.use != "has"}
+        return {path: plain(value) for path, value in fields.items() if value is not ABSENT}
 
     def _weighed(self, arguments: Mapping[str, Any]) -> cel.Value:
         """Return the engine's result; the cost is bounded before, or paid while the engine works."""
@@ -286,12 +283,12 @@ def _parsed(source: str) -> tuple[Node, dict[int, int]]:
 
 
 def _small(tree: Node, picks: tuple[FieldVariable, ...]) -> int:
-    """Return how large what it is given may be for the engine to be left alone with it."""
-    found = 0
+    """Return how large the variables may be for the engine to evaluate the tree without a meter."""
+    small = 0
     for size in _SMALL:
         shape = Shape(size, size, size, Shape(size, size, size, Shape(size, size, size, Shape(size, size, size))))
         cost = Cost({pick.variable: shape for pick in picks})
         if cost.of_whole(tree) > min(_PLAIN_LIMIT, LIMIT):
             break
-        found = size
-    return found
+        small = size
+    return small

@@ -1,7 +1,7 @@
 """A trigger: a condition on events and the run that it starts, checked and complete.
 
-Where a trigger was written (a file, a custom resource) is not known here: each source compiles to this one shape,
-and has refused before what makes no sense. A trigger is plain data: its expressions are CEL texts, which
+Where a trigger was written (a file, a custom resource) is not known here. Each source compiles to this one shape, and
+has refused before all that makes no sense. A trigger is plain data: its expressions are CEL texts, which
 :mod:`bridge.core.definition` compiles once.
 
 Two hashes follow from it. The *condition hash* covers what decides which events make a match; windows belong to it,
@@ -302,9 +302,17 @@ class Trigger:
 
         """
         slots = tuple(Slot(**{**slot, "parameters": _pairs(slot["parameters"])}) for slot in plain["slots"])
-        lists = {"slots": slots, "sensitive": tuple(plain["sensitive"])}
-        window = _window_plan(plain["window"])
-        new = cls(**{**plain, **lists, "run": _run_plan(plain["run"]), "window": window})
+        window, part = None, plain["window"]
+        if part is not None:
+            schedules = {name: Schedule(**part[name]) if part[name] else None for name in ("schedule", "reset")}
+            window = WindowPlan(**{**part, **schedules})
+        part = plain["run"]
+        lists: dict[str, Any] = {name: _pairs(part[name]) for name in ("parameters", "labels", "annotations")}
+        lists["emits"] = tuple(part["emits"])
+        lists["texts"] = tuple((name, text) for name, text in part["texts"])
+        lists["fields"] = tuple(FieldParameter(**field) for field in part["fields"])
+        run = RunPlan(**{**part, **lists, "limits": RunLimits(**part["limits"])})
+        new = cls(**{**plain, "slots": slots, "sensitive": tuple(plain["sensitive"]), "run": run, "window": window})
         if window is None or window.schedule is None or new.grace <= CALENDAR_GRACE:
             return new
         if schedule_fault(window.schedule) is not None or new.grace != tenth_grace(window):
@@ -325,27 +333,11 @@ def tenth_grace(window: WindowPlan) -> Micros:
 def default_grace(window: WindowPlan) -> Micros:
     """Return how much later than its partners an event may reach us where the trigger does not say it.
 
-    In a calendar window, which nobody expects to last for long after its end, that is :data:`CALENDAR_GRACE` at most.
+    In a calendar window, which people do not expect to last for long after its end, that is :data:`CALENDAR_GRACE` at
+    most.
     """
     grace = tenth_grace(window)
     return min(grace, CALENDAR_GRACE) if window.schedule is not None else grace
-
-
-def _run_plan(plain: dict[str, Any]) -> RunPlan:
-    pairs = {name: _pairs(plain[name]) for name in ("parameters", "labels", "annotations")}
-    lists = {
-        "emits": tuple(plain["emits"]),
-        "texts": tuple((name, text) for name, text in plain["texts"]),
-        "fields": tuple(FieldParameter(**field) for field in plain["fields"]),
-    }
-    return RunPlan(**{**plain, **pairs, **lists, "limits": RunLimits(**plain["limits"])})
-
-
-def _window_plan(plain: dict[str, Any] | None) -> WindowPlan | None:
-    if plain is None:
-        return None
-    schedules = {name: Schedule(**plain[name]) if plain[name] else None for name in ("schedule", "reset")}
-    return WindowPlan(**{**plain, **schedules})
 
 
 def _pairs(plain: list[list[str]]) -> tuple[tuple[str, str], ...]:

@@ -1,11 +1,11 @@
 """How many runs of a trigger may start: ``run.limits``, as rules over moments.
 
-Both limits count what lay in the last so-and-so long:
+Both limits count moments in a span of time before now:
 
-- **rate**: at most ``rate`` starts in any ``per``. What is more waits its turn.
-- **storm**: once more than ``storm`` runs were asked for in ``storm_within``, the trigger is *held*: nothing of it
-  starts until no more than that were asked for in the time before now. What is asked for meanwhile counts too, so that
-  a storm holds for as long as it goes on. An edit of the trigger begins the count anew.
+- **rate**: at most ``rate`` starts in any ``per``. Further runs wait their turn.
+- **storm**: once more than ``storm`` runs were asked for in ``storm_within``, the trigger is *held*: none of its runs
+  starts until no more than that were asked for in the time before now. Runs that are asked for meanwhile count too, so
+  that a storm holds for as long as it goes on. An edit of the trigger starts a new count.
 
 A limit of n needs the newest n moments and nothing else, so its state is small, and the ledger can give it back.
 """
@@ -31,9 +31,9 @@ class Recent:
     """The newest moments of something that may happen ``number`` times in ``span``.
 
     Args:
-        number: How many there may be; as many are kept.
+        number: The bound. As many moments are kept.
         span: The time that they are counted in.
-        moments: What has happened so far, in any order.
+        moments: The moments so far, in any order.
 
     """
 
@@ -97,7 +97,7 @@ class Brake:
             self._started.add(moment)
 
     def give_back(self, moment: Micros) -> None:
-        """Do not count a start any more that came to nothing."""
+        """Stop counting a start that made no run."""
         if self._started is not None:
             self._started.remove(moment)
 

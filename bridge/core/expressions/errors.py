@@ -15,10 +15,10 @@ class ExpressionSyntaxError(ValueError):
     """An expression that can never be evaluated.
 
     Attributes:
-        reason: What is wrong.
+        reason: The fault.
         line: Line in the expression, from 1.
         column: Column in that line, from 1.
-        right: What to write instead; empty where that is not known.
+        right: The text to write instead; empty where that is not known.
 
     """
 
@@ -113,23 +113,19 @@ def applied(function: str, kinds: list[str]) -> str:
 
 
 def syntax_error(text: str, source: str) -> ExpressionSyntaxError:
-    """Return what the engine's parser found wrong, with what to write instead."""
-    place = _AT.search(text)
-    if not place or int(place[1]) < 1:
+    """Return the fault that the engine's parser found, with the text to write instead."""
+    report = _AT.search(text)
+    if not report or int(report[1]) < 1:
         if "recursion" in text:
             return ExpressionSyntaxError(
                 "nested too deep: at most 31 operators of a kind or brackets inside each other"
             )
         return ExpressionSyntaxError("it is no CEL")
-    line, column, reason = int(place[1]), int(place[2]), place[3]
+    line, column, reason = int(report[1]), int(report[2]), report[3]
     if "recursion" in reason:
         return ExpressionSyntaxError("nested too deep: at most 31 operators of a kind or brackets inside each other")
     lines = source.split("\n")
     rest = lines[line - 1][column - 1 :] if line <= len(lines) else ""
-    return _explained(reason, line, column, source, rest)
-
-
-def _explained(reason: str, line: int, column: int, source: str, rest: str) -> ExpressionSyntaxError:
     code = _STRING.sub(lambda text: " " * len(text[0]), source)
     if re.match(r"=(?!=)", rest):
         return ExpressionSyntaxError("found =", line, column, "write == to compare")
@@ -148,12 +144,12 @@ def _explained(reason: str, line: int, column: int, source: str, rest: str) -> E
         return ExpressionSyntaxError(f"found {rest[0]}", line, column, f"write {rest[0] * 2}")
     if "<>" in code:
         return ExpressionSyntaxError("found <>", line, code.split("\n")[line - 1].find("<>") + 1, "write !=")
-    said = reason.partition(" expecting ")[0].replace("'<EOF>'", "end of the expression")
-    return ExpressionSyntaxError(said.strip(), line, column)
+    reason = reason.partition(" expecting ")[0].replace("'<EOF>'", "end of the expression")
+    return ExpressionSyntaxError(reason.strip(), line, column)
 
 
 def type_error(line: int, column: int, reason: str) -> ExpressionSyntaxError:
-    """Return what the engine's type checker found wrong, with what to write instead."""
+    """Return the fault that the engine's type checker found, with the text to write instead."""
     unknown = _UNKNOWN.search(reason)
     if unknown:
         name = unknown[1]
@@ -162,12 +158,9 @@ def type_error(line: int, column: int, reason: str) -> ExpressionSyntaxError:
             right = "an expression knows no clock; event.time is when the event happened"
         return ExpressionSyntaxError(f"there is no function {name}()", line, column, right)
     overload = _OVERLOAD.search(reason)
-    if overload:
-        return _overload_error(line, column, overload[1], overload[2])
-    return ExpressionSyntaxError(reason.partition(" (in container")[0], line, column)
-
-
-def _overload_error(line: int, column: int, function: str, signature: str) -> ExpressionSyntaxError:
+    if not overload:
+        return ExpressionSyntaxError(reason.partition(" (in container")[0], line, column)
+    function, signature = overload[1], overload[2]
     member = re.fullmatch(r"(.*)\.\((.*)\)", signature)
     kinds = [type_text(kind) for kind in split_types(f"{member[1]}, {member[2]}" if member else signature[1:-1])]
     reason = f"no such operation: {applied(function, kinds)}"

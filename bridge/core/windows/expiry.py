@@ -1,11 +1,11 @@
-"""End windows by time: when a part of a window is due, what a tick ends, and what a retirement ends.
+"""End windows by time: when a part of a window is due, and how a tick or a retirement ends it.
 
 Three things end by themselves: an arrival with a deadline of its own (:func:`deadline` and :func:`expire`), an identity
 that is forgotten (:func:`forget`), and each thing that a window holds as a whole (:func:`next_due` and :func:`end`): a
 pending match, a calendar window, a group. The window's kind decides about each of them.
 
-Some rules ask how far time has come for a condition, or what a dead man's switch has watched: that is the condition's
-:class:`ConditionClock`, moved by ticks alone.
+Some rules ask how far time has come for a condition, or up to where a dead man's switch has watched. The condition's
+:class:`ConditionClock` says it. Ticks alone move it.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def end(trigger: Trigger, window: Window, key: str, clock: ConditionClock = UNTI
 def retire(trigger: Trigger, window: Window, key: str) -> Step | None:
     """End the next thing that a window of a changed trigger holds; None if it holds nothing but memories.
 
-    What waits in a sliding window is ``expired``, an absence is ``cancelled``; calendar windows and groups match with
-    what they hold, if that fills them. What leaves need not be remembered, and the window does not remember it.
+    Arrivals that wait in a sliding window are ``expired``, an absence is ``cancelled``. Calendar windows and groups
+    match with the arrivals that they hold, if these fill them. The window does not remember the arrivals that leave.
     """
     kind = kind_of_window(trigger)
     step = kind.retire(trigger, window, key)

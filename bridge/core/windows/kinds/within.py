@@ -1,14 +1,14 @@
 """The kind ``within``: sliding windows.
 
 An arrival completes a match, waits, or is ``superseded`` when it is older than what a ``latest`` match has taken. A
-match takes its events out of every slot of its trigger. ``first`` removes the arrivals that it used; ``latest`` removes
+match takes its events out of every slot of its trigger. ``first`` removes the arrivals that it used. ``latest`` removes
 these and all older ones of the same slots, and marks how far it took. A match of a trigger with absent slots is not
 over yet (:mod:`bridge.core.windows.absence`). Such a trigger has no marks: each match that it makes is an alarm, and an
 event that reaches us late has the alarm that it would have had in time.
 
-Time ends what waits: an arrival that no event can complete any more is ``expired``, or ``reset`` when a boundary
-came first. One that comes behind its boundary and ``grace`` is ``reset`` at once, so that it does not depend on when
-ticks came.
+Time ends the wait of arrivals. An arrival that no event can complete any more is ``expired``, or ``reset`` when a
+boundary came first. An arrival that comes behind its boundary and ``grace`` is ``reset`` at once, so that the decision
+does not depend on the times of ticks.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Event(NamedTuple):
     """One event.
 
     Attributes:
-        name: What happened; the topic's name, unescaped.
+        name: Name of the event: the topic's name, unescaped.
         source: Value of the event's ``source`` attribute: the publisher.
         id: Value of its ``id`` attribute, unique for its source and name.
         time: When it happened, by its publisher's clock.

@@ -44,7 +44,7 @@ class ExpressionEvidence(Mapping[str, str]):
     """The evidence of an expression's value, or of an error in it.
 
     Args:
-        name: What the trigger calls the expression: ``where``, ``key``.
+        name: Name of the expression in the trigger: ``where``, ``key``.
         expression: The expression.
         variables: The variables of its evaluation.
         sensitive: Payload fields that are not shown.

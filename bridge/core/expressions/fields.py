@@ -53,7 +53,7 @@ class FieldVariable(NamedTuple):
         return value
 
     def value(self, variables: Mapping[str, Any]) -> Any:
-        """Return what the variable stands for; ``ABSENT`` where CEL would find no value."""
+        """Return the variable's value; ``ABSENT`` where CEL would find no value."""
         if self.use == "has":
             above = self._replace(steps=self.steps[:-1]).found(variables)
             return self.steps[-1] in above if isinstance(above, Mapping) else ABSENT

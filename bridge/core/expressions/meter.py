@@ -1,4 +1,4 @@
-"""The engine, and the meter that bounds what an evaluation really does.
+"""The engine, and the meter that bounds the work of an evaluation.
 
 Where :mod:`bridge.core.expressions.cost` cannot promise that an evaluation is cheap, the tree is changed before it goes
 to the engine:
@@ -44,7 +44,7 @@ PATTERN_MEMORY = 1 << 20
 """Bytes that a regular expression may take: about 20,000 steps of its program."""
 
 CLOCK_LIMIT = 0.2
-"""Seconds of a thread's own time after which an evaluation ends, whatever it was said to cost."""
+"""Seconds of a thread's own time after which an evaluation ends, at any computed cost."""
 
 _PIECE = 2_000_000  # nanoseconds of a loop between two chances for other threads
 _TURNS = 4_000  # of one evaluation; the engine takes 10,000, loops inside included
@@ -74,18 +74,18 @@ class TooCostlyError(ValueError):
 
 
 class Meter:
-    """What one evaluation has cost so far.
+    """The cost of one evaluation so far.
 
     Attributes:
         spent: Nanoseconds.
         patterns: The regular expressions that it has used.
         chunk: The members that the loop at hand walks over.
         loops: The loops of the expression, where they are paid.
-        arguments: What the variables stand for.
+        arguments: The values of the variables.
         activation: The same, as the engine has it.
         shapes: Sizes of the same.
         turns: Nanoseconds of a turn, by the loop's number.
-        gathered: Members of what a turn gathers, in the same way.
+        gathered: Members of the value that a turn gathers, by the loop's number.
 
     """
 
@@ -109,7 +109,7 @@ class Meter:
             TooCostlyError: There is nothing left.
 
         """
-        self.spent += cost  # also beyond the limit: what the engine goes on with then fails at once, here
+        self.spent += cost  # also beyond the limit: if the engine goes on, its next call fails here at once
         if self.spent > LIMIT:
             raise TooCostlyError(costly(self.spent))
         self._ticks += 1
@@ -143,7 +143,7 @@ def costly(cost: float) -> str:
 
 
 def metered(meter: Meter, evaluate: Callable[[], Any]) -> Any:
-    """Return what ``evaluate`` returns while ``meter`` counts."""
+    """Return the result of ``evaluate``, with ``meter`` counting its cost."""
     _running.meter = meter
     result = evaluate()
     if meter.is_over:
@@ -224,7 +224,7 @@ def guarded(tree: Node) -> tuple[Node, bool]:
 
 
 def _over(node: Node, change: Callable[[Node], Node]) -> Node:
-    """Return a copy of ``node`` with ``change`` applied to what is below it."""
+    """Return a copy of ``node`` with ``change`` applied to the nodes below it."""
     target = change(node.target) if node.target is not None else None
     parts = [change(part) for part in node.parts]
     return Node(node.kind, node.id, node.name, target, parts, node.value, node.accumulator, node.second, node.optional)
@@ -301,7 +301,7 @@ class _Loop:
         return self.kind == "all"
 
     def _weighed(self, meter: Meter, part: list[Any]) -> int:
-        """Return what a turn costs for these members, whose sizes may differ from those of the rest."""
+        """Return the cost of a turn for these members, whose sizes may differ from those of the rest."""
         meter.spend(MEMBER_COST * len(part))
         item: Shape | None = None
         for member in part:
@@ -325,7 +325,9 @@ class Metered:
         self._tree = tree
         self._loops: list[_Loop] = []
         self._has_optionals = makes_optionals(tree)
-        self._is_untyped = any(node.name in _UNTYPED for node in tree.walk())  # what leaves CEL would lose its type
+        self._is_untyped = any(
+            node.name in _UNTYPED for node in tree.walk()
+        )  # a value that leaves CEL would lose its type
         self._program = program(self._hoisted(tree))
 
     def evaluate(self, meter: Meter, arguments: Mapping[str, Any], shapes: dict[str, Shape]) -> Any:

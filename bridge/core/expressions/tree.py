@@ -25,10 +25,10 @@ class Node:
         kind: ``const``, ``ident``, ``select``, ``has``, ``call``, ``list``, ``map`` or ``loop``.
         id: The engine's number of the node; its place in the text is found by it.
         name: Name of an ident, field of a select or has, function of a call, variable of a loop.
-        target: What a call is a member call of, or None.
+        target: The value that a member call is made on, or None.
         parts: Operand, arguments, elements, keys and values in turn, or a loop's range, start, condition, step, result.
         value: Value of a const.
-        accumulator: Variable of a loop that holds what it has gathered.
+        accumulator: Variable of a loop that holds the result so far.
         second: Second variable of a loop, or nothing.
         optional: Indexes of the elements, or of the pairs, that are optional.
 

@@ -57,7 +57,7 @@ class Shape(NamedTuple):
 
 
 TINY = Shape()
-"""A number, a bool, a moment: what has a bounded size."""
+"""The shape of values of a bounded size: a number, a bool, a moment."""
 
 
 def wider(shape: Shape | None, other: Shape | None) -> Shape | None:
@@ -81,7 +81,7 @@ def admitted(value: Any, spend: Spend) -> tuple[Any, Shape]:
     """
     kind = type(value)
     if kind is str:
-        if ZERO in value:  # as a message: of a text the binding takes no more than what stands before the zero
+        if ZERO in value:  # as a message: of a text the binding takes only the part before the zero
             from google.protobuf import wrappers_pb2  # noqa: PLC0415 - hardly any text has one
 
             return wrappers_pb2.StringValue(value=value), Shape(_width(value))
@@ -150,7 +150,7 @@ def small_size(value: Any, limit: int) -> int:
 
 
 def _around(shapes: list[Shape], count: int) -> Shape:
-    """Return the shape of what holds members of these shapes."""
+    """Return the shape of a list or mapping whose members have these shapes."""
     item: Shape | None = None
     for shape in shapes:
         item = wider(item, shape)
@@ -170,7 +170,7 @@ def _scalar(value: Any) -> tuple[Any, Shape]:
         return float(value), TINY
     if isinstance(value, float):
         return value, TINY
-    if isinstance(value, bytes | bytearray):  # of `bytes` the binding takes no more than what stands before a zero
+    if isinstance(value, bytes | bytearray):  # of `bytes` the binding takes only the part before a zero
         return bytearray(value), Shape(len(value))
     if isinstance(value, uuid.UUID):
         return str(value), Shape(36)
@@ -208,7 +208,7 @@ def _width(text: str) -> int:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` with what CEL has no type for as text, at any depth."""
+    """Return ``value`` with texts in place of values that CEL has no type for, at any depth."""
     if isinstance(value, Mapping):
         return {name: plain(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
@@ -221,7 +221,7 @@ def plain(value: Any) -> Any:
 
 
 def returned(value: Any) -> Any:
-    """Return what the engine returned with our types, and mappings in the order of their keys: CEL has none."""
+    """Return a result of the engine with our types, and with mappings in the order of their keys: CEL has no order."""
     if isinstance(value, bytearray):
         return bytes(value)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-r"""What a Sensor puts from an event into a parameter, in the text that Argo Events would have written.
+r"""The text that a Sensor puts from an event into a parameter, as Argo Events would have written it.
 
 ============  =============================================================  ====================================
 encoding      text of a payload field                                        written by

@@ -68,7 +68,7 @@ class Recent:
 
 
 class Brake:
-    """The limits of one trigger and what they have counted.
+    """The limits of one trigger and their counts.
 
     Args:
         limits: The trigger's limits.
@@ -83,7 +83,7 @@ class Brake:
         self._started = None if limits.rate is None else Recent(limits.rate, limits.per, started)
 
     def changed(self, limits: RunLimits) -> Brake:
-        """Return the brake after an edit of the trigger: no hold, and what was started still counts."""
+        """Return the brake after an edit of the trigger: no hold, and started runs still count."""
         return Brake(limits, started=self._started.moments() if self._started else ())
 
     def ask(self, moment: Micros) -> None:

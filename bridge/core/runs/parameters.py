@@ -4,7 +4,7 @@ Argo evaluates ``{{…}}`` inside parameter values. So JSON text carries ``{{`` 
 Argo), and a raw string that holds ``{{`` is an error, unless its trigger allows it. JSON text also carries control
 characters, DEL and lone surrogates as escapes only.
 
-A template may write several parameters next to each other, and Argo evaluates what they give together. A tag cannot
+A template may write several parameters next to each other, and Argo evaluates the joined text. A tag cannot
 form across such a seam, because no text ends with ``{``: JSON text never does, and a raw string that does is an error.
 A raw string that begins with ``{`` is an error as well, unless it reads as JSON does (``{"`` or ``{}``, with whitespace
 between), which is never the beginning of a tag: so a text of the template's own that ends with ``{`` opens no tag.
@@ -49,7 +49,7 @@ _UTF8 = 4  # bytes of a character, at most
 _TEMPLATE_TAG = "{{"
 _INERT_TAG = "{\\u007b"
 _SEAM = re.compile(r'\{(?!\s*["}])')  # a beginning that continues a tag that was opened before it
-_UNWRITABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # json escapes what lies below 0x20 by itself
+_UNWRITABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # json itself escapes the characters below 0x20
 
 
 class ParameterError(ValueError):
@@ -121,7 +121,7 @@ def default_parameters(names: Iterable[str], payload: str, *, allow_template_tag
 
     Args:
         names: Parameters of the WorkflowTemplate.
-        payload: What :func:`carried_payload` gave.
+        payload: The text of :func:`carried_payload`.
         allow_template_tags: Strings may hold ``{{``.
 
     Raises:

@@ -1,8 +1,8 @@
 """Boundaries in the calendar: where calendar windows begin and end, and where ``reset`` forgets.
 
 A schedule's boundaries cut time into *frames*: each moment lies in exactly one, in every time zone, also on days when
-clocks change. Boundaries are wall-clock times (multiples of ``every`` since the local midnight, or what the cron
-expression names), taken to moments by these rules, which are those of Debian's cron:
+clocks change. Boundaries are wall-clock times (multiples of ``every`` since the local midnight, or the times of the
+cron expression), taken to moments by these rules, which are those of Debian's cron:
 
 ===========================  ====================================  ==============================================
 the wall-clock time          steps of an hour or less; cron with   longer steps; cron with given hours and minutes
@@ -78,7 +78,7 @@ def longest_step(schedule: Schedule) -> Micros:
 
 
 def longest_frame(schedule: Schedule) -> Micros:
-    """Return a length that its frames keep to, whatever the clocks do."""
+    """Return a length that no frame exceeds, also where clocks change."""
     return longest_step(schedule) + (0 if schedule.timezone == "UTC" else CLOCK_SHIFT)
 
 
@@ -186,7 +186,7 @@ def _moments(zone: ZoneInfo, wall: Micros, *, is_repeated: bool) -> tuple[Micros
 
 
 def _offset(zone: ZoneInfo, time: Micros) -> Micros:
-    """Return what the zone's clocks show at ``time`` less UTC."""
+    """Return the zone's offset from UTC at ``time``."""
     return _shift((_EPOCH + timedelta(microseconds=time)).replace(tzinfo=UTC).astimezone(zone))
 
 

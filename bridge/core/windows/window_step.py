@@ -114,11 +114,11 @@ def over_bound(trigger: Trigger, window: Window, key: str, new: Arrival, bound: 
     return Step(window, (decide(trigger, key, new, Reason.OVER_BOUND, {"bound": str(bound)}),))
 
 
-def missing(trigger: Trigger, slots: Iterable[tuple[Arrival, ...]], besides: int = -1) -> str:
-    """Return the slots that these arrivals do not fill, for people; at ``besides`` one more arrival counts."""
+def missing(trigger: Trigger, slots: Iterable[tuple[Arrival, ...]], one_more_at: int = -1) -> str:
+    """Return the slots that these arrivals do not fill, for people; one more arrival counts at ``one_more_at``."""
     texts = []
     for index, (slot, arrivals) in enumerate(zip(trigger.slots, slots, strict=True)):
-        lacking = slot.count - len(arrivals) - (index == besides)
+        lacking = slot.count - len(arrivals) - (index == one_more_at)
         if lacking > 0 and not slot.absent:
             texts.append(slot.variable if slot.count == 1 else f"{slot.variable} ({lacking} of {slot.count})")
     return ", ".join(texts)

@@ -71,7 +71,7 @@ class Calendar(Kind):
         return _end(trigger, window, key, through)
 
     def retire(self, trigger: Trigger, window: Window, key: str) -> Step | None:
-        """Close the first calendar window with what it holds."""
+        """Close the first calendar window with the arrivals that it holds."""
         if not (any(window.waiting) or window.fired):
             return None
         return _end(trigger, window, key, is_retired=True)

@@ -110,7 +110,7 @@ class GroupKind(Kind):
         return close_window(trigger, left, key, gathered, due)
 
     def retire(self, trigger: Trigger, window: Window, key: str) -> Step | None:
-        """End the first group with what it holds."""
+        """End the first group with the arrivals that it holds."""
         if not window.groups:
             return None
         due, group, gathered, left = self._first(trigger, self.plan_of(trigger), window)

@@ -1,4 +1,4 @@
-"""What a kind of window decides. The rules that all kinds share ask these questions and never test the kind."""
+"""A kind of window. The rules that all kinds share ask it these questions and never test the kind."""
 
 from __future__ import annotations
 

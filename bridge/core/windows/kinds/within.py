@@ -1,6 +1,6 @@
 """The kind ``within``: sliding windows.
 
-An arrival completes a match, waits, or is ``superseded`` when it is older than what a ``latest`` match has taken. A
+An arrival completes a match, waits, or is ``superseded`` when a ``latest`` match has taken a newer one of its slot. A
 match takes its events out of every slot of its trigger. ``first`` removes the arrivals that it used. ``latest`` removes
 these and all older ones of the same slots, and marks how far it took. A match of a trigger with absent slots is not
 over yet (:mod:`bridge.core.windows.absence`). Such a trigger has no marks: each match that it makes is an alarm, and an

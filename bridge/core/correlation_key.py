@@ -17,7 +17,7 @@ _INT_BITS = 2_048  # 617 digits; Python refuses to print far longer ones
 
 
 class UnkeyedError(ValueError):
-    """A value that is no correlation key; its text says why, and never quotes it."""
+    """A value that is no correlation key. The error's text says why, and never quotes the value."""
 
 
 def key_text(value: Any) -> str:
@@ -50,12 +50,8 @@ def _text(value: Any) -> str:
         return value.hex()
     if isinstance(value, date) and not isinstance(value, datetime):
         return value.isoformat()
-    raise UnkeyedError(_refusal(value))
-
-
-def _refusal(value: Any) -> str:
     if value is None:
-        return "the key is null"
+        raise UnkeyedError("the key is null")
     if isinstance(value, float):
-        return "the key is a float; write int(...) or string(...) around it"
-    return f"the key is a {type(value).__name__}; a key is a string, an int, a bool or bytes"
+        raise UnkeyedError("the key is a float; write int(...) or string(...) around it")
+    raise UnkeyedError(f"the key is a {type(value).__name__}; a key is a string, an int, a bool or bytes")

@@ -1,6 +1,6 @@
 """Decisions: what happened to an event at a slot, or to a run, as values to count, print and compare.
 
-The set of reasons is closed. A decision is *final* but for ``waiting`` (of an event or a run) and ``retrying``; an
+The set of reasons is closed. Every decision is *final* except ``waiting`` (of an event or a run) and ``retrying``. An
 acknowledged event gets exactly one final decision at each slot of each trigger in force.
 """
 
@@ -57,7 +57,7 @@ class Decision(NamedTuple):
         slot: The slot's variable.
         event: The event's identity.
         key: Correlation key in canonical text; empty without one, or before it is known.
-        evidence: What it rests on, as text by name: ``where``, ``error``, ``duplicate_of``, ``run``, …
+        evidence: The values that it rests on, as text by name: ``where``, ``error``, ``duplicate_of``, ``run``, …
 
     """
 
@@ -77,7 +77,7 @@ class RunDecision(NamedTuple):
         trigger: ``namespace/name``.
         run_key: The run's identity.
         workflow: ``namespace/name`` of its Workflow.
-        evidence: What it rests on, as text by name: ``api``, ``attempts``, …
+        evidence: The values that it rests on, as text by name: ``api``, ``attempts``, …
 
     """
 

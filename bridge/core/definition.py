@@ -45,7 +45,7 @@ class Definition:
         parameters: Workflow parameter and expression.
         id: Expression for the identity of a match, or None.
         is_default_mapped: Whether the template's parameters take the payload fields of the same names.
-        hides_key: Whether its correlation key is made of a sensitive field, and not to be shown.
+        hides_key: Whether its correlation key is made of a sensitive field, and must not be shown.
         run_needs_payload: Whether the run of a match takes anything from its events' payloads.
 
     """
@@ -74,7 +74,7 @@ class Definition:
 
 
 def attributes(event: Event) -> dict[str, Any]:
-    """Return what CEL calls ``event``: name, id, source, time (a timestamp), key."""
+    """Return the value of ``event`` in CEL: name, id, source, time (a timestamp), key."""
     return {
         "name": event.name,
         "id": event.id,
@@ -85,7 +85,7 @@ def attributes(event: Event) -> dict[str, Any]:
 
 
 def filled_slot(events: Sequence[Event], *, is_list: bool) -> Mapping[str, Any] | list[Mapping[str, Any]] | None:
-    """Return what a slot's variable stands for in expressions over a match.
+    """Return the value of a slot's variable in expressions over a match.
 
     Args:
         events: The slot's events, the oldest first; none where the match leaves it out.

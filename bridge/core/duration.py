@@ -1,6 +1,6 @@
-"""How people write a length of time: ``1h30m``, ``250ms``, ``7d``; one way for triggers and for settings.
+"""How people write a length of time, in triggers and in settings: ``1h30m``, ``250ms``, ``7d``.
 
-A number without a unit is refused, since nobody can tell whether 10 means seconds or milliseconds; only 0 needs none.
+A number without a unit is refused, because 10 could mean seconds or milliseconds. Only 0 needs no unit.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def parse_duration(text: str) -> Micros:
     stripped = text.strip()
     if stripped == "0":
         return 0
-    found = _SHAPE.fullmatch(stripped)
-    if not stripped or found is None:
+    numbers = _SHAPE.fullmatch(stripped)
+    if not stripped or numbers is None:
         raise DurationError(text)
     total = sum(
-        (Fraction(number) * unit for number, unit in zip(found.groups(), _UNITS.values(), strict=True) if number),
+        (Fraction(number) * unit for number, unit in zip(numbers.groups(), _UNITS.values(), strict=True) if number),
         Fraction(),
     )
     if total.denominator != 1 or total > LONGEST:

@@ -1,4 +1,4 @@
-"""What happened: the event as the rules see it, whatever wire format carried it.
+"""The event as the rules see it, from any wire format.
 
 Times are whole microseconds since the epoch (UTC) everywhere in the rules, so that comparing, adding and hashing
 them is exact.
@@ -35,7 +35,7 @@ def time_text(time: Micros) -> str:
 
 
 class EventIdentity(NamedTuple):
-    """What makes two records the same event."""
+    """Name, source and id of an event. Two records with the same identity are the same event."""
 
     name: str
     source: str
@@ -47,12 +47,12 @@ class EventIdentity(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Something that happened.
+    """One event.
 
     Attributes:
-        name: What happened; the topic's name, unescaped.
-        source: Who says so.
-        id: Which one, unique for its source and name.
+        name: Name of the event: the topic's name, unescaped.
+        source: Value of the event's ``source`` attribute: the publisher.
+        id: Value of its ``id`` attribute, unique for its source and name.
         time: When it happened, by its publisher's clock.
         reached: When it reached us: the timestamp of its record.
         key: The record's key, when it has one.
@@ -70,5 +70,5 @@ class Event(NamedTuple):
 
     @property
     def identity(self) -> EventIdentity:
-        """Return what makes this event this event."""
+        """Return name, source and id."""
         return EventIdentity(self.name, self.source, self.id)

@@ -1,9 +1,8 @@
 """The evidence of a decision about an expression: its text, and the values that it read.
 
-Hundreds of thousands of events are filtered for one whose evidence somebody reads, so the values are looked up when
-they are asked for. A sensitive field (the trigger names it, or a setting does for all triggers) is never shown: neither
-its value, nor an error that may quote it, nor a key that is made of it. What may quote values is CEL; no error of ours
-does.
+Of hundreds of thousands of filtered events, people read the evidence of one. So the values are looked up when they are
+asked for. A sensitive field (the trigger names it, or a setting does for all triggers) is never shown: neither its
+value, nor an error that may quote it, nor a key that is made of it. Errors of CEL may quote values. Our own never do.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ class ExpressionEvidence(Mapping[str, str]):
     """The evidence of an expression's value, or of an error in it.
 
     Args:
-        name: What the trigger calls the expression: ``where``, ``key``.
+        name: Name of the expression in the trigger: ``where``, ``key``.
         expression: The expression.
-        variables: What it was evaluated over.
+        variables: The variables of its evaluation.
         sensitive: Payload fields that are not shown.
         error: Why it has no value.
 
@@ -84,14 +83,13 @@ class ExpressionEvidence(Mapping[str, str]):
         return repr(self._looked_up())
 
     def _looked_up(self) -> dict[str, str]:
-        found = {self._name: self._expression.source}
+        evidence = {self._name: self._expression.source}
         if self._error is not None:
-            found["error"] = REDACTED if reads_sensitive(self._expression, self._sensitive) else self._error
+            evidence["error"] = REDACTED if reads_sensitive(self._expression, self._sensitive) else self._error
         for path, value in self._expression.values(self._variables).items():
-            found[path] = REDACTED if is_sensitive(path, self._sensitive) else _shown(value)
-        return found
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _VALUE_LIMIT else f"{text[:_VALUE_LIMIT]}…"
+            if is_sensitive(path, self._sensitive):
+                evidence[path] = REDACTED
+            else:
+                text = json.dumps(value, ensure_ascii=False, default=str)
+                evidence[path] = text if len(text) <= _VALUE_LIMIT else f"{text[:_VALUE_LIMIT]}…"
+        return evidence

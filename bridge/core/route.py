@@ -32,31 +32,22 @@ def route(definition: Definition, slot: CompiledSlot, event: Event) -> Accepted 
     variables: dict[str, Any] = {"payload": event.payload}
     if slot.needs_event:
         variables["event"] = attributes(event)
-    return _filtered(definition, slot, event, variables) or _keyed(definition, slot, event, variables)
-
-
-def _filtered(definition: Definition, slot: CompiledSlot, event: Event, variables: dict[str, Any]) -> Decision | None:
-    if slot.where is None:
-        return None
-    try:
-        if slot.where.holds(variables):
-            return None
-    except ExpressionError as error:
-        text: str | None = str(error)
-    else:
-        text = None
-    evidence = ExpressionEvidence("where", slot.where, variables, definition.trigger.sensitive, text)
-    return _decide(definition, slot, event, Reason.FILTERED, evidence)
-
-
-def _keyed(definition: Definition, slot: CompiledSlot, event: Event, variables: dict[str, Any]) -> Accepted | Decision:
+    if slot.where is not None:
+        failure: str | None = None
+        try:
+            holds = slot.where.holds(variables)
+        except ExpressionError as error:
+            holds, failure = False, str(error)
+        if not holds:
+            filtered = ExpressionEvidence("where", slot.where, variables, trigger.sensitive, failure)
+            return _decide(definition, slot, event, Reason.FILTERED, filtered)
     if slot.key is None:
         return Accepted("")
     try:
         return Accepted(key_text(slot.key.evaluate(variables)))
     except (ExpressionError, UnkeyedError) as error:
-        evidence = ExpressionEvidence("key", slot.key, variables, definition.trigger.sensitive, str(error))
-        return _decide(definition, slot, event, Reason.UNKEYED, evidence)
+        unkeyed = ExpressionEvidence("key", slot.key, variables, trigger.sensitive, str(error))
+        return _decide(definition, slot, event, Reason.UNKEYED, unkeyed)
 
 
 def _decide(

@@ -1,11 +1,11 @@
 """A trigger: a condition on events and the run that it starts, checked and complete.
 
-Where a trigger was written (a file, a custom resource) is not known here: each source compiles to this one shape,
-and has refused before what makes no sense. A trigger is plain data: its expressions are CEL texts, which
+Where a trigger was written (a file, a custom resource) is not known here. Each source compiles to this one shape, and
+has refused before all that makes no sense. A trigger is plain data: its expressions are CEL texts, which
 :mod:`bridge.core.definition` compiles once.
 
-Two hashes follow from it. The *condition hash* covers what decides which events make a match; windows belong to it,
-so that a changed condition starts with empty windows. The *definition hash* covers everything; arrivals carry it.
+Two hashes follow from it. The *condition hash* covers all that decides which events make a match. Windows belong to it,
+so that a changed condition starts with empty windows. The *definition hash* covers everything. Arrivals carry it.
 
 Both are taken of the trigger's JSON form (:meth:`Trigger.to_json`), with sorted names and no spaces: SHA-256, the first
 20 hex digits. That form is stable: all fields of version 0.1.0 stand in it, and a field that came later (:func:`later`)
@@ -65,7 +65,7 @@ class Slot:
 
     Attributes:
         event: Name of the events that may fill it.
-        variable: Its name in CEL: the ``as`` of the file, or the event's name with ``.``, ``-`` and the like as ``_``.
+        variable: Its name in CEL: the ``as`` of the file, or the event's name with ``_`` for ``.``, ``-`` and others.
         where: CEL over ``payload`` and ``event`` that must be true; None lets every event pass.
         key: CEL over the same for the correlation key; None for a trigger without one.
         parameters: Workflow parameter and the path of the payload field that fills it (``customer.id``).
@@ -105,7 +105,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """How long the arrivals of a match wait for each other, and what ends the wait.
+    """How long the arrivals of a match wait for each other, and how the wait ends.
 
     Attributes:
         kind: ``within``: newest minus oldest event time is at most ``length``. ``every`` and ``until``: event times
@@ -116,7 +116,7 @@ class WindowPlan:
         schedule: Boundaries of a calendar window.
         size: Size of a batch; None for no bound.
         max_wait: Reached time after the first arrival at which a session or settling window ends in any case.
-        reset: Boundaries of event time that a match cannot span; what waits at one is forgotten.
+        reset: Boundaries of event time that a match cannot span. Arrivals that wait at a boundary are forgotten.
 
     """
 
@@ -130,7 +130,7 @@ class WindowPlan:
 
 @dataclass(frozen=True)
 class RunLimits:
-    """How many runs of a trigger are created; what is more waits in the ledger.
+    """How many runs of a trigger are created. Further runs wait in the ledger.
 
     Attributes:
         rate: Creates in ``per``, None for no bound.
@@ -164,8 +164,8 @@ class RunPlan:
         emits: Names of the events that its Workflows publish, as far as its owner says: for finding cycles.
         texts: Workflow parameters, in order, and the texts that they have without an event; None for none. Only a
             Metaflow Sensor has them, and then neither ``parameters`` nor the slots' own.
-        fields: What events put into those.
-        allow_shell: Let the values of ``fields`` hold what the shell of Metaflow's pod evaluates.
+        fields: The parameters of ``texts`` that events fill.
+        allow_shell: Let the values of ``fields`` hold text that the shell of Metaflow's pod evaluates.
 
     """
 
@@ -204,7 +204,7 @@ class Trigger:
         start_from: Where a topic that is new to the bridge is begun: ``now``, ``earliest``, or a moment.
         future: How far ahead of its record's timestamp an event time may be.
         sensitive: Payload fields (dotted paths) whose values no decision shows.
-        written_grace: What stands for ``grace`` in the JSON form (:func:`tenth_grace`); None where that is the same.
+        written_grace: The ``grace`` of the JSON form (:func:`tenth_grace`); None where that is the same.
 
     """
 
@@ -273,7 +273,7 @@ class Trigger:
 
     @cached_property
     def condition_hash(self) -> str:
-        """Return the hash of what decides which events make a match: 20 hex digits."""
+        """Return the hash of all that decides which events make a match: 20 hex digits."""
         condition = self.to_json()
         for part in ("run", "suspend", "start_from", "future", "sensitive"):
             del condition[part]
@@ -302,9 +302,17 @@ class Trigger:
 
         """
         slots = tuple(Slot(**{**slot, "parameters": _pairs(slot["parameters"])}) for slot in plain["slots"])
-        lists = {"slots": slots, "sensitive": tuple(plain["sensitive"])}
-        window = _window_plan(plain["window"])
-        new = cls(**{**plain, **lists, "run": _run_plan(plain["run"]), "window": window})
+        window, part = None, plain["window"]
+        if part is not None:
+            schedules = {name: Schedule(**part[name]) if part[name] else None for name in ("schedule", "reset")}
+            window = WindowPlan(**{**part, **schedules})
+        part = plain["run"]
+        lists: dict[str, Any] = {name: _pairs(part[name]) for name in ("parameters", "labels", "annotations")}
+        lists["emits"] = tuple(part["emits"])
+        lists["texts"] = tuple((name, text) for name, text in part["texts"])
+        lists["fields"] = tuple(FieldParameter(**field) for field in part["fields"])
+        run = RunPlan(**{**part, **lists, "limits": RunLimits(**part["limits"])})
+        new = cls(**{**plain, "slots": slots, "sensitive": tuple(plain["sensitive"]), "run": run, "window": window})
         if window is None or window.schedule is None or new.grace <= CALENDAR_GRACE:
             return new
         if schedule_fault(window.schedule) is not None or new.grace != tenth_grace(window):
@@ -313,7 +321,7 @@ class Trigger:
 
 
 def tenth_grace(window: WindowPlan) -> Micros:
-    """Return a tenth of a window, and a minute at least: what version 0.1.0 took for the default grace.
+    """Return a tenth of a window, and a minute at least: the default grace of version 0.1.0.
 
     It still stands in the JSON form of a trigger whose grace is the default. So that form, its hashes and the windows
     that belong to them are the same in both versions, and a window that is open during an upgrade stays open.
@@ -325,27 +333,11 @@ def tenth_grace(window: WindowPlan) -> Micros:
 def default_grace(window: WindowPlan) -> Micros:
     """Return how much later than its partners an event may reach us where the trigger does not say it.
 
-    In a calendar window, which nobody expects to last for long after its end, that is :data:`CALENDAR_GRACE` at most.
+    In a calendar window, which people do not expect to last for long after its end, that is :data:`CALENDAR_GRACE` at
+    most.
     """
     grace = tenth_grace(window)
     return min(grace, CALENDAR_GRACE) if window.schedule is not None else grace
-
-
-def _run_plan(plain: dict[str, Any]) -> RunPlan:
-    pairs = {name: _pairs(plain[name]) for name in ("parameters", "labels", "annotations")}
-    lists = {
-        "emits": tuple(plain["emits"]),
-        "texts": tuple((name, text) for name, text in plain["texts"]),
-        "fields": tuple(FieldParameter(**field) for field in plain["fields"]),
-    }
-    return RunPlan(**{**plain, **pairs, **lists, "limits": RunLimits(**plain["limits"])})
-
-
-def _window_plan(plain: dict[str, Any] | None) -> WindowPlan | None:
-    if plain is None:
-        return None
-    schedules = {name: Schedule(**plain[name]) if plain[name] else None for name in ("schedule", "reset")}
-    return WindowPlan(**{**plain, **schedules})
 
 
 def _pairs(plain: list[list[str]]) -> tuple[tuple[str, str], ...]:

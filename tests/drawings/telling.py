@@ -12,8 +12,7 @@ from bridge.core.definition import Definition
 from bridge.core.event import HOUR, MINUTE, SECOND, Event, EventIdentity, Micros
 from bridge.core.route import route
 from bridge.core.runs.limits import Brake
-from bridge.core.runs.run_of_match import make_run
-from bridge.core.runs.start_deadline import start_by
+from bridge.core.runs.run_of_match import make_run, start_by
 from bridge.core.trigger import Schedule, Trigger
 from bridge.core.windows.boundaries import frame_of
 from bridge.core.windows.window import Arrival, Match

@@ -1,1 +1,1 @@
-"""Expressions: CEL, its types, and a bound of what an evaluation costs."""
+"""Expressions: CEL, its types, and a bound on the cost of an evaluation."""

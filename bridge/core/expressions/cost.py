@@ -1,11 +1,11 @@
-"""What an evaluation costs at most: its tree, weighed with the sizes of what it is given, before anything is evaluated.
+"""The highest cost of an evaluation: its tree, weighed with the sizes of its variables, before anything is evaluated.
 
 The engine has no budget. So each evaluation is bounded before it begins, as Kubernetes does for CEL in its API: an
-upper bound of time for each node follows from the sizes of what it works on, and a size for what it makes. Memory is
-bounded with it, because whatever is made costs its size. Costs are nanoseconds, rounded up from measurements.
+upper bound of time for each node follows from the sizes of its operands, and so does the size of its value. Memory is
+bounded with it, because every value costs its size. Costs are nanoseconds, rounded up from measurements.
 
 A loop over a list multiplies the cost of its body. Where that bound is too high, loops are not multiplied but *paid*:
-:mod:`bridge.core.expressions.meter` counts what they really do.
+:mod:`bridge.core.expressions.meter` counts their turns while they run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GATHER_COST = 2_500
 """Nanoseconds for a member that a paid ``map`` or ``filter`` takes out of the engine and back (measured: 1,500)."""
 
 MATCH_COST = 6_000
-"""Nanoseconds to call a regular expression; what it does with the text is paid when it is known."""
+"""Nanoseconds to call a regular expression. Its work on the text is paid when the text is known."""
 
 RESULT_COST = 1_000
 """Nanoseconds for a member of the value that an expression has (measured: 1,000)."""
@@ -45,7 +45,7 @@ _HANDED_ON = frozenset({"value", "of", "ofNonZeroValue", "orValue", "or", "dyn"}
 
 
 def loop_kind(node: Node) -> str:
-    """Return what a loop is: ``all``, ``exists``, ``exists_one``, ``collect`` (map, filter), or ``bind`` (no loop)."""
+    """Return the kind of a loop: ``all``, ``exists``, ``exists_one``, ``collect`` (map, filter), ``bind`` (no loop)."""
     start = node.parts[1]
     if node.parts[2].kind == "const" and node.parts[2].value is False:
         return "bind"
@@ -57,7 +57,7 @@ def loop_kind(node: Node) -> str:
 
 
 def gathered(node: Node) -> Node:
-    """Return what a collecting loop adds in each turn."""
+    """Return the expression whose value a collecting loop adds in each turn."""
     step = node.parts[3]
     if step.name == "_?_:_":
         step = step.parts[1]
@@ -74,7 +74,7 @@ class Cost:
     Attributes:
         spent: Nanoseconds at most.
         turns: Where loops are paid: nanoseconds of each turn, by the loop's number.
-        gathered: Members of what a turn gathers, in the same way.
+        gathered: Members of the value that a turn gathers, in the same way.
 
     """
 
@@ -86,14 +86,14 @@ class Cost:
         self.gathered: dict[int, int] = {}
 
     def of_whole(self, tree: Node) -> int:
-        """Return what an evaluation costs at most, its value included."""
+        """Return the highest cost of an evaluation, its value included."""
         shape = self.of(tree)
         is_paid = self._is_metered and tree.kind == "loop"
         self.spent += 0 if is_paid else RESULT_COST * shape.members + shape.text
         return self.spent
 
     def of(self, node: Node) -> Shape:
-        """Add what ``node`` costs, and return the shape of its value."""
+        """Add the cost of ``node``, and return the shape of its value."""
         self.spent += _NODE_COST
         if node.kind == "const":
             content = node.value
@@ -107,10 +107,7 @@ class Cost:
         parts = [self.of(part) for part in node.parts]
         if node.kind in {"select", "has"}:
             return _item(parts[0]) if node.kind == "select" else TINY
-        return self._collected(parts)
-
-    def _collected(self, parts: list[Shape]) -> Shape:
-        item: Shape | None = None
+        item: Shape | None = None  # a list or a mapping
         for part in parts:
             item = wider(item, part)
         self.spent += _MEMBER_COST * len(parts)
@@ -164,7 +161,7 @@ class Cost:
         if name == "split":
             self._pay(0, text.text + 1)
             return Shape(text.text, text.text + 1, text.text + 1, Shape(text.text))
-        if name == "replace" and len(parts) > 2:  # noqa: PLR2004  (what it is replaced with is the third)
+        if name == "replace" and len(parts) > 2:  # noqa: PLR2004  (the replacement is the third)
             made = text.text + (text.text + 1) * parts[2].text
             self._pay(2 * made, 0)
             return Shape(made)

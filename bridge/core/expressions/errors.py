@@ -1,4 +1,4 @@
-"""Why an expression has no value, or can never have one, in words for those who write triggers."""
+"""Why an expression has no value, or can never have one, in words for people who write triggers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from bridge.core.expressions.fields import FieldVariable
 
 
 class ExpressionError(ValueError):
-    """An expression that has no value for what it was given; its text says why."""
+    """An expression that has no value for its variables; the text says why."""
 
 
 class ExpressionSyntaxError(ValueError):
     """An expression that can never be evaluated.
 
     Attributes:
-        reason: What is wrong.
+        reason: The fault.
         line: Line in the expression, from 1.
         column: Column in that line, from 1.
-        right: What to write instead; empty where that is not known.
+        right: The text to write instead; empty where that is not known.
 
     """
 
@@ -34,6 +34,7 @@ _AT = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (?:Syntax error: )?(.*)")
 _OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '(.*)'")
 _UNKNOWN = re.compile(r"undeclared reference to '([^']*)'")
 _RUN_OVERLOAD = re.compile(r"No matching overloads found : (.*)")
+_SIGNATURE = re.compile(r"(?:\((\w+)\)\.)?([^(]*)(?:\((.*)\))?$")  # target, function, types
 _CODE = re.compile(r"^[A-Z_]{2,}: ")
 _VARIABLE = re.compile(r"@v(\d+)\b")
 _OPERATOR = re.compile(r"_?(.{1,2})_$|^@(in)$")
@@ -85,19 +86,13 @@ def failure_text(error: Exception, picks: tuple[FieldVariable, ...]) -> str:
     if text == "divide by zero":
         return "division by zero"
     overload = _RUN_OVERLOAD.match(text)
-    if overload:
-        return f"no such operation: {_signature(overload[1])}"
-    return _VARIABLE.sub(lambda found: picks[int(found[1])].path() if int(found[1]) < len(picks) else found[0], text)
-
-
-def _signature(text: str) -> str:
-    """Return ``_+_(int64, string)`` as people write it: ``int + string``."""
-    found = re.match(r"(?:\((\w+)\)\.)?([^(]*)(?:\((.*)\))?$", text)
-    if not found:
-        return text
-    target, function = found[1], found[2]
-    kinds = [_TYPE_NAMES.get(kind, kind) for kind in (found[3] or "").split(", ") if kind]
-    return applied(function.strip(), [*([_TYPE_NAMES.get(target, target)] if target else []), *kinds])
+    if overload:  # `_+_(int64, string)` becomes what people write, `int + string`
+        signature = _SIGNATURE.match(overload[1])
+        if not signature:
+            return f"no such operation: {overload[1]}"
+        kinds = [kind for kind in (signature[1], *(signature[3] or "").split(", ")) if kind]
+        return f"no such operation: {applied(signature[2].strip(), [_TYPE_NAMES.get(kind, kind) for kind in kinds])}"
+    return _VARIABLE.sub(lambda match: picks[int(match[1])].path() if int(match[1]) < len(picks) else match[0], text)
 
 
 def applied(function: str, kinds: list[str]) -> str:
@@ -118,23 +113,19 @@ def applied(function: str, kinds: list[str]) -> str:
 
 
 def syntax_error(text: str, source: str) -> ExpressionSyntaxError:
-    """Return what the engine's parser found wrong, with what to write instead."""
-    found = _AT.search(text)
-    if not found or int(found[1]) < 1:
+    """Return the fault that the engine's parser found, with the text to write instead."""
+    report = _AT.search(text)
+    if not report or int(report[1]) < 1:
         if "recursion" in text:
             return ExpressionSyntaxError(
                 "nested too deep: at most 31 operators of a kind or brackets inside each other"
             )
         return ExpressionSyntaxError("it is no CEL")
-    line, column, reason = int(found[1]), int(found[2]), found[3]
+    line, column, reason = int(report[1]), int(report[2]), report[3]
     if "recursion" in reason:
         return ExpressionSyntaxError("nested too deep: at most 31 operators of a kind or brackets inside each other")
     lines = source.split("\n")
     rest = lines[line - 1][column - 1 :] if line <= len(lines) else ""
-    return _explained(reason, line, column, source, rest)
-
-
-def _explained(reason: str, line: int, column: int, source: str, rest: str) -> ExpressionSyntaxError:
     code = _STRING.sub(lambda text: " " * len(text[0]), source)
     if re.match(r"=(?!=)", rest):
         return ExpressionSyntaxError("found =", line, column, "write == to compare")
@@ -153,12 +144,12 @@ def _explained(reason: str, line: int, column: int, source: str, rest: str) -> E
         return ExpressionSyntaxError(f"found {rest[0]}", line, column, f"write {rest[0] * 2}")
     if "<>" in code:
         return ExpressionSyntaxError("found <>", line, code.split("\n")[line - 1].find("<>") + 1, "write !=")
-    said = reason.partition(" expecting ")[0].replace("'<EOF>'", "end of the expression")
-    return ExpressionSyntaxError(said.strip(), line, column)
+    reason = reason.partition(" expecting ")[0].replace("'<EOF>'", "end of the expression")
+    return ExpressionSyntaxError(reason.strip(), line, column)
 
 
 def type_error(line: int, column: int, reason: str) -> ExpressionSyntaxError:
-    """Return what the engine's type checker found wrong, with what to write instead."""
+    """Return the fault that the engine's type checker found, with the text to write instead."""
     unknown = _UNKNOWN.search(reason)
     if unknown:
         name = unknown[1]
@@ -167,12 +158,9 @@ def type_error(line: int, column: int, reason: str) -> ExpressionSyntaxError:
             right = "an expression knows no clock; event.time is when the event happened"
         return ExpressionSyntaxError(f"there is no function {name}()", line, column, right)
     overload = _OVERLOAD.search(reason)
-    if overload:
-        return _overload_error(line, column, overload[1], overload[2])
-    return ExpressionSyntaxError(reason.partition(" (in container")[0], line, column)
-
-
-def _overload_error(line: int, column: int, function: str, signature: str) -> ExpressionSyntaxError:
+    if not overload:
+        return ExpressionSyntaxError(reason.partition(" (in container")[0], line, column)
+    function, signature = overload[1], overload[2]
     member = re.fullmatch(r"(.*)\.\((.*)\)", signature)
     kinds = [type_text(kind) for kind in split_types(f"{member[1]}, {member[2]}" if member else signature[1:-1])]
     reason = f"no such operation: {applied(function, kinds)}"

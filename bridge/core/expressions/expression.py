@@ -1,10 +1,10 @@
 """CEL expressions: compiled once when a trigger is loaded, evaluated for every event, never a crash.
 
 The engine is Google's (cel-cpp). Everything that it can raise becomes an :class:`ExpressionError` with a text for
-people. What an evaluation may cost is bounded before it begins (:mod:`bridge.core.expressions.cost`) and, where that
-cannot be said, while it runs (:mod:`bridge.core.expressions.meter`).
+people. The cost of an evaluation is bounded before it begins (:mod:`bridge.core.expressions.cost`) and, where that is
+impossible, while it runs (:mod:`bridge.core.expressions.meter`).
 
-Speed: the engine converts all that it is given. So ``payload.rows > 0 && payload.region == "eu"`` is given two scalars
+Speed: the engine converts all its variables. So ``payload.rows > 0 && payload.region == "eu"`` gets two scalars
 (:mod:`bridge.core.expressions.fields`). Such a condition, of comparisons with literals, does not even need the engine
 where the values have the literals' types (:mod:`bridge.core.expressions.shortcut`). An expression that only names a
 field is not evaluated at all: its value is the field's, exactly.
@@ -96,7 +96,7 @@ class Expression:
         self._makes_optionals = makes_optionals(self._tree)
         self._has_loops = any(node.kind == "loop" for node in self._tree.walk())
         self._small = _small(self._tree, self._picks)
-        self._is_light = not needs_meter  # what it is given then decides
+        self._is_light = not needs_meter  # the sizes of its variables then decide
         self._shortcut: Shortcut | None = shortcut(changed, self._picks)
         self._only = self._picks[0] if changed.kind == "ident" and values and changed.name == "@v0" else None
 
@@ -104,7 +104,7 @@ class Expression:
         return f"Expression({self.source!r})"
 
     def check(self, allowed: Collection[str], types: Mapping[str, Any] | None = None) -> None:
-        """Refuse what can never have a value: variables that nothing is given for, functions and types that are not.
+        """Refuse an expression that can never have a value: an unknown variable or function, or types that do not fit.
 
         Args:
             allowed: The variables that will be given.
@@ -144,7 +144,10 @@ class Expression:
 
         """
         if self._only is not None:
-            return self._field(self._only, variables)
+            field = self._only.value(variables)
+            if field is ABSENT:
+                raise ExpressionError(f"{self._only.path()}: there is no such field")
+            return field if type(field) in SCALARS else plain(field)
         arguments: dict[str, Any] = {}
         is_light, small = self._is_light, 0
         for pick in self._picks:
@@ -193,41 +196,35 @@ class Expression:
 
     def values(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that it reads and that are there, by how it spells them."""
-        found = {pick.path(): pick.found(variables) for pick in self._picks if pick.steps and pick.use != "has"}
-        return {path: plain(value) for path, value in found.items() if value is not ABSENT}
-
-    def _field(self, pick: FieldVariable, variables: Mapping[str, Any]) -> Any:
-        value = pick.value(variables)
-        if value is ABSENT:
-            raise ExpressionError(f"{pick.path()}: there is no such field")
-        return value if type(value) in SCALARS else plain(value)
+        fields = {pick.path(): pick.found(variables) for pick in self._picks if pick.steps and pick.use != "has"}
+        return {path: plain(value) for path, value in fields.items() if value is not ABSENT}
 
     def _weighed(self, arguments: Mapping[str, Any]) -> cel.Value:
         """Return the engine's result; the cost is bounded before, or paid while the engine works."""
         meter = Meter()
-        given: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         shapes: dict[str, Shape] = {}
         for variable, value in arguments.items():
-            given[variable], shapes[variable] = admitted(value, meter.spend)
+            values[variable], shapes[variable] = admitted(value, meter.spend)
         size = total(shapes.values())
         meter.spend(size)
         if size > self._small:
             cost = Cost(shapes)
             spent = cost.of_whole(self._tree)
             if spent > _PLAIN_LIMIT and self._has_loops:
-                return self._paid(meter, given, shapes)
+                return self._paid(meter, values, shapes)
             meter.spend(spent)
         try:
-            return metered(meter, lambda: self._program.eval(None, given))
+            return metered(meter, lambda: self._program.eval(None, values))
         except RuntimeError as error:
             if "Iteration budget" not in str(error):
                 raise
-            return self._paid(meter, given, shapes)
+            return self._paid(meter, values, shapes)
 
-    def _paid(self, meter: Meter, given: Mapping[str, Any], shapes: dict[str, Shape]) -> cel.Value:
+    def _paid(self, meter: Meter, values: Mapping[str, Any], shapes: dict[str, Shape]) -> cel.Value:
         if self._metered is None:
             self._metered = Metered(self._tree)
-        return self._metered.evaluate(meter, given, shapes)
+        return self._metered.evaluate(meter, values, shapes)
 
 
 class RefusedExpression(Expression):
@@ -286,12 +283,12 @@ def _parsed(source: str) -> tuple[Node, dict[int, int]]:
 
 
 def _small(tree: Node, picks: tuple[FieldVariable, ...]) -> int:
-    """Return how large what it is given may be for the engine to be left alone with it."""
-    found = 0
+    """Return how large the variables may be for the engine to evaluate the tree without a meter."""
+    small = 0
     for size in _SMALL:
         shape = Shape(size, size, size, Shape(size, size, size, Shape(size, size, size, Shape(size, size, size))))
         cost = Cost({pick.variable: shape for pick in picks})
         if cost.of_whole(tree) > min(_PLAIN_LIMIT, LIMIT):
             break
-        found = size
-    return found
+        small = size
+    return small

@@ -1,6 +1,6 @@
-"""Which fields an expression names: it is given these, each as a variable of its own, and not the mappings around them.
+"""Which fields an expression names. It gets these, each as a variable of its own, and not the mappings around them.
 
-The engine converts all that it is given, and that would be most of the cost of an evaluation.
+The engine converts all its variables. With whole mappings, that would be most of the cost of an evaluation.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class FieldVariable(NamedTuple):
         return value
 
     def value(self, variables: Mapping[str, Any]) -> Any:
-        """Return what the variable stands for; ``ABSENT`` where CEL would find no value."""
+        """Return the variable's value; ``ABSENT`` where CEL would find no value."""
         if self.use == "has":
             above = self._replace(steps=self.steps[:-1]).found(variables)
             return self.steps[-1] in above if isinstance(above, Mapping) else ABSENT
@@ -100,7 +100,15 @@ class _Narrowing:
         if path:
             return self._variable(path, "value", node.id)
         if node.kind == "call" and node.name in {"_==_", "_!=_"}:
-            return self._compared(node, bound)
+            left, right = node.parts
+            is_null = [part.kind == "const" and part.value is None for part in node.parts]
+            sides = []
+            for part, other_is_null in ((left, is_null[1]), (right, is_null[0])):
+                path = _free(part, bound)
+                # Of a field that is compared with null, the engine needs to know no more than whether it is null.
+                is_test = bool(path) and other_is_null
+                sides.append(self._variable(path, "null", part.id) if is_test else self.over(part, bound))
+            return Node("call", node.id, node.name, parts=sides)
         is_named = node.target is not None and node.target.kind == "ident" and node.target.name in NAMESPACES
         target = node.target if node.target is None or is_named else self.over(node.target, bound)
         if node.kind == "loop":
@@ -113,17 +121,6 @@ class _Narrowing:
             node.kind, node.id, node.name, target, parts, node.value, node.accumulator, node.second, node.optional
         )
 
-    def _compared(self, node: Node, bound: frozenset[str]) -> Node:
-        """Return a comparison; of a field that is compared with null only that much is taken."""
-        left, other = node.parts
-        is_null = [part.kind == "const" and part.value is None for part in node.parts]
-        parts = []
-        for part, beside in ((left, is_null[1]), (other, is_null[0])):
-            path = _free(part, bound)
-            taken = self._variable(path, "null", part.id) if path and beside else self.over(part, bound)
-            parts.append(taken)
-        return Node("call", node.id, node.name, parts=parts)
-
     def _variable(self, path: tuple[str, ...], use: Literal["value", "has", "null"], node: int) -> Node:
         root, steps = path[0], path[1:]
         self.uses.append(FieldUse(root, steps, use, node))
@@ -134,15 +131,15 @@ class _Narrowing:
 def _free(node: Node, bound: frozenset[str]) -> tuple[str, ...]:
     """Return the path of a field of a name that nothing binds; nothing for any other node."""
     path = node.path()
-    if not path or (path[0] in bound and not _is_absolute(node)) or path[0].startswith("@"):
+    if not path or path[0].startswith("@"):
         return ()
+    if path[0] in bound:
+        root = node
+        while root.parts:
+            root = root.parts[0]
+        if not root.name.startswith("."):  # a macro binds `x`, and never `.x`
+            return ()
     return () if len(path) == 1 and (path[0] in TYPE_NAMES or path[0] == "optional_type") else path
-
-
-def _is_absolute(node: Node) -> bool:
-    while node.parts:
-        node = node.parts[0]
-    return node.name.startswith(".")
 
 
 def names_of(uses: tuple[FieldUse, ...]) -> Iterator[str]:

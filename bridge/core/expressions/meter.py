@@ -1,4 +1,4 @@
-"""The engine, and the meter that bounds what an evaluation really does.
+"""The engine, and the meter that bounds the work of an evaluation.
 
 Where :mod:`bridge.core.expressions.cost` cannot promise that an evaluation is cheap, the tree is changed before it goes
 to the engine:
@@ -9,10 +9,10 @@ to the engine:
 - A loop inside a loop pays in each turn (``@tick``).
 - ``matches`` is ours in every expression: RE2 with a bounded program, compiled once, paid by the text's length and the
   program's size. The engine itself compiles a pattern at each call.
-- A time zone is looked up here first: the engine would open any file of that name, and remember each name for ever.
+- A time zone is looked up here first: the engine would open any file of that name, and never forget the name.
 
 Costs follow from sizes alone, so that the same event has the same decision on every machine. A clock is the second
-line: it ends what takes far longer than it costs.
+line of defence: it ends an evaluation that takes far longer than its cost says.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PATTERN_MEMORY = 1 << 20
 """Bytes that a regular expression may take: about 20,000 steps of its program."""
 
 CLOCK_LIMIT = 0.2
-"""Seconds of a thread's own time after which an evaluation ends, whatever it was said to cost."""
+"""Seconds of a thread's own time after which an evaluation ends, at any computed cost."""
 
 _PIECE = 2_000_000  # nanoseconds of a loop between two chances for other threads
 _TURNS = 4_000  # of one evaluation; the engine takes 10,000, loops inside included
@@ -74,18 +74,18 @@ class TooCostlyError(ValueError):
 
 
 class Meter:
-    """What one evaluation has cost so far.
+    """The cost of one evaluation so far.
 
     Attributes:
         spent: Nanoseconds.
         patterns: The regular expressions that it has used.
         chunk: The members that the loop at hand walks over.
         loops: The loops of the expression, where they are paid.
-        arguments: What the variables stand for.
+        arguments: The values of the variables.
         activation: The same, as the engine has it.
         shapes: Sizes of the same.
         turns: Nanoseconds of a turn, by the loop's number.
-        gathered: Members of what a turn gathers, in the same way.
+        gathered: Members of the value that a turn gathers, by the loop's number.
 
     """
 
@@ -109,7 +109,7 @@ class Meter:
             TooCostlyError: There is nothing left.
 
         """
-        self.spent += cost  # also beyond the limit: what the engine goes on with then fails at once, here
+        self.spent += cost  # also beyond the limit: if the engine goes on, its next call fails here at once
         if self.spent > LIMIT:
             raise TooCostlyError(costly(self.spent))
         self._ticks += 1
@@ -143,7 +143,7 @@ def costly(cost: float) -> str:
 
 
 def metered(meter: Meter, evaluate: Callable[[], Any]) -> Any:
-    """Return what ``evaluate`` returns while ``meter`` counts."""
+    """Return the result of ``evaluate``, with ``meter`` counting its cost."""
     _running.meter = meter
     result = evaluate()
     if meter.is_over:
@@ -202,28 +202,29 @@ def program(tree: Node) -> cel.Expression:
 
 def guarded(tree: Node) -> tuple[Node, bool]:
     """Return ``tree`` with our own ``matches`` and zones, and whether it needs a meter for them."""
-    found = False
+    needs_meter = False
 
     def changed(node: Node) -> Node:
-        nonlocal found
+        nonlocal needs_meter
         node = _over(node, changed)
         if node.kind != "call":
             return node
         parts = node.parts if node.target is None else [node.target, *node.parts]
         if node.name == "matches" and len(parts) == 2:  # noqa: PLR2004  (text and pattern)
-            found = True
+            needs_meter = True
             return Node("call", node.id, "@matches", parts=parts)
         if node.name in _ZONE_SELECTORS and len(node.parts) == 1:
-            found = True
+            needs_meter = True
             zone = Node("call", node.id, "@zone", parts=node.parts)
             return Node("call", node.id, node.name, node.target, [zone])
         return node
 
-    return changed(tree), found
+    tree = changed(tree)
+    return tree, needs_meter
 
 
 def _over(node: Node, change: Callable[[Node], Node]) -> Node:
-    """Return a copy of ``node`` with ``change`` applied to what is below it."""
+    """Return a copy of ``node`` with ``change`` applied to the nodes below it."""
     target = change(node.target) if node.target is not None else None
     parts = [change(part) for part in node.parts]
     return Node(node.kind, node.id, node.name, target, parts, node.value, node.accumulator, node.second, node.optional)
@@ -246,14 +247,18 @@ class _Loop:
 
     def run(self, meter: Meter) -> Any:
         """Return the loop's value."""
-        around = self._around(meter)
+        if self.range is None:
+            around = meter.arguments.get(self.variable)
+        else:
+            value = value_of(self.range.eval(meter.activation), has_optionals=self.has_optionals)
+            around = admitted(value, meter.spend)[0]
         members = list(around) if isinstance(around, Mapping) else around
         if not isinstance(members, list):
             raise ValueError(f"a macro walks over a list or a mapping, not over {type(members).__name__}")  # noqa: TRY004  (the engine takes ValueError for an error of CEL)
         each = meter.turns.get(self.node.id, 0)
         is_known = bool(self.variable) and meter.spent + len(members) * each < LIMIT
         cap = _GATHERED if self.kind == "collect" else _TURNS
-        found: list[Any] = []
+        values: list[Any] = []
         failure: ValueError | None = None
         extra = GATHER_COST * (1 + meter.gathered.get(self.node.id, 0)) if self.kind == "collect" else 0
         at, length = 0, _FIRST if self.is_nested else cap
@@ -266,11 +271,14 @@ class _Loop:
                 continue
             meter.spend(_CALL_COST + len(part) * (each + extra))
             meter.look_at_clock()
+            meter.chunk = part
             try:
-                value = self._piece(meter, part)
-            except _TurnsError:
-                if len(part) == 1:
+                value = value_of(self.body.eval(meter.activation), has_optionals=self.has_optionals)
+            except RuntimeError as error:
+                if "Iteration budget" not in str(error):
                     raise
+                if len(part) == 1:
+                    raise ValueError("more than 10,000 turns of a macro inside a macro") from error
                 length = cap = len(part) // 2
                 continue
             except ValueError as error:
@@ -280,21 +288,20 @@ class _Loop:
                 value = self.kind == "all"
             if self.kind in {"all", "exists"} and value is not (self.kind == "all"):
                 return value
-            found.append(value)
+            values.append(value)
             at += len(part)
             if 4 * (each + extra) * len(part) < _PIECE:
                 length = min(cap, 2 * length)
         if failure is not None:
             raise failure
-        return self._together(found)
-
-    def _around(self, meter: Meter) -> Any:
-        if self.range is None:
-            return meter.arguments.get(self.variable)
-        return admitted(value_of(self.range.eval(meter.activation), has_optionals=self.has_optionals), meter.spend)[0]
+        if self.kind == "exists_one":
+            return sum(values) == 1
+        if self.kind == "collect":
+            return [member for part in values for member in part]
+        return self.kind == "all"
 
     def _weighed(self, meter: Meter, part: list[Any]) -> int:
-        """Return what a turn costs for these members, whose sizes may differ from those of the rest."""
+        """Return the cost of a turn for these members, whose sizes may differ from those of the rest."""
         meter.spend(MEMBER_COST * len(part))
         item: Shape | None = None
         for member in part:
@@ -304,27 +311,6 @@ class _Loop:
         cost.of(self.node.parts[3])
         meter.turns.update(cost.turns)
         return cost.spent
-
-    def _piece(self, meter: Meter, part: list[Any]) -> Any:
-        meter.chunk = part
-        try:
-            result = self.body.eval(meter.activation)
-        except RuntimeError as error:
-            if "Iteration budget" in str(error):
-                raise _TurnsError("more than 10,000 turns of a macro inside a macro") from error
-            raise
-        return value_of(result, has_optionals=self.has_optionals)
-
-    def _together(self, found: list[Any]) -> Any:
-        if self.kind == "exists_one":
-            return sum(found) == 1
-        if self.kind == "collect":
-            return [member for part in found for member in part]
-        return self.kind == "all"
-
-
-class _TurnsError(ValueError):
-    pass
 
 
 class Metered:
@@ -339,7 +325,9 @@ class Metered:
         self._tree = tree
         self._loops: list[_Loop] = []
         self._has_optionals = makes_optionals(tree)
-        self._is_untyped = any(node.name in _UNTYPED for node in tree.walk())  # what leaves CEL would lose its type
+        self._is_untyped = any(
+            node.name in _UNTYPED for node in tree.walk()
+        )  # a value that leaves CEL would lose its type
         self._program = program(self._hoisted(tree))
 
     def evaluate(self, meter: Meter, arguments: Mapping[str, Any], shapes: dict[str, Shape]) -> Any:
@@ -414,15 +402,15 @@ def value_of(result: cel.Value, *, has_optionals: bool = False) -> Any:
 
 def _holds_optional(result: Any) -> bool:
     """Return whether an optional is a member of a mapping or a list; the binding calls its type an error there."""
-    found = result.value()
-    members = list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else ()
+    value = result.value()
+    members = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
     return any(member.type() == cel.Type.ERROR or _holds_optional(member) for member in members)
 
 
 def _run_loop(index: int) -> Any:
     meter = _running.meter
-    found = meter.loops[index].run(meter)
-    return admitted(found, meter.spend)[0] if isinstance(found, list) else found
+    value = meter.loops[index].run(meter)
+    return admitted(value, meter.spend)[0] if isinstance(value, list) else value
 
 
 def _tick(loop: int, gathered: int) -> bool:

@@ -35,70 +35,59 @@ _MIRRORED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_"}
 def shortcut(tree: Node, picks: tuple[FieldVariable, ...]) -> Shortcut | None:
     """Return how the condition is decided without the engine; None if it holds more than comparisons."""
     if tree.kind == "ident" and tree.name.startswith("@v"):
-        return _asked(picks[int(tree.name[2:])])
+        pick = picks[int(tree.name[2:])]
+
+        def is_present(variables: Mapping[str, Any]) -> bool | None:
+            value = pick.value(variables)
+            return value if type(value) is bool else None
+
+        return is_present if pick.use == "has" else None
     if tree.kind != "call":
         return None
     if tree.name in {"_&&_", "_||_"}:
-        first, other = (shortcut(part, picks) for part in tree.parts)
-        return None if first is None or other is None else _joined(first, other, is_or=tree.name == "_||_")
+        first, second = (shortcut(part, picks) for part in tree.parts)
+        if first is None or second is None:
+            return None
+        undecided = tree.name == "_&&_"  # the value of the first part with which the second one decides
+
+        def joined(variables: Mapping[str, Any]) -> bool | None:
+            value = first(variables)
+            return second(variables) if value is undecided else value
+
+        return joined
     if tree.name in _TESTS and tree.target is not None:
-        return _of_field(tree.target, tree.parts[0], picks, _TESTS[tree.name], {str}) if len(tree.parts) == 1 else None
+        return _compared(tree.target, tree.parts[0], picks, _TESTS[tree.name], {str}) if len(tree.parts) == 1 else None
     if tree.name not in _OPERATORS:
         return None
     left, right, name = tree.parts[0], tree.parts[1], tree.name
     if left.kind == "const":
         left, right, name = right, left, _MIRRORED.get(name, name)
-    return _of_field(left, right, picks, _OPERATORS[name], {str, int, float, bool})
+    return _compared(left, right, picks, _OPERATORS[name], {str, int, float, bool})
 
 
-def _of_field(
+def _compared(
     field: Node,
     literal: Node,
     picks: tuple[FieldVariable, ...],
     compare: Callable[[Any, Any], bool],
     kinds: Collection[type],
 ) -> Shortcut | None:
+    """Return how a field is compared with a literal of one of these types; None if they are something else."""
     is_literal = literal.kind == "const" and literal.name != "uint" and type(literal.value) in kinds
     if field.kind != "ident" or not field.name.startswith("@v") or not is_literal:
         return None
     pick = picks[int(field.name[2:])]
-    return _compared(pick, literal.value, compare) if pick.use == "value" and pick.steps else None
-
-
-def _asked(pick: FieldVariable) -> Shortcut | None:
-    """Return how ``has(...)`` is decided."""
-    if pick.use != "has":
+    if pick.use != "value" or not pick.steps:
         return None
+    root, steps, expected, kind = pick.root, pick.steps, literal.value, type(literal.value)
 
-    def is_there(variables: Mapping[str, Any]) -> bool | None:
-        value = pick.value(variables)
-        return value if type(value) is bool else None
-
-    return is_there
-
-
-def _compared(pick: FieldVariable, literal: Any, compare: Callable[[Any, Any], bool]) -> Shortcut:
-    kind = type(literal)
-    root, steps = pick.root, pick.steps
-
-    def field(variables: Mapping[str, Any]) -> bool | None:
-        value = variables[root]
-        for step in steps:
-            value = value[step]
-        return compare(value, literal) if type(value) is kind else None
-
-    def is_so(variables: Mapping[str, Any]) -> bool | None:
+    def holds(variables: Mapping[str, Any]) -> bool | None:
         try:
-            return field(variables)
+            value = variables[root]
+            for step in steps:
+                value = value[step]
         except (KeyError, TypeError, IndexError):
             return None
+        return compare(value, expected) if type(value) is kind else None
 
-    return is_so
-
-
-def _joined(shortcut: Shortcut, other: Shortcut, *, is_or: bool) -> Shortcut:
-    def both(variables: Mapping[str, Any]) -> bool | None:
-        found = shortcut(variables)
-        return other(variables) if found is (not is_or) else found
-
-    return both
+    return holds

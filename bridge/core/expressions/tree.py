@@ -1,7 +1,7 @@
 """The syntax tree of a CEL expression, read from and written to the engine's own form (protobuf of ``cel.expr``).
 
-The engine parses; what an expression reads, and what it may cost, is found in the tree that it hands out. A tree that
-is changed goes back to the engine, which evaluates it. So there is one parser of CEL, and it is the engine's.
+The engine parses. Its tree shows which fields an expression reads and how much an evaluation may cost. A changed tree
+goes back to the engine, which evaluates it. So there is one parser of CEL, and it is the engine's.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Node:
         kind: ``const``, ``ident``, ``select``, ``has``, ``call``, ``list``, ``map`` or ``loop``.
         id: The engine's number of the node; its place in the text is found by it.
         name: Name of an ident, field of a select or has, function of a call, variable of a loop.
-        target: What a call is a member call of, or None.
+        target: The value that a member call is made on, or None.
         parts: Operand, arguments, elements, keys and values in turn, or a loop's range, start, condition, step, result.
         value: Value of a const.
-        accumulator: Variable of a loop that holds what it has gathered.
+        accumulator: Variable of a loop that holds the result so far.
         second: Second variable of a loop, or nothing.
         optional: Indexes of the elements, or of the pairs, that are optional.
 
@@ -139,8 +139,13 @@ def _list(number: int, data: bytes) -> Node:
     for at, value in _fields(data):
         if at == 1:
             node.parts.append(_node(value))
+        elif isinstance(value, bytes):  # packed: one number after the other
+            place = 0
+            while place < len(value):
+                index, place = _varint(value, place)
+                optional.append(index)
         else:
-            optional += _packed(value) if isinstance(value, bytes) else [value]
+            optional.append(value)
     node.optional = frozenset(optional)
     return node
 
@@ -162,9 +167,9 @@ def _map(number: int, data: bytes) -> Node:
 
 
 def _loop(number: int, data: bytes) -> Node:
-    found = dict(_fields(data))
-    parts = [_node(found[at]) for at in _LOOP_PARTS]
-    names = [found.get(at, b"").decode() for at in (1, 3, 8)]
+    members = dict(_fields(data))
+    parts = [_node(members[at]) for at in _LOOP_PARTS]
+    names = [members.get(at, b"").decode() for at in (1, 3, 8)]
     return Node("loop", number, names[0], parts=parts, accumulator=names[1], second=names[2])
 
 
@@ -184,7 +189,8 @@ def _encoded(node: Node) -> bytes:
         target = ((1, _encoded(node.target)),) if node.target is not None else ()
         return _message((2, node.id), (6, _message(*target, (2, node.name), *[(3, part) for part in parts])))
     if node.kind == "list":
-        optional = [(2, _packed_text(node.optional))] if node.optional else []
+        packed = b"".join([_written_varint(index) for index in sorted(node.optional)])
+        optional = [(2, packed)] if packed else []
         return _message((2, node.id), (7, _message(*[(1, part) for part in parts], *optional)))
     if node.kind == "map":
         pairs = list(zip(parts[::2], parts[1::2], strict=True))
@@ -238,18 +244,6 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 128:  # noqa: PLR2004  (the last byte of a varint)
             return value, at
         shift += 7
-
-
-def _packed(data: bytes) -> list[int]:
-    values, at = [], 0
-    while at < len(data):
-        value, at = _varint(data, at)
-        values.append(value)
-    return values
-
-
-def _packed_text(values: frozenset[int]) -> bytes:
-    return b"".join(_written_varint(value) for value in sorted(values))
 
 
 def _written_varint(value: int) -> bytes:

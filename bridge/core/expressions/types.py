@@ -1,8 +1,8 @@
-"""Whether an expression fits the types of what it will be given: the engine's own checker, told in a user's words.
+"""Whether an expression fits the types of its variables: the engine's own checker, in a user's words.
 
 CEL's checker wants both sides of a comparison to have one type, while CEL compares numbers of all types when it
 evaluates. ``payload.amount > 3`` is right for a double. So a comparison of two numbers is no fault here, nor is a
-number that is looked for among other numbers.
+search for a number among other numbers.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _NUMBERS = frozenset({"int", "uint", "double"})
 
 
 def refuse_wrong_types(source: str, allowed: Collection[str], types: Mapping[str, Any]) -> None:
-    """Refuse what no value of these types makes right.
+    """Refuse an expression that no values of these types make right.
 
     Args:
         source: The expression, which parses.
-        allowed: The variables; what ``types`` does not tell about them is of any type.
+        allowed: The variables. A field that ``types`` does not name is of any type.
         types: Types by dotted name, as the engine calls them.
 
     Raises:
@@ -39,18 +39,11 @@ def refuse_wrong_types(source: str, allowed: Collection[str], types: Mapping[str
         env.compile(source)
     except Exception as error:
         for line, column, reason in _AT.findall(str(error)):
-            if not _is_comparison_of_numbers(reason):
+            compared = _COMPARED.search(reason)
+            if not compared or not all(_bare(kind) in _NUMBERS for kind in split_types(compared[2])):
                 raise type_error(int(line), int(column), reason) from error
         if not _AT.search(str(error)):
             raise ExpressionSyntaxError("it is no CEL") from error
-
-
-def _is_comparison_of_numbers(reason: str) -> bool:
-    found = _COMPARED.search(reason)
-    if not found:
-        return False
-    kinds = split_types(found[2])
-    return all(_bare(kind) in _NUMBERS for kind in kinds)
 
 
 def _bare(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Values on their way into CEL and out of it: what the engine has no type for, and how much there is of them."""
+"""Values on their way into CEL and out of it: the types that the engine lacks, and the sizes of values."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ ZERO = "\x00"
 _FLAT = frozenset({str, float, bool, type(None)})
 _FLAT_OR_INT = _FLAT | {int}
 _WIDEST_INT = 2**63
+_TYPE_NAMES = {"null": "null_type", "timestamp": "google.protobuf.Timestamp", "duration": "google.protobuf.Duration"}
 
 Spend = Callable[[float], None]
 """Takes nanoseconds off a budget; raises where it is used up."""
@@ -56,7 +57,7 @@ class Shape(NamedTuple):
 
 
 TINY = Shape()
-"""A number, a bool, a moment: what has a bounded size."""
+"""The shape of values of a bounded size: a number, a bool, a moment."""
 
 
 def wider(shape: Shape | None, other: Shape | None) -> Shape | None:
@@ -80,7 +81,11 @@ def admitted(value: Any, spend: Spend) -> tuple[Any, Shape]:
     """
     kind = type(value)
     if kind is str:
-        return (_with_zero(value) if ZERO in value else value), Shape(_width(value))
+        if ZERO in value:  # as a message: of a text the binding takes only the part before the zero
+            from google.protobuf import wrappers_pb2  # noqa: PLC0415 - hardly any text has one
+
+            return wrappers_pb2.StringValue(value=value), Shape(_width(value))
+        return value, Shape(_width(value))
     if kind in _FLAT:
         return value, TINY
     if isinstance(value, Mapping):
@@ -145,7 +150,7 @@ def small_size(value: Any, limit: int) -> int:
 
 
 def _around(shapes: list[Shape], count: int) -> Shape:
-    """Return the shape of what holds members of these shapes."""
+    """Return the shape of a list or mapping whose members have these shapes."""
     item: Shape | None = None
     for shape in shapes:
         item = wider(item, shape)
@@ -155,26 +160,25 @@ def _around(shapes: list[Shape], count: int) -> Shape:
 
 def _scalar(value: Any) -> tuple[Any, Shape]:
     if isinstance(value, int):
-        return (value if -_WIDEST_INT <= value < _WIDEST_INT else _float(value)), TINY
+        if -_WIDEST_INT <= value < _WIDEST_INT:
+            return value, TINY
+        try:
+            return float(value), TINY
+        except OverflowError:
+            return float("inf" if value > 0 else "-inf"), TINY
     if isinstance(value, decimal.Decimal):
         return float(value), TINY
     if isinstance(value, float):
         return value, TINY
-    if isinstance(value, bytes | bytearray):
-        return bytearray(value), Shape(
-            len(value)
-        )  # of `bytes` the binding takes no more than what stands before a zero
+    if isinstance(value, bytes | bytearray):  # of `bytes` the binding takes only the part before a zero
+        return bytearray(value), Shape(len(value))
     if isinstance(value, uuid.UUID):
         return str(value), Shape(36)
     if isinstance(value, dt.time | dt.date):
         return value.isoformat(), Shape(40)
     if isinstance(value, str):
         return admitted(str(value), lambda _: None)
-    if type(value).__name__ in {
-        "Timestamp",
-        "Duration",
-        "StringValue",
-    }:  # what was admitted before, on its way through a loop
+    if type(value).__name__ in {"Timestamp", "Duration", "StringValue"}:  # admitted before, on its way through a loop
         return value, TINY
     raise TypeError(f"CEL has no type for {type(value).__name__}")
 
@@ -182,20 +186,6 @@ def _scalar(value: Any) -> tuple[Any, Shape]:
 def holds_zero(members: Iterable[Any]) -> bool:
     """Return whether any text among ``members`` holds a zero character."""
     return ZERO in "".join([member for member in members if type(member) is str])
-
-
-def _with_zero(text: str) -> Any:
-    """Return a text as a message: of one with a zero character the binding takes no more than what stands before it."""
-    from google.protobuf import wrappers_pb2  # noqa: PLC0415 - hardly any text has one
-
-    return wrappers_pb2.StringValue(value=text)
-
-
-def _float(value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
 
 
 def _time(value: dt.datetime | dt.timedelta) -> Any:
@@ -218,7 +208,7 @@ def _width(text: str) -> int:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` with what CEL has no type for as text, at any depth."""
+    """Return ``value`` with texts in place of values that CEL has no type for, at any depth."""
     if isinstance(value, Mapping):
         return {name: plain(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
@@ -231,21 +221,17 @@ def plain(value: Any) -> Any:
 
 
 def returned(value: Any) -> Any:
-    """Return what the engine returned with our types, and mappings in the order of their keys: CEL has none."""
+    """Return a result of the engine with our types, and with mappings in the order of their keys: CEL has no order."""
     if isinstance(value, bytearray):
         return bytes(value)
     if isinstance(value, Mapping):
         return {name: returned(value[name]) for name in sorted(value, key=str)}
     if isinstance(value, list):
         return [returned(member) for member in value]
-    return _type_name(value) if isinstance(value, cel.Type) else value
-
-
-def _type_name(kind: cel.Type) -> str:
-    """Return a type as CEL calls it: the engine says ``LIST<DYN>``, ``NULL``, ``TIMESTAMP``."""
-    name = str(kind.name()).partition("<")[0].lower()
-    known = {"null": "null_type", "timestamp": "google.protobuf.Timestamp", "duration": "google.protobuf.Duration"}
-    return known.get(name, name)
+    if isinstance(value, cel.Type):  # the engine says `LIST<DYN>`, `NULL`, `TIMESTAMP`, and CEL calls them otherwise
+        name = str(value.name()).partition("<")[0].lower()
+        return _TYPE_NAMES.get(name, name)
+    return value
 
 
 def total(shapes: Iterable[Shape]) -> int:

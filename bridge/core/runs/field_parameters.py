@@ -1,4 +1,4 @@
-r"""What a Sensor puts from an event into a parameter, and its text: the one that Argo Events would have written.
+r"""The text that a Sensor puts from an event into a parameter, as Argo Events would have written it.
 
 ============  =============================================================  ====================================
 encoding      text of a payload field                                        written by
@@ -73,15 +73,27 @@ def field_text(parameter: FieldParameter, payload: Mapping[str, Any], *, allow_s
         ParameterError: The field is not there and there is no text for that, or its value has no harmless text.
 
     """
+    encoding = parameter.encoding
+    if parameter.field is not None and (parameter.field not in payload or encoding == "default"):
+        if parameter.missing is None:
+            reason = f"the payload has no field {parameter.field!r}, and the Sensor no default"
+            raise ParameterError(f"parameter {parameter.parameter!r}: {reason}")
+        return parameter.missing
     try:
         if parameter.field is None:
             return payload_json(_as_go_writes(payload)).replace("$", "\\u0024")
-        if parameter.field not in payload or parameter.encoding == "default":
-            return _missing(parameter)
         value = _as_go_writes(payload[parameter.field])
-        text = _encoded(value, parameter.encoding)
+        if encoding == "text" and isinstance(value, str):
+            check_template_tags(value)
+            text = value
+        else:
+            text = _json(value)
+            if encoding == "json-quoted":
+                text = f"'{text}'"
+            elif encoding == "json-twice" and not isinstance(value, str):
+                text = _json(text)
         if not allow_shell:
-            _refuse_evaluated(value, text, parameter.encoding)
+            _refuse_evaluated(value, text, encoding)
     except ParameterError as error:
         raise ParameterError(f"parameter {parameter.parameter!r}: {error}") from error
     return text
@@ -101,22 +113,6 @@ def event_payload(payload: Mapping[str, Any], name: str, id_: str, seconds: int)
 
     """
     return {"name": name, "id": id_, "timestamp": seconds, **payload}
-
-
-def _missing(parameter: FieldParameter) -> str:
-    if parameter.missing is None:
-        raise ParameterError(f"the payload has no field {parameter.field!r}, and the Sensor no default")
-    return parameter.missing
-
-
-def _encoded(value: Any, encoding: Encoding) -> str:
-    if encoding == "text" and isinstance(value, str):
-        check_template_tags(value)
-        return value
-    text = _json(value)
-    if encoding == "json-quoted":
-        return f"'{text}'"
-    return _json(text) if encoding == "json-twice" and not isinstance(value, str) else text
 
 
 def _refuse_evaluated(value: Any, text: str, encoding: Encoding) -> None:

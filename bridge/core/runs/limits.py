@@ -1,11 +1,11 @@
 """How many runs of a trigger may start: ``run.limits``, as rules over moments.
 
-Both limits count what lay in the last so-and-so long:
+Both limits count moments in a span of time before now:
 
-- **rate**: at most ``rate`` starts in any ``per``. What is more waits its turn.
-- **storm**: once more than ``storm`` runs were asked for in ``storm_within``, the trigger is *held*: nothing of it
-  starts until no more than that were asked for in the time before now. What is asked for meanwhile counts too, so that
-  a storm holds for as long as it goes on. An edit of the trigger begins the count anew.
+- **rate**: at most ``rate`` starts in any ``per``. Further runs wait their turn.
+- **storm**: once more than ``storm`` runs were asked for in ``storm_within``, the trigger is *held*: none of its runs
+  starts until no more than that were asked for in the time before now. Runs that are asked for meanwhile count too, so
+  that a storm holds for as long as it goes on. An edit of the trigger starts a new count.
 
 A limit of n needs the newest n moments and nothing else, so its state is small, and the ledger can give it back.
 """
@@ -31,9 +31,9 @@ class Recent:
     """The newest moments of something that may happen ``number`` times in ``span``.
 
     Args:
-        number: How many there may be; as many are kept.
+        number: The bound. As many moments are kept.
         span: The time that they are counted in.
-        moments: What has happened so far, in any order.
+        moments: The moments so far, in any order.
 
     """
 
@@ -68,7 +68,7 @@ class Recent:
 
 
 class Brake:
-    """The limits of one trigger and what they have counted.
+    """The limits of one trigger and their counts.
 
     Args:
         limits: The trigger's limits.
@@ -83,7 +83,7 @@ class Brake:
         self._started = None if limits.rate is None else Recent(limits.rate, limits.per, started)
 
     def changed(self, limits: RunLimits) -> Brake:
-        """Return the brake after an edit of the trigger: no hold, and what was started still counts."""
+        """Return the brake after an edit of the trigger: no hold, and started runs still count."""
         return Brake(limits, started=self._started.moments() if self._started else ())
 
     def ask(self, moment: Micros) -> None:
@@ -97,7 +97,7 @@ class Brake:
             self._started.add(moment)
 
     def give_back(self, moment: Micros) -> None:
-        """Do not count a start any more that came to nothing."""
+        """Stop counting a start that made no run."""
         if self._started is not None:
             self._started.remove(moment)
 

@@ -4,7 +4,7 @@ Argo evaluates ``{{…}}`` inside parameter values. So JSON text carries ``{{`` 
 Argo), and a raw string that holds ``{{`` is an error, unless its trigger allows it. JSON text also carries control
 characters, DEL and lone surrogates as escapes only.
 
-A template may write several parameters next to each other, and Argo evaluates what they give together. A tag cannot
+A template may write several parameters next to each other, and Argo evaluates the joined text. A tag cannot
 form across such a seam, because no text ends with ``{``: JSON text never does, and a raw string that does is an error.
 A raw string that begins with ``{`` is an error as well, unless it reads as JSON does (``{"`` or ``{}``, with whitespace
 between), which is never the beginning of a tag: so a text of the template's own that ends with ``{`` opens no tag.
@@ -49,7 +49,7 @@ _UTF8 = 4  # bytes of a character, at most
 _TEMPLATE_TAG = "{{"
 _INERT_TAG = "{\\u007b"
 _SEAM = re.compile(r'\{(?!\s*["}])')  # a beginning that continues a tag that was opened before it
-_UNWRITABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # json escapes what lies below 0x20 by itself
+_UNWRITABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # json itself escapes the characters below 0x20
 
 
 class ParameterError(ValueError):
@@ -103,15 +103,14 @@ def carried_payload(payload: Mapping[str, Any]) -> str:
     """
     try:
         return _json_text(payload)
-    except ParameterError:
-        return "{" + ",".join([_carried(name, value) for name, value in payload.items()]) + "}"
-
-
-def _carried(name: str, value: Any) -> str:
-    try:
-        return _json_text({name: value})[1:-1]
-    except ParameterError as error:
-        return f"{_json_text(name)}:[NaN,{_json_text(str(error))}]"
+    except ParameterError:  # of some field; so each is written by itself
+        fields = []
+        for name, value in payload.items():
+            try:
+                fields.append(_json_text({name: value})[1:-1])
+            except ParameterError as error:
+                fields.append(f"{_json_text(name)}:[NaN,{_json_text(str(error))}]")
+        return "{" + ",".join(fields) + "}"
 
 
 def default_parameters(names: Iterable[str], payload: str, *, allow_template_tags: bool) -> tuple[tuple[str, str], ...]:
@@ -122,7 +121,7 @@ def default_parameters(names: Iterable[str], payload: str, *, allow_template_tag
 
     Args:
         names: Parameters of the WorkflowTemplate.
-        payload: What :func:`carried_payload` gave.
+        payload: The text of :func:`carried_payload`.
         allow_template_tags: Strings may hold ``{{``.
 
     Raises:
@@ -132,17 +131,15 @@ def default_parameters(names: Iterable[str], payload: str, *, allow_template_tag
     fields = json.loads(payload)
     if not isinstance(fields, dict):
         raise ParameterError(f"a payload is a JSON object, found {type(fields).__name__}")
-    return tuple(
-        (name, _carried_text(name, fields[name], allow_template_tags=allow_template_tags))
-        for name in names
-        if name in fields
-    )
-
-
-def _carried_text(name: str, value: Any, *, allow_template_tags: bool) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], float) and isnan(value[0]):
-        raise ParameterError(f"parameter {name!r}: {value[-1]}")
-    return named_text(name, value, allow_template_tags=allow_template_tags)
+    parameters = []
+    for name in names:
+        if name not in fields:
+            continue
+        value = fields[name]
+        if isinstance(value, list) and value and isinstance(value[0], float) and isnan(value[0]):
+            raise ParameterError(f"parameter {name!r}: {value[-1]}")
+        parameters.append((name, named_text(name, value, allow_template_tags=allow_template_tags)))
+    return tuple(parameters)
 
 
 def named_text(name: str, value: Any, *, allow_template_tags: bool) -> str:
@@ -222,11 +219,23 @@ def _json_text(value: Any) -> str:
 
 
 def _plain(value: object) -> Any:
-    """Return what JSON knows for a value that it does not know; called by the encoder, too."""
-    if isinstance(value, (datetime, date, time)):
-        return _moment_text(value)
+    """Return a value that JSON has for one of a type that it lacks; called by the encoder, too."""
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        try:
+            return aware.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+        except OverflowError as error:
+            raise ParameterError("a time that is not between the years 1 and 9999 in UTC") from error
+    if isinstance(value, (date, time)):
+        return value.isoformat()
     if isinstance(value, Decimal):
-        return _decimal_text(value)
+        if not value.is_finite():
+            raise ParameterError("a number must be finite")
+        _, digits, exponent = value.as_tuple()
+        length = len(digits) + abs(int(exponent))
+        if length > _DECIMAL_DIGITS:
+            raise ParameterError(f"a decimal has at most {_DECIMAL_DIGITS} digits written out, found {length}")
+        return format(value, "f")
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -236,26 +245,6 @@ def _plain(value: object) -> Any:
     if isinstance(value, timedelta):
         raise ParameterError("a duration has no text of its own; write string(...) around it")
     raise ParameterError(f"a parameter cannot be made of a value of type {type(value).__name__}")
-
-
-def _moment_text(moment: date | time) -> str:
-    if not isinstance(moment, datetime):
-        return moment.isoformat()
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    try:
-        return aware.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-    except OverflowError as error:
-        raise ParameterError("a time that is not between the years 1 and 9999 in UTC") from error
-
-
-def _decimal_text(number: Decimal) -> str:
-    if not number.is_finite():
-        raise ParameterError("a number must be finite")
-    exponent = number.as_tuple().exponent
-    digits = len(number.as_tuple().digits) + abs(int(exponent))
-    if digits > _DECIMAL_DIGITS:
-        raise ParameterError(f"a decimal has at most {_DECIMAL_DIGITS} digits written out, found {digits}")
-    return format(number, "f")
 
 
 _ENCODER = json.JSONEncoder(

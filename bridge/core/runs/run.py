@@ -1,6 +1,6 @@
 """A run: one Workflow that a match asks for, frozen when the match is made.
 
-It holds all that its Workflow needs, so that it runs the same when its trigger is edited or gone.
+It holds all that its Workflow needs. So it runs the same after its trigger was edited or deleted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Run(NamedTuple):
         event_time: Newest event time of the match.
         reached: When the last event of the match reached us.
         allow_template_tags: String parameters may hold ``{{``.
-        start_by: From when on it is too late to create its Workflow; None for never.
+        start_by: Time from which on it is too late to create its Workflow; None for never.
         synchronization: JSON text of the Workflow's ``spec.synchronization``, which Argo queues by; None for none.
 
     """

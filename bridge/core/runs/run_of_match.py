@@ -4,6 +4,11 @@ Each parameter is filled once: by a slot's mapping from a payload field of its n
 leaves the WorkflowTemplate's default), or by an expression over the match, for which a slot is one event, or a list of
 them, the oldest first, where it may hold several. Without any mapping a trigger of one slot carries its
 event's payload along, and the submitter gives each parameter of the template the field of its name.
+
+The start deadline of a run, ``run.startDeadline``, counts from the moment when its match was complete. That moment
+follows from the match alone, so that it is the same whenever the run is made: when its last event reached us, or, where
+the end of a window completes a match, when that end was due. The deadline bounds how much later than that the run may
+still start, as after a backlog or an outage.
 """
 
 from __future__ import annotations
@@ -20,20 +25,20 @@ from bridge.core.runs.field_parameters import event_payload, field_text
 from bridge.core.runs.identity import RunIdentity, workflow_name
 from bridge.core.runs.parameters import ParameterError, carried_payload, check_size, named_text
 from bridge.core.runs.run import Run
-from bridge.core.runs.start_deadline import start_by
-from bridge.core.trigger import Slot, Trigger
+from bridge.core.trigger import Trigger
+from bridge.core.windows.kinds.all_kinds import kind_of_window
 
 PAYLOAD_TEXT_LIMIT = 1_300_000
 """Characters (at most 3 bytes each) of a payload as JSON. All parameters of a run may have 65,536 bytes together."""
 
 
 class UnrunnableError(ValueError):
-    """A match that no run can be made of: its events become a dead letter with the text of :meth:`redacted_text`.
+    """A match that makes no run: its events become a dead letter with the text of :meth:`redacted_text`.
 
     Args:
-        what: What has no value, or what is wrong.
-        expression: The expression that has none.
-        why: Why, which may quote values that it reads.
+        what: The part of the trigger that has no value, or the fault.
+        expression: The expression that has no value.
+        why: The reason, which may quote values that the expression reads.
 
     """
 
@@ -66,7 +71,7 @@ def make_run(
         key: Correlation key in canonical text.
         match: The events of each slot, the oldest first; none for a slot that is left out.
         frame: Start and end of the calendar window that the match is of; None for other windows.
-        ended_early: That window ended before its time. Its events, and not its bounds, say what the match is, since
+        ended_early: That window ended before its time. Its events, and not its bounds, identify the match, since
             later events of the window are another match.
 
     Raises:
@@ -74,12 +79,30 @@ def make_run(
 
     """
     trigger, plan = definition.trigger, definition.trigger.run
-    variables = _variables(definition, match)
-    slots = zip(trigger.slots, match, strict=True)
-    events = tuple([(slot.variable, event.identity) for slot, events in slots for event in events])
+    variables: Mapping[str, Any] = {}
+    if definition.parameters or definition.id is not None:
+        variables = {
+            slot.variable: filled_slot(events, is_list=slot.count > 1 or trigger.collect == "all")
+            for slot, events in zip(trigger.slots, match, strict=True)
+        }
     identity = _identity(definition, variables, match, None if ended_early else frame)
     run_key = RunIdentity(installation, definition.identity, key, identity).run_key()
-    event_time, reached = _times(trigger, match, frame)
+    filled = [(slot.variable, event) for slot, events in zip(trigger.slots, match, strict=True) for event in events]
+    if len(filled) == 1:
+        event_time, reached = filled[0][1].time, filled[0][1].reached
+    elif not filled and frame is not None:  # the absence of all its events is complete when the window closes
+        event_time, reached = frame[1], frame[1] + trigger.grace
+    else:
+        event_time = max([event.time for _, event in filled])
+        reached = max([event.reached for _, event in filled])
+    payload = None
+    if definition.is_default_mapped:
+        payload = carried_payload(match[0][-1].payload)
+        if len(payload) > PAYLOAD_TEXT_LIMIT:
+            raise UnrunnableError(
+                f"the payload has {len(payload)} characters as JSON; at most {PAYLOAD_TEXT_LIMIT} can be carried "
+                "along. Name the fields that are needed in the slot's parameters"
+            )
     return Run(  # by position, in the order of its fields: by name takes three times as long
         run_key,
         definition.identity,
@@ -89,10 +112,10 @@ def make_run(
         workflow_name(plan.template, run_key),
         plan.template,
         None if definition.is_default_mapped else _parameters(definition, match, variables),
-        _payload(match[0][-1]) if definition.is_default_mapped else None,
+        payload,
         plan.labels,
         plan.annotations,
-        events,
+        tuple([(variable, event.identity) for variable, event in filled]),
         event_time,
         reached,
         plan.allow_template_tags,
@@ -101,26 +124,24 @@ def make_run(
     )
 
 
-def _times(
-    trigger: Trigger, match: Sequence[Sequence[Event]], frame: tuple[Micros, Micros] | None
-) -> tuple[Micros, Micros]:
-    """Return the newest event time of a match, and when the last of it reached us; without events, when it closed."""
-    filled = [event for slot in match for event in slot]
-    if len(filled) == 1:
-        return filled[0].time, filled[0].reached
-    if not filled and frame is not None:
-        return frame[1], frame[1] + trigger.grace
-    return max([event.time for event in filled]), max([event.reached for event in filled])
+def start_by(
+    trigger: Trigger, event_time: Micros, reached: Micros, frame: tuple[Micros, Micros] | None = None
+) -> Micros | None:
+    """Return the time from which on a run is not created any more; None for a trigger without a deadline.
 
+    Args:
+        trigger: The trigger of the run.
+        event_time: Newest event time of the match.
+        reached: When the last event of the match reached us.
+        frame: Start and end of the calendar window that it lies in.
 
-def _variables(definition: Definition, match: Sequence[Sequence[Event]]) -> Mapping[str, Any]:
-    if not definition.parameters and definition.id is None:
-        return {}
-    trigger = definition.trigger
-    return {
-        slot.variable: filled_slot(events, is_list=slot.count > 1 or trigger.collect == "all")
-        for slot, events in zip(trigger.slots, match, strict=True)
-    }
+    """
+    deadline = trigger.run.start_deadline
+    if deadline is None:
+        return None
+    if trigger.window is None:
+        return reached + deadline
+    return kind_of_window(trigger).complete_at(trigger, event_time, reached, frame) + deadline
 
 
 def _identity(
@@ -129,25 +150,24 @@ def _identity(
     match: Sequence[Sequence[Event]],
     frame: tuple[Micros, Micros] | None,
 ) -> tuple[str, ...]:
-    """Return what the match is: the trigger's ``run.id``, its calendar window, or the identities of its events.
+    """Return the parts that identify a match: the trigger's ``run.id``, its calendar window, or its events' identities.
 
-    What is no event's identity stands behind a word that no slot can be called, so that it never reads like one. An
-    event's name is part of its identity; that of its slot goes without saying.
+    The first two stand behind a word that cannot be the name of a slot, so that they never read like an event's
+    identity. An event's name is part of its identity only where it differs from that of its slot.
     """
     if definition.id is None:
         if frame is not None:
             return ("window.frame", str(frame[0]), str(frame[1]))
-        slots = zip(definition.trigger.slots, match, strict=True)
-        return tuple([part for slot, events in slots for event in events for part in _parts(slot, event)])
+        parts: list[str] = []
+        for slot, events in zip(definition.trigger.slots, match, strict=True):
+            for event in events:
+                variable = slot.variable if event.name == slot.event else f"{slot.variable} {event.name}"
+                parts += (variable, event.source, event.id)
+        return tuple(parts)
     try:
         return ("run.id", key_text(definition.id.evaluate(variables)))
     except (ExpressionError, UnkeyedError) as error:
         raise UnrunnableError(f"run.id ({definition.id.source})", definition.id, str(error)) from error
-
-
-def _parts(slot: Slot, event: Event) -> tuple[str, str, str]:
-    variable = slot.variable if event.name == slot.event else f"{slot.variable} {event.name}"
-    return variable, event.source, event.id
 
 
 def _parameters(
@@ -156,26 +176,32 @@ def _parameters(
     if definition.trigger.run.texts:
         return _sensor_parameters(definition.trigger, match)
     allow = definition.trigger.run.allow_template_tags
+    parameters: list[tuple[str, str]] = []
     try:
-        mapped = [
-            (name, named_text(name, value, allow_template_tags=allow))
-            for slot, events in zip(definition.trigger.slots, match, strict=True)
-            if events
-            for name, path in slot.parameters
-            for value in _field(events[-1].payload, path)
-        ]
-        computed = [
-            (name, named_text(name, _evaluate(name, expression, variables), allow_template_tags=allow))
-            for name, expression in definition.parameters
-        ]
-        check_size([*mapped, *computed])
+        for slot, events in zip(definition.trigger.slots, match, strict=True):
+            for name, path in slot.parameters if events else ():
+                value: Any = events[-1].payload
+                for step in (path,) if path in value else path.split("."):
+                    if not isinstance(value, Mapping) or step not in value:
+                        break  # without the field, the parameter keeps the template's default
+                    value = value[step]
+                else:
+                    parameters.append((name, named_text(name, value, allow_template_tags=allow)))
+        for name, expression in definition.parameters:
+            try:
+                value = expression.evaluate(variables)
+            except ExpressionError as error:
+                what = f"run.parameters.{name} ({expression.source})"
+                raise UnrunnableError(what, expression, str(error)) from error
+            parameters.append((name, named_text(name, value, allow_template_tags=allow)))
+        check_size(parameters)
     except ParameterError as error:
         raise UnrunnableError(str(error)) from error
-    return (*mapped, *computed)
+    return tuple(parameters)
 
 
 def _sensor_parameters(trigger: Trigger, match: Sequence[Sequence[Event]]) -> tuple[tuple[str, str], ...]:
-    """Return the parameters that a Metaflow Sensor says: its own texts, and in their place what events put there."""
+    """Return the parameters of a Metaflow Sensor: its own texts, replaced by the texts that events put there."""
     plan = trigger.run
     texts = dict(plan.texts)
     newest = {slot.variable: events[-1] for slot, events in zip(trigger.slots, match, strict=True) if events}
@@ -194,32 +220,3 @@ def _sensor_parameters(trigger: Trigger, match: Sequence[Sequence[Event]]) -> tu
     except ParameterError as error:
         raise UnrunnableError(str(error)) from error
     return tuple(parameters)
-
-
-def _evaluate(name: str, expression: Expression, variables: Mapping[str, Any]) -> Any:
-    try:
-        return expression.evaluate(variables)
-    except ExpressionError as error:
-        raise UnrunnableError(f"run.parameters.{name} ({expression.source})", expression, str(error)) from error
-
-
-def _field(payload: Mapping[str, Any], path: str) -> tuple[Any, ...]:
-    """Return the field at a dotted path as one value, or nothing where it is missing."""
-    if path in payload:
-        return (payload[path],)
-    value: Any = payload
-    for part in path.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            return ()
-        value = value[part]
-    return (value,)
-
-
-def _payload(event: Event) -> str:
-    text = carried_payload(event.payload)
-    if len(text) > PAYLOAD_TEXT_LIMIT:
-        raise UnrunnableError(
-            f"the payload has {len(text)} characters as JSON; at most {PAYLOAD_TEXT_LIMIT} can be carried along. "
-            "Name the fields that are needed in the slot's parameters"
-        )
-    return text

@@ -1,1 +1,1 @@
-"""The kinds of windows: each is one object, and one module holds what is special about it."""
+"""Windows: the buffered arrivals of a trigger for a key, the rules that all kinds share, and the kinds."""

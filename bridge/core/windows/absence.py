@@ -1,6 +1,6 @@
 """Absence in a sliding window: a match that holds only if none of certain events happens soon after it.
 
-Once the required events of a match are there, it is *pending*: until a tick at its newest event time + ``within`` +
+Once the required events of a match have come, it is *pending*: until a tick at its newest event time + ``within`` +
 ``grace`` finds that no event of an absent slot has come with an event time in (newest, newest + ``within``]. Then it
 is a match. Such an event cancels all pending matches that it fits; those that come later, out of order, it cancels as
 well for as long as it is remembered. One that fits nothing waits as others do. An absent event that reached us later
@@ -18,7 +18,7 @@ from bridge.core.windows.window_step import RemovedArrivals, Step, decide, event
 
 
 def cancel(trigger: Trigger, window: Window, key: str, new: Arrival) -> Step | None:
-    """Let an event of an absent slot cancel what it fits; None if it fits nothing."""
+    """Let an event of an absent slot cancel the pending matches that it fits; None if it fits none."""
     fitting = [
         pending
         for pending in window.pending
@@ -39,10 +39,10 @@ def cancel(trigger: Trigger, window: Window, key: str, new: Arrival) -> Step | N
 
 
 def pend(trigger: Trigger, window: Window, removed: RemovedArrivals, new: Arrival, match: Match, until: Micros) -> Step:
-    """Let a match wait for the absence, or be cancelled at once by what has come already.
+    """Let a match wait for the absence, or be cancelled at once by events that have come already.
 
     Returns:
-        The step so far; what leaves is in ``removed``, and nothing has been taken out of the window's slots.
+        The step so far. The arrivals that leave are in ``removed``, and still in the window's slots.
 
     """
     used = [arrival for slot in match for arrival in slot]

@@ -1,8 +1,8 @@
 """Apply an arrival to its window.
 
 An arrival is decided ``duplicate`` (its identity is known at its slot), ``superseded`` (its event was used at another
-slot), or the rules of its window's kind decide (:mod:`bridge.core.windows`). What time does to a window is in
-:mod:`bridge.core.windows.expiry`.
+slot), or the rules of its window's kind decide (:mod:`bridge.core.windows.kinds`). The effects of time on a window are
+in :mod:`bridge.core.windows.expiry`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bridge.core.windows.window import Arrival, Spent, Window
 from bridge.core.windows.window_step import Step, decide, refuse_arrival
 
 Known = Mapping[int, Spent | Arrival]
-"""By slot: what is known of an event's identity, waiting or spent."""
+"""By slot: the waiting arrival of an event, or its remembered identity."""
 
 USED = frozenset({Reason.MATCHED, Reason.CANCELLED})
 """Fates of events that a match took out of every slot of its trigger."""
@@ -40,27 +40,23 @@ def apply_arrival(
         window: The window of its correlation key.
         key: The correlation key in canonical text.
         new: The arrival.
-        known: What is remembered of the same event at each slot.
+        known: The remembered identity or waiting arrival of the same event at each slot.
         bound: How many arrivals may wait in one window.
         ticked: Time of the last tick of the trigger's condition, where that decides (``Clock``).
 
     """
     if known:
         if new.slot in known:
-            evidence = _duplicate_of(known[new.slot])
+            first = known[new.slot]
+            fate = first.fate if isinstance(first, Spent) else Reason.WAITING
+            evidence = {"duplicate_of": str(first.offset), "which_is": fate}
             return Step(window, (decide(trigger, key, new, Reason.DUPLICATE, evidence),))
         for slot, remembered in known.items():
-            if _is_used(window, remembered):
+            if isinstance(remembered, Spent):
+                is_used = remembered.fate in USED
+            else:  # a match may have taken it that waits for an absence
+                is_used = any(remembered in taken for pending in window.pending for taken in pending.match)
+            if is_used:
                 evidence = {"used_at": trigger.slots[slot].variable}
                 return refuse_arrival(trigger, window, key, new, Reason.SUPERSEDED, evidence)
     return kind_of_window(trigger).arrive(trigger, window, key, new, bound, ticked)
-
-
-def _is_used(window: Window, remembered: Spent | Arrival) -> bool:
-    if isinstance(remembered, Spent):
-        return remembered.fate in USED
-    return any(remembered in slot for pending in window.pending for slot in pending.match)
-
-
-def _duplicate_of(known: Spent | Arrival) -> dict[str, str]:
-    return {"duplicate_of": str(known.offset), "which_is": known.fate if isinstance(known, Spent) else Reason.WAITING}

@@ -1,8 +1,8 @@
 """Boundaries in the calendar: where calendar windows begin and end, and where ``reset`` forgets.
 
 A schedule's boundaries cut time into *frames*: each moment lies in exactly one, in every time zone, also on days when
-clocks change. Boundaries are wall-clock times (multiples of ``every`` since the local midnight, or what the cron
-expression names), taken to moments by these rules, which are those of Debian's cron:
+clocks change. Boundaries are wall-clock times (multiples of ``every`` since the local midnight, or the times of the
+cron expression), taken to moments by these rules, which are those of Debian's cron:
 
 ===========================  ====================================  ==============================================
 the wall-clock time          steps of an hour or less; cron with   longer steps; cron with given hours and minutes
@@ -16,8 +16,8 @@ never comes (clocks ahead)   none                                  a boundary at
 So an hourly window stays an hour long, and a daily one is 23 or 25 hours long on such days. Whole days are counted
 from 1970-01-01, whole weeks from Monday 1970-01-05, by the wall clock of the schedule's zone.
 
-The calendar is that of the years 1900 to 9000: what lies before belongs to one endless frame, and so does what lies
-behind. Nothing here raises for any time; a schedule is checked with :func:`schedule_fault` when it is loaded.
+The calendar is that of the years 1900 to 9000. All times before belong to one endless frame, and so do all times after.
+Nothing here raises for any time. A schedule is checked with :func:`schedule_fault` when it is loaded.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def longest_step(schedule: Schedule) -> Micros:
 
 
 def longest_frame(schedule: Schedule) -> Micros:
-    """Return a length that its frames keep to, whatever the clocks do."""
+    """Return a length that no frame exceeds, also where clocks change."""
     return longest_step(schedule) + (0 if schedule.timezone == "UTC" else CLOCK_SHIFT)
 
 
@@ -89,11 +89,18 @@ def reset_boundary(trigger: Trigger, time: Micros) -> Micros | None:
 
 
 def schedule_fault(schedule: Schedule) -> tuple[str, str] | None:
-    """Return what is wrong with a schedule: the attribute and what would be right. None for a sound one."""
+    """Return the fault of a schedule: the attribute and what to write. None for a sound schedule."""
     if schedule.timezone not in _zone_names():
         return "timezone", "write a name of the time zone database, as Europe/Berlin"
     if schedule.every is None:
-        return _cron_fault(schedule.cron or "")
+        cron = schedule.cron or ""
+        if len(cron.split()) != _CRON_FIELDS:
+            return "cron", "write five fields: minute hour day-of-month month day-of-week, as '0 6 * * MON-FRI'"
+        try:
+            is_never = next(CronSim(cron, _wall_clock(0)), None) is None
+        except CronSimError as error:
+            return "cron", f"{str(error)[:1].lower()}{str(error)[1:]}: write an expression as '0 6 * * MON-FRI'"
+        return ("cron", "it never comes: write days that there are") if is_never else None
     if schedule.every <= 0 or (DAY % schedule.every and schedule.every % DAY):
         return "every", "write what divides a day (as 10s, 15m, 1h, 6h) or whole days (as 1d, 7d)"
     if not 0 <= schedule.offset < schedule.every:
@@ -105,23 +112,28 @@ def schedule_fault(schedule: Schedule) -> tuple[str, str] | None:
 def _boundaries_around(schedule: Schedule, index: int, piece: Micros) -> tuple[Micros, ...]:
     """Return the boundaries in one piece of time (its index counts from the epoch), one before it and one after it.
 
-    Near a change of the clocks a wall-clock time tells little about the moment. So all those are looked at that an end
-    of the piece could have under any of the offsets in force around it, and one more that is a moment.
+    Near a change of the clocks a wall-clock time tells little about the moment. So the search covers all wall-clock
+    times that an end of the piece could have under any offset in force around it, and one more that clocks really show.
     """
     zone = ZoneInfo(schedule.timezone)
     start, end = (min(max(time, _FIRST), _LAST) for time in (index * piece, (index + 1) * piece))
     from_earliest, from_latest = _wall_clocks(zone, start)
     to_latest = _wall_clocks(zone, end)[1]
     boundaries = {LONG_AGO, FAR_AHEAD}
-    for wall in _steps_back(schedule, from_latest):
-        found = _moments(zone, wall, is_repeated=_is_repeated(schedule))
-        boundaries.update(found)
-        if found and wall <= from_earliest:
+    if schedule.every is not None:
+        is_repeated = schedule.every <= HOUR
+    else:
+        minutes, hours = (schedule.cron or "").split()[:2]
+        is_repeated = minutes.startswith("*") or hours.startswith("*")
+    for wall in _steps(schedule, from_latest, backwards=True):
+        moments = _moments(zone, wall, is_repeated=is_repeated)
+        boundaries.update(moments)
+        if moments and wall <= from_earliest:
             break
-    for wall in _steps_ahead(schedule, from_earliest):
-        found = _moments(zone, wall, is_repeated=_is_repeated(schedule))
-        boundaries.update(found)
-        if found and wall > to_latest:
+    for wall in _steps(schedule, from_earliest, backwards=False):
+        moments = _moments(zone, wall, is_repeated=is_repeated)
+        boundaries.update(moments)
+        if moments and wall > to_latest:
             break
     return tuple(sorted(boundaries))
 
@@ -132,64 +144,49 @@ def _wall_clocks(zone: ZoneInfo, time: Micros) -> tuple[Micros, Micros]:
     return time + min(offsets), time + max(offsets)
 
 
-def _steps_back(schedule: Schedule, wall: Micros) -> Iterator[Micros]:
-    """Yield the schedule's wall-clock times at ``wall`` and before it, the newest first."""
-    if schedule.every is None:
-        for found in CronSim(schedule.cron or "", _wall_clock(wall) + _MICROSECOND, reverse=True):
-            yield _micros(found)
+def _steps(schedule: Schedule, wall: Micros, *, backwards: bool) -> Iterator[Micros]:
+    """Yield the schedule's wall-clock times from ``wall`` on: those after it, or, backwards, at it and before it."""
+    every = schedule.every
+    if every is None:
+        start = _wall_clock(wall) + (_MICROSECOND if backwards else timedelta())
+        for clock in CronSim(schedule.cron or "", start, reverse=backwards):
+            yield _micros(clock)
         return
-    step = wall - (wall - _anchor(schedule)) % schedule.every
+    anchor = schedule.offset + (_MONDAY if not every % _WEEK else 0)
+    step = wall - (wall - anchor) % every
+    if not backwards:
+        step += every
     while True:
         yield step
-        step -= schedule.every
-
-
-def _steps_ahead(schedule: Schedule, wall: Micros) -> Iterator[Micros]:
-    """Yield the schedule's wall-clock times after ``wall``, the oldest first."""
-    if schedule.every is None:
-        for found in CronSim(schedule.cron or "", _wall_clock(wall)):
-            yield _micros(found)
-        return
-    step = wall - (wall - _anchor(schedule)) % schedule.every
-    while True:
-        step += schedule.every
-        yield step
-
-
-def _anchor(schedule: Schedule) -> Micros:
-    return schedule.offset + (_MONDAY if schedule.every and not schedule.every % _WEEK else 0)
-
-
-def _is_repeated(schedule: Schedule) -> bool:
-    """Tell whether wall-clock times count each time that they come."""
-    if schedule.every is not None:
-        return schedule.every <= HOUR
-    minutes, hours = (schedule.cron or "").split()[:2]
-    return minutes.startswith("*") or hours.startswith("*")
+        step += -every if backwards else every
 
 
 def _moments(zone: ZoneInfo, wall: Micros, *, is_repeated: bool) -> tuple[Micros, ...]:
-    """Return the moments that are boundaries because clocks show ``wall``: none, one or two."""
+    """Return the moments that are boundaries because clocks show ``wall``: none, one or two.
+
+    Args:
+        zone: The schedule's zone.
+        wall: A wall-clock time of the schedule.
+        is_repeated: Whether a wall-clock time counts each time that it comes.
+
+    """
     clock = _wall_clock(wall)
     first, second = (wall - _shift(clock.replace(fold=fold, tzinfo=zone)) for fold in (0, 1))
     if first == second:
         return (first,)
     if first < second:
         return (first, second) if is_repeated else (first,)
-    return () if is_repeated else (_change_between(zone, second, first),)
-
-
-def _change_between(zone: ZoneInfo, before: Micros, after: Micros) -> Micros:
-    """Return the moment at which the clocks change, after ``before`` and not after ``after``."""
-    offset = _offset(zone, after)
-    while after - before > 1:
+    if is_repeated:
+        return ()
+    before, after, offset = second, first, _offset(zone, first)
+    while after - before > 1:  # the clocks change after `before`, and not after `after`
         middle = (before + after) // 2
         before, after = (before, middle) if _offset(zone, middle) == offset else (middle, after)
-    return after
+    return (after,)
 
 
 def _offset(zone: ZoneInfo, time: Micros) -> Micros:
-    """Return what the zone's clocks show at ``time`` less UTC."""
+    """Return the zone's offset from UTC at ``time``."""
     return _shift((_EPOCH + timedelta(microseconds=time)).replace(tzinfo=UTC).astimezone(zone))
 
 
@@ -210,16 +207,6 @@ def _zone_names() -> frozenset[str]:
     return frozenset(available_timezones()) - {"localtime", "Factory"}  # these differ from machine to machine
 
 
-def _cron_fault(cron: str) -> tuple[str, str] | None:
-    if len(cron.split()) != _CRON_FIELDS:
-        return "cron", "write five fields: minute hour day-of-month month day-of-week, as '0 6 * * MON-FRI'"
-    try:
-        is_never = next(CronSim(cron, _wall_clock(0)), None) is None
-    except CronSimError as error:
-        return "cron", f"{str(error)[:1].lower()}{str(error)[1:]}: write an expression as '0 6 * * MON-FRI'"
-    return ("cron", "it never comes: write days that there are") if is_never else None
-
-
 @lru_cache(maxsize=1_024)
 def _longest_step(cron: str) -> Micros:
     """Return the longest time between two wall-clock times of a cron expression, in the 12 years from 2000 on.
@@ -237,9 +224,9 @@ def _longest_step(cron: str) -> Micros:
 
 def _within(cron: str, start: datetime, days: int) -> list[Micros]:
     """Return the wall-clock times of a cron expression in so many days from ``start`` on."""
-    end, found = _micros(start) + days * DAY, []
+    end, times = _micros(start) + days * DAY, []
     for clock in CronSim(cron, start - _MICROSECOND):
         if _micros(clock) >= end:
             break
-        found.append(_micros(clock))
-    return found
+        times.append(_micros(clock))
+    return times

@@ -1,11 +1,11 @@
-"""End windows by time: when a part of a window is due, what a tick ends, and what a retirement ends.
+"""End windows by time: when a part of a window is due, and how a tick or a retirement ends it.
 
-Three things end by themselves: an arrival of a sliding window (:func:`bridge.core.windows.kinds.within.deadline` and
-``expire``), an identity that is forgotten (:func:`bridge.core.windows.kinds.within.forget`), and whatever else a
-window holds, the first of it by :func:`next_due` and :func:`end`: a pending match, a calendar window, a group.
+Three things end by themselves: an arrival with a deadline of its own (:func:`deadline` and :func:`expire`), an identity
+that is forgotten (:func:`forget`), and each thing that a window holds as a whole (:func:`next_due` and :func:`end`): a
+pending match, a calendar window, a group. The window's kind decides about each of them.
 
-Some rules ask how far time has come for a condition, or what a dead man's switch has watched: that is the condition's
-:class:`ConditionClock`, moved by ticks alone.
+Some rules ask how far time has come for a condition, or up to where a dead man's switch has watched. The condition's
+:class:`ConditionClock` says it. Ticks alone move it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from bridge.core.event import Micros
 from bridge.core.trigger import Trigger
 from bridge.core.windows.kinds.all_kinds import kind_of_window
 from bridge.core.windows.kinds.calendar import first_watched
-from bridge.core.windows.kinds.within import forget
-from bridge.core.windows.window import Window
+from bridge.core.windows.window import Arrival, Spent, Window
 from bridge.core.windows.window_step import Step
 
 
@@ -56,6 +55,28 @@ def has_own_deadlines(trigger: Trigger) -> bool:
     return trigger.window is not None and kind_of_window(trigger).has_own_deadlines
 
 
+def deadline(trigger: Trigger, arrival: Arrival) -> Micros:
+    """Return the reached time after which no event can match this arrival any more.
+
+    Raises:
+        ValueError: The arrivals of the trigger have no deadlines of their own.
+
+    """
+    if trigger.is_plain:  # the usual kind, without a detour: no boundary can come first
+        return arrival.reached + trigger.span
+    return kind_of_window(trigger).deadline(trigger, arrival)
+
+
+def expire(trigger: Trigger, window: Window, key: str, arrival: Arrival) -> Step:
+    """End the wait of an arrival when a tick has passed its deadline."""
+    return kind_of_window(trigger).expire(trigger, window, key, arrival)
+
+
+def forget(trigger: Trigger, window: Window, slot: int, spent: Spent) -> Window:
+    """Return the window after an identity of it was forgotten, without the parts that rested on the identity."""
+    return kind_of_window(trigger).forget(window, slot, spent)
+
+
 def next_due(trigger: Trigger, window: Window, clock: ConditionClock = UNTICKED) -> Micros | None:
     """Return when the first thing ends by a tick that a window holds as a whole; None if there is none."""
     if trigger.is_plain:  # the usual kind, without a detour: nothing waits for an absence
@@ -71,13 +92,14 @@ def end(trigger: Trigger, window: Window, key: str, clock: ConditionClock = UNTI
 def retire(trigger: Trigger, window: Window, key: str) -> Step | None:
     """End the next thing that a window of a changed trigger holds; None if it holds nothing but memories.
 
-    What waits in a sliding window is ``expired``, an absence is ``cancelled``; calendar windows and groups match with
-    what they hold, if that fills them. What leaves need not be remembered, and the window does not remember it.
+    Arrivals that wait in a sliding window are ``expired``, an absence is ``cancelled``. Calendar windows and groups
+    match with the arrivals that they hold, if these fill them. The window does not remember the arrivals that leave.
     """
-    step = kind_of_window(trigger).retire(trigger, window, key)
+    kind = kind_of_window(trigger)
+    step = kind.retire(trigger, window, key)
     if step is None:
         return None
     left = step.window
     for arrival, spent in step.spent:
-        left = forget(left, arrival.slot, spent)
+        left = kind.forget(left, arrival.slot, spent)
     return step._replace(window=left)

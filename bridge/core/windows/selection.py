@@ -24,11 +24,11 @@ Slots = Sequence[Sequence[Arrival]]
 
 
 class Demand(NamedTuple):
-    """A slot that is to be filled.
+    """A slot to fill.
 
     Attributes:
         slot: Its index.
-        candidates: What may fill it, the preferred first.
+        candidates: The arrivals that may fill it, the preferred first.
         need: How many are needed.
         is_begun: Whether some have been taken for it, so that it cannot be left out.
 
@@ -45,7 +45,7 @@ def select(trigger: Trigger, slots: Slots) -> Match | None:
 
     Args:
         trigger: The trigger.
-        slots: Candidates of each slot, oldest first; any that are there may be together.
+        slots: Candidates of each slot, oldest first. Any of them may be together.
 
     """
     backwards, is_ordered = trigger.collect == "latest", trigger.order == "sequence"
@@ -59,19 +59,33 @@ def select(trigger: Trigger, slots: Slots) -> Match | None:
     if is_ordered and backwards:
         demands.reverse()
     chooser = _Selection(is_ordered=is_ordered, backwards=backwards)
-    if _has_shared(trigger, demands):
-        found = chooser.search(demands, trigger.require, frozenset())
+    # Only an event that stands at two slots makes a search necessary. None does where all slots ask for events of
+    # different names, and their candidates have these names (`ce_type` may say anything).
+    names = [trigger.slots[demand.slot].event for demand in demands]
+    is_distinct = len(demands) == 1 or (
+        len(set(names)) == len(names)
+        and all(
+            candidate.event.name == name
+            for name, demand in zip(names, demands, strict=True)
+            for candidate in demand.candidates
+        )
+    )
+    if not is_distinct:
+        events = {candidate.event for demand in demands for candidate in demand.candidates}
+        is_distinct = len(events) == sum(len(demand.candidates) for demand in demands)
+    if is_distinct:
+        choice = chooser.greedy(demands, trigger.require)
     else:
-        found = chooser.greedy(demands, trigger.require)
-    if found is None:
+        choice = chooser.search(demands, trigger.require, frozenset())
+    if choice is None:
         return None
     return tuple(
-        [tuple(sorted([arrival for arrival in found if arrival.slot == index])) for index in range(len(slots))]
+        [tuple(sorted([arrival for arrival in choice if arrival.slot == index])) for index in range(len(slots))]
     )
 
 
 def preference(trigger: Trigger, match: Match) -> list[tuple[bool, list[tuple[Micros, int]]]]:
-    """Return what orders choices, the best first: by slot, filled before left out, then the newest (or oldest)."""
+    """Return the key by which choices are sorted, the best first: by slot, filled before left out, then by age."""
     backwards = trigger.collect == "latest"
     sign = -1 if backwards else 1
     ranks = [
@@ -79,22 +93,6 @@ def preference(trigger: Trigger, match: Match) -> list[tuple[bool, list[tuple[Mi
         for slot in match
     ]
     return ranks[::-1] if backwards and trigger.order == "sequence" else ranks
-
-
-def _has_shared(trigger: Trigger, demands: Sequence[Demand]) -> bool:
-    """Tell whether some event stands at two slots."""
-    names = [trigger.slots[demand.slot].event for demand in demands]
-    if len(demands) == 1 or (len(set(names)) == len(names) and _are_named(names, demands)):
-        return False
-    events = {candidate.event for demand in demands for candidate in demand.candidates}
-    return len(events) < sum(len(demand.candidates) for demand in demands)
-
-
-def _are_named(names: Sequence[str], demands: Sequence[Demand]) -> bool:
-    """Tell whether all events have the names that their slots ask for; ``ce_type`` may say anything."""
-    return all(
-        arrival.event.name == name for name, demand in zip(names, demands, strict=True) for arrival in demand.candidates
-    )
 
 
 class _Selection:
@@ -141,30 +139,29 @@ class _Selection:
                 then.insert(0, Demand(first.slot, first.candidates[at + 1 :], first.need - 1, is_begun=True))
                 still = missing
             used = taken | {candidate.event}
-            if self._is_possible(then, still, used):
+            # Go on only if nothing speaks against filling the rest, so that the search does not wander.
+            if self._is_ordered and self.greedy(then, still) is None:
+                continue
+            begun = [demand for demand in then if demand.is_begun]
+            unbegun = [demand for demand in then if not demand.is_begun]
+            if any(_all_filled([*begun, *some], used) for some in combinations(unbegun, still - len(begun))):
                 others = self.search(then, still, used)
                 if others is not None:
                     return (candidate, *others)
         return None if first.is_begun else self.search(rest, missing, taken)
 
     def _beyond(self, chosen: Arrival, demands: Sequence[Demand]) -> Sequence[Demand]:
-        """Return what the other slots may take once ``chosen`` is taken."""
+        """Return the other demands, with the candidates that they may take after ``chosen`` is taken."""
         if not self._is_ordered:
             return demands
-        return [demand._replace(candidates=self._side(chosen.time, demand.candidates)) for demand in demands]
-
-    def _side(self, time: Micros, candidates: Sequence[Arrival]) -> Sequence[Arrival]:
-        if self._backwards:
-            return [candidate for candidate in candidates if candidate.time <= time]
-        return [candidate for candidate in candidates if candidate.time >= time]
-
-    def _is_possible(self, demands: Sequence[Demand], missing: int, taken: frozenset[EventIdentity]) -> bool:
-        """Tell whether nothing speaks against filling ``missing`` of the slots."""
-        if self._is_ordered and self.greedy(demands, missing) is None:
-            return False
-        begun = [demand for demand in demands if demand.is_begun]
-        others = [demand for demand in demands if not demand.is_begun]
-        return any(_all_filled([*begun, *some], taken) for some in combinations(others, missing - len(begun)))
+        left = []
+        for demand in demands:
+            if self._backwards:
+                candidates = [candidate for candidate in demand.candidates if candidate.time <= chosen.time]
+            else:
+                candidates = [candidate for candidate in demand.candidates if candidate.time >= chosen.time]
+            left.append(demand._replace(candidates=candidates))
+        return left
 
 
 def _all_filled(demands: Sequence[Demand], taken: frozenset[EventIdentity]) -> bool:

@@ -5,7 +5,7 @@ each other; arrivals fit together when every two of them do. So all event times 
 [t, t + within], and all its reached times in one closed interval of ``within`` + ``grace``. With ``reset`` they also
 lie between the same two boundaries.
 
-Before the new arrival no complete set exists (the one who stepped before took it); so a match always holds the new
+Before the new arrival no complete set exists, because the step before took it. So a match always holds the new
 arrival. ``latest`` takes the latest interval of event time that starts at an arrival and holds a complete set, and in
 it the newest of each slot; ``first`` the earliest, and the oldest of each (:mod:`bridge.core.windows.selection`).
 Reached times only rule sets out: they prefer none.
@@ -14,7 +14,7 @@ Reached times only rule sets out: they prefer none.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from heapq import merge
 from itertools import groupby
 
@@ -37,7 +37,7 @@ def find_match(trigger: Trigger, window: Window, new: Arrival) -> Match | None:
     if not trigger.is_plain:
         return _find_counted(trigger, window, new)
     require = trigger.require
-    if _filled(window.waiting) + (not window.waiting[new.slot]) < require:
+    if len([1 for slot in window.waiting if slot]) + (not window.waiting[new.slot]) < require:
         return None
     within = trigger.within or 0
     near = [between(waiting, new.time - within, new.time + within) for waiting in window.waiting]
@@ -46,7 +46,10 @@ def find_match(trigger: Trigger, window: Window, new: Arrival) -> Match | None:
     if len(only) < require:
         return None
     if len(only) == require == sum(map(len, near)):  # the usual case with keys: nothing to choose
-        return tuple(near) if _fit_together(trigger, only) else None
+        times = [arrival.time for arrival in only]
+        if max(times) - min(times) > within or _is_apart(only, trigger.span):
+            return None
+        return tuple(near) if len({arrival.event for arrival in only}) == require else None
     return _best(trigger, near, new)
 
 
@@ -61,26 +64,17 @@ def _find_counted(trigger: Trigger, window: Window, new: Arrival) -> Match | Non
         () if slot.absent else between(waiting, start, end)
         for slot, waiting in zip(trigger.slots, window.waiting, strict=True)
     ]
-    beside = list(near[new.slot]) if trigger.slots[new.slot].count > 1 else []
-    insort(beside, new)
-    near[new.slot] = tuple(beside)
+    arrivals = list(near[new.slot]) if trigger.slots[new.slot].count > 1 else []
+    insort(arrivals, new)
+    near[new.slot] = tuple(arrivals)
     return _best(trigger, near, new) if _is_enough(trigger, near) else None
 
 
 def _is_enough(trigger: Trigger, slots: Slots) -> bool:
     """Tell whether enough slots hold as many arrivals as they need."""
-    filled = [1 for slot, there in zip(trigger.slots, slots, strict=True) if there and len(there) >= slot.count]
+    pairs = zip(trigger.slots, slots, strict=True)
+    filled = [1 for slot, arrivals in pairs if arrivals and len(arrivals) >= slot.count]
     return len(filled) >= trigger.require
-
-
-def _fit_together(trigger: Trigger, arrivals: Sequence[Arrival]) -> bool:
-    """Tell whether distinct events fit together."""
-    times = [arrival.time for arrival in arrivals]
-    return (
-        max(times) - min(times) <= (trigger.within or 0)
-        and not _is_apart(arrivals, trigger.span)
-        and len({arrival.event for arrival in arrivals}) == len(arrivals)
-    )
 
 
 def _is_apart(arrivals: Sequence[Arrival], span: Micros) -> bool:
@@ -89,50 +83,34 @@ def _is_apart(arrivals: Sequence[Arrival], span: Micros) -> bool:
     return max(reached) - min(reached) > span
 
 
-def _filled(slots: Slots) -> int:
-    return len([1 for slot in slots if slot])
-
-
 def _best(trigger: Trigger, near: list[tuple[Arrival, ...]], new: Arrival) -> Match | None:
-    within, backwards = trigger.within or 0, trigger.collect == "latest"
-    near = [_reached_near(slot, new, trigger.span) for slot in near]
-    for start in _starts(near, new.time, within, backwards=backwards):
+    within, span, backwards = trigger.within or 0, trigger.span, trigger.collect == "latest"
+    near = [
+        slot
+        if not _is_apart((new, *slot), span)
+        else tuple([arrival for arrival in slot if abs(arrival.reached - new.reached) <= span])
+        for slot in near
+    ]
+    # The intervals of `within` that hold the new arrival, in order of preference: each starts at an arrival.
+    before = [between(slot, new.time - within, new.time) for slot in near]
+    if backwards:
+        before = [slot[::-1] for slot in before]
+    ordered = merge(*before, key=_time, reverse=backwards)  # lazily: mostly the first one does
+    for start, _ in groupby(ordered, key=_time):
         together = [between(slot, start, start + within) for slot in near]
         if not _is_enough(trigger, together):
             continue
-        matches = [
-            match
-            for candidates in _reach_intervals(together, new, trigger.span)
-            if (match := select(trigger, candidates)) is not None
-        ]
+        arrivals = [arrival for slot in together for arrival in slot]
+        choices: list[Slots] = [together]
+        if _is_apart(arrivals, span):  # then a choice for each interval of `span` that the new arrival reached us in
+            choices = [
+                [[arrival for arrival in slot if first <= arrival.reached <= first + span] for slot in together]
+                for first in {arrival.reached for arrival in arrivals if arrival.reached <= new.reached}
+            ]
+        matches = [match for candidates in choices if (match := select(trigger, candidates)) is not None]
         if matches:
             return min(matches, key=lambda match: preference(trigger, match))
     return None
-
-
-def _reached_near(slot: tuple[Arrival, ...], new: Arrival, span: Micros) -> tuple[Arrival, ...]:
-    if not _is_apart((new, *slot), span):
-        return slot
-    return tuple(arrival for arrival in slot if abs(arrival.reached - new.reached) <= span)
-
-
-def _starts(near: list[tuple[Arrival, ...]], new: Micros, within: Micros, *, backwards: bool) -> Iterator[Micros]:
-    """Yield the starts of the intervals of ``within`` that hold ``new``, in order of preference."""
-    slots = [between(slot, new - within, new) for slot in near]
-    if backwards:
-        slots = [slot[::-1] for slot in slots]
-    ordered = merge(*slots, key=_time, reverse=backwards)  # lazily: mostly the first one does
-    return (time for time, _ in groupby(ordered, key=_time))
-
-
-def _reach_intervals(slots: Slots, new: Arrival, span: Micros) -> Iterator[Slots]:
-    """Yield the arrivals that reached us in one interval of ``span`` with ``new``, for each such interval."""
-    arrivals = [arrival for slot in slots for arrival in slot]
-    if not _is_apart(arrivals, span):
-        yield slots
-        return
-    for start in {arrival.reached for arrival in arrivals if arrival.reached <= new.reached}:
-        yield [[arrival for arrival in slot if start <= arrival.reached <= start + span] for slot in slots]
 
 
 def _time(arrival: Arrival) -> Micros:

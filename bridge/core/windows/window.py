@@ -1,12 +1,12 @@
 """The buffered arrivals of one trigger for one correlation key.
 
-A window is immutable: a rule returns another one. Whoever holds windows can therefore forget the effects of an
-aborted batch by going back to the windows that it had before.
+A window is immutable: a rule returns another one. After an aborted batch, the owner of windows therefore goes back to
+the windows that it had before.
 
 Arrivals wait in their slots, ordered by (event time, offset in arrivals): "newest" and "oldest" always mean this
-order. What has left a window is *spent*: its identity is remembered for the trigger's dedupe horizon, so that a
-publisher's repeat is known, and the newest spent arrival of a slot is the slot's *mark*: for ``collect: latest``
-nothing older than it may still be used.
+order. An arrival that has left its window is *spent*. Its identity is remembered for the trigger's dedupe horizon, so
+that a publisher's repeat is recognised. The newest spent arrival of a slot is the slot's *mark*: ``collect: latest``
+uses no older arrival of that slot.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Arrival(NamedTuple):
 
     @property
     def age(self) -> tuple[Micros, int]:
-        """Return what "newer" and "older" compare."""
+        """Return event time and offset, which "newer" and "older" compare."""
         return (self.time, self.offset)
 
 
@@ -83,7 +83,7 @@ class Pending(NamedTuple):
     Attributes:
         due: A tick at this time or later finds the absence complete.
         offset: Where the arrival that completed it stands in its partition of arrivals; names it in its window.
-        until: Until when its identities are remembered, whatever becomes of it.
+        until: Until when its identities are remembered, however it ends.
         match: Its arrivals, which wait in no slot any more.
 
     """
@@ -100,13 +100,13 @@ class Pending(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Arrivals that will be taken together: a session, a batch, what has not settled yet.
+    """Arrivals that will be taken together: a session, a batch, or arrivals that have not settled yet.
 
     Attributes:
         oldest: Its oldest event time. No two groups of a window overlap in event time.
         newest: Its newest event time.
-        first: When the first of it reached us.
-        last: When the last of it reached us.
+        first: When its first arrival reached us.
+        last: When its last arrival reached us.
 
     """
 
@@ -125,7 +125,7 @@ class Window(NamedTuple):
         pending: Matches that wait for an absence, the first that is due first.
         cancelling: Age of the arrivals at absent slots that have cancelled matches, and still would; in order.
         fired: Calendar windows that have matched and are not closed yet; in order.
-        groups: Of sessions, batches and what settles: how what waits is grouped; by event time.
+        groups: For ``session``, ``batch`` and ``settle``: how the waiting arrivals are grouped; by event time.
 
     """
 
@@ -138,7 +138,7 @@ class Window(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nothing needs the window any more."""
+        """Tell whether the window holds nothing."""
         return not (any(self.waiting) or any(self.marks) or self.pending or self.cancelling or self.fired)
 
     @property
@@ -164,8 +164,16 @@ class Window(NamedTuple):
         for arrival in arrivals:
             removed.setdefault(arrival.slot, []).append(arrival)
         waiting = list(self.waiting)
-        for slot, gone in removed.items():
-            waiting[slot] = _without(waiting[slot], gone) if len(gone) < len(waiting[slot]) else ()
+        for index, gone in removed.items():
+            slot = waiting[index]
+            if len(gone) == len(slot):
+                waiting[index] = ()
+            elif len(gone) > 1:  # as when a `latest` match takes all older ones: one pass, however many leave
+                offsets = {arrival.offset for arrival in gone}
+                waiting[index] = tuple([arrival for arrival in slot if arrival.offset not in offsets])
+            else:
+                at = bisect_left(slot, gone[0])
+                waiting[index] = slot[:at] + slot[at + 1 :]
         return self._with_waiting(tuple(waiting))
 
     def with_mark(self, slot: int, mark: Mark | None) -> Window:
@@ -200,14 +208,6 @@ def between(slot: tuple[Arrival, ...], start: Micros, end: Micros) -> tuple[Arri
 def all_between(window: Window, start: Micros, end: Micros) -> tuple[tuple[Arrival, ...], ...]:
     """Return, by slot, the waiting arrivals whose event time lies in the closed interval [start, end]."""
     return tuple([between(slot, start, end) for slot in window.waiting])
-
-
-def _without(slot: tuple[Arrival, ...], gone: list[Arrival]) -> tuple[Arrival, ...]:
-    if len(gone) > 1:  # as when a `latest` match takes all older ones: one pass, however many leave
-        offsets = {arrival.offset for arrival in gone}
-        return tuple(arrival for arrival in slot if arrival.offset not in offsets)
-    at = bisect_left(slot, gone[0])
-    return slot[:at] + slot[at + 1 :]
 
 
 def _time(arrival: Arrival) -> Micros:

@@ -1,9 +1,9 @@
 """Close a window: its arrivals become a match, or each gets a decision.
 
-They are a match when the required slots can be filled (:mod:`bridge.core.windows.selection`) and nothing came that
-should have been absent. ``latest`` and ``first`` take one choice, and the rest is ``superseded``; ``all`` takes
+They are a match when the required slots can be filled (:mod:`bridge.core.windows.selection`) and no event came that
+should have been absent. ``latest`` and ``first`` take one choice, and the rest is ``superseded``. ``all`` takes
 everything at the slots that are filled, each event at one slot only. Without a match all are ``expired``, or
-``cancelled`` by what came.
+``cancelled`` by the events that should have been absent.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def close_window(
         held: The arrivals that leave.
         at: Reached time at which their wait was over.
         frame: The calendar window that they are of.
-        new: The one of them that has just come and does not wait in the window.
-        because: Why their wait ends, if not because of the time.
+        new: The new arrival among them, which does not wait in the window.
+        because: Why their wait ends, if time does not end it.
 
     """
     removed = RemovedArrivals(trigger, key)
@@ -55,7 +55,10 @@ def close_window(
         removed.remove(everything, Reason.EXPIRED, {"missing": lacking, **evidence}, at + trigger.dedupe)
         return removed.step(window, new)
     if absent:
-        _cancel(trigger, removed, held, absent, at)
+        slots = zip(held, trigger.slots, strict=True)
+        present = [arrival for arrivals, slot in slots for arrival in arrivals if not slot.absent]
+        removed.remove(present, Reason.CANCELLED, {"by": events_text(absent)}, at + trigger.dedupe)
+        removed.remove(absent, Reason.MATCHED, {"cancelled": events_text(present)}, at + trigger.dedupe)
         return removed.step(window, new)
     if trigger.collect == "all":
         match = _with_the_rest(trigger, match, held)
@@ -75,12 +78,6 @@ def take_match(trigger: Trigger, removed: RemovedArrivals, held: HeldArrivals, m
         else:
             evidence = {"by": events_text(match[arrival.slot] or used)}
         removed.remove((arrival,), Reason.SUPERSEDED, evidence, until)
-
-
-def _cancel(trigger: Trigger, removed: RemovedArrivals, held: HeldArrivals, absent: list[Arrival], at: Micros) -> None:
-    present = [arrival for slot, place in zip(held, trigger.slots, strict=True) for arrival in slot if not place.absent]
-    removed.remove(present, Reason.CANCELLED, {"by": events_text(absent)}, at + trigger.dedupe)
-    removed.remove(absent, Reason.MATCHED, {"cancelled": events_text(present)}, at + trigger.dedupe)
 
 
 def _with_the_rest(trigger: Trigger, match: Match, held: HeldArrivals) -> Match:

@@ -16,12 +16,12 @@ class Step(NamedTuple):
 
     Attributes:
         window: The window afterwards.
-        decisions: What became of which event.
-        kept: The arrival that waits now, for others or for an absence, if the new one does.
-        spent: Arrivals that have left (or never entered) the window and are to be remembered.
+        decisions: The decision about each event that the step ended or kept.
+        kept: The new arrival, if it waits now, for others or for an absence.
+        spent: Arrivals that have left (or never entered) the window, with the identities to remember.
         match: The match, if there is one.
         frame: The calendar window that the match is of.
-        ended_early: That window ends before its time, because its trigger changed; what comes later is another match.
+        ended_early: That window ends before its time, because its trigger changed; later events are another match.
         waits_for_absence: The match that waits for an absence from now on.
         through: Of a dead man's switch: it has been watched up to here.
 
@@ -42,8 +42,8 @@ class RemovedArrivals:
     """Arrivals that leave a window in one step, each with its decision.
 
     Attributes:
-        decisions: What was decided.
-        spent: What is to be remembered.
+        decisions: The decisions so far.
+        spent: The arrivals so far, with the identities to remember.
 
     """
 
@@ -64,11 +64,11 @@ class RemovedArrivals:
         """Let arrivals leave for one reason; their identities are remembered until a tick at ``until``.
 
         Args:
-            arrivals: Those that leave.
+            arrivals: The arrivals that leave.
             reason: The decision.
-            evidence: What it rests on.
+            evidence: The values that it rests on.
             until: When they are forgotten.
-            fate: What is remembered of them, if not the reason.
+            fate: The fate that is remembered, if it is not the reason.
 
         """
         trigger, slots, key = self._trigger.identity, self._trigger.slots, self.key
@@ -77,7 +77,7 @@ class RemovedArrivals:
             self.decisions.append(Decision(reason, trigger, slots[arrival.slot].variable, arrival.event, key, evidence))
 
     def step(self, window: Window, new: Arrival | None = None) -> Step:
-        """Return the step: ``window`` without those that left, ``new`` of which was not in it yet."""
+        """Return the step: ``window`` without the arrivals that left. ``new`` was not in it yet."""
         left = window.without(arrival for arrival, _ in self.spent if arrival is not new)
         return Step(left, tuple(self.decisions), spent=tuple(self.spent))
 
@@ -97,7 +97,7 @@ def with_evidence(step: Step, evidence: Mapping[str, str]) -> tuple[Decision, ..
 
 
 def is_closed(end: Micros, new: Arrival, ticked: Micros | None) -> bool:
-    """Tell whether an arrival comes too late for what ends at ``end``."""
+    """Tell whether an arrival comes too late for a window, a group or a boundary that ends at ``end``."""
     return new.reached > end or (ticked is not None and ticked >= end)
 
 
@@ -114,11 +114,11 @@ def over_bound(trigger: Trigger, window: Window, key: str, new: Arrival, bound: 
     return Step(window, (decide(trigger, key, new, Reason.OVER_BOUND, {"bound": str(bound)}),))
 
 
-def missing(trigger: Trigger, slots: Iterable[tuple[Arrival, ...]], besides: int = -1) -> str:
-    """Return the slots that these arrivals do not fill, for people; ``besides`` has one more arrival than is there."""
+def missing(trigger: Trigger, slots: Iterable[tuple[Arrival, ...]], one_more_at: int = -1) -> str:
+    """Return the slots that these arrivals do not fill, for people; one more arrival counts at ``one_more_at``."""
     texts = []
-    for index, (slot, there) in enumerate(zip(trigger.slots, slots, strict=True)):
-        lacking = slot.count - len(there) - (index == besides)
+    for index, (slot, arrivals) in enumerate(zip(trigger.slots, slots, strict=True)):
+        lacking = slot.count - len(arrivals) - (index == one_more_at)
         if lacking > 0 and not slot.absent:
             texts.append(slot.variable if slot.count == 1 else f"{slot.variable} ({lacking} of {slot.count})")
     return ", ".join(texts)

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 
 from bridge.core.definition import Definition
 from bridge.core.event import Micros
-from bridge.core.windows.expiry import end, retire
-from bridge.core.windows.kinds.within import expire, forget
+from bridge.core.windows.expiry import end, expire, forget, retire
 from bridge.core.windows.window import Spent
 from bridge.core.windows.window_step import Step
 from bridge.kafka.log import Admin, LogError
@@ -231,7 +230,7 @@ class TickRound:
         window = self._store.window(key, len(trigger.slots))
         held = None if timer.is_whole else self._store.remembered(timer.place)
         if isinstance(held, Spent):
-            return Ended(key, definition, Step(forget(window, timer.place.slot, held), ()), (timer.place,))
+            return Ended(key, definition, Step(forget(trigger, window, timer.place.slot, held), ()), (timer.place,))
         if is_retired:
             step = retire(trigger, window, key.key) or Step(window, ())
             left = tuple([Place(key, arrival.slot, arrival.event) for arrival, _ in step.spent])

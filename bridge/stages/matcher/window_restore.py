@@ -9,9 +9,8 @@ from bridge.core.event import Micros
 from bridge.core.trigger import Trigger
 from bridge.core.windows import absence
 from bridge.core.windows.apply import USED
-from bridge.core.windows.expiry import ConditionClock, has_own_deadlines
+from bridge.core.windows.expiry import ConditionClock, deadline, has_own_deadlines
 from bridge.core.windows.kinds.all_kinds import kind_of_window
-from bridge.core.windows.kinds.within import deadline
 from bridge.core.windows.window import Arrival, Frame, Spent, Window, empty_window
 from bridge.kafka.log import Admin, Partition, Reader, Record
 from bridge.kafka.records import (

@@ -18,8 +18,15 @@ from bridge.core.definition import Definition
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.trigger import Trigger
 from bridge.core.windows.boundaries import LONG_AGO
-from bridge.core.windows.expiry import UNTICKED, ConditionClock, advanced, has_own_deadlines, needs_clock, next_due
-from bridge.core.windows.kinds.within import deadline
+from bridge.core.windows.expiry import (
+    UNTICKED,
+    ConditionClock,
+    advanced,
+    deadline,
+    has_own_deadlines,
+    needs_clock,
+    next_due,
+)
 from bridge.core.windows.window import Arrival, Spent, Window, empty_window
 from bridge.core.windows.window_step import Step
 from bridge.kafka.log import Partition

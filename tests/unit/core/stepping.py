@@ -15,13 +15,15 @@ from bridge.core.windows.expiry import (
     UNTICKED,
     ConditionClock,
     advanced,
+    deadline,
     end,
+    expire,
+    forget,
     has_own_deadlines,
     needs_clock,
     next_due,
     retire,
 )
-from bridge.core.windows.kinds.within import deadline, expire, forget
 from bridge.core.windows.window import Arrival, Frame, Match, Spent, Window, empty_window
 from bridge.core.windows.window_step import Step
 
@@ -73,7 +75,7 @@ class Stepping:
             held = self.held[place]
             if isinstance(held, Spent):
                 del self.held[place]
-                self._hold_window(key, forget(self.window(key), place.slot, held))
+                self._hold_window(key, forget(self.trigger, self.window(key), place.slot, held))
             else:
                 decided += self._keep(key, expire(self.trigger, self.window(key), key, held))
         self.clock = advanced(self.trigger, self.clock, time)

@@ -1,8 +1,8 @@
 """The kinds ``every`` and ``until``: calendar windows. Event times between the same two boundaries belong together.
 
-``latest`` and ``first`` match as soon as the condition is filled; the window has then *fired*, and what comes to it
-later is ``superseded``. ``all``, and conditions with absent slots, match when the window closes: by a tick at its end
-+ ``grace``. What reached us later than that, or comes after a tick has closed the window, is ``late``.
+``latest`` and ``first`` match as soon as the condition is filled. The window has then *fired*, and later arrivals in it
+are ``superseded``. ``all``, and conditions with absent slots, match when the window closes: by a tick at its end +
+``grace``. An arrival that reached us later than that, or comes after a tick has closed the window, is ``late``.
 
 A *dead man's switch* is a calendar window with nothing but absent slots and no key. It is armed by the first tick
 that names its trigger, watches each window that begins from then on, and matches when one closes in which no event
@@ -71,7 +71,7 @@ class Calendar(Kind):
         return _end(trigger, window, key, through)
 
     def retire(self, trigger: Trigger, window: Window, key: str) -> Step | None:
-        """Close the first calendar window with what it holds."""
+        """Close the first calendar window with the arrivals that it holds."""
         if not (any(window.waiting) or window.fired):
             return None
         return _end(trigger, window, key, is_retired=True)
@@ -137,9 +137,12 @@ def _end(
     gathered, at = _within(window, frame), frame[1] + trigger.grace
     if trigger.is_switch:
         return _end_watch(trigger, window, key, frame, through, is_retired=is_retired)
-    if is_retired and trigger.absent_slots:
-        return _cancel(trigger, window, key, frame)
     because = "the trigger changed, or is gone" if is_retired else ""
+    if is_retired and trigger.absent_slots:
+        removed = RemovedArrivals(trigger, key)
+        arrivals = [arrival for slot in gathered for arrival in slot]
+        removed.remove(arrivals, Reason.CANCELLED, {"because": because}, at + trigger.dedupe)
+        return removed.step(window)
     step = close_window(trigger, window, key, gathered, at, frame=frame, because=because)
     return step._replace(ended_early=True) if is_retired else step
 
@@ -160,7 +163,7 @@ def _fire(trigger: Trigger, window: Window, key: str, new: Arrival, frame: Frame
 
 
 def _first(trigger: Trigger, window: Window, through: Micros | None) -> Frame | None:
-    """Return the first calendar window that something is held of, or that is watched."""
+    """Return the first calendar window that holds something or is watched."""
     starts = [frame[0] for frame in window.fired[:1]]
     starts += [slot[0].time for slot in window.waiting if slot]
     if through is not None and trigger.is_switch:
@@ -184,13 +187,6 @@ def _end_watch(
         removed.remove(arrived, Reason.MATCHED, {"cancelled": frame_text(frame)}, until)
         return removed.step(window)._replace(through=frame[1])
     return Step(window, (), match=((),) * len(trigger.slots), frame=frame, through=frame[1])
-
-
-def _cancel(trigger: Trigger, window: Window, key: str, frame: Frame) -> Step:
-    removed, until = RemovedArrivals(trigger, key), frame[1] + trigger.grace + trigger.dedupe
-    held = [arrival for slot in _within(window, frame) for arrival in slot]
-    removed.remove(held, Reason.CANCELLED, {"because": "the trigger changed, or is gone"}, until)
-    return removed.step(window)
 
 
 def _within(window: Window, frame: Frame) -> tuple[tuple[Arrival, ...], ...]:

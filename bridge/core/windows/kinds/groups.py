@@ -1,26 +1,26 @@
 """Sessions, batches and `settle`: arrivals form groups, and each group ends as a whole.
 
 =========== ======================================= ==============================================================
-kind        what belongs to one group               what ends it
+kind        events of one group                     its end
 =========== ======================================= ==============================================================
 ``session`` event times that follow each other by   a tick at its newest event time + gap + ``grace``, or at
             at most the gap                         ``maxWait`` after the first of it reached us
-``batch``   whatever comes                          the arrival that makes its size full, or a tick at ``wait``
+``batch``   all that come                           the arrival that makes its size full, or a tick at ``wait``
                                                     after the first of it reached us
-``settle``  whatever comes                          a tick when for so long nothing reached us, or at ``maxWait``
-                                                    after the first of it reached us
+``settle``  all that come                           a tick when no event reached us for that long, or at
+                                                    ``maxWait`` after the first of it reached us
 =========== ======================================= ==============================================================
 
 An arrival between two sessions makes them one. With ``reset`` no group reaches across a boundary, and a tick at the
-boundary + ``grace`` resets what has not ended before it. An arrival is ``late`` when the session that it would belong
-to would be over by event time, or a tick has come to that; ``reset`` when its boundary is over. Only ticks enforce
+boundary + ``grace`` resets the groups that have not ended before it. An arrival is ``late`` when the session that it
+would belong to would be over by event time, or by a tick. It is ``reset`` when its boundary is over. Only ticks enforce
 ``wait``, ``settle`` and ``maxWait``, so that a backlog makes groups larger, but loses nothing.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from bridge.core.decision import Reason
 from bridge.core.event import HOUR, Micros, time_text
@@ -110,7 +110,7 @@ class GroupKind(Kind):
         return close_window(trigger, left, key, gathered, due)
 
     def retire(self, trigger: Trigger, window: Window, key: str) -> Step | None:
-        """End the first group with what it holds."""
+        """End the first group with the arrivals that it holds."""
         if not window.groups:
             return None
         due, group, gathered, left = self._first(trigger, self.plan_of(trigger), window)
@@ -121,7 +121,12 @@ class GroupKind(Kind):
         self, trigger: Trigger, window: Window, waiting: Sequence[Arrival], spent: Sequence[tuple[int, Spent]]
     ) -> Window:
         """Restore how the waiting arrivals are grouped."""
-        return window._replace(groups=self._grouped(trigger, waiting))
+        plan = self.plan_of(trigger)
+        groups: tuple[Group, ...] = ()
+        for arrival in sorted(waiting):  # in order of event time, an arrival can only belong to the last group
+            group, others = self._join(plan, groups[-1:], arrival)
+            groups = (*groups[:-1], *others, group)
+        return window._replace(groups=groups)
 
     def complete_at(self, trigger: Trigger, event_time: Micros, reached: Micros, frame: Frame | None) -> Micros:
         """Return when the wait after the last arrival was over."""
@@ -145,14 +150,6 @@ class GroupKind(Kind):
         due, group = min([(self._due(trigger, plan, group), group) for group in window.groups])
         gathered = all_between(window, group.oldest, group.newest)
         return due, group, gathered, window._replace(groups=tuple([other for other in window.groups if other != group]))
-
-    def _grouped(self, trigger: Trigger, arrivals: Iterable[Arrival]) -> tuple[Group, ...]:
-        plan = self.plan_of(trigger)
-        groups: tuple[Group, ...] = ()
-        for arrival in sorted(arrivals):  # in order of event time, an arrival can only belong to the last group
-            group, others = self._join(plan, groups[-1:], arrival)
-            groups = (*groups[:-1], *others, group)
-        return groups
 
     def _join(self, plan: WindowPlan, groups: tuple[Group, ...], new: Arrival) -> tuple[Group, tuple[Group, ...]]:
         """Return the group that an arrival makes with those that it belongs to, and the other groups."""

@@ -1,4 +1,4 @@
-"""What a kind of window decides. The rules that all kinds share ask these questions and never test the kind."""
+"""A kind of window. The rules that all kinds share ask it these questions and never test the kind."""
 
 from __future__ import annotations
 
@@ -70,6 +70,28 @@ class Kind(ABC):
     @abstractmethod
     def end(self, trigger: Trigger, window: Window, key: str, through: Micros | None) -> Step:
         """End the thing that :meth:`next_due` names, when a tick reaches its time."""
+
+    def deadline(self, trigger: Trigger, arrival: Arrival) -> Micros:
+        """Return the reached time after which no event can match a waiting arrival any more.
+
+        Raises:
+            ValueError: The arrivals of this kind have no deadlines of their own (:attr:`has_own_deadlines`).
+
+        """
+        raise ValueError(f"arrivals in a window of kind {self.name} have no deadlines of their own")
+
+    def expire(self, trigger: Trigger, window: Window, key: str, arrival: Arrival) -> Step:
+        """End the wait of an arrival when a tick has passed its deadline.
+
+        Raises:
+            ValueError: The arrivals of this kind have no deadlines of their own (:attr:`has_own_deadlines`).
+
+        """
+        raise ValueError(f"arrivals in a window of kind {self.name} have no deadlines of their own")
+
+    def forget(self, window: Window, slot: int, spent: Spent) -> Window:
+        """Return the window after an identity of it was forgotten, without the parts that rested on the identity."""
+        return window
 
     @abstractmethod
     def retire(self, trigger: Trigger, window: Window, key: str) -> Step | None:

@@ -1,20 +1,21 @@
 """The kind ``within``: sliding windows.
 
-An arrival completes a match, waits, or is ``superseded`` when it is older than what a ``latest`` match has taken. A
-match takes its events out of every slot of its trigger. ``first`` removes the arrivals that it used; ``latest`` removes
+An arrival completes a match, waits, or is ``superseded`` when a ``latest`` match has taken a newer one of its slot. A
+match takes its events out of every slot of its trigger. ``first`` removes the arrivals that it used. ``latest`` removes
 these and all older ones of the same slots, and marks how far it took. A match of a trigger with absent slots is not
 over yet (:mod:`bridge.core.windows.absence`). Such a trigger has no marks: each match that it makes is an alarm, and an
 event that reaches us late has the alarm that it would have had in time.
 
-Time ends what waits: an arrival that no event can complete any more is ``expired``, or ``reset`` when a boundary
-came first. One that comes behind its boundary and ``grace`` is ``reset`` at once, so that it does not depend on when
-ticks came.
+Time ends the wait of arrivals. An arrival that no event can complete any more is ``expired``, or ``reset`` when a
+boundary came first. An arrival that comes behind its boundary and ``grace`` is ``reset`` at once, so that the decision
+does not depend on the times of ticks.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from operator import attrgetter
 
 from bridge.core.decision import Reason
 from bridge.core.event import Micros, time_text
@@ -52,14 +53,14 @@ class Within(Kind):
             if boundary is not None and is_closed(boundary + trigger.grace, new, ticked):
                 return refuse_arrival(trigger, window, key, new, Reason.RESET, {"boundary": time_text(boundary)})
             if trigger.slots[new.slot].absent:
-                return absence.cancel(trigger, window, key, new) or _wait(trigger, window, key, new, bound)
+                return absence.cancel(trigger, window, key, new) or self._wait(trigger, window, key, new, bound)
         mark = window.marks[new.slot]
         if mark is not None and new.age < mark:
             return refuse_arrival(trigger, window, key, new, Reason.SUPERSEDED, {"older_than": time_text(mark[0])})
         match = find_match(trigger, window, new)
         if match is not None:
             return _take(trigger, window, key, new, match)
-        return _wait(trigger, window, key, new, bound)
+        return self._wait(trigger, window, key, new, bound)
 
     def next_due(self, trigger: Trigger, window: Window, through: Micros | None) -> Micros | None:
         """Return when the first match that waits for an absence is due."""
@@ -76,7 +77,36 @@ class Within(Kind):
         waiting = [arrival for slot in window.waiting for arrival in slot]
         if not waiting:
             return None
-        return expire(trigger, window, key, min(waiting, key=_offset), is_retired=True)
+        return self.expire(trigger, window, key, min(waiting, key=attrgetter("offset")), is_retired=True)
+
+    def deadline(self, trigger: Trigger, arrival: Arrival) -> Micros:
+        """Return the end of ``within`` and ``grace``, or of ``grace`` after the boundary that comes first."""
+        end = arrival.reached + trigger.span
+        boundary = None if trigger.is_plain else reset_boundary(trigger, arrival.time)
+        return end if boundary is None else min(end, boundary + trigger.grace)
+
+    def expire(self, trigger: Trigger, window: Window, key: str, arrival: Arrival, *, is_retired: bool = False) -> Step:
+        """End the wait of an arrival whose deadline a tick has passed, or whose trigger has changed."""
+        end, reason = self.deadline(trigger, arrival), Reason.EXPIRED
+        if is_retired:
+            evidence = {"because": "the trigger changed, or is gone"}
+        elif end < arrival.reached + trigger.span:
+            reason, evidence = Reason.RESET, {"boundary": time_text(end - trigger.grace)}
+        else:
+            evidence = {"missing": missing(trigger, window.waiting, arrival.slot), "deadline": time_text(end)}
+        spent = Spent(*arrival.age, end + trigger.dedupe, reason)
+        decision = decide(trigger, key, arrival, reason, evidence)
+        return Step(window.without((arrival,)), (decision,), spent=((arrival, spent),))
+
+    def forget(self, window: Window, slot: int, spent: Spent) -> Window:
+        """Take away the mark, or the age of a cancelling arrival, that rested on the identity."""
+        age = (spent.time, spent.offset)
+        mark = window.marks[slot]
+        if mark is not None and mark[:2] == age:
+            return window.with_mark(slot, None)
+        if age in window.cancelling:
+            return window._replace(cancelling=tuple([other for other in window.cancelling if other != age]))
+        return window
 
     def restore(
         self, trigger: Trigger, window: Window, waiting: Sequence[Arrival], spent: Sequence[tuple[int, Spent]]
@@ -106,48 +136,12 @@ class Within(Kind):
         """Return the length and ``grace``; twice that with absent events."""
         return (plan.length + grace) * (2 if has_absent else 1)
 
-
-def deadline(trigger: Trigger, arrival: Arrival) -> Micros:
-    """Return the reached time after which no event can match this arrival any more."""
-    end = arrival.reached + trigger.span
-    if trigger.is_plain:
-        return end
-    boundary = reset_boundary(trigger, arrival.time)
-    return end if boundary is None else min(end, boundary + trigger.grace)
-
-
-def expire(trigger: Trigger, window: Window, key: str, arrival: Arrival, *, is_retired: bool = False) -> Step:
-    """End the wait of an arrival whose deadline a tick has passed, or whose trigger has changed."""
-    end, reason = deadline(trigger, arrival), Reason.EXPIRED
-    if is_retired:
-        evidence = {"because": "the trigger changed, or is gone"}
-    elif end < arrival.reached + trigger.span:
-        reason, evidence = Reason.RESET, {"boundary": time_text(end - trigger.grace)}
-    else:
-        evidence = {"missing": missing(trigger, window.waiting, arrival.slot), "deadline": time_text(end)}
-    spent = Spent(*arrival.age, end + trigger.dedupe, reason)
-    return Step(
-        window.without((arrival,)), (decide(trigger, key, arrival, reason, evidence),), spent=((arrival, spent),)
-    )
-
-
-def forget(window: Window, slot: int, spent: Spent) -> Window:
-    """Return the window after an identity of it was forgotten, and with it what rested on it."""
-    age = (spent.time, spent.offset)
-    mark = window.marks[slot]
-    if mark is not None and mark[:2] == age:
-        return window.with_mark(slot, None)
-    if age in window.cancelling:
-        return window._replace(cancelling=tuple([other for other in window.cancelling if other != age]))
-    return window
-
-
-def _wait(trigger: Trigger, window: Window, key: str, new: Arrival, bound: int) -> Step:
-    if window.size >= bound:
-        return over_bound(trigger, window, key, new, bound)
-    lacking = missing(trigger, window.waiting, new.slot) or "an event in time"
-    evidence = {"for": lacking, "until": time_text(deadline(trigger, new))}
-    return Step(window.with_arrival(new), (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
+    def _wait(self, trigger: Trigger, window: Window, key: str, new: Arrival, bound: int) -> Step:
+        if window.size >= bound:
+            return over_bound(trigger, window, key, new, bound)
+        lacking = missing(trigger, window.waiting, new.slot) or "an event in time"
+        evidence = {"for": lacking, "until": time_text(self.deadline(trigger, new))}
+        return Step(window.with_arrival(new), (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
 
 
 def _take(trigger: Trigger, window: Window, key: str, new: Arrival, match: Match) -> Step:
@@ -157,33 +151,23 @@ def _take(trigger: Trigger, window: Window, key: str, new: Arrival, match: Match
         until = max([until, *[mark[2] for slot, mark in zip(match, window.marks, strict=True) if slot and mark]])
     removed = RemovedArrivals(trigger, key)
     if trigger.absent_slots:
-        return _take_pending(trigger, window, removed, new, match, until)
+        step = absence.pend(trigger, window, removed, new, match, until)
+        _remove_passed_over(trigger, window, removed, match, until)
+        leaving = [arrival for arrival, _ in removed.spent]
+        if step.waits_for_absence is not None:
+            leaving += step.waits_for_absence.arrivals
+        left = step.window.without([arrival for arrival in leaving if arrival is not new])
+        return step._replace(window=left, decisions=(*step.decisions, *removed.decisions), spent=tuple(removed.spent))
     removed.remove(used, Reason.MATCHED, {}, until)
     _remove_passed_over(trigger, window, removed, match, until)
     left = window.without([arrival for arrival, _ in removed.spent if arrival is not new])
     if is_latest:
-        left = _marked(left, match, until)
+        marks = [
+            (slot[-1].time, slot[-1].offset, until) if slot else mark
+            for slot, mark in zip(match, left.marks, strict=True)
+        ]
+        left = Window(left.waiting, tuple(marks), left.pending, left.cancelling, left.fired, left.groups)
     return Step(left, tuple(removed.decisions), spent=tuple(removed.spent), match=match)
-
-
-def _take_pending(
-    trigger: Trigger, window: Window, removed: RemovedArrivals, new: Arrival, match: Match, until: Micros
-) -> Step:
-    step = absence.pend(trigger, window, removed, new, match, until)
-    _remove_passed_over(trigger, window, removed, match, until)
-    stay = step.waits_for_absence.arrivals if step.waits_for_absence is not None else ()
-    left = step.window.without(
-        [arrival for arrival in [*stay, *[arrival for arrival, _ in removed.spent]] if arrival is not new]
-    )
-    return step._replace(window=left, decisions=(*step.decisions, *removed.decisions), spent=tuple(removed.spent))
-
-
-def _marked(window: Window, match: Match, until: Micros) -> Window:
-    marks = [
-        (slot[-1].time, slot[-1].offset, until) if slot else mark
-        for slot, mark in zip(match, window.marks, strict=True)
-    ]
-    return Window(window.waiting, tuple(marks), window.pending, window.cancelling, window.fired, window.groups)
 
 
 def _remove_passed_over(
@@ -205,7 +189,3 @@ def _remove_passed_over(
                 removed.remove((arrival,), Reason.SUPERSEDED, evidence, until)
             elif position < older:
                 removed.remove((arrival,), Reason.SUPERSEDED, {"by": used[-1].event.text()}, until)
-
-
-def _offset(arrival: Arrival) -> int:
-    return arrival.offset

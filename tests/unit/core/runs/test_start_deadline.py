@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.core.event import DAY, HOUR, MINUTE, Micros
-from bridge.core.runs.start_deadline import start_by
+from bridge.core.runs.run_of_match import start_by
 from bridge.core.trigger import RunPlan, Schedule, Slot, Trigger, WindowPlan
 
 REACHED = 1_700_000_000_000_000

@@ -1,6 +1,6 @@
 """The evidence of a decision about an expression: its text, and the values that it read.
 
-Hundreds of thousands of events are filtered for one whose evidence somebody reads, so the values are looked up when
+A person reads the evidence of one event in hundreds of thousands that are filtered, so the values are looked up when
 they are asked for. A sensitive field (the trigger names it, or a setting does for all triggers) is never shown: neither
 its value, nor an error that may quote it, nor a key that is made of it. What may quote values is CEL; no error of ours
 does.

@@ -200,7 +200,7 @@ class TransactionalProducer(ABC):
 
     @abstractmethod
     def init(self) -> None:
-        """Fence whoever used the transactional id before, and end its open transaction.
+        """Fence the former user of the transactional id, and end its open transaction.
 
         Raises:
             LogError: Kafka did not answer in time.

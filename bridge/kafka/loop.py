@@ -387,7 +387,7 @@ class StageLoop:
         self.restored = True
         if not partitions:
             return {}
-        # Taken first: whoever is paused in what follows for longer than its session must not claim what another has.
+        # Taken first: a process that is paused below for longer than its session must not claim what another one has.
         self._metadata = self._consumer.metadata()
         found = take_over(self._admin, self._group, partitions, self._id)
         offsets = self._stage.begin(partitions, found)

@@ -5,7 +5,7 @@ Both limits count what lay in the last so-and-so long:
 - **rate**: at most ``rate`` starts in any ``per``. What is more waits its turn.
 - **storm**: once more than ``storm`` runs were asked for in ``storm_within``, the trigger is *held*: nothing of it
   starts until no more than that were asked for in the time before now. What is asked for meanwhile counts too, so that
-  a storm holds for as long as it goes on. An edit of the trigger begins the count anew.
+  a storm holds for as long as it goes on. An edit of the trigger restarts the count.
 
 A limit of n needs the newest n moments and nothing else, so its state is small, and the ledger can give it back.
 """

@@ -242,7 +242,7 @@ class ConfluentAdmin(Admin):
 
     @override
     def close(self) -> None:
-        """Let go of the client, whoever still refers to us.
+        """Release the client, even if other objects still refer to this one.
 
         It ends with its last reference, and waits for what it asked a broker that may be away: aside, since nobody else
         has to.

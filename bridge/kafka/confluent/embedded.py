@@ -70,7 +70,7 @@ class _Door:
         self._target = host, target
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
-        self._route_writer: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="embedded-broker-door", daemon=True)
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(_TIMEOUT)
@@ -94,14 +94,14 @@ class _Door:
     async def _close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for task in self._route_writer:
+        for task in self._connections:
             task.cancel()
-        await asyncio.gather(*self._route_writer, return_exceptions=True)
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a connection is always served by a task
-        self._route_writer.add(task)
+        self._connections.add(task)
         back: asyncio.Task[None] | None = None
         try:
             inner_reader, inner_writer = await asyncio.open_connection(*self._target)
@@ -112,7 +112,7 @@ class _Door:
         finally:
             if back is not None:
                 back.cancel()
-            self._route_writer.discard(task)
+            self._connections.discard(task)
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -60,7 +60,7 @@ class PlacedSource(PydanticBaseSettingsSource):
         return kafka_property is None or kafka_property in self.values[field]
 
     def place(self, field: str, kafka_property: str | None = None) -> str:
-        """Return the place at which a person finds the value."""
+        """Return the place at which a person finds the value. Each source says its own."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""From the ``window`` that somebody wrote to core's plan of it, and the durations that follow from it by default.
+"""From the ``window`` of a trigger file to core's plan of it, and the durations that follow from it by default.
 
 ==========  =========================  ===============================  =====================================
 kind        its length                 grace, if not given              dedupe, if not given

@@ -63,6 +63,7 @@ def bridge(installation: Installation) -> Iterator[BridgeProcess]:
         _publish(installation, name, {"number": 1}, "before")
     installation.create_template("takes-every-type", **dict.fromkeys(OF_EVERY_TYPE), mode="full", missing="none")
     installation.create_template("takes-computed", **{name: None for name in OF_EVERY_TYPE if name != "money"})
+    installation.create_template("takes-two", text=None, region=None)
     installation.create_template("takes-given", **dict.fromkeys(("a", "b", "c", "number", "text"), "given"))
     installation.write_triggers(TRIGGERS.read_text())
     with installation.process() as process:
@@ -95,6 +96,15 @@ def test_only_events_that_the_filter_lets_through_start_a_workflow(
     installation.wait_decisions(bridge, "filtered", filtered=2, created=1)
     (workflow,) = installation.workflows("filtered")
     assert_is(workflow, _run("filtered", "takes-given", {"number": "1"}), installation)
+
+
+def test_a_mapping_that_leaves_out_what_the_template_requires_creates_no_workflow(
+    bridge: BridgeProcess, installation: Installation
+) -> None:
+    _publish(installation, "lacking", {"text": "a"})
+    installation.wait_decisions(bridge, "lacking", refused=1)
+    assert installation.workflows("lacking") == []
+    assert "takes-two requires the parameter 'region'" in bridge.text()
 
 
 @pytest.mark.usefixtures("bridge")

@@ -76,7 +76,7 @@ class Bridge:
         )
         stages = ("controller", "router", "matcher", "submitter")
         self.process = Process(
-            {stage: (lambda stage=stage: open_loop(stage, self.around)) for stage in stages},  # type: ignore[misc]
+            {stage: (lambda stage=stage: open_loop(stage, self.around)) for stage in stages},  # type: ignore[misc]  # a lambda with a default has no inferable type
             lambda _: Health(),
             drain=10.0,
         )

@@ -127,7 +127,7 @@ class Pages(ABC):
         return min((ends, "close"), (self._forgotten(group.epoch), "reset"))
 
     def _ends(self, group: Group) -> int:
-        """Return when a group closes, without regard to ``maxWait`` and ``reset``."""
+        """Return when a group closes, without regard to ``maxWait`` and ``reset``. Each kind says its own."""
         raise NotImplementedError
 
     def _end(self, group: Group, due: int, why: str) -> None:

@@ -415,9 +415,9 @@ MUTATIONS = (
     Mutation("a publisher's timestamp believed", ((ReachedTimes, "of", _believed),)),
     Mutation("ids forgotten at a match", ((WindowStore, "apply", _forget_matched),)),
     Mutation(
-        "a retirement decided anew at each slice", ((WindowStore, "keep_retiring", _decide_each_slice),), within=150
+        "a retirement decided again at each slice", ((WindowStore, "keep_retiring", _decide_each_slice),), within=150
     ),
-    Mutation("a restart counts anew what is remembered", ((WindowStore, "_forget", _forget_uncounted),)),
+    Mutation("a restart counts remembered events twice", ((WindowStore, "_forget", _forget_uncounted),)),
     Mutation("a lost offset passed unasked", ((Router, "lost_offset", _go_on),)),
     Mutation("what stands behind a lost offset passed", ((Router, "lost_offset", _go_on_at_the_end),)),
     Mutation("rate not kept", ((Brake, "wait_for_rate", _no_wait),)),

@@ -108,7 +108,7 @@ class SimulatedProcess:
         self._creates: deque[Callable[[], None]] = deque()
         self.is_newer = seat in world.newer_seats
         self._threads = 1
-        self._stages = {stage: Unit(stage, lambda stage=stage: self._step(stage)) for stage in STAGES}  # type: ignore[misc]
+        self._stages = {stage: Unit(stage, lambda stage=stage: self._step(stage)) for stage in STAGES}  # type: ignore[misc]  # a lambda with a default has no inferable type
         self._workers: list[Unit] = []
         self.log = HarmedLog(world.broker, self, world.topics)
         self._around = world.dependencies(self)
@@ -205,7 +205,7 @@ class SimulatedProcess:
         if stage == "matcher":
             self._watch_restoring(loop._stage)
         if stage == "submitter":
-            loop._stage._attempts._results = Results(self)  # type: ignore[attr-defined]
+            loop._stage._attempts._results = Results(self)  # type: ignore[attr-defined]  # a submitter, put under the script's control
         loop.open()
 
     def _watch_restoring(self, matcher: Stage) -> None:

@@ -244,7 +244,7 @@ class World:
 
     def _hold(self, process: SimulatedProcess, matcher: object) -> None:
         owned = {place.number for place in process.loops["matcher"].owned}
-        windows = {number: window for number, window in matcher.windows.items() if number in owned}  # type: ignore[attr-defined]
+        windows = {number: window for number, window in matcher.windows.items() if number in owned}  # type: ignore[attr-defined]  # it is a matcher
         self.matching.compare(process.name, windows)
 
     def restored(self, process: SimulatedProcess, offsets: Mapping[Partition, int]) -> None:

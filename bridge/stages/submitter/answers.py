@@ -48,7 +48,7 @@ class Answers:
     def __init__(self, retry_for: Micros, random: Random, redacted_key: Callable[[Run], str]) -> None:
         self._retry_for = retry_for
         self._random = random
-        self._shown_key = redacted_key
+        self._redacted_key = redacted_key
 
     def after_reading(self, run: OpenRun, missing: Missing, due: Micros, now: Micros) -> RunEvent:
         """Return the event of a run whose WorkflowTemplate cannot be read; it is asked for again when it is due."""
@@ -75,7 +75,7 @@ class Answers:
                 # A Workflow that exists after an attempt in doubt is that attempt's.
                 is_ours = kind == "created" or run.in_doubt
                 reason = RunReason.CREATED if is_ours else RunReason.ALREADY_RAN
-                return Created(reason, what_for(run.run, self._shown_key(run.run)))
+                return Created(reason, what_for(run.run, self._redacted_key(run.run)))
             case TooLate():
                 return Skipped(lateness(run))
             case Dead() | Lacking():

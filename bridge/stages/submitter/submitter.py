@@ -62,7 +62,7 @@ logger = logging.getLogger(__name__)
 
 _DRAIN = 10  # how often results of creates that are about to end are waited for when partitions are revoked, and
 _DRAIN_WAIT = 0.2  # seconds for each time
-_WHILE_BUSY = 0.02  # seconds to wait for new runs while creates are in flight, whose outcomes are to be committed
+_WHILE_BUSY = 0.02  # seconds to wait for new runs while creates are in flight: their outcomes follow soon
 _AT_ONCE = 2_000  # runs that one batch takes up
 _SKIPPED_AT_ONCE = 1_000  # runs that one batch skips because their trigger went
 _REWRITTEN_AT_ONCE = 500  # entries of each partition that one batch writes again before retention takes them
@@ -176,11 +176,11 @@ class Submitter(Stage):
         return _AT_ONCE
 
     def patience(self) -> float:
-        """Return a short time while outcomes are to be expected."""
+        """Return a short time while workers have runs, because their outcomes follow soon."""
         return _WHILE_BUSY if self._attempts.under_way else 0.5
 
     def is_due(self, now: Micros) -> bool:
-        """Return whether results are to be committed, a run is due, or a namespace can begin more runs."""
+        """Return whether results wait for a commit, a run is due, or a namespace can begin more runs."""
         pace = self._settings.outcome_pace // (1 if self._attempts.in_flight else 20)
         if self._attempts.has_answers() or self._attempts.results_age(now) >= pace:
             return True

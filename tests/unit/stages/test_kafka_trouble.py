@@ -147,13 +147,13 @@ def test_a_trigger_whose_topic_cannot_be_begun_yet_is_reported_and_begins_where_
 def test_a_forbidden_topic_stops_its_own_triggers_alone_and_comes_back_by_itself(operation: str, when: str) -> None:
     world = World(single("secret"), one_slot())
     if when == "before the start":
-        world.broker.denied["secret"] = operation  # type: ignore[assignment]
+        world.broker.denied["secret"] = operation  # type: ignore[assignment]  # one of the operations of its type
         process = world.start()
         world.run(3)
     else:
         process = world.start()
         world.run(3)
-        world.broker.denied["secret"] = operation  # type: ignore[assignment]
+        world.broker.denied["secret"] = operation  # type: ignore[assignment]  # one of the operations of its type
     world.run(20)
     troubles = len(process.troubles)
     for number in range(5):

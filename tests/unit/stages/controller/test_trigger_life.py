@@ -82,7 +82,7 @@ def test_an_event_that_a_slow_router_still_routes_by_the_old_condition_matches_t
     order(world)
     world.run(1)
     world.processes.remove(slow)
-    owned = next(place for place in slow.loops["router"].owned if place.topic == "payment.done")  # type: ignore[union-attr]
+    owned = next(place for place in slow.loops["router"].owned if place.topic == "payment.done")  # type: ignore[union-attr]  # it runs
     edit(world, window=WindowPlan("within", 20 * MINUTE))
     world.run(5)
     world.publish("payment.done", {"order": 7, "amount": 1}, partition=owned.number)
@@ -240,12 +240,12 @@ def test_a_process_that_cannot_read_a_definition_stops_before_it_commits_anythin
     older.crash()
     world.processes.clear()
     assert world.reasons_of(event) == []
-    Definitions._define, plain = _as_a_newer_version_does, Definitions._define  # type: ignore[assignment, method-assign]
+    Definitions._define, plain = _as_a_newer_version_does, Definitions._define  # type: ignore[assignment, method-assign]  # a method of today is replaced
     try:
         world.start("newer")
         world.run(20, step=0.5)
     finally:
-        Definitions._define = plain  # type: ignore[method-assign]
+        Definitions._define = plain  # type: ignore[method-assign]  # and put back
     assert world.reasons_of(event) == ["waiting"]
 
 

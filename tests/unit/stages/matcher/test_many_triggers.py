@@ -90,7 +90,7 @@ def test_a_tick_of_many_triggers_asks_kafka_of_all_their_topics_at_once() -> Non
     admin = CountedAdmin(broker, MemoryLog(broker)._client)
     safe_time = SafeTime(admin, "fb.router", lambda: now, lambda: now, SECOND)
     safe_time.hear(now // 1000)
-    planner = TickPlanner(known, safe_time, admin, SECOND)  # type: ignore[arg-type]
+    planner = TickPlanner(known, safe_time, admin, SECOND)  # type: ignore[arg-type]  # as much of each as the planner asks
     ((partition, tick),) = planner.plan({3: with_an_order_each(known)}, now)
     assert partition == 3
     assert len(tick["safe"]) == COUNT
@@ -110,7 +110,7 @@ def test_what_a_tick_of_many_triggers_ends_comes_in_order_and_is_looked_at_once(
         {"trigger": definition.identity, "condition": definition.condition, "time": 2 * BEGIN}
         for definition in known.all
     ]
-    round_ = TickRound(windows, known, {"safe": safe, "retired": []})  # type: ignore[arg-type]
+    round_ = TickRound(windows, known, {"safe": safe, "retired": []})  # type: ignore[arg-type]  # as much of each as a round asks
     ended: list[Condition] = []
     for expired in round_.slice():
         place = Place(expired.key, 0, expired.step.spent[0][0].event)

@@ -109,13 +109,13 @@ def test_a_tick_that_ends_many_windows_takes_slices_of_bounded_size(name: str) -
     matcher = matcher_of(trigger)
     for first in range(0, count, 1_000):
         arrivals = deque(arrival(trigger, number) for number in range(first, min(first + 1_000, count)))
-        matcher.process(arrivals, Outbox(sent))  # type: ignore[arg-type]
+        matcher.process(arrivals, Outbox(sent))  # type: ignore[arg-type]  # as much of a producer as an outbox asks
     assert matcher.windows[0].open_windows == count
     safe = [{"trigger": trigger.identity, "condition": trigger.condition_hash, "time": FAR}]
     tick = Record("fb.arrivals", 0, count, FAR // 1000, b"tick", TICK.encode({"safe": safe, "retired": []}), [])
     left, slices = deque([tick]), 0
     while left:
-        out = Outbox(sent)  # type: ignore[arg-type]
+        out = Outbox(sent)  # type: ignore[arg-type]  # as much of a producer as an outbox asks
         is_measured = slices == 1
         if is_measured:
             tracemalloc.start()

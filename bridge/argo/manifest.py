@@ -26,6 +26,8 @@ EVENTS = PREFIX + "events"
 REACHED = PREFIX + "reached"
 EVENT_TIME = PREFIX + "event-time"
 DEFINITION = PREFIX + "definition"
+REPLAY = PREFIX + "replay"
+REPEATS = PREFIX + "repeats"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "flowbridge"
 
@@ -68,6 +70,11 @@ def workflow_manifest(run: Run) -> dict[str, Any]:
     if run.key:
         shown = run.key if len(run.key) <= KEY_LIMIT else run.key[:KEY_LIMIT] + "…"
         marks[KEY] = shown.replace("{", "\\u007b")  # templates can write annotations next to other texts, too
+    labels = {**_users(run.labels), TRIGGER: trigger_label(run.trigger), MANAGED_BY: MANAGER}
+    if run.replay:
+        labels[REPLAY] = marks[REPLAY] = run.replay
+    if run.repeats:
+        marks[REPEATS] = run.repeats
     spec: dict[str, Any] = {"workflowTemplateRef": {"name": run.template}}
     if run.parameters:
         spec["arguments"] = {"parameters": [{"name": name, "value": text} for name, text in run.parameters]}
@@ -79,7 +86,7 @@ def workflow_manifest(run: Run) -> dict[str, Any]:
         "metadata": {
             "name": run.name,
             "namespace": run.namespace,
-            "labels": {**_users(run.labels), TRIGGER: trigger_label(run.trigger), MANAGED_BY: MANAGER},
+            "labels": labels,
             "annotations": {**_users(run.annotations), **marks},
         },
         "spec": spec,

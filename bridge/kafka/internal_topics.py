@@ -35,6 +35,7 @@ _BOUNDED = {"cleanup.policy": "delete"}
 # Good values for a new topic that an operator may change; they are not checked.
 _QUICK_COMPACTION = {"min.cleanable.dirty.ratio": "0.2", "segment.bytes": str(64 * 1024 * 1024)}
 _A_DAY = {"retention.ms": str(_DAY), "retention.bytes": str(128 * 1024 * 1024)}
+_A_WEEK = {"retention.ms": str(7 * _DAY), "retention.bytes": "-1"}
 _A_MONTH = {"retention.ms": str(30 * _DAY), "retention.bytes": str(256 * 1024 * 1024)}
 
 _AT_LEAST = frozenset({"max.message.bytes", "min.insync.replicas"})
@@ -78,7 +79,7 @@ class InternalTopics:
 
     Attributes:
         prefix: The beginning of all their names.
-        partitions: Partition count of every topic but ``triggers``, which has one partition.
+        partitions: Partition count of every topic but ``triggers`` and ``replays``, which have one partition.
         replication: Replicas of each partition; -1 leaves it, and min.insync.replicas, to the brokers.
         ledger_retention: Milliseconds that the ledger keeps the outcome of a run; longer than the ledger's horizon.
 
@@ -129,6 +130,16 @@ class InternalTopics:
         """Dead letters that an operator sends back."""
         return self.prefix + "retries"
 
+    @property
+    def replays(self) -> str:
+        """The replays, each with its state and its progress."""
+        return self.prefix + "replays"
+
+    @property
+    def replay_plans(self) -> str:
+        """The runs that replays are to start; by replay."""
+        return self.prefix + "replay-plans"
+
     def specs(self) -> tuple[TopicSpec, ...]:
         """Return the topics with their settings at creation."""
         needed = self._needed()
@@ -141,6 +152,8 @@ class InternalTopics:
             self.dead_letters: _A_MONTH,
             self.decisions: _A_DAY,
             self.retries: _A_MONTH,
+            self.replays: _QUICK_COMPACTION,
+            self.replay_plans: _A_WEEK,
         }
         return tuple(
             TopicSpec(name, self._count(name), self.replication, {**more, **needed[name]})
@@ -169,7 +182,7 @@ class InternalTopics:
             raise TopicMismatchError(mismatches)
 
     def _count(self, name: str) -> int:
-        return 1 if name == self.triggers else self.partitions
+        return 1 if name in (self.triggers, self.replays) else self.partitions
 
     def _needed(self) -> dict[str, dict[str, str]]:
         kinds = {
@@ -181,6 +194,8 @@ class InternalTopics:
             self.dead_letters: _BOUNDED,
             self.decisions: _BOUNDED,
             self.retries: _BOUNDED,
+            self.replays: _STATE,
+            self.replay_plans: _BOUNDED,
         }
         durable = {"min.insync.replicas": str(min(_DURABLE_REPLICAS, self.replication - 1))}
         everywhere = _EVERYWHERE | durable if self.replication > 1 else _EVERYWHERE
@@ -190,6 +205,8 @@ class InternalTopics:
         count = self._count(info.name)
         if info.partitions != count:
             fix = "Delete the topic: it is written again from the triggers' sources."
+            if info.name == self.replays:
+                fix = "Delete the topic while no replay runs: what it says of earlier replays is lost."
             if count > 1:
                 fix = (
                     f"Set FLOWBRIDGE_PARTITIONS={info.partitions} if the installation was begun with that; the count "

@@ -27,6 +27,7 @@ from bridge.stages.router.router import Router
 from bridge.stages.shared.decision_sample import DecisionSample
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
+from bridge.stages.shared.replays import Replays
 from bridge.stages.shared.schema_lookups import SchemaLookups
 from bridge.stages.stage_thread import steady_clock, wall_clock
 from bridge.stages.submitter.attempts import APPLIED_WITHIN, Attempts
@@ -187,7 +188,8 @@ def _open_matcher(around: ProcessDependencies) -> StageLoop:
 
 def _open_submitter(around: ProcessDependencies) -> StageLoop:
     definitions, admin, reader = _definitions(around), around.log.admin(), around.log.reader()
-    governing = LimitsInForce(definitions)
+    replays = Replays(around.log, around.topics.replays, around.pace)
+    governing = LimitsInForce(definitions, replays)
     loop: StageLoop | None = None
 
     def restore(partitions: Collection[Partition]) -> dict[int, LedgerPartition]:
@@ -227,7 +229,7 @@ def _open_submitter(around: ProcessDependencies) -> StageLoop:
         bulkheads.close()
         executor.shutdown(wait=False)
 
-    loop = _loop(stage, around, end_workers, definitions.close, admin.close, reader.close)
+    loop = _loop(stage, around, end_workers, definitions.close, replays.close, admin.close, reader.close)
     return loop
 
 

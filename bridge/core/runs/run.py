@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from bridge.core.event import EventIdentity, Micros
 
+REPLAY_LANE = "#"
+"""Separates the trigger and the replay in the name of a lane; no trigger has it in its name."""
+
 
 class Run(NamedTuple):
     """One Workflow to be created.
@@ -31,6 +34,8 @@ class Run(NamedTuple):
         allow_template_tags: String parameters may hold ``{{``.
         start_by: Time from which on it is too late to create its Workflow; None for never.
         synchronization: JSON text of the Workflow's ``spec.synchronization``, which Argo queues by; None for none.
+        replay: Name of the replay that asks for it; empty for the live bridge.
+        repeats: Run key of the run that it is made in place of, since that failed; empty for none.
 
     """
 
@@ -51,3 +56,38 @@ class Run(NamedTuple):
     allow_template_tags: bool = False
     start_by: Micros | None = None
     synchronization: str | None = None
+    replay: str = ""
+    repeats: str = ""
+
+    @property
+    def lane(self) -> str:
+        """Return the name of the queue in which it waits: its trigger, and for a replayed run its replay, too.
+
+        So the runs of a replay wait for each other, and no live run waits behind them.
+        """
+        return f"{self.trigger}{REPLAY_LANE}{self.replay}" if self.replay else self.trigger
+
+
+class RunFacts(NamedTuple):
+    """The facts about a run that the ledger keeps after its end.
+
+    Attributes:
+        definition_hash: The definition that made it.
+        key: Correlation key in canonical text; empty without one.
+        events: Identities of the events of the match, by slot: (variable, identity).
+        event_time: Newest event time of the match.
+        reached: When the last event of the match reached us.
+        frame: Start and end of the calendar window of the match; None for other windows.
+        replay: Name of the replay that asked for it; empty for the live bridge.
+        repeats: Run key of the run that it was made in place of; empty for none.
+
+    """
+
+    definition_hash: str
+    key: str
+    events: tuple[tuple[str, EventIdentity], ...]
+    event_time: Micros
+    reached: Micros
+    frame: tuple[Micros, Micros] | None = None
+    replay: str = ""
+    repeats: str = ""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from bridge.core.event import EventIdentity
-from bridge.core.runs.run import Run
+from bridge.core.event import EventIdentity, Micros
+from bridge.core.runs.run import Run, RunFacts
 from bridge.core.runs.run_of_match import UnrunnableError
 from bridge.kafka.outbox import RECORD_LIMIT
-from bridge.kafka.records import RUN, RUN_PLAN
+from bridge.kafka.records import REPLAYED_RUN, RUN, RUN_FACTS, RUN_PLAN
 
 SENT_LIMIT = RECORD_LIMIT // 2
 """Bytes of a run or an arrival when it is sent, so that later stages can keep it whole, with its identity as a key."""
@@ -31,7 +31,7 @@ def run_record(run: Run) -> bytes:
 
 
 def encode_run(run: Run) -> bytes:
-    """Return the record of a run."""
+    """Return the record of a run; one that a replay asks for has a record around it, which 0.1.0 does not know."""
     plan = _plan(
         run.trigger,
         run.definition_hash,
@@ -42,7 +42,7 @@ def encode_run(run: Run) -> bytes:
         run.allow_template_tags,
         run.synchronization,
     )
-    return RUN.encode(
+    value = RUN.encode(
         {
             "plan": plan,
             "run_key": run.run_key,
@@ -58,6 +58,7 @@ def encode_run(run: Run) -> bytes:
             "start_by": run.start_by,
         }
     )
+    return REPLAYED_RUN.encode({"run": value, "replay": run.replay, "repeats": run.repeats}) if run.replay else value
 
 
 @lru_cache(maxsize=_PLANS)
@@ -92,6 +93,10 @@ def decode_run(value: bytes) -> Run:
         RecordError: It is none that this version can read.
 
     """
+    replay = repeats = ""
+    if value.startswith(REPLAYED_RUN.prefix):
+        replayed = REPLAYED_RUN.decode(value)
+        value, replay, repeats = replayed["run"], replayed["replay"], replayed["repeats"]
     fields = RUN.decode(value)
     parameters = fields["parameters"]
     return Run(
@@ -107,6 +112,59 @@ def decode_run(value: bytes) -> Run:
         event_time=fields["event_time"],
         reached=fields["reached"],
         start_by=fields["start_by"],
+        replay=replay,
+        repeats=repeats,
+    )
+
+
+def encode_facts(run: Run, frame: tuple[Micros, Micros] | None) -> bytes:
+    """Return the record of the facts that the ledger keeps about a run that has ended.
+
+    Args:
+        run: The run.
+        frame: The calendar window of its match; None for other windows.
+
+    """
+    start, end = frame or (None, None)
+    return RUN_FACTS.encode(
+        {
+            "definition": run.definition_hash,
+            "key": run.key,
+            "events": [
+                {"slot": slot, "name": event[0], "source": event[1], "id": event[2]} for slot, event in run.events
+            ],
+            "event_time": run.event_time,
+            "reached": run.reached,
+            "frame_start": start,
+            "frame_end": end,
+            "replay": run.replay,
+            "repeats": run.repeats,
+        }
+    )
+
+
+def decode_facts(value: bytes | None) -> RunFacts | None:
+    """Return the facts about a run that has ended; None where its entry has none, as those of 0.1.0.
+
+    Raises:
+        RecordError: They are in a form that this version cannot read.
+
+    """
+    if value is None:
+        return None
+    fields = RUN_FACTS.decode(value)
+    start, end = fields["frame_start"], fields["frame_end"]
+    return RunFacts(
+        fields["definition"],
+        fields["key"],
+        tuple(
+            [(event["slot"], EventIdentity(event["name"], event["source"], event["id"])) for event in fields["events"]]
+        ),
+        fields["event_time"],
+        fields["reached"],
+        None if start is None or end is None else (start, end),
+        fields["replay"],
+        fields["repeats"],
     )
 
 

@@ -1,4 +1,4 @@
-"""Lanes: the queues in which runs wait for their turn, one for each trigger, so that none delays another.
+"""Lanes: the queues in which runs wait for their turn, one for each trigger and replay, so that none delays another.
 
 The lanes of a namespace whose next run may start take turns, one run at a time. A lane that its trigger's limits keep
 back leaves the turns until the moment that the limits give. A lane that waits for its WorkflowTemplate leaves them
@@ -18,6 +18,7 @@ from typing import Literal
 
 from bridge.core.event import Micros, time_text
 from bridge.core.runs.limits import Brake, Wait
+from bridge.core.runs.run import REPLAY_LANE
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.limits_in_force import LaneLimits, RuleOf
 from bridge.stages.submitter.open_run import OpenRun
@@ -35,14 +36,14 @@ _READ_AHEAD = 32  # runs, and
 _READ_AHEAD_BYTES = 32 * SMALL  # bytes that a lane takes from the shelf at a time
 
 _Key = tuple[int, str]
-"""Partition of the ledger, and trigger."""
+"""Partition of the ledger, and the lane's name: a trigger, or a trigger and a replay."""
 
 
 class Lane:
-    """The runs of one trigger that wait for their turn.
+    """The runs of one trigger, or of one replay of a trigger, that wait for their turn.
 
     Attributes:
-        key: Partition and trigger.
+        key: Partition and name.
         queue: The runs in memory, in order.
         shelved: How many more wait for their turn, on the shelf.
         put_off: How many are put off, on the shelf.
@@ -53,7 +54,7 @@ class Lane:
         namespace: The namespace of its next run.
         alarm: When a lane that is kept back is looked at again.
         is_held: A storm holds it, and this was logged.
-        is_unwanted: The runs that a storm held are being skipped, since its trigger is gone.
+        is_unwanted: Its runs are skipped: its trigger went while a storm held them, or its replay is cancelled.
         last_created: When the last Workflow of it was created by this process.
         overflowed: When a run was last refused because too many wait.
 
@@ -78,6 +79,11 @@ class Lane:
     def __len__(self) -> int:
         """Return how many runs wait."""
         return len(self.queue) + self.shelved + self.put_off
+
+    @property
+    def is_replay(self) -> bool:
+        """Return whether its runs are those of a replay."""
+        return REPLAY_LANE in self.key[1]
 
     def ask(self, run: OpenRun) -> None:
         """Count a run that was asked for, if the definition whose limits hold made it."""
@@ -111,7 +117,7 @@ class Lanes:
         self._ledger = ledger
         self._on_read = on_read
         self._lanes: dict[_Key, Lane] = {}
-        self._turns: dict[str, deque[Lane]] = {}
+        self._turns: dict[tuple[str, bool], deque[Lane]] = {}  # by namespace, and whether they are of replays
         self._later: list[tuple[Micros, int, Lane]] = []
         self._counter = 0
         self._in_memory = 0
@@ -121,28 +127,26 @@ class Lanes:
 
     def lane(self, run: OpenRun) -> Lane:
         """Return the lane of a run."""
-        key = (run.partition, run.run.trigger)
+        key = (run.partition, run.run.lane)
         lane = self._lanes.get(key)
         if lane is None:
-            rule = self._rule_of(run.run.trigger, run.run.definition_hash)
+            rule = self._rule_of(run.run.lane, run.run.definition_hash)
             lane = self._lanes[key] = Lane(key, rule, Brake(rule.limits))
         return lane
 
     def restore(
-        self, partition: int, trigger: str, made_by: str, asked: Collection[Micros], started: Collection[Micros]
+        self, partition: int, name: str, made_by: str, asked: Collection[Micros], started: Collection[Micros]
     ) -> None:
-        """Make the lane of a trigger, still empty, with the counts of its limits."""
-        rule = self._rule_of(trigger, made_by)
-        self._lanes[partition, trigger] = Lane((partition, trigger), rule, Brake(rule.limits, asked, started))
+        """Make the lane of this name, still empty, with the counts of its limits."""
+        rule = self._rule_of(name, made_by)
+        self._lanes[partition, name] = Lane((partition, name), rule, Brake(rule.limits, asked, started))
 
     def restore_waiting(self, partition: int, waiting: Waiting) -> None:
         """Give a lane that was restored its runs on the shelf."""
-        lane, waiting_runs = self._lanes[partition, waiting.trigger], self._ledger[partition].waiting_runs
+        lane, waiting_runs = self._lanes[partition, waiting.lane], self._ledger[partition].waiting_runs
         lane.shelved, lane.put_off, lane.size = waiting.queued, waiting.put_off, waiting.size
         if lane.rule.limits.storm is not None:
-            for moment in reversed(
-                waiting_runs.latest(waiting.trigger, lane.rule.definition, lane.rule.limits.storm + 1)
-            ):
+            for moment in reversed(waiting_runs.latest(waiting.lane, lane.rule.definition, lane.rule.limits.storm + 1)):
                 lane.brake.ask(moment)
         if lane.shelved:
             self._give_turn(lane)
@@ -206,7 +210,10 @@ class Lanes:
     def next(self, namespace: str, now: Micros) -> OpenRun | None:
         """Take the run of a namespace whose turn it is; None when none may start now."""
         self._bring_back(now)
-        turns = self._turns.get(namespace)
+        return self._next(namespace, now, of_replays=False) or self._next(namespace, now, of_replays=True)
+
+    def _next(self, namespace: str, now: Micros, *, of_replays: bool) -> OpenRun | None:
+        turns = self._turns.get((namespace, of_replays))
         while turns:
             lane = turns.popleft()
             lane.place = "empty"
@@ -234,16 +241,16 @@ class Lanes:
                     lane.alarm = wait.until
                     self._counter += 1
                     heapq.heappush(self._later, (wait.until, self._counter, lane))
-        self._turns.pop(namespace, None)
+        self._turns.pop((namespace, of_replays), None)
         return None
 
     def namespaces(self, now: Micros) -> list[str]:
         """Return the namespaces of which a run may have its turn now."""
         self._bring_back(now)
-        return [namespace for namespace, turns in self._turns.items() if turns]
+        return list(dict.fromkeys([namespace for (namespace, _), turns in self._turns.items() if turns]))
 
     def take_unwanted(self, limit: int) -> list[OpenRun]:
-        """Take some of the runs that a storm held when their trigger went; the caller skips them."""
+        """Take some of the runs that are not wanted any more; the caller skips them."""
         unwanted: list[OpenRun] = []
         while self._unwanted and len(unwanted) < limit:
             lane = self._unwanted[-1]
@@ -256,7 +263,7 @@ class Lanes:
         return unwanted
 
     def has_unwanted(self) -> bool:
-        """Return whether more runs have to be skipped because their trigger went."""
+        """Return whether more runs have to be skipped because they are not wanted any more."""
         return bool(self._unwanted)
 
     def _has_first(self, lane: Lane) -> bool:
@@ -277,8 +284,7 @@ class Lanes:
     def stop(self, run: OpenRun) -> None:
         """Keep the lane of a run back until its WorkflowTemplate is read."""
         lane = self.lane(run)
-        if lane.place == "turn":
-            self._turns[lane.namespace].remove(lane)
+        self._leave_turns(lane)
         lane.place = "asking"
 
     def free(self, run: OpenRun) -> None:
@@ -288,7 +294,10 @@ class Lanes:
             self._give_turn(lane)
 
     def reconsider(self, now: Micros) -> None:
-        """Apply changed definitions; forget a lane whose trigger is gone once its rate counts nothing any more."""
+        """Apply changed definitions; forget a lane whose trigger is gone once its rate counts nothing any more.
+
+        The lane of a replay that has no runs is forgotten at once. The runs of one that is cancelled are unwanted.
+        """
         for lane in list(self._lanes.values()):
             made_by = lane.queue[0].run.definition_hash if lane.queue else lane.rule.definition
             rule = self._rule_of(lane.key[1], made_by)
@@ -298,7 +307,12 @@ class Lanes:
                 lane.rule = rule if not rule.is_over else lane.rule._replace(is_over=True)
                 if lane.place == "later":
                     self._give_turn(lane)
-            if lane.rule.is_over and not len(lane) and lane.place == "empty" and not lane.brake.counts_starts(now):
+            if lane.rule.is_cancelled and not lane.is_unwanted and (lane.queue or lane.shelved):
+                self._leave_turns(lane)
+                lane.place, lane.is_unwanted = "empty", True
+                self._unwanted.append(lane)
+            is_over = lane.rule.is_over or lane.is_replay
+            if is_over and not len(lane) and lane.place == "empty" and not lane.brake.counts_starts(now):
                 del self._lanes[lane.key]
 
     def start(self, run: OpenRun, now: Micros) -> None:
@@ -340,8 +354,8 @@ class Lanes:
         gone = [key for key in self._lanes if key[0] in partitions]
         for key in gone:
             self._in_memory -= len(self._lanes.pop(key).queue)
-        for namespace, turns in list(self._turns.items()):
-            self._turns[namespace] = deque(lane for lane in turns if lane.key in self._lanes)
+        for whose, turns in list(self._turns.items()):
+            self._turns[whose] = deque(lane for lane in turns if lane.key in self._lanes)
         self._later = [entry for entry in self._later if entry[2].key in self._lanes]
         heapq.heapify(self._later)
         self._unwanted = [lane for lane in self._unwanted if lane.key in self._lanes]
@@ -355,7 +369,11 @@ class Lanes:
             lane.place = "empty"
             return
         lane.place = "turn"
-        self._turns.setdefault(lane.namespace, deque()).append(lane)
+        self._turns.setdefault((lane.namespace, lane.is_replay), deque()).append(lane)
+
+    def _leave_turns(self, lane: Lane) -> None:
+        if lane.place == "turn":
+            self._turns[lane.namespace, lane.is_replay].remove(lane)
 
     def _bring_back(self, now: Micros) -> None:
         while self._later and self._later[0][0] <= now:

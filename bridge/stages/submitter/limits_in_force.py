@@ -1,8 +1,11 @@
-"""The run limits of each trigger's definition in force.
+"""The run limits of each trigger's definition in force, and whether a replay goes on.
 
 A run is frozen when it is made, but its trigger's limits are not: an edit of ``run.limits`` also applies to runs that
 wait already. So the submitter reads the definitions, too. For a trigger that is gone, the limits are those of the
 definition that made the run, if it is still known.
+
+The runs of a replay have no limits but those of the replay itself, which sends them at its own rate. They count for no
+limit of their trigger. Once their replay is cancelled, those that wait are not wanted any more.
 """
 
 from __future__ import annotations
@@ -13,53 +16,62 @@ from typing import NamedTuple
 from bridge.core.event import Micros
 from bridge.core.evidence import REDACTED
 from bridge.core.runs.limits import look_back
-from bridge.core.runs.run import Run
+from bridge.core.runs.run import REPLAY_LANE, Run
 from bridge.core.trigger import RunLimits
+from bridge.core.windows.kinds.all_kinds import kind_of_window
+from bridge.core.windows.window import Frame
 from bridge.stages.shared.definitions import Definitions
+from bridge.stages.shared.replays import Replays
 
 
 class LaneLimits(NamedTuple):
-    """The limits of the runs of a trigger now.
+    """The limits of the runs of a lane now.
 
     Attributes:
         definition: Hash of the definition whose limits these are.
         limits: How many may start.
         is_over: The trigger is gone or suspended, so the runs that a storm holds are not wanted any more.
+        is_cancelled: The replay is cancelled, so none of the runs that wait is wanted any more.
 
     """
 
     definition: str
     limits: RunLimits
     is_over: bool = False
+    is_cancelled: bool = False
 
 
 RuleOf = Callable[[str, str], LaneLimits]
-"""Returns the limits for a trigger and the hash of a definition that made a run of it."""
+"""Returns the limits for a lane (:attr:`bridge.core.runs.run.Run.lane`) and the hash of a definition that made runs."""
 
 
 class LimitsInForce:
-    """The limits of all triggers.
+    """The limits of all triggers and replays.
 
     Args:
         definitions: The topic ``triggers`` as read so far.
+        replays: The topic ``replays`` as read so far.
 
     """
 
-    def __init__(self, definitions: Definitions) -> None:
+    def __init__(self, definitions: Definitions, replays: Replays) -> None:
         self._definitions = definitions
+        self._replays = replays
 
     def refresh(self) -> bool:
-        """Read ``triggers`` to its end; return True if new records were read.
+        """Read ``triggers`` and ``replays`` to their ends; return True if new records were read.
 
         Raises:
             LogError: Kafka did not answer.
 
         """
-        return self._definitions.refresh()
+        has_new_replays = self._replays.refresh()
+        return self._definitions.refresh() or has_new_replays
 
     def refresh_when_due(self) -> bool:
         """Call :meth:`refresh`, if the last time is long enough ago."""
-        return self._definitions.refresh_when_due()
+        has_new_replays = self._replays.refresh_when_due()
+        return self._definitions.refresh_when_due() or has_new_replays
 
     def has_to_read_for(self, definition: str) -> bool:
         """Read ``triggers`` on, if a definition that made a run is not known yet; return True if new records were read.
@@ -68,13 +80,28 @@ class LimitsInForce:
         """
         return definition not in self._definitions.known and self._definitions.refresh()
 
-    def limits_of(self, trigger: str, made_by: str) -> LaneLimits:
-        """Return the limits of a trigger's runs; ``made_by``: the definition hash of one of them."""
+    def limits_of(self, lane: str, made_by: str) -> LaneLimits:
+        """Return the limits of the runs of a lane; ``made_by``: the definition hash of one of them."""
+        trigger, _, replay = lane.partition(REPLAY_LANE)
+        if replay:
+            return LaneLimits(made_by, RunLimits(), is_cancelled=self._replays.is_cancelled(replay))
         in_force = self._definitions.in_force.get(trigger)
         if in_force is not None:
             return LaneLimits(in_force.hash, in_force.trigger.run.limits, in_force.trigger.suspend)
         known = self._definitions.known.get(made_by)
         return LaneLimits(made_by, known.trigger.run.limits if known is not None else RunLimits(), is_over=True)
+
+    def is_cancelled(self, run: Run) -> bool:
+        """Return whether a run belongs to a replay that is cancelled."""
+        return bool(run.replay) and self._replays.is_cancelled(run.replay)
+
+    def frame(self, run: Run) -> Frame | None:
+        """Return the calendar window of a run's match; None for other windows, and if its definition is not known."""
+        definition = self._definitions.known.get(run.definition_hash)
+        if definition is None or definition.trigger.window is None:
+            return None
+        trigger = definition.trigger
+        return kind_of_window(trigger).frame(trigger, run.event_time, is_empty=not run.events)
 
     def redacted_key(self, run: Run) -> str:
         """Return the correlation key of a run as decisions may show it. That of an unknown trigger is hidden."""
@@ -83,9 +110,11 @@ class LimitsInForce:
         is_hidden = not is_known or any(definition.hides_key for definition in known if definition is not None)
         return REDACTED if run.key and is_hidden else run.key
 
-    def looks_back(self, trigger: str) -> Micros:
-        """Return how far back the limits of a trigger count; without a name the longest of all."""
-        named = self._definitions.in_force.get(trigger)
+    def looks_back(self, lane: str) -> Micros:
+        """Return how far back the limits of a lane count; without a name the longest of all."""
+        if REPLAY_LANE in lane:
+            return 0
+        named = self._definitions.in_force.get(lane)
         if named is not None:
             return look_back(named.trigger.run.limits)
         return max(

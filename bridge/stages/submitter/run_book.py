@@ -77,12 +77,12 @@ class RunBook:
     def restore(self, number: int, ledger: LedgerPartition) -> None:
         """Take over a partition of the ledger as it was read from Kafka."""
         self.ledger[number] = ledger
-        waiting = {of_trigger.trigger: of_trigger for of_trigger in ledger.waiting_runs.waiting()}
-        for trigger in dict.fromkeys((*waiting, *ledger.asked, *ledger.started)):
-            made_by = waiting[trigger].definition if trigger in waiting else ""
-            self.lanes.restore(number, trigger, made_by, ledger.asked[trigger], ledger.started[trigger])
-        for of_trigger in waiting.values():
-            self.lanes.restore_waiting(number, of_trigger)
+        waiting = {of_lane.lane: of_lane for of_lane in ledger.waiting_runs.waiting()}
+        for lane in dict.fromkeys((*waiting, *ledger.asked, *ledger.started)):
+            made_by = waiting[lane].definition if lane in waiting else ""
+            self.lanes.restore(number, lane, made_by, ledger.asked[lane], ledger.started[lane])
+        for of_lane in waiting.values():
+            self.lanes.restore_waiting(number, of_lane)
         self._stale_from = 0
 
     def drop(self, numbers: Collection[int]) -> None:

@@ -128,7 +128,7 @@ class Submitter(Stage):
         self._settings = settings
         self._observer = observer
         self.book = RunBook(governing.limits_of)
-        self._writer = LedgerWriter(topics, self.book.ledger)
+        self._writer = LedgerWriter(topics, self.book.ledger, governing.frame)
         self._answers = Answers(settings.retry_for, random, governing.redacted_key)
         self._results = Results(self.book, self._answers, bulkheads, self._templates, ApiOutage(pace), observer)
         self._held: set[str] = set()
@@ -353,7 +353,8 @@ class Submitter(Stage):
         out.at = None
         for run in self.book.lanes.take_unwanted(_SKIPPED_AT_ONCE):
             out.at = run
-            self._happens(run, Skipped({"storm": "its trigger went while a storm held it"}), now, out)
+            why = {"cancelled": "its replay"} if run.run.replay else {"storm": "its trigger went while a storm held it"}
+            self._happens(run, Skipped(why), now, out)
         out.at = None
 
     def _begin(self, run: OpenRun, now: Micros, out: Outbox) -> None:
@@ -364,6 +365,9 @@ class Submitter(Stage):
             return
         if run.is_too_late(now):
             self._happens(run, Skipped(lateness(run)), now, out)
+            return
+        if run.intent is None and self._limits_in_force.is_cancelled(run.run):
+            self._happens(run, Skipped({"cancelled": "its replay"}), now, out)
             return
         try:
             resolved = self._templates.resolve_now(run.run)

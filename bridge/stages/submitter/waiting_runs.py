@@ -23,11 +23,11 @@ from bridge.stages.submitter.open_run import OpenRun, waiting_state
 
 _CREATE = """
 CREATE TABLE runs (
-    key TEXT PRIMARY KEY, trigger TEXT, definition TEXT, place INTEGER, wake INTEGER, due INTEGER, since INTEGER,
+    key TEXT PRIMARY KEY, lane TEXT, definition TEXT, place INTEGER, wake INTEGER, due INTEGER, since INTEGER,
     attempts INTEGER, refused INTEGER, intent INTEGER, started INTEGER, absent_until INTEGER, last_sent INTEGER,
     lifetime INTEGER, written INTEGER, reason TEXT, body BLOB
 );
-CREATE INDEX by_turn ON runs (trigger, place) WHERE due IS NULL;
+CREATE INDEX by_turn ON runs (lane, place) WHERE due IS NULL;
 CREATE INDEX by_wake ON runs (wake) WHERE wake IS NOT NULL;
 CREATE INDEX by_written ON runs (written);
 """
@@ -36,7 +36,7 @@ _SELECT = (
     "SELECT body, since, attempts, refused, intent, started, absent_until, last_sent, lifetime, written, reason, due "
     "FROM runs"
 )
-_TURN = _SELECT + " WHERE trigger = ? AND due IS NULL ORDER BY place, rowid LIMIT ?"
+_TURN = _SELECT + " WHERE lane = ? AND due IS NULL ORDER BY place, rowid LIMIT ?"
 _WAKE = _SELECT + " WHERE wake <= ? ORDER BY wake, rowid LIMIT ?"
 _STALE = _SELECT + " WHERE written < ? ORDER BY written LIMIT ?"
 _ALL = _SELECT + " ORDER BY place, rowid"
@@ -45,10 +45,10 @@ _NEVER: Micros = 2**62
 
 
 class Waiting(NamedTuple):
-    """How many runs of a trigger are on a shelf.
+    """How many runs of a lane are on a shelf.
 
     Attributes:
-        trigger: The trigger.
+        lane: The lane's name.
         definition: Hash of a definition that made one of its runs.
         queued: Runs that wait for their turn.
         put_off: Runs that are put off.
@@ -56,7 +56,7 @@ class Waiting(NamedTuple):
 
     """
 
-    trigger: str
+    lane: str
     definition: str
     queued: int
     put_off: int
@@ -97,7 +97,7 @@ class WaitingRuns:
         place = 0 if first else open_run.since
         values = (
             run.run_key,
-            run.trigger,
+            run.lane,
             run.definition_hash,
             place,
             wake,
@@ -117,10 +117,10 @@ class WaitingRuns:
             self._next_wake = min(self._next_wake, wake)
         return len(body)
 
-    def take_next(self, trigger: str, count: int, size: int) -> list[OpenRun]:
-        """Take the runs of a trigger whose turn is next: at most ``count``, about ``size`` bytes, at least one."""
+    def take_next(self, lane: str, count: int, size: int) -> list[OpenRun]:
+        """Take the runs of a lane whose turn is next: at most ``count``, about ``size`` bytes, at least one."""
         runs: list[OpenRun] = []
-        for row in self._rows(_TURN, trigger, count):
+        for row in self._rows(_TURN, lane, count):
             runs.append(self._run(row))
             size -= len(row[0])
             if size <= 0:
@@ -152,16 +152,16 @@ class WaitingRuns:
         self._open().executemany("UPDATE runs SET written = ? WHERE key = ?", [(now, key) for key in run_keys])
 
     def waiting(self) -> list[Waiting]:
-        """Return how many runs wait, by trigger."""
+        """Return how many runs wait, by lane."""
         if not self._count:
             return []
-        select = "SELECT trigger, max(definition), sum(due IS NULL), sum(due IS NOT NULL), sum(length(body)) FROM runs"
-        return [Waiting(*row) for row in self._rows(f"{select} GROUP BY trigger")]
+        select = "SELECT lane, max(definition), sum(due IS NULL), sum(due IS NOT NULL), sum(length(body)) FROM runs"
+        return [Waiting(*row) for row in self._rows(f"{select} GROUP BY lane")]
 
-    def latest(self, trigger: str, definition: str, limit: int) -> list[Micros]:
-        """Return when the latest runs that a definition of a trigger made were taken up."""
-        select = "SELECT since FROM runs WHERE trigger = ? AND definition = ? ORDER BY since DESC LIMIT ?"
-        return [since for (since,) in self._rows(select, trigger, definition, limit)] if self._count else []
+    def latest(self, lane: str, definition: str, limit: int) -> list[Micros]:
+        """Return when the latest runs of a lane that a definition made were taken up."""
+        select = "SELECT since FROM runs WHERE lane = ? AND definition = ? ORDER BY since DESC LIMIT ?"
+        return [since for (since,) in self._rows(select, lane, definition, limit)] if self._count else []
 
     def runs(self) -> Iterator[OpenRun]:
         """Yield all runs in the order of their turns. They stay here."""

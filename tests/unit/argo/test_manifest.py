@@ -32,6 +32,15 @@ RUN = Run(
 )
 
 
+def test_a_run_of_a_replay_carries_its_name() -> None:
+    live, replayed = workflow_manifest(RUN), workflow_manifest(RUN._replace(replay="gap-7", repeats="b" * 52))
+    labels, annotations = replayed["metadata"]["labels"], replayed["metadata"]["annotations"]
+    assert labels == {**live["metadata"]["labels"], "flowbridge.dev/replay": "gap-7"}
+    more = {"flowbridge.dev/replay": "gap-7", "flowbridge.dev/repeats": "b" * 52}
+    assert annotations == {**live["metadata"]["annotations"], **more}
+    assert replayed["spec"] == live["spec"]
+
+
 def test_the_whole_workflow() -> None:
     assert workflow_manifest(RUN) == {
         "apiVersion": "argoproj.io/v1alpha1",

@@ -20,8 +20,9 @@ def test_what_is_missing_is_created_and_then_found_right(admin: MemoryAdmin) -> 
     topics = InternalTopics(partitions=6)
     topics.ensure(admin)
     topics.ensure(admin)
-    names = ["arrivals", "windows", "runs", "ledger", "triggers", "dead-letters", "decisions", "retries"]
-    assert admin.topics() == {f"flowbridge.{name}": 1 if name == "triggers" else 6 for name in names}
+    names = ["arrivals", "windows", "runs", "ledger", "dead-letters", "decisions", "retries", "replay-plans"]
+    once = ["triggers", "replays"]
+    assert admin.topics() == {f"flowbridge.{name}": 1 if name in once else 6 for name in names + once}
 
 
 def test_what_is_committed_is_never_dropped_by_time() -> None:

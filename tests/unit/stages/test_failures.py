@@ -195,10 +195,10 @@ def _fails_at(text: str, works: Any) -> Any:
 
 
 def test_a_run_of_the_ledger_whose_processing_raises_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(state: State, entry: OpenRun, now: int) -> bytes:
+    def fails(state: State, entry: OpenRun, *rest: Any) -> bytes:
         if state == "intent" and "bad-order" in repr(entry):
             raise KeyError("a bug")
-        return encode_entry(state, entry, now)
+        return encode_entry(state, entry, *rest)
 
     monkeypatch.setattr(ledger_writer, "encode_entry", fails)
     world = World(one_slot())

@@ -82,6 +82,10 @@ class Calendar(Kind):
         """Return the window as it is: all its parts have records."""
         return window
 
+    def frame(self, trigger: Trigger, event_time: Micros, *, is_empty: bool) -> Frame | None:
+        """Return the calendar window between whose boundaries the event times of the match lie."""
+        return frame_of(schedule_of(trigger), event_time - 1 if is_empty else event_time)
+
     def complete_at(self, trigger: Trigger, event_time: Micros, reached: Micros, frame: Frame | None) -> Micros:
         """Return when the calendar window closed, if it matches only then."""
         if frame is not None and fires_at_close(trigger):

@@ -111,6 +111,17 @@ class Kind(ABC):
 
         """
 
+    def frame(self, trigger: Trigger, event_time: Micros, *, is_empty: bool) -> Frame | None:
+        """Return the calendar window that a match lies in; None for the kinds that have none.
+
+        Args:
+            trigger: The trigger.
+            event_time: Newest event time of the match; the end of its window if it has no events.
+            is_empty: The match is the absence of all its events.
+
+        """
+        return None
+
     @abstractmethod
     def complete_at(self, trigger: Trigger, event_time: Micros, reached: Micros, frame: Frame | None) -> Micros:
         """Return the reached time at which a match was complete.

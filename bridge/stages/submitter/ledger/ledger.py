@@ -1,8 +1,9 @@
 """The ledger: the outcome of each run key, kept for the ledger's horizon.
 
 One record a run key, in the partition of its trigger: *parked* (waits, with its whole run), *intent* (a create may have
-been sent), and the final *done* (created, there already, or skipped) and *dead*. Of final ones only the key stays in
-memory (:mod:`bridge.stages.submitter.ledger.ended_runs`). Runs that wait lie on a shelf
+been sent), and the final *done* (created, there already, or skipped) and *dead*. A final record has the facts about its
+run, which a replay reads (:class:`bridge.core.runs.run.RunFacts`). Of these runs only the key stays in memory
+(:mod:`bridge.stages.submitter.ledger.ended_runs`). Runs that wait lie on a shelf
 (:mod:`bridge.stages.submitter.waiting_runs`). How a new owner reads it all back is
 :mod:`bridge.stages.submitter.ledger.ledger_restore`.
 
@@ -17,8 +18,9 @@ from collections import defaultdict
 from typing import Literal
 
 from bridge.core.event import DAY, Micros
+from bridge.core.windows.window import Frame
 from bridge.kafka.records import LEDGER_ENTRY
-from bridge.stages.shared.run_records import encode_run
+from bridge.stages.shared.run_records import encode_facts, encode_run
 from bridge.stages.submitter.ledger.ended_runs import FinalKeys
 from bridge.stages.submitter.open_run import OpenRun
 from bridge.stages.submitter.waiting_runs import WaitingRuns
@@ -38,7 +40,7 @@ class LedgerPartition:
         final: Keys of runs that have ended.
         open: Runs in memory that have not ended, by key.
         waiting_runs: The other runs that have not ended.
-        asked: When the latest ended runs of a trigger were taken up, for its limits; filled by restoring.
+        asked: When the latest ended runs of a lane were taken up, for its limits; filled by restoring.
         started: When its latest runs were started, ended or not; the same.
 
     """
@@ -70,15 +72,23 @@ class LedgerPartition:
         self.final.add(run.run.run_key, at)
 
 
-def encode_entry(state: State, open_run: OpenRun, at: Micros) -> bytes:
-    """Return the ledger's record of a run; a final one leaves the run itself out.
+def encode_entry(state: State, open_run: OpenRun, at: Micros, frame: Frame | None = None) -> bytes:
+    """Return the ledger's record of a run: with the whole run, or with the facts about one that has ended.
 
     The time of an intent is that of the first one that stands. The time of a parked run is that of its first refusal,
     or 0 while it was never refused. The time of a final one is ``at``.
+
+    Args:
+        state: Where the run stands.
+        open_run: The run.
+        at: The time.
+        frame: Of a final one: the calendar window of its match.
+
     """
-    run, body = open_run.run, None
-    moment: Micros = at
-    if state in ("parked", "intent"):
+    run, moment = open_run.run, at
+    if state in ("done", "dead"):
+        body = encode_facts(run, frame)
+    else:
         body = open_run.body = open_run.body or encode_run(run)
         moment = (open_run.refused or 0) if state == "parked" else at if open_run.intent is None else open_run.intent
     return LEDGER_ENTRY.encode(

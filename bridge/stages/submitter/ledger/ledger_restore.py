@@ -15,7 +15,7 @@ from bridge.core.decision import RunReason
 from bridge.core.event import DAY, MINUTE, Micros
 from bridge.kafka.log import Admin, Partition, Reader, Record
 from bridge.kafka.observer import Observer
-from bridge.kafka.records import LEDGER_ENTRY, NewerFormatError, RecordError, UnreadableRecordError
+from bridge.kafka.records import LEDGER_ENTRY, RUN_FACTS, NewerFormatError, RecordError, UnreadableRecordError
 from bridge.stages.shared.run_records import decode_run
 from bridge.stages.shared.unreadable_records import set_aside
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
@@ -31,6 +31,8 @@ NO_REFUSALS = ("rate", "storm", FOR_ROOM, FOR_TEMPLATE)
 
 _SAME_AGE = 60_000  # milliseconds that make no difference to how long a key is remembered
 _CLOCKS_APART = 5 * MINUTE  # as far as clocks may be apart by the setting `clock_skew`
+
+_replay = RUN_FACTS.only("replay")
 
 LooksBack = Callable[[str], Micros]
 """How far back the limits of a trigger count; 0 for one without limits."""
@@ -158,7 +160,9 @@ class _Restoring:
         )
 
     def _count(self, entry: dict[str, Any], appended: Micros) -> None:
-        """Count a run that has ended for its trigger's limits."""
+        """Count a run that has ended for its trigger's limits, unless a replay asked for it."""
+        if entry["run"] is not None and _replay(entry["run"])[0]:
+            return
         trigger = entry["trigger"]
         oldest = self._now - self._looks_back(trigger)
         since, at = _true(entry["since"], appended), _true(entry["at"], appended)
@@ -182,7 +186,7 @@ class _Restoring:
                 ledger.final.add(run_key, timestamp * 1_000)
                 continue
             if run.intent is not None:
-                ledger.started[run.run.trigger].append(run.intent)
+                ledger.started[run.run.lane].append(run.intent)
                 run.due = 0  # at once: the former owner may have made its Workflow
             ledger.waiting_runs.put(run)
         return ledger

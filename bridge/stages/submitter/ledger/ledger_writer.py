@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import Micros, time_text
 from bridge.core.runs.run import Run
+from bridge.core.windows.window import Frame
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
@@ -29,16 +30,20 @@ class LedgerWriter:
     Args:
         topics: The internal topics.
         ledger: The partitions of the ledger that are owned, by number.
+        frame: Returns the calendar window of a run's match; None for other windows.
 
     Attributes:
         entries: Carries out the effects that are written, within the transaction of the batch.
 
     """
 
-    def __init__(self, topics: InternalTopics, ledger: Mapping[int, LedgerPartition]) -> None:
+    def __init__(
+        self, topics: InternalTopics, ledger: Mapping[int, LedgerPartition], frame: Callable[[Run], Frame | None]
+    ) -> None:
         self._topics = topics
         self._letters = DeadLetters(topics, "submitter")
         self._ledger = ledger
+        self._frame = frame
         self.entries: Mapping[Effect, Callable[[OpenRun, RunEvent, Micros, Outbox], None]] = {
             Effect.WRITE_PARKED: self._park,
             Effect.WRITE_INTENT: self._intend,
@@ -71,7 +76,8 @@ class LedgerWriter:
 
     def write(self, state: State, run: OpenRun, now: Micros, out: Outbox) -> None:
         """Write an entry of a run."""
-        out.send(self._topics.ledger, run.partition, run.run.run_key.encode(), encode_entry(state, run, now))
+        frame = self._frame(run.run) if state in ("done", "dead") else None
+        out.send(self._topics.ledger, run.partition, run.run.run_key.encode(), encode_entry(state, run, now, frame))
         run.written = now
 
     def _write_dead_letter(self, open_run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
@@ -100,6 +106,8 @@ class LedgerWriter:
 def decide(reason: RunReason, open_run: OpenRun, evidence: Mapping[str, str]) -> RunDecision:
     """Return a decision about a run."""
     run = open_run.run
+    if run.replay:
+        evidence = {**evidence, "replay": run.replay}
     return RunDecision(reason, run.trigger, run.run_key, f"{run.namespace}/{run.name}", evidence)
 
 

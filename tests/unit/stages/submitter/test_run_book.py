@@ -95,7 +95,7 @@ def checked(process: Process) -> Counter[RunState]:
     assert book.lanes._in_memory == len(queued)
     for number, ledger in book.ledger.items():
         assert not {run.run.run_key for run in ledger.waiting_runs.runs()} & set(ledger.open)
-        waiting = {waits.trigger: (waits.queued, waits.put_off, waits.size) for waits in ledger.waiting_runs.waiting()}
+        waiting = {waits.lane: (waits.queued, waits.put_off, waits.size) for waits in ledger.waiting_runs.waiting()}
         counted = {lane.key[1]: (lane.shelved, lane.put_off, lane.size) for lane in lanes if lane.key[0] == number}
         assert {name: counts for name, counts in counted.items() if counts != (0, 0, 0)} == waiting
         states.update(run.state for run in ledger.waiting_runs.runs())

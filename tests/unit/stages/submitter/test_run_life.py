@@ -93,7 +93,7 @@ def test_every_event_and_every_state_is_in_the_table() -> None:
 
 def test_each_effect_has_one_place_that_carries_it_out() -> None:
     places = set(RunBook(lambda *_: pytest.fail("no lane is asked for")).places)
-    entries = set(LedgerWriter(InternalTopics(), {}).entries)
+    entries = set(LedgerWriter(InternalTopics(), {}, lambda _: None).entries)
     assert not places & entries
     assert set(Effect) - places - entries == {Effect.READ_TEMPLATE, Effect.CREATE}
     assert {effect for moves in LIFE.values() for move in moves.values() for effect in move.effects} == set(Effect)

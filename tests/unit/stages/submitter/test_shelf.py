@@ -97,12 +97,12 @@ def test_entries_that_were_written_long_ago_are_told_until_they_are_written_agai
     assert len(waiting_runs) == 5
 
 
-def test_what_waits_is_told_by_trigger() -> None:
+def test_what_waits_is_told_by_lane() -> None:
     waiting_runs = WaitingRuns(7)
     waiting_runs.put(waiting(1))
     waiting_runs.put(waiting(2, due=NOW))
     waiting_runs.put(OpenRun(run(3, "default/other"), 7, NOW))
-    found = {waits.trigger: (waits.queued, waits.put_off) for waits in waiting_runs.waiting()}
+    found = {waits.lane: (waits.queued, waits.put_off) for waits in waiting_runs.waiting()}
     assert found == {"default/ship": (1, 1), "default/other": (1, 0)}
     assert waiting_runs.latest("default/ship", "d" * 20, 9) == [NOW, NOW]
     assert waiting_runs.latest("default/ship", "another", 9) == []

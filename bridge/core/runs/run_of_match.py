@@ -62,6 +62,7 @@ def make_run(
     frame: tuple[Micros, Micros] | None = None,
     *,
     ended_early: bool = False,
+    replay_id: str = "",
 ) -> Run:
     """Return the run of a match.
 
@@ -73,6 +74,7 @@ def make_run(
         frame: Start and end of the calendar window that the match is of; None for other windows.
         ended_early: That window ended before its time. Its events, and not its bounds, identify the match, since
             later events of the window are another match.
+        replay_id: Id of a second set of runs, whose keys differ from those of the live bridge; empty for these.
 
     Raises:
         UnrunnableError: An expression has no value, or a parameter has no text.
@@ -86,7 +88,7 @@ def make_run(
             for slot, events in zip(trigger.slots, match, strict=True)
         }
     identity = _identity(definition, variables, match, None if ended_early else frame)
-    run_key = RunIdentity(installation, definition.identity, key, identity).run_key()
+    run_key = RunIdentity(installation, definition.identity, key, identity, replay_id).run_key()
     filled = [(slot.variable, event) for slot, events in zip(trigger.slots, match, strict=True) for event in events]
     if len(filled) == 1:
         event_time, reached = filled[0][1].time, filled[0][1].reached

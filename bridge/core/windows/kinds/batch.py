@@ -20,6 +20,10 @@ class Batch(GroupKind):
         """Return the size of the batch."""
         return plan.size
 
+    def reaches_back(self, trigger: Trigger) -> Micros | None:
+        """Return ``wait``; a batch that waits for its size alone may wait for ever."""
+        return self.plan_of(trigger).length or None
+
     def ends_at(self, trigger: Trigger, plan: WindowPlan, group: Group) -> Micros:
         """Return the end of ``wait``; the end of time for a batch that waits only for its size."""
         return group.first + plan.length if plan.length else FAR_AHEAD

@@ -19,7 +19,7 @@ from bridge.core.trigger import Schedule, Trigger, WindowPlan
 from bridge.core.windows.boundaries import frame_of, longest_frame
 from bridge.core.windows.kinds.kind import Kind
 from bridge.core.windows.selection import select
-from bridge.core.windows.window import Arrival, Frame, Spent, Window, all_between
+from bridge.core.windows.window import Arrival, Frame, Match, Spent, Window, all_between
 from bridge.core.windows.window_close import close_window, take_match
 from bridge.core.windows.window_step import (
     RemovedArrivals,
@@ -81,6 +81,18 @@ class Calendar(Kind):
     ) -> Window:
         """Return the window as it is: all its parts have records."""
         return window
+
+    def force(self, trigger: Trigger, window: Window, key: str, match: Match) -> Step:
+        """Use up the events of the match; their calendar window has fired if it matches before it closes."""
+        step = super().force(trigger, window, key, match)
+        frame = self.frame(trigger, max([arrival.time for slot in match for arrival in slot]), is_empty=False)
+        if frame is None or fires_at_close(trigger) or frame in window.fired:
+            return step._replace(frame=frame)
+        return step._replace(frame=frame, window=window._replace(fired=tuple(sorted((*window.fired, frame)))))
+
+    def reaches_back(self, trigger: Trigger) -> Micros:
+        """Return the length of the longest calendar window, and ``grace``."""
+        return longest_frame(schedule_of(trigger)) + trigger.grace
 
     def frame(self, trigger: Trigger, event_time: Micros, *, is_empty: bool) -> Frame | None:
         """Return the calendar window between whose boundaries the event times of the match lie."""

@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+from bridge.core.decision import Reason
 from bridge.core.event import Micros
 from bridge.core.trigger import Collect, Trigger, WindowKind, WindowPlan
-from bridge.core.windows.window import Arrival, Frame, Spent, Window
-from bridge.core.windows.window_step import Step
+from bridge.core.windows.window import Arrival, Frame, Match, Spent, Window
+from bridge.core.windows.window_step import RemovedArrivals, Step
 
 
 class Kind(ABC):
@@ -120,6 +121,27 @@ class Kind(ABC):
             is_empty: The match is the absence of all its events.
 
         """
+        return None
+
+    def force(self, trigger: Trigger, window: Window, key: str, match: Match) -> Step:
+        """Return the step of a match that was made in the past. None of its arrivals waits in the window.
+
+        A replay applies the matches of recorded runs in this way, so that their events are used up as they were.
+
+        Args:
+            trigger: The trigger.
+            window: The window of the correlation key.
+            key: The correlation key in canonical text.
+            match: The match, with at least one arrival.
+
+        """
+        removed = RemovedArrivals(trigger, key)
+        used = [arrival for slot in match for arrival in slot]
+        removed.remove(used, Reason.MATCHED, {}, max([arrival.reached for arrival in used]) + trigger.dedupe)
+        return Step(window, tuple(removed.decisions), spent=tuple(removed.spent), match=match)
+
+    def reaches_back(self, trigger: Trigger) -> Micros | None:
+        """Return how long before its match was complete an event can have reached us; None if that has no bound."""
         return None
 
     @abstractmethod

@@ -28,6 +28,10 @@ class Session(GroupKind):
         """Return the end of the gap and ``grace`` after the newest event time, or ``maxWait``."""
         return capped(plan, group, group.newest + plan.length + trigger.grace)
 
+    def reaches_back(self, trigger: Trigger) -> Micros | None:
+        """Return ``maxWait``; a session without it has no longest length."""
+        return self.plan_of(trigger).max_wait
+
     def complete_at(self, trigger: Trigger, event_time: Micros, reached: Micros, frame: Frame | None) -> Micros:
         """Return when the gap and ``grace`` after the newest event time were over."""
         plan = self.plan_of(trigger)

@@ -15,6 +15,10 @@ class Settle(GroupKind):
     takes_max_wait = True
     uses_grace = False
 
+    def reaches_back(self, trigger: Trigger) -> Micros | None:
+        """Return ``maxWait``; without it, arrivals that never settle are taken together at any time."""
+        return self.plan_of(trigger).max_wait
+
     def ends_at(self, trigger: Trigger, plan: WindowPlan, group: Group) -> Micros:
         """Return the end of the quiet time after the last arrival, or ``maxWait``."""
         return capped(plan, group, group.last + plan.length)

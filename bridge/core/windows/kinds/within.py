@@ -128,6 +128,14 @@ class Within(Kind):
             newest[slot] = max(mark, newest.get(slot, mark))
         return window._replace(marks=tuple([newest.get(slot) for slot in range(len(trigger.slots))]))
 
+    def force(self, trigger: Trigger, window: Window, key: str, match: Match) -> Step:
+        """Use up the events of the match, and remove and mark what a match of them removes and marks."""
+        return _used(trigger, window, key, match, [arrival for slot in match for arrival in slot])
+
+    def reaches_back(self, trigger: Trigger) -> Micros:
+        """Return the length and ``grace``; twice that with absent events."""
+        return trigger.span * (2 if trigger.absent_slots else 1)
+
     def complete_at(self, trigger: Trigger, event_time: Micros, reached: Micros, frame: Frame | None) -> Micros:
         """Return when the last event reached us, or when an absence was complete."""
         return max(reached, event_time + trigger.span) if trigger.absent_slots else reached
@@ -145,23 +153,32 @@ class Within(Kind):
 
 
 def _take(trigger: Trigger, window: Window, key: str, new: Arrival, match: Match) -> Step:
+    if not trigger.absent_slots:
+        return _used(trigger, window, key, match, [new])
+    used = [arrival for slot in match for arrival in slot]
+    until = max([arrival.reached for arrival in used]) + trigger.dedupe
+    removed = RemovedArrivals(trigger, key)
+    step = absence.pend(trigger, window, removed, new, match, until)
+    _remove_passed_over(trigger, window, removed, match, until)
+    leaving = [arrival for arrival, _ in removed.spent]
+    if step.waits_for_absence is not None:
+        leaving += step.waits_for_absence.arrivals
+    left = step.window.without([arrival for arrival in leaving if arrival is not new])
+    return step._replace(window=left, decisions=(*step.decisions, *removed.decisions), spent=tuple(removed.spent))
+
+
+def _used(trigger: Trigger, window: Window, key: str, match: Match, outside: Sequence[Arrival]) -> Step:
+    """Return the step of a match that uses its arrivals; those ``outside`` are not in the window."""
     used = [arrival for slot in match for arrival in slot]
     until, is_latest = max([arrival.reached for arrival in used]) + trigger.dedupe, trigger.collect == "latest"
-    if is_latest and any(window.marks):  # a mark goes with its identity: no older one may be remembered for longer
+    has_marks = is_latest and not trigger.absent_slots
+    if has_marks and any(window.marks):  # a mark goes with its identity: no older one may be remembered for longer
         until = max([until, *[mark[2] for slot, mark in zip(match, window.marks, strict=True) if slot and mark]])
     removed = RemovedArrivals(trigger, key)
-    if trigger.absent_slots:
-        step = absence.pend(trigger, window, removed, new, match, until)
-        _remove_passed_over(trigger, window, removed, match, until)
-        leaving = [arrival for arrival, _ in removed.spent]
-        if step.waits_for_absence is not None:
-            leaving += step.waits_for_absence.arrivals
-        left = step.window.without([arrival for arrival in leaving if arrival is not new])
-        return step._replace(window=left, decisions=(*step.decisions, *removed.decisions), spent=tuple(removed.spent))
     removed.remove(used, Reason.MATCHED, {}, until)
     _remove_passed_over(trigger, window, removed, match, until)
-    left = window.without([arrival for arrival, _ in removed.spent if arrival is not new])
-    if is_latest:
+    left = window.without([arrival for arrival, _ in removed.spent if arrival not in outside])
+    if has_marks:
         marks = [
             (slot[-1].time, slot[-1].offset, until) if slot else mark
             for slot, mark in zip(match, left.marks, strict=True)

@@ -69,8 +69,8 @@ class DocumentError(MisfitError):
 
     """
 
-    def __init__(self, found: str, right: str, line: int, path: FieldPath = ()) -> None:
-        super().__init__(found, right)
+    def __init__(self, found: str, expected: str, line: int, path: FieldPath = ()) -> None:
+        super().__init__(found, expected)
         self.line = line
         self.path = path
 
@@ -91,8 +91,8 @@ def read_documents(text: str, first_line: int = 1) -> Iterator[Document]:
             if document.value is not None:
                 yield document
     except yaml.MarkedYAMLError as error:
-        found, right, line = _yaml_fault(error, text)
-        raise DocumentError(found, right, line + first_line) from error
+        found, expected, line = _yaml_fault(error, text)
+        raise DocumentError(found, expected, line + first_line) from error
     except (yaml.YAMLError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         raise DocumentError(f"no YAML: {reason}", "write plain YAML in UTF-8", first_line) from error
@@ -108,9 +108,9 @@ def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> tuple[str, str, int]:
     is_scanned = error.context is not None and error.context.startswith("while scanning")
     mark = (error.context_mark if is_scanned else None) or error.problem_mark or error.context_mark
     line = mark.line if mark else 0
-    for part, (found, right) in _FAULTS.items():
+    for part, (found, expected) in _FAULTS.items():
         if part in message:
-            return found, right, line
+            return found, expected, line
     written = next(iter(text.splitlines()[line : line + 1]), "").strip()
     if _QUOTED_IN_PART.search(written):
         found = f"a value of which only a part is in quotes: {quote_value(written)}"
@@ -193,10 +193,10 @@ class _Reader:
             _refuse_surrogates(name, line, path)
             if name in members:
                 is_next = not path and name in {"apiVersion", "kind"}
-                right = (
+                expected = (
                     "give it once; if another trigger begins here, write --- before it" if is_next else "give it once"
                 )
-                raise DocumentError(f"{quote_value(name)} is given twice", right, line, (*path, name))
+                raise DocumentError(f"{quote_value(name)} is given twice", expected, line, (*path, name))
             self._document.lines[*path, name] = line
             members[name] = self.value(value_node, (*path, name))
         return members
@@ -208,8 +208,8 @@ class _Reader:
             _refuse_surrogates(node.value, line, path)
             return node.value
         if node.tag not in _SCALAR_TAGS:
-            right = "put quotes around an expression that begins with !; YAML takes it for a tag"
-            raise DocumentError(f"the tag {quote_value(node.tag)}", right, line, path)
+            expected = "put quotes around an expression that begins with !; YAML takes it for a tag"
+            raise DocumentError(f"the tag {quote_value(node.tag)}", expected, line, path)
         try:
             return yaml.constructor.SafeConstructor().construct_object(node)
         except (ValueError, OverflowError) as error:

@@ -41,8 +41,8 @@ def window_misfits(window: WindowPart) -> Iterator[Misfit]:
         return
     for name in ("timezone", "offset"):
         if getattr(window, name) is not None and kinds[0] != "every":
-            right = "write it inside of until" if kinds[0] == "until" and name == "timezone" else "leave it out"
-            yield (*_WINDOW, name), MisfitError(f"{name} belongs to every", right)
+            expected = "write it inside of until" if kinds[0] == "until" and name == "timezone" else "leave it out"
+            yield (*_WINDOW, name), MisfitError(f"{name} belongs to every", expected)
     if window.every is not None:
         yield from _every_misfits(window)
     for name, part in (("until", window.until), ("reset", window.reset)):
@@ -102,9 +102,9 @@ def _every_misfits(window: WindowPart) -> Iterator[Misfit]:
         return
     fault = schedule_fault(schedule)
     if fault is not None:
-        name, right = fault
+        name, expected = fault
         found = window.timezone if name == "timezone" else duration_text(getattr(schedule, name))
-        yield (*_WINDOW, name), MisfitError(f"found {quote_value(found)}", right)
+        yield (*_WINDOW, name), MisfitError(f"found {quote_value(found)}", expected)
 
 
 def _cron_misfits(part: CronPart, name: str) -> Iterator[Misfit]:

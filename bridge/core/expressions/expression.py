@@ -118,9 +118,9 @@ class Expression:
             if use.root not in allowed:
                 known = ", ".join(sorted(allowed)) or "no variables"
                 near = difflib.get_close_matches(use.root, sorted(allowed), 1)
-                right = f"write {near[0]}" if near else ""
+                expected = f"write {near[0]}" if near else ""
                 raise ExpressionSyntaxError(
-                    f"{use.root!r} is not known here; known are {known}", *self.place(use.node), right
+                    f"{use.root!r} is not known here; known are {known}", *self.place(use.node), expected
                 )
         from bridge.core.expressions.types import refuse_wrong_types  # noqa: PLC0415 - only checks need it
 

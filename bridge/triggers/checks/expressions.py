@@ -44,7 +44,14 @@ def expression_misfits(spec: SpecPart, *, collects_all: bool, schemas: Schemas |
     for index, slot in enumerate(spec.events):
         place: FieldPath = ("spec", "events", index)
         yield from _one_event_misfits(slot.where, payloads[slot.name], slots, (*place, "where"))
-        yield from _where_misfits(slot.where, (*place, "where"))
+        constant = _constant(slot.where)
+        if constant is not None:  # a filter that no event can pass
+            expected = "write what is true for some events"
+            try:
+                if not constant.holds({}):
+                    yield (*place, "where"), MisfitError("it is never true", f"{expected}; suspend stops a trigger")
+            except ExpressionError as error:
+                yield (*place, "where"), MisfitError(f"it has no value for any event: {error}", expected)
         yield from _one_event_misfits(slot.key, payloads[slot.name], slots, (*place, "key"))
         yield from _key_misfits(slot.key, (*place, "key"))
     lists = frozenset(variable_of(slot) for slot in spec.events if is_list(slot, collects_all=collects_all))
@@ -171,20 +178,6 @@ def _types(expression: Expression, variables: Variables) -> dict[str, str]:
                 types[".".join((use.root, *use.steps))] = around.type
     tested = {".".join((use.root, *use.steps)) for use in expression.uses if use.use != "value"}
     return {name: kind for name, kind in types.items() if name not in tested}
-
-
-def _where_misfits(source: str | None, path: FieldPath) -> Iterator[Misfit]:
-    """Yield a misfit for a filter that no event can pass."""
-    constant = _constant(source)
-    if constant is None:
-        return
-    try:
-        is_true = constant.holds({})
-    except ExpressionError as error:
-        yield path, MisfitError(f"it has no value for any event: {error}", "write what is true for some events")
-        return
-    if not is_true:
-        yield path, MisfitError("it is never true", "write what is true for some events; suspend stops a trigger")
 
 
 def _key_misfits(source: str | None, path: FieldPath) -> Iterator[Misfit]:

@@ -173,20 +173,20 @@ def _identity(
 def _parameters(
     definition: Definition, match: Sequence[Sequence[Event]], variables: Mapping[str, Any]
 ) -> tuple[tuple[str, str], ...]:
-    if definition.trigger.run.texts:
-        return _sensor_parameters(definition.trigger, match)
-    allow = definition.trigger.run.allow_template_tags
+    """Return the parameters of a run: from payload fields, then from expressions, then those of a Metaflow Sensor."""
+    plan = definition.trigger.run
+    allow = plan.allow_template_tags
+    newest = [(slot, events[-1]) for slot, events in zip(definition.trigger.slots, match, strict=True) if events]
     parameters: list[tuple[str, str]] = []
     try:
-        for slot, events in zip(definition.trigger.slots, match, strict=True):
-            for name, path in slot.parameters if events else ():
-                value: Any = events[-1].payload
-                for step in (path,) if path in value else path.split("."):
-                    if not isinstance(value, Mapping) or step not in value:
-                        break  # without the field, the parameter keeps the template's default
-                    value = value[step]
-                else:
-                    parameters.append((name, named_text(name, value, allow_template_tags=allow)))
+        for name, path, payload in [(*mapped, event.payload) for slot, event in newest for mapped in slot.parameters]:
+            value: Any = payload
+            for step in (path,) if path in value else path.split("."):
+                if not isinstance(value, Mapping) or step not in value:
+                    break  # without the field, the parameter keeps the template's default
+                value = value[step]
+            else:
+                parameters.append((name, named_text(name, value, allow_template_tags=allow)))
         for name, expression in definition.parameters:
             try:
                 value = expression.evaluate(variables)
@@ -194,28 +194,19 @@ def _parameters(
                 what = f"run.parameters.{name} ({expression.source})"
                 raise UnrunnableError(what, expression, str(error)) from error
             parameters.append((name, named_text(name, value, allow_template_tags=allow)))
-        check_size(parameters)
-    except ParameterError as error:
-        raise UnrunnableError(str(error)) from error
-    return tuple(parameters)
-
-
-def _sensor_parameters(trigger: Trigger, match: Sequence[Sequence[Event]]) -> tuple[tuple[str, str], ...]:
-    """Return the parameters of a Metaflow Sensor: its own texts, replaced by the texts that events put there."""
-    plan = trigger.run
-    texts = dict(plan.texts)
-    newest = {slot.variable: events[-1] for slot, events in zip(trigger.slots, match, strict=True) if events}
-    try:
-        for field in plan.fields:
-            event = newest.get(field.slot)
-            if event is None:
-                texts[field.parameter] = field.left_out if field.left_out is not None else texts[field.parameter]
-                continue
-            payload = event.payload
-            if field.field is None:
-                payload = event_payload(payload, event.name, event.id, event.time // SECOND)
-            texts[field.parameter] = field_text(field, payload, allow_shell=plan.allow_shell)
-        parameters = [(name, text) for name, text in texts.items() if text is not None]
+        if plan.texts:  # a Sensor's own texts, replaced by the texts that events put there
+            texts = dict(plan.texts)
+            events = {slot.variable: event for slot, event in newest}
+            for field in plan.fields:
+                event = events.get(field.slot)
+                if event is None:
+                    texts[field.parameter] = field.left_out if field.left_out is not None else texts[field.parameter]
+                    continue
+                payload = event.payload
+                if field.field is None:
+                    payload = event_payload(payload, event.name, event.id, event.time // SECOND)
+                texts[field.parameter] = field_text(field, payload, allow_shell=plan.allow_shell)
+            parameters += [(name, text) for name, text in texts.items() if text is not None]
         check_size(parameters)
     except ParameterError as error:
         raise UnrunnableError(str(error)) from error

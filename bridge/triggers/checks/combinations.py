@@ -106,7 +106,24 @@ def combination_misfits(condition: Condition) -> Iterator[Misfit]:
     if size is not None and size < condition.least:
         found = f"found {size}, but a match needs {condition.least} events"
         yield ("spec", "window", "batch", "size"), MisfitError(found, f"write {condition.least} at least")
-    yield from _slot_misfits(condition)
+    for index, slot in enumerate(spec.events):
+        place: FieldPath = ("spec", "events", index)
+        if not slot.absent:
+            continue
+        if slot.count > 1:
+            yield (*place, "count"), MisfitError("count for an absent event, of which one is too many", "leave it out")
+        if slot.parameters:
+            found = "parameters of an absent event, which is never there"
+            yield (*place, "parameters"), MisfitError(found, "take them from the other events")
+        if any(
+            not other.absent
+            and other.name == slot.name
+            and (slot.where is None or other.where is None or slot.where == other.where)
+            for other in spec.events
+        ):
+            found = f"the same event {slot.name!r} would fill another slot and cancel the match"
+            expected = "give both a `where` of which only one holds; that it stops coming is what settle is for"
+            yield (*place, "absent"), MisfitError(found, expected)
     # An event at two slots is refused if both need more events than can be shared out between them in good time.
     total, seen = sum(condition.counts), set[str]()
     for index, slot in enumerate(spec.events):
@@ -116,27 +133,6 @@ def combination_misfits(condition: Condition) -> Iterator[Misfit]:
             yield ("spec", "events", index, "count"), MisfitError(found, expected)
             break
         seen.update([] if slot.absent else [slot.name])
-
-
-def _slot_misfits(condition: Condition) -> Iterator[Misfit]:
-    """Yield a misfit for each field that an absent slot may not have."""
-    slots = condition.spec.events
-    for index, slot in enumerate(slots):
-        place: FieldPath = ("spec", "events", index)
-        if not slot.absent:
-            continue
-        if slot.count > 1:
-            yield (*place, "count"), MisfitError("count for an absent event, of which one is too many", "leave it out")
-        if slot.parameters:
-            found = "parameters of an absent event, which is never there"
-            yield (*place, "parameters"), MisfitError(found, "take them from the other events")
-        for other in slots:
-            is_rival = not other.absent and other.name == slot.name
-            if is_rival and (slot.where is None or other.where is None or slot.where == other.where):
-                found = f"the same event {slot.name!r} would fill another slot and cancel the match"
-                expected = "give both a `where` of which only one holds; that it stops coming is what settle is for"
-                yield (*place, "absent"), MisfitError(found, expected)
-                break
 
 
 def _has(condition: Condition, name: str) -> bool:

@@ -58,9 +58,33 @@ class Within(Kind):
         if mark is not None and new.age < mark:
             return refuse_arrival(trigger, window, key, new, Reason.SUPERSEDED, {"older_than": time_text(mark[0])})
         match = find_match(trigger, window, new)
-        if match is not None:
-            return _take(trigger, window, key, new, match)
-        return self._wait(trigger, window, key, new, bound)
+        if match is None:
+            return self._wait(trigger, window, key, new, bound)
+        used = [arrival for slot in match for arrival in slot]
+        until, is_latest = max([arrival.reached for arrival in used]) + trigger.dedupe, trigger.collect == "latest"
+        if is_latest and any(window.marks):  # a mark goes with its identity: no older one may be remembered for longer
+            until = max([until, *[mark[2] for slot, mark in zip(match, window.marks, strict=True) if slot and mark]])
+        removed = RemovedArrivals(trigger, key)
+        if trigger.absent_slots:
+            step = absence.pend(trigger, window, removed, new, match, until)
+            _remove_passed_over(trigger, window, removed, match, until)
+            leaving = [arrival for arrival, _ in removed.spent]
+            if step.waits_for_absence is not None:
+                leaving += step.waits_for_absence.arrivals
+            left = step.window.without([arrival for arrival in leaving if arrival is not new])
+            return step._replace(
+                window=left, decisions=(*step.decisions, *removed.decisions), spent=tuple(removed.spent)
+            )
+        removed.remove(used, Reason.MATCHED, {}, until)
+        _remove_passed_over(trigger, window, removed, match, until)
+        left = window.without([arrival for arrival, _ in removed.spent if arrival is not new])
+        if is_latest:
+            marks = [
+                (slot[-1].time, slot[-1].offset, until) if slot else mark
+                for slot, mark in zip(match, left.marks, strict=True)
+            ]
+            left = Window(left.waiting, tuple(marks), left.pending, left.cancelling, left.fired, left.groups)
+        return Step(left, tuple(removed.decisions), spent=tuple(removed.spent), match=match)
 
     def next_due(self, trigger: Trigger, window: Window, through: Micros | None) -> Micros | None:
         """Return when the first match that waits for an absence is due."""
@@ -142,32 +166,6 @@ class Within(Kind):
         lacking = missing(trigger, window.waiting, new.slot) or "an event in time"
         evidence = {"for": lacking, "until": time_text(self.deadline(trigger, new))}
         return Step(window.with_arrival(new), (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
-
-
-def _take(trigger: Trigger, window: Window, key: str, new: Arrival, match: Match) -> Step:
-    used = [arrival for slot in match for arrival in slot]
-    until, is_latest = max([arrival.reached for arrival in used]) + trigger.dedupe, trigger.collect == "latest"
-    if is_latest and any(window.marks):  # a mark goes with its identity: no older one may be remembered for longer
-        until = max([until, *[mark[2] for slot, mark in zip(match, window.marks, strict=True) if slot and mark]])
-    removed = RemovedArrivals(trigger, key)
-    if trigger.absent_slots:
-        step = absence.pend(trigger, window, removed, new, match, until)
-        _remove_passed_over(trigger, window, removed, match, until)
-        leaving = [arrival for arrival, _ in removed.spent]
-        if step.waits_for_absence is not None:
-            leaving += step.waits_for_absence.arrivals
-        left = step.window.without([arrival for arrival in leaving if arrival is not new])
-        return step._replace(window=left, decisions=(*step.decisions, *removed.decisions), spent=tuple(removed.spent))
-    removed.remove(used, Reason.MATCHED, {}, until)
-    _remove_passed_over(trigger, window, removed, match, until)
-    left = window.without([arrival for arrival, _ in removed.spent if arrival is not new])
-    if is_latest:
-        marks = [
-            (slot[-1].time, slot[-1].offset, until) if slot else mark
-            for slot, mark in zip(match, left.marks, strict=True)
-        ]
-        left = Window(left.waiting, tuple(marks), left.pending, left.cancelling, left.fired, left.groups)
-    return Step(left, tuple(removed.decisions), spent=tuple(removed.spent), match=match)
 
 
 def _remove_passed_over(

@@ -174,13 +174,13 @@ def _parameters(
     definition: Definition, match: Sequence[Sequence[Event]], variables: Mapping[str, Any]
 ) -> tuple[tuple[str, str], ...]:
     """Return the parameters of a run: from payload fields, then from expressions, then those of a Metaflow Sensor."""
-    plan = definition.trigger.run
-    allow = plan.allow_template_tags
-    newest = [(slot, events[-1]) for slot, events in zip(definition.trigger.slots, match, strict=True) if events]
+    plan, allow = definition.trigger.run, definition.trigger.run.allow_template_tags
     parameters: list[tuple[str, str]] = []
     try:
-        for name, path, payload in [(*mapped, event.payload) for slot, event in newest for mapped in slot.parameters]:
-            value: Any = payload
+        for index, name, path in definition.mapped:
+            if not match[index]:
+                continue
+            value: Any = match[index][-1].payload
             for step in (path,) if path in value else path.split("."):
                 if not isinstance(value, Mapping) or step not in value:
                     break  # without the field, the parameter keeps the template's default
@@ -196,9 +196,10 @@ def _parameters(
             parameters.append((name, named_text(name, value, allow_template_tags=allow)))
         if plan.texts:  # a Sensor's own texts, replaced by the texts that events put there
             texts = dict(plan.texts)
-            events = {slot.variable: event for slot, event in newest}
+            slots = zip(definition.trigger.slots, match, strict=True)
+            newest = {slot.variable: events[-1] for slot, events in slots if events}
             for field in plan.fields:
-                event = events.get(field.slot)
+                event = newest.get(field.slot)
                 if event is None:
                     texts[field.parameter] = field.left_out if field.left_out is not None else texts[field.parameter]
                     continue

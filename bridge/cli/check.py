@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from datetime import UTC
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -92,8 +91,8 @@ def _report(reading: Reading, findings: Sequence[Finding], output: Output) -> in
         if finding.severity != "error":
             text += click.style(f"{finding.severity}: ", fg="yellow" if finding.severity == "warning" else "cyan")
         text += visible(finding.error.message)
-        plain = asdict(finding.error)
-        output.result(text, {"severity": finding.severity, **plain.pop("origin")._asdict(), **plain}, styled=True)
+        error = finding.error
+        output.result(text, {"severity": finding.severity, **error.origin._asdict(), **error.texts()}, styled=True)
     tally = Counter(finding.severity for finding in findings)
     numbers = {
         "triggers": len(reading.loaded),

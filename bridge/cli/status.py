@@ -6,7 +6,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict
 from typing import NamedTuple
 
 import click
@@ -119,9 +118,8 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
             text = f"warning    {claimed.found}; {claimed.right}"
             output.result(text, {"kind": "warning", **claimed._asdict()})
     for error in sorted(error for errors in definitions.errors.values() for error in errors):
-        plain = asdict(error)
-        origin = plain.pop("origin")
-        output.result(f"error      {error}", {"kind": "error", "source": origin.file, "line": origin.line, **plain})
+        place = {"source": error.origin.file, "line": error.origin.line}
+        output.result(f"error      {error}", {"kind": "error", **place, **error.texts()})
     waiting_arrivals = [  # the window of each
         read_place(key).window
         for number in range(existing[topics.windows])

@@ -30,28 +30,27 @@ def key_text(value: Any) -> str:
         UnkeyedError: A value of another type, an empty text, or one over ``KEY_LIMIT``.
 
     """
-    text = value if type(value) is str else _text(value)
+    if type(value) is str:
+        text = value
+    elif isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, int) and value.bit_length() > _INT_BITS:
+        raise UnkeyedError(f"the key is an int of {value.bit_length()} bits; at most {_INT_BITS} are allowed")
+    elif isinstance(value, str | int | UUID):
+        text = str(value)
+    elif isinstance(value, bytes):
+        text = value.hex()
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        text = value.isoformat()
+    elif value is None:
+        raise UnkeyedError("the key is null")
+    elif isinstance(value, float):
+        raise UnkeyedError("the key is a float; write int(...) or string(...) around it")
+    else:
+        raise UnkeyedError(f"the key is a {type(value).__name__}; a key is a string, an int, a bool or bytes")
     if not text:
         raise UnkeyedError("the key is empty")
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     if size > KEY_LIMIT:
         raise UnkeyedError(f"the key has {size} bytes; at most {KEY_LIMIT} are allowed")
     return text
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int) and value.bit_length() > _INT_BITS:
-        raise UnkeyedError(f"the key is an int of {value.bit_length()} bits; at most {_INT_BITS} are allowed")
-    if isinstance(value, str | int | UUID):
-        return str(value)
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value.isoformat()
-    if value is None:
-        raise UnkeyedError("the key is null")
-    if isinstance(value, float):
-        raise UnkeyedError("the key is a float; write int(...) or string(...) around it")
-    raise UnkeyedError(f"the key is a {type(value).__name__}; a key is a string, an int, a bool or bytes")

@@ -42,6 +42,7 @@ class Definition:
         hash: The definition hash.
         condition: The condition hash.
         slots: Its slots, compiled.
+        mapped: Index of a slot, Workflow parameter, and path of the payload field that fills it.
         parameters: Workflow parameter and expression.
         id: Expression for the identity of a match, or None.
         is_default_mapped: Whether the template's parameters take the payload fields of the same names.
@@ -58,11 +59,14 @@ class Definition:
         self.slots = tuple(CompiledSlot(slot, index) for index, slot in enumerate(trigger.slots))
         keys = [slot.key for slot in self.slots if slot.key is not None]
         self.hides_key = any(reads_sensitive(key, trigger.sensitive) for key in keys)
+        self.mapped = tuple(
+            (index, name, path) for index, slot in enumerate(trigger.slots) for name, path in slot.parameters
+        )
         self.parameters = tuple((name, recorded(source)) for name, source in trigger.run.parameters)
         self.id = recorded(trigger.run.id) if trigger.run.id is not None else None
         self.is_default_mapped = trigger.is_default_mapped
-        mapped = any(slot.parameters for slot in trigger.slots) or self.is_default_mapped or bool(trigger.run.fields)
-        self.run_needs_payload = mapped or bool(self.parameters) or self.id is not None
+        takes_fields = bool(self.mapped) or self.is_default_mapped or bool(trigger.run.fields)
+        self.run_needs_payload = takes_fields or bool(self.parameters) or self.id is not None
 
     def redacted_key(self, key: str) -> str:
         """Return a correlation key as decisions show it."""

@@ -69,8 +69,8 @@ class DocumentError(MisfitError):
 
     """
 
-    def __init__(self, found: str, right: str, line: int, path: FieldPath = ()) -> None:
-        super().__init__(found, right)
+    def __init__(self, found: str, expected: str, line: int, path: FieldPath = ()) -> None:
+        super().__init__(found, expected)
         self.line = line
         self.path = path
 
@@ -91,32 +91,26 @@ def read_documents(text: str, first_line: int = 1) -> Iterator[Document]:
             if document.value is not None:
                 yield document
     except yaml.MarkedYAMLError as error:
-        found, right, line = _yaml_fault(error, text)
-        raise DocumentError(found, right, line + first_line) from error
+        # PyYAML's errors are about its grammar. Common mistakes in triggers get plainer texts, and the line where the
+        # value begins.
+        message = f"{error.context or ''}; {error.problem or ''}"
+        is_scanned = error.context is not None and error.context.startswith("while scanning")
+        mark = (error.context_mark if is_scanned else None) or error.problem_mark or error.context_mark
+        line = mark.line if mark else 0
+        written = next(iter(text.splitlines()[line : line + 1]), "").strip()
+        known = [fault for part, fault in _FAULTS.items() if part in message]
+        if known:
+            found, expected = known[0]
+        elif _QUOTED_IN_PART.search(written):
+            found = f"a value of which only a part is in quotes: {quote_value(written)}"
+            expected = "put the whole value in quotes of the other kind, or write it as a block behind '|'"
+        else:
+            found = f"no YAML: {error.problem or error.context}"
+            expected = "check indentation, quotes and colons near here"
+        raise DocumentError(found, expected, line + first_line) from error
     except (yaml.YAMLError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         raise DocumentError(f"no YAML: {reason}", "write plain YAML in UTF-8", first_line) from error
-
-
-def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> tuple[str, str, int]:
-    """Return the fault of a text that is no YAML: what was found, what is expected, and the line, from 0.
-
-    PyYAML's errors are about its grammar. For common mistakes in triggers this returns plainer texts, and the line
-    where the value begins.
-    """
-    message = f"{error.context or ''}; {error.problem or ''}"
-    is_scanned = error.context is not None and error.context.startswith("while scanning")
-    mark = (error.context_mark if is_scanned else None) or error.problem_mark or error.context_mark
-    line = mark.line if mark else 0
-    for part, (found, right) in _FAULTS.items():
-        if part in message:
-            return found, right, line
-    written = next(iter(text.splitlines()[line : line + 1]), "").strip()
-    if _QUOTED_IN_PART.search(written):
-        found = f"a value of which only a part is in quotes: {quote_value(written)}"
-        return found, "put the whole value in quotes of the other kind, or write it as a block behind '|'", line
-    found = f"no YAML: {error.problem or error.context}"
-    return found, "check indentation, quotes and colons near here", line
 
 
 _FAULTS = {
@@ -176,7 +170,21 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(member, (*path, index)) for index, member in enumerate(node.value)]
-        return self._scalar(node, path, line) if isinstance(node, yaml.ScalarNode) else None
+        if not isinstance(node, yaml.ScalarNode):
+            return None
+        if node.tag in _TEXT_TAGS:
+            if node.style in {"|", ">"}:
+                self._document.blocks[path] = line + 1
+            _refuse_surrogates(node.value, line, path)
+            return node.value
+        if node.tag not in _SCALAR_TAGS:
+            expected = "put quotes around an expression that begins with !; YAML takes it for a tag"
+            raise DocumentError(f"the tag {quote_value(node.tag)}", expected, line, path)
+        try:
+            return yaml.constructor.SafeConstructor().construct_object(node)
+        except (ValueError, OverflowError) as error:
+            found = f"{quote_value(node.value)} is no {node.tag[22:]}"
+            raise DocumentError(found, "put quotes around it", line, path) from error
 
     def _mapping(self, node: yaml.MappingNode, path: FieldPath) -> dict[str, Any]:
         members: dict[str, Any] = {}
@@ -193,29 +201,13 @@ class _Reader:
             _refuse_surrogates(name, line, path)
             if name in members:
                 is_next = not path and name in {"apiVersion", "kind"}
-                right = (
+                expected = (
                     "give it once; if another trigger begins here, write --- before it" if is_next else "give it once"
                 )
-                raise DocumentError(f"{quote_value(name)} is given twice", right, line, (*path, name))
+                raise DocumentError(f"{quote_value(name)} is given twice", expected, line, (*path, name))
             self._document.lines[*path, name] = line
             members[name] = self.value(value_node, (*path, name))
         return members
-
-    def _scalar(self, node: yaml.ScalarNode, path: FieldPath, line: int) -> Any:
-        if node.tag in _TEXT_TAGS:
-            if node.style in {"|", ">"}:
-                self._document.blocks[path] = line + 1
-            _refuse_surrogates(node.value, line, path)
-            return node.value
-        if node.tag not in _SCALAR_TAGS:
-            right = "put quotes around an expression that begins with !; YAML takes it for a tag"
-            raise DocumentError(f"the tag {quote_value(node.tag)}", right, line, path)
-        try:
-            return yaml.constructor.SafeConstructor().construct_object(node)
-        except (ValueError, OverflowError) as error:
-            raise DocumentError(
-                f"{quote_value(node.value)} is no {node.tag[22:]}", "put quotes around it", line, path
-            ) from error
 
 
 def _refuse_surrogates(text: str, line: int, path: FieldPath) -> None:

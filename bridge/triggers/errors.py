@@ -43,7 +43,7 @@ class TriggerError:
         origin: Where it is.
         field: Path of the field (``spec.events[0].where``); empty for the document as a whole.
         found: What was found.
-        right: What is expected.
+        expected: What is expected.
         trigger: ``namespace/name``; empty if the name cannot be read.
 
     """
@@ -51,7 +51,7 @@ class TriggerError:
     origin: Origin
     field: str
     found: str
-    right: str
+    expected: str
     trigger: str = ""
 
     def __str__(self) -> str:
@@ -61,7 +61,11 @@ class TriggerError:
     def message(self) -> str:
         """Return the error without its origin."""
         field = f"{self.field}: " if self.field else ""
-        return f"{field}{self.found}; {self.right}"
+        return f"{field}{self.found}; {self.expected}"
+
+    def texts(self) -> dict[str, str]:
+        """Return the texts of the error, by the names that they have in records and in JSON output."""
+        return {"field": self.field, "found": self.found, "right": self.expected, "trigger": self.trigger}
 
 
 FieldPath = tuple[str | int, ...]

@@ -161,7 +161,19 @@ def _misfit(detail: Any) -> tuple[FieldPath, MisfitError]:
     if isinstance(cause, MisfitError):
         return path, cause
     if detail["type"] == "extra_forbidden":
-        return path, _unknown(path)
+        places = [place for place, name in _all_fields(TriggerResource) if name == path[-1]]
+        places.sort(key=lambda place: place.count("."))
+        if places:
+            return path, MisfitError("there is no such field here", f"write it in {' or '.join(places)}")
+        part: type[Part] = TriggerResource
+        for step in path[:-1]:
+            fields = {info.alias or name: info for name, info in part.model_fields.items()}
+            if isinstance(step, str):
+                part = _part_of(fields[step].annotation)
+        known = [info.alias or name for name, info in part.model_fields.items()]
+        near = difflib.get_close_matches(str(path[-1]), known, n=1)
+        expected = f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
+        return path, MisfitError("there is no such field", expected)
     names = tuple(step for step in path if isinstance(step, str))
     if detail["type"] == "missing":
         return path, MisfitError("it is missing", f"write {path[-1]}: {_SHAPES.get(names, '…')}")
@@ -171,17 +183,17 @@ def _misfit(detail: Any) -> tuple[FieldPath, MisfitError]:
         is_plain = isinstance(value, str | int) and not isinstance(value, bool)
         text = f"'{value}'" if str(value).startswith(("*", "0 ")) else str(value)
         if names != ("spec", "events"):
-            right = f"write {names[-1]}: {_SHAPES[names].replace('…', text if is_plain else '…')}"
+            expected = f"write {names[-1]}: {_SHAPES[names].replace('…', text if is_plain else '…')}"
         elif isinstance(path[-1], int):
-            right = f"write - name: {text}" if is_plain else "write a mapping, as - name: order.created"
+            expected = f"write - name: {text}" if is_plain else "write a mapping, as - name: order.created"
         else:
-            right = f"write a list, as - name: {text if is_plain else 'order.created'}"
+            expected = f"write a list, as - name: {text if is_plain else 'order.created'}"
     else:
-        right = _RIGHT.get(detail["type"]) or detail["msg"].replace("Input should be", "write").replace("'", "")
-    return path, MisfitError(f"found {quote_value(value)}", right)
+        expected = _EXPECTED.get(detail["type"]) or detail["msg"].replace("Input should be", "write").replace("'", "")
+    return path, MisfitError(f"found {quote_value(value)}", expected)
 
 
-_RIGHT = {
+_EXPECTED = {
     "model_type": "write a mapping {name: value}",
     "model_attributes_type": "write a mapping {name: value}",
     "list_type": "write a list, each entry behind a '-'",
@@ -202,23 +214,6 @@ _SHAPES: dict[tuple[str, ...], str] = {
     ("spec", "run"): "{workflowTemplate: …}",
 }
 """How a part is written. People often write only the value that matters in it."""
-
-
-def _unknown(path: FieldPath) -> MisfitError:
-    """Return the misfit of a field that does not exist at ``path``."""
-    places = [place for place, name in _all_fields(TriggerResource) if name == path[-1]]
-    places.sort(key=lambda place: place.count("."))
-    if places:
-        return MisfitError("there is no such field here", f"write it in {' or '.join(places)}")
-    part: type[Part] = TriggerResource
-    for step in path[:-1]:
-        fields = {info.alias or name: info for name, info in part.model_fields.items()}
-        if isinstance(step, str):
-            part = _part_of(fields[step].annotation)
-    known = [info.alias or name for name, info in part.model_fields.items()]
-    near = difflib.get_close_matches(str(path[-1]), known, n=1)
-    right = f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
-    return MisfitError("there is no such field", right)
 
 
 def _all_fields(part: type[Part], place: str = "") -> Iterator[tuple[str, str]]:

@@ -85,9 +85,9 @@ def namespace_misfits(trigger: Trigger, allowed: Collection[str]) -> list[Misfit
         ("metadata", "namespace"): trigger.namespace,
         ("spec", "run", "namespace"): trigger.run.namespace,
     }
-    right = f"write {' or '.join(sorted(allowed))}, or add the namespace to the setting trigger_namespaces"
+    expected = f"write {' or '.join(sorted(allowed))}, or add the namespace to the setting trigger_namespaces"
     return [
-        (path, MisfitError(f"found {quote_value(namespace)}, a namespace that trigger files may not name", right))
+        (path, MisfitError(f"found {quote_value(namespace)}, a namespace that trigger files may not name", expected))
         for path, namespace in named.items()
         if allowed and namespace not in allowed
     ][:1]  # a run's namespace is the trigger's where it names none
@@ -148,16 +148,16 @@ class _FileReader:
             self.left_alone.append(note)
             return
         if kind != "Trigger":
-            right = "write kind: Trigger" if inside else "write kind: Trigger, or a ConfigMap that holds triggers"
+            expected = "write kind: Trigger" if inside else "write kind: Trigger, or a ConfigMap that holds triggers"
             if isinstance(document.value, dict):
                 found = "there is no kind" if kind is None else f"found the kind {quote_value(kind)}"
             else:
                 found = f"found {quote_value(document.value)}"
             if isinstance(document.value, list):
-                right = "write each trigger as a document of its own, with --- between them"
+                expected = "write each trigger as a document of its own, with --- between them"
             if kind == "Sensor":
-                right = "name its namespace in FLOWBRIDGE_SENSORS: Sensors are read on the cluster"
-            self._refuse(document.line_of(("kind",)), ("kind",), MisfitError(found, right), identity, inside)
+                expected = "name its namespace in FLOWBRIDGE_SENSORS: Sensors are read on the cluster"
+            self._refuse(document.line_of(("kind",)), ("kind",), MisfitError(found, expected), identity, inside)
             return
         compiled = compile_trigger(document.value, namespace, self._schemas)
         refused = namespace_misfits(compiled, self._namespaces) if isinstance(compiled, Trigger) else []

@@ -33,8 +33,8 @@ def rate(value: Any) -> Rate:
     """Return ``10/s`` or ``100/m`` as a number and the time in which it is counted."""
     parts = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
     if parts is None or not 1 <= int(parts[1]) <= RATE_LIMIT:
-        right = f"write how many in a second, minute, hour or day, as 10/s or 100/m: 1 to {RATE_LIMIT}"
-        raise MisfitError(f"found {quote_value(value)}", right)
+        expected = f"write how many in a second, minute, hour or day, as 10/s or 100/m: 1 to {RATE_LIMIT}"
+        raise MisfitError(f"found {quote_value(value)}", expected)
     return int(parts[1]), _UNITS[parts[2]]
 
 
@@ -55,8 +55,8 @@ def synchronization(value: Any) -> str:
         entries = content if _LOCKS[name] is list and isinstance(content, list) else [content]
         is_shaped = isinstance(content, _LOCKS[name]) and content
         if not is_shaped or not all(isinstance(entry, dict) for entry in entries):
-            right = "a list of mappings" if _LOCKS[name] is list else "a mapping"
-            raise MisfitError(f"found {quote_value(content)} for {name}", f"write {right}, as in a Workflow")
+            expected = "a list of mappings" if _LOCKS[name] is list else "a mapping"
+            raise MisfitError(f"found {quote_value(content)} for {name}", f"write {expected}, as in a Workflow")
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except ValueError as error:

@@ -49,8 +49,10 @@ def key_misfits(spec: SpecPart) -> Iterator[Misfit]:
     for (_, event), (index, other) in combinations(enumerate(spec.events), 2):
         if event.name == other.name and (event.key or spec.key) != (other.key or spec.key):
             found = f"another key for {other.name!r} than its other slot has"
-            right = "give both slots the same key: an event is used in one match at most, so its slots share a window"
-            yield ("spec", "events", index, "key"), MisfitError(found, right)
+            expected = (
+                "give both slots the same key: an event is used in one match at most, so its slots share a window"
+            )
+            yield ("spec", "events", index, "key"), MisfitError(found, expected)
 
 
 def parameter_misfits(spec: SpecPart) -> Iterator[Misfit]:

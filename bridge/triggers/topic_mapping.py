@@ -42,8 +42,8 @@ def internal_topic_error(trigger: Trigger, internal_prefix: str, origin: Origin)
     for number, slot in enumerate(trigger.slots):
         if is_internal(slot_topic(slot), internal_prefix):
             found = f"{slot.event!r} is not for triggers: {slot_topic(slot)} is a topic of the bridge or of Kafka"
-            right = f"name an event that begins neither with {internal_prefix!r} nor with '__'"
-            return TriggerError(origin, f"spec.events[{number}].name", found, right, trigger.identity)
+            expected = f"name an event that begins neither with {internal_prefix!r} nor with '__'"
+            return TriggerError(origin, f"spec.events[{number}].name", found, expected, trigger.identity)
     return None
 
 

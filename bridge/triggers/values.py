@@ -76,17 +76,17 @@ def start_from(value: Any) -> Literal["now", "earliest"] | Micros:
     """Return ``now``, ``earliest``, or a moment with its zone in microseconds since the epoch."""
     if value in ("now", "earliest"):
         return "now" if value == "now" else "earliest"
-    right = "write now, earliest, or a time with its zone as 2026-05-01T00:00:00Z"
+    expected = "write now, earliest, or a time with its zone as 2026-05-01T00:00:00Z"
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
-            raise MisfitError(f"found {quote_value(value)}, a time without its zone", right)
+            raise MisfitError(f"found {quote_value(value)}, a time without its zone", expected)
         moment = moment.astimezone(UTC)  # this refuses a time outside the years 1 to 9999 in UTC
         seconds = moment.replace(microsecond=0).timestamp()
     except (TypeError, ValueError, OverflowError) as error:
         if isinstance(error, MisfitError):
             raise
-        raise MisfitError(f"found {quote_value(value)}", right) from error
+        raise MisfitError(f"found {quote_value(value)}", expected) from error
     return int(seconds) * SECOND + moment.microsecond
 
 
@@ -197,10 +197,10 @@ def expressions(value: Any) -> Pairs:
     for name, source in _mapping(value).items():
         parameter_name(name)
         if not isinstance(source, str) or not source.strip():
-            right = f"write CEL as a text, as {name}: order.payload.id"
+            expected = f"write CEL as a text, as {name}: order.payload.id"
             if isinstance(source, bool | int | float):
-                right = f'write CEL as a text, as {name}: "{quote_value(source)}" for this value'
-            raise MisfitError(f"found {quote_value(source)} for {name}", right)
+                expected = f'write CEL as a text, as {name}: "{quote_value(source)}" for this value'
+            raise MisfitError(f"found {quote_value(source)} for {name}", expected)
     return tuple(value.items())
 
 

@@ -41,14 +41,34 @@ def window_misfits(window: WindowPart) -> Iterator[Misfit]:
         return
     for name in ("timezone", "offset"):
         if getattr(window, name) is not None and kinds[0] != "every":
-            right = "write it inside of until" if kinds[0] == "until" and name == "timezone" else "leave it out"
-            yield (*_WINDOW, name), MisfitError(f"{name} belongs to every", right)
-    if window.every is not None:
-        yield from _every_misfits(window)
+            expected = "write it inside of until" if kinds[0] == "until" and name == "timezone" else "leave it out"
+            yield (*_WINDOW, name), MisfitError(f"{name} belongs to every", expected)
+    if window.every is not None and window.every < SECOND:
+        yield (*_WINDOW, "every"), MisfitError(f"found {duration_text(window.every)}", "write 1s at least")
+    elif window.every is not None:
+        schedule = _every(window)
+        fault = schedule_fault(schedule)
+        if fault is not None:
+            name, expected = fault
+            value = window.timezone if name == "timezone" else duration_text(getattr(schedule, name))
+            yield (*_WINDOW, name), MisfitError(f"found {quote_value(value)}", expected)
     for name, part in (("until", window.until), ("reset", window.reset)):
-        if part is not None:
-            yield from _cron_misfits(part, name)
-    yield from _length_misfits(window)
+        boundaries = _schedule(part)
+        if part is None or boundaries is None:
+            continue
+        fault = schedule_fault(boundaries)
+        if fault is not None:
+            found = f"found {quote_value(getattr(part, fault[0]))}"
+            yield (*_WINDOW, name, fault[0]), MisfitError(found, fault[1])
+        elif longest_step(boundaries) > DURATION_LIMIT:
+            found = f"found {quote_value(part.cron)}, which may leave out more than a year"
+            yield (*_WINDOW, name, "cron"), MisfitError(found, "write one that comes every year")
+    shortest = window.session or window.settle
+    if window.max_wait is not None and shortest is not None and window.max_wait < shortest:
+        found = f"found {duration_text(window.max_wait)}, which is over before {duration_text(shortest)} are"
+        yield (*_WINDOW, "maxWait"), MisfitError(found, f"write {duration_text(shortest)} at least")
+    if window.batch is not None and window.batch.size is None and window.batch.wait is None:
+        yield (*_WINDOW, "batch"), MisfitError("found neither size nor wait", "write size, wait, or both")
 
 
 def window_kind(window: WindowPart | None) -> Kind | None:
@@ -93,34 +113,3 @@ def _every(window: WindowPart) -> Schedule:
 
 def _schedule(part: CronPart | None) -> Schedule | None:
     return Schedule(part.timezone, cron=" ".join(part.cron.split())) if part is not None else None
-
-
-def _every_misfits(window: WindowPart) -> Iterator[Misfit]:
-    schedule = _every(window)
-    if window.every is not None and window.every < SECOND:
-        yield (*_WINDOW, "every"), MisfitError(f"found {duration_text(window.every)}", "write 1s at least")
-        return
-    fault = schedule_fault(schedule)
-    if fault is not None:
-        name, right = fault
-        found = window.timezone if name == "timezone" else duration_text(getattr(schedule, name))
-        yield (*_WINDOW, name), MisfitError(f"found {quote_value(found)}", right)
-
-
-def _cron_misfits(part: CronPart, name: str) -> Iterator[Misfit]:
-    schedule = _schedule(part) or Schedule()
-    fault = schedule_fault(schedule)
-    if fault is not None:
-        yield (*_WINDOW, name, fault[0]), MisfitError(f"found {quote_value(getattr(part, fault[0]))}", fault[1])
-    elif longest_step(schedule) > DURATION_LIMIT:
-        found = f"found {quote_value(part.cron)}, which may leave out more than a year"
-        yield (*_WINDOW, name, "cron"), MisfitError(found, "write one that comes every year")
-
-
-def _length_misfits(window: WindowPart) -> Iterator[Misfit]:
-    shortest = window.session or window.settle
-    if window.max_wait is not None and shortest is not None and window.max_wait < shortest:
-        found = f"found {duration_text(window.max_wait)}, which is over before {duration_text(shortest)} are"
-        yield (*_WINDOW, "maxWait"), MisfitError(found, f"write {duration_text(shortest)} at least")
-    if window.batch is not None and window.batch.size is None and window.batch.wait is None:
-        yield (*_WINDOW, "batch"), MisfitError("found neither size nor wait", "write size, wait, or both")

@@ -18,16 +18,16 @@ class ExpressionSyntaxError(ValueError):
         reason: The fault.
         line: Line in the expression, from 1.
         column: Column in that line, from 1.
-        right: The text to write instead; empty where that is not known.
+        expected: The text to write instead; empty where that is not known.
 
     """
 
-    def __init__(self, reason: str, line: int = 1, column: int = 1, right: str = "") -> None:
+    def __init__(self, reason: str, line: int = 1, column: int = 1, expected: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.line = line
         self.column = column
-        self.right = right
+        self.expected = expected
 
 
 _AT = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (?:Syntax error: )?(.*)")
@@ -153,10 +153,10 @@ def type_error(line: int, column: int, reason: str) -> ExpressionSyntaxError:
     unknown = _UNKNOWN.search(reason)
     if unknown:
         name = unknown[1]
-        right = f"write {_METHODS[name]}" if name in _METHODS else "docs/triggers/README.md lists the functions"
+        expected = f"write {_METHODS[name]}" if name in _METHODS else "docs/triggers/README.md lists the functions"
         if name == "now":
-            right = "an expression knows no clock; event.time is when the event happened"
-        return ExpressionSyntaxError(f"there is no function {name}()", line, column, right)
+            expected = "an expression knows no clock; event.time is when the event happened"
+        return ExpressionSyntaxError(f"there is no function {name}()", line, column, expected)
     overload = _OVERLOAD.search(reason)
     if not overload:
         return ExpressionSyntaxError(reason.partition(" (in container")[0], line, column)
@@ -165,14 +165,14 @@ def type_error(line: int, column: int, reason: str) -> ExpressionSyntaxError:
     kinds = [type_text(kind) for kind in split_types(f"{member[1]}, {member[2]}" if member else signature[1:-1])]
     reason = f"no such operation: {applied(function, kinds)}"
     numbers = {"int", "uint", "double"}
-    right = ""
+    expected = ""
     if len(set(kinds)) > 1 and set(kinds) <= numbers:
-        right = "write both as the same type, as 5.0 + 1.5 or double(x) + 1.5"
+        expected = "write both as the same type, as 5.0 + 1.5 or double(x) + 1.5"
     elif function == "_+_" and "string" in kinds:
-        right = "write string(x) around what is no text"
+        expected = "write string(x) around what is no text"
     elif function in {"_==_", "_!=_"}:
-        right = "compare values of the same type"
-    return ExpressionSyntaxError(reason, line, column, right)
+        expected = "compare values of the same type"
+    return ExpressionSyntaxError(reason, line, column, expected)
 
 
 def type_text(kind: str) -> str:

@@ -81,7 +81,19 @@ class Expression:
 
         """
         self.source = source
-        tree, self._places = _parsed(source)
+        if len(source) > LENGTH_LIMIT:
+            raise ExpressionSyntaxError(f"{len(source)} characters; an expression has at most {LENGTH_LIMIT}")
+        if not source.strip():
+            raise ExpressionSyntaxError("an empty expression")
+        try:
+            tree, self._places = read_tree(engine().compile(source, disable_check=True).serialize())
+        except Exception as error:
+            raise syntax_error(str(error), source) from error
+        for node in tree.walk():
+            if node.kind == "map" and node.name:
+                raise ExpressionSyntaxError(
+                    f"{node.name}: there are no message types; write a map as {{'name': value}}"
+                )
         changed, self._picks, self.uses = narrowed(tree)
         self._tree, needs_meter = guarded(changed)
         try:
@@ -118,9 +130,9 @@ class Expression:
             if use.root not in allowed:
                 known = ", ".join(sorted(allowed)) or "no variables"
                 near = difflib.get_close_matches(use.root, sorted(allowed), 1)
-                right = f"write {near[0]}" if near else ""
+                expected = f"write {near[0]}" if near else ""
                 raise ExpressionSyntaxError(
-                    f"{use.root!r} is not known here; known are {known}", *self.place(use.node), right
+                    f"{use.root!r} is not known here; known are {known}", *self.place(use.node), expected
                 )
         from bridge.core.expressions.types import refuse_wrong_types  # noqa: PLC0415 - only checks need it
 
@@ -265,21 +277,6 @@ def recorded(source: str) -> Expression:
         return Expression(source)
     except ExpressionSyntaxError as error:
         return RefusedExpression(source, error)
-
-
-def _parsed(source: str) -> tuple[Node, dict[int, int]]:
-    if len(source) > LENGTH_LIMIT:
-        raise ExpressionSyntaxError(f"{len(source)} characters; an expression has at most {LENGTH_LIMIT}")
-    if not source.strip():
-        raise ExpressionSyntaxError("an empty expression")
-    try:
-        tree, places = read_tree(engine().compile(source, disable_check=True).serialize())
-    except Exception as error:
-        raise syntax_error(str(error), source) from error
-    for node in tree.walk():
-        if node.kind == "map" and node.name:
-            raise ExpressionSyntaxError(f"{node.name}: there are no message types; write a map as {{'name': value}}")
-    return tree, places
 
 
 def _small(tree: Node, picks: tuple[FieldVariable, ...]) -> int:

@@ -247,9 +247,8 @@ class _Loop:
 
     def run(self, meter: Meter) -> Any:
         """Return the loop's value."""
-        if self.range is None:
-            around = meter.arguments.get(self.variable)
-        else:
+        around = meter.arguments.get(self.variable)
+        if self.range is not None:
             value = value_of(self.range.eval(meter.activation), has_optionals=self.has_optionals)
             around = admitted(value, meter.spend)[0]
         members = list(around) if isinstance(around, Mapping) else around
@@ -294,11 +293,9 @@ class _Loop:
                 length = min(cap, 2 * length)
         if failure is not None:
             raise failure
-        if self.kind == "exists_one":
-            return sum(values) == 1
         if self.kind == "collect":
             return [member for part in values for member in part]
-        return self.kind == "all"
+        return sum(values) == 1 if self.kind == "exists_one" else self.kind == "all"
 
     def _weighed(self, meter: Meter, part: list[Any]) -> int:
         """Return the cost of a turn for these members, whose sizes may differ from those of the rest."""

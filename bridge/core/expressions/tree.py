@@ -14,6 +14,7 @@ from typing import Any
 _PARSED = b"type.googleapis.com/cel.expr.ParsedExpr"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _NULL, _BOOL, _INT, _UINT, _DOUBLE, _STRING, _BYTES_VALUE = 1, 2, 3, 4, 5, 6, 7
+_CONSTS = {type(None): _NULL, bool: _BOOL, int: _INT, float: _DOUBLE, str: _STRING, bytes: _BYTES_VALUE}
 _LOOP_PARTS = (2, 4, 5, 6, 7)  # fields of a comprehension: range, start, condition, step, result
 
 
@@ -179,7 +180,13 @@ _READERS = {3: _const, 4: _ident, 5: _select, 6: _call, 7: _list, 8: _map, 9: _l
 def _encoded(node: Node) -> bytes:
     parts = [_encoded(part) for part in node.parts]
     if node.kind == "const":
-        return _message((2, node.id), (3, _written_const(node)))
+        value = 0 if node.value is None else node.value
+        number = _UINT if node.name == "uint" else _CONSTS[type(node.value)]
+        if isinstance(value, float):
+            const = bytes([number << 3 | _FIXED64]) + struct.pack("<d", value)
+        else:
+            const = _message((number, value))
+        return _message((2, node.id), (3, const))
     if node.kind == "ident":
         return _message((2, node.id), (4, _message((1, node.name))))
     if node.kind in {"select", "has"}:
@@ -203,19 +210,6 @@ def _encoded(node: Node) -> bytes:
     members = list(zip(_LOOP_PARTS, parts, strict=True))
     loop = _message((1, node.name), members[0], (3, node.accumulator), *members[1:], *second)
     return _message((2, node.id), (9, loop))
-
-
-def _written_const(node: Node) -> bytes:
-    value = node.value
-    if value is None:
-        return _message((_NULL, 0))
-    if isinstance(value, bool):
-        return _message((_BOOL, int(value)))
-    if isinstance(value, int):
-        return _message((_UINT if node.name == "uint" else _INT, value))
-    if isinstance(value, float):
-        return bytes([_DOUBLE << 3 | _FIXED64]) + struct.pack("<d", value)
-    return _message((_STRING if isinstance(value, str) else _BYTES_VALUE, value))
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:

@@ -94,10 +94,10 @@ def admitted(value: Any, spend: Spend) -> tuple[Any, Shape]:
         if holds_zero(value):
             raise TypeError("CEL has no name with a zero character in it")
         if kind is dict and _are_flat(members):  # the commonest member of a list; and no other is slower
-            texts = [_width(member) for member in members if type(member) is str]
+            widths = [_width(member) for member in members if type(member) is str]
             names = [_width(name) if type(name) is str else 8 for name in value]
-            item = Shape(max(max(texts, default=0), max(names, default=0)))
-            return value, Shape(sum(texts) + sum(names), len(value), len(value), item if names else None)
+            item = Shape(max(max(widths, default=0), max(names, default=0)))
+            return value, Shape(sum(widths) + sum(names), len(value), len(value), item if names else None)
         spend(WALK_COST * len(value))
         pairs = [(name, *admitted(member, spend)) for name, member in value.items()]
         shapes = [shape for _, _, shape in pairs]
@@ -105,24 +105,20 @@ def admitted(value: Any, spend: Spend) -> tuple[Any, Shape]:
         return {name: member for name, member, _ in pairs}, _around(shapes, len(pairs))
     if isinstance(value, list | tuple):
         spend(MEMBER_COST * len(value))
-        return _list(value, spend)
+        whole = value if type(value) is list else list(value)
+        if _are_flat(whole):
+            texts = [member for member in whole if type(member) is str]
+            factor = 1 if all(map(str.isascii, texts)) else 4
+            lengths = list(map(len, texts))
+            item = Shape(max(lengths, default=0) * factor)
+            return whole, Shape(sum(lengths) * factor, len(whole), len(whole), item if whole else None)
+        spend(WALK_COST * len(whole))
+        weighed = [admitted(member, spend) for member in whole]
+        return [member for member, _ in weighed], _around([shape for _, shape in weighed], len(whole))
     if isinstance(value, dt.datetime | dt.timedelta):
         spend(TIME_COST)
         return _time(value), TINY
     return _scalar(value)
-
-
-def _list(value: list[Any] | tuple[Any, ...], spend: Spend) -> tuple[list[Any], Shape]:
-    whole = value if type(value) is list else list(value)
-    if _are_flat(whole):
-        texts = [member for member in whole if type(member) is str]
-        factor = 1 if all(map(str.isascii, texts)) else 4
-        lengths = list(map(len, texts))
-        item = Shape(max(lengths, default=0) * factor) if whole else None
-        return whole, Shape(sum(lengths) * factor, len(whole), len(whole), item)
-    spend(WALK_COST * len(whole))
-    members = [admitted(member, spend) for member in whole]
-    return [member for member, _ in members], _around([shape for _, shape in members], len(whole))
 
 
 def _are_flat(members: Collection[Any]) -> bool:

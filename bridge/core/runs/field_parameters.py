@@ -116,14 +116,14 @@ def event_payload(payload: Mapping[str, Any], name: str, id_: str, seconds: int)
 
 
 def _refuse_evaluated(value: Any, text: str, encoding: Encoding) -> None:
-    right = "allow it with flowbridge.dev/allow-shell, if all who publish this event may run commands there"
+    allow = "allow it with flowbridge.dev/allow-shell, if all who publish this event may run commands there"
     if _EVALUATED.search(text):
-        raise ParameterError(f"the value holds '$' or a backtick, which the shell of Metaflow's pod evaluates; {right}")
+        raise ParameterError(f"the value holds '$' or a backtick, which the shell of Metaflow's pod evaluates; {allow}")
     if encoding in _IN_QUOTES and "'" in (text[1:-1] if encoding == "json-quoted" else text):
-        raise ParameterError(f"the value holds a quote, which ends the text for the shell of Metaflow's pod; {right}")
+        raise ParameterError(f"the value holds a quote, which ends the text for the shell of Metaflow's pod; {allow}")
     if encoding == "json" and not _is_one_word(value):
         raise ParameterError(
-            f"a list or mapping falls apart in the shell of Metaflow's pod; make the Parameter a JSONType, or {right}"
+            f"a list or mapping falls apart in the shell of Metaflow's pod; make the Parameter a JSONType, or {allow}"
         )
 
 

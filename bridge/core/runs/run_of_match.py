@@ -175,20 +175,20 @@ def _identity(
 def _parameters(
     definition: Definition, match: Sequence[Sequence[Event]], variables: Mapping[str, Any]
 ) -> tuple[tuple[str, str], ...]:
-    if definition.trigger.run.texts:
-        return _sensor_parameters(definition.trigger, match)
-    allow = definition.trigger.run.allow_template_tags
+    """Return the parameters of a run: from payload fields, then from expressions, then those of a Metaflow Sensor."""
+    plan, allow = definition.trigger.run, definition.trigger.run.allow_template_tags
     parameters: list[tuple[str, str]] = []
     try:
-        for slot, events in zip(definition.trigger.slots, match, strict=True):
-            for name, path in slot.parameters if events else ():
-                value: Any = events[-1].payload
-                for step in (path,) if path in value else path.split("."):
-                    if not isinstance(value, Mapping) or step not in value:
-                        break  # without the field, the parameter keeps the template's default
-                    value = value[step]
-                else:
-                    parameters.append((name, named_text(name, value, allow_template_tags=allow)))
+        for index, name, path in definition.mapped:
+            if not match[index]:
+                continue
+            value: Any = match[index][-1].payload
+            for step in (path,) if path in value else path.split("."):
+                if not isinstance(value, Mapping) or step not in value:
+                    break  # without the field, the parameter keeps the template's default
+                value = value[step]
+            else:
+                parameters.append((name, named_text(name, value, allow_template_tags=allow)))
         for name, expression in definition.parameters:
             try:
                 value = expression.evaluate(variables)
@@ -196,28 +196,20 @@ def _parameters(
                 what = f"run.parameters.{name} ({expression.source})"
                 raise UnrunnableError(what, expression, str(error)) from error
             parameters.append((name, named_text(name, value, allow_template_tags=allow)))
-        check_size(parameters)
-    except ParameterError as error:
-        raise UnrunnableError(str(error)) from error
-    return tuple(parameters)
-
-
-def _sensor_parameters(trigger: Trigger, match: Sequence[Sequence[Event]]) -> tuple[tuple[str, str], ...]:
-    """Return the parameters of a Metaflow Sensor: its own texts, replaced by the texts that events put there."""
-    plan = trigger.run
-    texts = dict(plan.texts)
-    newest = {slot.variable: events[-1] for slot, events in zip(trigger.slots, match, strict=True) if events}
-    try:
-        for field in plan.fields:
-            event = newest.get(field.slot)
-            if event is None:
-                texts[field.parameter] = field.left_out if field.left_out is not None else texts[field.parameter]
-                continue
-            payload = event.payload
-            if field.field is None:
-                payload = event_payload(payload, event.name, event.id, event.time // SECOND)
-            texts[field.parameter] = field_text(field, payload, allow_shell=plan.allow_shell)
-        parameters = [(name, text) for name, text in texts.items() if text is not None]
+        if plan.texts:  # a Sensor's own texts, replaced by the texts that events put there
+            texts = dict(plan.texts)
+            slots = zip(definition.trigger.slots, match, strict=True)
+            newest = {slot.variable: events[-1] for slot, events in slots if events}
+            for field in plan.fields:
+                event = newest.get(field.slot)
+                if event is None:
+                    texts[field.parameter] = field.left_out if field.left_out is not None else texts[field.parameter]
+                    continue
+                payload = event.payload
+                if field.field is None:
+                    payload = event_payload(payload, event.name, event.id, event.time // SECOND)
+                texts[field.parameter] = field_text(field, payload, allow_shell=plan.allow_shell)
+            parameters += [(name, text) for name, text in texts.items() if text is not None]
         check_size(parameters)
     except ParameterError as error:
         raise UnrunnableError(str(error)) from error

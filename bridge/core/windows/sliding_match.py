@@ -34,12 +34,22 @@ def find_match(trigger: Trigger, window: Window, new: Arrival) -> Match | None:
         new: The arrival that came, to a slot that is not absent.
 
     """
-    if not trigger.is_plain:
-        return _find_counted(trigger, window, new)
-    require = trigger.require
+    require, within = trigger.require, trigger.within or 0
+    if not trigger.is_plain:  # with counts, an order, absent slots or resets
+        start, end = new.time - within, new.time + within
+        if trigger.window is not None and trigger.window.reset is not None:
+            frame = frame_of(trigger.window.reset, new.time)
+            start, end = max(start, frame[0]), min(end, frame[1] - 1)
+        near = [
+            () if slot.absent else between(waiting, start, end)
+            for slot, waiting in zip(trigger.slots, window.waiting, strict=True)
+        ]
+        arrivals = list(near[new.slot]) if trigger.slots[new.slot].count > 1 else []
+        insort(arrivals, new)
+        near[new.slot] = tuple(arrivals)
+        return _best(trigger, near, new) if _is_enough(trigger, near) else None
     if len([1 for slot in window.waiting if slot]) + (not window.waiting[new.slot]) < require:
         return None
-    within = trigger.within or 0
     near = [between(waiting, new.time - within, new.time + within) for waiting in window.waiting]
     near[new.slot] = (new,)
     only = [slot[0] for slot in near if slot]
@@ -51,23 +61,6 @@ def find_match(trigger: Trigger, window: Window, new: Arrival) -> Match | None:
             return None
         return tuple(near) if len({arrival.event for arrival in only}) == require else None
     return _best(trigger, near, new)
-
-
-def _find_counted(trigger: Trigger, window: Window, new: Arrival) -> Match | None:
-    """Find the match of a trigger with counts, an order, absent slots or resets."""
-    within, reset = trigger.within or 0, trigger.window.reset if trigger.window is not None else None
-    start, end = new.time - within, new.time + within
-    if reset is not None:
-        frame = frame_of(reset, new.time)
-        start, end = max(start, frame[0]), min(end, frame[1] - 1)
-    near = [
-        () if slot.absent else between(waiting, start, end)
-        for slot, waiting in zip(trigger.slots, window.waiting, strict=True)
-    ]
-    arrivals = list(near[new.slot]) if trigger.slots[new.slot].count > 1 else []
-    insort(arrivals, new)
-    near[new.slot] = tuple(arrivals)
-    return _best(trigger, near, new) if _is_enough(trigger, near) else None
 
 
 def _is_enough(trigger: Trigger, slots: Slots) -> bool:

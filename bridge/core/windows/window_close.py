@@ -61,7 +61,17 @@ def close_window(
         removed.remove(absent, Reason.MATCHED, {"cancelled": events_text(present)}, at + trigger.dedupe)
         return removed.step(window, new)
     if trigger.collect == "all":
-        match = _with_the_rest(trigger, match, held)
+        # The match takes everything else at the slots that are filled, also at those that were not required. An event
+        # that stands at two of them goes to the first.
+        taken = {arrival.event for slot in match for arrival in slot}
+        whole = []
+        for place, chosen, slot in zip(trigger.slots, match, held, strict=True):
+            rest = [arrival for arrival in slot if arrival.event not in taken]
+            if not chosen and len(rest) < place.count:
+                rest = []
+            taken.update([left.event for left in rest])
+            whole.append(tuple(sorted([*chosen, *rest])))
+        match = tuple(whole)
     take_match(trigger, removed, held, match)
     return removed.step(window, new)._replace(match=match, frame=frame)
 
@@ -78,19 +88,3 @@ def take_match(trigger: Trigger, removed: RemovedArrivals, held: HeldArrivals, m
         else:
             evidence = {"by": events_text(match[arrival.slot] or used)}
         removed.remove((arrival,), Reason.SUPERSEDED, evidence, until)
-
-
-def _with_the_rest(trigger: Trigger, match: Match, held: HeldArrivals) -> Match:
-    """Return a match with everything else at the slots that are filled, also those that were not required.
-
-    An event that stands at two of them goes to the first.
-    """
-    taken = {arrival.event for slot in match for arrival in slot}
-    whole = []
-    for place, chosen, slot in zip(trigger.slots, match, held, strict=True):
-        rest = [arrival for arrival in slot if arrival.event not in taken]
-        if not chosen and len(rest) < place.count:
-            rest = []
-        taken.update([left.event for left in rest])
-        whole.append(tuple(sorted([*chosen, *rest])))
-    return tuple(whole)

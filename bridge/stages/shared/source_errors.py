@@ -28,7 +28,7 @@ def by_place(errors: Iterable[TriggerError]) -> SourceErrors:
     """Return errors by their place, each once, within the bounds."""
     unique: dict[str, set[TriggerError]] = defaultdict(set)
     for error in errors:
-        unique[error.origin.file].add(replace(error, found=_cut(error.found), right=_cut(error.right)))
+        unique[error.origin.file].add(replace(error, found=_cut(error.found), expected=_cut(error.expected)))
     bounded: dict[str, tuple[TriggerError, ...]] = {}
     for place, found in unique.items():
         kept = sorted(found)
@@ -41,8 +41,7 @@ def by_place(errors: Iterable[TriggerError]) -> SourceErrors:
 
 def encode_errors(place: str, errors: Iterable[TriggerError], now: Micros) -> bytes:
     """Return the record of the errors of a place."""
-    fields = ("field", "found", "right", "trigger")
-    plain = [{"line": error.origin.line} | {name: getattr(error, name) for name in fields} for error in errors]
+    plain = [{"line": error.origin.line, **error.texts()} for error in errors]
     return SOURCE_ERRORS.encode({"place": place, "errors": plain, "at": now})
 
 

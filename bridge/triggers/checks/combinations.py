@@ -62,14 +62,14 @@ class Rule(NamedTuple):
         path: The field that gets the error.
         is_met: Returns True if a condition is such a combination.
         found: What was found.
-        right: What is expected.
+        expected: What is expected.
 
     """
 
     path: FieldPath
     is_met: Callable[[Condition], bool]
     found: str
-    right: str
+    expected: str
 
 
 def condition_of(spec: SpecPart) -> Condition:
@@ -97,31 +97,16 @@ def combination_misfits(condition: Condition) -> Iterator[Misfit]:
     spec = condition.spec
     for rule in RULES:
         if rule.is_met(condition):
-            yield rule.path, MisfitError(rule.found, rule.right)
+            yield rule.path, MisfitError(rule.found, rule.expected)
     if condition.required > len(condition.counts) and not condition.is_switch:
         slots = len(condition.counts)
-        right = f"there are {slots} events{' that are not absent' * bool(condition.absent)}: write at most {slots}"
-        yield ("spec", "require"), MisfitError(f"found {spec.require}", right)
+        expected = f"there are {slots} events{' that are not absent' * bool(condition.absent)}: write at most {slots}"
+        yield ("spec", "require"), MisfitError(f"found {spec.require}", expected)
     size = spec.window.batch.size if spec.window is not None and spec.window.batch is not None else None
     if size is not None and size < condition.least:
         found = f"found {size}, but a match needs {condition.least} events"
         yield ("spec", "window", "batch", "size"), MisfitError(found, f"write {condition.least} at least")
-    yield from _slot_misfits(condition)
-    # An event at two slots is refused if both need more events than can be shared out between them in good time.
-    total, seen = sum(condition.counts), set[str]()
     for index, slot in enumerate(spec.events):
-        if not slot.absent and slot.name in seen and total > SHARED_LIMIT:
-            found = f"{slot.name!r} at two slots, in a condition of {total} events: which fills which is a search"
-            right = f"let all counts together be {SHARED_LIMIT} at most, or write a trigger for each slot"
-            yield ("spec", "events", index, "count"), MisfitError(found, right)
-            break
-        seen.update([] if slot.absent else [slot.name])
-
-
-def _slot_misfits(condition: Condition) -> Iterator[Misfit]:
-    """Yield a misfit for each field that an absent slot may not have."""
-    slots = condition.spec.events
-    for index, slot in enumerate(slots):
         place: FieldPath = ("spec", "events", index)
         if not slot.absent:
             continue
@@ -130,13 +115,24 @@ def _slot_misfits(condition: Condition) -> Iterator[Misfit]:
         if slot.parameters:
             found = "parameters of an absent event, which is never there"
             yield (*place, "parameters"), MisfitError(found, "take them from the other events")
-        for other in slots:
-            is_rival = not other.absent and other.name == slot.name
-            if is_rival and (slot.where is None or other.where is None or slot.where == other.where):
-                found = f"the same event {slot.name!r} would fill another slot and cancel the match"
-                right = "give both a `where` of which only one holds; that it stops coming is what settle is for"
-                yield (*place, "absent"), MisfitError(found, right)
-                break
+        if any(
+            not other.absent
+            and other.name == slot.name
+            and (slot.where is None or other.where is None or slot.where == other.where)
+            for other in spec.events
+        ):
+            found = f"the same event {slot.name!r} would fill another slot and cancel the match"
+            expected = "give both a `where` of which only one holds; that it stops coming is what settle is for"
+            yield (*place, "absent"), MisfitError(found, expected)
+    # An event at two slots is refused if both need more events than can be shared out between them in good time.
+    total, seen = sum(condition.counts), set[str]()
+    for index, slot in enumerate(spec.events):
+        if not slot.absent and slot.name in seen and total > SHARED_LIMIT:
+            found = f"{slot.name!r} at two slots, in a condition of {total} events: which fills which is a search"
+            expected = f"let all counts together be {SHARED_LIMIT} at most, or write a trigger for each slot"
+            yield ("spec", "events", index, "count"), MisfitError(found, expected)
+            break
+        seen.update([] if slot.absent else [slot.name])
 
 
 def _has(condition: Condition, name: str) -> bool:

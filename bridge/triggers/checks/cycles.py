@@ -64,8 +64,8 @@ def without_cycles(
         steps = [f"{cause.event!r}, which starts {cause.trigger.identity}" for cause in way]
         found = f"it closes a cycle: {identity} causes {', which causes '.join(steps)}"
         field = "spec.run.emits" if way[0].event in loaded.trigger.run.emits else "spec.events"
-        right = "break it: let one of these read another event, or end with a run that does not emit"
-        errors.append(TriggerError(loaded.origin, field, found, right, identity))
+        expected = "break it: let one of these read another event, or end with a run that does not emit"
+        errors.append(TriggerError(loaded.origin, field, found, expected, identity))
         old = before.get(identity)
         if old is not None and not _is_alike(old.trigger, loaded.trigger) and not graph.add(old.trigger):
             kept.append(old)

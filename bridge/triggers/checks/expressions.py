@@ -20,7 +20,7 @@ EVENT_VARIABLES = frozenset({"payload", "event"})
 Variables = Mapping[str, FieldType]
 """The variables of an expression, with their types."""
 
-_Right = Callable[[FieldUse], str]  # what to write instead of a name that is not known; empty for no idea
+_Expected = Callable[[FieldUse], str]  # what to write instead of a name that is not known; empty for no idea
 
 
 def expression_misfits(spec: SpecPart, *, collects_all: bool, schemas: Schemas | None = None) -> Iterator[Misfit]:
@@ -44,7 +44,14 @@ def expression_misfits(spec: SpecPart, *, collects_all: bool, schemas: Schemas |
     for index, slot in enumerate(spec.events):
         place: FieldPath = ("spec", "events", index)
         yield from _one_event_misfits(slot.where, payloads[slot.name], slots, (*place, "where"))
-        yield from _where_misfits(slot.where, (*place, "where"))
+        constant = _constant(slot.where)
+        if constant is not None:  # a filter that no event can pass
+            expected = "write what is true for some events"
+            try:
+                if not constant.holds({}):
+                    yield (*place, "where"), MisfitError("it is never true", f"{expected}; suspend stops a trigger")
+            except ExpressionError as error:
+                yield (*place, "where"), MisfitError(f"it has no value for any event: {error}", expected)
         yield from _one_event_misfits(slot.key, payloads[slot.name], slots, (*place, "key"))
         yield from _key_misfits(slot.key, (*place, "key"))
     lists = frozenset(variable_of(slot) for slot in spec.events if is_list(slot, collects_all=collects_all))
@@ -67,13 +74,13 @@ def _one_event_misfits(
     if source is None:
         return
 
-    def right(use: FieldUse) -> str:
+    def expected(use: FieldUse) -> str:
         if use.root not in slots:
             return ""
         steps = use.steps[1:] if use.steps[:1] == ("payload",) else use.steps
         return f"write {'.'.join(('payload', *steps))}: this sees one event, not the slots"
 
-    yield from _checked(source, {"payload": payload, "event": EVENT}, path, right)
+    yield from _checked(source, {"payload": payload, "event": EVENT}, path, expected)
 
 
 def _match_misfits(
@@ -84,7 +91,7 @@ def _match_misfits(
     ``events`` has the slot's variable by its name without ``as``.
     """
 
-    def right(use: FieldUse) -> str:
+    def expected(use: FieldUse) -> str:
         if use.root in EVENT_VARIABLES and variables:
             front = (next(iter(variables)), *(["payload"] if use.root == "payload" else []))
             return f"write {'.'.join((*front, *use.steps))}: this sees the slots, not one event"
@@ -92,7 +99,7 @@ def _match_misfits(
             return f"write {'.'.join((events[use.root], *use.steps))}: the slot is called {events[use.root]}"
         return ""
 
-    wrong = list(_checked(source, variables, path, right))
+    wrong = list(_checked(source, variables, path, expected))
     yield from wrong
     taken = [] if wrong else [use for use in Expression(source).uses if use.root in lists and use.steps]
     for use in taken[:1]:
@@ -101,26 +108,26 @@ def _match_misfits(
         yield path, MisfitError(found, write)
 
 
-def _checked(source: str, variables: Variables, path: FieldPath, right: _Right) -> Iterator[Misfit]:
+def _checked(source: str, variables: Variables, path: FieldPath, expected: _Expected) -> Iterator[Misfit]:
     """Yield the misfit of one expression, at its line and column."""
     try:
         expression = Expression(source)
-        _refuse_unknown_names(expression, variables, right)
+        _refuse_unknown_names(expression, variables, expected)
         _refuse_unknown_fields(expression, variables)
         expression.check(variables, _types(expression, variables))
     except ExpressionSyntaxError as error:
         place = f"line {error.line}, column {error.column}" if "\n" in source.strip() else f"column {error.column}"
         names = ", ".join(sorted(variables))
         general = f"write CEL over {names}" if variables else "no event is there to be named"
-        yield path, MisfitError(f"{error.reason} (at {place} of the expression)", error.right or general, error.line)
+        yield path, MisfitError(f"{error.reason} (at {place} of the expression)", error.expected or general, error.line)
 
 
-def _refuse_unknown_names(expression: Expression, variables: Variables, right: _Right) -> None:
+def _refuse_unknown_names(expression: Expression, variables: Variables, expected: _Expected) -> None:
     for use in expression.uses:
         if use.root in variables:
             continue
         near = difflib.get_close_matches(use.root, sorted(variables), 1)
-        write = right(use)
+        write = expected(use)
         if not write and not use.steps and use.use == "value" and not near:
             whole = expression.source.strip() == use.root
             write = f"write \"'{use.root}'\" for a text: CEL's quotes inside of YAML's" if whole else ""
@@ -146,15 +153,15 @@ def _refuse_unknown_fields(expression: Expression, variables: Variables) -> None
                 above, steps = (use.root, *use.steps[:depth]), use.steps[depth:]
                 near = difflib.get_close_matches(step, sorted(fields), 1, cutoff=0.7)
                 if near:
-                    right = f"write {'.'.join((*above, near[0], *steps[1:]))}"
+                    expected = f"write {'.'.join((*above, near[0], *steps[1:]))}"
                 elif "payload" in fields:
-                    right = f"write {'.'.join((*above, 'payload', *steps))}"
+                    expected = f"write {'.'.join((*above, 'payload', *steps))}"
                 elif around is EVENT:
-                    right = f"write {'.'.join(('payload', *steps))}"
+                    expected = f"write {'.'.join(('payload', *steps))}"
                 else:
-                    right = f"it has {', '.join(sorted(fields)[:20])}" if fields else "it has no fields"
+                    expected = f"it has {', '.join(sorted(fields)[:20])}" if fields else "it has no fields"
                 found = f"{'.'.join(above)} has no field {step!r}"
-                raise ExpressionSyntaxError(found, *expression.place(use.node), right)
+                raise ExpressionSyntaxError(found, *expression.place(use.node), expected)
             around = fields[step]
 
 
@@ -171,20 +178,6 @@ def _types(expression: Expression, variables: Variables) -> dict[str, str]:
                 types[".".join((use.root, *use.steps))] = around.type
     tested = {".".join((use.root, *use.steps)) for use in expression.uses if use.use != "value"}
     return {name: kind for name, kind in types.items() if name not in tested}
-
-
-def _where_misfits(source: str | None, path: FieldPath) -> Iterator[Misfit]:
-    """Yield a misfit for a filter that no event can pass."""
-    constant = _constant(source)
-    if constant is None:
-        return
-    try:
-        is_true = constant.holds({})
-    except ExpressionError as error:
-        yield path, MisfitError(f"it has no value for any event: {error}", "write what is true for some events")
-        return
-    if not is_true:
-        yield path, MisfitError("it is never true", "write what is true for some events; suspend stops a trigger")
 
 
 def _key_misfits(source: str | None, path: FieldPath) -> Iterator[Misfit]:

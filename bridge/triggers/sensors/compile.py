@@ -97,10 +97,21 @@ class _Compiling:
         if fault is not None:
             reset = spec["triggers"].one()["template"]["conditionsReset"].one()["byTime"][fault[0]]
             self._misfits.append((reset.path, reset.misfit(fault[1])))
-        fields = self._fields(workflow, dependencies)
+        variables = {dependency.name: variable_of(dependency.name) for dependency in dependencies}
+        known = dict(workflow.texts)
+        fields: dict[str, FieldParameter] = {}
+        for member in self._tried(lambda: list(workflow.parameters.members())) or []:
+            parameter = self._tried(partial(read_parameter, member, variables, early=workflow.early))
+            if parameter is None:
+                continue
+            if parameter.parameter in fields:
+                found = f"the parameter {parameter.parameter!r} is filled twice"
+                self._misfits.append((member["dest"].path, MisfitError(found, "fill it once")))
+            if parameter.parameter in known:  # Argo Events sets nothing if the Workflow has no such parameter
+                fields[parameter.parameter] = parameter
         if directives is None or own is None or self._misfits:
             return None
-        return self._trigger(own, workflow, slots, required, fields, directives)
+        return self._trigger(own, workflow, slots, required, list(fields.values()), directives)
 
     def _trigger(
         self,
@@ -166,21 +177,6 @@ class _Compiling:
                 self._misfits.append((member.path, MisfitError("another event source", "use one for all")))
             read.append(dependency)
         return read
-
-    def _fields(self, workflow: WorkflowPart, dependencies: Sequence[Dependency]) -> list[FieldParameter]:
-        variables = {dependency.name: variable_of(dependency.name) for dependency in dependencies}
-        known = dict(workflow.texts)
-        fields: dict[str, FieldParameter] = {}
-        for member in self._tried(lambda: list(workflow.parameters.members())) or []:
-            parameter = self._tried(partial(read_parameter, member, variables, early=workflow.early))
-            if parameter is None:
-                continue
-            if parameter.parameter in fields:
-                found = f"the parameter {parameter.parameter!r} is filled twice"
-                self._misfits.append((member["dest"].path, MisfitError(found, "fill it once")))
-            if parameter.parameter in known:  # Argo Events sets nothing if the Workflow has no such parameter
-                fields[parameter.parameter] = parameter
-        return list(fields.values())
 
 
 def variable_of(dependency: str) -> str:

@@ -39,12 +39,18 @@ def read_conditions(part: Part, dependencies: Sequence[str]) -> tuple[tuple[str,
     indexes = [dependencies.index(name) for name in used]
     operators = {type(node) for node in ast.walk(tree) if isinstance(node, ast.And | ast.Or)}
     if operators == {ast.Or}:
-        required: int | None = 1
-    else:
-        required = _counted(tree, indexes) if ast.Or in operators else len(indexes)
-    if required is None:
-        raise part.misfit("write dependencies with && alone, or with || alone, or a Trigger for each alternative")
-    return used, required
+        return used, 1
+    if ast.Or not in operators:
+        return used, len(indexes)
+    # N, if the expression has one outcome for all subsets of a size: false below N, and true from N on.
+    if len(indexes) <= COUNTED_LIMIT:
+        outcomes = [
+            {_holds(tree, dict.fromkeys(present, True)) for present in combinations(indexes, size)}
+            for size in range(len(indexes) + 1)
+        ]
+        if {True, False} not in outcomes:
+            return used, outcomes.index({True})
+    raise part.misfit("write dependencies with && alone, or with || alone, or a Trigger for each alternative")
 
 
 def _parsed(part: Part, dependencies: Sequence[str]) -> tuple[ast.expr, frozenset[int]]:
@@ -68,19 +74,6 @@ def _parsed(part: Part, dependencies: Sequence[str]) -> tuple[ast.expr, frozense
         return ast.parse(" ".join(words), mode="eval").body, frozenset(places)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise part.misfit("write dependencies with &&, || and parentheses") from error
-
-
-def _counted(tree: ast.expr, indexes: Sequence[int]) -> int | None:
-    """Return N, if the expression holds exactly when N or more dependencies have an event."""
-    if len(indexes) > COUNTED_LIMIT:
-        return None
-    required: int | None = None
-    for size in range(len(indexes) + 1):
-        outcomes = {_holds(tree, dict.fromkeys(present, True)) for present in combinations(indexes, size)}
-        if len(outcomes) > 1:
-            return None
-        required = size if required is None and outcomes == {True} else required
-    return required
 
 
 def _holds(tree: ast.expr, present: Mapping[int, bool]) -> bool:

@@ -15,7 +15,6 @@ replaces the Sensor with all of its annotations. An annotation wins over a line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.core.event import Micros
@@ -58,7 +57,14 @@ def read_directives(annotations: Part, slots: int) -> Directives:
 
     """
     said: dict[str, tuple[str, FieldPath]] = {}
-    written = list(_lines(annotations))
+    description = annotations[DESCRIPTION]
+    lines: dict[str, str] = {}
+    for line in _LINE.finditer(description.text()) if description else ():
+        name = line[1].strip()
+        if name in lines:
+            raise SensorMisfitError(description.path, f"{PREFIX}{name} stands there twice", "write it once")
+        lines[name] = line[2].strip()
+    written = [(name, text, description.path) for name, text in lines.items()]
     for annotation, text in annotations.texts().items():
         if annotation.startswith(PREFIX):
             written.append((annotation.removeprefix(PREFIX), text, annotations[annotation].path))
@@ -88,16 +94,3 @@ def read_directives(annotations: Part, slots: int) -> Directives:
             raise SensorMisfitError(path, f"found {text[:60]!r}", "write true or false")
         allow_shell = text == "true"
     return Directives(window, key, allow_shell)
-
-
-def _lines(annotations: Part) -> Iterator[tuple[str, str, FieldPath]]:
-    """Yield the name, text and place of each directive in the description."""
-    description = annotations[DESCRIPTION]
-    if description:
-        seen = set()
-        for found in _LINE.finditer(description.text()):
-            name = found[1].strip()
-            if name in seen:
-                raise SensorMisfitError(description.path, f"{PREFIX}{name} stands there twice", "write it once")
-            seen.add(name)
-            yield name, found[2].strip(), description.path

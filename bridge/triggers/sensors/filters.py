@@ -54,16 +54,28 @@ def read_dependency(part: Part) -> Dependency:
     filters = part["filters"].only("exprs", "exprLogicalOperator")
     expressions = list(filters["exprs"].members())
     filters["exprLogicalOperator"].must_be(None, "and", *(("or",) if len(expressions) == 1 else ()))
-    named = [event for expression in expressions if (event := _event_name(expression)) is not None]
+    named: list[str] = []
+    others: list[Part] = []
+    for expression in expressions:
+        comparison = _COMPARED.fullmatch(expression["expr"].text())
+        if comparison is None or comparison[1] != "name":
+            others.append(expression)
+            continue
+        if _field_path(expression, "name").text() != _NAME_PATH:
+            raise expression["fields"].one()["path"].misfit(f"write {_NAME_PATH}")
+        try:
+            named.append(values.event_name(comparison[2]))
+        except MisfitError as error:
+            raise SensorMisfitError(expression["expr"].path, error.found, error.right) from error
     if len(named) != 1:
         found = "no name of an event" if not named else f"{len(named)} names of events"
         raise SensorMisfitError(filters["exprs"].path, found, "write name == 'X' on body.payload.name, once")
     guard = f"!has(payload.name) || payload.name == {_cel_text(named[0])}"
-    others = [condition for expression in expressions if (condition := _condition(expression))]
+    conditions = [_condition(expression) for expression in others]
     return Dependency(
         name=part["name"].text(),
         event=named[0],
-        where=" && ".join([f"({guard})", *others]) if others else guard,
+        where=" && ".join([f"({guard})", *conditions]) if conditions else guard,
         source=(part["eventSourceName"].text(), part["eventName"].text()),
     )
 
@@ -75,25 +87,10 @@ def field_of(field: str, of: str = "payload") -> str:
     return f"{of}[{_cel_text(field)}]"
 
 
-def _event_name(part: Part) -> str | None:
-    """Return the event's name; None for an expression on another field."""
-    comparison = _COMPARED.fullmatch(part["expr"].text())
-    if comparison is None or comparison[1] != "name":
-        return None
-    if _field_path(part, "name").text() != _NAME_PATH:
-        raise part["fields"].one()["path"].misfit(f"write {_NAME_PATH}")
-    try:
-        return values.event_name(comparison[2])
-    except MisfitError as error:
-        raise SensorMisfitError(part["expr"].path, error.found, error.right) from error
-
-
-def _condition(part: Part) -> str | None:
-    """Return CEL for an expression on another field; None for the expression on the event's name."""
+def _condition(part: Part) -> str:
+    """Return CEL for an expression on a field that is not the event's name."""
     expression = part["expr"].text()
     comparison = _COMPARED.fullmatch(expression)
-    if comparison is not None and comparison[1] == "name":
-        return None
     if comparison is None and expression != "true == true":
         raise part["expr"].misfit("write name == 'X', true == true, or field == 'v'")
     path = _field_path(part, "field")

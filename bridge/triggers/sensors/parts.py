@@ -25,8 +25,8 @@ class SensorMisfitError(MisfitError):
 
     """
 
-    def __init__(self, path: FieldPath, found: str, right: str = REDEPLOY) -> None:
-        super().__init__(found, right)
+    def __init__(self, path: FieldPath, found: str, expected: str = REDEPLOY) -> None:
+        super().__init__(found, expected)
         self.path = path
 
 
@@ -129,6 +129,6 @@ class Part:
         if value not in allowed:
             raise self.misfit("write " + " or ".join(str(choice) for choice in allowed if choice is not None))
 
-    def misfit(self, right: str) -> SensorMisfitError:
+    def misfit(self, expected: str) -> SensorMisfitError:
         """Return the error with what was found here, and what is expected."""
-        return SensorMisfitError(self.path, f"found {quote_value(self.value)}", right)
+        return SensorMisfitError(self.path, f"found {quote_value(self.value)}", expected)

@@ -73,26 +73,25 @@ def read_parameter(part: Part, slots: dict[str, str], *, early: bool) -> FieldPa
     if dependency.text() not in slots:
         raise dependency.misfit("name one of the dependencies")
     default = source["value"].text() if source["value"] else None
-    field, encoding, missing = _source(source, default)
-    if encoding == "json" and early:
-        encoding = "json-early"
-    return FieldParameter(destination[1], slots[dependency.text()], field, encoding, missing, default)
-
-
-def _source(source: Part, default: str | None) -> tuple[str | None, Encoding, str | None]:
-    """Return the field (None for the whole payload), its encoding, and the text for a payload without the field."""
     key, template = source["dataKey"], source["dataTemplate"]
     if bool(key) == bool(template):
         raise SensorMisfitError(source.path, "a dataKey and a dataTemplate, or neither")
+    missing = default  # the text for a payload without the field
+    encoding: Encoding
     if key:
         path = _DATA_KEY.fullmatch(key.text())
         if path is None:
             raise key.misfit("write body.payload, or body.payload.X for a field")
-        return (path["field"], "text", default) if path["field"] else (None, "event", default)
-    for pattern, encoding in _TEMPLATES:
-        if (match := pattern.fullmatch(template.text())) is None:
-            continue
-        if "-" in match["field"] and pattern in _WITHOUT_DASHES:
-            return match["field"], "default", default
-        return match["field"], encoding, "null" if pattern is _WITHOUT_DASHES[0] else default
-    raise SensorMisfitError(template.path, f"a template that no known Metaflow writes: {template.text()[:200]!r}")
+        encoding = "text" if path["field"] else "event"
+    else:
+        forms = [(path, *form) for form in _TEMPLATES if (path := form[0].fullmatch(template.text())) is not None]
+        if not forms:
+            found = f"a template that no known Metaflow writes: {template.text()[:200]!r}"
+            raise SensorMisfitError(template.path, found)
+        path, pattern, encoding = forms[0]
+        if "-" in path["field"] and pattern in _WITHOUT_DASHES:
+            encoding = "default"
+        else:
+            encoding = "json-early" if encoding == "json" and early else encoding
+            missing = "null" if pattern is _WITHOUT_DASHES[0] else default
+    return FieldParameter(destination[1], slots[dependency.text()], path["field"], encoding, missing, default)

@@ -115,29 +115,24 @@ class Watch:
             for event in stream.events():
                 if self._stopped.is_set() or not self._version:
                     return None
-                trouble = Away(f"the watch broke: {event.reason}") if isinstance(event, Unknown) else self._noted(event)
-                if trouble is not None:
-                    return trouble
+                if isinstance(event, Unknown):
+                    return Away(f"the watch broke: {event.reason}")
+                kind, thing = event["type"], event["object"]
+                if kind == "ERROR":
+                    self._version = "" if thing.get("code") == HTTPStatus.GONE else self._version
+                    return Away(str(thing.get("message"))) if self._version else None
+                with self._lock:
+                    self._version = thing["metadata"]["resourceVersion"]
+                    if kind in _KINDS:
+                        self._news.append(Change(_KINDS[kind], _named(thing)))
+                    if len(self._news) > NEWS_LIMIT:
+                        self._news, self._version = [], ""
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             return Away(f"the watch broke: {plain_text(error)}")
         finally:
             with self._lock:
                 self._stream = None
             stream.close()
-        return None
-
-    def _noted(self, event: Plain) -> Away | None:
-        """Apply one event of a watch."""
-        kind, thing = event["type"], event["object"]
-        if kind == "ERROR":
-            self._version = "" if thing.get("code") == HTTPStatus.GONE else self._version
-            return Away(str(thing.get("message"))) if self._version else None
-        with self._lock:
-            self._version = thing["metadata"]["resourceVersion"]
-            if kind in _KINDS:
-                self._news.append(Change(_KINDS[kind], _named(thing)))
-            if len(self._news) > NEWS_LIMIT:
-                self._news, self._version = [], ""
         return None
 
 

@@ -199,8 +199,8 @@ class FileSource(TriggerSource):
             for error in reading.errors
             for place in (error.origin.file, *map(str, Path(error.origin.file).parents))
         }
-        found, right = "it holds no trigger file", "write one; until then what came from here before stays in force"
-        silences = [TriggerError(Origin(path, 1), "", found, right) for path in sorted(reading.silent - named)]
+        found, expected = "it holds no trigger file", "write one; until then what came from here before stays in force"
+        silences = [TriggerError(Origin(path, 1), "", found, expected) for path in sorted(reading.silent - named)]
         return Sources(merged, [*reading.errors, *silences])
 
     def _under_root(self, known: LoadedTrigger, reading: Reading) -> LoadedTrigger:
@@ -270,7 +270,7 @@ def _files(root: str, errors: list[TriggerError]) -> Iterator[str]:
 
 def _decoded(content: bytes, file: str, errors: list[TriggerError]) -> str:
     """Return the text of a file; empty, with an error, if it is too large, is not UTF-8 or has no text."""
-    right = "write YAML in UTF-8"
+    expected = "write YAML in UTF-8"
     if len(content) > SIZE_LIMIT:
         errors.append(TriggerError(Origin(file, 1), "", f"more than {SIZE_LIMIT} bytes", "split it"))
         return ""
@@ -279,8 +279,8 @@ def _decoded(content: bytes, file: str, errors: list[TriggerError]) -> str:
         if text.strip():
             return text
         found = "the file is empty"
-        right = "write a trigger, or delete the file"
+        expected = "write a trigger, or delete the file"
     except UnicodeDecodeError as error:
         found = f"no UTF-8 at byte {error.start}"
-    errors.append(TriggerError(Origin(file, 1), "", found, right))
+    errors.append(TriggerError(Origin(file, 1), "", found, expected))
     return ""

@@ -121,7 +121,7 @@ def findings(folder: Path, api: MemoryWorkflowApi) -> list[tuple[str, str, str]]
     loaded = TriggerFolder([folder], "default").read().loaded
     found = template_findings(loaded, api)
     return [
-        (finding.severity, finding.error.field, f"{finding.error.found}; {finding.error.right}") for finding in found
+        (finding.severity, finding.error.field, f"{finding.error.found}; {finding.error.expected}") for finding in found
     ]
 
 
@@ -204,7 +204,7 @@ def test_sensors_are_checked_for_what_the_bridge_would_make_of_them(tmp_path: Pa
 def test_a_sensor_in_a_folder_of_triggers_is_no_trigger(tmp_path: Path) -> None:
     (tmp_path / "sensor.yaml").write_text(yaml.safe_dump(sensor_of("two_events")))
     (error,) = TriggerFolder([tmp_path], "jobs").read().errors
-    assert "FLOWBRIDGE_SENSORS" in error.right
+    assert "FLOWBRIDGE_SENSORS" in error.expected
 
 
 def test_standard_input_is_checked_as_a_file_is() -> None:
@@ -257,7 +257,7 @@ def test_a_calendar_trigger_is_told_by_the_dates_of_its_next_windows_and_its_gra
     (note,) = calendar_notes([loaded], friday)
     nights = "Sat 2024-03-30 02:00 CET, Sun 2024-03-31 03:00 CEST, Mon 2024-04-01 02:00 CEST"
     assert (note.field, note.found) == ("spec.window.until", f"the next windows end at {nights} (Europe/Berlin)")
-    assert "up to 5m (the default grace) after its end" in note.right
+    assert "up to 5m (the default grace) after its end" in note.expected
 
 
 def test_a_calendar_trigger_that_runs_at_the_end_is_told_with_its_own_grace(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_topic_is_warned_of_once_at_the_first_event_that_reads_it(tmp_path: Pa
     (finding,) = timestamp_findings(loaded, SharedTopics(), MemoryLog(broker()).admin(), "kafka:9092")
     assert finding.severity == "warning"
     assert (finding.error.origin.line, finding.error.field) == (1, "spec.events[1].name")
-    assert (finding.error.trigger, finding.error.right) == ("default/ship", COMMAND)
+    assert (finding.error.trigger, finding.error.expected) == ("default/ship", COMMAND)
 
 
 def test_shared_topics_are_looked_at_where_events_share_one(tmp_path: Path) -> None:

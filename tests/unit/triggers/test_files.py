@@ -216,7 +216,7 @@ def test_a_namespace_that_files_may_not_name_is_refused_where_it_stands(tmp_path
     reading = TriggerFolder([tmp_path], "default", namespaces=["default", "team"]).read()
     assert names(merge((), reading)) == ["a", "b"]
     found = {
-        Path(error.origin.file).name: (error.origin.line, error.field, error.found, error.right)
+        Path(error.origin.file).name: (error.origin.line, error.field, error.found, error.expected)
         for error in reading.errors
     }
     told = "a namespace that trigger files may not name"

@@ -51,13 +51,19 @@ class Calendar(Kind):
             return refuse_arrival(trigger, window, key, new, Reason.LATE, evidence)
         if frame in window.fired:
             return refuse_arrival(trigger, window, key, new, Reason.SUPERSEDED, {"window": frame_text(frame)})
-        if not fires_at_close(trigger):
-            step = _fire(trigger, window, key, new, frame)
-            if step is not None:
-                return step
+        held = _within(window, frame)
+        if not fires_at_close(trigger) and sum(map(bool, held)) + (not held[new.slot]) >= trigger.require:
+            gathered = _within(window.with_arrival(new), frame)
+            match = select(trigger, gathered)
+            if match is not None:
+                removed = RemovedArrivals(trigger, key)
+                take_match(trigger, removed, gathered, match)
+                step = removed.step(window, new)
+                fired = tuple(sorted((*window.fired, frame)))
+                return step._replace(window=step.window._replace(fired=fired), match=match, frame=frame)
         if window.size >= bound:
             return over_bound(trigger, window, key, new, bound)
-        lacking = missing(trigger, _within(window, frame), new.slot) or "the window to close"
+        lacking = missing(trigger, held, new.slot) or "the window to close"
         evidence = {"for": lacking, "until": time_text(end)}
         return Step(window.with_arrival(new), (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
 
@@ -151,31 +157,23 @@ def _end(
     if frame in window.fired:
         return Step(window._replace(fired=tuple([other for other in window.fired if other != frame])), ())
     gathered, at = _within(window, frame), frame[1] + trigger.grace
-    if trigger.is_switch:
-        return _end_watch(trigger, window, key, frame, through, is_retired=is_retired)
     because = "the trigger changed, or is gone" if is_retired else ""
+    removed, until = RemovedArrivals(trigger, key), at + trigger.dedupe
+    arrivals = [arrival for slot in gathered for arrival in slot]
+    if trigger.is_switch:  # a dead man's switch: the window matches if nothing came in it
+        if is_retired or through is None or frame[0] < through:
+            because = because or "the trigger was not armed when its window began"
+            removed.remove(arrivals, Reason.EXPIRED, {"because": because}, until)
+            return removed.step(window)
+        if arrivals:
+            removed.remove(arrivals, Reason.MATCHED, {"cancelled": frame_text(frame)}, until)
+            return removed.step(window)._replace(through=frame[1])
+        return Step(window, (), match=((),) * len(trigger.slots), frame=frame, through=frame[1])
     if is_retired and trigger.absent_slots:
-        removed = RemovedArrivals(trigger, key)
-        arrivals = [arrival for slot in gathered for arrival in slot]
-        removed.remove(arrivals, Reason.CANCELLED, {"because": because}, at + trigger.dedupe)
+        removed.remove(arrivals, Reason.CANCELLED, {"because": because}, until)
         return removed.step(window)
     step = close_window(trigger, window, key, gathered, at, frame=frame, because=because)
     return step._replace(ended_early=True) if is_retired else step
-
-
-def _fire(trigger: Trigger, window: Window, key: str, new: Arrival, frame: Frame) -> Step | None:
-    held = _within(window, frame)
-    if sum(map(bool, held)) + (not held[new.slot]) < trigger.require:
-        return None
-    gathered = _within(window.with_arrival(new), frame)
-    match = select(trigger, gathered)
-    if match is None:
-        return None
-    removed = RemovedArrivals(trigger, key)
-    take_match(trigger, removed, gathered, match)
-    step = removed.step(window, new)
-    fired = tuple(sorted((*window.fired, frame)))
-    return step._replace(window=step.window._replace(fired=fired), match=match, frame=frame)
 
 
 def _first(trigger: Trigger, window: Window, through: Micros | None) -> Frame | None:
@@ -185,24 +183,6 @@ def _first(trigger: Trigger, window: Window, through: Micros | None) -> Frame | 
     if through is not None and trigger.is_switch:
         starts.append(through)
     return frame_of(schedule_of(trigger), min(starts)) if starts else None
-
-
-def _end_watch(
-    trigger: Trigger, window: Window, key: str, frame: Frame, through: Micros | None, *, is_retired: bool
-) -> Step:
-    """Close a window of a dead man's switch."""
-    removed, until = RemovedArrivals(trigger, key), frame[1] + trigger.grace + trigger.dedupe
-    arrived = [arrival for slot in _within(window, frame) for arrival in slot]
-    if is_retired:
-        removed.remove(arrived, Reason.EXPIRED, {"because": "the trigger changed, or is gone"}, until)
-        return removed.step(window)
-    if through is None or frame[0] < through:
-        removed.remove(arrived, Reason.EXPIRED, {"because": "the trigger was not armed when its window began"}, until)
-        return removed.step(window)
-    if arrived:
-        removed.remove(arrived, Reason.MATCHED, {"cancelled": frame_text(frame)}, until)
-        return removed.step(window)._replace(through=frame[1])
-    return Step(window, (), match=((),) * len(trigger.slots), frame=frame, through=frame[1])
 
 
 def _within(window: Window, frame: Frame) -> tuple[tuple[Arrival, ...], ...]:

@@ -58,9 +58,19 @@ class Within(Kind):
         if mark is not None and new.age < mark:
             return refuse_arrival(trigger, window, key, new, Reason.SUPERSEDED, {"older_than": time_text(mark[0])})
         match = find_match(trigger, window, new)
-        if match is not None:
-            return _take(trigger, window, key, new, match)
-        return self._wait(trigger, window, key, new, bound)
+        if match is None:
+            return self._wait(trigger, window, key, new, bound)
+        if not trigger.absent_slots:
+            return _used(trigger, window, key, match, [new])
+        removed = RemovedArrivals(trigger, key)
+        until = max([arrival.reached for slot in match for arrival in slot]) + trigger.dedupe
+        step = absence.pend(trigger, window, removed, new, match, until)
+        _remove_passed_over(trigger, window, removed, match, until)
+        leaving = [arrival for arrival, _ in removed.spent]
+        if step.waits_for_absence is not None:
+            leaving += step.waits_for_absence.arrivals
+        left = step.window.without([arrival for arrival in leaving if arrival is not new])
+        return step._replace(window=left, decisions=(*step.decisions, *removed.decisions), spent=tuple(removed.spent))
 
     def next_due(self, trigger: Trigger, window: Window, through: Micros | None) -> Micros | None:
         """Return when the first match that waits for an absence is due."""
@@ -150,21 +160,6 @@ class Within(Kind):
         lacking = missing(trigger, window.waiting, new.slot) or "an event in time"
         evidence = {"for": lacking, "until": time_text(self.deadline(trigger, new))}
         return Step(window.with_arrival(new), (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
-
-
-def _take(trigger: Trigger, window: Window, key: str, new: Arrival, match: Match) -> Step:
-    if not trigger.absent_slots:
-        return _used(trigger, window, key, match, [new])
-    used = [arrival for slot in match for arrival in slot]
-    until = max([arrival.reached for arrival in used]) + trigger.dedupe
-    removed = RemovedArrivals(trigger, key)
-    step = absence.pend(trigger, window, removed, new, match, until)
-    _remove_passed_over(trigger, window, removed, match, until)
-    leaving = [arrival for arrival, _ in removed.spent]
-    if step.waits_for_absence is not None:
-        leaving += step.waits_for_absence.arrivals
-    left = step.window.without([arrival for arrival in leaving if arrival is not new])
-    return step._replace(window=left, decisions=(*step.decisions, *removed.decisions), spent=tuple(removed.spent))
 
 
 def _used(trigger: Trigger, window: Window, key: str, match: Match, outside: Sequence[Arrival]) -> Step:

@@ -10,8 +10,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge.kafka.confluent.properties import LARGEST_RECORD
-from bridge.kafka.log import TopicInfo, TopicSpec
+from bridge.kafka.log import LARGEST_RECORD, TopicInfo, TopicSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -177,7 +177,19 @@ class StageLoop:
             self._topics = topics
 
     def _poll(self) -> None:
-        room = self._make_room()
+        """Resume and pause partitions as the stage has room, then read."""
+        now = self._pace()
+        due = [partition for partition, until in self._held.items() if until <= now]
+        for partition in due:
+            del self._held[partition]
+        if due and not self._full:
+            self._consumer.resume(due)
+        room = self._stage.appetite() - len(self._queue)
+        if room > 1 and self._queue and sum(len(record.value or b"") for record in self._queue) > FETCHED_BYTES:
+            room = 1  # not paused: that would throw away what the client has fetched
+        if (room <= 0) != self._full:
+            self._full = not self._full
+            (self._consumer.pause if self._full else self._consumer.resume)(self._not_held())
         barred = self._careful.patience()
         is_waiting = bool(self._queue) or self._stage.is_due(self._clock())
         try:
@@ -193,22 +205,6 @@ class StageLoop:
             self._metadata = self._consumer.metadata()
             if self._full:  # partitions that were assigned by this poll are not paused yet
                 self._consumer.pause(self._not_held())
-
-    def _make_room(self) -> int:
-        """Resume and pause partitions before a poll; return how many records it may take."""
-        now = self._pace()
-        due = [partition for partition, until in self._held.items() if until <= now]
-        for partition in due:
-            del self._held[partition]
-        if due and not self._full:
-            self._consumer.resume(due)
-        room = self._stage.appetite() - len(self._queue)
-        if room > 1 and self._queue and sum(len(record.value or b"") for record in self._queue) > FETCHED_BYTES:
-            room = 1  # not paused: that would throw away what the client has fetched
-        if (room <= 0) != self._full:
-            self._full = not self._full
-            (self._consumer.pause if self._full else self._consumer.resume)(self._not_held())
-        return room
 
     def _not_held(self) -> list[Partition]:
         return [partition for partition in self._committed if partition not in self._held]
@@ -373,10 +369,10 @@ class StageLoop:
             return {}
         # Taken first: a process that is paused after this for longer than its session cannot claim another's partition.
         self._metadata = self._consumer.metadata()
-        found = take_over(self._admin, self._group, partitions, self._id)
-        offsets = self._stage.begin(partitions, found)
+        committed = take_over(self._admin, self._group, partitions, self._id)
+        offsets = self._stage.begin(partitions, committed)
         if self._stage.is_careful:
-            self._careful.suspect(found, offsets, self._admin)
+            self._careful.suspect(committed, offsets, self._admin)
         claim = {partition: self._owned(partition, offset) for partition, offset in offsets.items()}
         self._commit_alone(claim)
         self._committed.update(claim)
@@ -400,9 +396,21 @@ class StageLoop:
         self._discard(going)
         if not going:
             return
+        out = Outbox(self._producer)
         try:
             self._metadata = self._consumer.metadata()
-            self._release(going)
+            self._producer.begin()
+            try:
+                if self._is_sound:
+                    self._stage.release(going, out)
+                    self._send_sample(out)
+                self._producer.send_offsets({place: disown(self._committed[place]) for place in going}, self._metadata)
+                self._producer.commit()
+            except AbortableError:
+                self._producer.abort()
+                raise
+            if out.decisions:
+                self._sink(self._stage.name, out.decisions)
         except LogError as error:
             self._spoiled = True  # what the stage finished is not in the log: partitions that stay are taken again
             logger.warning(
@@ -412,22 +420,6 @@ class StageLoop:
                 extra=ABOUT_KAFKA,
             )
         self._forget(going)
-
-    def _release(self, going: Collection[Partition]) -> None:
-        out = Outbox(self._producer)
-        offsets = {partition: disown(self._committed[partition]) for partition in going}
-        self._producer.begin()
-        try:
-            if self._is_sound:
-                self._stage.release(going, out)
-                self._send_sample(out)
-            self._producer.send_offsets(offsets, self._metadata)
-            self._producer.commit()
-        except AbortableError:
-            self._producer.abort()
-            raise
-        if out.decisions:
-            self._sink(self._stage.name, out.decisions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Forget partitions that another member may own already."""

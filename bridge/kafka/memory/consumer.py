@@ -25,7 +25,7 @@ from bridge.kafka.memory.broker import Client, MemoryBroker
 from bridge.kafka.memory.group import GroupMetadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from bridge.kafka.memory.group import Group, Member
     from bridge.kafka.memory.partition import PartitionLog
@@ -109,26 +109,20 @@ class MemoryConsumer(GroupConsumer):
                 self._join()
                 return True
         if leaving:
-            self._let_go(member, leaving, rebalance.lost if expelled else rebalance.revoked)
+            self._paused.difference_update(leaving)
+            try:
+                (rebalance.lost if expelled else rebalance.revoked)(leaving)
+            finally:
+                with self._broker.turn(self._client):
+                    for partition in leaving:
+                        self._positions.pop(partition, None)
+                        self._paused.discard(partition)
+                    group.given_up(member, leaving)
+                    self._broker.notify()
         elif taken or (not member.owned and self._standing_by is not member):
             self._standing_by = None if taken else member
             self._positions.update(rebalance.assigned(taken))
         return bool(leaving or taken)
-
-    def _let_go(
-        self, member: Member, partitions: Sequence[Partition], tell: Callable[[Sequence[Partition]], None]
-    ) -> None:
-        for partition in partitions:
-            self._paused.discard(partition)
-        try:
-            tell(partitions)
-        finally:
-            with self._broker.turn(self._client):
-                for partition in partitions:
-                    self._positions.pop(partition, None)
-                    self._paused.discard(partition)
-                self._group.given_up(member, partitions)
-                self._broker.notify()
 
     def _fetch(self, limit: int) -> list[Record]:
         topics = self._broker.topics

@@ -172,5 +172,5 @@ class PartitionLog:
 
     def offset_at(self, timestamp: int) -> int:
         """Return the first offset at or after ``timestamp`` (ms), or the end."""
-        found = (entry.record.offset for entry in self._entries if entry.record.timestamp >= timestamp)
-        return next(found, self.end)
+        offsets = (entry.record.offset for entry in self._entries if entry.record.timestamp >= timestamp)
+        return next(offsets, self.end)

@@ -197,7 +197,9 @@ class Router(Stage):
         start = self._definitions.starts.get(topic)
         return start.topic_id if start else ""
 
-    def begin(self, partitions: Collection[Partition], found: Mapping[Partition, Committed]) -> dict[Partition, int]:
+    def begin(
+        self, partitions: Collection[Partition], committed: Mapping[Partition, Committed]
+    ) -> dict[Partition, int]:
         """Return the committed offset where it was committed under the topic's present start, else that start.
 
         The former owner may have known more of ``triggers`` than this process, so it is read to its end first.
@@ -206,13 +208,13 @@ class Router(Stage):
         self._check_starts()
         offsets: dict[Partition, int] = {}
         for partition in partitions:
-            committed, start = found.get(partition), self._definitions.starts.get(partition.topic)
+            former, start = committed.get(partition), self._definitions.starts.get(partition.topic)
             if start is None:
-                offsets[partition] = committed.offset if committed else 0
+                offsets[partition] = former.offset if former else 0
                 continue
-            note = read_note(committed)
-            if committed is not None and note.triggers >= start.written and note.topic_id == start.topic_id:
-                offsets[partition] = committed.offset
+            note = read_note(former)
+            if former is not None and note.triggers >= start.written and note.topic_id == start.topic_id:
+                offsets[partition] = former.offset
             else:
                 offsets[partition] = start.offsets[partition.number] if partition.number < len(start.offsets) else 0
         return offsets

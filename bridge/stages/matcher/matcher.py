@@ -243,31 +243,9 @@ class Matcher(Stage):
         event = EventIdentity(intern(name), intern(fields["source"]), fields["id"])
         arrival = arrival_of(fields, event, record.offset, min(fields["reached"], record.timestamp * 1000))
         key = WindowKey(definition.identity, definition.condition, fields["key"])
-        self._step(definition, key, arrival, record, matched, out)
-
-    def _read(self, decode: Callable[[bytes], dict[str, Any]], record: Record, out: Outbox) -> dict[str, Any] | None:
-        """Return the fields of a record of ``arrivals``; None for one that cannot be read, which is a dead letter."""
-        try:
-            return decode(record.value or b"")
-        except NewerFormatError:
-            raise
-        except RecordError as error:
-            self._observer.unreadable(record.topic)
-            self._runs.bury(record, "", str(error), out, "unreadable")
-            return None
-
-    def _step(
-        self,
-        definition: Definition,
-        key: WindowKey,
-        arrival: Arrival,
-        record: Record,
-        matched: list[ReadMatch],
-        out: Outbox,
-    ) -> None:
         store, trigger = self.windows[record.partition], definition.trigger
         window = store.window(key, len(trigger.slots))
-        known = store.known(key, arrival.event, trigger)
+        known = store.known(key, event, trigger)
         if not known and store.count(key[:2]) >= self._settings.remembered_bound:
             out.decisions.append(_over_bound(definition, key, arrival, {"bound": str(self._settings.remembered_bound)}))
             return
@@ -283,6 +261,17 @@ class Matcher(Stage):
         else:
             return
         store.apply(key, trigger, step, out, arrived=record.value or b"")
+
+    def _read(self, decode: Callable[[bytes], dict[str, Any]], record: Record, out: Outbox) -> dict[str, Any] | None:
+        """Return the fields of a record of ``arrivals``; None for one that cannot be read, which is a dead letter."""
+        try:
+            return decode(record.value or b"")
+        except NewerFormatError:
+            raise
+        except RecordError as error:
+            self._observer.unreadable(record.topic)
+            self._runs.bury(record, "", str(error), out, "unreadable")
+            return None
 
     def _current(self, key: WindowKey) -> Definition:
         """Return the newest definition of a window's condition. It decides what may be shown of the window."""

@@ -78,29 +78,25 @@ class TickPlanner:
         A tick with nothing in it asks for the brokers' time: it is read back with the time at which it was appended.
         If Kafka does not answer, only the ticks of this time are left out.
         """
-        try:
-            yield from self._ticks(windows, now)
-        except LogError as error:
-            if str(error) != self._trouble:
-                logger.warning("no window ends for now: %s", error, extra=ABOUT_KAFKA)
-            self._trouble = str(error)
-        else:
-            self._trouble = ""
-
-    def _ticks(self, windows: Mapping[int, WindowStore], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the ticks that can be given."""
         due = {
             partition: [condition for condition in window.conditions() if self._is_due(window, condition, now)]
             for partition, window in windows.items()
         }
         conditions = {condition for some in due.values() for condition in some}
         topics = {topic for condition in conditions for topic in self._topics_of(condition)}
-        counts = self._admin.topics()  # each time: a partition that is new would be overtaken
         starts = self._definitions.starts
         begun = {topic: len(starts[topic].offsets) for topic in topics if topic in starts}
-        self._safe_time.look({topic: max(counts.get(topic, 0), begun.get(topic, 0)) for topic in topics})
-        self._asked.clear()
-        safe = {condition: self._safe_for(condition) for condition in conditions}
+        try:
+            counts = self._admin.topics()  # each time: a partition that is new would be overtaken
+            self._safe_time.look({topic: max(counts.get(topic, 0), begun.get(topic, 0)) for topic in topics})
+            self._asked.clear()
+            safe = {condition: self._safe_for(condition) for condition in conditions}
+        except LogError as error:
+            if str(error) != self._trouble:
+                logger.warning("no window ends for now: %s", error, extra=ABOUT_KAFKA)
+            self._trouble = str(error)
+            return
+        self._trouble = ""
         asking = (
             next((partition for partition, some in due.items() if some), None) if self._safe_time.is_ahead() else None
         )

@@ -242,9 +242,8 @@ class SafeTime:
                 have_applied = False
                 continue
             self._admin.fence(note.owner)
-            self._fenced[note.owner] = (
-                known  # if it comes back, it first reads ``triggers`` to its end, at least so far
-            )
+            # If the owner comes back, it first reads ``triggers`` to its end, which is at least so far.
+            self._fenced[note.owner] = known
         return have_applied
 
     def _is_unsure(self, place: Partition) -> bool:

@@ -382,9 +382,9 @@ def _passed_by(apply: Callable[..., None]) -> Callable[..., None]:
     return applied
 
 
-def _enforce_known(definitions: Definitions, name: str, record: Any) -> None:
+def _enforce_known(definitions: Definitions, name: str, definition: str | None, offset: int) -> None:
     """Forget what is put in force and has no definition."""
-    _enforce(definitions, name, record)
+    _enforce(definitions, name, definition, offset)
     definitions._early.clear()
 
 

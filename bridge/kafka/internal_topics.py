@@ -158,12 +158,12 @@ class InternalTopics:
         """
         specs = self.specs()
         names = [spec.name for spec in specs]
-        found = admin.describe(names)
-        missing = [spec for spec in specs if spec.name not in found]
+        infos = admin.describe(names)
+        missing = [spec for spec in specs if spec.name not in infos]
         if missing:
             admin.create(missing)
-            found = admin.describe(names)
-        mismatches = tuple(mismatch for info in found.values() if info.id for mismatch in self._mismatches(info))
+            infos = admin.describe(names)
+        mismatches = tuple(mismatch for info in infos.values() if info.id for mismatch in self._mismatches(info))
         if mismatches:
             raise TopicMismatchError(mismatches)
 

@@ -83,17 +83,16 @@ class _Door:
 
     def close(self) -> None:
         """Close the port and all connections through it."""
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_TIMEOUT)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_TIMEOUT)
-        self._loop.close()
-
-    async def _close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        connections = list(self._connections)
+        for connection in connections:
+            connection.cancel()
+        if connections:
+            self._loop.run_until_complete(asyncio.wait(connections, timeout=_TIMEOUT))
+        self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

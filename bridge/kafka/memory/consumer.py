@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from bridge.kafka.memory.group import Group, Member
-    from bridge.kafka.memory.partition import PartitionLog
 
 _READ_AT_ONCE = 1_000
 
@@ -127,9 +126,9 @@ class MemoryConsumer(GroupConsumer):
     def _fetch(self, limit: int) -> list[Record]:
         topics = self._broker.topics
         order = sorted(self._positions)
-        behind = [partition for partition in order if self._last is None or partition > self._last]
+        following = [partition for partition in order if self._last is None or partition > self._last]
         records: list[Record] = []
-        for partition in [*behind, *order[: len(order) - len(behind)]]:
+        for partition in [*following, *order[: len(order) - len(following)]]:
             topic = topics.get(partition.topic)
             if partition in self._paused or topic is None or partition.number >= len(topic.logs):
                 continue
@@ -147,26 +146,17 @@ class MemoryConsumer(GroupConsumer):
                     break
                 self._paused.add(partition)
                 raise OffsetLostError(partition, position)
-            fetched, self._positions[partition] = self._fetch_of(log, position, limit - len(records))
+            fetched, behind = log.fetch(position, limit - len(records), FETCHED_BYTES)
+            bad = self._broker.unfetchable.get(partition)
+            if bad is not None and position <= bad < behind:
+                fetched, behind = [record for record in fetched if record.offset < bad], bad
+            self._positions[partition] = behind
             records += fetched
             if fetched:
                 self._last = partition
             if len(records) >= limit:
                 break
         return records
-
-    def _fetch_of(self, log: PartitionLog, position: int, limit: int) -> tuple[list[Record], int]:
-        bad = self._broker.unfetchable.get(log.partition, -1)
-        records, behind = log.fetch(position, limit)
-        size = 0
-        for number, record in enumerate(records):
-            size += len(record.value or b"")
-            if size > FETCHED_BYTES and number:
-                records, behind = records[:number], record.offset
-                break
-        if bad < position or behind <= bad:
-            return records, behind
-        return [record for record in records if record.offset < bad], bad
 
     @override
     def positions(self) -> dict[Partition, int]:

@@ -29,7 +29,7 @@ from bridge.kafka.records import TICK, NewerFormatError, RecordError, Unreadable
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
 from bridge.settings.groups import WindowSettings
 from bridge.stages.matcher.run_writer import ReadMatch, RunWriter, redact_keys
-from bridge.stages.matcher.ticks import Ended, TickPlanner, TickRound
+from bridge.stages.matcher.ticks import TickPlanner, TickRound
 from bridge.stages.matcher.window_indexes import Condition
 from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.matcher.window_restore import Kept
@@ -297,7 +297,27 @@ class Matcher(Stage):
         round_ = TickRound(store, self._definitions, tick)
         for condition in round_.retired:
             store.drop_clock(condition, out)
-        is_held = not all(self._end(store, ended, record, matched, out) for ended in round_.slice())
+        is_held = False
+        for ended in round_.slice():
+            key, step = ended.key, ended.step
+            if step.match is None:
+                out.decisions.extend(redact_keys(self._current(key), step.decisions))
+            else:
+                # The run is made by the definition that routed the match's last arrival. A match without arrivals takes
+                # a definition of the same condition.
+                arrivals = [arrival for slot in step.match for arrival in slot]
+                last = max(arrivals, key=lambda arrival: arrival.offset, default=None)
+                routed_by = "" if last is None else last.definition
+                definition = self._definitions.known.get(routed_by, ended.definition)
+                match = self._runs.read(definition, key, step, record, out)
+                if match is None:
+                    is_held = True  # it waits for a schema
+                    break
+                matched.append(match)
+                if len(matched) >= TOGETHER:
+                    self._runs.send(matched, out)
+                    matched.clear()
+            store.apply(key, ended.definition.trigger, step, out, forgotten=ended.forgotten)
         if round_.is_over:
             for condition, time in round_.times.items():
                 store.advance(condition, self._definitions.conditions[condition[1]].trigger, time, out)
@@ -309,28 +329,6 @@ class Matcher(Stage):
         if retiring != store.retiring:
             store.keep_retiring(retiring, out)
             self._armed = -1  # a switch that came back between two slices is armed again
-
-    def _end(self, store: WindowStore, ended: Ended, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
-        """Apply what a timer has ended; return False if its match has to wait for a schema."""
-        key, step = ended.key, ended.step
-        if step.match is not None:
-            # The run is made by the definition that routed the match's last arrival. A match without arrivals takes a
-            # definition of the same condition.
-            arrivals = [arrival for slot in step.match for arrival in slot]
-            last = max(arrivals, key=lambda arrival: arrival.offset, default=None)
-            routed_by = "" if last is None else last.definition
-            definition = self._definitions.known.get(routed_by, ended.definition)
-            match = self._runs.read(definition, key, step, record, out)
-            if match is None:
-                return False
-            matched.append(match)
-            if len(matched) >= TOGETHER:
-                self._runs.send(matched, out)
-                matched.clear()
-        else:
-            out.decisions.extend(redact_keys(self._current(key), step.decisions))
-        store.apply(key, ended.definition.trigger, step, out, forgotten=ended.forgotten)
-        return True
 
 
 def _over_bound(definition: Definition, key: WindowKey, arrival: Arrival, evidence: dict[str, str]) -> Decision:

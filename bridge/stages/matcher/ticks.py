@@ -193,7 +193,21 @@ class TickRound:
         size = 0
         for times, is_retired in ((self.times, False), (dict.fromkeys(self.retired, EVER), True)):
             for timer in self._due(times):
-                ended = self._end(timer, is_retired=is_retired)
+                key, place = timer.place.window, timer.place
+                definition = self._definitions.conditions[key.condition]
+                trigger = definition.trigger
+                window = self._store.window(key, len(trigger.slots))
+                held = None if timer.is_whole else self._store.remembered(place)
+                if isinstance(held, Spent):
+                    ended = Ended(key, definition, Step(forget(trigger, window, place.slot, held), ()), (place,))
+                elif is_retired:
+                    step = retire(trigger, window, key.key) or Step(window, ())
+                    left = tuple([Place(key, arrival.slot, arrival.event) for arrival, _ in step.spent])
+                    ended = Ended(key, definition, step._replace(spent=()), left)
+                elif held is None:
+                    ended = Ended(key, definition, end(trigger, window, key.key, self._store.clock(key[:2])))
+                else:
+                    ended = Ended(key, definition, expire(trigger, window, key.key, held))
                 size += ended.size
                 yield ended
                 if size >= SLICE:
@@ -218,19 +232,3 @@ class TickRound:
             return None
         timer = self._store.due(condition, time, self._definitions.conditions[condition[1]].trigger)
         return None if timer is None else ((timer.due, condition[0], timer.place.window.key), condition, timer)
-
-    def _end(self, timer: Timer, *, is_retired: bool) -> Ended:
-        key = timer.place.window
-        definition = self._definitions.conditions[key.condition]
-        trigger = definition.trigger
-        window = self._store.window(key, len(trigger.slots))
-        held = None if timer.is_whole else self._store.remembered(timer.place)
-        if isinstance(held, Spent):
-            return Ended(key, definition, Step(forget(trigger, window, timer.place.slot, held), ()), (timer.place,))
-        if is_retired:
-            step = retire(trigger, window, key.key) or Step(window, ())
-            left = tuple([Place(key, arrival.slot, arrival.event) for arrival, _ in step.spent])
-            return Ended(key, definition, step._replace(spent=()), left)
-        if held is None:
-            return Ended(key, definition, end(trigger, window, key.key, self._store.clock(key[:2])))
-        return Ended(key, definition, expire(trigger, window, key.key, held))

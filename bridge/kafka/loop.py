@@ -250,31 +250,27 @@ class StageLoop:
                     self._producer.abort()
                 raise
         else:
-            self._after_commit(offsets, out)
+            self._committed.update(offsets)
+            now = self._last_commit = self._pace()
+            self._observer.committed(self._stage.name)
+            if self._stage.purges and now - self._last_purge >= _PURGE_PACE:  # no other group reads these topics
+                self._last_purge = now
+                with suppress(LogError):  # it only costs disk, and is tried again
+                    self._admin.purge({partition: committed.offset for partition, committed in self._committed.items()})
+            for partition, (offset, seconds) in out.held.items():
+                self._unqueue([partition])
+                self._consumer.seek(partition, offset)
+                self._consumer.pause([partition])
+                self._held[partition] = self._pace() + round(seconds * SECOND)
+            self._stage.committed()
+            if out.decisions:
+                self._sink(self._stage.name, out.decisions)
             return True
         self._producer.abort()
         self._is_sound = True
         self._observer.aborted(self._stage.name)
         self._take_again()
         return False
-
-    def _after_commit(self, offsets: Mapping[Partition, Committed], out: Outbox) -> None:
-        """Do what follows from a batch whose transaction is committed."""
-        self._committed.update(offsets)
-        now = self._last_commit = self._pace()
-        self._observer.committed(self._stage.name)
-        if self._stage.purges and now - self._last_purge >= _PURGE_PACE:  # no other group reads these topics
-            self._last_purge = now
-            with suppress(LogError):  # it only costs disk, and is tried again
-                self._admin.purge({partition: committed.offset for partition, committed in self._committed.items()})
-        for partition, (offset, seconds) in out.held.items():
-            self._unqueue([partition])
-            self._consumer.seek(partition, offset)
-            self._consumer.pause([partition])
-            self._held[partition] = self._pace() + round(seconds * SECOND)
-        self._stage.committed()
-        if out.decisions:
-            self._sink(self._stage.name, out.decisions)
 
     def _send_sample(self, out: Outbox) -> None:
         if self._sample is not None and out.decisions:

@@ -105,17 +105,17 @@ class CarefulReading:
         self._suspects.rejected.pop(partition, None)
         self._suspects.ends.pop(partition, None)
 
-    def suspect(self, found: Mapping[Partition, Committed], offsets: Mapping[Partition, int], admin: Admin) -> None:
+    def suspect(self, former: Mapping[Partition, Committed], offsets: Mapping[Partition, int], admin: Admin) -> None:
         """Suspect the unread records of partitions that their owner did not release; reject what it processed alone.
 
         Args:
-            found: What the former owners had committed.
+            former: What the former owners had committed.
             offsets: Where this owner begins.
             admin: For the ends of these partitions.
 
         """
         unread = []
-        for place, committed in found.items():
+        for place, committed in former.items():
             note = read_note(committed)
             if not note.owner or (note.owner == self._member and (place in self._claimed or not self._is_first_life)):
                 continue  # it was released, or an earlier life of this process had it, which was not killed
@@ -196,8 +196,8 @@ class CarefulReading:
 
     def _note(self, place: Partition, offset: int, kills: int) -> bool:
         """Note that a record is processed alone, unless the last transaction did; return whether it is noted."""
-        notes = [(partition, found.offset, read_note(found).alone) for partition, found in self._committed.items()]
-        if [noted for noted in notes if noted[2]] == [(place, offset, kills)]:
+        notes = [(known, committed.offset, read_note(committed).alone) for known, committed in self._committed.items()]
+        if [note for note in notes if note[2]] == [(place, offset, kills)]:
             return True
         self._alone = (place, kills)
         return self._transact(lambda _, __: None)

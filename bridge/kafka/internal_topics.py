@@ -10,12 +10,9 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge.kafka.confluent.properties import LARGEST_RECORD
-from bridge.kafka.log import TopicInfo, TopicSpec
+from bridge.kafka.log import LARGEST_RECORD, TopicSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bridge.kafka.log import Admin
 
 PREFIX = "flowbridge."
@@ -57,11 +54,11 @@ class Mismatch:
     topic: str
     setting: str
     found: str
-    needed: str
+    expected: str
     fix: str
 
     def __str__(self) -> str:
-        return f"{self.topic}: {self.setting} is {self.found}, needed is {self.needed}. {self.fix}"
+        return f"{self.topic}: {self.setting} is {self.found}, needed is {self.expected}. {self.fix}"
 
 
 class TopicMismatchError(Exception):
@@ -172,14 +169,40 @@ class InternalTopics:
         """
         specs = self.specs()
         names = [spec.name for spec in specs]
-        found = admin.describe(names)
-        missing = [spec for spec in specs if spec.name not in found]
+        infos = admin.describe(names)
+        missing = [spec for spec in specs if spec.name not in infos]
         if missing:
             admin.create(missing)
-            found = admin.describe(names)
-        mismatches = tuple(mismatch for info in found.values() if info.id for mismatch in self._mismatches(info))
+            infos = admin.describe(names)
+        mismatches: list[Mismatch] = []
+        for name, info in infos.items():
+            if not info.id:
+                continue  # the embedded broker
+            count = self._count(name)
+            if info.partitions != count:
+                fix = "Delete the topic: it is written again from the triggers' sources."
+                if name == self.replays:
+                    fix = "Delete the topic while no replay runs. The earlier replays are forgotten then."
+                if count > 1:
+                    fix = (
+                        f"Set FLOWBRIDGE_PARTITIONS={info.partitions} if the installation was begun with that; the "
+                        "count of an installation cannot be changed, so another one needs another "
+                        "FLOWBRIDGE_INTERNAL_PREFIX."
+                    )
+                mismatches.append(Mismatch(name, "partition count", str(info.partitions), str(count), fix))
+            if info.replication < self.replication:
+                fix = "Move it to more brokers with kafka-reassign-partitions, or set the replication that it has."
+                least = f"at least {self.replication}"
+                mismatches.append(Mismatch(name, "replication", str(info.replication), least, fix))
+            for setting, needed in self._needed()[name].items():
+                value, is_least = info.config.get(setting, "unknown"), setting in _AT_LEAST
+                if value == needed or (is_least and value.isdecimal() and int(value) >= int(needed)):
+                    continue
+                command = f"kafka-configs --alter --entity-type topics --entity-name {name}"
+                fix = f"Run {command} --add-config {setting}={needed}"
+                mismatches.append(Mismatch(name, setting, value, f"at least {needed}" if is_least else needed, fix))
         if mismatches:
-            raise TopicMismatchError(mismatches)
+            raise TopicMismatchError(tuple(mismatches))
 
     def _count(self, name: str) -> int:
         return 1 if name in (self.triggers, self.replays) else self.partitions
@@ -200,26 +223,3 @@ class InternalTopics:
         durable = {"min.insync.replicas": str(min(_DURABLE_REPLICAS, self.replication - 1))}
         everywhere = _EVERYWHERE | durable if self.replication > 1 else _EVERYWHERE
         return {name: everywhere | kind for name, kind in kinds.items()}
-
-    def _mismatches(self, info: TopicInfo) -> Iterator[Mismatch]:
-        count = self._count(info.name)
-        if info.partitions != count:
-            fix = "Delete the topic: it is written again from the triggers' sources."
-            if info.name == self.replays:
-                fix = "Delete the topic while no replay runs: what it says of earlier replays is lost."
-            if count > 1:
-                fix = (
-                    f"Set FLOWBRIDGE_PARTITIONS={info.partitions} if the installation was begun with that; the count "
-                    "of an installation cannot be changed, so another one needs another FLOWBRIDGE_INTERNAL_PREFIX."
-                )
-            yield Mismatch(info.name, "partition count", str(info.partitions), str(count), fix)
-        if info.replication < self.replication:
-            fix = "Move it to more brokers with kafka-reassign-partitions, or set the replication that it has."
-            yield Mismatch(info.name, "replication", str(info.replication), f"at least {self.replication}", fix)
-        for setting, needed in self._needed()[info.name].items():
-            value, is_least = info.config.get(setting, "unknown"), setting in _AT_LEAST
-            if value == needed or (is_least and value.isdecimal() and int(value) >= int(needed)):
-                continue
-            command = f"kafka-configs --alter --entity-type topics --entity-name {info.name}"
-            fix = f"Run {command} --add-config {setting}={needed}"
-            yield Mismatch(info.name, setting, value, f"at least {needed}" if is_least else needed, fix)

@@ -16,6 +16,9 @@ from typing import Any, NamedTuple, Protocol
 
 Headers = Sequence[tuple[str, bytes]]
 
+LARGEST_RECORD = 4 * 1024 * 1024
+"""Bytes: an event's payload of 1 MiB in the largest envelope, several times over."""
+
 FETCHED_BYTES = 16 * 1024 * 1024
 """Most bytes of records that a consumer buffers and that a poll returns; a poll may exceed it by one batch."""
 

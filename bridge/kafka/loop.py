@@ -177,7 +177,19 @@ class StageLoop:
             self._topics = topics
 
     def _poll(self) -> None:
-        room = self._make_room()
+        """Resume and pause partitions as the stage has room, then read."""
+        now = self._pace()
+        due = [partition for partition, until in self._held.items() if until <= now]
+        for partition in due:
+            del self._held[partition]
+        if due and not self._full:
+            self._consumer.resume(due)
+        room = self._stage.appetite() - len(self._queue)
+        if room > 1 and self._queue and sum(len(record.value or b"") for record in self._queue) > FETCHED_BYTES:
+            room = 1  # not paused: that would throw away what the client has fetched
+        if (room <= 0) != self._full:
+            self._full = not self._full
+            (self._consumer.pause if self._full else self._consumer.resume)(self._not_held())
         barred = self._careful.patience()
         is_waiting = bool(self._queue) or self._stage.is_due(self._clock())
         try:
@@ -193,22 +205,6 @@ class StageLoop:
             self._metadata = self._consumer.metadata()
             if self._full:  # partitions that were assigned by this poll are not paused yet
                 self._consumer.pause(self._not_held())
-
-    def _make_room(self) -> int:
-        """Resume and pause partitions before a poll; return how many records it may take."""
-        now = self._pace()
-        due = [partition for partition, until in self._held.items() if until <= now]
-        for partition in due:
-            del self._held[partition]
-        if due and not self._full:
-            self._consumer.resume(due)
-        room = self._stage.appetite() - len(self._queue)
-        if room > 1 and self._queue and sum(len(record.value or b"") for record in self._queue) > FETCHED_BYTES:
-            room = 1  # not paused: that would throw away what the client has fetched
-        if (room <= 0) != self._full:
-            self._full = not self._full
-            (self._consumer.pause if self._full else self._consumer.resume)(self._not_held())
-        return room
 
     def _not_held(self) -> list[Partition]:
         return [partition for partition in self._committed if partition not in self._held]
@@ -254,31 +250,27 @@ class StageLoop:
                     self._producer.abort()
                 raise
         else:
-            self._after_commit(offsets, out)
+            self._committed.update(offsets)
+            now = self._last_commit = self._pace()
+            self._observer.committed(self._stage.name)
+            if self._stage.purges and now - self._last_purge >= _PURGE_PACE:  # no other group reads these topics
+                self._last_purge = now
+                with suppress(LogError):  # it only costs disk, and is tried again
+                    self._admin.purge({partition: committed.offset for partition, committed in self._committed.items()})
+            for partition, (offset, seconds) in out.held.items():
+                self._unqueue([partition])
+                self._consumer.seek(partition, offset)
+                self._consumer.pause([partition])
+                self._held[partition] = self._pace() + round(seconds * SECOND)
+            self._stage.committed()
+            if out.decisions:
+                self._sink(self._stage.name, out.decisions)
             return True
         self._producer.abort()
         self._is_sound = True
         self._observer.aborted(self._stage.name)
         self._take_again()
         return False
-
-    def _after_commit(self, offsets: Mapping[Partition, Committed], out: Outbox) -> None:
-        """Do what follows from a batch whose transaction is committed."""
-        self._committed.update(offsets)
-        now = self._last_commit = self._pace()
-        self._observer.committed(self._stage.name)
-        if self._stage.purges and now - self._last_purge >= _PURGE_PACE:  # no other group reads these topics
-            self._last_purge = now
-            with suppress(LogError):  # it only costs disk, and is tried again
-                self._admin.purge({partition: committed.offset for partition, committed in self._committed.items()})
-        for partition, (offset, seconds) in out.held.items():
-            self._unqueue([partition])
-            self._consumer.seek(partition, offset)
-            self._consumer.pause([partition])
-            self._held[partition] = self._pace() + round(seconds * SECOND)
-        self._stage.committed()
-        if out.decisions:
-            self._sink(self._stage.name, out.decisions)
 
     def _send_sample(self, out: Outbox) -> None:
         if self._sample is not None and out.decisions:
@@ -373,10 +365,10 @@ class StageLoop:
             return {}
         # Taken first: a process that is paused after this for longer than its session cannot claim another's partition.
         self._metadata = self._consumer.metadata()
-        found = take_over(self._admin, self._group, partitions, self._id)
-        offsets = self._stage.begin(partitions, found)
+        committed = take_over(self._admin, self._group, partitions, self._id)
+        offsets = self._stage.begin(partitions, committed)
         if self._stage.is_careful:
-            self._careful.suspect(found, offsets, self._admin)
+            self._careful.suspect(committed, offsets, self._admin)
         claim = {partition: self._owned(partition, offset) for partition, offset in offsets.items()}
         self._commit_alone(claim)
         self._committed.update(claim)
@@ -400,9 +392,21 @@ class StageLoop:
         self._discard(going)
         if not going:
             return
+        out = Outbox(self._producer)
         try:
             self._metadata = self._consumer.metadata()
-            self._release(going)
+            self._producer.begin()
+            try:
+                if self._is_sound:
+                    self._stage.release(going, out)
+                    self._send_sample(out)
+                self._producer.send_offsets({place: disown(self._committed[place]) for place in going}, self._metadata)
+                self._producer.commit()
+            except AbortableError:
+                self._producer.abort()
+                raise
+            if out.decisions:
+                self._sink(self._stage.name, out.decisions)
         except LogError as error:
             self._spoiled = True  # what the stage finished is not in the log: partitions that stay are taken again
             logger.warning(
@@ -412,22 +416,6 @@ class StageLoop:
                 extra=ABOUT_KAFKA,
             )
         self._forget(going)
-
-    def _release(self, going: Collection[Partition]) -> None:
-        out = Outbox(self._producer)
-        offsets = {partition: disown(self._committed[partition]) for partition in going}
-        self._producer.begin()
-        try:
-            if self._is_sound:
-                self._stage.release(going, out)
-                self._send_sample(out)
-            self._producer.send_offsets(offsets, self._metadata)
-            self._producer.commit()
-        except AbortableError:
-            self._producer.abort()
-            raise
-        if out.decisions:
-            self._sink(self._stage.name, out.decisions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Forget partitions that another member may own already."""

@@ -77,7 +77,15 @@ class KafkaOutage(logging.Filter):
         if facility == "FAIL" and record.levelno < logging.WARNING:  # idle connections are closed, and made again
             return False
         if facility in _AWAY:
-            self._note(_THREAD.sub("", str(text)))
+            complaint = _THREAD.sub("", str(text))
+            with self._lock:
+                begins = not self._is_open
+                self._is_open = True
+                self._last = time.monotonic()
+                self._reason = complaint
+                self._left_out = 1 if begins else self._left_out + 1
+            if begins:
+                threading.Thread(target=self._tell, args=(complaint,), name="kafka-outage", daemon=True).start()
             return False
         is_shown = facility != "GETPID"  # a producer asks until its coordinator is there: at each start
         return not self._takes_in(str(text), is_client=True) and is_shown
@@ -91,18 +99,6 @@ class KafkaOutage(logging.Filter):
             if not is_client:
                 self._reason = text
             return True
-
-    def _note(self, text: str) -> None:
-        """Note a complaint; the first one begins an outage."""
-        with self._lock:
-            self._last = time.monotonic()
-            self._reason = text
-            self._left_out += 1
-            if self._is_open:
-                return
-            self._is_open = True
-            self._left_out = 1
-        threading.Thread(target=self._tell, args=(text,), name="kafka-outage", daemon=True).start()
 
     def _tell(self, text: str) -> None:
         """Log that Kafka is away, again and again until it is back."""

@@ -51,9 +51,11 @@ class Stage(ABC):
         del topic
         return ""
 
-    def begin(self, partitions: Collection[Partition], found: Mapping[Partition, Committed]) -> dict[Partition, int]:
+    def begin(
+        self, partitions: Collection[Partition], committed: Mapping[Partition, Committed]
+    ) -> dict[Partition, int]:
         """Return the offset at which each partition is begun: the group's committed offset, or 0 without one."""
-        return {partition: found[partition].offset if partition in found else 0 for partition in partitions}
+        return {partition: committed[partition].offset if partition in committed else 0 for partition in partitions}
 
     @abstractmethod
     def take(self, offsets: Mapping[Partition, int]) -> None:

@@ -138,7 +138,8 @@ def _read_to_stable(reader: Any, admin: Admin, partition: Partition) -> list[tup
     return [(key, value) for key, value in last.items() if value is not None]
 
 
-def _fetch_uncommitted(self: Any, offset: int, limit: int) -> tuple[list[Any], int]:
+def _fetch_uncommitted(self: Any, offset: int, limit: int, size: float = 0) -> tuple[list[Any], int]:
+    del size
     entries = [entry for entry in self._entries if entry.record.offset >= offset]
     records = [entry.record for entry in entries if not entry.marker][:limit]
     return records, records[-1].offset + 1 if len(records) == limit else max(offset, self.end)
@@ -382,9 +383,9 @@ def _passed_by(apply: Callable[..., None]) -> Callable[..., None]:
     return applied
 
 
-def _enforce_known(definitions: Definitions, name: str, record: Any) -> None:
+def _enforce_known(definitions: Definitions, name: str, definition: str | None, offset: int) -> None:
     """Forget what is put in force and has no definition."""
-    _enforce(definitions, name, record)
+    _enforce(definitions, name, definition, offset)
     definitions._early.clear()
 
 

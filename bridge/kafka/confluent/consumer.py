@@ -7,6 +7,7 @@ exception of a callback, so this class keeps the exception and raises it from ``
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -69,7 +70,12 @@ class ConfluentConsumer(GroupConsumer):
         if not names:  # librdkafka takes no empty list
             self._consumer.unsubscribe()
             return
-        self._consumer.subscribe(names, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        self._consumer.subscribe(
+            names,
+            on_assign=self._on_assign,
+            on_revoke=partial(self._let_go, rebalance.revoked),
+            on_lost=partial(self._let_go, rebalance.lost),
+        )
 
     @override
     def poll(self, seconds: float, limit: int = 500) -> list[Record]:
@@ -142,21 +148,15 @@ class ConfluentConsumer(GroupConsumer):
         self._again.update(self._gone.intersection(taken))
         self._gone.difference_update(taken)
 
-    def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        self._let_go(consumer, partitions, None if self._rebalance is None else self._rebalance.revoked)
-
-    def _on_lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        self._let_go(consumer, partitions, None if self._rebalance is None else self._rebalance.lost)
-
     def _let_go(
         self,
+        tell: Callable[[Sequence[Partition]], None],
         consumer: Consumer,
         partitions: Sequence[TopicPartition],
-        tell: Callable[[Sequence[Partition]], None] | None,
     ) -> None:
         given = [Partition(each.topic, each.partition) for each in partitions]
         self._gone.update(given)
-        if given and tell is not None:
+        if given:
             try:
                 tell(given)
             except BaseException as error:  # noqa: BLE001 - librdkafka would swallow it; poll raises it
@@ -168,8 +168,7 @@ class ConfluentConsumer(GroupConsumer):
     @override
     def positions(self) -> dict[Partition, int]:
         asked = [TopicPartition(*partition) for partition in self._next]
-        found = self._consumer.position(asked) if asked else []
-        for each in found:
+        for each in self._consumer.position(asked) if asked else []:
             if each.offset >= 0:
                 self._next[Partition(each.topic, each.partition)] = each.offset
         return dict(self._next)

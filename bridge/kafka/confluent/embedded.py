@@ -66,14 +66,15 @@ class _Door:
     """Passes connections to a fixed port of localhost on to another address, on a thread of its own."""
 
     def __init__(self, port: int, host: str, target: int) -> None:
-        self._port = port
         self._target = host, target
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="embedded-broker-door", daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(_TIMEOUT)
+        opening = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "localhost", port), self._loop)
+        if not isinstance(opening.exception(_TIMEOUT), OSError):  # otherwise another program has the port
+            self._server = opening.result()
 
     @property
     def is_open(self) -> bool:
@@ -82,21 +83,16 @@ class _Door:
 
     def close(self) -> None:
         """Close the port and all connections through it."""
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_TIMEOUT)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_TIMEOUT)
-        self._loop.close()
-
-    async def _open(self) -> None:
-        with contextlib.suppress(OSError):  # another program has the port
-            self._server = await asyncio.start_server(self._serve, "localhost", self._port)
-
-    async def _close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        connections = list(self._connections)
+        for connection in connections:
+            connection.cancel()
+        if connections:
+            self._loop.run_until_complete(asyncio.wait(connections, timeout=_TIMEOUT))
+        self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

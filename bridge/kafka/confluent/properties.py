@@ -8,16 +8,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from bridge.kafka.log import FETCHED_BYTES
+from bridge.kafka.log import FETCHED_BYTES, LARGEST_RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 logger = logging.getLogger("bridge.kafka.client")
 """Where librdkafka's own log lines go."""
-
-LARGEST_RECORD = 4 * 1024 * 1024
-"""Bytes: an event's payload of 1 MiB in the largest envelope, several times over."""
 
 _MIB = 1024 * 1024
 

@@ -25,10 +25,9 @@ from bridge.kafka.memory.broker import Client, MemoryBroker
 from bridge.kafka.memory.group import GroupMetadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from bridge.kafka.memory.group import Group, Member
-    from bridge.kafka.memory.partition import PartitionLog
 
 _READ_AT_ONCE = 1_000
 
@@ -109,33 +108,27 @@ class MemoryConsumer(GroupConsumer):
                 self._join()
                 return True
         if leaving:
-            self._let_go(member, leaving, rebalance.lost if expelled else rebalance.revoked)
+            self._paused.difference_update(leaving)
+            try:
+                (rebalance.lost if expelled else rebalance.revoked)(leaving)
+            finally:
+                with self._broker.turn(self._client):
+                    for partition in leaving:
+                        self._positions.pop(partition, None)
+                        self._paused.discard(partition)
+                    group.given_up(member, leaving)
+                    self._broker.notify()
         elif taken or (not member.owned and self._standing_by is not member):
             self._standing_by = None if taken else member
             self._positions.update(rebalance.assigned(taken))
         return bool(leaving or taken)
 
-    def _let_go(
-        self, member: Member, partitions: Sequence[Partition], tell: Callable[[Sequence[Partition]], None]
-    ) -> None:
-        for partition in partitions:
-            self._paused.discard(partition)
-        try:
-            tell(partitions)
-        finally:
-            with self._broker.turn(self._client):
-                for partition in partitions:
-                    self._positions.pop(partition, None)
-                    self._paused.discard(partition)
-                self._group.given_up(member, partitions)
-                self._broker.notify()
-
     def _fetch(self, limit: int) -> list[Record]:
         topics = self._broker.topics
         order = sorted(self._positions)
-        behind = [partition for partition in order if self._last is None or partition > self._last]
+        following = [partition for partition in order if self._last is None or partition > self._last]
         records: list[Record] = []
-        for partition in [*behind, *order[: len(order) - len(behind)]]:
+        for partition in [*following, *order[: len(order) - len(following)]]:
             topic = topics.get(partition.topic)
             if partition in self._paused or topic is None or partition.number >= len(topic.logs):
                 continue
@@ -153,26 +146,17 @@ class MemoryConsumer(GroupConsumer):
                     break
                 self._paused.add(partition)
                 raise OffsetLostError(partition, position)
-            fetched, self._positions[partition] = self._fetch_of(log, position, limit - len(records))
+            fetched, behind = log.fetch(position, limit - len(records), FETCHED_BYTES)
+            bad = self._broker.unfetchable.get(partition)
+            if bad is not None and position <= bad < behind:
+                fetched, behind = [record for record in fetched if record.offset < bad], bad
+            self._positions[partition] = behind
             records += fetched
             if fetched:
                 self._last = partition
             if len(records) >= limit:
                 break
         return records
-
-    def _fetch_of(self, log: PartitionLog, position: int, limit: int) -> tuple[list[Record], int]:
-        bad = self._broker.unfetchable.get(log.partition, -1)
-        records, behind = log.fetch(position, limit)
-        size = 0
-        for number, record in enumerate(records):
-            size += len(record.value or b"")
-            if size > FETCHED_BYTES and number:
-                records, behind = records[:number], record.offset
-                break
-        if bad < position or behind <= bad:
-            return records, behind
-        return [record for record in records if record.offset < bad], bad
 
     @override
     def positions(self) -> dict[Partition, int]:

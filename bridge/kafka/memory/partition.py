@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bridge.kafka.log import LogError, Record
@@ -121,12 +122,14 @@ class PartitionLog:
         self.end += 1
         return offset
 
-    def fetch(self, offset: int, limit: int) -> tuple[list[Record], int]:
+    def fetch(self, offset: int, limit: int, size: float = inf) -> tuple[list[Record], int]:
         """Return up to ``limit`` committed records from ``offset`` on, and the position behind them.
 
-        At the last visible record the position is the stable end: behind the markers.
+        At the last visible record the position is the stable end: behind the markers. The records have at most ``size``
+        bytes of values, but at least one record is returned.
         """
         records: list[Record] = []
+        fetched = 0
         stable_end = self.stable_end
         for index in range(bisect_left(self._entries, offset, key=_offset), len(self._entries)):
             entry = self._entries[index]
@@ -135,6 +138,9 @@ class PartitionLog:
             if len(records) == limit:
                 return records, max(offset, records[-1].offset + 1 if records else 0)
             if entry.visible():
+                fetched += len(entry.record.value or b"")
+                if records and fetched > size:
+                    return records, entry.record.offset
                 records.append(entry.record)
         return records, max(offset, stable_end)
 
@@ -172,5 +178,5 @@ class PartitionLog:
 
     def offset_at(self, timestamp: int) -> int:
         """Return the first offset at or after ``timestamp`` (ms), or the end."""
-        found = (entry.record.offset for entry in self._entries if entry.record.timestamp >= timestamp)
-        return next(found, self.end)
+        offsets = (entry.record.offset for entry in self._entries if entry.record.timestamp >= timestamp)
+        return next(offsets, self.end)

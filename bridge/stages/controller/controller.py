@@ -11,7 +11,6 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 
@@ -43,6 +42,10 @@ logger = logging.getLogger(__name__)
 DEFINITION_LIMIT = 2 * 1024 * 1024
 """Bytes of a definition as it is written: half of the largest record, far more than people write."""
 
+_TOPIC_ADVICE = (
+    "put that right in Kafka, name the event otherwise, or let it share a topic (FLOWBRIDGE_SHARED_TOPICS); "
+    "until then the events of this topic wait"
+)
 _TOPICS_PACE = 10 * SECOND  # between looks whether known topics are still the same
 
 
@@ -158,7 +161,13 @@ class Controller(Stage):
                 del self._gone[name]
                 self._enforce(name, None, now, out)
                 logger.info("trigger %s is retired: its source no longer holds it", name)
-        self._say([*errors, *self._missing_topics(wanted)], now, out, complete=sources.complete)
+        errors += [
+            TriggerError(loaded.origin, "", self._refused[topic], _TOPIC_ADVICE, loaded.trigger.identity)
+            for loaded in wanted
+            for topic in topics_of(loaded.trigger)
+            if topic in self._refused
+        ]
+        self._say(errors, now, out, complete=sources.complete)
 
     def _say(self, errors: Sequence[TriggerError], now: Micros, out: Outbox, *, complete: bool) -> None:
         """Log new errors, tell the sources, and write the errors of each place where they have changed."""
@@ -237,7 +246,12 @@ class Controller(Stage):
             self._next_topics = self._pace() + _TOPICS_PACE
 
     def _existing(self, topics: set[str], shared: Collection[str | None]) -> tuple[dict[str, TopicInfo], Sequence[str]]:
-        """Return the topics that exist or can be created, and the names of those that this call created."""
+        """Return the topics that exist or can be created, and the names of those that this call created.
+
+        Raises:
+            LogError: Kafka did not answer.
+
+        """
         unreadable = self._admin.unreadable(topics)
         denied = [topic for topic, why in unreadable.items() if why != MISSING]
         self._refused |= {topic: f"topic {topic} cannot be read: {unreadable[topic]}" for topic in denied}
@@ -259,47 +273,21 @@ class Controller(Stage):
                 "(raise FLOWBRIDGE_TOPIC_BOUND, or create the topic yourself)"
             )
             refused = dict.fromkeys(own[max(0, self._topic_bound - count) :], why)
-        refused |= self._create([self._new_topic(topic) for topic in missing if topic not in refused])
+        specs = [self._new_topic(topic) for topic in missing if topic not in refused]
+        try:
+            self._admin.create(specs)
+        except LogError:  # one by one, so that the topics that Kafka refuses do not stop the others
+            known = self._admin.topics()
+            for spec in [wanted for wanted in specs if wanted.name not in known]:
+                try:
+                    self._admin.create([spec])
+                except LogError as error:
+                    refused[spec.name] = str(error)
         self._refused |= {topic: f"topic {topic} cannot be created: {why}" for topic, why in refused.items()}
         created = [topic for topic in missing if topic not in refused]
         if created:
             logger.info("created topics %s", ", ".join(created))
         return self._admin.describe(topics - hidden), created
-
-    def _create(self, specs: Sequence[TopicSpec]) -> dict[str, str]:
-        """Create topics, one by one if Kafka refuses some, so that these do not stop the others.
-
-        Returns:
-            Why Kafka refused, by topic.
-
-        Raises:
-            LogError: Kafka did not answer.
-
-        """
-        with suppress(LogError):
-            self._admin.create(specs)
-            return {}
-        refused: dict[str, str] = {}
-        existing = self._admin.topics()
-        for spec in (wanted for wanted in specs if wanted.name not in existing):
-            try:
-                self._admin.create([spec])
-            except LogError as error:
-                refused[spec.name] = str(error)
-        return refused
-
-    def _missing_topics(self, triggers: Sequence[LoadedTrigger]) -> list[TriggerError]:
-        """Return an error for each trigger that reads a topic which is missing, forbidden or without a leader."""
-        advice = (
-            "put that right in Kafka, name the event otherwise, or let it share a topic (FLOWBRIDGE_SHARED_TOPICS); "
-            "until then the events of this topic wait"
-        )
-        return [
-            TriggerError(trigger.origin, "", wrong, advice, trigger.trigger.identity)
-            for trigger in triggers
-            for topic in topics_of(trigger.trigger)
-            if (wrong := self._refused.get(topic)) is not None
-        ]
 
     def _begin_topic(self, info: TopicInfo, triggers: Sequence[Trigger], now: Micros, out: Outbox) -> None:
         """Write the start of a topic that has none, or that was recreated.

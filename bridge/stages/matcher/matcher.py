@@ -29,7 +29,7 @@ from bridge.kafka.records import TICK, NewerFormatError, RecordError, Unreadable
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
 from bridge.settings.groups import WindowSettings
 from bridge.stages.matcher.run_writer import ReadMatch, RunWriter, redact_keys
-from bridge.stages.matcher.ticks import Ended, TickPlanner, TickRound
+from bridge.stages.matcher.ticks import TickPlanner, TickRound
 from bridge.stages.matcher.window_indexes import Condition
 from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.matcher.window_restore import Kept
@@ -243,31 +243,9 @@ class Matcher(Stage):
         event = EventIdentity(intern(name), intern(fields["source"]), fields["id"])
         arrival = arrival_of(fields, event, record.offset, min(fields["reached"], record.timestamp * 1000))
         key = WindowKey(definition.identity, definition.condition, fields["key"])
-        self._step(definition, key, arrival, record, matched, out)
-
-    def _read(self, decode: Callable[[bytes], dict[str, Any]], record: Record, out: Outbox) -> dict[str, Any] | None:
-        """Return the fields of a record of ``arrivals``; None for one that cannot be read, which is a dead letter."""
-        try:
-            return decode(record.value or b"")
-        except NewerFormatError:
-            raise
-        except RecordError as error:
-            self._observer.unreadable(record.topic)
-            self._runs.bury(record, "", str(error), out, "unreadable")
-            return None
-
-    def _step(
-        self,
-        definition: Definition,
-        key: WindowKey,
-        arrival: Arrival,
-        record: Record,
-        matched: list[ReadMatch],
-        out: Outbox,
-    ) -> None:
         store, trigger = self.windows[record.partition], definition.trigger
         window = store.window(key, len(trigger.slots))
-        known = store.known(key, arrival.event, trigger)
+        known = store.known(key, event, trigger)
         if not known and store.count(key[:2]) >= self._settings.remembered_bound:
             out.decisions.append(_over_bound(definition, key, arrival, {"bound": str(self._settings.remembered_bound)}))
             return
@@ -283,6 +261,17 @@ class Matcher(Stage):
         else:
             return
         store.apply(key, trigger, step, out, arrived=record.value or b"")
+
+    def _read(self, decode: Callable[[bytes], dict[str, Any]], record: Record, out: Outbox) -> dict[str, Any] | None:
+        """Return the fields of a record of ``arrivals``; None for one that cannot be read, which is a dead letter."""
+        try:
+            return decode(record.value or b"")
+        except NewerFormatError:
+            raise
+        except RecordError as error:
+            self._observer.unreadable(record.topic)
+            self._runs.bury(record, "", str(error), out, "unreadable")
+            return None
 
     def _current(self, key: WindowKey) -> Definition:
         """Return the newest definition of a window's condition. It decides what may be shown of the window."""
@@ -308,7 +297,27 @@ class Matcher(Stage):
         round_ = TickRound(store, self._definitions, tick)
         for condition in round_.retired:
             store.drop_clock(condition, out)
-        is_held = not all(self._end(store, ended, record, matched, out) for ended in round_.slice())
+        is_held = False
+        for ended in round_.slice():
+            key, step = ended.key, ended.step
+            if step.match is None:
+                out.decisions.extend(redact_keys(self._current(key), step.decisions))
+            else:
+                # The run is made by the definition that routed the match's last arrival. A match without arrivals takes
+                # a definition of the same condition.
+                arrivals = [arrival for slot in step.match for arrival in slot]
+                last = max(arrivals, key=lambda arrival: arrival.offset, default=None)
+                routed_by = "" if last is None else last.definition
+                definition = self._definitions.known.get(routed_by, ended.definition)
+                match = self._runs.read(definition, key, step, record, out)
+                if match is None:
+                    is_held = True  # it waits for a schema
+                    break
+                matched.append(match)
+                if len(matched) >= TOGETHER:
+                    self._runs.send(matched, out)
+                    matched.clear()
+            store.apply(key, ended.definition.trigger, step, out, forgotten=ended.forgotten)
         if round_.is_over:
             for condition, time in round_.times.items():
                 store.advance(condition, self._definitions.conditions[condition[1]].trigger, time, out)
@@ -320,28 +329,6 @@ class Matcher(Stage):
         if retiring != store.retiring:
             store.keep_retiring(retiring, out)
             self._armed = -1  # a switch that came back between two slices is armed again
-
-    def _end(self, store: WindowStore, ended: Ended, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
-        """Apply what a timer has ended; return False if its match has to wait for a schema."""
-        key, step = ended.key, ended.step
-        if step.match is not None:
-            # The run is made by the definition that routed the match's last arrival. A match without arrivals takes a
-            # definition of the same condition.
-            arrivals = [arrival for slot in step.match for arrival in slot]
-            last = max(arrivals, key=lambda arrival: arrival.offset, default=None)
-            routed_by = "" if last is None else last.definition
-            definition = self._definitions.known.get(routed_by, ended.definition)
-            match = self._runs.read(definition, key, step, record, out)
-            if match is None:
-                return False
-            matched.append(match)
-            if len(matched) >= TOGETHER:
-                self._runs.send(matched, out)
-                matched.clear()
-        else:
-            out.decisions.extend(redact_keys(self._current(key), step.decisions))
-        store.apply(key, ended.definition.trigger, step, out, forgotten=ended.forgotten)
-        return True
 
 
 def _over_bound(definition: Definition, key: WindowKey, arrival: Arrival, evidence: dict[str, str]) -> Decision:

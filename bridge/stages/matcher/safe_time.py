@@ -141,6 +141,8 @@ class SafeTime:
     def look(self, topics: Mapping[str, int]) -> None:
         """Ask how far the routers have come on topics, and where these end, in two requests for all topics together.
 
+        Remembers since when partitions are missing, and delays the next request for topics without an answer.
+
         Args:
             topics: The topics, with their partition counts as far as they are known; 0 for one that seems to be
                 missing. A count that was larger before is not forgotten, since a stale broker may answer less.
@@ -161,17 +163,6 @@ class SafeTime:
         known_time = self._broker_time.now()  # the ends are read after it
         self._now = self._clock() if known_time is None else min(self._clock(), known_time + self._skew)
         self._ends = self._answers(lambda: self._admin.end_offsets(places))
-        self._note_missing(places, topics)
-
-    def _answers(self, ask: Callable[[], Mapping[Partition, T]]) -> Mapping[Partition, T]:
-        try:
-            return ask()
-        except UnansweredError as error:
-            self._unanswered.update(error.unanswered)
-            return error.answered
-
-    def _note_missing(self, places: Iterable[Partition], topics: Mapping[str, int]) -> None:
-        """Remember since when partitions are missing, and delay the next request for topics without an answer."""
         now = self._pace()
         silent = {place.topic for place in self._unanswered}
         for topic in self._places:
@@ -187,6 +178,13 @@ class SafeTime:
                 self._missing.pop(place, None)
             elif now - self._missing.setdefault(place, now) >= _GONE_AFTER:
                 self._counts[place.topic] = max(topics[place.topic], 1)
+
+    def _answers(self, ask: Callable[[], Mapping[Partition, T]]) -> Mapping[Partition, T]:
+        try:
+            return ask()
+        except UnansweredError as error:
+            self._unanswered.update(error.unanswered)
+            return error.answered
 
     def of_topic(self, topic: str) -> Safe | None:
         """Return a time that is safe for one topic that was looked at.
@@ -231,31 +229,25 @@ class SafeTime:
             self._is_unsure(place) for place in places if place not in self._committed
         ):
             return False
-        answers = [
-            self._has_applied(place, self._committed[place], applied, known, read)
-            for place in places
-            if place in self._committed
-        ]
-        return all(answers)  # all are asked: the first question about an owner begins the time until it is fenced
+        have_applied = True
+        for place in places:
+            if place not in self._committed:
+                continue
+            note = read_note(self._committed[place])
+            if note.triggers >= applied or not note.owner or self._fenced.get(note.owner, -1) >= applied:
+                continue
+            # The first look at an owner begins the time until it is fenced, so the others are looked at all the same.
+            since = self._lagging.setdefault((place, note.owner), self._pace())
+            if place.topic in read or self._pace() - since < _ABANDONED:
+                have_applied = False
+                continue
+            self._admin.fence(note.owner)
+            # If the owner comes back, it first reads ``triggers`` to its end, which is at least so far.
+            self._fenced[note.owner] = known
+        return have_applied
 
     def _is_unsure(self, place: Partition) -> bool:
         """Return True if nothing is known of a partition: Kafka gave no answer, or left it out only recently."""
         missing_since = self._missing.get(place)
         is_missing = missing_since is not None and self._pace() - missing_since < _GONE_AFTER
         return is_missing or place in self._unanswered
-
-    def _has_applied(
-        self, place: Partition, committed: Committed, applied: int, known: int, read: frozenset[str]
-    ) -> bool:
-        note = read_note(committed)
-        if note.triggers >= applied or not note.owner:
-            return True
-        if self._fenced.get(note.owner, -1) >= applied:
-            return True
-        lagging = (place, note.owner)
-        since = self._lagging.setdefault(lagging, self._pace())
-        if place.topic in read or self._pace() - since < _ABANDONED:
-            return False
-        self._admin.fence(note.owner)
-        self._fenced[note.owner] = known  # if it comes back, it first reads ``triggers`` to its end, at least so far
-        return True

@@ -78,29 +78,25 @@ class TickPlanner:
         A tick with nothing in it asks for the brokers' time: it is read back with the time at which it was appended.
         If Kafka does not answer, only the ticks of this time are left out.
         """
-        try:
-            yield from self._ticks(windows, now)
-        except LogError as error:
-            if str(error) != self._trouble:
-                logger.warning("no window ends for now: %s", error, extra=ABOUT_KAFKA)
-            self._trouble = str(error)
-        else:
-            self._trouble = ""
-
-    def _ticks(self, windows: Mapping[int, WindowStore], now: Micros) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the ticks that can be given."""
         due = {
             partition: [condition for condition in window.conditions() if self._is_due(window, condition, now)]
             for partition, window in windows.items()
         }
         conditions = {condition for some in due.values() for condition in some}
         topics = {topic for condition in conditions for topic in self._topics_of(condition)}
-        counts = self._admin.topics()  # each time: a partition that is new would be overtaken
         starts = self._definitions.starts
         begun = {topic: len(starts[topic].offsets) for topic in topics if topic in starts}
-        self._safe_time.look({topic: max(counts.get(topic, 0), begun.get(topic, 0)) for topic in topics})
-        self._asked.clear()
-        safe = {condition: self._safe_for(condition) for condition in conditions}
+        try:
+            counts = self._admin.topics()  # each time: a partition that is new would be overtaken
+            self._safe_time.look({topic: max(counts.get(topic, 0), begun.get(topic, 0)) for topic in topics})
+            self._asked.clear()
+            safe = {condition: self._safe_for(condition) for condition in conditions}
+        except LogError as error:
+            if str(error) != self._trouble:
+                logger.warning("no window ends for now: %s", error, extra=ABOUT_KAFKA)
+            self._trouble = str(error)
+            return
+        self._trouble = ""
         asking = (
             next((partition for partition, some in due.items() if some), None) if self._safe_time.is_ahead() else None
         )
@@ -197,7 +193,21 @@ class TickRound:
         size = 0
         for times, is_retired in ((self.times, False), (dict.fromkeys(self.retired, EVER), True)):
             for timer in self._due(times):
-                ended = self._end(timer, is_retired=is_retired)
+                key, place = timer.place.window, timer.place
+                definition = self._definitions.conditions[key.condition]
+                trigger = definition.trigger
+                window = self._store.window(key, len(trigger.slots))
+                held = None if timer.is_whole else self._store.remembered(place)
+                if isinstance(held, Spent):
+                    ended = Ended(key, definition, Step(forget(trigger, window, place.slot, held), ()), (place,))
+                elif is_retired:
+                    step = retire(trigger, window, key.key) or Step(window, ())
+                    left = tuple([Place(key, arrival.slot, arrival.event) for arrival, _ in step.spent])
+                    ended = Ended(key, definition, step._replace(spent=()), left)
+                elif held is None:
+                    ended = Ended(key, definition, end(trigger, window, key.key, self._store.clock(key[:2])))
+                else:
+                    ended = Ended(key, definition, expire(trigger, window, key.key, held))
                 size += ended.size
                 yield ended
                 if size >= SLICE:
@@ -222,19 +232,3 @@ class TickRound:
             return None
         timer = self._store.due(condition, time, self._definitions.conditions[condition[1]].trigger)
         return None if timer is None else ((timer.due, condition[0], timer.place.window.key), condition, timer)
-
-    def _end(self, timer: Timer, *, is_retired: bool) -> Ended:
-        key = timer.place.window
-        definition = self._definitions.conditions[key.condition]
-        trigger = definition.trigger
-        window = self._store.window(key, len(trigger.slots))
-        held = None if timer.is_whole else self._store.remembered(timer.place)
-        if isinstance(held, Spent):
-            return Ended(key, definition, Step(forget(trigger, window, timer.place.slot, held), ()), (timer.place,))
-        if is_retired:
-            step = retire(trigger, window, key.key) or Step(window, ())
-            left = tuple([Place(key, arrival.slot, arrival.event) for arrival, _ in step.spent])
-            return Ended(key, definition, step._replace(spent=()), left)
-        if held is None:
-            return Ended(key, definition, end(trigger, window, key.key, self._store.clock(key[:2])))
-        return Ended(key, definition, expire(trigger, window, key.key, held))

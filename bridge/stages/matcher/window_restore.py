@@ -179,7 +179,19 @@ class Restored:
         for key, arrival in self._alone.items():
             yield key, empty_window(len(self._trigger(key).slots)).with_arrival(arrival)
         for key, parts in self._parts.items():
-            yield key, _window(self._trigger(key), parts)
+            trigger = self._trigger(key)
+            taken = {offset for _, _, offsets in parts.pending for offset in offsets}
+            waiting: list[list[Arrival]] = [[] for _ in trigger.slots]
+            for arrival in parts.waiting:
+                if arrival.offset not in taken:
+                    waiting[arrival.slot].append(arrival)
+            window = empty_window(len(trigger.slots))._replace(
+                waiting=tuple([tuple(sorted(slot)) for slot in waiting]), fired=tuple(sorted(parts.fired))
+            )
+            for offset, until, offsets in parts.pending:
+                arrivals = [kept for kept in parts.waiting if kept.offset in offsets]
+                window = window.with_pending(absence.restored(trigger, offset, until, arrivals))
+            yield key, kind_of_window(trigger).restore(trigger, window, parts.waiting, parts.spent)
 
     def _of(self, key: WindowKey) -> _Parts:
         """Return the parts of a window that has more than one waiting arrival."""
@@ -195,18 +207,3 @@ class Restored:
 
     def _trigger(self, key: WindowKey) -> Trigger:
         return self._definitions[key.condition].trigger
-
-
-def _window(trigger: Trigger, parts: _Parts) -> Window:
-    """Return a window, made of the parts that were read of it."""
-    window = empty_window(len(trigger.slots))
-    taken = {offset for _, _, offsets in parts.pending for offset in offsets}
-    waiting: list[list[Arrival]] = [[] for _ in trigger.slots]
-    for arrival in parts.waiting:
-        if arrival.offset not in taken:
-            waiting[arrival.slot].append(arrival)
-    window = window._replace(waiting=tuple([tuple(sorted(slot)) for slot in waiting]), fired=tuple(sorted(parts.fired)))
-    for offset, until, offsets in parts.pending:
-        arrivals = [kept for kept in parts.waiting if kept.offset in offsets]
-        window = window.with_pending(absence.restored(trigger, offset, until, arrivals))
-    return kind_of_window(trigger).restore(trigger, window, parts.waiting, parts.spent)

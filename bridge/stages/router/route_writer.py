@@ -41,6 +41,26 @@ class RoutedEvent(NamedTuple):
     decoded: DecodedEvent
     key: str
 
+    def arrival(self) -> bytes:
+        """Return the record of the event's arrival."""
+        definition, slot, (event, _, value), key = self
+        return encode_arrival(
+            {
+                "trigger": definition.identity,
+                "definition": definition.hash,
+                "slot": slot.index,
+                "key": key,
+                "source": event.source,
+                "id": event.id,
+                "time": event.time,
+                "reached": event.reached,
+                "event_key": event.key,
+                "value": value,
+            },
+            event.name,
+            slot.slot.event,
+        )
+
     def decide(self, reason: Reason, evidence: dict[str, str]) -> Decision:
         """Return a decision about the event at the slot."""
         key = self.definition.redacted_key(self.key)
@@ -94,10 +114,19 @@ class RouteWriter:
         """Send arrivals and runs. The record is a dead letter if its arrival is too large or its run cannot be made."""
         at_once = []
         for routed in passed:
-            if routed.definition.trigger.is_windowed:
-                self._send_arrival(routed, out)
-            else:
+            if not routed.definition.trigger.is_windowed:
                 at_once.append(routed)
+                continue
+            out.at = record = routed.decoded.record
+            arrival = routed.arrival()
+            if len(arrival) > SENT_LIMIT:
+                text = f"its arrival has {len(arrival)} bytes with key, source and id; at most {SENT_LIMIT} are sent"
+                decision = routed.decide(Reason.OVERSIZE, {"error": text})
+                out.decisions.append(decision)
+                self.keep(record, decision, text)
+                continue
+            place = arrival_key(routed.definition.identity, routed.key)
+            out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, arrival)
         matches = [
             RunnableMatch(routed.definition, routed.key, ((routed.decoded.event,),), routed.decoded.record)
             for routed in at_once
@@ -135,31 +164,3 @@ class RouteWriter:
                 out, letter.record, place=topic, reason=reason, text=text, at=now, triggers=triggers
             )
         self._letters.clear()
-
-    def _send_arrival(self, routed: RoutedEvent, out: Outbox) -> None:
-        definition, slot, (event, record, event_value), key = routed
-        out.at = record
-        value = encode_arrival(
-            {
-                "trigger": definition.identity,
-                "definition": definition.hash,
-                "slot": slot.index,
-                "key": key,
-                "source": event.source,
-                "id": event.id,
-                "time": event.time,
-                "reached": event.reached,
-                "event_key": event.key,
-                "value": event_value,
-            },
-            event.name,
-            slot.slot.event,
-        )
-        if len(value) > SENT_LIMIT:
-            text = f"its arrival has {len(value)} bytes with key, source and id; at most {SENT_LIMIT} are sent"
-            decision = routed.decide(Reason.OVERSIZE, {"error": text})
-            out.decisions.append(decision)
-            self.keep(record, decision, text)
-            return
-        place = arrival_key(definition.identity, key)
-        out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, value)

@@ -110,36 +110,34 @@ class Router(Stage):
         self._generic = Encoder()
 
     def topics(self) -> frozenset[str]:
-        """Return the topics of triggers in force whose starts are written."""
+        """Return the topics of triggers in force whose starts are written, and that can be read.
+
+        New topics are looked at, and after a while again those that could not be read.
+        """
         self._looks.awake(self._pace())
         self._definitions.refresh_when_due()
         self._check_starts()
         begun = self._definitions.topics() & self._definitions.starts.keys()
-        self._look_at(begun)
+        is_time = self._pace() >= self._next_look
+        asked = (begun - self._seen) | (begun & self._unreadable.keys() if is_time else set())
+        if asked:
+            self._next_look = self._pace() + _LOOK_PACE
+            unreadable = self._admin.unreadable(asked)
+            described = self._admin.describe(asked - unreadable.keys())
+            self._note(described)
+            for info in described.values():
+                if info.id and self.topic_id(info.name) not in ("", info.id):
+                    unreadable[info.name] = "it was created again, and where it is begun is not written yet"
+            for topic in sorted(asked):
+                if topic not in unreadable and self._unreadable.pop(topic, None) is not None:
+                    logger.info("topic %s can be read again", topic)
+                elif topic in unreadable and self._unreadable.get(topic) != unreadable[topic]:
+                    self._leave_out(topic, unreadable[topic])
+            self._seen = begun
+            self._unreadable = {topic: why for topic, why in self._unreadable.items() if topic in begun}
         readable = begun - self._unreadable.keys()
         self._look_at_ends(readable)
         return readable
-
-    def _look_at(self, begun: frozenset[str]) -> None:
-        """Ask whether topics can be read: those that are new, and after a while again those that could not be."""
-        is_time = self._pace() >= self._next_look
-        asked = (begun - self._seen) | (begun & self._unreadable.keys() if is_time else set())
-        if not asked:
-            return
-        self._next_look = self._pace() + _LOOK_PACE
-        unreadable = self._admin.unreadable(asked)
-        described = self._admin.describe(asked - unreadable.keys())
-        self._note(described)
-        for info in described.values():
-            if info.id and self.topic_id(info.name) not in ("", info.id):
-                unreadable[info.name] = "it was created again, and where it is begun is not written yet"
-        for topic in sorted(asked):
-            if topic not in unreadable and self._unreadable.pop(topic, None) is not None:
-                logger.info("topic %s can be read again", topic)
-            elif topic in unreadable and self._unreadable.get(topic) != unreadable[topic]:
-                self._leave_out(topic, unreadable[topic])
-        self._seen = begun
-        self._unreadable = {topic: why for topic, why in self._unreadable.items() if topic in begun}
 
     def _note(self, described: Mapping[str, TopicInfo]) -> None:
         self._described.update(described)
@@ -197,7 +195,9 @@ class Router(Stage):
         start = self._definitions.starts.get(topic)
         return start.topic_id if start else ""
 
-    def begin(self, partitions: Collection[Partition], found: Mapping[Partition, Committed]) -> dict[Partition, int]:
+    def begin(
+        self, partitions: Collection[Partition], committed: Mapping[Partition, Committed]
+    ) -> dict[Partition, int]:
         """Return the committed offset where it was committed under the topic's present start, else that start.
 
         The former owner may have known more of ``triggers`` than this process, so it is read to its end first.
@@ -206,13 +206,13 @@ class Router(Stage):
         self._check_starts()
         offsets: dict[Partition, int] = {}
         for partition in partitions:
-            committed, start = found.get(partition), self._definitions.starts.get(partition.topic)
+            former, start = committed.get(partition), self._definitions.starts.get(partition.topic)
             if start is None:
-                offsets[partition] = committed.offset if committed else 0
+                offsets[partition] = former.offset if former else 0
                 continue
-            note = read_note(committed)
-            if committed is not None and note.triggers >= start.written and note.topic_id == start.topic_id:
-                offsets[partition] = committed.offset
+            note = read_note(former)
+            if former is not None and note.triggers >= start.written and note.topic_id == start.topic_id:
+                offsets[partition] = former.offset
             else:
                 offsets[partition] = start.offsets[partition.number] if partition.number < len(start.offsets) else 0
         return offsets

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from bridge.triggers.errors import Origin, TriggerError
 
 logger = logging.getLogger(__name__)
 
+_KINDS = {kind.name: kind for kind in (DEFINITION, IN_FORCE, START, SOURCE_ERRORS)}  # of records of ``triggers``
 _COMPILED = 4_096  # definitions that are kept as compiled
 _MADE_AGAIN = -2  # behind the offsets of a start; to 0.1.0, and to librdkafka, "the beginning" of a partition to come
 _PACE = SECOND  # how often the end of ``triggers`` is asked for
@@ -175,7 +176,22 @@ class Definitions:
                 self.errors.pop(name, None)
             return
         try:
-            self._take_in(kind_of(record.value), name, record)
+            written = kind_of(record.value)
+            fields = _KINDS[written].decode(record.value)
+            if written == "definition":
+                self._define(name, fields)
+            elif written == "in_force":
+                self._enforce(name, fields["definition"], record.offset)
+            elif written == "start":
+                offsets = tuple(fields["offsets"])
+                recreated = offsets[-1:] == (_MADE_AGAIN,)
+                first = offsets[:-1] if recreated else offsets
+                self.starts[name] = Start(fields["topic_id"], first, record.offset + 1, recreated)
+                self.recreated.pop(name, None)
+                if recreated:
+                    self.recreated[name] = fields["topic_id"]
+            else:
+                self.errors[name] = decode_errors(fields)
         except (RecordError, KeyError, TypeError, ValueError) as error:
             if kind == "errors":  # no decision depends on it
                 logger.warning("offset %d of triggers (errors of %s) cannot be read: %s", record.offset, name, error)
@@ -183,27 +199,7 @@ class Definitions:
             # Without this record the stage would not process the events that belong to it.
             raise UnreadableDefinitionError(kind, name, record.offset, error) from error
 
-    def _take_in(self, kind: str, name: str, record: Record) -> None:
-        if kind == "definition":
-            self._define(name, record)
-        elif kind == "in_force":
-            self._enforce(name, record)
-        elif kind == "start":
-            fields = _fields(START, record)
-            offsets = tuple(fields["offsets"])
-            recreated = offsets[-1:] == (_MADE_AGAIN,)
-            first = offsets[:-1] if recreated else offsets
-            self.starts[name] = Start(fields["topic_id"], first, record.offset + 1, recreated)
-            self.recreated.pop(name, None)
-            if recreated:
-                self.recreated[name] = fields["topic_id"]
-        elif kind == "source_errors":
-            self.errors[name] = decode_errors(_fields(SOURCE_ERRORS, record))
-        else:
-            raise KeyError(kind)
-
-    def _define(self, name: str, record: Record) -> None:
-        fields = _fields(DEFINITION, record)
+    def _define(self, name: str, fields: Mapping[str, Any]) -> None:
         definition = _compiled(fields["spec"])
         self.known[name] = definition
         self.conditions[definition.condition] = definition
@@ -212,9 +208,8 @@ class Definitions:
             del self._early[trigger]
             self.in_force[trigger] = definition
 
-    def _enforce(self, name: str, record: Record) -> None:
-        definition = _fields(IN_FORCE, record)["definition"]
-        self.changed[name] = record.offset + 1
+    def _enforce(self, name: str, definition: str | None, offset: int) -> None:
+        self.changed[name] = offset + 1
         self._early.pop(name, None)
         if definition is None:
             self.in_force.pop(name, None)
@@ -222,18 +217,13 @@ class Definitions:
             known = self.known[definition]
             self.in_force[name] = self.conditions[known.condition] = known
         else:  # its definition was written again since, and compaction kept the newer record alone
-            self._early[name] = (definition, record.offset)
+            self._early[name] = (definition, offset)
 
 
 @lru_cache(maxsize=_COMPILED)
 def _compiled(spec: str) -> Definition:
     """Return a definition, compiled once for all stages of the process."""
     return Definition(Trigger.from_json(json.loads(spec)))
-
-
-def _fields(kind: Any, record: Record) -> dict[str, Any]:
-    fields: dict[str, Any] = kind.decode(record.value)
-    return fields
 
 
 def encode_start(topic: str, start: Start, at: Micros) -> bytes:

@@ -213,7 +213,23 @@ class SchemaLookups:
     def _learn(self, topic: str, schema_id: SchemaId, answer: EventSchema | Exception) -> None:
         now = self._clock()
         if isinstance(answer, RegistryUnavailableError):
-            self._fail(topic, schema_id, answer, now)
+            wanted = self._wanted[schema_id]
+            wanted.failures += 1
+            wanted.due = now + min(_SLOWEST, 0.5 * 2.0**wanted.failures)
+            self._queues.setdefault(topic, deque()).append(schema_id)
+            self._failures += 1
+            if self._failures >= _OPENS_AT:
+                self._opens = now + min(_SLOWEST, 2.0 ** (self._failures - _OPENS_AT))
+                for waiting in self._wanted.values():
+                    waiting.due = min(waiting.due, self._opens)
+            if self._failures == _OPENS_AT:
+                self._problem = str(answer)
+                logger.warning(
+                    "%s. %d schemas are awaited: the partitions that need them wait, all else goes on. It is asked "
+                    "again every 30 s at the latest",
+                    answer,
+                    len(self._wanted),
+                )
             return
         if self._failures >= _OPENS_AT:
             for waiting in self._wanted.values():
@@ -229,22 +245,3 @@ class SchemaLookups:
                 self._refused.popitem(last=False)
         else:
             self._known[schema_id] = answer
-
-    def _fail(self, topic: str, schema_id: SchemaId, error: RegistryUnavailableError, now: float) -> None:
-        wanted = self._wanted[schema_id]
-        wanted.failures += 1
-        wanted.due = now + min(_SLOWEST, 0.5 * 2.0**wanted.failures)
-        self._queues.setdefault(topic, deque()).append(schema_id)
-        self._failures += 1
-        if self._failures >= _OPENS_AT:
-            self._opens = now + min(_SLOWEST, 2.0 ** (self._failures - _OPENS_AT))
-            for waiting in self._wanted.values():
-                waiting.due = min(waiting.due, self._opens)
-        if self._failures == _OPENS_AT:
-            self._problem = str(error)
-            logger.warning(
-                "%s. %d schemas are awaited: the partitions that need them wait, all else goes on. It is asked again "
-                "every 30 s at the latest",
-                error,
-                len(self._wanted),
-            )

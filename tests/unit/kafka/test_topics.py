@@ -53,7 +53,7 @@ def test_every_wrong_setting_is_named_with_what_would_be_right(admin: MemoryAdmi
         ("flowbridge.triggers", "cleanup.policy"),
     }
     count = found["flowbridge.arrivals", "partition count"]
-    assert (count.found, count.needed) == ("3", "6")
+    assert (count.found, count.expected) == ("3", "6")
     assert "FLOWBRIDGE_PARTITIONS=3" in count.fix
     policy = found["flowbridge.triggers", "cleanup.policy"]
     assert policy.fix.endswith("--entity-name flowbridge.triggers --add-config cleanup.policy=compact")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from bridge.core.event import MINUTE, SECOND
 from bridge.core.trigger import RunPlan, Trigger, WindowPlan
-from bridge.kafka.log import Record
 from bridge.kafka.records import DEFINITION, RecordError
 from bridge.stages.shared.definitions import Definitions
 from unit.stages.world import Process, World, two_slots
@@ -249,9 +250,9 @@ def test_a_process_that_cannot_read_a_definition_stops_before_it_commits_anythin
     assert world.reasons_of(event) == ["waiting"]
 
 
-def _as_a_newer_version_does(definitions: Definitions, name: str, record: Record) -> None:
+def _as_a_newer_version_does(definitions: Definitions, name: str, fields: Mapping[str, Any]) -> None:
     if name != "newer":
-        _define(definitions, name, record)
+        _define(definitions, name, fields)
 
 
 _define = Definitions._define

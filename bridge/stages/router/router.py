@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 from bridge.core.decision import Decision, Reason
-from bridge.core.event import DAY, MINUTE, SECOND, Event, EventIdentity, Micros
+from bridge.core.event import DAY, MINUTE, SECOND, Micros
 from bridge.core.route import Accepted, route
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import (
@@ -31,25 +31,16 @@ from bridge.kafka.ownership import read_note
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
 from bridge.settings.groups import RouterSettings
 from bridge.stages.router.reached_time import EndOffsetLog, ReachedTimes
-from bridge.stages.router.route_writer import DecodedEvent, RoutedEvent, RouteWriter
+from bridge.stages.router.route_writer import RoutedEvent, RouteWriter
 from bridge.stages.shared.decoding import EventDecoder, hold_for_schema
 from bridge.stages.shared.definitions import Definitions
+from bridge.stages.shared.event_reader import EventReader, excess_of, place_identity
 from bridge.stages.shared.run_sender import TOGETHER
-from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Encoder
-from flowbridge_sdk.errors import DecodeError, NullValueError, RefusedError, UndecodableError
-from flowbridge_sdk.headers import read_headers
+from flowbridge_sdk.errors import DecodeError, NullValueError
 
 logger = logging.getLogger(__name__)
 
-VALUE_LIMIT = 1024 * 1024 + 1024
-"""Bytes of an event's value: a payload of 1 MiB and its framing."""
-
-MARGIN_LIMIT = 16 * 1024
-"""Bytes of an event's key and headers together."""
-
 _ROUND_BYTES = 8 * 1024 * 1024  # of values that are sent together
-_SCHEMA_IDS = {0: 5, 1: 17}  # bytes of a schema id in a header, by its first one
-_AVRO = (b"\xc3", b"\x00", b"\x01")  # how values of Avro begin, and JSON does not
 _LOOK_PACE = 10 * SECOND  # between two looks whether a topic that could not be read can be now
 _READ_AGAIN = DAY  # of a truncated partition; the ledger remembers runs for a week
 _DESCRIBE_PACE = MINUTE  # between two looks whether the settings of topics have changed
@@ -94,6 +85,7 @@ class Router(Stage):
         self._definitions = definitions
         self._topics = topics
         self._decoder = decoder
+        self._events = EventReader(decoder, definitions)
         self._admin = admin
         self._clock = clock
         self._pace = pace
@@ -107,7 +99,6 @@ class Router(Stage):
         self._described: dict[str, TopicInfo] = {}
         self._next_describe: Micros = pace()
         self._writer = RouteWriter(topics, self.name)
-        self._generic = Encoder()
 
     def topics(self) -> frozenset[str]:
         """Return the topics of triggers in force whose starts are written, and that can be read.
@@ -279,7 +270,7 @@ class Router(Stage):
                     size += len(record.value or b"") * (1 + len(passed) - before)
                 elif ahead[place] < _ASKED_AHEAD:
                     ahead[place] += 1
-                    if self._definitions.reading(record) and _excess(record) is None:
+                    if self._definitions.reading(record) and excess_of(record) is None:
                         self._decoder.ask_ahead(record.topic, record.value, record.headers)
             self._writer.send(passed, out)
             out.at = None
@@ -289,13 +280,13 @@ class Router(Stage):
         reading = self._definitions.reading(record)
         if not reading:
             return
-        excess = _excess(record)
+        excess = excess_of(record)
         if excess is not None:
             self._refuse(record, Reason.OVERSIZE, excess, out)
             return
         timestamp = self._reached.timestamp(record)
         try:
-            decoded = self._decode(record, timestamp)
+            decoded = self._events.read(record, timestamp, self._reached.of(record, timestamp))
         except NullValueError as error:
             self._decide_all(record, Reason.UNDECODABLE, str(error), out)
             return
@@ -316,42 +307,10 @@ class Router(Stage):
                     if routed.reason is Reason.UNKEYED:
                         self._writer.keep(record, routed, routed.evidence["error"])
 
-    def _decode(self, record: Record, timestamp: int) -> DecodedEvent:
-        """Return the event of a record, with its value as all later stages and releases decode it.
-
-        Its schema id stands in front, also if it travelled in a header. A payload of JSON is kept as Avro.
-
-        Raises:
-            DecodeError: The record is no event.
-
-        """
-        topic, partition, offset, _, key, value, headers = record
-        name, id_, source, time = read_headers(headers, topic, partition, offset, timestamp)
-        if self._definitions.recreated:
-            id_ = self._definitions.id_of(record, id_)
-        framed = value
-        if value is not None:
-            for header, content in headers or ():
-                if header == SCHEMA_ID_HEADER and content:
-                    if _SCHEMA_IDS.get(content[0]) != len(content):
-                        wrong = f"a record of {topic} has a header {header} that holds no whole schema id"
-                        raise UndecodableError(wrong)
-                    framed = bytes(content) + value
-                    break
-        payload = self._decoder.decode(topic, framed, headers if framed is value else None)
-        text = key.decode(errors="replace") if key is not None else None
-        event = Event(name, source, id_, time, self._reached.of(record, timestamp), text, payload)
-        if framed and framed[:1] not in _AVRO:
-            try:
-                framed = self._generic.encode(topic, payload)
-            except RefusedError as error:
-                raise UndecodableError(f"a record of {topic} cannot be kept as Avro: {error}") from error
-        return DecodedEvent(event, record, framed or b"")
-
     def _refuse(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide at every slot about a record that is no event, and keep it as a dead letter."""
         self._decide_all(record, reason, text, out)
-        self._writer.keep(record, Decision(reason, "", "", _place_identity(record)), text)
+        self._writer.keep(record, Decision(reason, "", "", place_identity(record)), text)
 
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide at every slot about a record that cannot be processed, and keep it as a dead letter."""
@@ -362,18 +321,5 @@ class Router(Stage):
     def _decide_all(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         for definition, slots in self._definitions.reading(record):
             for slot in slots:
-                identity, evidence = _place_identity(record), {"error": text}
+                identity, evidence = place_identity(record), {"error": text}
                 out.decisions.append(Decision(reason, definition.identity, slot.slot.variable, identity, "", evidence))
-
-
-def _place_identity(record: Record) -> EventIdentity:
-    """Return the identity that decisions give a record that is no event: its place in Kafka."""
-    return EventIdentity(record.topic, record.topic, f"{record.topic}/{record.partition}/{record.offset}")
-
-
-def _excess(record: Record) -> str | None:
-    """Return why a record is too large, or None. Everything made of a record within the limits fits into our topics."""
-    if record.value is not None and len(record.value) > VALUE_LIMIT:
-        return f"a value of {len(record.value)} bytes; at most {VALUE_LIMIT} are read"
-    size = len(record.key or b"") + sum([len(content) for _, content in record.headers or () if content])
-    return None if size <= MARGIN_LIMIT else f"key and headers of {size} bytes; at most {MARGIN_LIMIT} are read"

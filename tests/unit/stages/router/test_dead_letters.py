@@ -9,7 +9,7 @@ import pytest
 
 from bridge.kafka.outbox import RECORD_LIMIT, Outbox
 from bridge.kafka.stage import BATCH_BYTES
-from bridge.stages.router.router import VALUE_LIMIT
+from bridge.stages.shared.event_reader import VALUE_LIMIT
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import RegistryUnavailableError
 from unit.stages.world import World, one_slot, two_slots

@@ -270,6 +270,35 @@ class Reader(ABC):
         """Close the client."""
 
 
+class RangeReader(ABC):
+    """Reads several partitions at once, without a group: the past that a replay reads."""
+
+    @abstractmethod
+    def poll(self, seconds: float) -> list[Record]:
+        """Return committed records, those of a partition in order, waiting at most ``seconds`` for the first.
+
+        Raises:
+            LogError: Kafka reported trouble. Poll again, unless the trouble stays.
+
+        """
+
+    @abstractmethod
+    def positions(self) -> dict[Partition, int]:
+        """Return the next offset of each partition: behind what was polled, and behind markers."""
+
+    @abstractmethod
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """Return no more of these partitions until they are resumed."""
+
+    @abstractmethod
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        """Return these partitions again."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the client."""
+
+
 class Admin(ABC):
     """Requests to the brokers. Safe for several threads.
 
@@ -354,7 +383,7 @@ class Admin(ABC):
 
 
 class Log(ABC):
-    """A connection to one Kafka cluster. It makes the four kinds of clients that stages use."""
+    """A connection to one Kafka cluster. It makes the clients that stages and replays use."""
 
     @abstractmethod
     def consumer(self, group: str, *, instance: str | None = None) -> GroupConsumer:
@@ -367,6 +396,15 @@ class Log(ABC):
     @abstractmethod
     def reader(self) -> Reader:
         """Return a reader."""
+
+    @abstractmethod
+    def ranges(self, starts: Mapping[Partition, int]) -> RangeReader:
+        """Return a reader of partitions from these offsets on.
+
+        Args:
+            starts: The first offset of each partition; the log still holds it, or it is the partition's end.
+
+        """
 
     @abstractmethod
     def admin(self) -> Admin:

@@ -14,7 +14,7 @@ from contract.log_beds import Bed, KafkaBed, Membership, MemoryBed, commit_recor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bridge.kafka.log import Record, TransactionalProducer
+    from bridge.kafka.log import RangeReader, Record, TransactionalProducer
 
 T0 = 1_700_000_000_000
 
@@ -562,3 +562,62 @@ def test_a_transaction_with_nothing_in_it_commits(bed: Bed) -> None:
     producer.begin()
     producer.abort()
     producer.close()
+
+
+def range_of(bed: Bed, starts: dict[Partition, int], ends: dict[Partition, int]) -> list[Record]:
+    """Return what a reader of ranges gives until each position has reached its end."""
+    reader = bed.log().ranges(starts)
+    records: list[Record] = []
+    try:
+        until(lambda: _passed(reader, records, ends), "the range is read")
+    finally:
+        reader.close()
+    return records
+
+
+def _passed(reader: RangeReader, records: list[Record], ends: dict[Partition, int]) -> bool:
+    records += reader.poll(0.1)
+    positions = reader.positions()
+    return all(positions[partition] >= end for partition, end in ends.items())
+
+
+def test_ranges_of_several_partitions_are_read_at_once_each_in_order(bed: Bed) -> None:
+    topic, other = bed.topic(2), bed.topic()
+    places = [Partition(topic, 0), Partition(topic, 1), Partition(other, 0)]
+    for place in places:
+        for number in range(3):
+            bed.publish(*place, None, b"%d" % number, T0)
+    starts = {places[0]: 0, places[1]: 1, places[2]: end_of(bed, places[2])}
+    ends = {place: end_of(bed, place) for place in places}
+    found = range_of(bed, starts, ends)
+    by_place = {place: [record.value for record in found if record[:2] == place] for place in places}
+    assert by_place == {places[0]: [b"0", b"1", b"2"], places[1]: [b"1", b"2"], places[2]: []}
+
+
+def test_the_position_of_a_range_passes_what_was_aborted(bed: Bed) -> None:
+    topic = bed.topic()
+    place = Partition(topic, 0)
+    commit_records(bed.log(), topic, [b"a"])
+    producer = writer(bed)
+    producer.begin()
+    producer.send(topic, 0, None, b"never")
+    producer.abort()
+    assert [record.value for record in range_of(bed, {place: 0}, {place: end_of(bed, place)})] == [b"a"]
+
+
+def test_a_range_that_is_paused_gives_nothing_until_it_is_resumed(bed: Bed) -> None:
+    topic = bed.topic(2)
+    bed.publish(topic, 0, None, b"a", T0)
+    bed.publish(topic, 1, None, b"b", T0)
+    paused, other = Partition(topic, 0), Partition(topic, 1)
+    reader = bed.log().ranges({paused: 0, other: 0})
+    try:
+        reader.pause([paused])
+        found: list[Record] = []
+        until(lambda: _passed(reader, found, {other: 1}), "the other partition is read")
+        assert values(found) == [b"b"]
+        reader.resume([paused])
+        until(lambda: _passed(reader, found, {paused: 1}), "the resumed partition is read")
+        assert values(found) == [b"b", b"a"]
+    finally:
+        reader.close()

@@ -10,12 +10,19 @@ from bridge.kafka.confluent.admin import ConfluentAdmin
 from bridge.kafka.confluent.consumer import ConfluentConsumer
 from bridge.kafka.confluent.embedded import EmbeddedAdmin
 from bridge.kafka.confluent.producer import ConfluentProducer, EmbeddedProducer
-from bridge.kafka.confluent.properties import consumer_properties, producer_properties, reader_properties
-from bridge.kafka.confluent.reader import PATIENCE, ConfluentReader
+from bridge.kafka.confluent.properties import (
+    consumer_properties,
+    producer_properties,
+    range_properties,
+    reader_properties,
+)
+from bridge.kafka.confluent.reader import PATIENCE, ConfluentRangeReader, ConfluentReader
 from bridge.kafka.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from bridge.kafka.log import Partition
 
 SESSION_MS = 6_000
 """A dead member's partitions move after this."""
@@ -72,6 +79,10 @@ class ConfluentLog(Log):
     @override
     def reader(self) -> ConfluentReader:
         return ConfluentReader(reader_properties(self._config), self._patience)
+
+    @override
+    def ranges(self, starts: Mapping[Partition, int]) -> ConfluentRangeReader:
+        return ConfluentRangeReader(range_properties(self._config), starts)
 
     @override
     def admin(self) -> ConfluentAdmin:

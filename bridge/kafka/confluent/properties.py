@@ -73,6 +73,11 @@ def reader_properties(config: Mapping[str, str]) -> dict[str, str]:
     return {**_CHOSEN_FOR_READERS, **config, **needed}
 
 
+def range_properties(config: Mapping[str, str]) -> dict[str, str]:
+    """Return the properties of a reader of ranges: those of a reader, with the small buffers of a consumer."""
+    return reader_properties({**_CHOSEN_FOR_CONSUMERS, **config})
+
+
 def producer_properties(config: Mapping[str, str], transactional_id: str, timeout_ms: int) -> dict[str, str | bool]:
     """Return the properties of a transactional producer."""
     chosen = {

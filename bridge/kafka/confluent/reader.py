@@ -1,7 +1,7 @@
-"""A reader without a group on librdkafka: changelogs and the ledger are restored through it.
+"""Readers without a group on librdkafka: changelogs and the ledger are restored, and the past is read again.
 
-It reads until its *position* is there: the last offsets before the end are often markers, or were compacted away, and
-no record ever comes from them.
+A reader of one partition reads until its *position* is there: the last offsets before the end are often markers, or
+were compacted away, and no record ever comes from them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing_extensions import override
 from bridge.kafka.confluent.errors import error_of, meaning
 from bridge.kafka.confluent.properties import logger
 from bridge.kafka.confluent.records import records_of
-from bridge.kafka.log import LogError, Partition, Reader, Record
+from bridge.kafka.log import LogError, Partition, RangeReader, Reader, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 PATIENCE = 30.0
 """Seconds without anything new; an abandoned transaction holds readers up for 20 (timeout and brokers' sweep)."""
@@ -59,7 +59,9 @@ class ConfluentReader(Reader):
         self._consumer.assign([place])
         position, heard = start, time.monotonic()
         while position < end:
-            records = self._records(partition)
+            records = _polled(self._consumer, _POLL)
+            if records and records[0].partition != partition.number:
+                records = [record for record in records if record[:2] == partition]
             moved = max(self._consumer.position([place])[0].offset, position)
             if moved == position and time.monotonic() - heard > self._patience:
                 raise LogError(f"{partition.topic}/{partition.number} does not go on at {position}, before {end}")
@@ -71,23 +73,61 @@ class ConfluentReader(Reader):
                 yield records
         self._consumer.unassign()
 
-    def _records(self, partition: Partition) -> list[Record]:
-        try:
-            first = self._consumer.poll(_POLL)
-            messages: list[Message] = [] if first is None else [first]
-            if first is not None and first.error() is None:
-                messages.extend(self._consumer.consume(_AT_ONCE - 1, 0))
-        except KafkaException as exception:
-            raise meaning(error_of(exception)) from exception
-        records, errors = records_of(messages)
-        for message in errors:
-            error = message.error()
-            if error is not None and error.code() not in _PASSING:
-                raise meaning(error)
-        if records and records[0].partition != partition.number:
-            return [record for record in records if record[:2] == partition]
-        return records
+    @override
+    def close(self) -> None:
+        self._consumer.close()
+
+
+class ConfluentRangeReader(RangeReader):
+    """See :class:`~bridge.kafka.log.RangeReader`."""
+
+    def __init__(self, properties: Mapping[str, str], starts: Mapping[Partition, int]) -> None:
+        self._consumer = Consumer(dict(properties), logger=logger)
+        self._positions = dict(starts)
+        self._consumer.assign([TopicPartition(*partition, offset) for partition, offset in starts.items()])
+
+    @override
+    def poll(self, seconds: float) -> list[Record]:
+        return _polled(self._consumer, seconds)
+
+    @override
+    def positions(self) -> dict[Partition, int]:
+        asked = [TopicPartition(*partition) for partition in self._positions]
+        for place in self._consumer.position(asked):
+            if place.offset >= 0:  # unknown before the first record
+                self._positions[Partition(place.topic, place.partition)] = place.offset
+        return dict(self._positions)
+
+    @override
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        self._consumer.pause([TopicPartition(*partition) for partition in partitions])
+
+    @override
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        self._consumer.resume([TopicPartition(*partition) for partition in partitions])
 
     @override
     def close(self) -> None:
         self._consumer.close()
+
+
+def _polled(consumer: Consumer, seconds: float) -> list[Record]:
+    """Return the records that a consumer has, or an empty list after ``seconds``.
+
+    Raises:
+        LogError: An error that does not pass by itself.
+
+    """
+    try:
+        first = consumer.poll(seconds)
+        messages: list[Message] = [] if first is None else [first]
+        if first is not None and first.error() is None:
+            messages.extend(consumer.consume(_AT_ONCE - 1, 0))
+    except KafkaException as exception:
+        raise meaning(error_of(exception)) from exception
+    records, errors = records_of(messages)
+    for message in errors:
+        error = message.error()
+        if error is not None and error.code() not in _PASSING:
+            raise meaning(error)
+    return records

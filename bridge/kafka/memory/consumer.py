@@ -15,6 +15,7 @@ from bridge.kafka.log import (
     LogError,
     OffsetLostError,
     Partition,
+    RangeReader,
     Reader,
     Rebalance,
     Record,
@@ -25,7 +26,7 @@ from bridge.kafka.memory.broker import Client, MemoryBroker
 from bridge.kafka.memory.group import GroupMetadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bridge.kafka.memory.group import Group, Member
 
@@ -238,6 +239,46 @@ class MemoryReader(Reader):
             within = [record for record in records if record.offset < end]
             if within:
                 yield within
+
+    @override
+    def close(self) -> None:
+        """Do nothing: a reader holds nothing open."""
+
+
+class MemoryRangeReader(RangeReader):
+    """See :class:`~bridge.kafka.log.RangeReader`. Partitions are served in turn, from poll to poll."""
+
+    def __init__(self, broker: MemoryBroker, client: Client, starts: Mapping[Partition, int]) -> None:
+        self._broker = broker
+        self._client = client
+        self._positions = dict(starts)
+        self._paused: set[Partition] = set()
+
+    @override
+    def poll(self, seconds: float) -> list[Record]:
+        with self._broker.turn(self._client):
+            for partition in list(self._positions):
+                log, position = self._broker.log(partition), self._positions[partition]
+                if partition in self._paused or partition in self._broker.leaderless or position >= log.stable_end:
+                    continue
+                records, self._positions[partition] = log.fetch(max(position, log.start), _READ_AT_ONCE)
+                if records:
+                    self._positions[partition] = self._positions.pop(partition)  # to the end of the turns
+                    return records
+            self._broker.wait(seconds)
+        return []
+
+    @override
+    def positions(self) -> dict[Partition, int]:
+        return dict(self._positions)
+
+    @override
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        self._paused.update(partitions)
+
+    @override
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        self._paused.difference_update(partitions)
 
     @override
     def close(self) -> None:

@@ -14,13 +14,20 @@ broker's clock has gone on by the session timeout.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from typing_extensions import override
 
 from bridge.kafka.log import Log
 from bridge.kafka.memory.admin import MemoryAdmin
 from bridge.kafka.memory.broker import Client, CrashedError, MemoryBroker
-from bridge.kafka.memory.consumer import MemoryConsumer, MemoryReader
+from bridge.kafka.memory.consumer import MemoryConsumer, MemoryRangeReader, MemoryReader
 from bridge.kafka.memory.producer import MemoryProducer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bridge.kafka.log import Partition
 
 __all__ = ["CrashedError", "MemoryBroker", "MemoryLog"]
 
@@ -43,6 +50,10 @@ class MemoryLog(Log):
     @override
     def reader(self) -> MemoryReader:
         return MemoryReader(self.broker, self._client)
+
+    @override
+    def ranges(self, starts: Mapping[Partition, int]) -> MemoryRangeReader:
+        return MemoryRangeReader(self.broker, self._client, starts)
 
     @override
     def admin(self) -> MemoryAdmin:

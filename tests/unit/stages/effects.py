@@ -20,6 +20,7 @@ from bridge.kafka.log import (
     Headers,
     Log,
     Partition,
+    RangeReader,
     Reader,
     Rebalance,
     Record,
@@ -132,6 +133,9 @@ class HookedLog(Log):
 
     def reader(self) -> Reader:
         return self._inner.reader()
+
+    def ranges(self, starts: Mapping[Partition, int]) -> RangeReader:
+        return self._inner.ranges(starts)
 
     def admin(self) -> Admin:
         return self._inner.admin()

@@ -116,8 +116,10 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
         output.result(text, {"kind": "trigger", "trigger": name, "ready": ready, "origin": origin})
     with suppress(LogError):  # an account that may not describe topics sees the rest
         for claimed in claimed_times(admin, definitions.topics(), settings.bootstrap_servers):
-            text = f"warning    {claimed.found}; {claimed.right}"
-            output.result(text, {"kind": "warning", **claimed._asdict()})
+            text = f"warning    {claimed.found}; {claimed.expected}"
+            output.result(
+                text, {"kind": "warning", "topic": claimed.topic, "found": claimed.found, "right": claimed.expected}
+            )
     for error in sorted(error for errors in definitions.errors.values() for error in errors):
         plain = asdict(error)
         origin = plain.pop("origin")

@@ -231,7 +231,7 @@ class Encoder:
         try:
             write(out, payload, 0)
         except MisfitError as misfit:
-            raise BadPayloadError(name, misfit.where(), misfit.found, misfit.right) from None
+            raise BadPayloadError(name, misfit.where(), misfit.found, misfit.expected) from None
         except RuntimeError as error:  # a mapping that changes while it is read, or a RecursionError
             raise RefusedError(f"event {name!r}: its payload cannot be read: {error}") from error
         if len(out) - len(prefix) > PAYLOAD_LIMIT:

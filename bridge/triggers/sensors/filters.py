@@ -85,7 +85,7 @@ def _event_name(part: Part) -> str | None:
     try:
         return values.event_name(comparison[2])
     except MisfitError as error:
-        raise SensorMisfitError(part["expr"].path, error.found, error.right) from error
+        raise SensorMisfitError(part["expr"].path, error.found, error.expected) from error
 
 
 def _condition(part: Part) -> str | None:

@@ -64,7 +64,7 @@ class _Default:
                 self._compiler.compile(self._schema)(out, self._default, 0)
             except MisfitError as misfit:
                 where = f"in {misfit.where()} " if misfit.path else ""
-                self._problem = f"where {where}{misfit.right} is right"
+                self._problem = f"where {where}{misfit.expected} is right"
             else:
                 if len(out) > DEFAULT_LIMIT:
                     self._problem = f"which takes {len(out)} bytes"
@@ -168,7 +168,7 @@ def _union(branches: list[tuple[int, Write]], described_last: int) -> Write:
         deepest = max(misfits, key=lambda misfit: len(misfit.path))
         if deepest.path:
             raise deepest
-        raise MisfitError.of(value, " or ".join(dict.fromkeys(misfit.right for misfit in misfits)))
+        raise MisfitError.of(value, " or ".join(dict.fromkeys(misfit.expected for misfit in misfits)))
 
     return write_union
 

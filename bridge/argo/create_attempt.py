@@ -179,26 +179,22 @@ def attempt(api: WorkflowApi, manifest: Plain, run_key: str, *, timeout: float =
         look = confirm(api, metadata["namespace"], metadata["name"], run_key)
         if look.standing is NameOwner.OURS:
             return Done("already")
+        text = response.text()
         if response.status == HTTPStatus.CONFLICT:
-            return _conflict(response, look)
-        if any(text in response.message for text in _QUOTA_TEXTS):
-            return Parked(WaitReason.QUOTA, response.text(), response.retry_after)
-        reason = f"the cluster does not let the bridge create it: {response.text()}"
+            if look.standing is NameOwner.FOREIGN and look.terminating:
+                return Parked(WaitReason.NAME_TERMINATING, f"another Workflow of that name is being deleted ({text})")
+            if look.standing is NameOwner.FOREIGN:
+                return Dead(f"the name belongs to a Workflow that is not this run's ({text})")
+            if look.standing is NameOwner.UNAVAILABLE:
+                return Retry(f"{text}; whose it is could not be seen: {look.reason}", applied=None)
+            if response.reason == "AlreadyExists":
+                return Vanished(f"a Workflow of that name vanished right behind the create ({text})")
+            return Retry(text, applied=False, after=response.retry_after)
+        if any(words in response.message for words in _QUOTA_TEXTS):
+            return Parked(WaitReason.QUOTA, text, response.retry_after)
+        reason = f"the cluster does not let the bridge create it: {text}"
         return _denial(response) or Parked(WaitReason.PERMISSION, reason)
     return _denial(response) or _refusal(response)
-
-
-def _conflict(answer: Answer, look: Confirmation) -> Outcome:
-    """Return the outcome of a 409 after a look that did not find the run's own Workflow."""
-    if look.standing is NameOwner.FOREIGN and look.terminating:
-        return Parked(WaitReason.NAME_TERMINATING, f"another Workflow of that name is being deleted ({answer.text()})")
-    if look.standing is NameOwner.FOREIGN:
-        return Dead(f"the name belongs to a Workflow that is not this run's ({answer.text()})")
-    if look.standing is NameOwner.UNAVAILABLE:
-        return Retry(f"{answer.text()}; whose it is could not be seen: {look.reason}", applied=None)
-    if answer.reason == "AlreadyExists":
-        return Vanished(f"a Workflow of that name vanished right behind the create ({answer.text()})")
-    return Retry(answer.text(), applied=False, after=answer.retry_after)
 
 
 def _denial(answer: Answer) -> Parked | None:

@@ -8,22 +8,22 @@ create answers                          the look finds           outcome
 ======================================  =======================  ==============================================
 201                                     (no look)                Done: created
 409                                     ours                     Done: already
-409                                     foreign, terminating     Parked: name-terminating
+409                                     foreign, terminating     RefusedForNow: name-terminating
 409                                     foreign                  Dead: the name is taken
 409 AlreadyExists                       nothing any more         Vanished: it may have been ours
 409 Conflict (quota bookkeeping)        nothing                  Retry, not applied
 409                                     no usable answer         Retry, applied unknown
 403                                     ours                     Done: already (quota speaks before existence)
-403 with "exceeded quota"               anything else            Parked: quota
-403, anything else                      anything else            Parked: permission (RBAC, an admission webhook)
-any 4xx in the words of an admission    (as of its status)       Parked: permission (a person can change a webhook
+403 with "exceeded quota"               anything else            RefusedForNow: quota
+403, anything else                      anything else            RefusedForNow: permission (RBAC, an admission webhook)
+any 4xx in the words of an admission    (as of its status)       RefusedForNow: permission (a person can mend a webhook
 webhook or policy that denied it                                 or a ValidatingAdmissionPolicy, whatever its status)
 400, 413, 422 of a Kubernetes API       (no look)                Dead: with the API's text
 401                                     (no look)                Retry, not applied (tokens are renewed)
-404                                     (no look)                Parked: missing (namespace or Workflow CRD)
+404                                     (no look)                RefusedForNow: missing (namespace or Workflow CRD)
 429                                     (no look)                Retry, not applied, after its Retry-After
 408, 500, 502, 503, 504                 (no look)                Retry, applied unknown
-other 4xx, or 4xx that a proxy made     (no look)                Parked: unexpected
+other 4xx, or 4xx that a proxy made     (no look)                RefusedForNow: unexpected
 anything else (other 2xx, 3xx, 5xx)     (no look)                Retry, applied unknown
 nothing: surely not sent                (no look)                Retry, not applied
 nothing: timeout, connection lost       (no look)                Retry, applied unknown
@@ -92,7 +92,7 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class RefusedForNow:
     """A definite refusal that time or a person will lift. The run is tried again slowly and is never lost.
 
     Attributes:
@@ -126,7 +126,7 @@ class Vanished:
     reason: str
 
 
-Outcome = Done | Retry | Parked | Dead | Vanished
+Outcome = Done | Retry | RefusedForNow | Dead | Vanished
 
 
 class NameOwner(StrEnum):
@@ -179,34 +179,32 @@ def attempt(api: WorkflowApi, manifest: Plain, run_key: str, *, timeout: float =
         look = confirm(api, metadata["namespace"], metadata["name"], run_key)
         if look.standing is NameOwner.OURS:
             return Done("already")
+        text = response.text()
         if response.status == HTTPStatus.CONFLICT:
-            return _conflict(response, look)
-        if any(text in response.message for text in _QUOTA_TEXTS):
-            return Parked(WaitReason.QUOTA, response.text(), response.retry_after)
-        reason = f"the cluster does not let the bridge create it: {response.text()}"
-        return _denial(response) or Parked(WaitReason.PERMISSION, reason)
+            if look.standing is NameOwner.FOREIGN and look.terminating:
+                return RefusedForNow(
+                    WaitReason.NAME_TERMINATING, f"another Workflow of that name is being deleted ({text})"
+                )
+            if look.standing is NameOwner.FOREIGN:
+                return Dead(f"the name belongs to a Workflow that is not this run's ({text})")
+            if look.standing is NameOwner.UNAVAILABLE:
+                return Retry(f"{text}; whose it is could not be seen: {look.reason}", applied=None)
+            if response.reason == "AlreadyExists":
+                return Vanished(f"a Workflow of that name vanished right behind the create ({text})")
+            return Retry(text, applied=False, after=response.retry_after)
+        if any(words in response.message for words in _QUOTA_TEXTS):
+            return RefusedForNow(WaitReason.QUOTA, text, response.retry_after)
+        reason = f"the cluster does not let the bridge create it: {text}"
+        return _denial(response) or RefusedForNow(WaitReason.PERMISSION, reason)
     return _denial(response) or _refusal(response)
 
 
-def _conflict(answer: Answer, look: Confirmation) -> Outcome:
-    """Return the outcome of a 409 after a look that did not find the run's own Workflow."""
-    if look.standing is NameOwner.FOREIGN and look.terminating:
-        return Parked(WaitReason.NAME_TERMINATING, f"another Workflow of that name is being deleted ({answer.text()})")
-    if look.standing is NameOwner.FOREIGN:
-        return Dead(f"the name belongs to a Workflow that is not this run's ({answer.text()})")
-    if look.standing is NameOwner.UNAVAILABLE:
-        return Retry(f"{answer.text()}; whose it is could not be seen: {look.reason}", applied=None)
-    if answer.reason == "AlreadyExists":
-        return Vanished(f"a Workflow of that name vanished right behind the create ({answer.text()})")
-    return Retry(answer.text(), applied=False, after=answer.retry_after)
-
-
-def _denial(answer: Answer) -> Parked | None:
+def _denial(answer: Answer) -> RefusedForNow | None:
     """Return the outcome if an admission rule denies the Workflow; None for another answer."""
     beginning = answer.message[:MESSAGE_LIMIT]
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or not any(words.search(beginning) for words in _DENIALS):
         return None
-    return Parked(WaitReason.PERMISSION, f"an admission rule of the cluster denies it: {answer.text()}")
+    return RefusedForNow(WaitReason.PERMISSION, f"an admission rule of the cluster denies it: {answer.text()}")
 
 
 def _refusal(answer: Answer) -> Outcome:
@@ -215,11 +213,11 @@ def _refusal(answer: Answer) -> Outcome:
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return Retry(f"the cluster does not know the bridge's credentials: {text}", applied=False, after=after)
     if answer.status == HTTPStatus.NOT_FOUND:
-        return Parked(WaitReason.MISSING, f"the namespace or Argo's Workflow CRD is missing: {text}", after)
+        return RefusedForNow(WaitReason.MISSING, f"the namespace or Argo's Workflow CRD is missing: {text}", after)
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         return Retry(text, applied=False, after=after)
     if answer.status in _REFUSALS and answer.is_genuine:
         return Dead(text)
     if HTTPStatus(400) <= answer.status < HTTPStatus(500) and answer.status != HTTPStatus.REQUEST_TIMEOUT:
-        return Parked(WaitReason.UNEXPECTED, f"no answer that a Workflow API gives: {text}", after)
+        return RefusedForNow(WaitReason.UNEXPECTED, f"no answer that a Workflow API gives: {text}", after)
     return Retry(text, applied=None, after=after)

@@ -17,7 +17,7 @@ from bridge.argo.workflow import API_GROUP, API_VERSION, PREFIX, RUN_KEY
 from bridge.core.runs.parameters import inert
 
 if TYPE_CHECKING:
-    from bridge.core.event import EventIdentity, Micros
+    from bridge.core.event import Micros
     from bridge.core.runs.run import Run
 
 TRIGGER = PREFIX + "trigger"
@@ -59,11 +59,20 @@ def workflow_manifest(run: Run) -> dict[str, Any]:
     """
     if run.parameters is None:
         raise UnresolvedRunError(run)
+    events: list[str] = []  # as JSON; a list that is too large ends with {"more": how many are left out}
+    left = EVENTS_LIMIT
+    for slot, event in run.events:
+        text = _ENCODER.encode({"slot": slot, "name": event.name, "source": event.source, "id": event.id})
+        left -= len(text) + 1
+        if left < 0:
+            events.append(_ENCODER.encode({"more": len(run.events) - len(events)}))
+            break
+        events.append(text)
     marks = {
         RUN_KEY: run.run_key,
         TRIGGER: run.trigger,
         DEFINITION: run.definition_hash,
-        EVENTS: _events_text(run.events),
+        EVENTS: inert(f"[{','.join(events)}]"),
         EVENT_TIME: _time_text(run.event_time),
         REACHED: _time_text(run.reached),
     }
@@ -114,21 +123,6 @@ def trigger_label(trigger: str) -> str:
 
 def _users(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
     return {name: value for name, value in pairs if not name.startswith(PREFIX)}
-
-
-def _events_text(events: tuple[tuple[str, EventIdentity], ...]) -> str:
-    """Return the events as a JSON list. A list that is too large ends with ``{"more": how many are left out}``."""
-    texts: list[str] = []
-    left = EVENTS_LIMIT
-    for slot, event in events:
-        plain = {"slot": slot, "name": event.name, "source": event.source, "id": event.id}
-        text = _ENCODER.encode(plain)
-        left -= len(text) + 1
-        if left < 0:
-            texts.append(_ENCODER.encode({"more": len(events) - len(texts)}))
-            break
-        texts.append(text)
-    return inert(f"[{','.join(texts)}]")
 
 
 def _time_text(moment: Micros) -> str:

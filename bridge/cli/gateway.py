@@ -56,29 +56,23 @@ def execute(*, settings: Settings) -> None:
             console = open_listener(address.host, address.port, or_any_free=is_free)
             stack.enter_context(ConsoleServer(application(health, Metrics(registry)), console))
         server = stack.enter_context(gateway_server(settings, connect(settings), registry, health.stage(PART)))
-        signals = _wait(server)
+        signals: list[int] = []
+        stopped = threading.Event()
+
+        def note(number: int, _frame: object) -> None:
+            signals.append(number)
+            stopped.set()
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            while server.is_alive and not stopped.wait(_LOOK_S):
+                pass
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
         logger.info("stopping: finishing held requests first")
         # No load balancer stands before a gateway that a person ends by Ctrl-C, or that ended by itself.
         server.leave(LINGER_S if signals[:1] == [signal.SIGTERM] else 0.0)
-
-
-def _wait(server: GatewayServer) -> list[int]:
-    """Wait for a signal to stop, and return the signals that came. There is none if the server ended by itself."""
-    signals: list[int] = []
-    stopped = threading.Event()
-
-    def note(number: int, _frame: object) -> None:
-        signals.append(number)
-        stopped.set()
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        while server.is_alive and not stopped.wait(_LOOK_S):
-            pass
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return signals
 
 
 def gateway_server(

@@ -106,7 +106,7 @@ def publish(
     else:
         payloads = payloads_of(sys.stdin.buffer)
     attributes = Attributes(key, event_id, time, source)
-    with _sdk_errors(settings), _publisher(settings, timeout) as publisher:
+    with _publishing(settings, timeout) as publisher:
         for identity in _published(publisher, name, payloads, attributes):
             output.result(f"published {name} {identity}", {"event": name, "id": identity})
 
@@ -195,8 +195,10 @@ def _json(text: str | bytes, what: str) -> Any:
         raise UsageError(f"{what} is no JSON: {error}", "write JSON, such as 12.5, true or [1, 2]") from None
 
 
-def _publisher(settings: Settings, timeout_text: str) -> Publisher:
-    from flowbridge_sdk import EventSchemas, Publisher  # noqa: PLC0415 - 0.2 s that --help need not wait
+@contextmanager
+def _publishing(settings: Settings, timeout_text: str) -> Iterator[Publisher]:
+    """Yield the SDK's publisher, and turn the errors of the SDK into ours."""
+    import flowbridge_sdk as sdk  # noqa: PLC0415 - 0.2 s that --help need not wait
 
     try:
         timeout = timedelta(microseconds=parse_duration(timeout_text))
@@ -205,27 +207,19 @@ def _publisher(settings: Settings, timeout_text: str) -> Publisher:
     if timeout < _LEAST_TIMEOUT:
         raise UsageError(f"--timeout: found {timeout_text!r}", "give Kafka at least 1s")
     registry = None
-    if settings.schema_registry_url is not None:
-        from flowbridge_sdk.registry import Registry  # noqa: PLC0415 - its packages are an optional extra
-
-        registry = Registry(settings.schema_registry_url)
-    return Publisher(
-        schemas=EventSchemas.load(*settings.schemas),
-        registry=registry,
-        shared_topics=settings.shared_topics,
-        config=_QUIET
-        | settings.client_properties()
-        | {"delivery.timeout.ms": str(timeout // timedelta(milliseconds=1))},
-    )
-
-
-@contextmanager
-def _sdk_errors(settings: Settings) -> Iterator[None]:
-    """Turn what the SDK raises into our errors."""
-    import flowbridge_sdk as sdk  # noqa: PLC0415 - 0.2 s that --help need not wait
-
     try:
-        yield
+        if settings.schema_registry_url is not None:
+            from flowbridge_sdk.registry import Registry  # noqa: PLC0415 - its packages are an optional extra
+
+            registry = Registry(settings.schema_registry_url)
+        milliseconds = str(timeout // timedelta(milliseconds=1))
+        with sdk.Publisher(
+            schemas=sdk.EventSchemas.load(*settings.schemas),
+            registry=registry,
+            shared_topics=settings.shared_topics,
+            config=_QUIET | settings.client_properties() | {"delivery.timeout.ms": milliseconds},
+        ) as publisher:
+            yield publisher
     except (sdk.RefusedError, sdk.NotRegisteredError) as error:
         raise EventRefusedError(str(error)) from error
     except sdk.SchemaError as error:

@@ -37,7 +37,11 @@ def settings_options(*chosen: Group | str) -> Callable[[Command], Command]:
             values = {field: options.pop(field) for field in fields}
             values = {field: value for field, value in values.items() if value not in (None, ())}
             if "kafka" in values:
-                values["kafka"] = _properties(values["kafka"])
+                pairs = [text.partition("=") for text in values["kafka"]]
+                expected = "KEY=VALUE is right, such as security.protocol=SSL"
+                if missing := sum(not equals for _, equals, _ in pairs):
+                    raise SettingsError([SettingProblem("--kafka-property", "found no '='", expected)] * missing)
+                values["kafka"] = {name.strip(): value for name, _, value in pairs}
             settings = load_settings(values, os.environ, Path(config) if config else None)
             return command(*args, settings=settings, **options)
 
@@ -95,15 +99,3 @@ def _metavars(metadata: Iterable[Any], annotation: Any) -> Iterator[str]:
     yield from (item.text for item in metadata if isinstance(item, Metavar))
     for part in get_args(annotation):
         yield from _metavars(getattr(part, "__metadata__", ()), None)
-
-
-def _properties(texts: tuple[str, ...]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in texts]
-    problems = [
-        SettingProblem("--kafka-property", "found no '='", "KEY=VALUE is right, such as security.protocol=SSL")
-        for _, equals, _ in pairs
-        if not equals
-    ]
-    if problems:
-        raise SettingsError(problems)
-    return {name.strip(): value for name, _, value in pairs}

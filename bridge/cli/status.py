@@ -100,14 +100,13 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
         raise KafkaRefusedError(found, "check --internal-prefix, or start one with flowbridge run")
     definitions = Definitions(log, topics.triggers, steady_clock)
     definitions.refresh()
-    stages = list(_stages(admin, topics, definitions, existing))
-    for stage in stages:
+    applied = 0
+    for stage in list(_stages(admin, topics, definitions, existing)):  # all or none, if Kafka stops to answer
         owners = ", ".join(stage.owners) or "none"
-        output.result(
-            f"{stage.stage:<10} lag {stage.lag:>8}   {stage.partitions:>3} partitions   {owners}",
-            {"kind": "stage", **stage._asdict()},
-        )
-    applied = next((stage.applied for stage in stages if stage.stage == "router"), 0)
+        text = f"{stage.stage:<10} lag {stage.lag:>8}   {stage.partitions:>3} partitions   {owners}"
+        output.result(text, {"kind": "stage", **stage._asdict()})
+        if stage.stage == "router":
+            applied = stage.applied
     for name, definition in sorted(definitions.in_force.items()):
         ready = applied >= definitions.changed[name]
         origin = str(definitions.origins.get(definition.hash, ""))
@@ -115,8 +114,9 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
         output.result(text, {"kind": "trigger", "trigger": name, "ready": ready, "origin": origin})
     with suppress(LogError):  # an account that may not describe topics sees the rest
         for claimed in claimed_times(admin, definitions.topics(), settings.bootstrap_servers):
-            text = f"warning    {claimed.found}; {claimed.right}"
-            output.result(text, {"kind": "warning", **claimed._asdict()})
+            text = f"warning    {claimed.found}; {claimed.expected}"
+            warning = {"kind": "warning", "topic": claimed.topic, "found": claimed.found, "right": claimed.expected}
+            output.result(text, warning)
     for error in sorted(error for errors in definitions.errors.values() for error in errors):
         place = {"source": error.origin.file, "line": error.origin.line}
         output.result(f"error      {error}", {"kind": "error", **place, **error.texts()})
@@ -131,17 +131,7 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
         f"windows    {windows} open, {arrivals} arrivals wait",
         {"kind": "windows", "open": windows, "waiting": arrivals},
     )
-    letters, unread = _dead_letters(reader, admin, topics, existing.get(topics.dead_letters, 0))
-    for group in letters:
-        text = (
-            f"letters    {group.number:>8} dead: {group.reason} ({group.stage}), the latest {time_text(group.latest)}"
-        )
-        output.result(text, {"kind": "dead letters", **group._asdict()})
-    if unread:
-        output.result(
-            f"letters    {unread:>8} older records of {topics.dead_letters} are not counted",
-            {"kind": "dead letters not counted", "records": unread},
-        )
+    _show_dead_letters(reader, admin, topics, existing.get(topics.dead_letters, 0), output)
     counts, waiting, refused = _runs(reader, admin, topics, existing[topics.ledger])
     for outcome, count in sorted(counts.items()):
         output.result(f"runs       {count:>8} {outcome}", {"kind": "runs", "outcome": outcome, "count": count})
@@ -173,10 +163,8 @@ def _stages(
         yield StageStatus(stage, len(committed), lag, tuple(owners), applied)
 
 
-def _dead_letters(
-    reader: Reader, admin: Admin, topics: InternalTopics, partitions: int
-) -> tuple[list[DeadLetterCount], int]:
-    """Return the newest dead letters by stage and reason, and how many older records were not looked at."""
+def _show_dead_letters(reader: Reader, admin: Admin, topics: InternalTopics, partitions: int, output: Output) -> None:
+    """Show the newest dead letters by stage and reason, and how many older records were not looked at."""
     places = [Partition(topics.dead_letters, number) for number in range(partitions)]
     starts, ends = admin.start_offsets(places), admin.stable_ends(places)
     groups: dict[tuple[str, str], DeadLetterCount] = {}
@@ -190,7 +178,14 @@ def _dead_letters(
                 stage, reason, at = _letter(record.value or b"")
                 before = groups.get((stage, reason), DeadLetterCount(stage, reason, 0, at))
                 groups[stage, reason] = DeadLetterCount(stage, reason, before.number + 1, max(before.latest, at))
-    return sorted(groups.values()), unread
+    for group in sorted(groups.values()):
+        text = (
+            f"letters    {group.number:>8} dead: {group.reason} ({group.stage}), the latest {time_text(group.latest)}"
+        )
+        output.result(text, {"kind": "dead letters", **group._asdict()})
+    if unread:
+        text = f"letters    {unread:>8} older records of {topics.dead_letters} are not counted"
+        output.result(text, {"kind": "dead letters not counted", "records": unread})
 
 
 def _runs(

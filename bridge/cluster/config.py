@@ -52,7 +52,15 @@ def cluster_client(kubeconfig: str | None, *, context: str | None, connections: 
     elif _HOME_CONFIG.expanduser().is_file():
         _load_files(str(_HOME_CONFIG.expanduser()), "the home folder", context, settings)
     else:
-        _load_account(settings)
+        config: Any = import_module("kubernetes.config")
+        try:
+            config.load_incluster_config(client_configuration=settings)
+        except (config.ConfigException, OSError) as error:
+            where = "in a pod" if os.environ.get(_SERVICE_HOST) else f"not in a pod ({_SERVICE_HOST} is not set)"
+            raise ClusterConfigError(
+                f"no cluster is configured: KUBECONFIG is not set, {_HOME_CONFIG} does not exist, and the in-cluster "
+                f"account cannot be used ({where}): {error}. Set KUBECONFIG to a kubeconfig file"
+            ) from error
     try:
         # The client would read a wrong certificate only with each request, and the bridge would retry without end.
         certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -119,15 +127,3 @@ class _FileToken:
         if token:  # else the file is being written
             settings.api_key["BearerToken"] = f"Bearer {token}"
             self._seen = state
-
-
-def _load_account(settings: Any) -> None:
-    config: Any = import_module("kubernetes.config")
-    try:
-        config.load_incluster_config(client_configuration=settings)
-    except (config.ConfigException, OSError) as error:
-        where = "in a pod" if os.environ.get(_SERVICE_HOST) else f"not in a pod ({_SERVICE_HOST} is not set)"
-        raise ClusterConfigError(
-            f"no cluster is configured: KUBECONFIG is not set, {_HOME_CONFIG} does not exist, and the in-cluster "
-            f"account cannot be used ({where}): {error}. Set KUBECONFIG to a kubeconfig file"
-        ) from error

@@ -40,7 +40,7 @@ class Definition:
         trigger: The trigger.
         identity: ``namespace/name`` of the trigger.
         hash: The definition hash.
-        condition: The condition hash.
+        condition_hash: The condition hash.
         slots: Its slots, compiled.
         mapped: Index of a slot, Workflow parameter, and path of the payload field that fills it.
         parameters: Workflow parameter and expression.
@@ -55,7 +55,7 @@ class Definition:
         self.trigger = trigger
         self.identity = trigger.identity
         self.hash = trigger.definition_hash
-        self.condition = trigger.condition_hash
+        self.condition_hash = trigger.condition_hash
         self.slots = tuple(CompiledSlot(slot, index) for index, slot in enumerate(trigger.slots))
         keys = [slot.key for slot in self.slots if slot.key is not None]
         self.hides_key = any(reads_sensitive(key, trigger.sensitive) for key in keys)

@@ -66,8 +66,13 @@ def _event(attributes: Mapping[str, Any], data: Any) -> Incoming | Answer:
         time = datetime.now(UTC) if time_text is None else EPOCH + read_time(time_text)
     except (TypeError, ValueError):
         return malformed(f"time: expected RFC 3339, as in 2026-01-31T12:00:00Z, found {quote_value(time_text)}")
-    extensions = _extensions(attributes)
-    if extensions is None:
+    further = {name: value for name, value in attributes.items() if name not in _KNOWN and value is not None}
+    is_valid = all(_ATTRIBUTE.fullmatch(name) and isinstance(value, str | int) for name, value in further.items())
+    extensions: list[tuple[str, bytes]] = []  # further attributes travel on as headers
+    for name, value in further.items() if is_valid else ():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        extensions.append((f"ce_{name}", text.encode("utf-8", "replace")))
+    if not is_valid or sum(len(name) + len(value) for name, value in extensions) > EXTENSIONS_LIMIT:
         return malformed(f"extensions: expected names of up to 20 of a-z and 0-9, {EXTENSIONS_LIMIT} bytes in all")
     return Incoming(
         attributes["type"],
@@ -76,19 +81,5 @@ def _event(attributes: Mapping[str, Any], data: Any) -> Incoming | Answer:
         time,
         {} if data is None else data,
         attributes.get("partitionkey"),
-        extensions,
+        tuple(extensions),
     )
-
-
-def _extensions(attributes: Mapping[str, Any]) -> tuple[tuple[str, bytes], ...] | None:
-    """Return an event's further attributes as headers; None if they are more than an event may have."""
-    extensions: list[tuple[str, bytes]] = []
-    for name, value in attributes.items():
-        if name in _KNOWN or value is None:
-            continue
-        if not _ATTRIBUTE.fullmatch(name) or not isinstance(value, str | int):
-            return None
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        extensions.append((f"ce_{name}", text.encode("utf-8", "replace")))
-    size = sum(len(name) + len(value) for name, value in extensions)
-    return tuple(extensions) if size <= EXTENSIONS_LIMIT else None

@@ -77,11 +77,13 @@ class Endpoint:
     Attributes:
         read: Makes an event of headers and body.
         status: HTTP's status of an answer on this path.
+        keeps_sources: Whether its events keep their source, or have the gateway's.
 
     """
 
     read: Callable[[Headers, bytes], Incoming | Answer]
     status: Callable[[Answer], int]
+    keeps_sources: bool = True
 
 
 class Gateway:
@@ -122,7 +124,7 @@ class Gateway:
         self.is_leaving = False
         self._end = float("inf")
         self._endpoints = {
-            cloudevents: Endpoint(read_cloudevent if keeps_sources else _read_sourceless, cloudevents_status),
+            cloudevents: Endpoint(read_cloudevent, cloudevents_status, keeps_sources),
             webhook: Endpoint(lambda _headers, body: read_webhook(body), webhook_status),
         }
         self._held = Capacity(bounds.held, _share(bounds.held))
@@ -177,7 +179,25 @@ class Gateway:
         async with self._body_bytes.reservation(size, deadline, publisher) as reserve:
             # no variable here holds the body: while the event is held, its memory is free
             event = self._accepted(endpoint, scope["headers"], await _body(receive, reserve), grant)
-            return event if isinstance(event, Answer) else await self._record(*event, publisher, deadline)
+            if isinstance(event, Answer):
+                return event
+            name, topic, record = event
+            if topic is None:
+                async with self._lookups.reservation(1, deadline, publisher) as reserve_lookup:
+                    answer = await self.topics.find(name, deadline) if await reserve_lookup() else answers.NOT_RECORDED
+                if isinstance(answer, Answer):
+                    return answer
+                topic = answer
+            async with self._held.reservation(1, deadline, publisher) as reserve_place:
+                if not await reserve_place():
+                    return answers.NOT_RECORDED
+                try:
+                    async with asyncio.timeout_at(deadline):  # the log's own time began later than the request's
+                        await self.log.append(topic, record)
+                except (NotRecordedError, TimeoutError) as error:
+                    _log.warning("an event for topic %s was not recorded: %s", topic, error, extra=ABOUT_KAFKA)
+                    return answers.NOT_RECORDED
+            return answers.PUBLISHED
 
     def _accepted(
         self, endpoint: Endpoint, headers: Headers, body: bytes | Answer, grant: Grant
@@ -191,32 +211,8 @@ class Gateway:
         topic = self.topics.at_once(event.name)
         if isinstance(topic, Answer):
             return topic
-        encoded = encode(event)
+        encoded = encode(event if endpoint.keeps_sources else event._replace(source=SOURCE))
         return encoded if isinstance(encoded, Answer) else (event.name, topic, encoded)
-
-    async def _record(self, name: str, topic: str | None, event: Encoded, publisher: str, deadline: float) -> Answer:
-        if topic is None:
-            async with self._lookups.reservation(1, deadline, publisher) as reserve:
-                answer = await self.topics.find(name, deadline) if await reserve() else answers.NOT_RECORDED
-            if isinstance(answer, Answer):
-                return answer
-            topic = answer
-        async with self._held.reservation(1, deadline, publisher) as reserve:
-            if not await reserve():
-                return answers.NOT_RECORDED
-            try:
-                async with asyncio.timeout_at(deadline):  # the log's own time began later than the request's
-                    await self.log.append(topic, event)
-            except (NotRecordedError, TimeoutError) as error:
-                _log.warning("an event for topic %s was not recorded: %s", topic, error, extra=ABOUT_KAFKA)
-                return answers.NOT_RECORDED
-        return answers.PUBLISHED
-
-
-def _read_sourceless(headers: Headers, body: bytes) -> Incoming | Answer:
-    """Return the event that a request carries, as one of the gateway's own source."""
-    event = read_cloudevent(headers, body)
-    return event if isinstance(event, Answer) else event._replace(source=SOURCE)
 
 
 async def _body(receive: Receive, reserve: Callable[[], Awaitable[bool]]) -> bytes | Answer:

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -138,29 +137,27 @@ def read_tokens(path: Path) -> tuple[Grant, ...]:
     entries = content.get("tokens") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
         raise TokensError(f"{path}: expected a list `tokens` with at least one entry")
-    grants = tuple(_grant(f"{path}: tokens[{index}]", entry) for index, entry in enumerate(entries))
+    grants: list[Grant] = []
+    for index, entry in enumerate(entries):
+        place = f"{path}: tokens[{index}]"
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+            raise TokensError(f"{place}: expected name, token (or sha256) and events")
+        if unknown := set(map(str, entry)) - {"name", "token", "sha256", "events"}:
+            raise TokensError(f"{place}: {len(unknown)} fields other than name, token, sha256 and events")
+        events = entry.get("events")
+        if not isinstance(events, list) or not events or not all(isinstance(event, str) and event for event in events):
+            raise TokensError(f"{place}: expected a list of event names, such as events: [order.*]")
+        token, sha256 = entry.get("token"), entry.get("sha256")
+        if isinstance(sha256, str) and token is None and _SHA256.fullmatch(sha256):
+            digest = bytes.fromhex(sha256)
+        elif isinstance(token, str) and sha256 is None and len(token) >= LEAST_LENGTH and token.isascii():
+            digest = hashlib.sha256(token.encode()).digest()
+        else:
+            expected = f"expected a token of at least {LEAST_LENGTH} ASCII characters, or its sha256 in hex"
+            raise TokensError(f"{place}: {expected}")
+        # only `*` is a wildcard: `[` and `?` may stand in names
+        patterns = tuple(re.sub(r"[\[?]", lambda special: f"[{special[0]}]", event) for event in events)
+        grants.append(Grant(entry["name"], digest, patterns))
     if len({grant.digest for grant in grants}) < len(grants):
         raise TokensError(f"{path}: two entries have the same token; expected one with the events of both")
-    return grants
-
-
-def _grant(place: str, entry: Any) -> Grant:
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
-        raise TokensError(f"{place}: expected name, token (or sha256) and events")
-    if unknown := set(map(str, entry)) - {"name", "token", "sha256", "events"}:
-        raise TokensError(f"{place}: {len(unknown)} fields other than name, token, sha256 and events")
-    events = entry.get("events")
-    if not isinstance(events, list) or not events or not all(isinstance(event, str) and event for event in events):
-        raise TokensError(f"{place}: expected a list of event names, such as events: [order.*]")
-    token, sha256 = entry.get("token"), entry.get("sha256")
-    if isinstance(sha256, str) and token is None and _SHA256.fullmatch(sha256):
-        digest = bytes.fromhex(sha256)
-    elif isinstance(token, str) and sha256 is None and len(token) >= LEAST_LENGTH and token.isascii():
-        digest = hashlib.sha256(token.encode()).digest()
-    else:
-        raise TokensError(
-            f"{place}: expected a token of at least {LEAST_LENGTH} ASCII characters, or its sha256 in hex"
-        )
-    # only `*` is a wildcard: `[` and `?` may stand in names
-    patterns = tuple(re.sub(r"[\[?]", lambda special: f"[{special[0]}]", event) for event in events)
-    return Grant(entry["name"], digest, patterns)
+    return tuple(grants)

@@ -54,21 +54,6 @@ class Connections:
     idle: float = 30.0
 
 
-def _with_files(connections: Connections) -> Connections:
-    """Return the bounds with no more connections than the process may have files open, less a reserve.
-
-    The soft limit of the process is raised to its hard limit first.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft not in (hard, resource.RLIM_INFINITY):
-        with contextlib.suppress(ValueError, OSError):  # a sandbox may forbid it
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-    if soft == resource.RLIM_INFINITY:
-        return connections
-    return replace(connections, most=max(min(connections.most, soft - _RESERVED_FILES), 1))
-
-
 class Serving:
     """Serves an application on a listening socket. For one event loop.
 
@@ -92,7 +77,15 @@ class Serving:
         dropped: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self._listener = listener
-        self._bounds = _with_files(connections)
+        # No more connections than files that the process may have open, less a reserve. Its soft limit is raised first.
+        open_files, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if open_files not in (hard_limit, resource.RLIM_INFINITY):
+            with contextlib.suppress(ValueError, OSError):  # a sandbox may forbid it
+                resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
+                open_files = hard_limit
+        if open_files != resource.RLIM_INFINITY:
+            connections = replace(connections, most=max(min(connections.most, open_files - _RESERVED_FILES), 1))
+        self._bounds = connections
         self._tls = tls
         self._dropped = dropped
         self._config = uvicorn.Config(

@@ -11,14 +11,13 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bridge.core.event import Micros
@@ -417,19 +416,16 @@ def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], co
     try:
         return Settings(*sources)
     except ValidationError as error:
-        raise SettingsError([_problem(details, sources) for details in error.errors()]) from None
-
-
-def _problem(details: ErrorDetails, sources: Sequence[PlacedSource]) -> SettingProblem:
-    field = str(details["loc"][0])
-    kafka_property = str(details["loc"][1]) if field == "kafka" and len(details["loc"]) > 1 else None
-    place = next(
-        (source.place(field, kafka_property) for source in sources if source.sets(field, kafka_property)), field
-    )
-    expected = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
-    value = str(details["input"])
-    if "@" in value:
-        expected = expected.replace(repr(value), "it")  # a reader of values quotes a value that it cannot read
-    is_hidden = field == "kafka" and (kafka_property is None or is_secret(kafka_property))
-    shown = HIDDEN if is_hidden else without_credentials(details["input"])
-    return SettingProblem(place, f"found {shown}", expected)
+        problems = []
+        for details in error.errors():
+            field = str(details["loc"][0])
+            kafka_property = str(details["loc"][1]) if field == "kafka" and len(details["loc"]) > 1 else None
+            places = (source.place(field, kafka_property) for source in sources if source.sets(field, kafka_property))
+            expected = details["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+            value = str(details["input"])
+            if "@" in value:
+                expected = expected.replace(repr(value), "it")  # a reader of values quotes a value that it cannot read
+            is_hidden = field == "kafka" and (kafka_property is None or is_secret(kafka_property))
+            shown = HIDDEN if is_hidden else without_credentials(details["input"])
+            problems.append(SettingProblem(next(places, field), f"found {shown}", expected))
+        raise SettingsError(problems) from None

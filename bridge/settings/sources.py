@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,17 @@ class EnvironmentSource(PlacedSource):
             if variable.startswith(KAFKA_PREFIX)
         }
         super().__init__(settings, values | ({"kafka": kafka} if kafka else {}))
-        _refuse_slips(environment, fields)
+        known = {PREFIX + field.upper() for field in (*fields, *FORMER)} | {CONFIG}
+        problems = []
+        for variable in environment:
+            if not variable.startswith(PREFIX) or variable.startswith(KAFKA_PREFIX) or variable in known:
+                continue
+            # The common prefix counts as alike, so the ratio is raised to that at which the name's rest reaches it.
+            closeness = (len(PREFIX) + _MEANT * (len(variable) - len(PREFIX))) / len(variable)
+            if similar := difflib.get_close_matches(variable, known, 1, closeness):
+                problems.append(SettingProblem(variable, "there is no such setting", f"{similar[0]} is meant?"))
+        if problems:
+            raise SettingsError(problems)
 
     def place(self, field: str, kafka_property: str | None = None) -> str:
         """Return the variable."""
@@ -145,20 +155,6 @@ class FileSource(PlacedSource):
 
 def _with_trait(settings: type[BaseSettings], trait: Trait) -> set[str]:
     return {name for name, field in settings.model_fields.items() if trait in field.metadata}
-
-
-def _refuse_slips(environment: Mapping[str, str], fields: Collection[str]) -> None:
-    known = {PREFIX + field.upper() for field in (*fields, *FORMER)} | {CONFIG}
-    problems = []
-    for name in environment:
-        if not name.startswith(PREFIX) or name.startswith(KAFKA_PREFIX) or name in known:
-            continue
-        # The common prefix counts as alike, so the ratio is raised to that at which the rest of the name reaches it.
-        closeness = (len(PREFIX) + _MEANT * (len(name) - len(PREFIX))) / len(name)
-        if similar := difflib.get_close_matches(name, known, 1, closeness):
-            problems.append(SettingProblem(name, "there is no such setting", f"{similar[0]} is meant?"))
-    if problems:
-        raise SettingsError(problems)
 
 
 def _read(path: Path) -> dict[Any, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -40,6 +40,7 @@ OWNED_PROPERTIES = frozenset(
 )
 """Properties that the bridge sets itself: its promises rest on them."""
 _PORTS = range(65_536)
+_SENSOR_NAMESPACES = "namespaces are right, separated by commas, as jobs or events=jobs"
 _FIELD_PATH = re.compile(r"(?!payload\.)[^.\x00-\x1f\x7f]+(\.[^.\x00-\x1f\x7f]+)*")
 
 
@@ -97,6 +98,24 @@ class Address(NamedTuple):
     host: str
     port: int
 
+    @classmethod
+    def read(cls, value: Any) -> Address | None:
+        """Return the address of a text ``HOST:PORT``; None for an empty text. An address and None stay.
+
+        Raises:
+            ValueError: The text is something else.
+
+        """
+        if value is None or isinstance(value, Address):
+            return value
+        text = str(value).strip()
+        if not text:
+            return None
+        host, _, port = text.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or int(port) not in _PORTS:
+            raise ValueError("HOST:PORT is right, such as 0.0.0.0:9630; an empty text turns it off")
+        return cls(host.strip("[]"), int(port))
+
     def text(self) -> str:
         """Return ``host:port``, an IPv6 address in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -113,6 +132,19 @@ class SensorNamespace(NamedTuple):
 
     namespace: str
     run_namespace: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> SensorNamespace:
+        """Return the namespace of a text ``namespace`` or ``namespace=run_namespace``.
+
+        Raises:
+            ValueError: The text is something else.
+
+        """
+        names = text.split("=")
+        if len(names) > 2:  # noqa: PLR2004 - a pair
+            raise ValueError(_SENSOR_NAMESPACES)
+        return cls(*map(_namespace, names))
 
     def __str__(self) -> str:
         """Return ``namespace`` or ``namespace=run_namespace``."""
@@ -194,18 +226,6 @@ def _url(value: str) -> str:
     return ",".join(urls)
 
 
-def _address(value: Any) -> Any:
-    if value is None or isinstance(value, Address):
-        return value
-    text = str(value).strip()
-    if not text:
-        return None
-    host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) not in _PORTS:
-        raise ValueError("HOST:PORT is right, such as 0.0.0.0:9630; an empty text turns it off")
-    return Address(host.strip("[]"), int(port))
-
-
 def _address_text(value: Address | None) -> str:
     return value.text() if value else ""
 
@@ -252,19 +272,9 @@ def _namespace(value: str) -> str:
     return value
 
 
-def _namespaces(value: Any) -> Any:
-    return tuple(map(_namespace, _parts(value, "namespaces are right, separated by commas")))
-
-
-def _sensor_namespaces(value: Any) -> Any:
-    expected = "namespaces are right, separated by commas, as jobs or events=jobs"
-    namespaces = []
-    for part in _parts(value, expected):
-        names = part.split("=")
-        if len(names) > 2:  # noqa: PLR2004 - a pair
-            raise ValueError(expected)
-        namespaces.append(SensorNamespace(*map(_namespace, names)))
-    return tuple(namespaces)
+def _each(read: Callable[[str], Any], expected: str) -> BeforeValidator:
+    """Return the validator that reads each part of a list. For a value that is no list, the error is ``expected``."""
+    return BeforeValidator(lambda value: tuple(map(read, _parts(value, expected))))
 
 
 def _matching(pattern: str, expected: str) -> AfterValidator:
@@ -301,11 +311,13 @@ def _hide_secrets(properties: dict[str, str | SecretStr]) -> dict[str, str | Sec
 
 Namespace = Annotated[str, AfterValidator(_namespace), Metavar("NAMESPACE")]
 """A namespace of Kubernetes."""
-Namespaces = Annotated[tuple[str, ...], BeforeValidator(_namespaces), Metavar("NAMESPACE,...")]
+Namespaces = Annotated[
+    tuple[str, ...], _each(_namespace, "namespaces are right, separated by commas"), Metavar("NAMESPACE,...")
+]
 """Namespaces of Kubernetes."""
 SensorNamespaces = Annotated[
     tuple[SensorNamespace, ...],
-    BeforeValidator(_sensor_namespaces),
+    _each(SensorNamespace.read, _SENSOR_NAMESPACES),
     PlainSerializer(lambda namespaces: list(map(str, namespaces)), when_used="json"),
     Metavar("NAMESPACE[=NAMESPACE],..."),
 ]
@@ -333,7 +345,7 @@ Url = Annotated[str, AfterValidator(_url), PlainSerializer(without_password, whe
 """An address of HTTP. Its user and password are never shown."""
 Listen = Annotated[
     Address | None,
-    BeforeValidator(_address),
+    BeforeValidator(Address.read),
     PlainSerializer(_address_text, when_used="json"),
     Metavar("HOST:PORT"),
     Trait.EMPTY,

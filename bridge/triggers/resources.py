@@ -192,4 +192,4 @@ class _FileReader:
 
     def _refuse(self, line: int, path: FieldPath, misfit: MisfitError, identity: str, inside: str) -> None:
         place = " ".join(part for part in (inside, path_text(path)) if part)
-        self.errors.append(TriggerError(Origin(self._file, line), place, misfit.found, misfit.right, identity))
+        self.errors.append(TriggerError(Origin(self._file, line), place, misfit.found, misfit.expected, identity))

@@ -49,5 +49,5 @@ def moment_of(moment: datetime | None) -> datetime:
     try:
         micros_of(time)
     except MisfitError as misfit:
-        raise BadAttributeError(f"an event's time: expected {misfit.right}; found {misfit.found}") from None
+        raise BadAttributeError(f"an event's time: expected {misfit.expected}; found {misfit.found}") from None
     return time  # type: ignore[no-any-return] # micros_of takes datetimes alone

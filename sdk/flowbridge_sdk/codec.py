@@ -214,26 +214,26 @@ class Encoder:
             RegistryUnavailableError: It does not answer.
 
         """
-        prefix, write = self._formats.get(name) or self._format(name)
+        form = self._formats.get(name)
+        if form is None:
+            schema, registered = self._schemas.current.get(name), None
+            if self._registry is not None:
+                registered = self._registry.writing(f"{topic_of(name)}-value", name, schema)
+            if registered:
+                schema_id, schema = registered
+                prefix = b"\x00" + schema_id.to_bytes(4, "big")
+            else:
+                schema = schema or GENERIC
+                prefix = _SINGLE_OBJECT + schema.fingerprint
+            form = self._formats[name] = prefix, schema.write
+        prefix, write = form
         out = bytearray(prefix)
         try:
             write(out, payload, 0)
         except MisfitError as misfit:
-            raise BadPayloadError(name, misfit.where(), misfit.found, misfit.right) from None
+            raise BadPayloadError(name, misfit.where(), misfit.found, misfit.expected) from None
         except RuntimeError as error:  # a mapping that changes while it is read, or a RecursionError
             raise RefusedError(f"event {name!r}: its payload cannot be read: {error}") from error
         if len(out) - len(prefix) > PAYLOAD_LIMIT:
             raise TooLargeError(name, len(out) - len(prefix), PAYLOAD_LIMIT)
         return bytes(out)
-
-    def _format(self, name: str) -> tuple[bytes, Write]:
-        schema = self._schemas.current.get(name)
-        registered = None if self._registry is None else self._registry.writing(f"{topic_of(name)}-value", name, schema)
-        if registered:
-            schema_id, schema = registered
-            prefix = b"\x00" + schema_id.to_bytes(4, "big")
-        else:
-            schema = schema or GENERIC
-            prefix = _SINGLE_OBJECT + schema.fingerprint
-        self._formats[name] = prefix, schema.write
-        return self._formats[name]

@@ -48,28 +48,28 @@ class MisfitError(ValueError):
 
     Attributes:
         found: The value that was found, described.
-        right: The expected value, described.
+        expected: The expected value, described.
         text_line: For a text of several lines the line in it, from 1; 0 for the value as a whole.
         path: Keys and indexes from the payload or the document down to the value, as far as they are known.
 
     """
 
-    def __init__(self, found: str, right: str, text_line: int = 0) -> None:
-        super().__init__(f"{found}; {right}")
+    def __init__(self, found: str, expected: str, text_line: int = 0) -> None:
+        super().__init__(f"{found}; {expected}")
         self.found = found
-        self.right = right
+        self.expected = expected
         self.text_line = text_line
         self.path: tuple[str | int, ...] = ()
 
     @staticmethod
-    def of(value: object, right: str) -> MisfitError:
+    def of(value: object, expected: str) -> MisfitError:
         """Return the misfit of a value, :func:`described`."""
-        return MisfitError(described(value), right)
+        return MisfitError(described(value), expected)
 
     @staticmethod
-    def missing(right: str = "the schema asks for it and gives no default") -> MisfitError:
+    def missing(expected: str = "the schema asks for it and gives no default") -> MisfitError:
         """Return the misfit of a field that is not there and has no default that helps."""
-        return MisfitError("no such field", right)
+        return MisfitError("no such field", expected)
 
     def inside(self, part: str | int) -> Self:
         """Add the key or index of the value in the container that the error leaves."""

@@ -183,12 +183,13 @@ class EventSchemas:
         for file in _files(paths):
             stem, version, _ = file.name.removesuffix(SUFFIX).partition("@")
             try:
-                schema = EventSchema.parse(name_of(stem), _text(file), str(file))
-            except SchemaError as error:
+                schema = EventSchema.parse(name_of(stem), file.read_text("utf-8"), str(file))
+            except (SchemaError, OSError, UnicodeDecodeError) as error:
+                fault = error if isinstance(error, SchemaError) else SchemaError(str(file), f"cannot be read: {error}")
                 if on_broken is None:
-                    raise
-                broken[name_of(stem)] = str(error)
-                on_broken(error)
+                    raise fault from error.__cause__
+                broken[name_of(stem)] = str(fault)
+                on_broken(fault)
                 continue
             if version:
                 others.append(schema)
@@ -213,10 +214,3 @@ def _files(paths: Iterable[str | os.PathLike[str]]) -> Iterable[Path]:
             yield path
         else:
             raise SchemaError(str(path), f"neither a folder nor a file called NAME{SUFFIX}")
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SchemaError(str(file), f"cannot be read: {error}") from None

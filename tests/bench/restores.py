@@ -17,7 +17,7 @@ def windows(bed: Bed, scale: Scale) -> list[Figure]:
     topics, definition = bed.installation(PAIRS)
     if definition is None:
         raise ValueError("no definition")
-    fill_windows(bed.bootstrap, topics, definition.condition, definition.hash, scale.windows)
+    fill_windows(bed.bootstrap, topics, definition.condition_hash, definition.hash, scale.windows)
     done = [_restored(bed, "matcher", topics.prefix, scale.windows) for _ in range(scale.window_restores)]
     sizes = [restore["bytes"] / scale.windows for restore in done]
     speeds = [scale.windows / restore["seconds"] for restore in done]

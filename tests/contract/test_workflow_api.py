@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge.argo.api import Unavailable, WorkflowApi
-from bridge.argo.create_attempt import Confirmation, Dead, Done, NameOwner, Parked, Retry, WaitReason, attempt, confirm
+from bridge.argo.create_attempt import (
+    Confirmation,
+    Dead,
+    Done,
+    NameOwner,
+    RefusedForNow,
+    Retry,
+    WaitReason,
+    attempt,
+    confirm,
+)
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, MemoryWorkflowApi
 from bridge.argo.workflow import RUN_KEY, TemplateParameter
@@ -234,7 +244,7 @@ def test_a_missing_namespace_is_said(cluster: Cluster) -> None:
     assert (response.status, response.reason) == (404, "NotFound")
     assert "not-there" in response.message
     outcome = attempt(cluster.api, cluster.manifest(), OURS)
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert outcome.waits_for is WaitReason.MISSING
     assert outcome.needs_operator
 
@@ -297,7 +307,7 @@ def test_a_foreign_name_that_is_being_deleted_is_waited_for(cluster: Cluster) ->
     cluster.given(run_key=THEIRS)
     cluster.delete("refresh-1", held=True)
     outcome = attempt(cluster.api, cluster.manifest(), OURS)
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert outcome.waits_for is WaitReason.NAME_TERMINATING
 
 
@@ -312,7 +322,7 @@ def test_a_full_quota_parks_what_is_new_and_knows_what_is_there(cluster: Cluster
     cluster.fill_quota()
     assert attempt(cluster.api, cluster.manifest(), OURS) == Done("already")
     outcome = attempt(cluster.api, cluster.manifest("refresh-2"), OURS)
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert outcome.waits_for is WaitReason.QUOTA
     assert not outcome.needs_operator
 

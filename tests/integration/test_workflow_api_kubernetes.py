@@ -15,7 +15,7 @@ from kubernetes.client import AdmissionregistrationV1Api, ApiException, CoreV1Ap
 from kubernetes.config import incluster_config
 
 from bridge.argo.api import Unavailable
-from bridge.argo.create_attempt import Dead, Done, Outcome, Parked, Retry, WaitReason, attempt
+from bridge.argo.create_attempt import Dead, Done, Outcome, RefusedForNow, Retry, WaitReason, attempt
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.manifest import workflow_manifest
 from bridge.argo.workflow import RUN_KEY
@@ -125,7 +125,7 @@ def test_an_account_without_rights_is_told_loudly_and_one_with_them_works(
     token = kubernetes.service_account_token(namespace, "bridge")
     api = KubernetesWorkflowApi(str(kubernetes.kubeconfig_for(token)))
     outcome = attempt(api, manifest(namespace), OURS)
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert (outcome.waits_for, outcome.needs_operator) == (WaitReason.PERMISSION, True)
     assert f"system:serviceaccount:{namespace}:bridge" in outcome.reason
     assert isinstance(api.find(namespace, "refresh-1"), Unavailable)
@@ -186,7 +186,7 @@ def test_a_quota_that_is_not_counted_yet_is_waited_for(
         core.create_namespaced_resource_quota(namespace, body)
         core.patch_namespaced_resource_quota_status("new", namespace, {"status": {"hard": hard}})
     outcome = first_refusal(api, namespace)
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert outcome.waits_for is WaitReason.QUOTA
     assert "status unknown for quota" in outcome.reason
 
@@ -197,7 +197,7 @@ def test_a_namespace_that_is_going_away_parks(
     with kubernetes.api() as client:
         CoreV1Api(client).delete_namespace(namespace)
     outcome = first_refusal(api, namespace)
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert outcome.needs_operator
     assert "terminated" in outcome.reason
 
@@ -295,7 +295,7 @@ def test_a_denial_by_an_admission_policy_waits_for_a_person(
         finally:
             rules.delete_validating_admission_policy_binding(name)
             rules.delete_validating_admission_policy(name)
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert outcome.waits_for is WaitReason.PERMISSION
     assert "422" in outcome.reason
     assert "not on Fridays" in outcome.reason

@@ -89,7 +89,7 @@ def _limits(trigger: str, triggers: TriggerLog) -> RunLimits | None:
         for definition in triggers.whole().definitions.values()
         if definition.identity == trigger
     }
-    if len(written) != 1 or triggers.times_in_force(trigger, next(iter(written.values())).condition) != 1:
+    if len(written) != 1 or triggers.times_in_force(trigger, next(iter(written.values())).condition_hash) != 1:
         return None
     (definition,) = written.values()
     return definition.trigger.run.limits if trigger in triggers.whole().in_force else None

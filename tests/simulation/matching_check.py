@@ -155,7 +155,7 @@ class MatchingCheck:
         """Yield what a matcher has to hold now, at the committed offsets; a dead man's switch watches for ever."""
         for windows in self._unbroken.all_windows():
             for place in windows.contents().remembered:
-                if not self._triggers.condition(place.window.condition).trigger.is_switch:
+                if not self._triggers.condition(place.window.condition_hash).trigger.is_switch:
                     yield str(place)
 
     def _is_mid_tick(self, place: Partition) -> bool:

@@ -34,7 +34,7 @@ class ReferenceWindows:
 
     def arrive(self, definition: Definition, key: str, arrival: Arrival) -> None:
         """Decide an arrival."""
-        reference = self._of((definition.identity, definition.condition), definition)
+        reference = self._of((definition.identity, definition.condition_hash), definition)
         self._collect(definition, reference.arrive(key, arrival), arrival)
 
     def tick(self, tick: dict[str, Any], retired: Iterable[Condition]) -> None:

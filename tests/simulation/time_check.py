@@ -103,7 +103,7 @@ class TimeCheck:
                     retired[record.partition, entry["trigger"], entry["condition"]] = record.offset
             else:
                 fields = ARRIVAL.decode(value)
-                place = record.partition, fields["trigger"], definitions[fields["definition"]].condition
+                place = record.partition, fields["trigger"], definitions[fields["definition"]].condition_hash
                 if place in retired and not self._came_back(place[1], place[2]):
                     raise UnsafeTimeError(f"{fields['id']} came to {place} behind its retirement at {retired[place]}")
 

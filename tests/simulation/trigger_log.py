@@ -40,7 +40,7 @@ class Known(NamedTuple):
 
     def is_in_force(self, trigger: str, condition: str) -> bool:
         """Tell whether a trigger has this condition."""
-        return trigger in self.in_force and self.in_force[trigger].condition == condition
+        return trigger in self.in_force and self.in_force[trigger].condition_hash == condition
 
     def reading(self, topic: str) -> list[Definition]:
         """Return the definitions in force that read a topic."""
@@ -68,7 +68,9 @@ class TriggerLog:
 
     def condition(self, hash_: str) -> Definition:
         """Return a definition of a condition, whenever it was written."""
-        return next(definition for definition in self.whole().definitions.values() if definition.condition == hash_)
+        return next(
+            definition for definition in self.whole().definitions.values() if definition.condition_hash == hash_
+        )
 
     def whole(self) -> Known:
         """Return what is known at the end so far."""

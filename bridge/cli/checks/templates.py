@@ -64,8 +64,10 @@ def template_findings(loaded: Iterable[LoadedTrigger], api: WorkflowApi) -> Iter
             yield from _parameter_findings(source, template)
             if template.ttl is not None and template.ttl < SHORT_TTL:
                 found = f"finished Workflows of {template.name!r} disappear after {template.ttl:g} s"
-                right = f"set its ttlStrategy to {SHORT_TTL:g} s or more: until then an unknown outcome can be settled"
-                yield _finding(source, _TEMPLATE, found, right, severity="warning")
+                expected = (
+                    f"set its ttlStrategy to {SHORT_TTL:g} s or more: until then an unknown outcome can be settled"
+                )
+                yield _finding(source, _TEMPLATE, found, expected, severity="warning")
 
 
 def _parameter_findings(trigger: LoadedTrigger, template: WorkflowTemplate) -> Iterator[Finding]:
@@ -73,10 +75,10 @@ def _parameter_findings(trigger: LoadedTrigger, template: WorkflowTemplate) -> I
     filled: dict[str, FieldPath] = {name: (*_PARAMETERS, name) for name, _ in trigger.trigger.run.parameters}
     for number, slot in enumerate(trigger.trigger.slots):
         filled |= {name: ("spec", "events", number, "parameters", name) for name, _ in slot.parameters}
-    right = f"it takes {', '.join(taken)}" if taken else "it takes none"
+    expected = f"it takes {', '.join(taken)}" if taken else "it takes none"
     for name, path in filled.items():
         if name not in taken:
-            yield _finding(trigger, path, f"the WorkflowTemplate {template.name!r} has no parameter {name!r}", right)
+            yield _finding(trigger, path, f"the WorkflowTemplate {template.name!r} has no parameter {name!r}", expected)
     if trigger.trigger.is_default_mapped:
         return  # the payload may fill any of them
     for parameter in template.parameters:
@@ -89,11 +91,11 @@ def _finding(
     trigger: LoadedTrigger,
     path: FieldPath,
     found: str,
-    right: str,
+    expected: str,
     severity: Literal["error", "warning"] = "error",
 ) -> Finding:
     written = path
     while written and written not in trigger.lines:  # a list of names has no line for each
         written = written[:-1]
     origin = trigger.origin._replace(line=trigger.lines.get(written, trigger.origin.line))
-    return Finding(severity, TriggerError(origin, path_text(path), found, right, trigger.trigger.identity))
+    return Finding(severity, TriggerError(origin, path_text(path), found, expected, trigger.trigger.identity))

@@ -20,13 +20,13 @@ class ClaimedTime(NamedTuple):
     Attributes:
         topic: Its name.
         found: The setting, and its effect.
-        right: The command that corrects it.
+        expected: The command that corrects it.
 
     """
 
     topic: str
     found: str
-    right: str
+    expected: str
 
 
 def claimed_times(admin: Admin, topics: Iterable[str], bootstrap_servers: str) -> Iterator[ClaimedTime]:
@@ -43,11 +43,11 @@ def claimed_times(admin: Admin, topics: Iterable[str], bootstrap_servers: str) -
                 f"topic {name} has message.timestamp.type={setting}: when a late event reached the bridge is known to "
                 "10 s, and if no bridge ran then, only by its publisher's clock"
             )
-            right = (
+            expected = (
                 f"kafka-configs --bootstrap-server {bootstrap_servers} --alter --entity-type topics "
                 f"--entity-name {name} --add-config message.timestamp.type=LogAppendTime"
             )
-            yield ClaimedTime(name, found, right)
+            yield ClaimedTime(name, found, expected)
 
 
 def timestamp_findings(
@@ -65,5 +65,5 @@ def timestamp_findings(
             places.setdefault(slot_topic(slot), (trigger, f"spec.events[{number}].name"))
     for claimed in claimed_times(admin, places, bootstrap_servers):
         trigger, field = places[claimed.topic]
-        error = TriggerError(trigger.origin, field, claimed.found, claimed.right, trigger.trigger.identity)
+        error = TriggerError(trigger.origin, field, claimed.found, claimed.expected, trigger.trigger.identity)
         yield Finding("warning", error)

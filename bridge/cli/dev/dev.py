@@ -162,6 +162,8 @@ def _run_example(
     *,
     once: bool,
 ) -> int:
+    """Publish the example's events until the end; ``once``, and then compare the Workflows with those expected."""
+
     def is_ready() -> bool:
         with contextlib.suppress(LogError):  # a real broker may not be ready with a topic that was created just now
             watch.look()
@@ -174,7 +176,16 @@ def _run_example(
         round_ = int(time.time())
         _publish(publisher, round_)
         if once:
-            return _verify(process, api, lines, output, round_)
+            expected = sorted(example.expected(round_), key=str)
+            decided = _wait_until(
+                process, lambda: lines.runs_ended() >= len(expected) and lines.events_decided() >= _EVENTS
+            )
+            created = [_parameters_of(api, run.workflow) for run in lines.runs if run.reason is RunReason.CREATED]
+            workflows = sorted((parameters for parameters in created if parameters is not None), key=str)
+            ok = workflows == expected
+            text = f"{len(workflows)} Workflows, as expected" if ok else f"expected {expected}, found {workflows}"
+            output.result(text, {"ok": ok, "expected": expected, "found": workflows})
+            return ExitCode.OK if decided and ok else ExitCode.NOT_SO
         published = time.monotonic()
         while not process.stop.wait(_WATCH):
             with contextlib.suppress(LogError):
@@ -190,17 +201,6 @@ def _publish(publisher: Publisher, round_: int) -> None:
     for event in example.events(round_):
         publisher.publish(event.name, event.payload, id=event.id, key=event.payload.get("order_id"))
     publisher.flush()
-
-
-def _verify(process: Process, api: WorkflowApi, lines: DecisionLines, output: Output, round_: int) -> int:
-    """Wait until every decision on the round is made, and compare the Workflows that exist with those expected."""
-    expected = sorted(example.expected(round_), key=str)
-    decided = _wait_until(process, lambda: lines.runs_ended() >= len(expected) and lines.events_decided() >= _EVENTS)
-    created = [_parameters_of(api, run.workflow) for run in lines.runs if run.reason is RunReason.CREATED]
-    found = sorted((parameters for parameters in created if parameters is not None), key=str)
-    text = f"{len(found)} Workflows, as expected" if found == expected else f"expected {expected}, found {found}"
-    output.result(text, {"ok": found == expected, "expected": expected, "found": found})
-    return ExitCode.OK if decided and found == expected else ExitCode.NOT_SO
 
 
 def _parameters_of(api: WorkflowApi, name: str) -> Mapping[str, str] | None:

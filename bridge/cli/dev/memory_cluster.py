@@ -55,22 +55,17 @@ def _templates(path: Path) -> Iterator[Mapping[str, Any]]:
     for number, document in enumerate(document for document in documents if document):
         items: Any = document.get("items") if isinstance(document, dict) and "items" in document else [document]
         for item in items if isinstance(items, list) else [items]:
-            if not _is_template(item):
+            metadata = item.get("metadata") if isinstance(item, dict) else None
+            is_template = (
+                isinstance(metadata, dict)
+                and isinstance(metadata.get("name"), str)
+                and item.get("kind", "WorkflowTemplate") in ("WorkflowTemplate", "ClusterWorkflowTemplate")
+                and all(isinstance(part, dict) and isinstance(part.get("name"), str) for part in _parameters(item))
+            )
+            if not is_template:
                 kind = item.get("kind", "a mapping") if isinstance(item, dict) else type(item).__name__
                 raise UsageError(f"{path}: document {number + 1}: expected a WorkflowTemplate, got {kind}", remedy)
             yield item
-
-
-def _is_template(item: Any) -> bool:
-    return (
-        isinstance(item, dict)
-        and item.get("kind", "WorkflowTemplate") in ("WorkflowTemplate", "ClusterWorkflowTemplate")
-        and isinstance(item.get("metadata"), dict)
-        and isinstance(item["metadata"].get("name"), str)
-        and all(
-            isinstance(parameter, dict) and isinstance(parameter.get("name"), str) for parameter in _parameters(item)
-        )
-    )
 
 
 def _parameters(template: Mapping[str, Any]) -> list[Any]:

@@ -55,14 +55,24 @@ class Watch:
 
         """
         self._definitions.refresh()
-        self._tell_triggers()
+        told = self._told
+        triggers = {name: definition.hash for name, definition in self._definitions.in_force.items()}
         errors = {place: tuple(errors) for place, errors in self._definitions.errors.items() if errors}
-        before, self._told = self._told.errors, self._told._replace(errors=errors)
+        self._told = told._replace(triggers=triggers, errors=errors)
+        for name in sorted(told.triggers.keys() | triggers.keys()):
+            if told.triggers.get(name) == triggers.get(name):
+                continue
+            change = "changed, in force" if name in told.triggers else "in force"
+            if name not in triggers:
+                change = "removed"
+            origin = str(self._definitions.origins.get(triggers.get(name, ""), ""))
+            text = f"trigger {name}: {change}" + (f" ({origin})" if origin else "")
+            self._output.result(text, {"kind": "trigger", "trigger": name, "change": change, "origin": origin})
         for place, current in errors.items():
             for error in current:
-                if error not in before.get(place, ()):
+                if error not in told.errors.get(place, ()):
                     self._output.record({"kind": "error", "error": str(error)})  # people read it in the log
-        for place in before.keys() - errors.keys():
+        for place in told.errors.keys() - errors.keys():
             self._output.result(f"put right: {place}", {"kind": "put right", "place": place})
         topics = self._definitions.topics()
         if topics and topics <= self._definitions.starts.keys() and not self.is_ready:
@@ -74,22 +84,6 @@ class Watch:
 
     def _triggers(self) -> list[Trigger]:
         return [definition.trigger for _, definition in sorted(self._definitions.in_force.items())]
-
-    def _tell_triggers(self) -> None:
-        now = {name: definition.hash for name, definition in self._definitions.in_force.items()}
-        before, self._told = self._told.triggers, self._told._replace(triggers=now)
-        for name in sorted(before.keys() | now.keys()):
-            if name not in now:
-                change = "removed"
-            elif name not in before:
-                change = "in force"
-            elif before[name] != now[name]:
-                change = "changed, in force"
-            else:
-                continue
-            origin = str(self._definitions.origins.get(now.get(name, ""), ""))
-            text = f"trigger {name}: {change}" + (f" ({origin})" if origin else "")
-            self._output.result(text, {"kind": "trigger", "trigger": name, "change": change, "origin": origin})
 
     def _tell_unread(self, read: frozenset[str]) -> None:
         topics = {

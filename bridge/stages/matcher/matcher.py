@@ -150,7 +150,7 @@ class Matcher(Stage):
                 if definition.trigger.is_switch:
                     home = partition_of(arrival_key(definition.identity, ""), self._topics.partitions)
                     if home in self.windows:
-                        self.windows[home].arm((definition.identity, definition.condition))
+                        self.windows[home].arm((definition.identity, definition.condition_hash))
             self._armed = self._definitions.offset
         if not self._planner.is_due(self.windows, now):
             self._next_tick = pace + _LOOK_PACE  # with thousands of triggers a look takes milliseconds
@@ -242,7 +242,7 @@ class Matcher(Stage):
         name = fields.get("name") or definition.trigger.slots[fields["slot"]].event
         event = EventIdentity(intern(name), intern(fields["source"]), fields["id"])
         arrival = arrival_of(fields, event, record.offset, min(fields["reached"], record.timestamp * 1000))
-        key = WindowKey(definition.identity, definition.condition, fields["key"])
+        key = WindowKey(definition.identity, definition.condition_hash, fields["key"])
         store, trigger = self.windows[record.partition], definition.trigger
         window = store.window(key, len(trigger.slots))
         known = store.known(key, event, trigger)
@@ -275,7 +275,7 @@ class Matcher(Stage):
 
     def _current(self, key: WindowKey) -> Definition:
         """Return the newest definition of a window's condition. It decides what may be shown of the window."""
-        return self._definitions.conditions[key.condition]
+        return self._definitions.conditions[key.condition_hash]
 
     def _definition(self, known: str) -> Definition | None:
         definition = self._definitions.known.get(known)

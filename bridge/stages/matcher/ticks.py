@@ -102,14 +102,14 @@ class TickPlanner:
         )
         for partition, some in due.items():
             times, retired = [], []
-            for trigger, condition in some:
-                time = safe[trigger, condition]
+            for trigger, condition_hash in some:
+                time = safe[trigger, condition_hash]
                 if time is None:
                     continue
-                if not self._definitions.is_in_force(trigger, condition):
-                    retired.append({"trigger": trigger, "condition": condition})
-                elif (windows[partition].next_due((trigger, condition)) or 0) <= time:
-                    times.append({"trigger": trigger, "condition": condition, "time": time})
+                if not self._definitions.is_in_force(trigger, condition_hash):
+                    retired.append({"trigger": trigger, "condition": condition_hash})
+                elif (windows[partition].next_due((trigger, condition_hash)) or 0) <= time:
+                    times.append({"trigger": trigger, "condition": condition_hash, "time": time})
             if times or retired or partition == asking:
                 yield partition, {"safe": times, "retired": retired}
 
@@ -194,7 +194,7 @@ class TickRound:
         for times, is_retired in ((self.times, False), (dict.fromkeys(self.retired, EVER), True)):
             for timer in self._due(times):
                 key, place = timer.place.window, timer.place
-                definition = self._definitions.conditions[key.condition]
+                definition = self._definitions.conditions[key.condition_hash]
                 trigger = definition.trigger
                 window = self._store.window(key, len(trigger.slots))
                 held = None if timer.is_whole else self._store.remembered(place)

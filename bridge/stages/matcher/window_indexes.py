@@ -29,7 +29,7 @@ WHOLE = -1
 """The slot of a place that stands for its whole window."""
 
 Condition = tuple[str, str]
-"""Trigger and condition hash."""
+"""A condition of a trigger: the trigger and the condition hash."""
 
 _PLACE_BYTES = 550  # the place and its tuples, its entry in the dict of remembered places, its timer, its `Spent`
 _WAITING_BYTES = 400  # the arrival, and a window of its own

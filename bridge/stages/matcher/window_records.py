@@ -33,7 +33,7 @@ class WindowKey(NamedTuple):
     """The identity of a window."""
 
     trigger: str
-    condition: str
+    condition_hash: str
     key: str
 
 
@@ -215,4 +215,4 @@ def _damaged(record_key: bytes) -> RecordError:
 
 
 def _key_beside(window: WindowKey, kind: str, number: int) -> bytes:
-    return "\0".join((window.trigger, window.condition, f"{kind} {number}", window.key)).encode()
+    return "\0".join((window.trigger, window.condition_hash, f"{kind} {number}", window.key)).encode()

@@ -206,4 +206,4 @@ class Restored:
         self.timers.setdefault(place.window[:2], []).append(Timer(due, place))
 
     def _trigger(self, key: WindowKey) -> Trigger:
-        return self._definitions[key.condition].trigger
+        return self._definitions[key.condition_hash].trigger

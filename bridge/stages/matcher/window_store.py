@@ -310,7 +310,7 @@ class WindowStore:
         for place, held in self._remembered.items():
             self._usage.add(place.window[:2], held_bytes(place, held))
         for key, window in state.windows():
-            self._put(key, window, definitions[key.condition].trigger)
+            self._put(key, window, definitions[key.condition_hash].trigger)
         for condition, clock in self._clocks.items():
             self._set_switch(condition, clock, definitions[condition[1]].trigger)
 

@@ -155,7 +155,7 @@ class Definitions:
     def is_in_force(self, trigger: str, condition: str) -> bool:
         """Return True if the definition of a trigger that is in force has this condition."""
         definition = self.in_force.get(trigger)
-        return definition is not None and definition.condition == condition
+        return definition is not None and definition.condition_hash == condition
 
     def close(self) -> None:
         """Close the clients."""
@@ -202,7 +202,7 @@ class Definitions:
     def _define(self, name: str, fields: Mapping[str, Any]) -> None:
         definition = _compiled(fields["spec"])
         self.known[name] = definition
-        self.conditions[definition.condition] = definition
+        self.conditions[definition.condition_hash] = definition
         self.origins[name] = Origin.from_text(fields["origin"])
         for trigger in [trigger for trigger, (awaited, _) in self._early.items() if awaited == name]:
             del self._early[trigger]
@@ -215,7 +215,7 @@ class Definitions:
             self.in_force.pop(name, None)
         elif definition in self.known:
             known = self.known[definition]
-            self.in_force[name] = self.conditions[known.condition] = known
+            self.in_force[name] = self.conditions[known.condition_hash] = known
         else:  # its definition was written again since, and compaction kept the newer record alone
             self._early[name] = (definition, offset)
 

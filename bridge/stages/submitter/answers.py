@@ -14,7 +14,17 @@ from bridge.argo.doubt import Doubt
 from bridge.core.decision import RunReason
 from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.core.runs.run import Run
-from bridge.stages.submitter.attempts import Dead, Done, Lacking, Lost, NotFoundYet, Parked, Retry, TooLate, Worked
+from bridge.stages.submitter.attempts import (
+    Dead,
+    Done,
+    Lacking,
+    Lost,
+    NotFoundYet,
+    RefusedForNow,
+    Retry,
+    TooLate,
+    Worked,
+)
 from bridge.stages.submitter.ledger.ledger_writer import lateness, what_for
 from bridge.stages.submitter.open_run import OpenRun
 from bridge.stages.submitter.run_events import (
@@ -29,7 +39,7 @@ from bridge.stages.submitter.run_events import (
     TemplateAwaited,
     TemplateRefused,
 )
-from bridge.stages.submitter.templates import Missing
+from bridge.stages.submitter.templates import TemplateUnread
 
 KEPT_EVERY: Micros = MINUTE
 """A look is written when it shows for so much longer than the last written one that a run in doubt has no Workflow."""
@@ -50,7 +60,7 @@ class Answers:
         self._random = random
         self._redacted_key = redacted_key
 
-    def after_reading(self, run: OpenRun, missing: Missing, due: Micros, now: Micros) -> RunEvent:
+    def after_reading(self, run: OpenRun, missing: TemplateUnread, due: Micros, now: Micros) -> RunEvent:
         """Return the event of a run whose WorkflowTemplate cannot be read; it is asked for again when it is due."""
         if missing.passes:
             return TemplateAwaited(due)
@@ -82,15 +92,15 @@ class Answers:
                 return Buried(RunReason.REFUSED, outcome.reason)
             case Lost():
                 return Buried(RunReason.OUTCOME_UNKNOWN, outcome.reason)
-            case Retry() | Parked() | NotFoundYet():
+            case Retry() | RefusedForNow() | NotFoundYet():
                 return self._tried_again(run, outcome, doubt, now)
             case _:
                 raise TypeError(f"run {run.run.run_key} was sent, and its worker came back with {outcome}")
 
     def _tried_again(
-        self, run: OpenRun, outcome: Retry | Parked | NotFoundYet, doubt: Doubt | None, now: Micros
+        self, run: OpenRun, outcome: Retry | RefusedForNow | NotFoundYet, doubt: Doubt | None, now: Micros
     ) -> RunEvent:
-        is_refused = isinstance(outcome, Parked)
+        is_refused = isinstance(outcome, RefusedForNow)
         refused = now if run.refused is None else run.refused  # an earlier wait was no refusal
         if is_refused and now - refused >= self._retry_for:
             text = f"given up: {outcome.reason}"
@@ -104,7 +114,9 @@ class Answers:
             return SeenAbsent(now, due, outcome.reason, is_refused, doubt)
         return LeftInDoubt(now, due, outcome.reason, is_refused, doubt)
 
-    def _delay(self, run: OpenRun, outcome: Retry | Parked | NotFoundYet, doubt: Doubt | None, now: Micros) -> Micros:
+    def _delay(
+        self, run: OpenRun, outcome: Retry | RefusedForNow | NotFoundYet, doubt: Doubt | None, now: Micros
+    ) -> Micros:
         """Return how long a run is put off. In doubt it is looked for before its Workflow may be gone again."""
         if isinstance(outcome, NotFoundYet) and doubt is None:
             return 0
@@ -113,7 +125,9 @@ class Answers:
             tries = 1  # its template is read with the next try: with a short TTL every second counts
         else:
             tries = max(1, run.attempts)
-        delay = round((SLOW if isinstance(outcome, Parked) else PROMPT).delay(tries, self._random, after) * SECOND)
+        delay = round(
+            (SLOW if isinstance(outcome, RefusedForNow) else PROMPT).delay(tries, self._random, after) * SECOND
+        )
         if doubt is None or doubt.lifetime is None:
             return delay
         left = doubt.absent_until + doubt.lifetime - now

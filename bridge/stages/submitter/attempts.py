@@ -23,7 +23,7 @@ from bridge.argo.create_attempt import (
     Done,
     NameOwner,
     Outcome,
-    Parked,
+    RefusedForNow,
     Retry,
     Vanished,
     WaitReason,
@@ -38,7 +38,7 @@ from bridge.core.event import SECOND, Micros
 from bridge.core.runs.run import Run
 from bridge.stages.submitter.bulkheads import Bulkheads
 from bridge.stages.submitter.open_run import OpenRun
-from bridge.stages.submitter.templates import Missing, Templates
+from bridge.stages.submitter.templates import Templates, TemplateUnread
 
 APPLIED_WITHIN: Micros = 90 * SECOND
 """How long after it was sent a create may be applied: the API server's own limit for a request (60 s unless its
@@ -78,7 +78,7 @@ class Lacking:
     reason: str
 
 
-Worked = Done | Retry | Parked | Dead | Read | Missing | Lost | TooLate | NotFoundYet | Lacking
+Worked = Done | Retry | RefusedForNow | Dead | Read | TemplateUnread | Lost | TooLate | NotFoundYet | Lacking
 """The outcome of a worker's attempt."""
 
 
@@ -213,7 +213,7 @@ class Attempts:
 
     def _read(self, run: OpenRun) -> tuple[Worked, Doubt | None]:
         template = self.templates.read(run.run)
-        return (template if isinstance(template, Missing) else Read()), None
+        return (template if isinstance(template, TemplateUnread) else Read()), None
 
     # -- creating ------------------------------------------------------------------------------------------------------
 
@@ -231,7 +231,7 @@ class Attempts:
         missing = None
         if doubt.lifetime is None:
             template = self.templates.read(run)
-            if isinstance(template, Missing) and not template.is_absent:
+            if isinstance(template, TemplateUnread) and not template.is_absent:
                 missing = template
             else:
                 doubt = replace(doubt, lifetime=self._lifetime_of(template))
@@ -258,7 +258,7 @@ class Attempts:
         return Doubt(began, now) if doubt is None else doubt.sent_again(now)
 
     def _settle(
-        self, open_run: OpenRun, doubt: Doubt, outcome: Outcome | None, missing: Missing | None
+        self, open_run: OpenRun, doubt: Doubt, outcome: Outcome | None, missing: TemplateUnread | None
     ) -> tuple[Worked, Doubt | None]:
         """Return the outcome for a run in doubt, and the doubt that is left.
 
@@ -299,9 +299,9 @@ class Attempts:
     def _is_late(self, run: Run) -> bool:
         return run.start_by is not None and self._clock() >= run.start_by
 
-    def _lifetime_of(self, template: WorkflowTemplate | Missing) -> Micros:
+    def _lifetime_of(self, template: WorkflowTemplate | TemplateUnread) -> Micros:
         """Return how long a finished Workflow lives at least; without its template none can do its work twice."""
-        ttl = None if isinstance(template, Missing) else template.ttl
+        ttl = None if isinstance(template, TemplateUnread) else template.ttl
         return self._lifetime if ttl is None else round(ttl * SECOND)
 
 
@@ -309,7 +309,7 @@ def _sent(outcome: Outcome) -> Sent:
     """Return the outcome of a create in the terms of the table of :mod:`bridge.argo.doubt`."""
     if isinstance(outcome, Retry):
         return Sent.UNKNOWN if outcome.applied is None else Sent.NOT_APPLIED
-    kinds = {Done: Sent.MADE, Vanished: Sent.VANISHED, Parked: Sent.REFUSED_FOR_NOW, Dead: Sent.REFUSED}
+    kinds = {Done: Sent.MADE, Vanished: Sent.VANISHED, RefusedForNow: Sent.REFUSED_FOR_NOW, Dead: Sent.REFUSED}
     return kinds[type(outcome)]
 
 
@@ -319,16 +319,16 @@ def _worked(outcome: Outcome) -> Worked:
 
 
 def _undecided(
-    look: Confirmation | None, outcome: Outcome | None, missing: Missing | None, reason: str
-) -> Retry | Parked | NotFoundYet:
+    look: Confirmation | None, outcome: Outcome | None, missing: TemplateUnread | None, reason: str
+) -> Retry | RefusedForNow | NotFoundYet:
     """Return the outcome of an attempt after which a run is still in doubt, though none of its creates is unknown."""
-    if isinstance(outcome, Parked):
+    if isinstance(outcome, RefusedForNow):
         return outcome
     if look is not None and look.standing is NameOwner.UNAVAILABLE:
         return Retry(look.reason, applied=None)
     if missing is not None:
         text = f"{missing.reason}, so nobody knows how long a Workflow of it lives, and whether one was there"
-        return Parked(WaitReason.PERMISSION, text)
+        return RefusedForNow(WaitReason.PERMISSION, text)
     if _DOUBT in reason:  # the attempt before gave it
         return NotFoundYet(reason)
     return NotFoundYet(bounded(f"{_DOUBT}: {reason}" if reason else _DOUBT))
@@ -348,12 +348,12 @@ __all__ = [
     "Done",
     "Lacking",
     "Lost",
-    "Missing",
     "NotFoundYet",
-    "Parked",
     "Read",
+    "RefusedForNow",
     "Result",
     "Retry",
+    "TemplateUnread",
     "TooLate",
     "Worked",
 ]

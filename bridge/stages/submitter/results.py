@@ -17,11 +17,11 @@ from collections.abc import Callable
 from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.kafka.observer import Observer
 from bridge.stages.submitter.answers import Answers
-from bridge.stages.submitter.attempts import Dead, Done, Parked, Read, Result, Retry
+from bridge.stages.submitter.attempts import Dead, Done, Read, RefusedForNow, Result, Retry
 from bridge.stages.submitter.bulkheads import Bulkheads
 from bridge.stages.submitter.run_book import RunBook
 from bridge.stages.submitter.run_events import RunEvent, TemplateRead, TriedAgain
-from bridge.stages.submitter.templates import Missing, Templates
+from bridge.stages.submitter.templates import Templates, TemplateUnread
 
 logger = logging.getLogger(__name__)
 
@@ -105,17 +105,18 @@ class Results:
             if isinstance(outcome, Read):
                 self._templates.succeeded(run.run)
                 return TemplateRead()
-            missing = outcome if isinstance(outcome, Missing) else Missing(str(outcome), passes=True)
+            missing = outcome if isinstance(outcome, TemplateUnread) else TemplateUnread(str(outcome), passes=True)
             if missing.passes:
                 self._bulkheads.failed(run, now, was_reached=False)
                 self._outage.failed(run.run.namespace, missing.reason)
             due = self._templates.failed(run.run, missing, now)
             return self._answers.after_reading(run, missing, due, now)
-        self._observer.created(outcome.kind if isinstance(outcome, Done) else type(outcome).__name__.lower())
+        label = "parked" if isinstance(outcome, RefusedForNow) else type(outcome).__name__.lower()
+        self._observer.created(outcome.kind if isinstance(outcome, Done) else label)
         if not self._book.owns(run):
             return None
         match outcome:
-            case Done() | Parked() | Dead():  # a create was answered; a look says nothing of creates
+            case Done() | RefusedForNow() | Dead():  # a create was answered; a look says nothing of creates
                 self._bulkheads.succeeded(run)
                 self._outage.answered(run.run.namespace)
             case Retry():
@@ -124,7 +125,7 @@ class Results:
         if isinstance(outcome, Done):
             self._book.lanes.lane(run).last_created = now
         event = self._answers.after_attempt(run, outcome, doubt, now)
-        if isinstance(outcome, Parked) and isinstance(event, TriedAgain):
+        if isinstance(outcome, RefusedForNow) and isinstance(event, TriedAgain):
             # Anything else that is tried again is the trouble of the cluster, not of this run.
             log, seconds = logger.error if outcome.needs_operator else logger.info, (event.due - now) / SECOND
             log("run %s/%s is put off for %.1f s: %s", run.run.namespace, run.run.name, seconds, outcome.reason)

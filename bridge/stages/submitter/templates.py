@@ -32,8 +32,8 @@ _Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """A WorkflowTemplate that is missing or cannot be read.
+class TemplateUnread:
+    """The answer about a WorkflowTemplate that is missing or cannot be read.
 
     Attributes:
         reason: The cause, and the remedy.
@@ -49,7 +49,7 @@ class Missing:
 
 @dataclass(slots=True)
 class _Failing:
-    answer: Missing
+    answer: TemplateUnread
     failures: int
     due: Micros
 
@@ -77,7 +77,7 @@ class Templates:
         read = self._known.get((run.namespace, run.template))
         return read[1] if read is not None and self._clock() - read[0] <= TEMPLATE_LASTS else None
 
-    def read(self, run: Run) -> WorkflowTemplate | Missing:
+    def read(self, run: Run) -> WorkflowTemplate | TemplateUnread:
         """Return the template of a run, from the cluster unless it was read lately. For workers, too."""
         known = self.known(run)
         if known is not None:
@@ -85,9 +85,9 @@ class Templates:
         template = self._api.template(run.namespace, run.template)
         name = f"{run.namespace}/{run.template}"
         if isinstance(template, Unavailable):
-            return Missing(f"the WorkflowTemplate {name} cannot be read: {template.reason}", template.passes)
+            return TemplateUnread(f"the WorkflowTemplate {name} cannot be read: {template.reason}", template.passes)
         if template is None:
-            return Missing(f"there is no WorkflowTemplate {name}", passes=False, is_absent=True)
+            return TemplateUnread(f"there is no WorkflowTemplate {name}", passes=False, is_absent=True)
         self._known[run.namespace, run.template] = (self._clock(), template)
         return template
 
@@ -125,7 +125,7 @@ class Templates:
         if asked is not None and 0 <= self._clock() - asked <= TEMPLATE_LASTS:
             return ""
         template = self.read(run)
-        if isinstance(template, Missing):
+        if isinstance(template, TemplateUnread):
             self._unanswered[key] = self._clock()
             return ""
         self._unanswered.pop(key, None)
@@ -133,12 +133,12 @@ class Templates:
         advice = "and the trigger's mapping does not fill it. Map it in the trigger, or give it a value in the template"
         return f"{lacking}, {advice}" if lacking else ""
 
-    def failing(self, run: Run, now: Micros) -> tuple[Missing, Micros] | None:
+    def failing(self, run: Run, now: Micros) -> tuple[TemplateUnread, Micros] | None:
         """Return why a run waits for its template and when it is asked for again; None if it may be asked for now."""
         failing = self._failing.get((run.namespace, run.template))
         return None if failing is None or failing.due <= now else (failing.answer, failing.due)
 
-    def failed(self, run: Run, answer: Missing, now: Micros) -> Micros:
+    def failed(self, run: Run, answer: TemplateUnread, now: Micros) -> Micros:
         """Note that the template of a run cannot be read; return when it is asked for again."""
         key = (run.namespace, run.template)
         failing = self._failing.get(key)

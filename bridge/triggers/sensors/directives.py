@@ -80,7 +80,7 @@ def read_directives(annotations: Part, slots: int) -> Directives:
         try:
             window = values.positive_duration(text)
         except MisfitError as error:
-            raise SensorMisfitError(path, error.found, error.right) from error
+            raise SensorMisfitError(path, error.found, error.expected) from error
     if KEY in said:
         text, path = said[KEY]
         if not _FIELD.fullmatch(text):

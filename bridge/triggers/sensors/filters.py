@@ -66,7 +66,7 @@ def read_dependency(part: Part) -> Dependency:
         try:
             named.append(values.event_name(comparison[2]))
         except MisfitError as error:
-            raise SensorMisfitError(expression["expr"].path, error.found, error.right) from error
+            raise SensorMisfitError(expression["expr"].path, error.found, error.expected) from error
     if len(named) != 1:
         found = "no name of an event" if not named else f"{len(named)} names of events"
         raise SensorMisfitError(filters["exprs"].path, found, "write name == 'X' on body.payload.name, once")

@@ -164,7 +164,7 @@ def _compiled(sensor: Plain, origin: Origin, rules: SensorRules) -> Trigger | li
         return [TriggerError(origin, "", found, "report it with the Sensor's YAML", identity)]
     if isinstance(compiled, Trigger):
         return compiled
-    return [TriggerError(origin, path_text(path), misfit.found, misfit.right, identity) for path, misfit in compiled]
+    return [TriggerError(origin, path_text(path), misfit.found, misfit.expected, identity) for path, misfit in compiled]
 
 
 def _origin_of(namespace: str, sensor: Plain) -> Origin:

@@ -123,7 +123,7 @@ def _valid(part: Part, check: Callable[[str], str]) -> str:
     try:
         return check(part.text())
     except MisfitError as error:
-        raise SensorMisfitError(part.path, error.found, error.right) from error
+        raise SensorMisfitError(part.path, error.found, error.expected) from error
 
 
 def _pairs(part: Part, check: Callable[[dict[str, str]], tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
@@ -132,4 +132,4 @@ def _pairs(part: Part, check: Callable[[dict[str, str]], tuple[tuple[str, str], 
     except SensorMisfitError:
         raise
     except MisfitError as error:
-        raise SensorMisfitError(part.path, error.found, error.right) from error
+        raise SensorMisfitError(part.path, error.found, error.expected) from error

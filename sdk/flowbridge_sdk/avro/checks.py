@@ -95,10 +95,8 @@ def _tidy(schema: Any, depth: int) -> Any:
         raise UnusableSchemaError(f"no Avro schema: expected a 'type', found only {', '.join(map(str, schema))}")
     if not isinstance(kind, str):
         return _tidy(kind, depth + 1)
-    return _tidy_type(kind, schema, depth) if kind in _PRIMITIVES or kind in _COMPLEX else kind
-
-
-def _tidy_type(kind: str, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    if kind not in _PRIMITIVES and kind not in _COMPLEX:
+        return kind
     tidy = {key: part for key, part in schema.items() if not key.startswith("__")}  # fastavro's own marks
     match kind:
         case "array":

@@ -155,36 +155,44 @@ def fields_of(value: object) -> Mapping[Any, Any]:
     return fields
 
 
-def write_items(out: bytearray, value: object, depth: int, write: Write) -> None:
-    """Append a list or tuple as one block."""
-    check_depth(value, depth)
-    if type(value) is not list:
-        value = plain(value)
-        if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray | memoryview):
-            raise MisfitError.of(value, "a list")
-    if value:
-        write_varint(out, len(value))
-    for index, item in enumerate(value):
-        try:
-            write(out, item, depth + 1)
-        except MisfitError as misfit:
-            raise misfit.inside(index) from None
-    out.append(0)
+def array_writer(write: Write) -> Write:
+    """Return the writer of a list or tuple, as one block of items that ``write`` appends."""
+
+    def write_array(out: bytearray, value: object, depth: int) -> None:
+        check_depth(value, depth)
+        if type(value) is not list:
+            value = plain(value)
+            if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray | memoryview):
+                raise MisfitError.of(value, "a list")
+        if value:
+            write_varint(out, len(value))
+        for index, item in enumerate(value):
+            try:
+                write(out, item, depth + 1)
+            except MisfitError as misfit:
+                raise misfit.inside(index) from None
+        out.append(0)
+
+    return write_array
 
 
-def write_entries(out: bytearray, value: object, depth: int, write: Write) -> None:
-    """Append a mapping as one block."""
-    check_depth(value, depth)
-    if not isinstance(value, Mapping):
-        value = fields_of(value)
-    if value:
-        write_varint(out, len(value))
-    for key, item in value.items():
-        if not isinstance(key, str):
-            raise MisfitError.of(key, "field names are str").inside(repr(key)[:40])
-        try:
-            write_string(out, key, depth)
-            write(out, item, depth + 1)
-        except MisfitError as misfit:
-            raise misfit.inside(key) from None
-    out.append(0)
+def map_writer(write: Write) -> Write:
+    """Return the writer of a mapping, as one block of values that ``write`` appends behind their keys."""
+
+    def write_map(out: bytearray, value: object, depth: int) -> None:
+        check_depth(value, depth)
+        if not isinstance(value, Mapping):
+            value = fields_of(value)
+        if value:
+            write_varint(out, len(value))
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise MisfitError.of(key, "field names are str").inside(repr(key)[:40])
+            try:
+                write_string(out, key, depth)
+                write(out, item, depth + 1)
+            except MisfitError as misfit:
+                raise misfit.inside(key) from None
+        out.append(0)
+
+    return write_map

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 from flowbridge_sdk.avro.encoding import (
     PRIMITIVES,
     Write,
+    array_writer,
     check_depth,
     fields_of,
+    map_writer,
     write_bytes,
-    write_entries,
-    write_items,
     write_varint,
 )
 from flowbridge_sdk.avro.logical_writing import LENIENT, STRICT
@@ -64,7 +64,7 @@ class _Default:
                 self._compiler.compile(self._schema)(out, self._default, 0)
             except MisfitError as misfit:
                 where = f"in {misfit.where()} " if misfit.path else ""
-                self._problem = f"where {where}{misfit.right} is right"
+                self._problem = f"where {where}{misfit.expected} is right"
             else:
                 if len(out) > DEFAULT_LIMIT:
                     self._problem = f"which takes {len(out)} bytes"
@@ -168,7 +168,7 @@ def _union(branches: list[tuple[int, Write]], described_last: int) -> Write:
         deepest = max(misfits, key=lambda misfit: len(misfit.path))
         if deepest.path:
             raise deepest
-        raise MisfitError.of(value, " or ".join(dict.fromkeys(misfit.right for misfit in misfits)))
+        raise MisfitError.of(value, " or ".join(dict.fromkeys(misfit.expected for misfit in misfits)))
 
     return write_union
 
@@ -264,15 +264,9 @@ class WriterCompiler:
         return self._named[name]
 
     def _definition(self, schema: Mapping[str, Any]) -> Write:
-        write = self._plain(schema)
+        """Compile a type that is spelled out, with the conversion of its logical type."""
         logical = self._logical.get((schema["type"], schema.get("logicalType", "")))
-        if logical is None:
-            return write
-        convert = logical(schema)
-        return lambda out, value, depth: write(out, convert(value), depth)
-
-    def _plain(self, schema: Mapping[str, Any]) -> Write:
-        """Compile a type that is spelled out, without its logical type."""
+        convert = None if logical is None else logical(schema)
         match schema["type"]:
             case "record" | "error":
                 fields: list[tuple[str, Write, _Default | None]] = []
@@ -283,19 +277,19 @@ class WriterCompiler:
                         # a field has the same default in each mode; its schema keeps the id alive
                         default = self._family.defaults.setdefault(id(field), default)
                     fields.append((field["name"], write, default))
-                return _record(fields)
+                write = _record(fields)
             case "array":
-                item = self.compile(schema["items"])
-                return lambda out, value, depth: write_items(out, value, depth, item)
+                write = array_writer(self.compile(schema["items"]))
             case "map":
-                entry = self.compile(schema["values"])
-                return lambda out, value, depth: write_entries(out, value, depth, entry)
+                write = map_writer(self.compile(schema["values"]))
             case "enum":
-                return _enum(schema["symbols"])
+                write = _enum(schema["symbols"])
             case "fixed":
-                write_fixed = _fixed(schema["size"])
+                write = _fixed(schema["size"])
                 if self._mode == "default":
-                    return lambda out, value, depth: write_fixed(out, _code_points(value), depth)
-                return write_fixed
-            case other:
-                return self.compile(other)
+                    convert = _code_points
+            case primitive:
+                write = self.compile(primitive)
+        if convert is None:
+            return write
+        return lambda out, value, depth: write(out, convert(value), depth)

@@ -19,11 +19,11 @@ from uuid import UUID
 
 from flowbridge_sdk.avro.encoding import (
     Write,
+    array_writer,
+    map_writer,
     write_boolean,
     write_bytes,
     write_double,
-    write_entries,
-    write_items,
     write_long,
     write_null,
     write_string,
@@ -115,14 +115,14 @@ def _write_uuid(out: bytearray, value: UUID, _depth: int) -> None:
     out += value.bytes
 
 
-def _write_list(out: bytearray, value: object, depth: int) -> None:
-    write_items(out, value, depth, _write_value)
+def _write_value(out: bytearray, value: object, depth: int) -> None:
+    branch, write = _BY_TYPE.get(type(value)) or _of_subclass(value)
+    out.append(branch)
+    write(out, value, depth)
 
 
-def _write_mapping(out: bytearray, value: object, depth: int) -> None:
-    write_entries(out, value, depth, _write_value)
-
-
+_write_list = array_writer(_write_value)
+_write_map = map_writer(_write_value)
 _WRITES: tuple[tuple[type, int, Write], ...] = (
     (type(None), 0, write_null),
     (bool, 1, write_boolean),  # before int, of which it is one
@@ -135,7 +135,7 @@ _WRITES: tuple[tuple[type, int, Write], ...] = (
     (UUID, 8, _write_uuid),
     (list, 9, _write_list),
     (tuple, 9, _write_list),
-    (Mapping, 10, _write_mapping),
+    (Mapping, 10, _write_map),
 )
 """(type, branch of the union in payload.avsc, writer)."""
 
@@ -143,32 +143,18 @@ _BY_TYPE: dict[type, tuple[int, Write]] = {kind: (2 * branch, write) for kind, b
 _BY_TYPE[dict] = _BY_TYPE[Mapping]
 
 
-def _write_value(out: bytearray, value: object, depth: int) -> None:
-    branch, write = _BY_TYPE.get(type(value)) or _of_subclass(value)
-    out.append(branch)
-    write(out, value, depth)
-
-
-def _write_row(out: bytearray, value: object, depth: int) -> None:
-    write_entries(out, as_mapping(value), depth, _write_value)
-
-
-def _write_iso_text(out: bytearray, value: date | time, depth: int) -> None:
-    if isinstance(value, time) and value.tzinfo is not None:
-        raise MisfitError.of(value, "a time without a time zone")
-    write_string(out, value.isoformat(), depth)
-
-
 def _of_subclass(value: object) -> tuple[int, Write]:
     """Return branch and writer of a value whose own type is not in ``_BY_TYPE``."""
-    unboxed = plain(value)
-    if unboxed is not value:
-        branch, write = _BY_TYPE.get(type(unboxed)) or _of_subclass(unboxed)
-        return branch, lambda out, _value, depth: write(out, unboxed, depth)
-    if as_mapping(value) is not None:
-        return _BY_TYPE[dict][0], _write_row
-    if isinstance(value, date | time) and not isinstance(value, datetime):
-        return _BY_TYPE[str][0], _write_iso_text
+    plainer = plain(value)
+    if plainer is value and (row := as_mapping(value)) is not None:
+        plainer = row
+    elif isinstance(plainer, date | time) and not isinstance(plainer, datetime):
+        if isinstance(plainer, time) and plainer.tzinfo is not None:
+            raise MisfitError.of(plainer, "a time without a time zone")
+        plainer = plainer.isoformat()
+    if plainer is not value:
+        branch, write = _BY_TYPE.get(type(plainer)) or _of_subclass(plainer)
+        return branch, lambda out, _value, depth: write(out, plainer, depth)
     for kind, branch, write in _WRITES:
         if isinstance(value, kind):
             return 2 * branch, write
@@ -185,4 +171,4 @@ def write_payload(out: bytearray, value: object, depth: int) -> None:
         MisfitError: It is no mapping from str, or holds something that a payload cannot.
 
     """
-    write_entries(out, value, depth, _write_value)
+    _write_map(out, value, depth)

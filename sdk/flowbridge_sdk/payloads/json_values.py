@@ -104,7 +104,7 @@ def json_payload(topic: str, value: bytes) -> dict[str, Any]:
     except RecursionError:
         problem = f"nested too deeply; expected at most {_DEPTH} levels"
     except MisfitError as error:
-        problem = f"field {error.where() or '(payload)'}: found {error.found}; {error.right}"
+        problem = f"field {error.where() or '(payload)'}: found {error.found}; {error.expected}"
     except ValueError as error:  # a JSONDecodeError, or an int of thousands of digits
         problem = str(error)
     raise UndecodableError(f"a record of {topic} is JSON that cannot be read: {problem}")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.argo.api import Unavailable
-from bridge.argo.create_attempt import Dead, Done, Outcome, Parked, Retry, Vanished, WaitReason, attempt
+from bridge.argo.create_attempt import Dead, Done, Outcome, RefusedForNow, Retry, Vanished, WaitReason, attempt
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, REFUSED_CONNECTION, Fault, MemoryWorkflowApi, answered
 from bridge.argo.workflow import RUN_KEY, Workflow
 from bridge.cluster.responses import Answer, Response, Unknown, Unreachable
@@ -60,28 +60,28 @@ def test_these_answers_are_for_good_and_keep_the_apis_text(status: int) -> None:
 @pytest.mark.parametrize("status", [400, 404, 405, 413, 422])
 def test_a_proxys_refusal_never_kills_a_run(status: int) -> None:
     outcome = outcome_of(Fault(Answer(status, "Bad Request", "<html>")))
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert outcome.needs_operator
     assert "<html>" in outcome.reason
 
 
 def test_a_missing_namespace_waits_for_an_operator() -> None:
     outcome = outcome_of(answered(404, "NotFound", 'namespaces "ml" not found'))
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert (outcome.waits_for, outcome.needs_operator) == (WaitReason.MISSING, True)
 
 
 @pytest.mark.parametrize("message", [QUOTA, QUOTA_UNCOUNTED])
 def test_quota_waits_without_an_operator(message: str) -> None:
     outcome = outcome_of(answered(403, "Forbidden", message))
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert (outcome.waits_for, outcome.needs_operator) == (WaitReason.QUOTA, False)
 
 
 @pytest.mark.parametrize("message", [RBAC, 'admission webhook "w" denied the request: no'])
 def test_other_refusals_of_permission_wait_loudly(message: str) -> None:
     outcome = outcome_of(answered(403, "Forbidden", message))
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert (outcome.waits_for, outcome.needs_operator) == (WaitReason.PERMISSION, True)
     assert message in outcome.reason
 
@@ -95,7 +95,7 @@ def test_a_refusal_of_permission_still_finds_what_is_ours(message: str) -> None:
 
 @pytest.mark.parametrize("message", [QUOTA, RBAC])
 def test_a_refusal_is_a_refusal_even_where_nothing_can_be_looked_up(message: str) -> None:
-    assert isinstance(outcome_of(answered(403, "Forbidden", message), BlindApi(namespaces=["ml"])), Parked)
+    assert isinstance(outcome_of(answered(403, "Forbidden", message), BlindApi(namespaces=["ml"])), RefusedForNow)
 
 
 def test_a_taken_name_that_cannot_be_looked_at_stays_unknown() -> None:
@@ -112,7 +112,7 @@ def test_a_taken_name_that_vanished_may_have_been_ours() -> None:
 @pytest.mark.parametrize("message", [WEBHOOK, POLICY])
 def test_a_denial_by_an_admission_rule_waits_for_a_person_whatever_its_status(status: int, message: str) -> None:
     outcome = outcome_of(answered(status, "Invalid", message))
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert (outcome.waits_for, outcome.needs_operator) == (WaitReason.PERMISSION, True)
     assert "admission rule" in outcome.reason
 
@@ -129,7 +129,7 @@ def test_a_foreign_name_is_dead_and_one_that_goes_is_waited_for() -> None:
     assert isinstance(attempt(api, manifest(), OURS), Dead)
     api.delete("ml", "refresh-1", held=True)
     outcome = attempt(api, manifest(), OURS)
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert (outcome.waits_for, outcome.needs_operator) == (WaitReason.NAME_TERMINATING, False)
     api.delete("ml", "refresh-1")
     assert attempt(api, manifest(), OURS) == Done("created")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge.argo.api import Unavailable
-from bridge.argo.create_attempt import Parked, Retry, attempt
+from bridge.argo.create_attempt import RefusedForNow, Retry, attempt
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.workflow import RUN_KEY
 from bridge.cluster.responses import MESSAGE_LIMIT, Answer, Unknown, Unreachable
@@ -164,7 +164,7 @@ def test_a_servers_failure_leaves_open_whether_it_was_applied(
 def test_another_server_in_its_place_never_kills_a_run(api: KubernetesWorkflowApi, script: Scripted) -> None:
     script.status, script.body = 400, b"<html>Client sent an\r\nHTTP request to an HTTPS server</html>" + b"x" * 5_000
     outcome = attempt(api, MANIFEST, OURS)
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert "HTTP request to an HTTPS server" in outcome.reason
     assert len(outcome.reason) < 400
 
@@ -273,7 +273,7 @@ def test_a_server_that_takes_nothing_is_given_up_when_the_time_of_the_request_is
 def test_a_text_of_megabytes_is_passed_on_as_its_beginning(api: KubernetesWorkflowApi, script: Scripted) -> None:
     script.fails(403, "Forbidden", "exceeded quota: q" + "x" * 5_000_000)
     outcome = attempt(api, MANIFEST, OURS)
-    assert isinstance(outcome, Parked)
+    assert isinstance(outcome, RefusedForNow)
     assert len(outcome.reason) < 2 * MESSAGE_LIMIT
     assert "exceeded quota" in outcome.reason
     assert "of 5000032 characters" in outcome.reason

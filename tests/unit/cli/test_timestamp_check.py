@@ -57,7 +57,7 @@ def test_a_topic_whose_timestamps_publishers_set_is_found_with_the_command_that_
     (claimed,) = claimed_times(admin, ["order.created", "payment.done", "missing"], "kafka:9092")
     assert claimed.topic == "order.created"
     assert "message.timestamp.type=CreateTime" in claimed.found
-    assert claimed.right == COMMAND
+    assert claimed.expected == COMMAND
 
 
 def test_a_topic_is_warned_of_once_at_the_first_event_that_reads_it(tmp_path: Path) -> None:

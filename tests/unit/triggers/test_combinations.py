@@ -133,7 +133,7 @@ def test_every_combination_is_refused_with_a_reason_or_compiles_as_documented() 
         assert is_refused != is_documented(combination, table), (combination, outcome)
         counted[is_refused] += 1
         if is_refused:
-            assert all(path and misfit.found and misfit.right for path, misfit in outcome)
+            assert all(path and misfit.found and misfit.expected for path, misfit in outcome)
         else:
             assert isinstance(outcome, Trigger)
             check_whole(combination, outcome)

@@ -33,11 +33,11 @@ class Known:
 
     def __init__(self) -> None:
         self.all = [Definition(replace(PAIR, name=f"t{number:04}")) for number in range(COUNT)]
-        self.conditions = {definition.condition: definition for definition in self.all}
+        self.conditions = {definition.condition_hash: definition for definition in self.all}
         self.changed = {definition.identity: 5 for definition in self.all}
         self.offset = 5
         self.starts: dict[str, Start] = {}
-        self.conditions_in_force = {(definition.identity, definition.condition) for definition in self.all}
+        self.conditions_in_force = {(definition.identity, definition.condition_hash) for definition in self.all}
 
     def is_in_force(self, trigger: str, condition: str) -> bool:
         return (trigger, condition) in self.conditions_in_force
@@ -77,7 +77,7 @@ def with_an_order_each(known: Known) -> CountedWindows:
     for number, definition in enumerate(known.all):
         event = EventIdentity("order.created", "tests", str(number))
         arrival = Arrival(BEGIN, number, 0, event, BEGIN - number, definition.hash, None, b"")
-        key = WindowKey(definition.identity, definition.condition, "7")
+        key = WindowKey(definition.identity, definition.condition_hash, "7")
         windows.apply(key, definition.trigger, Step(empty_window(2).with_arrival(arrival), (), kept=arrival), out)
     return windows
 
@@ -107,7 +107,7 @@ def test_what_a_tick_of_many_triggers_ends_comes_in_order_and_is_looked_at_once(
     known = Known()
     windows = with_an_order_each(known)
     safe = [
-        {"trigger": definition.identity, "condition": definition.condition, "time": 2 * BEGIN}
+        {"trigger": definition.identity, "condition": definition.condition_hash, "time": 2 * BEGIN}
         for definition in known.all
     ]
     round_ = TickRound(windows, known, {"safe": safe, "retired": []})  # type: ignore[arg-type]  # as much of each as a round asks
@@ -118,6 +118,6 @@ def test_what_a_tick_of_many_triggers_ends_comes_in_order_and_is_looked_at_once(
             expired.key, expired.definition.trigger, expired.step._replace(spent=()), Discard(), forgotten=(place,)
         )
         ended.append(expired.key[:2])
-    assert ended == [(definition.identity, definition.condition) for definition in reversed(known.all)]
+    assert ended == [(definition.identity, definition.condition_hash) for definition in reversed(known.all)]
     assert round_.is_over
     assert windows.asked <= 2 * COUNT

@@ -44,7 +44,7 @@ class Known:
 
     def __init__(self, trigger: Trigger, *, is_in_force: bool = True) -> None:
         self.definition = Definition(trigger)
-        self.conditions = {self.definition.condition: self.definition}
+        self.conditions = {self.definition.condition_hash: self.definition}
         self._is_in_force = is_in_force
 
     def is_in_force(self, trigger: str, condition: str) -> bool:
@@ -57,7 +57,7 @@ class Owner:
 
     def __init__(self, trigger: Trigger) -> None:
         self.trigger, self.known = trigger, Known(trigger)
-        self.condition = (self.known.definition.identity, self.known.definition.condition)
+        self.condition = (self.known.definition.identity, self.known.definition.condition_hash)
         self.changelog = Changelog()
         self.out = Outbox(self.changelog)  # type: ignore[arg-type]  # what an outbox asks of a producer
         self.store = WindowStore(CHANGELOG)

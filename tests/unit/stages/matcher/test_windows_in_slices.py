@@ -58,7 +58,7 @@ class Known:
     def __init__(self, trigger: Trigger) -> None:
         definition = Definition(trigger)
         self.known = {definition.hash: definition}
-        self.conditions = {definition.condition: definition}
+        self.conditions = {definition.condition_hash: definition}
         self.in_force = {definition.identity: definition}
 
 

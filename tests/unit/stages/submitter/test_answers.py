@@ -12,7 +12,7 @@ from bridge.argo.doubt import Doubt
 from bridge.core.decision import RunReason
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
 from bridge.stages.submitter.answers import Answers
-from bridge.stages.submitter.attempts import Dead, Done, Lost, NotFoundYet, Parked, Read, Retry, TooLate, Worked
+from bridge.stages.submitter.attempts import Dead, Done, Lost, NotFoundYet, Read, RefusedForNow, Retry, TooLate, Worked
 from bridge.stages.submitter.open_run import OpenRun, RunState
 from bridge.stages.submitter.run_events import (
     Buried,
@@ -27,12 +27,12 @@ from bridge.stages.submitter.run_events import (
     TriedAgain,
 )
 from bridge.stages.submitter.run_life import LIFE
-from bridge.stages.submitter.templates import Missing
+from bridge.stages.submitter.templates import TemplateUnread
 from unit.stages.submitter.ledger.test_ledger_restoring import NOW, run
 
 ANSWERS = Answers(DAY, Random(1), lambda _: "")
 IN_DOUBT = Doubt(NOW, NOW, HOUR)
-REFUSED = Parked(WaitReason.PERMISSION, "no permission")
+REFUSED = RefusedForNow(WaitReason.PERMISSION, "no permission")
 NO_ANSWER = Retry("no answer", applied=None)
 
 
@@ -101,7 +101,7 @@ def test_a_sent_run_whose_worker_read_a_template_is_an_error_of_the_program() ->
         ANSWERS.after_attempt(sent(), Read(), None, NOW)
 
 
-PASSES, STAYS = Missing("no answer", passes=True), Missing("there is none", passes=False)
+PASSES, STAYS = TemplateUnread("no answer", passes=True), TemplateUnread("there is none", passes=False)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ PASSES, STAYS = Missing("no answer", passes=True), Missing("there is none", pass
     ],
 )
 def test_a_template_that_cannot_be_read_is_waited_for_until_it_was_refused_for_too_long(
-    missing: Missing, refused: Micros | None, event: type
+    missing: TemplateUnread, refused: Micros | None, event: type
 ) -> None:
     found = ANSWERS.after_reading(asking(refused), missing, NOW + SECOND, NOW)
     assert type(found) is event

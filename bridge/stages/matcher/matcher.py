@@ -19,8 +19,6 @@ from typing import Any
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND, EventIdentity, Micros
-from bridge.core.windows.apply import apply_arrival
-from bridge.core.windows.window import Arrival
 from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.observer import Observer
@@ -33,7 +31,7 @@ from bridge.stages.matcher.ticks import TickPlanner, TickRound
 from bridge.stages.matcher.window_indexes import Condition
 from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.matcher.window_restore import Kept
-from bridge.stages.matcher.window_store import WindowStore
+from bridge.stages.matcher.window_store import Bounds, Excess, WindowStore
 from bridge.stages.shared.arrival_records import arrival_key, arrival_of, decode_arrival
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
@@ -89,8 +87,9 @@ class Matcher(Stage):
         self._clock = clock
         self._pace = pace
         self._observer = observer
-        self._settings = settings
-        self._share_bytes = settings.window_bytes // topics.partitions
+        self._bounds = Bounds(
+            settings.window_bound, settings.remembered_bound, settings.window_bytes // topics.partitions
+        )
         self._next_tick: Micros = 0
         self._armed = -1  # the offset of `triggers` up to which dead man's switches are armed
         self.windows: dict[int, WindowStore] = {}
@@ -119,13 +118,13 @@ class Matcher(Stage):
             store.restore(kept, self._definitions.conditions, partial(self._left_out, partition.number))
             self.windows[partition.number] = store
             leave_alone(restored)
-            if store.size > self._share_bytes:
+            if store.size > self._bounds.bytes:
                 logger.error(
                     "the windows of partition %d take %d bytes, more than the %d that its share of window_bytes is: "
                     "further arrivals are over-bound until they take less",
                     partition.number,
                     store.size,
-                    self._share_bytes,
+                    self._bounds.bytes,
                 )
         self._armed = -1
 
@@ -244,15 +243,10 @@ class Matcher(Stage):
         arrival = arrival_of(fields, event, record.offset, min(fields["reached"], record.timestamp * 1000))
         key = WindowKey(definition.identity, definition.condition_hash, fields["key"])
         store, trigger = self.windows[record.partition], definition.trigger
-        window = store.window(key, len(trigger.slots))
-        known = store.known(key, event, trigger)
-        if not known and store.count(key[:2]) >= self._settings.remembered_bound:
-            out.decisions.append(_over_bound(definition, key, arrival, {"bound": str(self._settings.remembered_bound)}))
-            return
-        ticked = None if trigger.is_plain else store.ticked(key[:2], trigger)
-        step = apply_arrival(trigger, window, key.key, arrival, known, bound=self._settings.window_bound, ticked=ticked)
-        if excess := store.excess(key, arrival, step, self._share_bytes):
-            out.decisions.append(_over_bound(definition, key, arrival, excess))
+        step = store.step(key, trigger, arrival, self._bounds)
+        if isinstance(step, Excess):
+            variable, shown = trigger.slots[arrival.slot].variable, definition.redacted_key(key.key)
+            out.decisions.append(Decision(Reason.OVER_BOUND, key.trigger, variable, event, shown, step.evidence))
             return
         if step.match is None:
             out.decisions.extend(redact_keys(self._current(key), step.decisions))
@@ -329,8 +323,3 @@ class Matcher(Stage):
         if retiring != store.retiring:
             store.keep_retiring(retiring, out)
             self._armed = -1  # a switch that came back between two slices is armed again
-
-
-def _over_bound(definition: Definition, key: WindowKey, arrival: Arrival, evidence: dict[str, str]) -> Decision:
-    variable, redacted_key = definition.trigger.slots[arrival.slot].variable, definition.redacted_key(key.key)
-    return Decision(Reason.OVER_BOUND, key.trigger, variable, arrival.event, redacted_key, evidence)

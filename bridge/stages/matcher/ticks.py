@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from bridge.core.definition import Definition
 from bridge.core.event import Micros
@@ -164,6 +164,17 @@ class Ended(NamedTuple):
         return max(1, len(self.step.spent) + len(self.forgotten))
 
 
+class KnownConditions(Protocol):
+    """The definitions as far as a round of endings asks for them."""
+
+    @property
+    def conditions(self) -> Mapping[str, Definition]:
+        """Return a definition of every condition, by its hash."""
+
+    def is_in_force(self, trigger: str, condition_hash: str, /) -> bool:
+        """Return True if the definition of a trigger that is in force has this condition."""
+
+
 class TickRound:
     """One slice of what a tick ends.
 
@@ -174,7 +185,7 @@ class TickRound:
 
     """
 
-    def __init__(self, store: WindowStore, definitions: Definitions, tick: dict[str, Any]) -> None:
+    def __init__(self, store: WindowStore, definitions: KnownConditions, tick: dict[str, Any]) -> None:
         self._store = store
         self._definitions = definitions
         self.times: dict[Condition, Micros] = {

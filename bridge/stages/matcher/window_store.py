@@ -17,6 +17,7 @@ from typing import NamedTuple
 from bridge.core.definition import Definition
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.trigger import Trigger
+from bridge.core.windows.apply import apply_arrival
 from bridge.core.windows.boundaries import LONG_AGO
 from bridge.core.windows.expiry import (
     UNTICKED,
@@ -73,6 +74,27 @@ class Contents(NamedTuple):
     retiring: tuple[Condition, ...] | None
 
 
+class Bounds(NamedTuple):
+    """How much a store may hold.
+
+    Attributes:
+        window: Arrivals that wait in one window.
+        remembered: Events of one condition that are remembered.
+        bytes: Bytes of memory.
+
+    """
+
+    window: int
+    remembered: int
+    bytes: int
+
+
+class Excess(NamedTuple):
+    """There is no room for an arrival. ``evidence``: the bound, and what is held."""
+
+    evidence: dict[str, str]
+
+
 class WindowStore:
     """The windows, remembered identities, clocks and timers of one partition.
 
@@ -123,6 +145,25 @@ class WindowStore:
     def window(self, key: WindowKey, slots: int) -> Window:
         """Return a window; an empty one if nothing has happened in it."""
         return self._open.get(key) or empty_window(slots)
+
+    def step(self, key: WindowKey, trigger: Trigger, arrival: Arrival, bounds: Bounds) -> Step | Excess:
+        """Return what the rules make of a new arrival, or why there is no room for it. Nothing is changed yet.
+
+        Args:
+            key: The window.
+            trigger: The definition that the arrival carries.
+            arrival: The arrival.
+            bounds: How much the store may hold.
+
+        """
+        known, condition = self.known(key, arrival.event, trigger), key[:2]
+        if not known and self.count(condition) >= bounds.remembered:
+            return Excess({"bound": str(bounds.remembered)})
+        ticked = None if trigger.is_plain else self.ticked(condition, trigger)
+        window = self.window(key, len(trigger.slots))
+        step = apply_arrival(trigger, window, key.key, arrival, known, bound=bounds.window, ticked=ticked)
+        excess = self.excess(key, arrival, step, bounds.bytes)
+        return step if excess is None else Excess(excess)
 
     def known(self, key: WindowKey, event: EventIdentity, trigger: Trigger) -> dict[int, Arrival | Spent]:
         """Return, by slot, what is remembered of an event in a window."""

@@ -12,7 +12,7 @@ from bridge.core.windows.apply import apply_arrival
 from bridge.kafka.log import AbortableError, Committed, Partition
 from bridge.kafka.ownership import Note, disown, read_note
 from bridge.kafka.suspects import IsolationLock
-from bridge.stages.matcher import matcher
+from bridge.stages.matcher import window_store
 from bridge.stages.process import group_of
 from flowbridge_sdk.codec import Decoder
 from unit.stages.world import Process, World, one_slot, two_slots
@@ -98,7 +98,7 @@ def test_an_arrival_that_kills_two_matchers_is_poison_to_the_third_and_its_partn
             stepping(world).kill_here()
         return apply_arrival(*arguments, **named)
 
-    monkeypatch.setattr(matcher, "apply_arrival", kills)
+    monkeypatch.setattr(window_store, "apply_arrival", kills)
     world.start("rest", ("controller", "router", "submitter"))
     world.run(3)
     world.publish(TOPIC, {"order": "7"}, id="partner")

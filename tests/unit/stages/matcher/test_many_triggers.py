@@ -110,7 +110,7 @@ def test_what_a_tick_of_many_triggers_ends_comes_in_order_and_is_looked_at_once(
         {"trigger": definition.identity, "condition": definition.condition_hash, "time": 2 * BEGIN}
         for definition in known.all
     ]
-    round_ = TickRound(windows, known, {"safe": safe, "retired": []})  # type: ignore[arg-type]  # as much of each as a round asks
+    round_ = TickRound(windows, known, {"safe": safe, "retired": []})
     ended: list[Condition] = []
     for expired in round_.slice():
         place = Place(expired.key, 0, expired.step.spent[0][0].event)

@@ -6,7 +6,6 @@ import pytest
 
 from bridge.core.event import HOUR
 from bridge.core.trigger import WindowPlan
-from bridge.settings.groups import WindowSettings
 from unit.stages.window_world import ORDER, PAYMENT, Bridge, windowed
 
 
@@ -17,7 +16,8 @@ def test_what_is_beyond_the_bound_is_decided_so_and_only_what_is_remembered_coun
     bridge.pay(1)  # the order's deadline, which is of no use now, is not counted
     if is_restarted:
         bridge.restart()
-    bridge.process.stage("matcher")._settings = WindowSettings(remembered_bound=3)
+    matcher = bridge.process.stage("matcher")
+    matcher._bounds = matcher._bounds._replace(remembered=3)
     bridge.order(2)
     bridge.order(3)
     bridge.pay(2)

@@ -26,7 +26,8 @@ def large_order(bridge: Bridge, number: int) -> None:
 
 
 def bounded(bridge: Bridge, held: int = BOUND) -> None:
-    bridge.process.stage("matcher")._share_bytes = held
+    matcher = bridge.process.stage("matcher")
+    matcher._bounds = matcher._bounds._replace(bytes=held)
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])

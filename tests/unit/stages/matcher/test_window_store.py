@@ -59,7 +59,7 @@ class Owner:
         self.trigger, self.known = trigger, Known(trigger)
         self.condition = (self.known.definition.identity, self.known.definition.condition_hash)
         self.changelog = Changelog()
-        self.out = Outbox(self.changelog)  # type: ignore[arg-type]  # what an outbox asks of a producer
+        self.out = Outbox(self.changelog)  # what an outbox asks of a producer
         self.store = WindowStore(CHANGELOG)
 
     def arrive(self, text: str, arrival: Arrival) -> None:
@@ -76,7 +76,7 @@ class Owner:
         if self.trigger.is_switch:
             self.store.arm(self.condition)
         tick = {"safe": [{"trigger": trigger, "condition": condition, "time": time}], "retired": []}
-        decided = self._end(TickRound(self.store, self.known, tick))  # type: ignore[arg-type]  # what it asks of them
+        decided = self._end(TickRound(self.store, self.known, tick))
         self.store.advance(self.condition, self.trigger, time, self.out)
         return decided
 

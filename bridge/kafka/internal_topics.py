@@ -145,7 +145,8 @@ class InternalTopics:
             self.windows: _QUICK_COMPACTION,
             self.runs: {},
             self.ledger: {**_QUICK_COMPACTION, "retention.ms": str(self.ledger_retention)},
-            self.triggers: _QUICK_COMPACTION,
+            # What was in force when is known for as long as the ledger knows what ran.
+            self.triggers: {**_QUICK_COMPACTION, "min.compaction.lag.ms": str(self.ledger_retention)},
             self.dead_letters: _A_MONTH,
             self.decisions: _A_DAY,
             self.retries: _A_MONTH,

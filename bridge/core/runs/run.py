@@ -35,6 +35,7 @@ class Run(NamedTuple):
         start_by: Time from which on it is too late to create its Workflow; None for never.
         synchronization: JSON text of the Workflow's ``spec.synchronization``, which Argo queues by; None for none.
         replay: Name of the replay that asks for it; empty for the live bridge.
+        replay_id: Id of the second set of runs that it belongs to; empty for the live set.
         repeats: Run key of the run that it is made in place of, since that failed; empty for none.
 
     """
@@ -57,6 +58,7 @@ class Run(NamedTuple):
     start_by: Micros | None = None
     synchronization: str | None = None
     replay: str = ""
+    replay_id: str = ""
     repeats: str = ""
 
     @property
@@ -79,6 +81,7 @@ class RunFacts(NamedTuple):
         reached: When the last event of the match reached us.
         frame: Start and end of the calendar window of the match; None for other windows.
         replay: Name of the replay that asked for it; empty for the live bridge.
+        replay_id: Id of the second set of runs that it belongs to; empty for the live set.
         repeats: Run key of the run that it was made in place of; empty for none.
 
     """
@@ -90,4 +93,5 @@ class RunFacts(NamedTuple):
     reached: Micros
     frame: tuple[Micros, Micros] | None = None
     replay: str = ""
+    replay_id: str = ""
     repeats: str = ""

@@ -58,7 +58,9 @@ def encode_run(run: Run) -> bytes:
             "start_by": run.start_by,
         }
     )
-    return REPLAYED_RUN.encode({"run": value, "replay": run.replay, "repeats": run.repeats}) if run.replay else value
+    if not run.replay:
+        return value
+    return REPLAYED_RUN.encode({"run": value, "replay": run.replay, "replay_id": run.replay_id, "repeats": run.repeats})
 
 
 @lru_cache(maxsize=_PLANS)
@@ -93,10 +95,10 @@ def decode_run(value: bytes) -> Run:
         RecordError: It is none that this version can read.
 
     """
-    replay = repeats = ""
+    replayed: dict[str, Any] = {}
     if value.startswith(REPLAYED_RUN.prefix):
         replayed = REPLAYED_RUN.decode(value)
-        value, replay, repeats = replayed["run"], replayed["replay"], replayed["repeats"]
+        value = replayed.pop("run")
     fields = RUN.decode(value)
     parameters = fields["parameters"]
     return Run(
@@ -112,8 +114,7 @@ def decode_run(value: bytes) -> Run:
         event_time=fields["event_time"],
         reached=fields["reached"],
         start_by=fields["start_by"],
-        replay=replay,
-        repeats=repeats,
+        **replayed,
     )
 
 
@@ -138,6 +139,7 @@ def encode_facts(run: Run, frame: tuple[Micros, Micros] | None) -> bytes:
             "frame_start": start,
             "frame_end": end,
             "replay": run.replay,
+            "replay_id": run.replay_id,
             "repeats": run.repeats,
         }
     )
@@ -164,6 +166,7 @@ def decode_facts(value: bytes | None) -> RunFacts | None:
         fields["reached"],
         None if start is None or end is None else (start, end),
         fields["replay"],
+        fields["replay_id"],
         fields["repeats"],
     )
 

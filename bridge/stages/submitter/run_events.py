@@ -236,6 +236,20 @@ class Skipped(RunEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled(RunEvent):
+    """Its replay is cancelled, and no Workflow was made: the ledger forgets it, so that a later replay may make it."""
+
+    @override
+    def change(self, run: OpenRun) -> None:
+        _void(run)
+        _end(run, RunReason.SKIPPED, "its replay was cancelled")
+
+    @override
+    def decision(self) -> tuple[RunReason, Mapping[str, str]]:
+        return RunReason.SKIPPED, {"because": "its replay was cancelled"}
+
+
+@dataclass(frozen=True, slots=True)
 class Buried(RunEvent):
     """It is given up: a person has to look at it. ``is_logged``: the log of the process has it already."""
 

@@ -15,7 +15,8 @@ put off   it waits until it is due                                *parked*      
 begun     its intent is in the batch being made                   *intent*         ``begun``, until the commit
 sent      a worker creates its Workflow, or looks for it          *intent*         with a worker
 doubtful  an earlier create may have made its Workflow            *intent*         shelf until due, then its namespace
-ended     its final entry is written                              *done*, *dead*   only its key is kept
+ended     its final entry is written; one whose replay was        *done*, *dead*   only its key is kept
+          cancelled has no entry any more
 dropped   its partition has another owner                         as it was        nowhere
 ========= ======================================================= ================ ====================================
 """
@@ -30,6 +31,7 @@ from bridge.stages.submitter.open_run import OpenRun, RunState
 from bridge.stages.submitter.run_events import (
     BecameDue,
     Buried,
+    Cancelled,
     Created,
     IntentCommitted,
     LeftInDoubt,
@@ -56,6 +58,7 @@ class Effect(StrEnum):
     WRITE_PARKED = "write *parked*"
     WRITE_INTENT = "write *intent*"
     WRITE_FINAL = "write *done* or *dead*"
+    ERASE = "erase its entry"
     WRITE_LETTER = "write a dead letter"
     DECIDE = "decide"
     COUNT_START = "count its start"
@@ -81,6 +84,7 @@ class Move(NamedTuple):
 _S, _E = RunState, Effect
 _BURIED = Move(_S.ENDED, (_E.WRITE_LETTER, _E.WRITE_FINAL, _E.DECIDE))
 _SKIPPED = Move(_S.ENDED, (_E.GIVE_BACK, _E.WRITE_FINAL, _E.DECIDE))
+_CANCELLED = Move(_S.ENDED, (_E.GIVE_BACK, _E.ERASE, _E.DECIDE))
 _REVOKED = Move(_S.DROPPED)
 
 LIFE: Mapping[RunState, Mapping[type[RunEvent], Move]] = {
@@ -91,6 +95,7 @@ LIFE: Mapping[RunState, Mapping[type[RunEvent], Move]] = {
         TemplateAwaited: Move(_S.PUT_OFF, (_E.WRITE_PARKED, _E.SHELVE)),
         TemplateRefused: Move(_S.PUT_OFF, (_E.WRITE_PARKED, _E.DECIDE, _E.SHELVE)),
         Skipped: _SKIPPED,
+        Cancelled: _CANCELLED,
         Buried: _BURIED,
         Revoked: _REVOKED,
     },
@@ -100,6 +105,7 @@ LIFE: Mapping[RunState, Mapping[type[RunEvent], Move]] = {
         TemplateAwaited: Move(_S.PUT_OFF, (_E.SHELVE,)),
         TemplateRefused: Move(_S.PUT_OFF, (_E.WRITE_PARKED, _E.DECIDE, _E.SHELVE)),
         Skipped: _SKIPPED,
+        Cancelled: _CANCELLED,
         Buried: _BURIED,
         Revoked: _REVOKED,
     },

@@ -48,6 +48,7 @@ from bridge.stages.submitter.results import ApiOutage, Results
 from bridge.stages.submitter.run_book import RunBook
 from bridge.stages.submitter.run_events import (
     Buried,
+    Cancelled,
     IntentCommitted,
     LeftWaiting,
     RunEvent,
@@ -353,8 +354,8 @@ class Submitter(Stage):
         out.at = None
         for run in self.book.lanes.take_unwanted(_SKIPPED_AT_ONCE):
             out.at = run
-            why = {"cancelled": "its replay"} if run.run.replay else {"storm": "its trigger went while a storm held it"}
-            self._happens(run, Skipped(why), now, out)
+            went = Skipped({"storm": "its trigger went while a storm held it"})
+            self._happens(run, Cancelled() if run.run.replay else went, now, out)
         out.at = None
 
     def _begin(self, run: OpenRun, now: Micros, out: Outbox) -> None:
@@ -367,7 +368,7 @@ class Submitter(Stage):
             self._happens(run, Skipped(lateness(run)), now, out)
             return
         if run.intent is None and self._limits_in_force.is_cancelled(run.run):
-            self._happens(run, Skipped({"cancelled": "its replay"}), now, out)
+            self._happens(run, Cancelled(), now, out)
             return
         try:
             resolved = self._templates.resolve_now(run.run)

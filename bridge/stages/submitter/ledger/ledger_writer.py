@@ -48,6 +48,7 @@ class LedgerWriter:
             Effect.WRITE_PARKED: self._park,
             Effect.WRITE_INTENT: self._intend,
             Effect.WRITE_FINAL: self._end,
+            Effect.ERASE: self._erase,
             Effect.WRITE_LETTER: self._write_dead_letter,
             Effect.DECIDE: self._decide,
         }
@@ -65,6 +66,11 @@ class LedgerWriter:
     def _end(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         self._ledger[run.partition].end(run, now)
         self.write("dead" if isinstance(event, Buried) else "done", run, now, out)
+
+    def _erase(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        del event, now
+        self._ledger[run.partition].forget(run)
+        out.send(self._topics.ledger, run.partition, run.run.run_key.encode(), None)
 
     def _decide(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         del now

@@ -59,7 +59,7 @@ class Owner:
         self.trigger, self.known = trigger, Known(trigger)
         self.condition = (self.known.definition.identity, self.known.definition.condition_hash)
         self.changelog = Changelog()
-        self.out = Outbox(self.changelog)  # what an outbox asks of a producer
+        self.out = Outbox(self.changelog)  # type: ignore[arg-type]  # what an outbox asks of a producer
         self.store = WindowStore(CHANGELOG)
 
     def arrive(self, text: str, arrival: Arrival) -> None:

@@ -19,6 +19,7 @@ from bridge.stages.submitter.run_book import RunBook
 from bridge.stages.submitter.run_events import (
     BecameDue,
     Buried,
+    Cancelled,
     Created,
     IntentCommitted,
     LeftInDoubt,
@@ -59,6 +60,7 @@ EVENTS: tuple[RunEvent, ...] = (
     Postponed(NOW + SECOND),
     Created(RunReason.CREATED, {}),
     Skipped({"storm": "over"}),
+    Cancelled(),
     Buried(RunReason.REFUSED, "no"),
     RefusedTooLong(RunReason.REFUSED, "no"),
     Withdrawn(),
@@ -108,12 +110,18 @@ def test_each_state_is_reached_and_only_ended_and_dropped_are_final() -> None:
 def test_a_run_that_ends_is_written_as_ended_and_decided() -> None:
     for moves in LIFE.values():
         for move in moves.values():
-            assert (move.to is RunState.ENDED) == ({Effect.WRITE_FINAL, Effect.DECIDE} <= set(move.effects))
+            is_ended = Effect.DECIDE in move.effects and bool({Effect.WRITE_FINAL, Effect.ERASE} & set(move.effects))
+            assert (move.to is RunState.ENDED) == is_ended
+
+
+def test_only_a_cancelled_run_of_a_replay_leaves_no_entry() -> None:
+    erased = {event for moves in LIFE.values() for event, move in moves.items() if Effect.ERASE in move.effects}
+    assert erased == {Cancelled}
 
 
 def test_the_ledger_has_an_entry_of_each_run_before_its_record_is_passed() -> None:
     """A run that is new leaves that state only by an entry, or with its partition."""
-    entries = {Effect.WRITE_PARKED, Effect.WRITE_INTENT, Effect.WRITE_FINAL}
+    entries = {Effect.WRITE_PARKED, Effect.WRITE_INTENT, Effect.WRITE_FINAL, Effect.ERASE}
     assert all(entries & set(move.effects) for event, move in LIFE[RunState.NEW].items() if event is not Revoked)
 
 

@@ -1,0 +1,356 @@
+"""The past of one trigger, by the live rules: records go in, matches and decisions come out.
+
+The rules are those of the live bridge: :func:`bridge.core.route.route` decides about an event, the window store makes
+and applies the steps of arrivals, and a tick ends what is due. Time comes from the records. When a record comes, all
+records before it have come, so everything is over that was due before its time.
+
+Two things are known about the past that the live bridge did not know then:
+
+- **A recorded run** has used its events. They are kept aside, and none of them joins another match. When the last of
+  them comes, the match is applied as it was made (:meth:`bridge.core.windows.kinds.kind.Kind.force`). So whatever order
+  the live bridge met, the events that are left are those that it left, and only they can make a match that is missing.
+- **A held event** waits in a live window, or will. It is left alone: the live bridge may still use it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from bridge.core.decision import Decision, Reason
+from bridge.core.definition import CompiledSlot, Definition
+from bridge.core.event import Event, EventIdentity, Micros
+from bridge.core.route import Accepted, route
+from bridge.core.runs.run import Run
+from bridge.core.runs.run_of_match import UnrunnableError, make_run
+from bridge.core.windows.kinds.all_kinds import kind_of_window
+from bridge.core.windows.window import Arrival
+from bridge.core.windows.window_step import Step
+from bridge.kafka.log import Partition, Record
+from bridge.kafka.outbox import Discard
+from bridge.replay.recorded import Recorded, RecordedRun
+from bridge.settings.groups import WindowSettings
+from bridge.stages.matcher.ticks import TickRound
+from bridge.stages.matcher.window_records import WindowKey
+from bridge.stages.matcher.window_store import Bounds, Excess, WindowStore
+from bridge.stages.shared.decoding import EventDecoder
+from bridge.stages.shared.event_reader import DecodedEvent, EventReader, excess_of, place_identity
+from bridge.stages.shared.slot_index import SlotIndex
+from bridge.triggers.topic_mapping import slot_topic
+from flowbridge_sdk.errors import DecodeError
+
+_FIRST_TRUSTED = 86_400_000  # milliseconds; no record is from 1970-01-01, as for a router
+
+
+class PastMatch(NamedTuple):
+    """A match of the past.
+
+    Attributes:
+        run: Its run, or why none can be made.
+        recorded: The run of the live set that is recorded for it; None if it is missing.
+        second: The run of the second set that is recorded for it, if that set is asked for; None if it is missing.
+        complete: When it was complete, by record time.
+        is_inside: It was completed inside the range.
+        events: Its events, by slot.
+
+    """
+
+    run: Run | UnrunnableError
+    recorded: RecordedRun | None
+    second: RecordedRun | None
+    complete: Micros
+    is_inside: bool
+    events: Sequence[Sequence[Event]]
+
+
+class PastDecision(NamedTuple):
+    """A decision about an event at a slot, and the record of the event; None where time decided."""
+
+    decision: Decision
+    record: Record | None
+
+
+class _Aside:
+    """The events of a recorded run that have come so far."""
+
+    def __init__(self, expected: int) -> None:
+        self.expected = expected
+        self.arrivals: dict[EventIdentity, Arrival] = {}
+
+
+class Past:
+    """The windows of one trigger while its past is read.
+
+    Args:
+        definition: The definition that decides.
+        installation: The bridge's internal prefix.
+        recorded: What is recorded.
+        reader: Reads events.
+        decoder: Reads the events of a match.
+        settings: How much the windows may hold.
+        replay_id: Id of a second set of runs; empty for the live set.
+        key: Correlation key that is followed alone; None for all.
+        needs_payload: The events of matches are asked for their payloads, also where no run needs these.
+        decided: Hears of each decision.
+
+    Attributes:
+        decisions: How many decisions there were inside the range, by reason.
+        held: Events that were left alone because a live window holds them.
+
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        installation: str,
+        recorded: Recorded,
+        reader: EventReader,
+        decoder: EventDecoder,
+        settings: WindowSettings,
+        *,
+        replay_id: str = "",
+        key: str | None = None,
+        needs_payload: bool = False,
+        decided: Callable[[PastDecision], None] | None = None,
+    ) -> None:
+        self._definition = definition
+        self._trigger = definition.trigger
+        self._installation = installation
+        self._recorded = recorded
+        self._reader = reader
+        self._decoder = decoder
+        self._replay_id = replay_id
+        self._key = key
+        self._needs_payload = needs_payload or definition.run_needs_payload
+        self._decided = decided
+        self._slots = SlotIndex([definition])
+        self._out = Discard()
+        self._store = WindowStore(Partition("", 0))
+        self._condition = (definition.identity, definition.condition_hash)
+        self.conditions = {definition.condition_hash: definition}
+        self._bounds = Bounds(settings.window_bound, settings.remembered_bound, settings.window_bytes)
+        self._aside: dict[str, _Aside] = {}
+        self._next_offset = 0
+        self._begin: Micros = 0
+        self.decisions: Counter[str] = Counter()
+        self.held = 0
+
+    @property
+    def is_windowed(self) -> bool:
+        """Return whether records have to come in the order of their times."""
+        return self._trigger.is_windowed
+
+    def is_in_force(self, trigger: str, condition_hash: str, /) -> bool:
+        """Return True: a replay knows one condition, and it is in force."""
+        return (trigger, condition_hash) == self._condition
+
+    def begin(self, at: Micros, begin: Micros) -> None:
+        """Begin to read.
+
+        Args:
+            at: The time of the first record that is read.
+            begin: When the range begins.
+
+        """
+        self._begin = begin
+        if self._trigger.is_switch:
+            self._store.arm(self._condition)
+            for _ in self.advance(at):
+                """Arming ends nothing."""
+
+    def feed(self, record: Record, time: Micros, *, is_inside: bool) -> Iterator[PastMatch]:
+        """Apply a record; yield the matches that it completes, after those that time completed before it.
+
+        Args:
+            record: The record.
+            time: Its time in the merged order.
+            is_inside: It lies in the range.
+
+        """
+        if self._trigger.is_windowed:
+            yield from self.advance(time - 1)
+        reading = self._slots.own.get(record.topic) or self._slots.of_shared(record.topic, record.headers)
+        if not reading:
+            return
+        ((_, slots),) = reading
+        timestamp = record.timestamp if record.timestamp >= _FIRST_TRUSTED else time // 1000
+        excess = excess_of(record)
+        try:
+            decoded = None if excess is not None else self._reader.read(record, timestamp, timestamp * 1000)
+        except DecodeError as error:
+            if not error.permanent:
+                raise
+            excess, decoded = str(error), None
+        if decoded is None:
+            reason = Reason.OVERSIZE if excess_of(record) is not None else Reason.UNDECODABLE
+            for slot in slots:
+                identity, evidence = place_identity(record), {"error": excess or ""}
+                decision = Decision(reason, self._trigger.identity, slot.slot.variable, identity, "", evidence)
+                self._decide(decision, record, is_inside=is_inside)
+            return
+        for slot in slots:
+            routed = route(self._definition, slot, decoded.event)
+            if not isinstance(routed, Accepted):
+                self._decide(routed, record, is_inside=is_inside)
+            elif self._key is None or routed.key == self._key:
+                yield from self._accept(decoded, slot, routed.key, is_inside=is_inside)
+
+    def advance(self, time: Micros) -> Iterator[PastMatch]:
+        """End everything that is due at ``time`` or before; yield the matches that are complete by that."""
+        due = self._store.next_due(self._condition)
+        if due is None or due > time:
+            return
+        trigger, condition_hash = self._condition
+        tick = {"safe": [{"trigger": trigger, "condition": condition_hash, "time": time}], "retired": []}
+        is_over = False
+        while not is_over:
+            round_ = TickRound(self._store, self, tick)
+            for ended in round_.slice():
+                match = self._applied(ended.key, ended.step, None, is_inside=None)
+                self._store.apply(ended.key, self._trigger, ended.step, self._out, forgotten=ended.forgotten)
+                if match is not None:
+                    yield match
+            is_over = round_.is_over
+        self._store.advance(self._condition, self._trigger, time, self._out)
+
+    # -- arrivals ------------------------------------------------------------------------------------------------------
+
+    def _accept(self, decoded: DecodedEvent, slot: CompiledSlot, key: str, *, is_inside: bool) -> Iterator[PastMatch]:
+        """Take an event that passed a slot: at once a match, or an arrival in its window."""
+        event, record, value = decoded
+        if not self._trigger.is_windowed:
+            self._decide(
+                Decision(Reason.MATCHED, self._trigger.identity, slot.slot.variable, event.identity, key),
+                record,
+                is_inside=is_inside,
+            )
+            yield self._match(((event,),), key, event.reached, is_inside=is_inside)
+            return
+        self._next_offset += 1
+        identity = event.identity
+        arrival = Arrival(
+            event.time, self._next_offset, slot.index, identity, event.reached, self._definition.hash, event.key, value
+        )
+        use = self._recorded.use_of(identity)
+        if use is not None:
+            yield from self._keep_aside(use.run_key, use.slot, arrival, key, record, is_inside=is_inside)
+            return
+        if self._recorded.is_held(identity):
+            self.held += is_inside
+            self._tell(
+                arrival, key, Reason.WAITING, {"for": "the live bridge, which holds it"}, record, is_inside=is_inside
+            )
+            return
+        window_key = WindowKey(*self._condition, key)
+        step = self._store.step(window_key, self._trigger, arrival, self._bounds)
+        if isinstance(step, Excess):
+            self._tell(arrival, key, Reason.OVER_BOUND, step.evidence, record, is_inside=is_inside)
+            return
+        match = self._applied(window_key, step, record, is_inside=is_inside)
+        self._store.apply(window_key, self._trigger, step, self._out)
+        if match is not None:
+            yield match
+
+    def _keep_aside(
+        self, run_key: str, used_at: str, arrival: Arrival, key: str, record: Record, *, is_inside: bool
+    ) -> Iterator[PastMatch]:
+        """Keep an event of a recorded run aside; apply the run's match when the last of its events has come."""
+        window_key, slots = WindowKey(*self._condition, key), self._trigger.slots
+        if slots[arrival.slot].variable != used_at:
+            self._tell(arrival, key, Reason.SUPERSEDED, {"used_at": used_at}, record, is_inside=is_inside)
+            return
+        aside = self._aside.get(run_key)
+        is_repeat = aside is not None and arrival.event in aside.arrivals
+        if is_repeat or arrival.slot in self._store.known(window_key, arrival.event, self._trigger):
+            self._tell(arrival, key, Reason.DUPLICATE, {"which_is": "matched"}, record, is_inside=is_inside)
+            return
+        if aside is None:
+            facts = self._recorded.facts(run_key)
+            aside = self._aside[run_key] = _Aside(len(facts.events) if facts is not None else 1)
+        aside.arrivals[arrival.event] = arrival
+        if len(aside.arrivals) < aside.expected:
+            return
+        del self._aside[run_key]
+        match = tuple(
+            [
+                tuple(sorted([kept for kept in aside.arrivals.values() if kept.slot == index]))
+                for index in range(len(slots))
+            ]
+        )
+        window = self._store.window(window_key, len(slots))
+        step = kind_of_window(self._trigger).force(self._trigger, window, key, match)
+        forced = self._applied(window_key, step, record, is_inside=is_inside, run_key=run_key)
+        self._store.apply(window_key, self._trigger, step, self._out)
+        if forced is not None:
+            yield forced
+
+    def _applied(
+        self, key: WindowKey, step: Step, record: Record | None, *, is_inside: bool | None, run_key: str = ""
+    ) -> PastMatch | None:
+        """Hear the decisions of a step; return its match, if it has one."""
+        match = None
+        if step.match is not None:
+            events = [[self._event(arrival) for arrival in slot] for slot in step.match]
+            arrivals = [arrival for slot in step.match for arrival in slot]
+            reached = max([arrival.reached for arrival in arrivals], default=0)
+            newest = max([arrival.time for arrival in arrivals], default=step.frame[1] if step.frame else 0)
+            kind = kind_of_window(self._trigger)
+            complete = reached if record is not None else kind.complete_at(self._trigger, newest, reached, step.frame)
+            is_inside = complete >= self._begin if is_inside is None else is_inside
+            frame = None if step.ended_early else step.frame
+            match = self._match(events, key.key, complete, is_inside=is_inside, frame=frame, run_key=run_key)
+        for decision in step.decisions:
+            self._decide(decision, record, is_inside=is_inside is not False)
+        return match
+
+    def _event(self, arrival: Arrival) -> Event:
+        topic = slot_topic(self._definition.slots[arrival.slot].slot)
+        payload = self._decoder.decode(topic, arrival.value) if self._needs_payload else {}
+        name, source, id_ = arrival.event
+        return Event(name, source, id_, arrival.time, arrival.reached, arrival.key, payload)
+
+    # -- matches and decisions -----------------------------------------------------------------------------------------
+
+    def _match(
+        self,
+        events: Sequence[Sequence[Event]],
+        key: str,
+        complete: Micros,
+        *,
+        is_inside: bool,
+        frame: tuple[Micros, Micros] | None = None,
+        run_key: str = "",
+    ) -> PastMatch:
+        """Return a match, with what is recorded of its run: that of ``run_key``, or of the key that it would have."""
+        run = self._made(events, key, frame, self._replay_id)
+        second = None
+        if self._replay_id:
+            second = self._recorded.find(run.run_key) if isinstance(run, Run) else None
+            live = self._made(events, key, frame, "") if not run_key else run
+            run_key = run_key or (live.run_key if isinstance(live, Run) else "")
+        elif not run_key and isinstance(run, Run):
+            run_key = run.run_key
+        recorded = self._recorded.find(run_key) if run_key else None
+        return PastMatch(run, recorded, second, complete, is_inside, events)
+
+    def _made(
+        self, events: Sequence[Sequence[Event]], key: str, frame: tuple[Micros, Micros] | None, replay_id: str
+    ) -> Run | UnrunnableError:
+        try:
+            return make_run(self._definition, self._installation, key, events, frame, replay_id=replay_id)
+        except UnrunnableError as error:
+            return error
+
+    def _tell(
+        self, arrival: Arrival, key: str, reason: Reason, evidence: dict[str, str], record: Record, *, is_inside: bool
+    ) -> None:
+        slot = self._trigger.slots[arrival.slot].variable
+        decision = Decision(reason, self._trigger.identity, slot, arrival.event, key, evidence)
+        self._decide(decision, record, is_inside=is_inside)
+
+    def _decide(self, decision: Decision, record: Record | None, *, is_inside: bool) -> None:
+        if is_inside:
+            self.decisions[decision.reason.value] += 1
+            if self._decided is not None:
+                self._decided(PastDecision(decision, record))

@@ -1,0 +1,205 @@
+"""The plan of a replay: each match of the range by its outcome, and the runs that the replay is to start."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from bridge.core.definition import Definition, attributes
+from bridge.core.event import Event, Micros
+from bridge.core.expressions.expression import Expression, ExpressionError
+from bridge.core.route import route
+from bridge.core.runs.identity import RunIdentity, workflow_name
+from bridge.core.runs.run import Run
+from bridge.core.runs.run_of_match import UnrunnableError
+from bridge.replay.history import History
+from bridge.replay.past import PastMatch
+from bridge.replay.recorded import Outcome, RecordedRun
+from bridge.replay.request import Mode, Only
+from bridge.stages.shared.run_records import decode_run, encode_run
+from bridge.stages.shared.spill_file import spill_file
+
+_CREATE = """
+CREATE TABLE matches (run_key TEXT PRIMARY KEY, outcome TEXT, at INTEGER, body BLOB);
+"""
+_CACHE_KIB = 16 * 1024
+_EXAMPLES = 5
+
+UNRUNNABLE = "unrunnable"
+"""The outcome of a match of which no run can be made."""
+
+_AGAIN = frozenset({Outcome.DEAD, Outcome.SKIPPED, Outcome.FAILED})
+
+
+class Selection:
+    """Which matches a replay looks at.
+
+    Args:
+        definition: The definition that decides.
+        where: An event of the match has to satisfy it; None for all matches.
+        only: The definition of that time has to have decided so about an event of the match; None for all.
+        history: Which definition was in force when.
+
+    """
+
+    def __init__(
+        self, definition: Definition, where: Expression | None, only: Only | None, history: History | None
+    ) -> None:
+        self._slots = definition.slots
+        self._where = where
+        self._only = only
+        self._history = history
+
+    @property
+    def needs_payload(self) -> bool:
+        """Return whether it looks into events."""
+        return self._where is not None or self._only is not None
+
+    def picks(self, match: PastMatch) -> bool:
+        """Return whether a match is selected."""
+        if self._where is None and self._only is None:
+            return True
+        for slot, events in zip(self._slots, match.events, strict=True):
+            for event in events:
+                is_picked = self._where is None or self._holds(self._where, event)
+                if is_picked and (self._only is None or self._reason_then(event, slot.slot.event) == self._only):
+                    return True
+        return False
+
+    @staticmethod
+    def _holds(where: Expression, event: Event) -> bool:
+        try:
+            return where.holds({"payload": event.payload, "event": attributes(event)})
+        except ExpressionError:
+            return False
+
+    def _reason_then(self, event: Event, name: str) -> str:
+        """Return how the definition of that time decided about an event; empty if it let the event pass."""
+        definition = self._history.at(event.reached) if self._history is not None else None
+        if definition is None:
+            return ""
+        reasons = {
+            getattr(route(definition, slot, event), "reason", "")
+            for slot in definition.slots
+            if slot.slot.event == name
+        }
+        return str(next(iter(reasons))) if len(reasons) == 1 else ""
+
+
+class PlannedRun(NamedTuple):
+    """A run of a plan, and when its match was complete."""
+
+    run: Run
+    complete: Micros
+
+
+class Plan:
+    """The matches of a range.
+
+    Args:
+        name: Name of the replay.
+        installation: The bridge's internal prefix.
+        mode: The matches that get a run.
+        replay_id: Id of a second set of runs; empty for the live set.
+        selection: The matches that are looked at.
+
+    Attributes:
+        unrunnable: Why no run can be made of some of the matches, for people.
+
+    """
+
+    def __init__(self, name: str, installation: str, mode: Mode, replay_id: str, selection: Selection) -> None:
+        self._name = name
+        self._installation = installation
+        self._mode = mode
+        self._replay_id = replay_id
+        self._selection = selection
+        self._database = spill_file(_CREATE, _CACHE_KIB)
+        self._database.execute("BEGIN")
+        self.unrunnable: list[str] = []
+
+    def add(self, match: PastMatch) -> None:
+        """Add a match. One that is completed outside of the range, or is not selected, counts for nothing."""
+        if not match.is_inside or not self._selection.picks(match):
+            return
+        outcome = match.recorded.outcome if match.recorded is not None else Outcome.MISSING
+        if isinstance(match.run, UnrunnableError):
+            if outcome is Outcome.MISSING and len(self.unrunnable) < _EXAMPLES:
+                self.unrunnable.append(str(match.run))
+            key = f"{UNRUNNABLE} {match.complete} {[event.identity for slot in match.events for event in slot]}"
+            self._put(key, UNRUNNABLE if outcome is Outcome.MISSING else outcome, match.complete, None)
+            return
+        run = self._run(match, match.run)
+        shown = match.second.outcome if match.second is not None else outcome
+        self._put(match.run.run_key, shown, match.complete, None if run is None else encode_run(run))
+
+    def _run(self, match: PastMatch, run: Run) -> Run | None:
+        """Return the run that the replay is to start for a match; None for none."""
+        failed: RecordedRun | None = None
+        for recorded in (match.recorded, match.second) if self._replay_id else (match.recorded,):
+            if recorded is None or (recorded is match.recorded and self._mode == "all"):
+                continue
+            if self._mode != "missing+failed" or recorded.outcome not in _AGAIN:
+                return None
+            failed = recorded
+        run = run._replace(replay=self._name, replay_id=self._replay_id, start_by=None)
+        return run if failed is None else repeated(run, failed.run_key, failed.attempt + 1, self._installation)
+
+    def _put(self, run_key: str, outcome: str, at: Micros, body: bytes | None) -> None:
+        self._database.execute("INSERT OR IGNORE INTO matches VALUES (?, ?, ?, ?)", (run_key, outcome, at, body))
+
+    def save(self, file: Path) -> None:
+        """Write the matches to a new file, for :meth:`take`."""
+        self._database.execute("COMMIT")
+        self._database.execute("VACUUM INTO ?", (str(file),))
+        self._database.execute("BEGIN")
+
+    def take(self, file: Path) -> None:
+        """Take over the matches of another part of the range from the file that :meth:`save` wrote."""
+        self._database.execute("COMMIT")
+        self._database.execute("ATTACH ? AS other", (str(file),))
+        self._database.execute("INSERT OR IGNORE INTO matches SELECT * FROM other.matches")
+        self._database.execute("DETACH other")
+        self._database.execute("BEGIN")
+
+    # -- what it holds -------------------------------------------------------------------------------------------------
+
+    def outcomes(self) -> Counter[str]:
+        """Return how many matches have each outcome."""
+        return Counter(dict(self._database.execute("SELECT outcome, count(*) FROM matches GROUP BY outcome")))
+
+    def count(self) -> int:
+        """Return how many runs the replay is to start."""
+        row: tuple[int] = self._database.execute("SELECT count(*) FROM matches WHERE body IS NOT NULL").fetchone()
+        return row[0]
+
+    def runs(self, *, newest_first: bool = False, limit: int | None = None) -> Iterator[PlannedRun]:
+        """Yield the runs, in the order in which their matches were complete."""
+        order = "DESC" if newest_first else "ASC"
+        select = f"SELECT body, at FROM matches WHERE body IS NOT NULL ORDER BY at {order}, rowid {order} LIMIT ?"  # noqa: S608  (the order is ours)
+        for body, at in self._database.execute(select, (-1 if limit is None else limit,)):
+            yield PlannedRun(decode_run(body), at)
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._database.close()
+
+
+def repeated(run: Run, base: str, attempt: int, installation: str) -> Run:
+    """Return a run that is made in place of another one, which failed.
+
+    Its key follows from that of the other one and the number of the attempt alone. So two replays that make the same
+    attempt make one run.
+
+    Args:
+        run: The run as it would be made first.
+        base: Key of the run in whose place it is made.
+        attempt: 1 for the first run in its place, and so on.
+        installation: The bridge's internal prefix.
+
+    """
+    match = ("run.repeats", base, str(attempt))
+    run_key = RunIdentity(installation, run.trigger, run.key, match, run.replay_id).run_key()
+    return run._replace(run_key=run_key, name=workflow_name(run.template, run_key), repeats=base)

@@ -1,0 +1,255 @@
+"""Make the plan of a replay: freeze the past, read it by the live rules, and collect the runs that are missing."""
+
+from __future__ import annotations
+
+import time as process_time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bridge.core.definition import Definition
+from bridge.core.event import SECOND, Micros
+from bridge.core.expressions.expression import Expression
+from bridge.kafka.internal_topics import InternalTopics
+from bridge.kafka.log import Log, Partition
+from bridge.replay.frozen import Freezer, Frozen, ReadRange
+from bridge.replay.history import History, awake, plain
+from bridge.replay.merge import Timed, in_any_order, merged
+from bridge.replay.past import Past, PastDecision
+from bridge.replay.plan import Plan, Selection
+from bridge.replay.recorded import Recorded
+from bridge.replay.request import ReplayError, Request
+from bridge.settings.groups import WindowSettings
+from bridge.stages.shared.decoding import EventDecoder
+from bridge.stages.shared.definitions import Definitions
+from bridge.stages.shared.event_reader import EventReader
+from flowbridge_sdk.codec import Decoder
+from flowbridge_sdk.errors import DecodeError
+
+_TRIES = 10  # for a schema that cannot be looked up now
+_PAUSE = 1.0  # seconds between two of them
+_TOLD_EVERY: Micros = SECOND // 5
+_TOLD_RECORDS = 2_000
+
+
+@dataclass(frozen=True)
+class ReplayDependencies:
+    """What a replay works with.
+
+    Attributes:
+        log: The Kafka cluster.
+        topics: The internal topics.
+        decoder: Reads the schemas, and makes a decoder of events from them.
+        windows: How much windows may hold.
+        horizon: How long the ledger remembers runs.
+        clock: The process's clock.
+        pace: A steady clock.
+        wait: Waits some seconds.
+
+    """
+
+    log: Log
+    topics: InternalTopics
+    decoder: Callable[[], Decoder]
+    windows: WindowSettings
+    horizon: Micros
+    clock: Callable[[], Micros]
+    pace: Callable[[], Micros]
+    wait: Callable[[float], None] = process_time.sleep
+
+
+class Progress(NamedTuple):
+    """How far reading has come.
+
+    Attributes:
+        read: Records read.
+        of: Offsets of the ranges; markers and removed records count among them.
+        at: Record time of the last one.
+
+    """
+
+    read: int
+    of: int
+    at: Micros
+
+
+class Draft(NamedTuple):
+    """A plan that nobody has agreed to yet.
+
+    Attributes:
+        plan: The matches.
+        frozen: The past that it rests on.
+        definition: The definition that decides.
+        decisions: How many decisions about events there were in the range, by reason.
+        held: Events that were left to the live bridge.
+        read: Records that were read.
+
+    """
+
+    plan: Plan
+    frozen: Frozen
+    definition: Definition
+    decisions: Counter[str]
+    held: int
+    read: int
+
+
+class Planner:
+    """Makes plans.
+
+    Args:
+        around: What it works with.
+        definitions: The triggers, read to the end.
+
+    """
+
+    def __init__(self, around: ReplayDependencies, definitions: Definitions) -> None:
+        self._around = around
+        self._definitions = definitions
+
+    def draft(
+        self,
+        name: str,
+        request: Request,
+        *,
+        given: Definition | None = None,
+        where: Expression | None = None,
+        failed: Callable[[Definition], set[str]] | None = None,
+        told: Callable[[Progress], None] | None = None,
+        decided: Callable[[PastDecision], None] | None = None,
+        read: Callable[[Frozen, Past, Plan], int] | None = None,
+    ) -> Draft:
+        """Return the plan of a replay.
+
+        Args:
+            name: Name of the replay.
+            request: What was asked for.
+            given: The definition of a trigger that is not deployed; None for one that is.
+            where: The request's ``where``, compiled.
+            failed: Returns the names (``namespace/name``) of Workflows of a definition that have failed; None where the
+                cluster is not asked.
+            told: Hears how far reading has come.
+            decided: Hears of each decision about an event.
+            read: Reads the past in another way than in this process; returns how many records it has read.
+
+        Raises:
+            ReplayError: It cannot be done as it was asked for.
+            LogError: Kafka did not answer.
+            DecodeError: The schema registry does not answer.
+
+        """
+        around = self._around
+        history = History.read(around.log, around.topics.triggers, request.trigger)
+        definition, recorded = given or self._definitions.in_force.get(request.trigger), Recorded(request.trigger)
+        if definition is None:
+            former = [change.definition for change in history.changes if change.definition is not None]
+            if not former:
+                triggers = ", ".join(sorted(self._definitions.in_force)) or "none"
+                raise ReplayError(f"there is no trigger {request.trigger}", f"there are: {triggers}; or give --file")
+            if request.definition == "now":
+                found = f"trigger {request.trigger} is not in force any more"
+                raise ReplayError(found, "use --definition then, or give --file")
+            definition = former[-1]
+        freezer = Freezer(
+            around.log,
+            around.topics,
+            self._definitions,
+            around.clock,
+            around.horizon,
+            around.windows.clock_skew,
+            around.wait,
+        )
+        frozen = freezer.freeze(request, definition, recorded)
+        if request.definition == "then":
+            of_then = history.governing(frozen.begin, frozen.end)
+            if plain(of_then) != plain(definition):  # it may read other topics, and reach back further
+                definition, recorded = of_then, Recorded(request.trigger)
+                frozen = freezer.freeze(request, definition, recorded)
+        definition = awake(definition)
+        if failed is not None:
+            recorded.fail(failed(definition))
+        selection = Selection(definition, where, request.only, history if request.only else None)
+        plan = Plan(name, around.topics.prefix, request.mode, request.replay_id, selection)
+        past = self.past(definition, recorded, request, needs_payload=selection.needs_payload, decided=decided)
+        records = read(frozen, past, plan) if read else self.read(frozen, past, plan, told)
+        recorded.close()
+        return Draft(plan, frozen, definition, past.decisions, past.held, records)
+
+    def past(
+        self,
+        definition: Definition,
+        recorded: Recorded,
+        request: Request,
+        *,
+        needs_payload: bool = False,
+        decided: Callable[[PastDecision], None] | None = None,
+    ) -> Past:
+        """Return the windows of a trigger, before any record."""
+        decoder = EventDecoder(self._around.decoder, self._around.pace)
+        return Past(
+            definition,
+            self._around.topics.prefix,
+            recorded,
+            EventReader(decoder, self._definitions),
+            decoder,
+            self._around.windows,
+            replay_id=request.replay_id,
+            key=request.key,
+            needs_payload=needs_payload,
+            decided=decided,
+        )
+
+    def read(
+        self,
+        frozen: Frozen,
+        past: Past,
+        plan: Plan,
+        told: Callable[[Progress], None] | None = None,
+        reads: Mapping[Partition, ReadRange] | None = None,
+    ) -> int:
+        """Read the past into a plan; return how many records were read.
+
+        Args:
+            frozen: The ranges.
+            past: The windows.
+            plan: Takes the matches.
+            told: Hears how far reading has come.
+            reads: A part of the ranges, of a trigger without windows; None for all.
+
+        """
+        around = self._around
+        reads = frozen.reads if reads is None else reads
+        total = sum(part.end - part.first for part in reads.values())
+        count, told_at, last = 0, around.pace(), frozen.first
+        past.begin(frozen.first, frozen.begin)
+        with closing(around.log.ranges({place: part.first for place, part in reads.items()})) as reader:
+            ends = {place: part.end for place, part in reads.items()}
+            in_order = past.is_windowed
+            for timed in (merged if in_order else in_any_order)(reader, ends, around.pace):
+                is_inside = timed.record.offset >= reads[Partition(*timed.record[:2])].begin
+                self._feed(past, plan, timed, is_inside=is_inside)
+                count += 1
+                last = timed.time * 1000
+                if told is not None and count % _TOLD_RECORDS == 0 and around.pace() - told_at >= _TOLD_EVERY:
+                    told_at = around.pace()
+                    told(Progress(count, total, last))
+        for match in past.advance(frozen.end):
+            plan.add(match)
+        if told is not None:
+            told(Progress(count, total, last))
+        return count
+
+    def _feed(self, past: Past, plan: Plan, timed: Timed, *, is_inside: bool) -> None:
+        """Apply a record; wait for a schema that cannot be looked up now. Nothing of the record is applied before."""
+        for tries in range(_TRIES):
+            try:
+                for match in past.feed(timed.record, timed.time * 1000, is_inside=is_inside):
+                    plan.add(match)
+            except DecodeError:
+                if tries == _TRIES - 1:
+                    raise
+                self._around.wait(_PAUSE)
+            else:
+                return

@@ -1,0 +1,172 @@
+"""What was recorded about the runs of one trigger, and which of its events the live bridge still holds.
+
+A replay reads this once, when it is planned: the ledger, the runs that no submitter has taken up yet, the changelog of
+the windows, and the arrivals that no matcher has applied yet. It is kept in a spill file and takes little memory,
+however many runs there are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from enum import StrEnum
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bridge.core.event import EventIdentity, Micros
+from bridge.core.runs.run import RunFacts
+from bridge.stages.shared.run_records import decode_facts
+from bridge.stages.shared.spill_file import spill_file
+
+_CREATE = """
+CREATE TABLE runs (
+    run_key TEXT PRIMARY KEY, base TEXT, outcome TEXT, reason TEXT, workflow TEXT, at INTEGER, facts BLOB
+) WITHOUT ROWID;
+CREATE INDEX by_base ON runs (base);
+CREATE TABLE events (digest BLOB PRIMARY KEY, run_key TEXT, slot TEXT) WITHOUT ROWID;
+CREATE TABLE held (digest BLOB PRIMARY KEY) WITHOUT ROWID;
+"""
+_CACHE_KIB = 16 * 1024
+_DIGEST = 16  # bytes
+
+
+class Outcome(StrEnum):
+    """What is known about the run of a match."""
+
+    MISSING = "missing"
+    RAN = "ran"
+    WAITING = "waiting"
+    SKIPPED = "skipped"
+    DEAD = "dead"
+    FAILED = "failed"
+
+
+class RecordedRun(NamedTuple):
+    """A run that the live bridge, or an earlier replay, was asked for.
+
+    Attributes:
+        run_key: Its identity.
+        outcome: What became of it.
+        reason: The reason in the ledger, for people.
+        workflow: ``namespace/name`` of its Workflow.
+        at: When the entry was written.
+        attempt: How many runs were made in place of it, one after the other; the outcome is that of the last.
+
+    """
+
+    run_key: str
+    outcome: Outcome
+    reason: str
+    workflow: str
+    at: Micros
+    attempt: int = 0
+
+
+class RecordedMatch(NamedTuple):
+    """The use of an event by a recorded run: the key of the run, and the slot that the event filled."""
+
+    run_key: str
+    slot: str
+
+
+class Recorded:
+    """The recorded runs of one trigger, by key and by event.
+
+    Args:
+        trigger: ``namespace/name``.
+        file: A file that :meth:`save` wrote, to be read only; None to begin with nothing.
+
+    """
+
+    def __init__(self, trigger: str, file: Path | None = None) -> None:
+        self.trigger = trigger
+        if file is None:
+            self._database = spill_file(_CREATE, _CACHE_KIB)
+            self._database.execute("BEGIN")
+        else:
+            self._database = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, isolation_level=None)
+
+    def __len__(self) -> int:
+        """Return how many runs are recorded."""
+        row: tuple[int] = self._database.execute("SELECT count(*) FROM runs").fetchone()
+        return row[0]
+
+    def put(
+        self, run_key: str, outcome: Outcome, reason: str, workflow: str, at: Micros, encoded: bytes | None
+    ) -> None:
+        """Record a run, in place of an older state of it.
+
+        Args:
+            run_key: Its key.
+            outcome: What became of it.
+            reason: The reason in the ledger.
+            workflow: ``namespace/name`` of its Workflow.
+            at: When that was written.
+            encoded: The record of the facts about it; None if there is none, as in entries of 0.1.0.
+
+        Raises:
+            RecordError: The facts cannot be read.
+
+        """
+        facts = decode_facts(encoded)
+        base = facts.repeats if facts is not None else ""
+        row = (run_key, base or run_key, outcome.value, reason, workflow, at, encoded)
+        self._database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        if facts is not None and not base and not facts.replay_id:
+            rows = [(_digest(event), run_key, slot) for slot, event in facts.events]
+            self._database.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?)", rows)
+
+    def forget(self, run_key: str) -> None:
+        """Forget a run whose entry is gone from the ledger."""
+        self._database.execute("DELETE FROM runs WHERE run_key = ?", (run_key,))
+
+    def hold(self, events: Iterable[EventIdentity]) -> None:
+        """Note events that the live bridge holds. They may still match, and no replay uses them."""
+        rows = [(_digest(event),) for event in events]
+        self._database.executemany("INSERT OR IGNORE INTO held VALUES (?)", rows)
+
+    def find(self, run_key: str) -> RecordedRun | None:
+        """Return the run of a key as it stands; None if nothing is recorded. Runs made in its place count as it."""
+        select = "SELECT outcome, reason, workflow, at FROM runs WHERE base = ? ORDER BY at, run_key = base DESC"
+        rows: list[Any] = self._database.execute(select, (run_key,)).fetchall()
+        if not rows:
+            return None
+        outcome, reason, workflow, at = rows[-1]
+        return RecordedRun(run_key, Outcome(outcome), reason, workflow, at, len(rows) - 1)
+
+    def use_of(self, event: EventIdentity) -> RecordedMatch | None:
+        """Return the recorded run that has used an event; None if none has."""
+        row = self._database.execute("SELECT run_key, slot FROM events WHERE digest = ?", (_digest(event),)).fetchone()
+        return None if row is None else RecordedMatch(*row)
+
+    def facts(self, run_key: str) -> RunFacts | None:
+        """Return the facts about a recorded run."""
+        row = self._database.execute("SELECT facts FROM runs WHERE run_key = ?", (run_key,)).fetchone()
+        return None if row is None else decode_facts(row[0])
+
+    def is_held(self, event: EventIdentity) -> bool:
+        """Return whether the live bridge holds an event."""
+        return self._database.execute("SELECT 1 FROM held WHERE digest = ?", (_digest(event),)).fetchone() is not None
+
+    def fail(self, workflows: Iterable[str]) -> None:
+        """Note that the Workflows of these names (``namespace/name``) exist and have failed."""
+        update = "UPDATE runs SET outcome = ? WHERE workflow = ? AND outcome = ?"
+        rows = [(Outcome.FAILED.value, workflow, Outcome.RAN.value) for workflow in workflows]
+        self._database.executemany(update, rows)
+
+    def save(self, file: Path) -> None:
+        """Write everything to a new file, which other processes can read."""
+        self._database.execute("COMMIT")
+        self._database.execute("VACUUM INTO ?", (str(file),))
+        self._database.execute("BEGIN")
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._database.close()
+
+
+def _digest(event: EventIdentity) -> bytes:
+    name, source, id_ = event
+    text = f"{len(name)}\0{len(source)}\0{name}{source}{id_}"
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()

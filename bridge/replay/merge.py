@@ -70,8 +70,8 @@ def merged(reader: RangeReader, ends: Mapping[Partition, int], pace: Callable[[]
     _look(lanes, reader)
     waiting = [partition for partition, lane in lanes.items() if not lane.is_over]  # without a record at hand
     first: list[tuple[int, Partition]] = []  # the oldest record of each partition that has one
-    heard = pace()
     while waiting or first:
+        heard = pace()  # the caller may have taken long
         while waiting:
             heard = _fill(lanes, reader, pace, heard)
             still = []
@@ -108,10 +108,14 @@ def in_any_order(reader: RangeReader, ends: Mapping[Partition, int], pace: Calla
     heard = pace()
     while any(not lane.is_over for lane in lanes.values()):
         heard = _fill(lanes, reader, pace, heard)
-        for lane in lanes.values():
-            yield from lane.records
-            lane.records.clear()
-            lane.size = 0
+        for partition, lane in lanes.items():
+            if lane.records:
+                yield from lane.records
+                lane.records.clear()
+                lane.size, heard = 0, pace()
+            if lane.is_paused and not lane.is_over:
+                lane.is_paused = False
+                reader.resume([partition])
 
 
 def _fill(lanes: Mapping[Partition, _Lane], reader: RangeReader, pace: Callable[[], Micros], heard: Micros) -> Micros:

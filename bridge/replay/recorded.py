@@ -135,6 +135,14 @@ class Recorded:
         outcome, reason, workflow, at = rows[-1]
         return RecordedRun(run_key, Outcome(outcome), reason, workflow, at, len(rows) - 1)
 
+    def state(self, run_key: str) -> tuple[Outcome, str]:
+        """Return the outcome of the run of this very key, and the name of the replay that asked for it."""
+        row = self._database.execute("SELECT outcome, facts FROM runs WHERE run_key = ?", (run_key,)).fetchone()
+        if row is None:
+            return Outcome.MISSING, ""
+        facts = decode_facts(row[1])
+        return Outcome(row[0]), "" if facts is None else facts.replay
+
     def use_of(self, event: EventIdentity) -> RecordedMatch | None:
         """Return the recorded run that has used an event; None if none has."""
         row = self._database.execute("SELECT run_key, slot FROM events WHERE digest = ?", (_digest(event),)).fetchone()

@@ -71,6 +71,7 @@ class ConfluentReader(Reader):
                 records = [record for record in records if start <= record.offset < end]
             if records:
                 yield records
+                heard = time.monotonic()  # the caller may have taken long
         self._consumer.unassign()
 
     @override

@@ -1,0 +1,246 @@
+"""Carry out the plan of a replay: send its runs to the submitters, at its own rate and concurrency.
+
+The runs of a batch, the position behind them and the counts are one transaction. A process that dies leaves a replay
+that another process continues at this position. A run whose key has an entry in the ledger by then is not sent: the
+live bridge, or another replay, has made it meanwhile.
+
+A run counts as *submitted* when its Workflow exists, by the ledger. Until then it is *on its way*, and no more than
+``concurrency`` runs are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import NamedTuple
+
+from bridge.core.event import SECOND, Micros
+from bridge.core.runs.run import Run
+from bridge.kafka.internal_topics import InternalTopics, partition_of
+from bridge.kafka.log import FencedError, Log, Partition, Record
+from bridge.replay.frozen import record_entry
+from bridge.replay.plan import repeated
+from bridge.replay.recorded import Outcome, Recorded
+from bridge.replay.replays import COMPLETED, FAILED, PAUSED, RUNNING, Replay, ReplayLog, ReplayOwner
+
+SUBMITTED, DEAD, SKIPPED, MEANWHILE = "submitted", "dead", "skipped", "ran meanwhile"
+"""What happens to a run of a plan; the last one: it ran before this replay came to it."""
+
+_POLL = 0.1  # seconds that a look at the ledger waits
+_TOLD_EVERY: Micros = SECOND
+_LOOK_EVERY: Micros = SECOND  # at the state of the replay, which another process may have changed
+
+
+class State(NamedTuple):
+    """How far a replay has come.
+
+    Attributes:
+        replay: The replay.
+        on_their_way: Runs that were sent and have no outcome yet.
+
+    """
+
+    replay: Replay
+    on_their_way: int
+
+
+class Execution:
+    """One process that carries out a replay. It works in steps, so that a caller can do other things between them.
+
+    Args:
+        log: The Kafka cluster.
+        topics: The internal topics.
+        owner: Owns the replay.
+        replay: The replay, with its plan.
+        clock: The process's clock.
+        pace: A steady clock.
+        told: Hears how far it has come, once a second.
+
+    Attributes:
+        replay: The replay as it stands.
+
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        topics: InternalTopics,
+        owner: ReplayOwner,
+        replay: Replay,
+        clock: Callable[[], Micros],
+        pace: Callable[[], Micros],
+        told: Callable[[State], None],
+    ) -> None:
+        self._owner = owner
+        self.replay = replay
+        self._clock = clock
+        self._pace = pace
+        self._told = told
+        self._replays = ReplayLog(log, topics)
+        self._since = Recorded(replay.trigger)  # what the ledger says since the plan was made
+        self._ledger = Partition(topics.ledger, partition_of(replay.trigger, topics.partitions))
+        with closing(log.admin()) as admin:
+            self._ledger_end = admin.stable_ends([self._ledger])[self._ledger]
+        self._entries = log.ranges({self._ledger: replay.ledger_from})
+        self._plan: Iterator[tuple[int, Run]] | None = None  # once the ledger is read to its end
+        self._following: tuple[int, Run] | None = None
+        self._sent: set[str] = set()  # runs on their way
+        self._counts: Counter[str] = Counter()
+        self._tokens = 1.0
+        self._filled_at = self._told_at = self._looked_at = pace()
+        self._has_news = False
+
+    def begin(self) -> None:
+        """Write that the replay runs.
+
+        Raises:
+            FencedError: Another process has taken the replay over.
+
+        """
+        self.replay = replace(self.replay, state=RUNNING, text="", advanced_at=self._clock())
+        self._owner.write(self.replay)
+
+    def run(self) -> Replay:
+        """Carry the plan out; return the replay as it stands when this process has nothing more to do.
+
+        Raises:
+            LogError: Kafka did not answer for too long. The replay can be resumed.
+
+        """
+        try:
+            self.begin()
+            while self.step(_POLL):
+                """The next one."""
+        except FencedError:
+            return self._replays.find(self.replay.name) or self.replay
+        return self.replay
+
+    def step(self, patience: float = 0.0) -> bool:
+        """Hear what became of runs, and send those that may be sent now; return whether there is more to do.
+
+        Args:
+            patience: Seconds to wait for news if no run may be sent.
+
+        Raises:
+            FencedError: Another process has taken the replay over.
+            LogError: Kafka did not answer.
+
+        """
+        may_send = self._following is not None and self._may_send(0)
+        self._hear(self._entries.poll(0.0 if may_send else patience))
+        if self._plan is None:
+            if self._entries.positions()[self._ledger] < self._ledger_end:
+                return True
+            self._take_up()
+            self._plan = self._replays.plan(self.replay, self.replay.position)
+            self._following = next(self._plan, None)
+        batch: list[Run] = []
+        position = self.replay.position
+        while self._following is not None and self._may_send(len(batch)):
+            offset, run = self._following
+            if self._since.state(run.run_key)[0] is Outcome.MISSING:
+                batch.append(run)
+            else:  # it was made since the plan was
+                self._counts[MEANWHILE] += 1
+            position, self._following = offset + 1, next(self._plan, None)
+        if self._following is None:
+            position = self.replay.plan_end
+        if batch or position != self.replay.position:
+            self.replay = replace(self._advanced(), position=position)
+            self._owner.write(self.replay, batch)
+            self._sent.update(run.run_key for run in batch)
+            self._tokens -= len(batch)
+            self._has_news = False
+        now = self._pace()
+        if self._following is None and not self._sent:
+            dead = self._counts[DEAD]
+            text = f"{dead} runs were given up: flowbridge replay retry-failed {self.replay.name}" if dead else ""
+            self.replay = replace(self._advanced(), state=FAILED if dead else COMPLETED, text=text)
+            self._owner.write(self.replay)
+            self._told(State(self.replay, 0))
+            return False
+        if now - self._told_at >= _TOLD_EVERY:
+            self._told_at = now
+            if self._has_news:
+                self._has_news = False
+                self._owner.write(self._advanced())
+            self._told(State(self._advanced(), len(self._sent)))
+        if now - self._looked_at >= _LOOK_EVERY:
+            self._looked_at = now
+            stands = self._replays.find(self.replay.name)
+            if stands is not None and stands.state != RUNNING:  # another process has paused or cancelled it
+                self.replay = stands
+                return False
+        return True
+
+    def pause(self, text: str) -> Replay:
+        """Write that the replay pauses, because this process ends."""
+        self.replay = replace(self._advanced(), state=PAUSED, text=text)
+        self._owner.write(self.replay)
+        return self.replay
+
+    def close(self) -> None:
+        """Close the clients."""
+        self._entries.close()
+        self._since.close()
+
+    def _take_up(self) -> None:
+        """Find out what became of the runs that were sent before."""
+        for _, run in self._replays.plan(self.replay, self.replay.plan_start, self.replay.position):
+            outcome, replay = self._since.state(run.run_key)
+            if outcome in (Outcome.MISSING, Outcome.WAITING):
+                self._sent.add(run.run_key)
+            else:
+                self._counts[_COUNTED[outcome] if replay == self.replay.name else MEANWHILE] += 1
+
+    def _hear(self, records: list[Record]) -> None:
+        """Take in entries of the ledger."""
+        for record in records:
+            run_key = record_entry(self._since, record)
+            if record.value is None and record.key is not None:  # it was cancelled, and is forgotten
+                run_key = record.key.decode(errors="replace")
+            if run_key not in self._sent:
+                continue
+            outcome, _ = self._since.state(run_key)
+            if outcome is not Outcome.WAITING:
+                self._sent.discard(run_key)
+                self._counts[_COUNTED[outcome]] += 1
+                self._has_news = True
+
+    def _may_send(self, more: int) -> bool:
+        """Return whether another run may be sent now, after ``more`` that are about to be."""
+        if len(self._sent) + more >= self.replay.concurrency:
+            return False
+        if not self.replay.rate:
+            return True
+        now = self._pace()
+        rate = self.replay.rate / 1000
+        self._tokens = min(max(1.0, rate), self._tokens + (now - self._filled_at) / SECOND * rate)
+        self._filled_at = now
+        return self._tokens - more >= 1
+
+    def _advanced(self) -> Replay:
+        self.replay = replace(self.replay, counts=dict(self._counts), advanced_at=self._clock())
+        return self.replay
+
+
+_COUNTED = {Outcome.RAN: SUBMITTED, Outcome.DEAD: DEAD, Outcome.SKIPPED: SKIPPED, Outcome.MISSING: SKIPPED}
+
+
+def retried(log: Log, topics: InternalTopics, replay: Replay, recorded: Recorded) -> Iterator[Run]:
+    """Yield a new run in place of each run of a replay's plan that was given up, was skipped, or has failed.
+
+    Args:
+        log: The Kafka cluster.
+        topics: The internal topics.
+        replay: The replay.
+        recorded: What is recorded of its trigger.
+
+    """
+    for _, run in ReplayLog(log, topics).plan(replay, replay.plan_start):
+        base = run.repeats or run.run_key
+        stands = recorded.find(base)
+        if stands is not None and stands.outcome in (Outcome.DEAD, Outcome.SKIPPED, Outcome.FAILED):
+            yield repeated(run, base, stands.attempt + 1, topics.prefix)

@@ -31,7 +31,7 @@ from bridge.kafka.log import Record
 from bridge.kafka.outbox import Discard
 from bridge.replay.recorded import Recorded, RecordedRun
 from bridge.settings.groups import WindowSettings
-from bridge.stages.matcher.ticks import TickRound
+from bridge.stages.matcher.ticks import ended_by
 from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.matcher.window_store import Bounds, Excess, WindowStore
 from bridge.stages.shared.decoding import EventDecoder
@@ -129,7 +129,6 @@ class Past:
         self._out = Discard()
         self._store = WindowStore(None)
         self._condition = (definition.identity, definition.condition_hash)
-        self.conditions = {definition.condition_hash: definition}
         self._bounds = Bounds(settings.window_bound, settings.remembered_bound, settings.window_bytes)
         self._aside: dict[str, _Aside] = {}
         self._matches: list[PastMatch] = []  # those that are not returned yet
@@ -142,10 +141,6 @@ class Past:
     def is_windowed(self) -> bool:
         """Return whether records have to come in the order of their times."""
         return self._trigger.is_windowed
-
-    def is_in_force(self, trigger: str, condition_hash: str, /) -> bool:
-        """Return True: a replay knows one condition, and it is in force."""
-        return (trigger, condition_hash) == self._condition
 
     def begin(self, at: Micros, begin: Micros) -> None:
         """Begin to read.
@@ -218,17 +213,12 @@ class Past:
         due = self._store.next_due(self._condition)
         if due is None or due > time:
             return
-        trigger, condition_hash = self._condition
-        tick = {"safe": [{"trigger": trigger, "condition": condition_hash, "time": time}], "retired": []}
-        is_over = False
-        while not is_over:
-            round_ = TickRound(self._store, self, tick)
-            for ended in round_.slice():
-                match = self._applied(ended.key, ended.step, None, is_inside=None)
-                self._store.apply(ended.key, self._trigger, ended.step, self._out, forgotten=ended.forgotten)
-                if match is not None:
-                    yield match
-            is_over = round_.is_over
+        while (timer := self._store.due(self._condition, time, self._trigger)) is not None:
+            ended = ended_by(self._store, timer, self._definition)
+            match = self._applied(ended.key, ended.step, None, is_inside=None)
+            self._store.apply(ended.key, self._trigger, ended.step, self._out, forgotten=ended.forgotten)
+            if match is not None:
+                yield match
         self._store.advance(self._condition, self._trigger, time, self._out)
 
     # -- arrivals ------------------------------------------------------------------------------------------------------

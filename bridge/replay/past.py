@@ -47,7 +47,7 @@ class PastMatch(NamedTuple):
     """A match of the past.
 
     Attributes:
-        run: Its run, or why none can be made.
+        run: Its run, or why none can be made; None if it was not asked for, since one is recorded.
         recorded: The run of the live set that is recorded for it; None if it is missing.
         second: The run of the second set that is recorded for it, if that set is asked for; None if it is missing.
         complete: When it was complete, by record time.
@@ -56,12 +56,28 @@ class PastMatch(NamedTuple):
 
     """
 
-    run: Run | UnrunnableError
+    run: Run | UnrunnableError | None
     recorded: RecordedRun | None
     second: RecordedRun | None
     complete: Micros
     is_inside: bool
     events: Sequence[Sequence[Event]]
+
+
+class Needs(NamedTuple):
+    """What is asked of matches, apart from the runs that are not recorded.
+
+    Attributes:
+        payloads: The payloads of their events, also where no run is made of these.
+        recorded_runs: The runs that are recorded for the events of a match, made again.
+
+    """
+
+    payloads: bool
+    recorded_runs: bool
+
+
+EVERYTHING = Needs(payloads=True, recorded_runs=True)
 
 
 class PastDecision(NamedTuple):
@@ -91,7 +107,7 @@ class Past:
         settings: How much the windows may hold.
         replay_id: Id of a second set of runs; empty for the live set.
         key: Correlation key that is followed alone; None for all.
-        needs_payload: The events of matches are asked for their payloads, also where no run needs these.
+        needs: What is asked of its matches.
         decided: Hears of each decision.
 
     Attributes:
@@ -111,7 +127,7 @@ class Past:
         *,
         replay_id: str = "",
         key: str | None = None,
-        needs_payload: bool = False,
+        needs: Needs = EVERYTHING,
         decided: Callable[[PastDecision], None] | None = None,
     ) -> None:
         self._definition = definition
@@ -123,7 +139,7 @@ class Past:
         self._decoder = decoder
         self._replay_id = replay_id
         self._key = key
-        self._needs_payload = needs_payload or definition.run_needs_payload
+        self._needs = needs
         self._decided = decided
         self._slots = SlotIndex([definition])
         self._out = Discard()
@@ -294,7 +310,10 @@ class Past:
         """Hear the decisions of a step; return its match, if it has one."""
         match = None
         if step.match is not None:
-            events = [[self._event(arrival) for arrival in slot] for slot in step.match]
+            recorded = self._recorded.find(run_key) if run_key else None
+            is_made = recorded is None or self._needs.recorded_runs
+            is_read = self._needs.payloads or (is_made and self._definition.run_needs_payload)
+            events = [[self._event(arrival, is_read=is_read) for arrival in slot] for slot in step.match]
             arrivals = [arrival for slot in step.match for arrival in slot]
             reached = max([arrival.reached for arrival in arrivals], default=0)
             newest = max([arrival.time for arrival in arrivals], default=step.frame[1] if step.frame else 0)
@@ -303,14 +322,14 @@ class Past:
             )
             is_inside = complete >= self._begin if is_inside is None else is_inside
             frame = None if step.ended_early else step.frame
-            match = self._match(events, key.key, complete, is_inside=is_inside, frame=frame, run_key=run_key)
+            match = self._match(events, key.key, complete, is_inside=is_inside, frame=frame, recorded=recorded)
         for decision in step.decisions:
             self._decide(decision, record, is_inside=is_inside is not False)
         return match
 
-    def _event(self, arrival: Arrival) -> Event:
+    def _event(self, arrival: Arrival, *, is_read: bool) -> Event:
         topic = slot_topic(self._definition.slots[arrival.slot].slot)
-        payload = self._decoder.decode(topic, arrival.value) if self._needs_payload else {}
+        payload = self._decoder.decode(topic, arrival.value) if is_read else {}
         name, source, id_ = arrival.event
         return Event(name, source, id_, arrival.time, arrival.reached, arrival.key, payload)
 
@@ -324,18 +343,18 @@ class Past:
         *,
         is_inside: bool,
         frame: tuple[Micros, Micros] | None = None,
-        run_key: str = "",
+        recorded: RecordedRun | None = None,
     ) -> PastMatch:
-        """Return a match, with what is recorded of its run: that of ``run_key``, or of the key that it would have."""
+        """Return a match, with what is recorded of its run: ``recorded``, or the run of the key that it would have."""
+        if recorded is not None and not self._needs.recorded_runs:
+            return PastMatch(None, recorded, None, complete, is_inside, events)
         run = self._made(events, key, frame, self._replay_id)
         second = None
-        if self._replay_id:
-            second = self._recorded.find(run.run_key) if isinstance(run, Run) else None
-            live = self._made(events, key, frame, "") if not run_key else run
-            run_key = run_key or (live.run_key if isinstance(live, Run) else "")
-        elif not run_key and isinstance(run, Run):
-            run_key = run.run_key
-        recorded = self._recorded.find(run_key) if run_key else None
+        if self._replay_id and isinstance(run, Run):
+            second = self._recorded.find(run.run_key)
+        if recorded is None:
+            live = self._made(events, key, frame, "") if self._replay_id else run
+            recorded = self._recorded.find(live.run_key) if isinstance(live, Run) else None
         return PastMatch(run, recorded, second, complete, is_inside, events)
 
     def _made(

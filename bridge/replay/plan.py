@@ -128,6 +128,10 @@ class Plan:
         if not match.is_inside or not self._selection.picks(match):
             return
         outcome = match.recorded.outcome if match.recorded is not None else Outcome.MISSING
+        if match.run is None:
+            if match.recorded is not None:
+                self._put(match.recorded.run_key, outcome, match.complete, None)
+            return
         if isinstance(match.run, UnrunnableError):
             if outcome is Outcome.MISSING and len(self.unrunnable) < _EXAMPLES:
                 self.unrunnable.append(str(match.run))

@@ -17,7 +17,7 @@ from bridge.kafka.log import Log, Partition
 from bridge.replay.frozen import Freezer, Frozen, ReadRange
 from bridge.replay.history import History, awake, plain
 from bridge.replay.merge import Timed, in_any_order, merged
-from bridge.replay.past import Past, PastDecision
+from bridge.replay.past import Needs, Past, PastDecision
 from bridge.replay.plan import Plan, Selection
 from bridge.replay.recorded import Recorded
 from bridge.replay.request import ReplayError, Request
@@ -197,7 +197,7 @@ class Planner:
             self._around.windows,
             replay_id=request.replay_id,
             key=request.key,
-            needs_payload=needs_payload,
+            needs=Needs(needs_payload, recorded_runs=request.mode != "missing" or bool(request.replay_id)),
             decided=decided,
         )
 

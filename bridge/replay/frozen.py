@@ -281,11 +281,12 @@ class Freezer:
                         recorded.hold([EventIdentity(name, fields["source"], fields["id"])])
         for number in range(self._topics.partitions):
             place = Partition(self._topics.windows, number)
-            waiting: dict[bytes, bool] = {}
+            waiting: set[bytes] = set()
             for record in self._records(reader, place, 0, admin.stable_ends([place])[place]):
                 if record.key is not None and record.key.startswith(trigger.encode() + b"\0"):
-                    waiting[record.key] = (record.value or b"").startswith(WAITING.prefix)
-            recorded.hold([read_place(key).event for key, waits in waiting.items() if waits])
+                    waits = (record.value or b"").startswith(WAITING.prefix)
+                    (waiting.add if waits else waiting.discard)(record.key)
+            recorded.hold([read_place(key).event for key in waiting])
 
     def _slot_name(self, definition: str, slot: int) -> str:
         known = self._definitions.known.get(definition)

@@ -23,11 +23,17 @@ from bridge.stages.shared.run_records import decode_run, encode_run
 from bridge.stages.shared.spill_file import spill_file
 
 _CREATE = """
-CREATE TABLE matches (run_key TEXT PRIMARY KEY, outcome TEXT, at INTEGER, body BLOB);
+CREATE TABLE matches (run_key TEXT, outcome TEXT, at INTEGER, body BLOB);
 """
 _CACHE_KIB = 16 * 1024
 _EXAMPLES = 5
 _TOGETHER = 500  # matches that are written together
+_REPEATS = """
+DELETE FROM matches WHERE rowid IN (
+    SELECT rowid FROM (SELECT rowid, row_number() OVER (PARTITION BY run_key ORDER BY rowid) AS nth FROM matches)
+    WHERE nth > 1
+)
+"""
 
 UNRUNNABLE = "unrunnable"
 """The outcome of a match of which no run can be made."""
@@ -121,6 +127,7 @@ class Plan:
         self._database = spill_file(_CREATE, _CACHE_KIB)
         self._database.execute("BEGIN")
         self._unwritten: list[tuple[str, str, int, bytes | None]] = []
+        self._may_repeat = False
         self.unrunnable: list[str] = []
 
     def add(self, match: PastMatch) -> None:
@@ -157,25 +164,40 @@ class Plan:
     def _put(self, run_key: str, outcome: str, at: Micros, body: bytes | None) -> None:
         self._unwritten.append((run_key, outcome, at, body))
         if len(self._unwritten) >= _TOGETHER:
-            self._written()
+            self._write()
 
-    def _written(self) -> sqlite3.Connection:
-        """Return the file with all matches in it."""
-        self._database.executemany("INSERT OR IGNORE INTO matches VALUES (?, ?, ?, ?)", self._unwritten)
+    def _write(self) -> None:
+        self._database.executemany("INSERT INTO matches VALUES (?, ?, ?, ?)", self._unwritten)
         self._unwritten.clear()
+        self._may_repeat = True
+
+    def _read(self) -> sqlite3.Connection:
+        """Return the file with all matches in it, each once.
+
+        Matches of the same run are removed here, and not as they come: the keys of runs are random, and an index that
+        grows by them is written again and again once it is larger than its pages in memory.
+        """
+        if self._unwritten:
+            self._write()
+        if self._may_repeat:
+            self._database.execute("CREATE INDEX by_key ON matches (run_key)")
+            self._database.execute(_REPEATS)
+            self._database.execute("DROP INDEX by_key")
+            self._may_repeat = False
         return self._database
 
     def save(self, file: Path) -> None:
         """Write the matches to a new file, for :meth:`take`."""
-        self._written().execute("COMMIT")
+        self._read().execute("COMMIT")
         self._database.execute("VACUUM INTO ?", (str(file),))
         self._database.execute("BEGIN")
 
     def take(self, file: Path) -> None:
         """Take over the matches of another part of the range from the file that :meth:`save` wrote."""
-        self._written().execute("COMMIT")
+        self._read().execute("COMMIT")
         self._database.execute("ATTACH ? AS other", (str(file),))
-        self._database.execute("INSERT OR IGNORE INTO matches SELECT * FROM other.matches")
+        self._database.execute("INSERT INTO matches SELECT * FROM other.matches")
+        self._may_repeat = True
         self._database.execute("DETACH other")
         self._database.execute("BEGIN")
 
@@ -183,18 +205,18 @@ class Plan:
 
     def outcomes(self) -> Counter[str]:
         """Return how many matches have each outcome."""
-        return Counter(dict(self._written().execute("SELECT outcome, count(*) FROM matches GROUP BY outcome")))
+        return Counter(dict(self._read().execute("SELECT outcome, count(*) FROM matches GROUP BY outcome")))
 
     def count(self) -> int:
         """Return how many runs the replay is to start."""
-        row: tuple[int] = self._written().execute("SELECT count(*) FROM matches WHERE body IS NOT NULL").fetchone()
+        row: tuple[int] = self._read().execute("SELECT count(*) FROM matches WHERE body IS NOT NULL").fetchone()
         return row[0]
 
     def runs(self, *, newest_first: bool = False, limit: int | None = None) -> Iterator[PlannedRun]:
         """Yield the runs, in the order in which their matches were complete."""
         order = "DESC" if newest_first else "ASC"
         select = f"SELECT body, at FROM matches WHERE body IS NOT NULL ORDER BY at {order}, rowid {order} LIMIT ?"  # noqa: S608  (the order is ours)
-        for body, at in self._written().execute(select, (-1 if limit is None else limit,)):
+        for body, at in self._read().execute(select, (-1 if limit is None else limit,)):
             yield PlannedRun(decode_run(body), at)
 
     def close(self) -> None:

@@ -74,8 +74,11 @@ def reader_properties(config: Mapping[str, str]) -> dict[str, str]:
 
 
 def range_properties(config: Mapping[str, str]) -> dict[str, str]:
-    """Return the properties of a reader of ranges: those of a reader, with the small buffers of a consumer."""
-    return reader_properties({**_CHOSEN_FOR_CONSUMERS, **config})
+    """Return the properties of a reader of ranges: those of a reader, with the small buffers of a consumer.
+
+    Small fetches take turns between partitions. So a merge rarely has to pause one that is ahead of the others.
+    """
+    return reader_properties({**_CHOSEN_FOR_CONSUMERS, "max.partition.fetch.bytes": str(_MIB // 8), **config})
 
 
 def producer_properties(config: Mapping[str, str], transactional_id: str, timeout_ms: int) -> dict[str, str | bool]:

@@ -25,6 +25,7 @@ PATIENCE = 30.0
 
 _POLL = 0.1
 _AT_ONCE = 5_000
+_OF_RANGES = 1_000  # at once: fewer than a merge keeps of a partition, since pausing throws away what was fetched
 _PASSING = frozenset(
     {KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001 - spelt so
 )
@@ -89,7 +90,7 @@ class ConfluentRangeReader(RangeReader):
 
     @override
     def poll(self, seconds: float) -> list[Record]:
-        return _polled(self._consumer, seconds)
+        return _polled(self._consumer, seconds, _OF_RANGES)
 
     @override
     def positions(self) -> dict[Partition, int]:
@@ -112,8 +113,8 @@ class ConfluentRangeReader(RangeReader):
         self._consumer.close()
 
 
-def _polled(consumer: Consumer, seconds: float) -> list[Record]:
-    """Return the records that a consumer has, or an empty list after ``seconds``.
+def _polled(consumer: Consumer, seconds: float, limit: int = _AT_ONCE) -> list[Record]:
+    """Return up to ``limit`` of the records that a consumer has, or an empty list after ``seconds``.
 
     Raises:
         LogError: An error that does not pass by itself.
@@ -123,7 +124,7 @@ def _polled(consumer: Consumer, seconds: float) -> list[Record]:
         first = consumer.poll(seconds)
         messages: list[Message] = [] if first is None else [first]
         if first is not None and first.error() is None:
-            messages.extend(consumer.consume(_AT_ONCE - 1, 0))
+            messages.extend(consumer.consume(limit - 1, 0))
     except KafkaException as exception:
         raise meaning(error_of(exception)) from exception
     records, errors = records_of(messages)

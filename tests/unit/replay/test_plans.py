@@ -297,3 +297,14 @@ def test_only_one_correlation_key_is_followed_if_asked_for() -> None:
     world.triggers.append(replace(world.triggers[0], name="later"))
     world.run(5)
     assert orders(draft(world, "default/later", key="2")) == ["2"]
+
+
+def test_a_match_that_is_seen_twice_is_planned_once() -> None:
+    world = begun(one_slot(parameters=MAPPED))
+    for _ in range(2):
+        world.publish("order.created", {"order": "1"}, id="same")
+        world.run(1)
+    publish(world, 2)
+    world.run(5)
+    made = draft(world, "default/ship", replay_id="again", mode="all")
+    assert (outcomes(made), orders(made)) == ({"ran": 2}, ["1", "2"])

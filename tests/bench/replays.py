@@ -146,7 +146,7 @@ def _planned(turns: _Turns, name: str, what: str, *, ceiling: str) -> list[Figur
 
 
 def _memory(turns: _Turns, name: str) -> list[Figure]:
-    moments = ("with the first records", "half way", "at the end")
+    moments = ("after a tenth", "half way", "near the end")
     samples = zip(*turns.memory[name], strict=True)
     return [
         Figure(f"… memory of the process, {moment}", "MB", [size / _MEGABYTE for size in sizes])

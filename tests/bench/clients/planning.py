@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from typing_extensions import override
@@ -58,7 +58,7 @@ def plan_replay(
 
     Returns:
         ``rate``: records a second. ``per_core``: the same by processor time. ``began`` and ``ended``: when it read.
-        ``memory``: bytes when the first records were read, half of them, and all.
+        ``memory``: bytes when a tenth of the records were read, half of them, and nearly all.
 
     """
     if not is_pinned:
@@ -77,18 +77,17 @@ def plan_replay(
     )
     collector = collecting()
     progress = Progress()
-    memory: list[int] = []
+    sizes: list[tuple[int, int]] = []
 
     def told(reading: Reading) -> None:
         progress.add(reading.read - progress.done)
         collector.between_batches()
-        if len(memory) < 2 and reading.read >= reading.of * len(memory) // 2:
-            memory.append(_resident())
+        if reading.read < reading.of:  # with all of its buffers; afterwards they are free
+            sizes.append((reading.read, _resident()))
 
     planner = _PartPlanner(around, definitions, *part)
     given = Definition(Trigger.from_json(json.loads(spec)))
     made = planner.draft("bench", Request(given.identity, _EARLIEST), given=given, told=told)
-    memory.append(_resident())
     found = dict(made.plan.outcomes())
     if part == (0, 1) and found != outcomes:
         raise ValueError(f"the plan has {found} of {made.read} records, not {outcomes}")
@@ -98,7 +97,7 @@ def plan_replay(
         "began": planner.began,
         "ended": planner.ended,
         "read": made.read,
-        "memory": memory,
+        "memory": [_size_at(sizes, made.read * share) for share in (0.1, 0.5, 1)],
     }
 
 
@@ -125,6 +124,12 @@ class _PartPlanner(Planner):
         count = super().read(frozen, past, plan, told, mine)
         self.ended = time.time()
         return count
+
+
+def _size_at(sizes: Sequence[tuple[int, int]], count: float) -> int:
+    """Return the size when about so many records were read."""
+    _, size = min(sizes, key=lambda sample: abs(sample[0] - count))
+    return size
 
 
 def _steady() -> Micros:

@@ -330,6 +330,17 @@ class Freezer:
             yield from records
 
 
+def read_recorded(log: Log, topics: InternalTopics, recorded: Recorded) -> int:
+    """Record what the ledger says about the runs of a trigger; return up to where it was read."""
+    ledger = Partition(topics.ledger, partition_of(recorded.trigger, topics.partitions))
+    with closing(log.admin()) as admin, closing(log.reader()) as reader:
+        end = admin.stable_ends([ledger])[ledger]
+        for records in reader.read(ledger, 0, end) if end else ():
+            for record in records:
+                record_entry(recorded, record)
+    return end
+
+
 def record_entry(recorded: Recorded, record: Record) -> str | None:
     """Record what an entry of the ledger says about a run of the trigger; return the run's key, None for other runs.
 

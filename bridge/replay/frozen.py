@@ -194,9 +194,9 @@ class Freezer:
                 lost.append(f"{place.topic}/{place.number} before {time_text(kept)}")
         if lost:
             notes.append(f"retention has removed a part of what is asked for: {', '.join(lost)}")
-        if begin >= end or all(part.begin >= part.end for part in reads.values()):
+        if begin >= end:
             raise ReplayError(
-                f"no record lies between {request.start.text or 'the beginning'} and {request.end.text or 'the end'} "
+                f"nothing lies between {request.start.text or 'the beginning'} and {request.end.text or 'the end'} "
                 f"(the live routers have read up to {time_text(end)})",
                 "begin earlier, or end later",
             )

@@ -6,7 +6,6 @@ suspended. The commands that a person would use name what is missing, and start 
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import subprocess
@@ -14,14 +13,13 @@ import threading
 import time
 from collections import Counter
 from functools import partial
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from e2e.bridge_process import FLOWBRIDGE, in_environment
-from e2e.installation import parameters
+from e2e.replay_bed import Bed, is_under_way, named, plan_of, state
 from servers.process import wait_for
 
 if TYPE_CHECKING:
@@ -34,88 +32,6 @@ pytestmark = pytest.mark.timeout(600)
 
 ORDERS, DOWN, REFUSED, PAIRS, FLOWING = 200, 1_000, 5, 300, 2_000
 SEED = 20_261_128
-
-SHIP = """\
-apiVersion: flowbridge.dev/v1
-kind: Trigger
-metadata: {{name: {name}}}
-spec:
-  suspend: {suspend}
-  events: [{{name: {prefix}order}}]
-  run: {{workflowTemplate: ship}}
-"""
-
-PAIR = """\
-apiVersion: flowbridge.dev/v1
-kind: Trigger
-metadata: {{name: {name}}}
-spec:
-  events:
-    - {{name: {prefix}part, as: part, key: payload.pair}}
-    - {{name: {prefix}bill, as: bill, key: payload.pair}}
-  window: {{within: 2h}}
-  collect: {collect}
-  run: {{workflowTemplate: ship, parameters: {{order: part.payload.pair}}}}
-"""
-
-
-class Bed:
-    """The installation, and what its commands say."""
-
-    def __init__(self, installation: Installation) -> None:
-        self.installation = installation
-        self.names = f"shop-{installation.prefix}"  # the bridge reads no topic with its own prefix
-        self.triggers: dict[str, str] = {}
-
-    def ship(self, name: str, *, suspend: bool = False) -> None:
-        """Write a trigger of one event, or change it."""
-        self.triggers[name] = SHIP.format(name=name, prefix=self.names, suspend=str(suspend).lower())
-        self._write()
-
-    def pair(self, *names: str) -> None:
-        """Write triggers of two events that belong together."""
-        for name in names:
-            collect = "first" if name.endswith("first") else "latest"
-            self.triggers[name] = PAIR.format(name=name, prefix=self.names, collect=collect)
-        self._write()
-
-    def _write(self) -> None:
-        self.installation.write_triggers("---\n".join(self.triggers.values()))
-        self.installation.wait_triggers(*self.triggers)
-
-    def publish(self, event: str, *payloads: dict[str, Any]) -> None:
-        """Publish events, and wait until Kafka has them."""
-        with self.installation.publisher() as publisher:
-            for payload in payloads:
-                publisher.publish(f"{self.names}{event}", payload)
-            publisher.flush()
-
-    def replay(self, trigger: str, *words: str, code: int = 0) -> list[dict[str, Any]]:
-        """Run a replay to its end; return what it prints."""
-        return self.command("--trigger", trigger, "--from", "earliest", *words, code=code)
-
-    def command(self, *words: str, code: int = 0) -> list[dict[str, Any]]:
-        """Run ``flowbridge replay``; return what it prints."""
-        done = self.installation.command("replay", *words, "-o", "json")
-        assert done.returncode == code, f"{words}: exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    def ran(self, trigger: str) -> Counter[str]:
-        """Return the orders for which Workflows of a trigger exist."""
-        return Counter(parameters(workflow)["order"] for workflow in self.installation.workflows(trigger))
-
-
-def plan_of(lines: list[dict[str, Any]]) -> dict[str, Any]:
-    (plan,) = [line for line in lines if line["kind"] == "plan"]
-    return plan
-
-
-def named(lines: list[dict[str, Any]]) -> int:
-    return sum(line["kind"] == "run" for line in lines)
-
-
-def state(lines: list[dict[str, Any]]) -> dict[str, Any]:
-    return next(line for line in reversed(lines) if line["kind"] == "replay")
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +166,7 @@ def _killed_again_and_again(bed: Bed, trigger: str, random: Random, kills: int) 
             text=True,
         )
         try:
-            wait_for(partial(_is_under_way, bed, name, process), 60, "the replay to run")
+            wait_for(partial(is_under_way, bed, name, process), 60, "the replay to run")
             time.sleep(random.uniform(0.2, 1.5))  # the moment of the kill, by the seed
             if process.poll() is not None:
                 break
@@ -263,12 +179,6 @@ def _killed_again_and_again(bed: Bed, trigger: str, random: Random, kills: int) 
     lines = bed.command("resume", name) if state(bed.command("show", name))["state"] == "running" else []
     assert state(lines or bed.command("show", name))["state"] == "completed"
     return killed
-
-
-def _is_under_way(bed: Bed, name: str, process: subprocess.Popen[str]) -> bool:
-    return process.poll() is not None or any(
-        line["name"] == name and line["state"] == "running" for line in bed.command("list")
-    )
 
 
 @pytest.mark.usefixtures("bridge")
@@ -334,52 +244,3 @@ def test_what_cannot_be_done_is_told_without_a_traceback(bed: Bed) -> None:
         done = bed.installation.command("replay", *words)
         assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
         assert text in done.stderr
-
-
-PAGE = (Path(__file__).parents[2] / "docs" / "replay.md").read_text("utf-8")
-COMMANDS = [
-    line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines() if line.strip()
-]
-LIFE = ("show", "pause", "resume", "cancel", "retry-failed")
-
-
-@pytest.mark.usefixtures("bridge")
-def test_each_command_of_the_page_runs_as_it_stands_there(bed: Bed, tmp_path: Path) -> None:
-    bed.ship("report")
-    bed.pair("pair")
-    (tmp_path / "report.yaml").write_text(bed.triggers["report"])
-    environment = [*in_environment(bed.installation.environment), "PATH=" + f"{FLOWBRIDGE.parent}:/usr/bin:/bin"]
-    slow = ["--trigger", "report", "--from", "earliest", "--name", "monday", "--rate", "1", "--yes"]
-    monday: subprocess.Popen[str] | None = None
-    try:
-        for command in COMMANDS:
-            verb = command.split()[2]
-            if verb in LIFE and monday is None:
-                bed.ship("monday")  # a trigger whose backfill takes long
-                slow[1] = "monday"
-                monday = subprocess.Popen([*environment, str(FLOWBRIDGE), "replay", *slow], text=True)
-                wait_for(partial(_is_under_way, bed, "monday", monday), 60, "the replay to run")
-            if verb == "resume":
-                resumed = subprocess.Popen([*environment, *command.split()], text=True)
-                wait_for(partial(_is_under_way, bed, "monday", resumed), 60, "the replay to go on")
-                resumed.send_signal(signal.SIGINT)
-                assert resumed.wait(30) == 130
-                continue
-            done = subprocess.run(
-                [*environment, "bash", "-euc", command],
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                timeout=120,
-                check=False,
-            )
-            assert done.returncode == 0 or "backfill" in command, f"{command}: {done.returncode}\n{done.stderr}"
-            assert done.returncode <= 1, f"{command}: {done.returncode}\n{done.stderr}"
-            assert done.stdout, command
-    finally:
-        if monday is not None:
-            monday.kill()
-            monday.wait()
-    named = {line["name"]: line["state"] for line in bed.command("list")}
-    assert (named["backfill"], named["monday"]) == ("failed", "cancelled"), "the refused events have no order"
-    assert {command.split()[2] for command in COMMANDS} >= {"--trigger", "list", *LIFE}

@@ -124,7 +124,7 @@ def test_a_range_is_by_the_time_at_which_events_reached_us() -> None:
     assert orders(draft(world, "default/later", Bound(begin), end=Bound(end))) == ["2"]
     assert orders(draft(world, "default/later", Bound(begin))) == ["2", "3"]
     assert orders(draft(world, "default/later", end=Bound(begin))) == ["1"]
-    with pytest.raises(ReplayError, match="no record lies between"):
+    with pytest.raises(ReplayError, match="nothing lies between"):
         draft(world, "default/later", Bound(end, text="then"), end=Bound(begin))
 
 

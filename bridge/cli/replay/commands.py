@@ -66,7 +66,7 @@ Examples:
     help="Make a second set of runs under this id, whether or not the live ones ran.",
 )
 @click.option("--name", metavar="NAME", help="Name of the replay. Else the trigger's name and the time.")
-@click.option("--reason", metavar="TEXT", default="", help="Why, for people who see it in the list.")
+@click.option("--reason", metavar="REASON", default="", help="Why, for people who see it in the list.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and stop.")
 @click.option("--yes", is_flag=True, help="Carry the plan out without asking.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Start N runs at most.")

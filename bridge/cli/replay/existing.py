@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import time
 from collections import Counter
 from dataclasses import asdict, replace
@@ -32,6 +34,7 @@ from bridge.replay.replays import (
     definition_of,
     user_and_machine,
 )
+from bridge.replay.request import Bound, Request
 from bridge.settings.settings import Settings
 from bridge.stages.stage_thread import wall_clock
 
@@ -81,7 +84,7 @@ def execute_show(*, name: str, settings: Settings, output: Output) -> int:
             f"  advanced     {time_text(replay.advanced_at)}",
             f"  why          {replay.why or '(no reason was given)'}",
             f"  definition   {replay.definition}",
-            f"  asked for    {replay.request}",
+            f"  asked for    {_request_text(replay)}",
             f"  plan found   {', '.join(f'{count} {outcome}' for outcome, count in sorted(replay.found.items()))}",
             f"  position     {replay.position - replay.plan_start} of {replay.plan_end - replay.plan_start} offsets",
         ]
@@ -191,6 +194,20 @@ def _going(log: Log, topics: InternalTopics, name: str) -> Replay:
     if replay.is_over:
         raise UsageError(f"replay {name} is {replay.state}", "plan another one: it finds what is still missing")
     return replay
+
+
+def _request_text(replay: Replay) -> str:
+    """Return what was asked for as the options of the command; those that were left out are left out."""
+    asked = json.loads(replay.request)
+    start, end = asked.pop("start")["text"], asked.pop("end")["text"]
+    words = {"from": start, **({"to": end} if end else {})}
+    usual = asdict(Request("", Bound()))
+    words |= {name.replace("_", "-"): value for name, value in asked.items() if value != usual.get(name)}
+    for shown in ("trigger", "reason"):
+        words.pop(shown, None)
+    return " ".join(
+        f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}" for name, value in words.items()
+    )
 
 
 def _state_text(replay: Replay) -> str:

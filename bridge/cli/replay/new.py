@@ -154,7 +154,7 @@ def bound(text: str, now: Micros) -> Bound:
             offsets[Partition(topic, int(number))] = int(offset)
         return Bound(offsets=offsets, text=text)
     with suppress(DurationError):
-        return Bound(now - parse_duration(text), text=f"{text} ago")
+        return Bound(now - parse_duration(text), text=text)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

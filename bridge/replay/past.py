@@ -27,11 +27,11 @@ from bridge.core.runs.run_of_match import UnrunnableError, make_run
 from bridge.core.windows.kinds.all_kinds import kind_of_window
 from bridge.core.windows.window import Arrival
 from bridge.core.windows.window_step import Step
-from bridge.kafka.log import Partition, Record
+from bridge.kafka.log import Record
 from bridge.kafka.outbox import Discard
 from bridge.replay.recorded import Recorded, RecordedRun
 from bridge.settings.groups import WindowSettings
-from bridge.stages.matcher.ticks import TickRound
+from bridge.stages.matcher.ticks import ended_by
 from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.matcher.window_store import Bounds, Excess, WindowStore
 from bridge.stages.shared.decoding import EventDecoder
@@ -116,6 +116,7 @@ class Past:
     ) -> None:
         self._definition = definition
         self._trigger = definition.trigger
+        self._kind = kind_of_window(definition.trigger)
         self._installation = installation
         self._recorded = recorded
         self._reader = reader
@@ -126,11 +127,11 @@ class Past:
         self._decided = decided
         self._slots = SlotIndex([definition])
         self._out = Discard()
-        self._store = WindowStore(Partition("", 0))
+        self._store = WindowStore(None)
         self._condition = (definition.identity, definition.condition_hash)
-        self.conditions = {definition.condition_hash: definition}
         self._bounds = Bounds(settings.window_bound, settings.remembered_bound, settings.window_bytes)
         self._aside: dict[str, _Aside] = {}
+        self._matches: list[PastMatch] = []  # those that are not returned yet
         self._next_offset = 0
         self._begin: Micros = 0
         self.decisions: Counter[str] = Counter()
@@ -140,10 +141,6 @@ class Past:
     def is_windowed(self) -> bool:
         """Return whether records have to come in the order of their times."""
         return self._trigger.is_windowed
-
-    def is_in_force(self, trigger: str, condition_hash: str, /) -> bool:
-        """Return True: a replay knows one condition, and it is in force."""
-        return (trigger, condition_hash) == self._condition
 
     def begin(self, at: Micros, begin: Micros) -> None:
         """Begin to read.
@@ -159,65 +156,75 @@ class Past:
             for _ in self.advance(at):
                 """Arming ends nothing."""
 
-    def feed(self, record: Record, time: Micros, *, is_inside: bool) -> Iterator[PastMatch]:
-        """Apply a record; yield the matches that it completes, after those that time completed before it.
+    def feed(self, record: Record, time: Micros, *, is_inside: bool) -> Sequence[PastMatch]:
+        """Apply a record; return the matches that it completes, after those that time completed before it.
 
         Args:
             record: The record.
             time: Its time in the merged order.
             is_inside: It lies in the range.
 
+        Raises:
+            DecodeError: A schema cannot be looked up now. The record can be fed again, and no match is lost.
+
         """
-        if self._trigger.is_windowed:
-            yield from self.advance(time - 1)
         reading = self._slots.own.get(record.topic) or self._slots.of_shared(record.topic, record.headers)
-        if not reading:
-            return
-        ((_, slots),) = reading
+        read = self._read(record, time) if reading else None
+        if self._trigger.is_windowed:
+            for ended in self.advance(time - 1):
+                self._matches.append(ended)
+        for _, slots in reading:
+            for slot in slots:
+                if not isinstance(read, DecodedEvent):
+                    self._decide(self._refused(record, slot, read), record, is_inside=is_inside)
+                    continue
+                routed = route(self._definition, slot, read.event)
+                if not isinstance(routed, Accepted):
+                    self._decide(routed, record, is_inside=is_inside)
+                elif self._key is None or routed.key == self._key:
+                    match = self._accept(read, slot, routed.key, is_inside=is_inside)
+                    if match is not None:
+                        self._matches.append(match)
+        if not self._matches:
+            return ()
+        matches, self._matches = self._matches, []
+        return matches
+
+    def _read(self, record: Record, time: Micros) -> DecodedEvent | str:
+        """Return the event of a record, or why there is none."""
         timestamp = record.timestamp if record.timestamp >= _FIRST_TRUSTED else time // 1000
         excess = excess_of(record)
+        if excess is not None:
+            return excess
         try:
-            decoded = None if excess is not None else self._reader.read(record, timestamp, timestamp * 1000)
+            return self._reader.read(record, timestamp, timestamp * 1000)
         except DecodeError as error:
             if not error.permanent:
                 raise
-            excess, decoded = str(error), None
-        if decoded is None:
-            reason = Reason.OVERSIZE if excess_of(record) is not None else Reason.UNDECODABLE
-            for slot in slots:
-                identity, evidence = place_identity(record), {"error": excess or ""}
-                decision = Decision(reason, self._trigger.identity, slot.slot.variable, identity, "", evidence)
-                self._decide(decision, record, is_inside=is_inside)
-            return
-        for slot in slots:
-            routed = route(self._definition, slot, decoded.event)
-            if not isinstance(routed, Accepted):
-                self._decide(routed, record, is_inside=is_inside)
-            elif self._key is None or routed.key == self._key:
-                yield from self._accept(decoded, slot, routed.key, is_inside=is_inside)
+            return str(error)
+
+    def _refused(self, record: Record, slot: CompiledSlot, why: str | None) -> Decision:
+        reason = Reason.OVERSIZE if excess_of(record) is not None else Reason.UNDECODABLE
+        identity, variable = place_identity(record), slot.slot.variable
+        return Decision(reason, self._trigger.identity, variable, identity, "", {"error": why or ""})
 
     def advance(self, time: Micros) -> Iterator[PastMatch]:
         """End everything that is due at ``time`` or before; yield the matches that are complete by that."""
         due = self._store.next_due(self._condition)
         if due is None or due > time:
             return
-        trigger, condition_hash = self._condition
-        tick = {"safe": [{"trigger": trigger, "condition": condition_hash, "time": time}], "retired": []}
-        is_over = False
-        while not is_over:
-            round_ = TickRound(self._store, self, tick)
-            for ended in round_.slice():
-                match = self._applied(ended.key, ended.step, None, is_inside=None)
-                self._store.apply(ended.key, self._trigger, ended.step, self._out, forgotten=ended.forgotten)
-                if match is not None:
-                    yield match
-            is_over = round_.is_over
+        while (timer := self._store.due(self._condition, time, self._trigger)) is not None:
+            ended = ended_by(self._store, timer, self._definition)
+            match = self._applied(ended.key, ended.step, None, is_inside=None)
+            self._store.apply(ended.key, self._trigger, ended.step, self._out, forgotten=ended.forgotten)
+            if match is not None:
+                yield match
         self._store.advance(self._condition, self._trigger, time, self._out)
 
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
-    def _accept(self, decoded: DecodedEvent, slot: CompiledSlot, key: str, *, is_inside: bool) -> Iterator[PastMatch]:
-        """Take an event that passed a slot: at once a match, or an arrival in its window."""
+    def _accept(self, decoded: DecodedEvent, slot: CompiledSlot, key: str, *, is_inside: bool) -> PastMatch | None:
+        """Take an event that passed a slot: at once a match, or an arrival in its window. Return the match, if any."""
         event, record, value = decoded
         if not self._trigger.is_windowed:
             self._decide(
@@ -225,8 +232,7 @@ class Past:
                 record,
                 is_inside=is_inside,
             )
-            yield self._match(((event,),), key, event.reached, is_inside=is_inside)
-            return
+            return self._match(((event,),), key, event.reached, is_inside=is_inside)
         self._next_offset += 1
         identity = event.identity
         arrival = Arrival(
@@ -234,43 +240,41 @@ class Past:
         )
         use = self._recorded.use_of(identity)
         if use is not None:
-            yield from self._keep_aside(use.run_key, use.slot, arrival, key, record, is_inside=is_inside)
-            return
+            return self._keep_aside(use.run_key, use.slot, arrival, key, record, is_inside=is_inside)
         if self._recorded.is_held(identity):
             self.held += is_inside
             self._tell(
                 arrival, key, Reason.WAITING, {"for": "the live bridge, which holds it"}, record, is_inside=is_inside
             )
-            return
+            return None
         window_key = WindowKey(*self._condition, key)
         step = self._store.step(window_key, self._trigger, arrival, self._bounds)
         if isinstance(step, Excess):
             self._tell(arrival, key, Reason.OVER_BOUND, step.evidence, record, is_inside=is_inside)
-            return
+            return None
         match = self._applied(window_key, step, record, is_inside=is_inside)
         self._store.apply(window_key, self._trigger, step, self._out)
-        if match is not None:
-            yield match
+        return match
 
     def _keep_aside(
         self, run_key: str, used_at: str, arrival: Arrival, key: str, record: Record, *, is_inside: bool
-    ) -> Iterator[PastMatch]:
+    ) -> PastMatch | None:
         """Keep an event of a recorded run aside; apply the run's match when the last of its events has come."""
         window_key, slots = WindowKey(*self._condition, key), self._trigger.slots
         if slots[arrival.slot].variable != used_at:
             self._tell(arrival, key, Reason.SUPERSEDED, {"used_at": used_at}, record, is_inside=is_inside)
-            return
+            return None
         aside = self._aside.get(run_key)
         is_repeat = aside is not None and arrival.event in aside.arrivals
         if is_repeat or arrival.slot in self._store.known(window_key, arrival.event, self._trigger):
             self._tell(arrival, key, Reason.DUPLICATE, {"which_is": "matched"}, record, is_inside=is_inside)
-            return
+            return None
         if aside is None:
             facts = self._recorded.facts(run_key)
             aside = self._aside[run_key] = _Aside(len(facts.events) if facts is not None else 1)
         aside.arrivals[arrival.event] = arrival
         if len(aside.arrivals) < aside.expected:
-            return
+            return None
         del self._aside[run_key]
         match = tuple(
             [
@@ -279,11 +283,10 @@ class Past:
             ]
         )
         window = self._store.window(window_key, len(slots))
-        step = kind_of_window(self._trigger).force(self._trigger, window, key, match)
+        step = self._kind.force(self._trigger, window, key, match)
         forced = self._applied(window_key, step, record, is_inside=is_inside, run_key=run_key)
         self._store.apply(window_key, self._trigger, step, self._out)
-        if forced is not None:
-            yield forced
+        return forced
 
     def _applied(
         self, key: WindowKey, step: Step, record: Record | None, *, is_inside: bool | None, run_key: str = ""
@@ -295,8 +298,9 @@ class Past:
             arrivals = [arrival for slot in step.match for arrival in slot]
             reached = max([arrival.reached for arrival in arrivals], default=0)
             newest = max([arrival.time for arrival in arrivals], default=step.frame[1] if step.frame else 0)
-            kind = kind_of_window(self._trigger)
-            complete = reached if record is not None else kind.complete_at(self._trigger, newest, reached, step.frame)
+            complete = (
+                reached if record is not None else self._kind.complete_at(self._trigger, newest, reached, step.frame)
+            )
             is_inside = complete >= self._begin if is_inside is None else is_inside
             frame = None if step.ended_early else step.frame
             match = self._match(events, key.key, complete, is_inside=is_inside, frame=frame, run_key=run_key)
@@ -351,6 +355,6 @@ class Past:
 
     def _decide(self, decision: Decision, record: Record | None, *, is_inside: bool) -> None:
         if is_inside:
-            self.decisions[decision.reason.value] += 1
+            self.decisions[decision.reason._value_] += 1  # `value` is a call
             if self._decided is not None:
                 self._decided(PastDecision(decision, record))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ CREATE TABLE matches (run_key TEXT PRIMARY KEY, outcome TEXT, at INTEGER, body B
 """
 _CACHE_KIB = 16 * 1024
 _EXAMPLES = 5
+_TOGETHER = 500  # matches that are written together
 
 UNRUNNABLE = "unrunnable"
 """The outcome of a match of which no run can be made."""
@@ -118,6 +120,7 @@ class Plan:
         self._selection = selection
         self._database = spill_file(_CREATE, _CACHE_KIB)
         self._database.execute("BEGIN")
+        self._unwritten: list[tuple[str, str, int, bytes | None]] = []
         self.unrunnable: list[str] = []
 
     def add(self, match: PastMatch) -> None:
@@ -148,18 +151,26 @@ class Plan:
         return run if failed is None else repeated(run, failed.run_key, failed.attempt + 1, self._installation)
 
     def _put(self, run_key: str, outcome: str, at: Micros, body: bytes | None) -> None:
-        self._database.execute("INSERT OR IGNORE INTO matches VALUES (?, ?, ?, ?)", (run_key, outcome, at, body))
+        self._unwritten.append((run_key, outcome, at, body))
+        if len(self._unwritten) >= _TOGETHER:
+            self._written()
+
+    def _written(self) -> sqlite3.Connection:
+        """Return the file with all matches in it."""
+        self._database.executemany("INSERT OR IGNORE INTO matches VALUES (?, ?, ?, ?)", self._unwritten)
+        self._unwritten.clear()
+        return self._database
 
     def save(self, file: Path) -> None:
         """Write the matches to a new file, for :meth:`take`."""
-        self._database.execute("COMMIT")
+        self._written().execute("COMMIT")
         self._database.execute("VACUUM INTO ?", (str(file),))
         self._database.execute("BEGIN")
 
     def take(self, file: Path, unrunnable: Iterable[str]) -> None:
         """Take over the matches of another part of the range, from the file that :meth:`save` wrote."""
         self.unrunnable = [*self.unrunnable, *unrunnable][:_EXAMPLES]
-        self._database.execute("COMMIT")
+        self._written().execute("COMMIT")
         self._database.execute("ATTACH ? AS other", (str(file),))
         self._database.execute("INSERT OR IGNORE INTO matches SELECT * FROM other.matches")
         self._database.execute("DETACH other")
@@ -169,18 +180,18 @@ class Plan:
 
     def outcomes(self) -> Counter[str]:
         """Return how many matches have each outcome."""
-        return Counter(dict(self._database.execute("SELECT outcome, count(*) FROM matches GROUP BY outcome")))
+        return Counter(dict(self._written().execute("SELECT outcome, count(*) FROM matches GROUP BY outcome")))
 
     def count(self) -> int:
         """Return how many runs the replay is to start."""
-        row: tuple[int] = self._database.execute("SELECT count(*) FROM matches WHERE body IS NOT NULL").fetchone()
+        row: tuple[int] = self._written().execute("SELECT count(*) FROM matches WHERE body IS NOT NULL").fetchone()
         return row[0]
 
     def runs(self, *, newest_first: bool = False, limit: int | None = None) -> Iterator[PlannedRun]:
         """Yield the runs, in the order in which their matches were complete."""
         order = "DESC" if newest_first else "ASC"
         select = f"SELECT body, at FROM matches WHERE body IS NOT NULL ORDER BY at {order}, rowid {order} LIMIT ?"  # noqa: S608  (the order is ours)
-        for body, at in self._database.execute(select, (-1 if limit is None else limit,)):
+        for body, at in self._written().execute(select, (-1 if limit is None else limit,)):
             yield PlannedRun(decode_run(body), at)
 
     def close(self) -> None:

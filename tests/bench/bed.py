@@ -15,7 +15,7 @@ from kubernetes import client
 
 from bench.clients.stages import dependencies
 from bench.cores import SERVERS, pin
-from bench.material import EVENT, NEVER, PARTITIONS, PARTNER, TEMPLATE, write_schemas, write_trigger
+from bench.material import EVENT, NEVER, PARTITIONS, PARTNER, PAST, TEMPLATE, write_schemas, write_trigger
 from bridge.console.health import Health
 from bridge.core.definition import Definition
 from bridge.kafka.confluent.log import ConfluentLog
@@ -107,6 +107,6 @@ def bed() -> Iterator[Bed]:
             pin(pid, SERVERS)
         made = Bed(kafka, kubernetes, folder, write_schemas(folder / "schemas"))
         admin = ConfluentLog({"bootstrap.servers": made.bootstrap}).admin()
-        admin.create([TopicSpec(name, PARTITIONS) for name in (EVENT, PARTNER, NEVER)])
+        admin.create([TopicSpec(name, PARTITIONS) for name in (EVENT, PARTNER, PAST, NEVER)])
         admin.close()
         yield made

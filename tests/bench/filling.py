@@ -6,7 +6,7 @@ import hashlib
 import time
 from base64 import b32encode
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,12 @@ class _Filler:
         )
         self._produce: Callable[..., None] = self._producer.produce  # its own types refuse what it accepts
 
-    def send(self, topic: str, partition: int, key: bytes, value: bytes, headers: Any = None) -> None:
+    def send(
+        self, topic: str, partition: int, key: bytes, value: bytes, headers: Any = None, timestamp: int = 0
+    ) -> None:
         while True:
             try:
-                self._produce(topic, value, key, partition, headers=headers)
+                self._produce(topic, value, key, partition, headers=headers, timestamp=timestamp)
             except BufferError:
                 self._producer.poll(0.1)
             else:
@@ -54,14 +56,27 @@ class _Filler:
             raise TimeoutError(f"{left} records could not be written")
 
 
-def fill_events(bootstrap: str, schemas: Path, names: Iterable[str], count: int, partitions: int) -> None:
-    """Fill the topics of events, ``count`` in each; the n-th of each has the same order."""
+def fill_events(
+    bootstrap: str, schemas: Path, names: Iterable[str], count: int, partitions: int, past: timedelta = timedelta(0)
+) -> None:
+    """Fill the topics of events, ``count`` in each; the n-th of each has the same order.
+
+    Args:
+        bootstrap: Where Kafka answers.
+        schemas: The folder of schemas.
+        names: The events, which are also their topics.
+        count: Events of each name.
+        partitions: Of each topic.
+        past: The time over which the events are spread, up to now.
+
+    """
     encoder, filler, now = Encoder(EventSchemas.load(schemas)), _Filler(bootstrap), datetime.now(UTC)
     for number in range(count):
-        payload = order(number)
+        payload, time_ = order(number), now - past * ((count - number) / count)
+        timestamp = int(time_.timestamp() * 1000)
         for name in names:
-            headers = write_headers(name, f"{name}-{number}", "bench", now)
-            filler.send(name, number % partitions, b"key", encoder.encode(name, payload), headers)
+            headers = write_headers(name, f"{name}-{number}", "bench", time_)
+            filler.send(name, number % partitions, b"key", encoder.encode(name, payload), headers, timestamp)
     filler.flush()
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 EVENT = "bench.order"
 PARTNER = "bench.payment"
+PAST = "bench.shipment"
+"""The event of one slot whose past is replayed."""
 NEVER = "bench.never"
 """An event that does not come; its topic exists."""
 
@@ -58,6 +60,17 @@ PAIRS = f"""{HEAD}
   window: {{within: 1h}}
   run: {{workflowTemplate: bench}}
 """
+
+FEW_OF_PAST = f"""{HEAD}
+  events:
+    - name: {PAST}
+      where: payload.quantity > 0 && payload.amount >= 247.5
+      parameters: {{order: order_id, amount: amount}}
+  run: {{workflowTemplate: bench}}
+"""
+"""Passes :func:`few_of` of the events."""
+
+ALL_OF_PAST = MAPPED.replace(EVENT, PAST)
 
 SINGLE = "bench.single"
 """An event without a schema of its own."""
@@ -124,10 +137,15 @@ def order(number: int) -> dict[str, object]:
     }
 
 
+def few_of(count: int) -> int:
+    """Return how many of the first ``count`` orders have an amount of 247.5 or more."""
+    return sum(number % 1_000 >= 990 for number in range(count))
+
+
 def write_schemas(folder: Path) -> Path:
-    """Write the schemas of both events and return their folder."""
+    """Write the schemas of the events and return their folder."""
     folder.mkdir()
-    for name in (EVENT, PARTNER):
+    for name in (EVENT, PARTNER, PAST):
         schema = {**_SCHEMA, "name": name.partition(".")[2].title()}
         (folder / f"{name}.avsc").write_text(json.dumps(schema))
     return folder

@@ -22,6 +22,8 @@ class Scale:
         window_restores: How often.
         entries: Entries of the ledger that are restored.
         entry_restores: How often.
+        replay_rounds: How often each kind of plan has its turn.
+        replayed: Events that a replay reads, of all topics together.
         kills: Processes killed inside an open transaction.
         kill_windows: Open windows while they are.
 
@@ -39,6 +41,8 @@ class Scale:
     window_restores: int = 5
     entries: int = 1_000_000
     entry_restores: int = 3
+    replay_rounds: int = 3
+    replayed: int = 1_000_000
     kills: int = 10
     kill_windows: int = 100_000
 
@@ -57,6 +61,8 @@ QUICK = Scale(
     window_restores=1,
     entries=50_000,
     entry_restores=1,
+    replay_rounds=1,
+    replayed=20_000,
     kills=1,
     kill_windows=5_000,
 )

@@ -28,7 +28,7 @@ def routers(bed: Bed, scale: Scale) -> list[Figure]:
     schema = str(bed.schemas / f"{EVENT}.avsc")
     for _ in range(scale.rounds):
         ceiling = measured(
-            "consume", bootstrap=bed.bootstrap, topic=EVENT, partitions=PARTITIONS, count=scale.events, schema=schema
+            "consume", bootstrap=bed.bootstrap, schemas={EVENT: schema}, partitions=PARTITIONS, count=scale.events
         )
         rates["ceiling"].append(ceiling["rate"])
         for what, (trigger, reason) in ROUTERS.items():

@@ -164,6 +164,30 @@ class Ended(NamedTuple):
         return max(1, len(self.step.spent) + len(self.forgotten))
 
 
+def ended_by(store: WindowStore, timer: Timer, definition: Definition, *, is_retired: bool = False) -> Ended:
+    """Return what a timer that is due ends; the caller applies it.
+
+    Args:
+        store: The windows.
+        timer: The timer, as :meth:`WindowStore.due` returns it.
+        definition: A definition of its condition.
+        is_retired: The condition is no longer in force.
+
+    """
+    key, place, trigger = timer.place.window, timer.place, definition.trigger
+    window = store.window(key, len(trigger.slots))
+    held = None if timer.is_whole else store.remembered(place)
+    if isinstance(held, Spent):
+        return Ended(key, definition, Step(forget(trigger, window, place.slot, held), ()), (place,))
+    if is_retired:
+        step = retire(trigger, window, key.key) or Step(window, ())
+        left = tuple([Place(key, arrival.slot, arrival.event) for arrival, _ in step.spent])
+        return Ended(key, definition, step._replace(spent=()), left)
+    if held is None:
+        return Ended(key, definition, end(trigger, window, key.key, store.clock(key[:2])))
+    return Ended(key, definition, expire(trigger, window, key.key, held))
+
+
 class KnownConditions(Protocol):
     """The definitions as far as a round of endings asks for them."""
 
@@ -204,21 +228,8 @@ class TickRound:
         size = 0
         for times, is_retired in ((self.times, False), (dict.fromkeys(self.retired, EVER), True)):
             for timer in self._due(times):
-                key, place = timer.place.window, timer.place
-                definition = self._definitions.conditions[key.condition_hash]
-                trigger = definition.trigger
-                window = self._store.window(key, len(trigger.slots))
-                held = None if timer.is_whole else self._store.remembered(place)
-                if isinstance(held, Spent):
-                    ended = Ended(key, definition, Step(forget(trigger, window, place.slot, held), ()), (place,))
-                elif is_retired:
-                    step = retire(trigger, window, key.key) or Step(window, ())
-                    left = tuple([Place(key, arrival.slot, arrival.event) for arrival, _ in step.spent])
-                    ended = Ended(key, definition, step._replace(spent=()), left)
-                elif held is None:
-                    ended = Ended(key, definition, end(trigger, window, key.key, self._store.clock(key[:2])))
-                else:
-                    ended = Ended(key, definition, expire(trigger, window, key.key, held))
+                definition = self._definitions.conditions[timer.place.window.condition_hash]
+                ended = ended_by(self._store, timer, definition, is_retired=is_retired)
                 size += ended.size
                 yield ended
                 if size >= SLICE:

@@ -99,12 +99,13 @@ class WindowStore:
     """The windows, remembered identities, clocks and timers of one partition.
 
     Args:
-        changelog: The partition of ``windows`` that it writes.
+        changelog: The partition of ``windows`` that it writes; None for a store that is not restored, as of a replay.
 
     """
 
-    def __init__(self, changelog: Partition) -> None:
-        self._topic, self._partition = changelog
+    def __init__(self, changelog: Partition | None) -> None:
+        self._is_logged = changelog is not None
+        self._topic, self._partition = changelog or Partition("", 0)
         self._open: dict[WindowKey, Window] = {}
         self._remembered: dict[Place, Arrival | Spent] = {}
         self._clocks: dict[Condition, ConditionClock] = {}
@@ -283,16 +284,18 @@ class WindowStore:
             OversizeError: The new arrival is too large for the changelog. The store can no longer be used.
 
         """
-        topic, partition, send = self._topic, self._partition, out.send
+        topic, partition, send, is_logged = self._topic, self._partition, out.send, self._is_logged
         for place in forgotten:
             self._forget(place)
-            send(topic, partition, place_key(place), None)
+            if is_logged:
+                send(topic, partition, place_key(place), None)
         if (kept := step.kept) is not None:
             place = Place(key, kept.slot, kept.event)
             self._remember(place, kept)
             if has_own_deadlines(trigger):
                 self._timers.set(deadline(trigger, kept), place)
-            send(topic, partition, place_key(place), encode_waiting(kept, arrived))
+            if is_logged:
+                send(topic, partition, place_key(place), encode_waiting(kept, arrived))
         if not trigger.is_plain:
             for record_key, value in beside_records(key, self.window(key, len(trigger.slots)), step.window):
                 send(topic, partition, record_key, value)
@@ -303,7 +306,8 @@ class WindowStore:
             place = Place(key, arrival.slot, arrival.event)
             self._remember(place, spent)
             self._timers.set(spent.until, place)
-            send(topic, partition, place_key(place), encode_spent(spent))
+            if is_logged:
+                send(topic, partition, place_key(place), encode_spent(spent))
 
     def advance(self, condition: Condition, trigger: Trigger, time: Micros, out: Outbox) -> None:
         """Set the clock of a condition to the time of a tick that is over, where its rules need a clock."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 import time
 
 
@@ -18,16 +19,28 @@ class Progress:
         self._first = 0
         self._began = 0.0
         self._ended = 0.0
+        self._used_before = self._used = 0.0
 
     def add(self, count: int) -> None:
         """Count a batch that is done."""
         now = time.perf_counter()
         if count and not self.done:
-            self._first, self._began = count, now
+            self._first, self._began, self._used_before = count, now, processor_seconds()
         self.done += count
-        self._ended = now
+        self._ended, self._used = now, processor_seconds()
 
     def rate(self, worth: float = 1.0) -> float:
         """Return how many were done in a second, each of them ``worth`` so much; NaN where one batch was all."""
         lasted = self._ended - self._began
         return (self.done - self._first) * worth / lasted if lasted else math.nan
+
+    def per_core(self) -> float:
+        """Return how many were done in a second of the process's own processor time; NaN where one batch was all."""
+        used = self._used - self._used_before
+        return (self.done - self._first) / used if used else math.nan
+
+
+def processor_seconds() -> float:
+    """Return the processor time that this process has used, with all of its threads."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime

@@ -12,6 +12,7 @@ from bridge.argo.memory import answered
 from bridge.argo.workflow import Workflow
 from bridge.core.event import DAY, HOUR, SECOND, EventIdentity
 from bridge.core.trigger import Collect, RunPlan, Schedule, Slot, Trigger, WindowPlan
+from bridge.kafka.memory.log import MemoryLog
 from bridge.replay.request import Bound, ReplayError
 from unit.replay.replaying import draft, orders, outcomes, suspend, would_run
 from unit.stages.world import World, one_slot, two_slots
@@ -232,6 +233,21 @@ def test_runs_that_no_submitter_and_arrivals_that_no_matcher_has_taken_up_are_le
     world.start("p3", ("submitter",))
     world.run(10)
     assert outcomes(draft(world)) == {"ran": 2}
+
+
+def test_arrivals_behind_an_open_transaction_are_held_too() -> None:
+    world = World(two_slots())
+    world.start("p1", ("controller", "router"))
+    world.run(5)
+    matcher = MemoryLog(world.broker).producer("a matcher that stands still, with a tick sent")
+    matcher.init()
+    matcher.begin()
+    for number in range(world.topics.partitions):
+        matcher.send(world.topics.arrivals, number, b"", None, None)
+    pair(world, 1, 2)
+    world.run(3)
+    made = draft(world)
+    assert (outcomes(made), made.held) == ({}, 4)
 
 
 def test_a_bridge_that_is_down_keeps_what_it_has_still_to_read() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ from bridge.triggers.topic_mapping import placed
 from flowbridge_sdk.shared_topics import SharedTopics
 
 _PATIENCE = 5.0  # seconds that Kafka has for a first answer
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _NAME_LIMIT = 63
 _SHOWN = 10  # runs of a plan that are printed for people
@@ -161,7 +162,7 @@ def bound(text: str, now: Micros) -> Bound:
         expected = "write 2026-01-31T12:00Z, 2h (so long ago), earliest, or offsets as TOPIC/0=120"
         raise UsageError(f"{text!r} names no time", expected) from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return Bound(round(moment.timestamp()) * SECOND + moment.microsecond, text=text)
+    return Bound((moment - _EPOCH) // timedelta(microseconds=1), text=text)
 
 
 def _expression(where: str | None) -> Expression | None:

@@ -11,11 +11,12 @@ import pytest
 from bridge.argo.memory import answered
 from bridge.argo.workflow import Workflow
 from bridge.core.event import DAY, HOUR, SECOND, EventIdentity
+from bridge.core.runs.field_parameters import FieldParameter
 from bridge.core.trigger import Collect, RunPlan, Schedule, Slot, Trigger, WindowPlan
 from bridge.kafka.memory.log import MemoryLog
 from bridge.replay.request import Bound, ReplayError
 from unit.replay.replaying import draft, orders, outcomes, suspend, would_run
-from unit.stages.world import World, one_slot, two_slots
+from unit.stages.world import World, one_slot, parameters_of, two_slots
 
 MAPPED = (("order", "order_created.payload.order"),)
 
@@ -313,3 +314,17 @@ def test_only_one_correlation_key_is_followed_if_asked_for() -> None:
     world.triggers.append(replace(world.triggers[0], name="later"))
     world.run(5)
     assert orders(draft(world, "default/later", key="2")) == ["2"]
+
+
+def test_a_run_of_a_replay_has_the_parameters_of_the_live_run_also_those_of_a_metaflow_sensor() -> None:
+    payload = FieldParameter("payload", "order_created", None, "event", None, None)
+    fields = FieldParameter("order", "order_created", "order", "text", None, None)
+    sensor = one_slot(texts=(("payload", None), ("order", "none"), ("own", "7")), fields=(payload, fields))
+    world = begun(sensor)
+    publish(world, 1)
+    world.run(3)
+    (live,) = world.created
+    (again,) = draft(world, mode="all", replay_id="again").plan.runs()
+    assert dict(again.run.parameters or ()) == parameters_of(live)
+    assert set(parameters_of(live)) == {"payload", "order", "own"}
+    assert parameters_of(live)["order"] == "1"

@@ -9,6 +9,7 @@ Nothing here raises for an error of a cluster or a network. Each outcome is a va
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bridge.argo.workflow import Workflow, WorkflowTemplate
@@ -50,6 +51,27 @@ class WorkflowApi(ABC):
     @abstractmethod
     def template(self, namespace: str, name: str) -> WorkflowTemplate | Unavailable | None:
         """Return the WorkflowTemplate of that name, None if the API says that there is none."""
+
+    @abstractmethod
+    def phases(self, namespace: str, selector: Mapping[str, str]) -> Mapping[str, str] | Unavailable:
+        """Return the phase of each Workflow of a namespace that has all these labels, by its name.
+
+        The phase is ``status.phase``, and empty while Argo has not seen the Workflow. All phases are of one moment. A
+        namespace that does not exist has no Workflows.
+
+        Args:
+            namespace: The namespace.
+            selector: Labels with their values.
+
+        """
+
+    @abstractmethod
+    def terminate(self, namespace: str, name: str) -> Response:
+        """Ask Argo once, without any retry, to stop a Workflow at once, as ``argo terminate`` does.
+
+        An answer of 200 says that Argo will stop it. Its pods may still run for a moment. A Workflow that has finished
+        stays as it is.
+        """
 
     @abstractmethod
     def close(self) -> None:

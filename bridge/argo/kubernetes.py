@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import quote
 
 from bridge.argo.api import Unavailable, WorkflowApi
-from bridge.argo.workflow import API_GROUP, API_VERSION, Workflow, WorkflowTemplate
+from bridge.argo.workflow import API_GROUP, API_VERSION, Workflow, WorkflowTemplate, phases_of
 from bridge.cluster.api_server import READ_TIMEOUT, ApiServer
 from bridge.cluster.config import cluster_client
 from bridge.cluster.responses import Answer, Plain, Response
 
 _NAMESPACES = f"/apis/{API_GROUP}/{API_VERSION}/namespaces"
-_PATIENCE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+_PATIENCE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.GONE)  # 410: a list expired
+_PAGE = 500  # Workflows in a page of a list, as kubectl asks for them
+_TERMINATE = {"spec": {"shutdown": "Terminate"}}
 
 
 class KubernetesWorkflowApi(WorkflowApi):
@@ -42,8 +46,7 @@ class KubernetesWorkflowApi(WorkflowApi):
 
     def create(self, manifest: Plain, *, timeout: float) -> Response:
         """Ask once that a Workflow be created (:meth:`WorkflowApi.create`)."""
-        namespace = quote(manifest["metadata"]["namespace"], safe="")
-        return self._server.post(f"{_NAMESPACES}/{namespace}/workflows", manifest, timeout=timeout)
+        return self._server.post(_path("workflows", manifest["metadata"]["namespace"]), manifest, timeout=timeout)
 
     def find(self, namespace: str, name: str) -> Workflow | Unavailable | None:
         """Return the Workflow of that name (:meth:`WorkflowApi.find`)."""
@@ -57,14 +60,45 @@ class KubernetesWorkflowApi(WorkflowApi):
             return template
         return WorkflowTemplate.from_manifest(template)
 
+    def phases(self, namespace: str, selector: Mapping[str, str]) -> Mapping[str, str] | Unavailable:
+        """Return the phase of each Workflow that has all these labels (:meth:`WorkflowApi.phases`)."""
+        listed = self._listed(namespace, selector)
+        if isinstance(listed, Answer) and listed.status == HTTPStatus.GONE:
+            listed = self._listed(namespace, selector)  # all pages are of one moment, which the server has forgotten
+        return _failure(listed) if isinstance(listed, Answer) else listed
+
+    def terminate(self, namespace: str, name: str) -> Response:
+        """Ask Argo to stop a Workflow at once (:meth:`WorkflowApi.terminate`)."""
+        return self._server.patch(_path("workflows", namespace, name), _TERMINATE, timeout=self._read_timeout)
+
     def close(self) -> None:
         """Close all connections."""
         self._server.close()
 
+    def _listed(self, namespace: str, selector: Mapping[str, str]) -> Mapping[str, str] | Unavailable | Answer:
+        """Return the phases in all pages of a list, or what the API answered instead of a page."""
+        query = {"labelSelector": ",".join(f"{label}={value}" for label, value in selector.items())}
+        query["limit"] = str(_PAGE)
+        phases: dict[str, str] = {}
+        while True:
+            response = self._server.list(_path("workflows", namespace), query)
+            if not isinstance(response, Answer):
+                return Unavailable(response.reason, passes=True)
+            if response.status != HTTPStatus.OK:
+                return response
+            body: Any = response.object
+            try:
+                phases |= phases_of(body["items"], selector)
+                rest = body["metadata"].get("continue")
+            except (KeyError, TypeError, AttributeError):
+                return Unavailable("expected a list of Workflows, got another body, or one that is too large")
+            if not rest:
+                return phases
+            query["continue"] = rest
+
     def _look(self, plural: str, namespace: str, name: str) -> Plain | Unavailable | None:
         """Return the object of that name, None if the API says that there is none."""
-        path = f"{_NAMESPACES}/{quote(namespace, safe='')}/{plural}/{quote(name, safe='')}"
-        response = self._server.get(path, timeout=self._read_timeout)
+        response = self._server.get(_path(plural, namespace, name), timeout=self._read_timeout)
         if not isinstance(response, Answer):
             return Unavailable(response.reason, passes=True)
         metadata = (response.object or {}).get("metadata")
@@ -74,5 +108,15 @@ class KubernetesWorkflowApi(WorkflowApi):
         # A server without Argo's CRDs also answers 404, but in plain text. This says nothing about a Workflow.
         if response.status == HTTPStatus.NOT_FOUND and response.is_genuine:
             return None
-        is_ill = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        return Unavailable(response.text(), passes=is_ill or response.status in _PATIENCE)
+        return _failure(response)
+
+
+def _path(plural: str, *names: str) -> str:
+    """Return the path of the objects of a namespace, or of the object of that name in it."""
+    namespace, *name = (quote(each, safe="") for each in names)
+    return "/".join((_NAMESPACES, namespace, plural, *name))
+
+
+def _failure(answer: Answer) -> Unavailable:
+    is_ill = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return Unavailable(answer.text(), passes=is_ill or answer.status in _PATIENCE)

@@ -14,14 +14,14 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from bridge.argo.api import Unavailable, WorkflowApi
-from bridge.argo.workflow import API_GROUP, TemplateParameter, Workflow, WorkflowTemplate
+from bridge.argo.workflow import API_GROUP, TemplateParameter, Workflow, WorkflowTemplate, phases_of
 from bridge.cluster.responses import Answer, Plain, Response, Unknown, Unreachable
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -130,6 +130,27 @@ class MemoryWorkflowApi(WorkflowApi):
                 return Unavailable("connection refused", passes=True)
             return self._templates.get((namespace, name))
 
+    def phases(self, namespace: str, selector: Mapping[str, str]) -> Mapping[str, str] | Unavailable:
+        """Return the phase of each Workflow that has all these labels (:meth:`WorkflowApi.phases`)."""
+        with self._lock:
+            if self._is_cut:
+                return Unavailable("connection refused", passes=True)
+            self._forget_expired()
+            homed = (stored.manifest for (home, _), stored in self._workflows.items() if home == namespace)
+            return phases_of(homed, selector)
+
+    def terminate(self, namespace: str, name: str) -> Response:
+        """Note in a Workflow that it is to stop (:meth:`WorkflowApi.terminate`)."""
+        with self._lock:
+            if self._is_cut:
+                return Unreachable("connection refused")
+            self._forget_expired()
+            stored = self._workflows.get((namespace, name))
+            if stored is None:
+                return _failure(HTTPStatus.NOT_FOUND, "NotFound", f'{_RESOURCE} "{name}" not found')
+            stored.manifest.setdefault("spec", {})["shutdown"] = "Terminate"
+            return Answer(HTTPStatus.OK, object=copy.deepcopy(stored.manifest))
+
     def close(self) -> None:
         """Do nothing. All Workflows stay, as they do on a cluster."""
 
@@ -185,12 +206,13 @@ class MemoryWorkflowApi(WorkflowApi):
             else:
                 self._quotas[namespace] = limit
 
-    def finish(self, namespace: str, name: str) -> None:
-        """Finish a Workflow now. Its TTL starts here."""
+    def finish(self, namespace: str, name: str, phase: str = "Succeeded") -> None:
+        """Finish a Workflow now, in this phase. Its TTL starts here."""
         with self._lock:
-            ttl = self._workflows[namespace, name].ttl
-            if ttl is not None:
-                self._gone_at.setdefault((namespace, name), self._clock() + ttl)
+            stored = self._workflows[namespace, name]
+            stored.manifest.setdefault("status", {})["phase"] = phase
+            if stored.ttl is not None:
+                self._gone_at.setdefault((namespace, name), self._clock() + stored.ttl)
 
     def delete(self, namespace: str, name: str, *, held: bool = False) -> None:
         """Delete a Workflow. If it is ``held`` by a finalizer, it stays terminating until it is deleted again."""

@@ -6,6 +6,7 @@ nothing, because anyone may have taken it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bridge.cluster.responses import Plain
@@ -90,6 +91,18 @@ class WorkflowTemplate:
         names = ("secondsAfterCompletion", "secondsAfterSuccess", "secondsAfterFailure")
         ttls = [float(strategy[name]) for name in names if isinstance(strategy.get(name), (int, float))]
         return cls(metadata["namespace"], metadata["name"], parameters, min(ttls, default=None))
+
+
+def phases_of(manifests: Iterable[Plain], selector: Mapping[str, str]) -> dict[str, str]:
+    """Return the phase of each Workflow that has all these labels, by its name; empty while Argo has given it none.
+
+    The API has selected by these labels already. A value with a comma is several conditions to it, and may select more.
+    """
+    return {
+        manifest["metadata"]["name"]: str(_mapping(manifest.get("status")).get("phase") or "")
+        for manifest in manifests
+        if selector.items() <= _mapping(manifest["metadata"].get("labels")).items()
+    }
 
 
 def _mapping(value: object) -> Plain:

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "dev": ("bridge.cli.commands", "Try Flowbridge on this machine, with nothing but Python."),
     "run": ("bridge.cli.commands", "Run the bridge."),
     "gateway": ("bridge.cli.commands", "Take events over HTTP: Argo Events' webhook contract, and CloudEvents."),
+    "replay": ("bridge.cli.replay.commands", "Start the runs of the past that are missing, by the live rules."),
     "status": ("bridge.cli.commands", "Show lag, open windows and runs by outcome, read from Kafka."),
     "check": ("bridge.cli.commands", "Validate triggers and, with --cluster, their WorkflowTemplates."),
     "publish": ("bridge.cli.publish", "Publish an event."),

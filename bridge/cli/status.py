@@ -12,6 +12,7 @@ import click
 
 from bridge.cli.checks.timestamps import claimed_times
 from bridge.cli.output import Output
+from bridge.cli.replay.carrying_out import counts_text, summary
 from bridge.cli.wiring import connect, internal_topics, require_kafka
 from bridge.core.event import Micros, time_text
 from bridge.errors import KafkaRefusedError, KafkaUnreachableError, NewerRecordsError
@@ -19,6 +20,7 @@ from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Admin, Log, LogError, Partition, Reader
 from bridge.kafka.ownership import Note, read_note
 from bridge.kafka.records import DEAD_LETTER, LEDGER_ENTRY, WAITING, RecordError
+from bridge.replay.replays import ReplayLog
 from bridge.settings.settings import Settings
 from bridge.stages.matcher.window_records import read_place
 from bridge.stages.matcher.window_restore import read_changelog
@@ -132,6 +134,10 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
         {"kind": "windows", "open": windows, "waiting": arrivals},
     )
     _show_dead_letters(reader, admin, topics, existing.get(topics.dead_letters, 0), output)
+    if topics.replays in existing:
+        for replay in ReplayLog(log, topics).all().values():
+            if not replay.is_over:
+                output.result(f"replay     {replay.name}   {replay.state}   {counts_text(replay)}", summary(replay))
     counts, waiting, refused = _runs(reader, admin, topics, existing[topics.ledger])
     for outcome, count in sorted(counts.items()):
         output.result(f"runs       {count:>8} {outcome}", {"kind": "runs", "outcome": outcome, "count": count})

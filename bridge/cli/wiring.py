@@ -25,9 +25,11 @@ from bridge.kafka.internal_topics import InternalTopics, TopicMismatchError
 from bridge.kafka.log import Log, LogError, TopicSpec
 from bridge.kafka.loop import Sink
 from bridge.kafka.observer import Observer, Unobserved
+from bridge.replay.planner import ReplayDependencies
 from bridge.settings.settings import Settings
 from bridge.stages.process import ProcessDependencies
 from bridge.stages.shared.schema_lookups import SchemaLookups
+from bridge.stages.stage_thread import steady_clock, wall_clock
 from bridge.stages.submitter.bulkheads import workers_for
 from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sensors.source import SensorSource
@@ -189,9 +191,6 @@ def dependencies(
         lookups = SchemaLookups(Registry(settings.schema_registry_url))
     registry: Any = lookups  # it answers as a Registry does, but at once
 
-    def log_broken(error: SchemaError) -> None:  # its own events become dead letters, and all others are read
-        logger.error("events of this schema cannot be read: %s", error)
-
     def decoder() -> Decoder:
         with schema_errors():
             schemas = EventSchemas.load(*settings.schemas, on_broken=log_broken)
@@ -215,6 +214,34 @@ def dependencies(
         windows=settings.windows,
         submitter=settings.submitter,
     )
+
+
+def replay_dependencies(settings: Settings) -> ReplayDependencies:
+    """Return what a replay works with; the schema registry is waited for, since no other work stands behind it."""
+    registry: Any = None
+    if settings.schema_registry_url is not None:
+        from flowbridge_sdk.registry import Registry  # noqa: PLC0415  (an optional part of the SDK)
+
+        registry = Registry(settings.schema_registry_url)
+
+    def decoder() -> Decoder:
+        with schema_errors():
+            return Decoder(EventSchemas.load(*settings.schemas, on_broken=log_broken), registry, settings.json_topics)
+
+    return ReplayDependencies(
+        log=connect(settings),
+        topics=internal_topics(settings),
+        decoder=decoder,
+        windows=settings.windows,
+        horizon=settings.submitter.ledger_horizon,
+        clock=wall_clock,
+        pace=steady_clock,
+    )
+
+
+def log_broken(error: SchemaError) -> None:
+    """Log a schema that cannot be read. Its own events become dead letters, and all others are read."""
+    logger.error("events of this schema cannot be read: %s", error)
 
 
 @contextmanager

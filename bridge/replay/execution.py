@@ -2,7 +2,7 @@
 
 The runs of a batch, the position behind them and the counts are one transaction. A process that dies leaves a replay
 that another process continues at this position. A run whose key has an entry in the ledger by then is not sent: the
-live bridge, or another replay, has made it meanwhile.
+live bridge, or another replay, has made it meanwhile. Nor is a run of which an event is used by another run by then.
 
 A run counts as *submitted* when its Workflow exists, by the ledger. Until then it is *on its way*, and no more than
 ``concurrency`` runs are.
@@ -140,7 +140,7 @@ class Execution:
         position = self.replay.position
         while self._following is not None and self._may_send(len(batch)):
             offset, run = self._following
-            if self._since.state(run.run_key)[0] is Outcome.MISSING:
+            if self._since.state(run.run_key)[0] is Outcome.MISSING and not self._is_used(run):
                 batch.append(run)
             else:  # it was made since the plan was
                 self._counts[MEANWHILE] += 1
@@ -203,11 +203,23 @@ class Execution:
                 run_key = record.key.decode(errors="replace")
             if run_key not in self._sent:
                 continue
-            outcome, _ = self._since.state(run_key)
+            outcome, replay = self._since.state(run_key)
             if outcome is not Outcome.WAITING:
                 self._sent.discard(run_key)
-                self._counts[_COUNTED[outcome]] += 1
+                is_own = outcome is Outcome.MISSING or replay == self.replay.name
+                self._counts[_COUNTED[outcome] if is_own else MEANWHILE] += 1
                 self._has_news = True
+
+    def _is_used(self, run: Run) -> bool:
+        """Return whether another run has used an event of a run since the plan was made.
+
+        Two replays may be planned at the same time. If the live bridge, or the other one, made runs in between, the
+        same events can make other matches in each plan.
+        """
+        if run.replay_id or run.repeats:
+            return False
+        uses = [self._since.use_of(event) for _, event in run.events]
+        return any(use is not None and use.run_key != run.run_key for use in uses)
 
     def _may_send(self, more: int) -> bool:
         """Return whether another run may be sent now, after ``more`` that are about to be."""

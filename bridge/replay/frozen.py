@@ -30,7 +30,7 @@ from bridge.core.event import SECOND, EventIdentity, Micros, time_text
 from bridge.core.runs.run import Run
 from bridge.core.windows.kinds.all_kinds import kind_of_window
 from bridge.kafka.internal_topics import InternalTopics, partition_of
-from bridge.kafka.log import Admin, Log, Partition, Reader, Record
+from bridge.kafka.log import Admin, Log, LogError, Partition, Reader, Record
 from bridge.kafka.records import LEDGER_ENTRY, TICK, WAITING, RecordError
 from bridge.replay.recorded import Outcome, Recorded
 from bridge.replay.request import Bound, ReplayError, Request
@@ -45,6 +45,7 @@ SETTLE: Micros = 10 * SECOND
 """How long matchers and submitters that make progress have to pass what the routers sent."""
 
 _IDLE: Micros = 3 * SECOND  # a stage that has not moved for so long is down or stands still
+_OPEN: Micros = 90 * SECOND  # longer than the brokers let an abandoned transaction stay open
 _LOOK = 0.1  # seconds between two looks
 
 
@@ -194,9 +195,9 @@ class Freezer:
                 lost.append(f"{place.topic}/{place.number} before {time_text(kept)}")
         if lost:
             notes.append(f"retention has removed a part of what is asked for: {', '.join(lost)}")
-        if begin >= end or all(part.begin >= part.end for part in reads.values()):
+        if begin >= end:
             raise ReplayError(
-                f"no record lies between {request.start.text or 'the beginning'} and {request.end.text or 'the end'} "
+                f"nothing lies between {request.start.text or 'the beginning'} and {request.end.text or 'the end'} "
                 f"(the live routers have read up to {time_text(end)})",
                 "begin earlier, or end later",
             )
@@ -270,7 +271,7 @@ class Freezer:
     def _read_held(self, admin: Admin, reader: Reader, trigger: str, recorded: Recorded) -> None:
         """Note the events that live windows hold, or will: those that wait, and those that no matcher has applied."""
         arrivals = [Partition(self._topics.arrivals, number) for number in range(self._topics.partitions)]
-        ends = admin.stable_ends(arrivals)
+        ends = self._closed_ends(admin, arrivals)
         passed = self._settled(admin, "matcher", ends)
         for place, end in ends.items():
             for record in self._records(reader, place, passed[place], end):
@@ -279,10 +280,10 @@ class Freezer:
                     if fields["trigger"] == trigger:
                         name = fields.get("name") or self._slot_name(fields["definition"], fields["slot"])
                         recorded.hold([EventIdentity(name, fields["source"], fields["id"])])
-        for number in range(self._topics.partitions):
-            place = Partition(self._topics.windows, number)
+        windows = [Partition(self._topics.windows, number) for number in range(self._topics.partitions)]
+        for place, end in self._closed_ends(admin, windows).items():
             waiting: set[bytes] = set()
-            for record in self._records(reader, place, 0, admin.stable_ends([place])[place]):
+            for record in self._records(reader, place, 0, end):
                 if record.key is not None and record.key.startswith(trigger.encode() + b"\0"):
                     waits = (record.value or b"").startswith(WAITING.prefix)
                     (waiting.add if waits else waiting.discard)(record.key)
@@ -296,16 +297,33 @@ class Freezer:
         """Record the runs of the trigger; return up to where the ledger was read."""
         number = partition_of(trigger, self._topics.partitions)
         runs, ledger = Partition(self._topics.runs, number), Partition(self._topics.ledger, number)
-        end = admin.stable_ends([runs])[runs]
+        end = self._closed_ends(admin, [runs])[runs]
         passed = self._settled(admin, "submitter", {runs: end})[runs]
         for record in self._records(reader, runs, passed, end):
             run = decode_run(record.value or b"")
             if run.trigger == trigger:
                 _put_open(recorded, run, "waits for a submitter", record.timestamp * 1000)
-        ledger_end = admin.stable_ends([ledger])[ledger]
+        ledger_end = self._closed_ends(admin, [ledger])[ledger]
         for record in self._records(reader, ledger, 0, ledger_end):
             record_entry(recorded, record)
         return ledger_end
+
+    def _closed_ends(self, admin: Admin, places: Collection[Partition]) -> dict[Partition, int]:
+        """Return the ends of partitions, once all transactions before them are over.
+
+        Readers see nothing behind an open transaction: a matcher that stands still in the middle of one, with a tick,
+        hides the arrivals that routers have committed since.
+        """
+        ends, begun = admin.all_ends(places), self._clock()
+        while True:
+            stable = admin.stable_ends(places)
+            hidden = [place for place, end in ends.items() if stable[place] < end]
+            if not hidden:
+                return ends
+            if self._clock() - begun > _OPEN:
+                names = ", ".join(f"{topic}/{number}" for topic, number in hidden)
+                raise LogError(f"a transaction has been open for {_OPEN // SECOND} s in {names}")
+            self._wait(_LOOK)
 
     def _settled(self, admin: Admin, stage: str, ends: Mapping[Partition, int]) -> dict[Partition, int]:
         """Give a stage that makes progress some seconds to pass these ends; return how far it has come."""
@@ -329,6 +347,17 @@ class Freezer:
     def _records(reader: Reader, place: Partition, start: int, end: int) -> Iterator[Record]:
         for records in reader.read(place, start, end) if start < end else ():
             yield from records
+
+
+def read_recorded(log: Log, topics: InternalTopics, recorded: Recorded) -> int:
+    """Record what the ledger says about the runs of a trigger; return up to where it was read."""
+    ledger = Partition(topics.ledger, partition_of(recorded.trigger, topics.partitions))
+    with closing(log.admin()) as admin, closing(log.reader()) as reader:
+        end = admin.stable_ends([ledger])[ledger]
+        for records in reader.read(ledger, 0, end) if end else ():
+            for record in records:
+                record_entry(recorded, record)
+    return end
 
 
 def record_entry(recorded: Recorded, record: Record) -> str | None:

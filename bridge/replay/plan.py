@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -192,8 +192,9 @@ class Plan:
         self._database.execute("VACUUM INTO ?", (str(file),))
         self._database.execute("BEGIN")
 
-    def take(self, file: Path) -> None:
-        """Take over the matches of another part of the range from the file that :meth:`save` wrote."""
+    def take(self, file: Path, unrunnable: Iterable[str]) -> None:
+        """Take over the matches of another part of the range, from the file that :meth:`save` wrote."""
+        self.unrunnable = [*self.unrunnable, *unrunnable][:_EXAMPLES]
         self._read().execute("COMMIT")
         self._database.execute("ATTACH ? AS other", (str(file),))
         self._database.execute("INSERT INTO matches SELECT * FROM other.matches")

@@ -119,7 +119,7 @@ class Planner:
         failed: Callable[[Definition], set[str]] | None = None,
         told: Callable[[Progress], None] | None = None,
         decided: Callable[[PastDecision], None] | None = None,
-        read: Callable[[Frozen, Past, Plan], int] | None = None,
+        read: Callable[[Definition, Frozen, Past, Plan, Recorded], int] | None = None,
     ) -> Draft:
         """Return the plan of a replay.
 
@@ -132,7 +132,7 @@ class Planner:
                 cluster is not asked.
             told: Hears how far reading has come.
             decided: Hears of each decision about an event.
-            read: Reads the past in another way than in this process; returns how many records it has read.
+            read: Reads the past of a trigger without windows in another way; returns how many records it has read.
 
         Raises:
             ReplayError: It cannot be done as it was asked for.
@@ -173,7 +173,10 @@ class Planner:
         selection = Selection(definition, where, request.only, history if request.only else None)
         plan = Plan(name, around.topics.prefix, request.mode, request.replay_id, selection)
         past = self.past(definition, recorded, request, needs_payload=selection.needs_payload, decided=decided)
-        records = read(frozen, past, plan) if read else self.read(frozen, past, plan, told)
+        if read is not None and not past.is_windowed:
+            records = read(definition, frozen, past, plan, recorded)
+        else:
+            records = self.read(frozen, past, plan, told)
         recorded.close()
         return Draft(plan, frozen, definition, past.decisions, past.held, records)
 

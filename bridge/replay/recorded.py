@@ -145,7 +145,11 @@ class Recorded:
             self._database.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?)", rows)
 
     def forget(self, run_key: str) -> None:
-        """Forget a run whose entry is gone from the ledger."""
+        """Forget a run whose entry is gone from the ledger. Its events are free again."""
+        facts = self.facts(run_key)
+        if facts is not None:
+            rows = [(_digest(event), run_key) for _, event in facts.events]
+            self._database.executemany("DELETE FROM events WHERE digest = ? AND run_key = ?", rows)
         self._database.execute("DELETE FROM runs WHERE run_key = ?", (run_key,))
 
     def hold(self, events: Iterable[EventIdentity]) -> None:

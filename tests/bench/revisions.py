@@ -14,7 +14,7 @@ from typing import Any
 from bench.bed import Bed
 from bench.child import measured
 from bench.figures import Figure, at_least, ratios
-from bench.filling import fill_events, fill_runs
+from bench.filling import fill_events, fill_ledger, fill_runs, fill_windows
 from bench.material import EVENT, PAIRS, PARTITIONS, PARTNER, place
 from bench.scale import Scale
 from bench.throughput import ROUTERS
@@ -70,12 +70,42 @@ def submitters(bed: Bed, scale: Scale, other: Path) -> list[Figure]:
     return _compared({"submitter": turn}, scale.rounds, other)
 
 
+def restoring(bed: Bed, scale: Scale, other: Path) -> list[Figure]:
+    """Compare how fast windows and ledgers come back from the log; both revisions read what this one has written."""
+    topics, definition = bed.installation(PAIRS)
+    if definition is None:
+        raise ValueError("no definition")
+    fill_windows(bed.bootstrap, topics, definition.condition_hash, definition.hash, scale.windows)
+    ledger, _ = bed.installation()
+    fill_ledger(bed.bootstrap, ledger, scale.entries)
+
+    def restored(stage: str, prefix: str, count: int) -> Turn:
+        def turn(checkout: Path | None) -> Mapping[str, Any]:
+            where = {"bootstrap": bed.bootstrap, "prefix": prefix, "partitions": PARTITIONS, "triggers": ""}
+            done = measured("restore", checkout, stage=stage, **where)
+            if done["count"] != count:
+                raise ValueError(f"{done['count']} came back, not {count}")
+            return {"rate": count / done["seconds"]}
+
+        return turn
+
+    return _compared(
+        {
+            "windows restored": restored("matcher", topics.prefix, scale.windows),
+            "ledger entries restored": restored("submitter", ledger.prefix, scale.entries),
+        },
+        scale.rounds,
+        other,
+    )
+
+
 def comparisons(other: Path) -> dict[str, Callable[[Bed, Scale], list[Figure]]]:
     """Return the comparisons with the checkout in ``other``, by name."""
     return {
         "routers": lambda bed, scale: routers(bed, scale, other),
         "matchers": lambda bed, scale: matchers(bed, scale, other),
         "submitters": lambda bed, scale: submitters(bed, scale, other),
+        "restoring": lambda bed, scale: restoring(bed, scale, other),
     }
 
 

@@ -27,7 +27,7 @@ from bridge.argo.create_attempt import (
 )
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, MemoryWorkflowApi
-from bridge.argo.workflow import RUN_KEY, TemplateParameter
+from bridge.argo.workflow import RUN_KEY, TemplateParameter, Workflow
 from bridge.cluster.responses import Answer, Unknown, Unreachable
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ class Cluster(ABC):
     def delete(self, name: str, *, held: bool) -> None: ...
 
     @abstractmethod
+    def run(self, name: str, phase: str) -> None:
+        """Bring a Workflow into a phase, as Argo does."""
+
+    @abstractmethod
     def unreachable(self) -> WorkflowApi:
         """Return an API to which no connection can be made."""
 
@@ -74,8 +78,9 @@ class Cluster(ABC):
             "spec": {"workflowTemplateRef": {"name": "refresh"}, "arguments": {"parameters": parameters}},
         }
 
-    def given(self, name: str = "refresh-1", run_key: str | None = OURS) -> dict[str, Any]:
+    def given(self, name: str = "refresh-1", run_key: str | None = OURS, **labels: str) -> dict[str, Any]:
         manifest = self.manifest(name, run_key)
+        manifest["metadata"]["labels"] |= labels
         response = self.api.create(manifest, timeout=TIMEOUT)
         assert isinstance(response, Answer)
         assert response.status == 201
@@ -96,6 +101,9 @@ class MemoryCluster(Cluster):
 
     def delete(self, name: str, *, held: bool) -> None:
         self.memory.delete(self.namespace, name, held=held)
+
+    def run(self, name: str, phase: str) -> None:
+        self.memory.finish(self.namespace, name, phase)
 
     def unreachable(self) -> WorkflowApi:
         self.memory.cut()
@@ -143,6 +151,10 @@ class RealCluster(Cluster):
             body = {"metadata": {"finalizers": [FINALIZER]}}
             self._objects.patch_namespaced_custom_object(*self._place("workflows"), name, body)
         self._objects.delete_namespaced_custom_object(*self._place("workflows"), name)
+
+    def run(self, name: str, phase: str) -> None:
+        body = {"status": {"phase": phase}}
+        self._objects.patch_namespaced_custom_object(*self._place("workflows"), name, body)
 
     def unreachable(self) -> WorkflowApi:
         return self._through("http://127.0.0.1:1")  # port 1 is nobody's
@@ -351,3 +363,70 @@ def test_a_lost_answer_is_unknown_and_the_next_try_settles_it(cluster: Cluster, 
 
 def test_an_unknown_outcome_is_a_value(cluster: Cluster) -> None:
     assert isinstance(cluster.losing(applied=False).create(cluster.manifest(), timeout=TIMEOUT), Unknown)
+
+
+def test_phases_are_those_of_the_workflows_with_all_labels(cluster: Cluster) -> None:
+    cluster.given("refresh-1", replay="gap", team="ml")
+    cluster.given("refresh-2", replay="gap", team="ml")
+    cluster.given("refresh-3", replay="gap", team="ml")
+    cluster.given("other-replay", replay="day", team="ml")
+    cluster.given("other-team", replay="gap", team="web")
+    cluster.given("live", team="ml")
+    cluster.run("refresh-2", "Succeeded")
+    cluster.run("refresh-3", "Failed")
+    phases = cluster.api.phases(cluster.namespace, {"replay": "gap", "team": "ml"})
+    assert phases == {"refresh-1": "", "refresh-2": "Succeeded", "refresh-3": "Failed"}
+    assert cluster.api.phases(cluster.namespace, {"replay": "none"}) == {}
+    assert cluster.api.phases("not-there", {"replay": "gap"}) == {}
+
+
+def test_phases_come_from_every_page(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.argo.kubernetes._PAGE", 2)
+    for number in range(5):
+        cluster.given(f"refresh-{number}", replay="gap")
+    assert cluster.api.phases(cluster.namespace, {"replay": "gap"}) == {f"refresh-{number}": "" for number in range(5)}
+
+
+def test_phases_of_a_value_with_a_comma_are_not_those_of_its_parts(cluster: Cluster) -> None:
+    cluster.given("refresh-1", replay="gap", team="ml")
+    assert cluster.api.phases(cluster.namespace, {"replay": "gap,team"}) == {}
+
+
+def test_phases_name_a_workflow_that_is_being_deleted_but_no_deleted_one(cluster: Cluster) -> None:
+    cluster.given("refresh-1")
+    cluster.given("refresh-2")
+    cluster.delete("refresh-1", held=True)
+    cluster.delete("refresh-2", held=False)
+    assert cluster.api.phases(cluster.namespace, {"a": "b"}) == {"refresh-1": ""}
+
+
+def test_terminate_asks_argo_to_stop_that_workflow_and_changes_nothing_else(cluster: Cluster) -> None:
+    spec = cluster.given("refresh-1")["spec"]
+    cluster.given("refresh-2")
+    for _ in range(2):  # a caller that got no answer asks again
+        response = cluster.api.terminate(cluster.namespace, "refresh-1")
+        assert isinstance(response, Answer)
+        assert response.status == 200
+    stopped, other = (cluster.api.find(cluster.namespace, name) for name in ("refresh-1", "refresh-2"))
+    assert isinstance(stopped, Workflow)
+    assert isinstance(other, Workflow)
+    assert stopped.manifest["spec"] == {**spec, "shutdown": "Terminate"}
+    assert stopped.run_key == OURS
+    assert other.manifest["spec"] == spec
+
+
+def test_terminate_says_that_there_is_no_such_workflow(cluster: Cluster) -> None:
+    for namespace in (cluster.namespace, "not-there"):
+        response = cluster.api.terminate(namespace, "nothing")
+        assert isinstance(response, Answer)
+        assert (response.status, response.reason, response.is_genuine) == (404, "NotFound", True)
+        assert response.message == 'workflows.argoproj.io "nothing" not found'
+
+
+def test_phases_and_terminate_without_a_connection_are_values(cluster: Cluster) -> None:
+    cluster.given()
+    api = cluster.unreachable()
+    phases = api.phases(cluster.namespace, {"a": "b"})
+    assert isinstance(phases, Unavailable)
+    assert phases.passes
+    assert isinstance(api.terminate(cluster.namespace, "refresh-1"), Unreachable)

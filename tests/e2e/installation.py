@@ -224,6 +224,10 @@ class Installation:
         except TimeoutError:
             raise TimeoutError(f"waited {seconds} s in vain for the triggers {wanted}; there are {seen}") from None
 
+    def applied(self) -> int:
+        """Return up to which offset of ``triggers`` every router has applied definitions, and retirements."""
+        return next((line["applied"] for line in self._status() if line.get("stage") == "router"), 0)
+
     def _status(self) -> list[Manifest]:
         """Return what ``flowbridge status`` says; nothing before there is an installation.
 

@@ -95,8 +95,10 @@ def test_trigger_files_are_added_edited_and_removed_while_the_bridge_runs(instal
         installation.write_triggers(_single("guest", "edited"), "guest.yaml")
         _until(SOON, lambda n: _ran(installation, "guest", f"edit-{n}")["text"] == "edited", "the edit to take effect")
 
+        applied = installation.applied()
         (installation.triggers / "guest.yaml").unlink()
         installation.wait_triggers("steady", seconds=SOON)
+        wait_for(lambda: installation.applied() > applied, SOON, "every router to apply the retirement")
         before = len(installation.workflows("guest"))
         _publish(installation, "guest", "removed")
         _ran(installation, "steady", "others go on")

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from kubernetes.client import ApiClient, ApiException, AppsV1Api, CoreV1Api, CustomObjectsApi
+from kubernetes.client import ApiClient, ApiException, AppsV1Api, CoreV1Api, CustomObjectsApi, RbacAuthorizationV1Api
 from kubernetes.utils import create_from_dict
 
+from bridge.argo.api import Unavailable
 from bridge.argo.create_attempt import Done, attempt
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.workflow import RUN_KEY
 from bridge.cli.main import cli
+from bridge.cluster.responses import Answer
 from bridge.errors import ExitCode
 from servers.cluster import client_of
 
@@ -99,12 +103,44 @@ def test_the_account_of_the_base_is_refused_all_else(
             lambda: core.list_namespaced_pod(namespace),
             lambda: objects.delete_namespaced_custom_object(*ARGO, namespace, "workflowtemplates", "refresh-model"),
             lambda: objects.list_cluster_custom_object(*ARGO, "workflows"),
+            lambda: objects.list_namespaced_custom_object(*ARGO, namespace, "workflows"),
+            lambda: objects.patch_namespaced_custom_object(*ARGO, namespace, "workflows", "refresh-model-1", {}),
             lambda: objects.get_namespaced_custom_object(*ARGO, "default", "workflowtemplates", "refresh-model"),
         ]
         for ask in forbidden:
             with pytest.raises(ApiException) as refusal:
                 ask()
             assert refusal.value.status == 403
+
+
+def test_the_role_of_replays_is_enough_to_count_and_to_terminate_and_for_nothing_else(
+    kubernetes: AnyKubernetes,
+    account: Path,
+    namespace: str,
+) -> None:
+    metadata = {"name": "refresh-model-1", "namespace": namespace, "labels": {"replay": "gap"}}
+    workflow: dict[str, Any] = {"apiVersion": "/".join(ARGO), "kind": "Workflow", "metadata": metadata, "spec": {}}
+    token = kubernetes.service_account_token(namespace, "replayer")
+    group = "rbac.authorization.k8s.io"
+    binding: Any = {
+        "metadata": {"name": "flowbridge-replay"},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": "flowbridge-replay"},
+        "subjects": [{"kind": "ServiceAccount", "name": "replayer", "namespace": namespace}],
+    }
+    with kubernetes.api() as admin:
+        CustomObjectsApi(admin).create_namespaced_custom_object(*ARGO, namespace, "workflows", workflow)
+        RbacAuthorizationV1Api(admin).create_namespaced_role_binding(namespace, binding)
+    with closing(KubernetesWorkflowApi(str(account))) as bridge:
+        assert isinstance(bridge.phases(namespace, {"replay": "gap"}), Unavailable)
+    with closing(KubernetesWorkflowApi(str(kubernetes.kubeconfig_for(token, namespace=namespace)))) as api:
+        eventually(lambda: api.phases(namespace, {"replay": "gap"}) == {"refresh-model-1": ""})
+        terminated = api.terminate(namespace, "refresh-model-1")
+        assert isinstance(terminated, Answer)
+        assert terminated.status == HTTPStatus.OK
+        created = api.create({**workflow, "metadata": {**metadata, "name": "other"}}, timeout=10)
+        assert isinstance(created, Answer)
+        assert created.status == HTTPStatus.FORBIDDEN
+        assert isinstance(api.find(namespace, "refresh-model-1"), Unavailable)
 
 
 def test_a_namespace_that_the_account_may_not_look_at_ends_a_check_with_4(account: Path) -> None:

@@ -8,7 +8,7 @@ more than a create can be under way (a pause behind the last look at the clock, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from zlib import crc32
 
@@ -199,6 +199,12 @@ class HarmedApi(WorkflowApi):
 
     def template(self, namespace: str, name: str) -> WorkflowTemplate | Unavailable | None:
         return self._cluster.template(namespace, name)
+
+    def phases(self, namespace: str, selector: Mapping[str, str]) -> Mapping[str, str] | Unavailable:
+        return self._cluster.api.phases(namespace, selector)
+
+    def terminate(self, namespace: str, name: str) -> Response:
+        return self._cluster.api.terminate(namespace, name)
 
     def close(self) -> None:
         """Do nothing: the cluster stays."""

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -40,6 +41,7 @@ class Scripted:
     requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     connections: int = 0
     hold: threading.Event | None = None
+    first: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
 
     def fails(self, status: int, reason: str, message: str, **headers: str) -> None:
         """Answer with a Status from now on."""
@@ -65,6 +67,9 @@ def _handler(script: Scripted) -> type[BaseHTTPRequestHandler]:
                 script.hold.wait(30)
                 self.close_connection = True
                 return
+            if script.first:
+                script.status, document = script.first.pop(0)
+                script.body = json.dumps(document).encode()
             self.send_response(script.status)
             for name, value in script.headers.items():
                 self.send_header(name.replace("_", "-"), value)
@@ -72,7 +77,7 @@ def _handler(script: Scripted) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(script.body)
 
-        do_GET = do_POST = answer  # noqa: N815  (the names that http.server calls)
+        do_GET = do_POST = do_PATCH = answer  # noqa: N815  (the names that http.server calls)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -198,7 +203,75 @@ def test_a_200_that_is_not_that_object_is_no_presence(
 
 def test_names_cannot_leave_their_place_in_the_address(api: KubernetesWorkflowApi, script: Scripted) -> None:
     api.find("ml/../x", "a?b#c/d")
-    assert script.requests[0][1].endswith("/namespaces/ml%2F..%2Fx/workflows/a%3Fb%23c%2Fd")
+    api.terminate("ml/../x", "a?b#c/d")
+    api.phases("ml/../x", {})
+    paths = [path for _, path, _, _ in script.requests]
+    assert all(path.endswith("/namespaces/ml%2F..%2Fx/workflows/a%3Fb%23c%2Fd") for path in paths[:2])
+    assert paths[2].partition("?")[0].endswith("/namespaces/ml%2F..%2Fx/workflows")
+
+
+EXPIRED = (410, {"kind": "Status", "reason": "Expired", "message": "the continue parameter is too old", "code": 410})
+
+
+def page(*names: str, rest: str = "") -> tuple[int, dict[str, Any]]:
+    items = [
+        {"metadata": {"name": name, "labels": {"replay": "gap"}}, "status": {"phase": "Running"}} for name in names
+    ]
+    return 200, {"metadata": {"continue": rest} if rest else {}, "items": items}
+
+
+def test_each_page_of_a_list_is_asked_for_with_the_same_labels(api: KubernetesWorkflowApi, script: Scripted) -> None:
+    script.first = [page("a", "b", rest="x=&y"), page("c")]
+    assert api.phases("ml", {"replay": "gap", "flowbridge.dev/trigger": "ml.refresh"}) == {}
+    script.first = [page("a", "b", rest="x=&y"), page("c")]
+    assert api.phases("ml", {"replay": "gap"}) == {"a": "Running", "b": "Running", "c": "Running"}
+    method, path, _, _ = script.requests[0]
+    assert (method, path.partition("?")[0]) == ("GET", "/apis/argoproj.io/v1alpha1/namespaces/ml/workflows")
+    queries = [dict(parse_qsl(path.partition("?")[2])) for _, path, _, _ in script.requests]
+    two = {"labelSelector": "replay=gap,flowbridge.dev/trigger=ml.refresh", "limit": "500"}
+    only = {"labelSelector": "replay=gap", "limit": "500"}
+    assert queries == [two, {**two, "continue": "x=&y"}, only, {**only, "continue": "x=&y"}]
+
+
+def test_a_list_that_expires_between_its_pages_starts_over_once(api: KubernetesWorkflowApi, script: Scripted) -> None:
+    script.first = [page("a", rest="1"), EXPIRED, page("b", rest="2"), page("c")]
+    assert api.phases("ml", {}) == {"b": "Running", "c": "Running"}  # `a` has been deleted in between
+    script.first = [page("a", rest="1"), EXPIRED, page("b", rest="2"), EXPIRED, page("never asked for")]
+    assert api.phases("ml", {}) == Unavailable("410 Expired: the continue parameter is too old", passes=True)
+    assert len(script.first) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+def test_a_page_that_is_refused_leaves_no_half_list(api: KubernetesWorkflowApi, script: Scripted, status: int) -> None:
+    script.first = [page("a", rest="1"), (status, {"kind": "Status", "reason": "Reason", "message": "text"})]
+    passes = status in (429, 500, 503)  # somebody has to lift the others
+    assert api.phases("ml", {}) == Unavailable(f"{status} Reason: text", passes=passes)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>log in here</html>",
+        b"{}",
+        b'{"items":[]}',
+        b'{"metadata":{},"items":null}',
+        b'{"metadata":{},"items":[7]}',
+    ],
+)
+def test_a_200_that_is_no_list_is_no_absence(api: KubernetesWorkflowApi, script: Scripted, body: bytes) -> None:
+    script.status, script.body = 200, body
+    assert isinstance(api.phases("ml", {}), Unavailable)
+
+
+def test_terminate_is_one_merge_patch(api: KubernetesWorkflowApi, script: Scripted) -> None:
+    script.fails(503, "ServiceUnavailable", "not now", Retry_After="1")
+    response = api.terminate("ml", "refresh-1")
+    assert isinstance(response, Answer)
+    assert (response.status, response.retry_after) == (503, 1.0)
+    ((method, path, headers, body),) = script.requests
+    assert (method, path) == ("PATCH", "/apis/argoproj.io/v1alpha1/namespaces/ml/workflows/refresh-1")
+    assert headers["content-type"] == "application/merge-patch+json"
+    assert json.loads(body) == {"spec": {"shutdown": "Terminate"}}
 
 
 def test_a_server_that_is_silent_is_unknown_in_time(

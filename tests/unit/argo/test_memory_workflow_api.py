@@ -29,6 +29,19 @@ def test_a_finished_workflow_disappears_by_its_templates_ttl() -> None:
     assert api.workflows() == []
 
 
+def test_a_finished_workflow_has_the_phase_that_it_ended_in() -> None:
+    api = MemoryWorkflowApi(namespaces=["ml"])
+    for name in ("refresh-1", "refresh-2"):
+        api.create(manifest(name), timeout=1)
+    api.finish("ml", "refresh-1")
+    api.finish("ml", "refresh-2", "Failed")
+    assert api.phases("ml", {}) == {"refresh-1": "Succeeded", "refresh-2": "Failed"}
+    assert [workflow.manifest["status"] for workflow in api.workflows()] == [
+        {"phase": "Succeeded"},
+        {"phase": "Failed"},
+    ]
+
+
 def test_faults_come_in_order_and_then_no_more() -> None:
     api = MemoryWorkflowApi(namespaces=["ml"])
     api.fail_next(LOST_REQUEST, answered(500), LOST_ANSWER)

@@ -110,6 +110,9 @@ def test_two_replays_of_the_same_range_at_once_make_each_run_once(world: World) 
         world.run(0.25)
     assert not going
     assert Counter(ran(world)) == Counter(ALL)
+    counts = [stands(world, name).counts for name in ("one", "two")]
+    assert [sum(each.values()) for each in counts] == [10, 10]
+    assert sum(each.get("submitted", 0) for each in counts) == 10, "a run counts for the replay that has made it"
 
 
 def test_a_pause_stops_it_and_survives_until_it_is_resumed(world: World) -> None:
@@ -148,6 +151,51 @@ def test_a_cancel_leaves_nothing_behind_that_holds_later_runs(world: World) -> N
     assert orders(made) == ALL
     carry_out(world, again)
     assert Counter(ran(world)) == Counter([*ALL, "live"])
+
+
+def test_a_pair_whose_run_waited_when_its_replay_was_cancelled_is_made_whole_by_a_later_replay() -> None:
+    world = two_orders_and_a_payment()
+    world.api.set_quota("default", 0)
+    replay, made = planned(world, trigger="default/later")
+    assert made.plan.count() == 1
+    replay.begin()
+    for _ in range(8):
+        replay.step()
+        world.run(0.25)
+    ReplayOwner(MemoryLog(world.broker), world.topics, "gap").write(replace(stands(world), state=CANCELLED))
+    world.run(700, 5)
+    world.api.set_quota("default", None)
+    again, made = planned(world, name="again", trigger="default/later")
+    assert [len(each.run.events) for each in made.plan.runs()] == [2]
+    carry_out(world, again)
+    assert len(world.created) == 1
+
+
+def test_no_event_is_used_by_the_runs_of_two_replays_whose_plans_pair_it_in_other_ways() -> None:
+    world = two_orders_and_a_payment()
+    first, _ = planned(world, name="first", trigger="default/later")
+    world.triggers[:] = [replace(world.triggers[0], collect="latest")]
+    world.run(15)
+    latest, _ = planned(world, name="latest", trigger="default/later")
+    carry_out(world, latest)
+    carry_out(world, first)
+    assert len(world.created) == 1
+    assert stands(world, "first").counts == {"ran meanwhile": 1}
+
+
+def two_orders_and_a_payment() -> World:
+    """Return a world in which these came before their trigger, which pairs events in order."""
+    trigger = replace(two_slots(), collect="first", slots=tuple(replace(slot, key=None) for slot in two_slots().slots))
+    world = World(trigger)
+    world.start()
+    world.run(3)
+    for name, order in (("order.created", "1"), ("order.created", "2"), ("payment.done", "1")):
+        world.publish(name, {"order": order, "amount": "1"})
+        world.run(1)
+    world.triggers[:] = [replace(trigger, name="later")]
+    world.run(20)
+    world.created.clear()
+    return world
 
 
 def test_an_empty_plan_is_over_at_once() -> None:

@@ -160,5 +160,11 @@ class HookedApi(WorkflowApi):
     def template(self, namespace: str, name: str) -> WorkflowTemplate | Unavailable | None:
         return self._inner.template(namespace, name)
 
+    def phases(self, namespace: str, selector: Mapping[str, str]) -> Mapping[str, str] | Unavailable:
+        return self._inner.phases(namespace, selector)
+
+    def terminate(self, namespace: str, name: str) -> Response:
+        return self._inner.terminate(namespace, name)
+
     def close(self) -> None:
         self._inner.close()

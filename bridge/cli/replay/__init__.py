@@ -1,0 +1,1 @@
+"""``flowbridge replay``: the command, and what stands behind it."""

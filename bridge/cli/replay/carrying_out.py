@@ -1,0 +1,214 @@
+"""Carry a replay out on the command line: connect, tell how far it comes, pause it on Ctrl-C, and say how it ended."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from bridge.cli.output import Output
+from bridge.cli.replay.cluster import Cluster
+from bridge.cli.wiring import (
+    connect,
+    internal_topics,
+    require_kafka,
+)
+from bridge.core.duration import duration_text
+from bridge.core.event import SECOND, Micros, time_text
+from bridge.errors import (
+    ExitCode,
+    KafkaRefusedError,
+    KafkaUnreachableError,
+    NewerRecordsError,
+    RegistryUnreachableError,
+    UsageError,
+)
+from bridge.kafka.internal_topics import InternalTopics
+from bridge.kafka.log import Log, LogError
+from bridge.kafka.records import RecordError
+from bridge.replay.execution import DEAD, MEANWHILE, SKIPPED, SUBMITTED, Execution, State
+from bridge.replay.recorded import Outcome
+from bridge.replay.replays import (
+    COMPLETED,
+    Replay,
+    ReplayOwner,
+    user_and_machine,
+)
+from bridge.replay.request import ReplayError
+from bridge.settings.settings import Settings
+from bridge.stages.stage_thread import steady_clock, wall_clock
+from flowbridge_sdk.errors import DecodeError
+
+_PATIENCE = 5.0  # seconds that Kafka has for a first answer
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_NAME_LIMIT = 63
+_SHOWN = 10  # runs of a plan that are printed for people
+_RECENT: Micros = 30 * SECOND  # the time over which the present rate is measured
+_PHASES_EVERY: Micros = 5 * SECOND
+_ENDED = frozenset({"Succeeded", "Failed", "Error"})
+_BAD = frozenset({"Failed", "Error"})
+_STALE: Micros = 15 * SECOND  # a replay that runs writes its progress at least as often, if it makes any
+_WORDS = {
+    Outcome.MISSING: "would run",
+    Outcome.RAN: "ran already",
+    Outcome.FAILED: "failed",
+    Outcome.WAITING: "waiting",
+    Outcome.DEAD: "dead",
+    Outcome.SKIPPED: "skipped",
+}
+
+
+def carry_out(
+    log: Log, topics: InternalTopics, owner: ReplayOwner, replay: Replay, cluster: Cluster, output: Output
+) -> int:
+    """Carry a replay out, and tell how far it comes. Ctrl-C and SIGTERM pause it."""
+    progress = _SendingProgress(cluster, output)
+    execution = Execution(log, topics, owner, replay, wall_clock, steady_clock, progress.tell)
+    go_on = f"flowbridge replay resume {replay.name}"
+    former = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        stands = execution.run()
+    except KeyboardInterrupt:
+        execution.pause(f"stopped by {user_and_machine()}")
+        progress.end()
+        output.result(f"paused; go on with: {go_on}", summary(execution.replay))
+        return ExitCode.INTERRUPTED
+    except LogError as error:
+        progress.end()
+        raise KafkaUnreachableError(
+            f"the replay stopped: {error}", f"when Kafka answers, go on with: {go_on}"
+        ) from error
+    finally:
+        signal.signal(signal.SIGTERM, former)
+        execution.close()
+        owner.close()
+    progress.end()
+    tell_state(stands, cluster.finished(stands), output)
+    return ExitCode.OK if stands.state == COMPLETED else ExitCode.NOT_SO
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+class _SendingProgress:
+    """Shows how far a replay has come: on the terminal in one line, as JSON a record a second."""
+
+    def __init__(self, cluster: Cluster, output: Output) -> None:
+        self._cluster = cluster
+        self._output = output
+        self._is_shown = sys.stderr.isatty()
+        self._recent: deque[tuple[Micros, int]] = deque()
+        self._asked: Micros = -(2**62)
+        self._finished: int | None = None
+
+    def tell(self, state: State) -> None:
+        replay, now = state.replay, steady_clock()
+        dealt = sum(replay.counts.values())
+        self._recent.append((now, dealt))
+        while self._recent[0][0] < now - _RECENT:
+            self._recent.popleft()
+        (since, before), seconds = self._recent[0], (now - self._recent[0][0]) / SECOND
+        rate = (dealt - before) / seconds if seconds and since < now else 0.0
+        if now - self._asked >= _PHASES_EVERY:
+            self._asked, self._finished = now, self._cluster.finished(replay)
+        left = f", about {duration_text(round((replay.planned - dealt) / rate) * SECOND)} left" if rate else ""
+        finished = "" if self._finished is None else f", {self._finished} finished"
+        text = (
+            f"{counts_text(replay)}{finished}, {state.on_their_way} on their way; {rate:.1f}/s{left}; "
+            f"last advanced at {time_text(replay.advanced_at)}"
+        )
+        if self._is_shown:
+            click.echo(f"\r\x1b[K{text}", err=True, nl=False)
+        self._output.record(
+            {
+                **summary(replay),
+                "kind": "progress",
+                "on_their_way": state.on_their_way,
+                "rate": round(rate, 2),
+                "finished": self._finished,
+            }
+        )
+
+    def end(self) -> None:
+        if self._is_shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+@contextmanager
+def kafka(settings: Settings) -> Iterator[tuple[Log, InternalTopics]]:
+    """Connect to Kafka, and turn the errors of a replay into those of a command."""
+    require_kafka(settings, _PATIENCE)
+    log, topics = connect(settings), internal_topics(settings)
+    try:
+        admin = log.admin()
+        try:
+            existing = admin.topics()
+        finally:
+            admin.close()
+        if topics.triggers not in existing:
+            found = f"there is no installation with the prefix {topics.prefix!r} at {settings.bootstrap_servers}"
+            raise KafkaRefusedError(found, "check --internal-prefix, or start one with flowbridge run")
+        if topics.replays not in existing or topics.replay_plans not in existing:
+            found = f"the installation has no topics {topics.replays} and {topics.replay_plans}"
+            raise KafkaRefusedError(found, "start a process of this version with flowbridge run: it creates them")
+        yield log, replace(topics, partitions=existing[topics.runs])
+    except ReplayError as error:
+        raise UsageError(error.found, error.remedy) from error
+    except RecordError as error:
+        raise NewerRecordsError(str(error)) from error
+    except DecodeError as error:
+        raise RegistryUnreachableError(str(error)) from error
+    except LogError as error:
+        raise KafkaUnreachableError(f"no answer from {settings.bootstrap_servers}: {error}") from error
+
+
+def agrees(question: str) -> bool:
+    """Ask the person at the terminal.
+
+    Raises:
+        UsageError: Nobody is there.
+
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is there to ask", "use --yes to start the runs, or --dry-run to see the plan alone")
+    return click.confirm(question, err=True)
+
+
+def tell_state(replay: Replay, finished: int | None, output: Output) -> None:
+    """Print how a replay stands; ``finished``: how many of its Workflows have ended, None if that is not known."""
+    text = f"replay {replay.name} is {replay.state}: {counts_text(replay)}"
+    text += "" if finished is None else f", {finished} finished"
+    lines = [text, replay.text] if replay.text else [text]
+    output.result(lines, {**summary(replay), "finished": finished})
+
+
+def counts_text(replay: Replay) -> str:
+    """Return how many runs of a replay were dealt with, and how, for people."""
+    counts = Counter(replay.counts)
+    text = f"submitted {counts[SUBMITTED]} of {replay.planned}"
+    return text + "".join(f", {counts[word]} {word}" for word in (DEAD, SKIPPED, MEANWHILE) if counts[word])
+
+
+def summary(replay: Replay) -> dict[str, Any]:
+    """Return a replay as plain values."""
+    return {
+        "kind": "replay",
+        "name": replay.name,
+        "state": replay.state,
+        "text": replay.text,
+        "trigger": replay.trigger,
+        "planned": replay.planned,
+        "counts": dict(replay.counts),
+        "created_at": time_text(replay.created_at),
+        "advanced_at": time_text(replay.advanced_at),
+        "who": replay.who,
+        "why": replay.why,
+    }

@@ -1,0 +1,282 @@
+"""``flowbridge replay``: plan a replay, ask, and have it carried out."""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bridge.cli.output import Output
+from bridge.cli.replay.carrying_out import agrees, carry_out, kafka
+from bridge.cli.replay.cluster import Cluster
+from bridge.cli.wiring import (
+    event_schemas,
+    replay_dependencies,
+)
+from bridge.core.definition import Definition
+from bridge.core.duration import DurationError, parse_duration
+from bridge.core.event import SECOND, Micros, time_text
+from bridge.core.expressions.errors import ExpressionSyntaxError
+from bridge.core.expressions.expression import Expression
+from bridge.errors import (
+    ExitCode,
+    UsageError,
+)
+from bridge.kafka.log import Partition
+from bridge.replay.planner import Draft, Planner, Progress
+from bridge.replay.recorded import Outcome, Recorded
+from bridge.replay.replays import (
+    ReplayLog,
+    ReplayOwner,
+    new_replay,
+)
+from bridge.replay.request import Bound, Request
+from bridge.replay.workers import Workers
+from bridge.settings.settings import Settings
+from bridge.stages.shared.definitions import Definitions
+from bridge.stages.stage_thread import steady_clock, wall_clock
+from bridge.triggers.sources.folder import TriggerFolder
+from bridge.triggers.topic_mapping import placed
+from flowbridge_sdk.shared_topics import SharedTopics
+
+_PATIENCE = 5.0  # seconds that Kafka has for a first answer
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_NAME_LIMIT = 63
+_SHOWN = 10  # runs of a plan that are printed for people
+_RECENT: Micros = 30 * SECOND  # the time over which the present rate is measured
+_PHASES_EVERY: Micros = 5 * SECOND
+_ENDED = frozenset({"Succeeded", "Failed", "Error"})
+_BAD = frozenset({"Failed", "Error"})
+_STALE: Micros = 15 * SECOND  # a replay that runs writes its progress at least as often, if it makes any
+_WORDS = {
+    Outcome.MISSING: "would run",
+    Outcome.RAN: "ran already",
+    Outcome.FAILED: "failed",
+    Outcome.WAITING: "waiting",
+    Outcome.DEAD: "dead",
+    Outcome.SKIPPED: "skipped",
+}
+
+
+def execute(
+    *,
+    trigger: str | None,
+    start: str | None,
+    end: str | None,
+    file: Path | None,
+    name: str | None,
+    dry_run: bool,
+    yes: bool,
+    workers: int,
+    settings: Settings,
+    output: Output,
+    **asked: Any,
+) -> int:
+    """Plan a replay, ask, and carry it out."""
+    if trigger is None or start is None:
+        raise UsageError("--trigger and --from are needed", "flowbridge replay --help shows examples")
+    identity = trigger if "/" in trigger else f"{settings.namespace}/{trigger}"
+    now = wall_clock()
+    reason = asked.pop("reason")
+    request = Request(identity, bound(start, now), bound(end, now) if end else Bound(), reason=reason, **asked)
+    if request.mode == "all" and not request.replay_id:
+        raise UsageError("--mode all without --replay-id", "name a second set of runs, or use --mode missing+failed")
+    where = _expression(request.where)
+    given = _given(file, identity, settings) if file is not None else None
+    name = _name_for(identity, now) if name is None else name
+    if len(name) > _NAME_LIMIT or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"--name: found {name!r}", "write at most 63 lower-case letters, digits and '-', such as gap-of-monday"
+        )
+    with kafka(settings) as (log, topics):
+        if not dry_run and ReplayLog(log, topics).find(name) is not None:
+            raise UsageError(
+                f"there is a replay {name} already", "flowbridge replay list shows them; choose another name"
+            )
+        make = partial(replay_dependencies, settings)
+        definitions = Definitions(log, topics.triggers, steady_clock)
+        definitions.refresh()
+        cluster = Cluster(settings, is_needed=request.mode == "missing+failed")
+        planner = Planner(make(), definitions)
+
+        def read(definition: Definition, frozen: Any, past: Any, plan: Any, recorded: Recorded) -> int:
+            return Workers(make, workers, name, request, definition).read(frozen, past, plan, recorded)
+
+        reading = _ReadingProgress()
+        draft = planner.draft(
+            name,
+            request,
+            given=given,
+            where=where,
+            failed=cluster.failed,
+            told=reading.tell,
+            read=read if workers > 1 else None,
+        )
+        reading.end()
+        _show_plan(name, request, draft, cluster, output, dry_run=dry_run)
+        count = min(draft.plan.count(), request.limit or draft.plan.count())
+        if dry_run or not count:
+            return ExitCode.OK
+        if not yes and not agrees(f"Start {count} {'run' if count == 1 else 'runs'} of {identity}?"):
+            output.remark("nothing was started")
+            return ExitCode.OK
+        owner = ReplayOwner(log, topics, name)
+        runs = (planned.run for planned in draft.plan.runs(newest_first=request.newest_first, limit=request.limit))
+        planned = owner.write_plan(new_replay(name, request, draft, wall_clock()), runs)
+        draft.plan.close()
+        return carry_out(log, topics, owner, planned, cluster, output)
+
+
+def bound(text: str, now: Micros) -> Bound:
+    """Return the bound that a text names: a time, a length of time ago, ``earliest``, or offsets.
+
+    Raises:
+        UsageError: It names none.
+
+    """
+    if text == "earliest":
+        return Bound(text=text)
+    if "=" in text:
+        offsets: dict[Partition, int] = {}
+        for part in text.split(","):
+            place, _, offset = part.strip().rpartition("=")
+            topic, _, number = place.rpartition("/")
+            if not topic or not number.isdecimal() or not offset.isdecimal():
+                raise UsageError(
+                    f"{part.strip()!r} names no offset", "write TOPIC/PARTITION=OFFSET, several with commas"
+                )
+            offsets[Partition(topic, int(number))] = int(offset)
+        return Bound(offsets=offsets, text=text)
+    with suppress(DurationError):
+        return Bound(now - parse_duration(text), text=text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        expected = "write 2026-01-31T12:00Z, 2h (so long ago), earliest, or offsets as TOPIC/0=120"
+        raise UsageError(f"{text!r} names no time", expected) from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return Bound((moment - _EPOCH) // timedelta(microseconds=1), text=text)
+
+
+def _expression(where: str | None) -> Expression | None:
+    if where is None:
+        return None
+    try:
+        expression = Expression(where)
+    except ExpressionSyntaxError as error:
+        raise UsageError(f"--where: {error.reason} (column {error.column})", error.expected or "write CEL") from None
+    unknown = sorted(expression.names - {"payload", "event"})
+    if unknown:
+        raise UsageError(f"--where: there is no variable {', '.join(unknown)}", "use payload and event")
+    return expression
+
+
+def _given(file: Path, identity: str, settings: Settings) -> Definition:
+    """Return the definition of a trigger in a file."""
+    reading = TriggerFolder([file], settings.namespace, schemas=event_schemas(settings)).read()
+    for error in sorted(reading.errors):
+        raise UsageError(f"{error}", "flowbridge check shows all errors of the file")
+    for loaded in reading.loaded:
+        if loaded.trigger.identity == identity:
+            return Definition(placed(loaded.trigger, SharedTopics(settings.shared_topics)))
+    names = ", ".join(loaded.trigger.identity for loaded in reading.loaded) or "none"
+    raise UsageError(f"{file} has no trigger {identity}", f"it has: {names}")
+
+
+def _name_for(identity: str, now: Micros) -> str:
+    stamp = datetime.fromtimestamp(now / SECOND, UTC).strftime("%Y%m%d-%H%M%S")
+    stem = re.sub(r"[^-a-z0-9]", "-", identity.partition("/")[2].lower())[: _NAME_LIMIT - len(stamp) - 1].strip("-")
+    return f"{stem}-{stamp}" if stem else stamp
+
+
+def _show_plan(name: str, request: Request, draft: Draft, cluster: Cluster, output: Output, *, dry_run: bool) -> None:
+    """Print the plan."""
+    definition, frozen, plan = draft.definition, draft.frozen, draft.plan
+    found, total = plan.outcomes(), plan.count()
+    record = {
+        "kind": "plan",
+        "name": name,
+        "trigger": request.trigger,
+        "definition": definition.hash,
+        "mode": request.mode,
+        "from": time_text(frozen.begin),
+        "to": time_text(frozen.end),
+        "reads": [
+            {"topic": place.topic, "partition": place.number, **part._asdict()}
+            for place, part in sorted(frozen.reads.items())
+        ],
+        "records": draft.read,
+        "decisions": dict(draft.decisions),
+        "held": draft.held,
+        "outcomes": dict(found),
+        "runs": min(total, request.limit or total),
+        "notes": [*frozen.notes, *cluster.notes],
+        "unrunnable": plan.unrunnable,
+    }
+    lines = [f"replay {name} of {request.trigger}"]
+    origin = "in force now" if request.definition == "now" else "in force then"
+    lines.append(f"  decides by   definition {definition.hash}, {origin}")
+    lines.append(f"  range        {time_text(frozen.begin)} to {time_text(frozen.end)}")
+    by_topic: dict[str, list[str]] = {}
+    for place, part in sorted(frozen.reads.items()):
+        fill = f" (filled from {part.first})" if part.first < part.begin else ""
+        by_topic.setdefault(place.topic, []).append(f"{place.number}: {part.begin} to {part.end}{fill}")
+    lines += [f"  offsets      {topic}  {', '.join(parts)}" for topic, parts in by_topic.items()]
+    lines += [f"  note         {note}" for note in (*frozen.notes, *cluster.notes)]
+    decided = ", ".join(f"{count} {reason}" for reason, count in sorted(draft.decisions.items())) or "none"
+    lines.append(f"  events       {draft.read} records read; decided in the range: {decided}")
+    if draft.held:
+        lines.append(f"  left alone   {draft.held} events that a live window holds")
+    lines += [f"  unrunnable   {text}" for text in plan.unrunnable]
+    for outcome, word in _WORDS.items():
+        if outcome is Outcome.FAILED and cluster.failing:
+            lines.append(f"  {word:<12} not known: {cluster.failing}")
+        else:
+            lines.append(f"  {word:<12} {found.get(outcome, 0)}")
+    if total != found.get(Outcome.MISSING, 0) or request.limit:
+        lines.append(f"  starts       {record['runs']} of these, by --mode {request.mode}")
+    output.result(lines, record)
+    if dry_run:
+        runs = plan.runs(newest_first=request.newest_first, limit=request.limit)
+        for number, (run, complete) in enumerate(runs):
+            events = [{"slot": slot, **event._asdict()} for slot, event in run.events]
+            plain = {
+                "kind": "run",
+                "run_key": run.run_key,
+                "workflow": f"{run.namespace}/{run.name}",
+                "key": "" if definition.hides_key else run.key,
+                "complete": time_text(complete),
+                "repeats": run.repeats,
+                "events": events,
+            }
+            if number < _SHOWN:
+                shown = ", ".join(f"{slot} {event.id}" for slot, event in run.events[:3])
+                more = f" and {len(run.events) - 3} more" if len(run.events) > 3 else ""  # noqa: PLR2004
+                output.result(f"  {time_text(complete)}  {run.namespace}/{run.name}  {shown}{more}", plain)
+            else:
+                output.record(plain)
+        if total > _SHOWN:
+            output.remark(f"  … and {min(total, request.limit or total) - _SHOWN} more (-o json lists all)")
+
+
+class _ReadingProgress:
+    """Shows on the terminal how far reading has come."""
+
+    def __init__(self) -> None:
+        self._is_shown = sys.stderr.isatty()
+
+    def tell(self, progress: Progress) -> None:
+        if self._is_shown:
+            text = f"\r\x1b[Kread {progress.read} records, up to {time_text(progress.at)}"
+            click.echo(text, err=True, nl=False)
+
+    def end(self) -> None:
+        if self._is_shown:
+            click.echo("\r\x1b[K", err=True, nl=False)

@@ -114,7 +114,7 @@ class Execution:
             while self.step(_POLL):
                 """The next one."""
         except FencedError:
-            return self._replays.find(self.replay.name) or self.replay
+            return self._replays.find(self.replay.name, is_current=False) or self.replay
         return self.replay
 
     def step(self, patience: float = 0.0) -> bool:
@@ -169,7 +169,7 @@ class Execution:
             self._told(State(self._advanced(), len(self._sent)))
         if now - self._looked_at >= _LOOK_EVERY:
             self._looked_at = now
-            stands = self._replays.find(self.replay.name)
+            stands = self._replays.find(self.replay.name, is_current=False)  # an old state is heard of at the next send
             if stands is not None and stands.state != RUNNING:  # another process has paused or cancelled it
                 self.replay = stands
                 return False
@@ -211,15 +211,19 @@ class Execution:
                 self._has_news = True
 
     def _is_used(self, run: Run) -> bool:
-        """Return whether another run has used an event of a run since the plan was made.
+        """Return whether a run of the live bridge or of another replay has used an event of a run since it was planned.
 
         Two replays may be planned at the same time. If the live bridge, or the other one, made runs in between, the
-        same events can make other matches in each plan.
+        same events can make other matches in each plan. In one plan an event has two uses only if it came again after
+        the dedupe horizon.
         """
         if run.replay_id or run.repeats:
             return False
         uses = [self._since.use_of(event) for _, event in run.events]
-        return any(use is not None and use.run_key != run.run_key for use in uses)
+        return any(
+            use is not None and use.run_key != run.run_key and self._since.state(use.run_key)[1] != self.replay.name
+            for use in uses
+        )
 
     def _may_send(self, more: int) -> bool:
         """Return whether another run may be sent now, after ``more`` that are about to be."""

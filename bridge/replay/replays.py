@@ -177,8 +177,12 @@ class ReplayLog:
         self._log = log
         self._topics = topics
 
-    def all(self) -> dict[str, Replay]:
+    def all(self, *, is_current: bool = False) -> dict[str, Replay]:
         """Return all replays by name, the oldest first.
+
+        Args:
+            is_current: Wait for transactions that are open. A process of any other replay that stands still in the
+                middle of one hides all that was written behind it.
 
         Raises:
             LogError: Kafka did not answer.
@@ -186,7 +190,10 @@ class ReplayLog:
 
         """
         replays: dict[str, Replay] = {}
-        for record in self._records(Partition(self._topics.replays, 0), 0):
+        place = Partition(self._topics.replays, 0)
+        with closing(self._log.admin()) as admin:
+            end = (admin.all_ends([place]) if is_current else admin.stable_ends([place]))[place]
+        for record in self._records(place, 0, end):
             if record.key is not None:
                 name = record.key.decode(errors="replace")
                 replays.pop(name, None)
@@ -194,9 +201,18 @@ class ReplayLog:
                     replays[name] = Replay.decode(record.value)
         return dict(sorted(replays.items(), key=lambda item: item[1].created_at))
 
-    def find(self, name: str) -> Replay | None:
-        """Return a replay, None if there is none of that name."""
-        return self.all().get(name)
+    def find(self, name: str, *, is_current: bool = True) -> Replay | None:
+        """Return a replay, None if there is none of that name.
+
+        A process that takes a replay over needs it as it is: with an older position it would send runs twice, and with
+        an older state it would go on with a replay that is cancelled.
+
+        Args:
+            name: Its name.
+            is_current: Wait for transactions that are open. If one stays open for too long, that is a LogError.
+
+        """
+        return self.all(is_current=is_current).get(name)
 
     def plan(self, replay: Replay, start: int, end: int | None = None) -> Iterator[tuple[int, Run]]:
         """Yield the runs of a replay's plan and their offsets, from an offset on."""
@@ -205,11 +221,8 @@ class ReplayLog:
             if record.key == replay.name.encode() and record.value is not None:
                 yield record.offset, decode_run(record.value)
 
-    def _records(self, place: Partition, start: int, end: int | None = None) -> Iterator[Record]:
+    def _records(self, place: Partition, start: int, end: int) -> Iterator[Record]:
         with closing(self._log.reader()) as reader:
-            if end is None:
-                with closing(self._log.admin()) as admin:
-                    end = admin.stable_ends([place])[place]
             for records in reader.read(place, start, end) if start < end else ():
                 yield from records
 

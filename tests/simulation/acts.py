@@ -212,3 +212,20 @@ class Acts:
     def grow(self, topic: str) -> None:
         """Add a partition to a topic."""
         self._world.broker.grow(topic, len(self._world.broker.topics[topic].logs) + 1)
+
+    # -- replays -------------------------------------------------------------------------------------------------------
+
+    def replay(self, name: str, number: int, ago: Micros | None, concurrency: int, rate: float | None) -> None:
+        """Let somebody replay a trigger: what came since a moment, or all."""
+        world, triggers = self._world, self._world.script.triggers
+        if number < len(triggers):
+            start = None if ago is None else world.now - ago
+            world.replays.ask(name, triggers[number].identity, start, concurrency, rate)
+
+    def replay_trap(self, name: str, effect: str, countdown: int, harm: str, lasts: Micros) -> None:
+        """Let harm await the process of a replay, or its next one."""
+        self._world.replays.trap(name, Trap("replay", effect, countdown, harm, lasts))
+
+    def replay_change(self, name: str, what: str) -> None:
+        """Let somebody pause, resume, cancel, kill a replay, or take it over."""
+        getattr(self._world.replays, what.replace(" ", "_"))(name)

@@ -18,6 +18,7 @@ from bridge.kafka.log import Record
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.shared.run_records import decode_run
 from simulation.history import History
+from simulation.replay_check import is_of_a_replay
 from simulation.trigger_log import TriggerLog
 
 
@@ -40,7 +41,9 @@ def wrong_starts(
     ended: dict[str, int] = {}
     for record in records:
         entry, run_key = LEDGER_ENTRY.decode(record.value or b""), (record.key or b"").decode()
-        if run_key not in intents:  # an intent that is written again says what looks have shown since
+        if run_key not in intents and not is_of_a_replay(
+            entry
+        ):  # an intent that is written again says what looks have shown since
             deadlines = _deadlines(asked_for[run_key], ended.get(run_key))
             wrong = [list(_wrong_by_deadline(entry, start_by)) for start_by in deadlines]
             yield from wrong[0] if all(wrong) else ()
@@ -58,7 +61,7 @@ def _asked_for(history: History, topics: InternalTopics) -> dict[str, list[tuple
     """Return, by run key, when its run was asked for (milliseconds), and until when it may start."""
     found: dict[str, list[tuple[int, Micros | None]]] = {}
     for record in history.records(topics.runs):
-        start_by = decode_run(record.value or b"").start_by
+        start_by = decode_run(record.value or b"").start_by  # a replay's runs have none
         found.setdefault((record.key or b"").decode(), []).append((record.timestamp, start_by))
     return found
 
@@ -98,7 +101,11 @@ def _limits(trigger: str, triggers: TriggerLog) -> RunLimits | None:
 def _begun(records: list[Record], trigger: str, expired: Collection[str]) -> Iterator[_Begun]:
     """Yield the runs of a trigger as they were begun, each with what had been counted by then."""
     entries = [((record.key or b"").decode(), LEDGER_ENTRY.decode(record.value or b""), record) for record in records]
-    mine = [(key, entry, record) for key, entry, record in entries if entry["trigger"] == trigger]
+    mine = [
+        (key, entry, record)
+        for key, entry, record in entries
+        if entry["trigger"] == trigger and not is_of_a_replay(entry)  # which counts for no limit
+    ]
     since = {key: entry["since"] for key, entry, _ in mine}
     seen: set[str] = set()
     standing: dict[str, Micros] = {}

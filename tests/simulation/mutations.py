@@ -17,7 +17,9 @@ from bridge.core.event import Micros
 from bridge.core.runs import run_of_match
 from bridge.core.runs.limits import Brake
 from bridge.core.windows.kinds import calendar
+from bridge.core.windows.kinds.within import Within
 from bridge.kafka import loop as loop_module
+from bridge.kafka.internal_topics import partition_of
 from bridge.kafka.log import Admin, Committed, LogError, Partition, UnansweredError
 from bridge.kafka.loop import StageLoop
 from bridge.kafka.memory.admin import MemoryAdmin
@@ -25,6 +27,12 @@ from bridge.kafka.memory.consumer import MemoryReader
 from bridge.kafka.memory.partition import PartitionLog
 from bridge.kafka.ownership import Note
 from bridge.kafka.records import RecordError
+from bridge.replay import frozen
+from bridge.replay.execution import Execution
+from bridge.replay.frozen import Freezer
+from bridge.replay.past import Past
+from bridge.replay.recorded import Outcome, Recorded
+from bridge.replay.replays import ReplayOwner
 from bridge.stages import process
 from bridge.stages.matcher import safe_time, window_restore
 from bridge.stages.matcher.matcher import Matcher
@@ -33,6 +41,8 @@ from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.router.reached_time import ReachedTimes
 from bridge.stages.router.router import Router
 from bridge.stages.shared.definitions import Definitions
+from bridge.stages.shared.replays import Replays
+from bridge.stages.shared.run_records import encode_run
 from bridge.stages.submitter import attempts, bulkheads, submitter
 from bridge.stages.submitter.attempts import Attempts
 from bridge.stages.submitter.bulkheads import _Bulkhead
@@ -46,6 +56,9 @@ from bridge.triggers.sources import folder
 from bridge.triggers.sources.folder import FileSource
 from simulation.process import SimulatedProcess
 
+REPLAYS = "replays"
+"""In place of a scene: the seeds in whose worlds replays run."""
+
 
 @dataclass(frozen=True)
 class Mutation:
@@ -55,7 +68,7 @@ class Mutation:
         name: What is wrong.
         parts: Object, attribute, and what stands in its place.
         within: In so many seeds it has to be noticed.
-        scene: Whose seeds these are; without one, all seeds, after the regressions.
+        scene: Whose seeds these are: of a scene, or those with replays. Without one, all seeds, after the regressions.
 
     """
 
@@ -396,6 +409,98 @@ def _all_fields(value: Any) -> Any:
     return [_all_fields(item) for item in value] if isinstance(value, tuple | list) else value
 
 
+# -- replays -----------------------------------------------------------------------------------------------------------
+
+_past, _step_of_replay, _forget_run = Past.__init__, Execution.step, Recorded.forget
+
+
+class _Other:
+    """Something that is as another thing, but for what is given by name."""
+
+    def __init__(self, inner: Any, **other: Any) -> None:
+        self.__dict__.update(other)
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def _nothing_recorded(recorded: Any, record: Any) -> None:
+    del recorded, record
+
+
+def _without_uses(self: Any, definition: Any, installation: str, recorded: Any, *more: Any, **options: Any) -> None:
+    others: Any = _Other(recorded, use_of=lambda _: None)
+    _past(self, definition, installation, others, *more, **options)
+
+
+def _no_reach(self: Any, trigger: Any) -> int:
+    del self, trigger
+    return 0
+
+
+def _to_the_stable_ends(self: Any, admin: Any, places: Any) -> Any:
+    del self
+    return admin.stable_ends(places), True
+
+
+def _stable_ends(self: Any, admin: Any, places: Any) -> Any:
+    del self
+    return admin.stable_ends(places)
+
+
+def _unchecked_step(self: Any, patience: float = 0.0) -> bool:
+    """Take every run of the plan for missing still."""
+    if self._plan is not None and not isinstance(self._since, _Other):
+        since, sent = self._since, self._sent
+
+        def state(run_key: str) -> Any:
+            return since.state(run_key) if run_key in sent else (Outcome.MISSING, "")
+
+        self._since = _Other(since, state=state, use_of=lambda _: None)
+    return _step_of_replay(self, patience)
+
+
+def _runs_apart(self: Any, replay: Any, runs: Any = None) -> None:
+    """Send runs in a transaction, and store the position in another one behind it."""
+    sent = [
+        (self._topics.runs, partition_of(run.trigger, self._topics.partitions), run.run_key.encode(), encode_run(run))
+        for run in runs or ()
+    ]
+    for records in (sent, [(self._topics.replays, 0, replay.name.encode(), replay.encode())]):
+        if records:
+            self._send(records)
+
+
+def _position_first(self: Any, replay: Any, runs: Any = None) -> None:
+    """Store the position in a transaction, and send the runs in another one behind it."""
+    self._send([(self._topics.replays, 0, replay.name.encode(), replay.encode())])
+    if runs:
+        number = partition_of(runs[0].trigger, self._topics.partitions)
+        self._send([(self._topics.runs, number, run.run_key.encode(), encode_run(run)) for run in runs])
+
+
+def _not_held(self: Any, event: Any) -> bool:
+    del self, event
+    return False
+
+
+def _never_cancelled(self: Any, replay: str) -> bool:
+    del self, replay
+    return False
+
+
+def _forget_the_run_alone(self: Any, run_key: str) -> None:
+    self._database.execute("DELETE FROM runs WHERE run_key = ?", (run_key,))
+
+
+def _last_owner_goes_on(self: Any, log: Any, topics: Any, name: str) -> None:
+    """Take a replay over without ending what its former owner does."""
+    self._log, self._topics, self._name = log, topics, name
+    self._producer = log.producer(f"{topics.prefix}replay-{name}-{id(self)}")
+    self._producer.init()
+
+
 MUTATIONS = (
     Mutation("offsets committed outside the transaction", ((StageLoop, "_transact", _offsets_apart),)),
     Mutation(
@@ -505,4 +610,17 @@ MUTATIONS = (
         60,
         "two versions",
     ),
+    Mutation("a plan ignores the ledger", ((frozen, "record_entry", _nothing_recorded),), 40, REPLAYS),
+    Mutation("recorded runs are no matches of the past", ((Past, "__init__", _without_uses),), 40, REPLAYS),
+    Mutation("windows are filled in too short", ((Within, "reaches_back", _no_reach),), 60, REPLAYS),
+    Mutation("a plan reads beyond the live routers", ((Freezer, "_ends", _to_the_stable_ends),), 40, REPLAYS),
+    Mutation("a plan is carried out unchecked", ((Execution, "step", _unchecked_step),), 60, REPLAYS),
+    Mutation("a replay forgets which runs it has sent", ((ReplayOwner, "write", _runs_apart),), 150, REPLAYS),
+    Mutation("a replay forgets runs that it has not sent", ((ReplayOwner, "write", _position_first),), 150, REPLAYS),
+    Mutation("a replay uses what live windows hold", ((Recorded, "is_held", _not_held),), 60, REPLAYS),
+    Mutation("what an open transaction hides is not held", ((Freezer, "_closed_ends", _stable_ends),), 150, REPLAYS),
+    Mutation("a cancelled run counts as done", ((LedgerWriter, "_erase", LedgerWriter._end),), 60, REPLAYS),
+    Mutation("a cancelled run keeps its events", ((Recorded, "forget", _forget_the_run_alone),), 150, REPLAYS),
+    Mutation("a cancel is not heard of", ((Replays, "is_cancelled", _never_cancelled),), 60, REPLAYS),
+    Mutation("two processes carry a replay out", ((ReplayOwner, "__init__", _last_owner_goes_on),), 60, REPLAYS),
 )

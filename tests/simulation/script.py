@@ -6,7 +6,7 @@ out, which is how a failing seed shrinks, and a repeat names what was left out b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +17,7 @@ from simulation.conditions import TOPICS
 from simulation.effects import EFFECTS, STAGES, TROUBLES
 from simulation.habits import drawn
 from simulation.random_triggers import random_triggers
+from simulation.replay_acts import gap_acts, gap_trigger, has_replays
 from simulation.scenes import SCENES, format_of, scene_of
 
 EVENTFUL: Micros = 36 * SECOND
@@ -125,7 +126,19 @@ def script_of(seed: int) -> Script:
         acts=tuple(sorted(acts, key=lambda act: act.at)),
     )
     scene = scene_of(seed)
-    return _with_scene(script, scene, Random(f"scene of {seed}")) if scene else script
+    if scene:
+        return _with_scene(script, scene, Random(f"scene of {seed}"))
+    return _with_replays(script, Random(f"gaps of {seed}")) if has_replays(seed) else script
+
+
+def _with_replays(script: Script, random: Random) -> Script:
+    """Return a script with a trigger more, of which events are kept from the live bridge, and replays of it."""
+    trigger = gap_trigger(random)
+    acts = [Act(*drawn) for drawn in gap_acts(random, trigger, len(script.triggers))]
+    ordered = tuple(sorted((*script.acts, *acts), key=lambda act: act.at))
+    if random.random() < 0.6:  # what comes again after the dedupe horizon may be used again, which hides faults
+        ordered = tuple(_once(ordered))
+    return script._replace(triggers=(*script.triggers, trigger), acts=ordered)
 
 
 def _with_scene(script: Script, name: str, random: Random) -> Script:
@@ -148,6 +161,17 @@ def _with_scene(script: Script, name: str, random: Random) -> Script:
         script = script._replace(triggers=(*script.triggers, *brought), seats=max(2, script.seats))
         acts += script.acts
     return script._replace(acts=tuple(sorted(acts, key=lambda act: act.at)))
+
+
+def _once(acts: Iterable[Act]) -> Iterator[Act]:
+    """Yield acts without those in which a publisher sends an event again."""
+    sent: set[str] = set()
+    for act in acts:
+        if act.kind.startswith("publish"):
+            if act.detail[1] in sent:
+                continue
+            sent.add(act.detail[1])
+        yield act
 
 
 def _events(random: Random) -> Iterator[Act]:

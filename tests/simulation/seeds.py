@@ -17,6 +17,8 @@ from simulation.acts import Acts
 from simulation.conditions import TOPICS
 from simulation.effects import STAGES
 from simulation.limits_check import wrong_starts
+from simulation.replay_check import REST, asked_by_cancelled_replays, wrong_replays
+from simulation.replays import NOTHING
 from simulation.routing_check import Arrived, Decided, arrived
 from simulation.scene_check import wrong_in_scene
 from simulation.script import EVENTFUL, Script
@@ -79,6 +81,7 @@ def _live(world: World) -> None:
     acts.end_transactions(all_of_them=True)
     acts.end_habits(all_of_them=True)
     _heal(world, random)
+    _replay_the_rest(world, random)
 
 
 def _heal(world: World, random: Random) -> None:
@@ -96,6 +99,28 @@ def _heal(world: World, random: Random) -> None:
         process.heal()
         is_old = process.is_newer != (process.seat in world.newer_seats)
         process.is_stopping = process.is_stopping or is_held or is_old  # to be started again with what was decided
+    world.replays.heal()
+    _settle(world, random)
+
+
+def _replay_the_rest(world: World, random: Random) -> None:
+    """Replay once more what was replayed before, now that all is calm, and plan that again to see what is left."""
+    in_force = world.triggers.whole().in_force
+    triggers = {asked.request.trigger for asked in world.replays.asked.values()} & in_force.keys()
+    for number, trigger in enumerate(sorted(triggers)):
+        world.replays.ask(f"{REST}{number}", trigger, None, 4, None)
+        _settle(world, random)
+        process = world.replays.look(trigger)
+        while not process.is_dead:
+            world.go_on(1, random)
+        _settle(world, random)
+        for error in (process.error, world.replays.asked[f"{REST}{number}"].failed):
+            if error and NOTHING not in error:
+                raise AssertionError(f"{trigger} cannot be replayed when all is calm: {error}")
+
+
+def _settle(world: World, random: Random) -> None:
+    """Go on until nothing is left to do and nothing waits; see :func:`_heal`."""
     watched = any(sourced.trigger.is_switch for sourced in world.triggers.whole().in_force.values())
     quiet = 0
     for _ in range(_ROUNDS):
@@ -122,10 +147,12 @@ def _left(world: World) -> list[str]:
                 found.append(f"{log.partition.topic}/{log.partition.number} at {note}, of {log.end}")
     entries: dict[bytes, str] = {}
     for record in world.history.records(world.topics.ledger):
+        entries.pop(record.key or b"", None)  # the entry of a run of a cancelled replay is erased
         if record.value is not None:
             entries[record.key or b""] = LEDGER_ENTRY.decode(record.value)["state"]
     found += [f"run {key.decode()} is {state}" for key, state in entries.items() if state not in ("done", "dead")]
     found += [f"{place} waits" for place in world.matching.waiting()]
+    found += world.replays.left()
     return found
 
 
@@ -140,7 +167,8 @@ def _wrong(world: World) -> Iterator[str]:
     yield from _differences("arrival", world.routing.arrivals, found, tolerant=tolerant)
     asked = world.routing.runs + world.matching.runs
     yield from _differences("run", asked, asked_for(history, topics), tolerant=tolerant)
-    yield from wrong_workflows(history, topics, world.cluster, world.expired)
+    yield from wrong_workflows(history, topics, world.cluster, world.expired, asked_by_cancelled_replays(world))
+    yield from wrong_replays(world)
     yield from other_letters(history, topics)
     harmed = sum(all_process.harmed for all_process in world.all_processes)
     if world.poison * 2 > harmed * len(STAGES):  # each of them takes two processes with it, or their stages
@@ -194,4 +222,8 @@ def _figures(world: World) -> Counter[str]:
         events=sum(len(times) for times in world.time.came.values()),
         outdated=sum(process.is_too_old for process in world.all_processes),
         harmed=sum(process.harmed for process in world.all_processes),
+        replays=len(world.replays.asked),
+        replayed=sum(bool(run.replay) for run in world.runs()),
+        harmed_replays=world.replays.harmed,
+        unions=world.replays.unions.total(),
     )

@@ -26,20 +26,26 @@ _CLOCKS_APART: Micros = 5 * MINUTE  # clocks are further apart only where a habi
 
 
 def asked_for(history: History, topics: InternalTopics) -> Counter[Asked]:
-    """Return the runs in the log."""
+    """Return the runs in the log that the live bridge has asked for."""
     runs = (decode_run(record.value or b"") for record in history.records(topics.runs))
     return Counter(
         Asked(run.trigger, run.definition_hash if run.events else "", run.key, tuple(sorted(run.events)))
         for run in runs
+        if not run.replay
     )
 
 
 def wrong_workflows(
-    history: History, topics: InternalTopics, cluster: Cluster, expired: Collection[str]
+    history: History,
+    topics: InternalTopics,
+    cluster: Cluster,
+    expired: Collection[str],
+    unsure: Collection[str],
 ) -> Iterator[str]:
     """Say which runs have too few Workflows, or too many.
 
     Of a run that is asked for again after the ledger's retention has taken its final entry, nobody remembers the first.
+    A run of ``unsure`` may have none, because its replay was cancelled.
     """
     runs: dict[str, list[Run]] = {}
     for record in history.records(topics.runs):
@@ -49,6 +55,8 @@ def wrong_workflows(
         count = len(cluster.created.get(run_key, ()))
         letter = letters.get(run_key)
         allowed = skipped.get(run_key, {1}) if letter is None else _allowed(letter, run, history, topics)
+        if run_key in unsure:
+            allowed = {*allowed, 0}
         if run_key in expired:
             allowed = {*allowed, *range(1, len(runs[run_key]) + 1)}
         if count not in allowed:
@@ -98,20 +106,28 @@ def shared_keys(history: History, topics: InternalTopics, triggers: TriggerLog) 
     """Say which run keys stand for more than one match: all but the first would end as ``already-ran``.
 
     Two kinds of trigger may do that: one with ``run.id``, and one whose calendar windows run when they are filled:
-    these have no second run after an edit.
+    these have no second run after an edit. So may any calendar window of which a replay has made the run, from events
+    that were kept from the live bridge, while the live bridge held others.
     """
     events: dict[str, tuple[Any, ...]] = {}
-    for record in history.records(topics.runs):
-        run, run_key = decode_run(record.value or b""), (record.key or b"").decode()
-        if run.definition_hash and not _may_share(triggers.whole().definitions[run.definition_hash].trigger):
+    decoded = [decode_run(record.value or b"") for record in history.records(topics.runs)]
+    replayed = {run.run_key for run in decoded if run.replay}
+    for run in decoded:
+        if not run.definition_hash:
+            continue
+        run_key, trigger = run.run_key, triggers.whole().definitions[run.definition_hash].trigger
+        if not (_may_share(trigger) or (_is_calendar(trigger) and run_key in replayed)):
             what = tuple(sorted(run.events))
             if events.setdefault(run_key, what) != what:
                 yield f"the run key {run_key} of {run.trigger} stands for {what}, and for {events[run_key]}"
 
 
 def _may_share(trigger: Trigger) -> bool:
-    is_calendar = trigger.window is not None and trigger.window.kind in ("every", "until")
-    return trigger.run.id is not None or (is_calendar and not fires_at_close(trigger))
+    return trigger.run.id is not None or (_is_calendar(trigger) and not fires_at_close(trigger))
+
+
+def _is_calendar(trigger: Trigger) -> bool:
+    return trigger.window is not None and trigger.window.kind in ("every", "until")
 
 
 def _letters(history: History, topics: InternalTopics) -> dict[str, dict[str, Any]]:

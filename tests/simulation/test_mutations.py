@@ -10,14 +10,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from simulation.mutations import MUTATIONS, Mutation
+from simulation.mutations import MUTATIONS, REPLAYS, Mutation
 from simulation.regressions import REGRESSIONS
+from simulation.replay_acts import seeds_with_replays
 from simulation.scenes import seeds_of
 from simulation.script import Script, script_of
 from simulation.seeds import run
 
 
 def _scripts(mutation: Mutation) -> Iterator[Script]:
+    if mutation.scene == REPLAYS:
+        yield from map(script_of, seeds_with_replays(mutation.within))
+        return
     if mutation.scene:
         yield from map(script_of, seeds_of(mutation.scene, mutation.within))
         return

@@ -6,11 +6,13 @@ and every unit of every process (a stage, a create) may take a turn, in an order
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 
 from bridge.core.decision import Reason
 from bridge.core.event import DAY, SECOND, Micros, moment
+from bridge.core.runs.run import Run
 from bridge.core.trigger import Trigger
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Partition, TopicSpec
@@ -19,6 +21,7 @@ from bridge.kafka.ownership import read_note
 from bridge.kafka.records import DEAD_LETTER
 from bridge.settings.groups import ControllerSettings, RouterSettings, SubmitterSettings, WindowSettings
 from bridge.stages.process import ProcessDependencies, group_of
+from bridge.stages.shared.run_records import decode_run
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.headers import write_headers
 from simulation.cluster import APPLIED_WITHIN, LIFETIME, Cluster, HarmedApi
@@ -28,6 +31,7 @@ from simulation.history import History, committed_records, stable_end
 from simulation.matching_check import MatchingCheck
 from simulation.process import SimulatedProcess, Trap, surroundings_of
 from simulation.reached_check import ReachedCheck
+from simulation.replays import Replays
 from simulation.routing_check import RoutingCheck
 from simulation.scenes import SCENES
 from simulation.script import Script
@@ -64,6 +68,7 @@ class World:
         told: What happened, for people.
         written: Every transaction that was committed.
         poison: How many records were set aside because processes were killed at them.
+        replays: The replays, and the processes that carry them out.
 
     """
 
@@ -107,6 +112,7 @@ class World:
         self.time = TimeCheck(self.broker, self.topics, self.triggers, self.routing.read_on)
         self.written: list[Written] = []
         self.poison = 0
+        self.replays = Replays(self)
         self._fill_seats()
 
     def dependencies(self, process: SimulatedProcess) -> ProcessDependencies:
@@ -185,10 +191,14 @@ class World:
         self.cluster.pass_time()
         self._retain()
         self._fill_seats()
-        turns = [(process, unit) for process in self.living() for unit in process.units()]
+        self.replays.fill()
+        turns: list[Callable[[], None]] = [
+            partial(process.turn, unit) for process in self.living() for unit in process.units()
+        ]
+        turns += [process.turn for process in self.replays.living()]
         random.shuffle(turns)
-        for process, unit in turns:
-            process.turn(unit)
+        for turn in turns:
+            turn()
 
     def _retain(self) -> None:
         """Let Kafka delete entries of the ledger by their age, where a scene has that."""
@@ -204,10 +214,15 @@ class World:
 
     def end(self) -> None:
         """End all processes, and what stands still in them."""
+        self.replays.end()
         for process in self.seats.values():
             if process is not None:
                 process.crash()
                 process.bury()
+
+    def runs(self) -> list[Run]:
+        """Return all runs that were ever asked for, by the live bridge and by replays."""
+        return [decode_run(record.value or b"") for record in self.history.records(self.topics.runs)]
 
     # -- watching ------------------------------------------------------------------------------------------------------
 

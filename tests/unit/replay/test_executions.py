@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.core.event import SECOND
-from bridge.kafka.log import FencedError
+from bridge.kafka.log import FencedError, LogError
 from bridge.kafka.memory.log import MemoryLog
 from bridge.replay.replays import CANCELLED, PAUSED, Replay, ReplayLog, ReplayOwner
 from unit.replay.replaying import carry_out, draft, execution, orders, outcomes, planned, stands
@@ -151,6 +151,25 @@ def test_a_cancel_leaves_nothing_behind_that_holds_later_runs(world: World) -> N
     assert orders(made) == ALL
     carry_out(world, again)
     assert Counter(ran(world)) == Counter([*ALL, "live"])
+
+
+def test_a_replay_is_taken_over_as_it_is_though_another_one_stands_still_in_a_transaction(world: World) -> None:
+    replay, _ = planned(world, trigger="default/later", concurrency=3)
+    replay.begin()
+    other = MemoryLog(world.broker).producer("the process of another replay")
+    other.init()
+    other.begin()
+    other.send(world.topics.replays, 0, b"other", None)
+    for _ in range(4):
+        replay.step()
+        world.run(0.25)
+    owner = ReplayOwner(MemoryLog(world.broker), world.topics, "gap")
+    with pytest.raises(LogError, match="does not go on"):
+        stands(world)
+    other.abort()
+    assert stands(world).position == replay.replay.position > replay.replay.plan_start
+    carry_out(world, execution(world, stands(world), owner))
+    assert len([record for record in world.records(world.topics.runs) if b"gap" in (record.value or b"")]) == 10
 
 
 def test_a_pair_whose_run_waited_when_its_replay_was_cancelled_is_made_whole_by_a_later_replay() -> None:

@@ -40,6 +40,7 @@ from bridge.stages.shared.slot_index import SlotIndex
 from bridge.triggers.topic_mapping import slot_topic
 from flowbridge_sdk.errors import DecodeError
 
+_ASIDE = 100_000  # recorded runs of which some events have come, and others have not
 _FIRST_TRUSTED = 86_400_000  # milliseconds; no record is from 1970-01-01, as for a router
 
 
@@ -105,6 +106,7 @@ class Past:
         reader: Reads events.
         decoder: Reads the events of a match.
         settings: How much the windows may hold.
+        partitions: Partitions of the live windows, each of which may remember as much.
         replay_id: Id of a second set of runs; empty for the live set.
         key: Correlation key that is followed alone; None for all.
         needs: What is asked of its matches.
@@ -124,6 +126,7 @@ class Past:
         reader: EventReader,
         decoder: EventDecoder,
         settings: WindowSettings,
+        partitions: int,
         *,
         replay_id: str = "",
         key: str | None = None,
@@ -145,7 +148,7 @@ class Past:
         self._out = Discard()
         self._store = WindowStore(None)
         self._condition = (definition.identity, definition.condition_hash)
-        self._bounds = Bounds(settings.window_bound, settings.remembered_bound, settings.window_bytes)
+        self._bounds = Bounds(settings.window_bound, settings.remembered_bound * partitions, settings.window_bytes)
         self._aside: dict[str, _Aside] = {}
         self._matches: list[PastMatch] = []  # those that are not returned yet
         self._next_offset = 0
@@ -288,6 +291,8 @@ class Past:
         if aside is None:
             facts = self._recorded.facts(run_key)
             aside = self._aside[run_key] = _Aside(len(facts.events) if facts is not None else 1)
+            if len(self._aside) > _ASIDE:  # the oldest is of a run of which not all events come
+                del self._aside[next(iter(self._aside))]
         aside.arrivals[arrival.event] = arrival
         if len(aside.arrivals) < aside.expected:
             return None

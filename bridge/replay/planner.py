@@ -198,6 +198,7 @@ class Planner:
             EventReader(decoder, self._definitions),
             decoder,
             self._around.windows,
+            self._around.topics.partitions,
             replay_id=request.replay_id,
             key=request.key,
             needs=Needs(needs_payload, recorded_runs=request.mode != "missing" or bool(request.replay_id)),

@@ -106,12 +106,14 @@ class Recorded:
 
     def __init__(self, trigger: str, file: Path | None = None) -> None:
         self.trigger = trigger
-        self._sieve = _Sieve(is_full=file is not None)
+        self._runs, self._events = _Sieve(), _Sieve(is_full=file is not None)  # a file has the digests of events alone
         if file is None:
             self._database = spill_file(_CREATE, _CACHE_KIB)
             self._database.execute("BEGIN")
         else:
             self._database = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, isolation_level=None)
+            for (base,) in self._database.execute("SELECT base FROM runs"):
+                self._runs.add(base)
 
     def __len__(self) -> int:
         """Return how many runs are recorded."""
@@ -139,7 +141,7 @@ class Recorded:
         base = facts.repeats if facts is not None else ""
         row = (run_key, base or run_key, outcome.value, reason, workflow, at, encoded)
         self._database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        self._sieve.add(base or run_key)
+        self._runs.add(base or run_key)
         if facts is not None and not base and not facts.replay_id:
             rows = [(self._sifted(event), run_key, slot) for slot, event in facts.events]
             self._database.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?)", rows)
@@ -159,12 +161,12 @@ class Recorded:
 
     def _sifted(self, event: EventIdentity) -> bytes:
         """Add an event to the sieve; return its digest."""
-        self._sieve.add(event)
+        self._events.add(event)
         return _digest(event)
 
     def find(self, run_key: str) -> RecordedRun | None:
         """Return the run of a key as it stands; None if nothing is recorded. Runs made in its place count as it."""
-        if not self._sieve.lets_through(run_key):
+        if not self._runs.lets_through(run_key):
             return None
         select = "SELECT outcome, reason, workflow, at FROM runs WHERE base = ? ORDER BY at, run_key = base DESC"
         rows: list[Any] = self._database.execute(select, (run_key,)).fetchall()
@@ -183,7 +185,7 @@ class Recorded:
 
     def use_of(self, event: EventIdentity) -> RecordedMatch | None:
         """Return the recorded run that has used an event; None if none has."""
-        if not self._sieve.lets_through(event):
+        if not self._events.lets_through(event):
             return None
         row = self._database.execute("SELECT run_key, slot FROM events WHERE digest = ?", (_digest(event),)).fetchone()
         return None if row is None else RecordedMatch(*row)
@@ -195,7 +197,7 @@ class Recorded:
 
     def is_held(self, event: EventIdentity) -> bool:
         """Return whether the live bridge holds an event."""
-        if not self._sieve.lets_through(event):
+        if not self._events.lets_through(event):
             return False
         return self._database.execute("SELECT 1 FROM held WHERE digest = ?", (_digest(event),)).fetchone() is not None
 

@@ -30,7 +30,6 @@ from bridge.core.windows.window_step import Step
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Discard
 from bridge.replay.recorded import Recorded, RecordedRun
-from bridge.settings.groups import WindowSettings
 from bridge.stages.matcher.ticks import ended_by
 from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.matcher.window_store import Bounds, Excess, WindowStore
@@ -105,8 +104,7 @@ class Past:
         recorded: What is recorded.
         reader: Reads events.
         decoder: Reads the events of a match.
-        settings: How much the windows may hold.
-        partitions: Partitions of the live windows, each of which may remember as much.
+        bounds: How much the windows may hold.
         replay_id: Id of a second set of runs; empty for the live set.
         key: Correlation key that is followed alone; None for all.
         needs: What is asked of its matches.
@@ -125,8 +123,7 @@ class Past:
         recorded: Recorded,
         reader: EventReader,
         decoder: EventDecoder,
-        settings: WindowSettings,
-        partitions: int,
+        bounds: Bounds,
         *,
         replay_id: str = "",
         key: str | None = None,
@@ -148,7 +145,7 @@ class Past:
         self._out = Discard()
         self._store = WindowStore(None)
         self._condition = (definition.identity, definition.condition_hash)
-        self._bounds = Bounds(settings.window_bound, settings.remembered_bound * partitions, settings.window_bytes)
+        self._bounds = bounds
         self._aside: dict[str, _Aside] = {}
         self._matches: list[PastMatch] = []  # those that are not returned yet
         self._next_offset = 0

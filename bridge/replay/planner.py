@@ -22,6 +22,7 @@ from bridge.replay.plan import Plan, Selection
 from bridge.replay.recorded import Recorded
 from bridge.replay.request import ReplayError, Request
 from bridge.settings.groups import WindowSettings
+from bridge.stages.matcher.window_store import Bounds
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.shared.event_reader import EventReader
@@ -191,14 +192,14 @@ class Planner:
     ) -> Past:
         """Return the windows of a trigger, before any record."""
         decoder = EventDecoder(self._around.decoder, self._around.pace)
+        held = self._around.windows  # each partition of live windows may remember so many events of a trigger
         return Past(
             definition,
             self._around.topics.prefix,
             recorded,
             EventReader(decoder, self._definitions),
             decoder,
-            self._around.windows,
-            self._around.topics.partitions,
+            Bounds(held.window_bound, held.remembered_bound * self._around.topics.partitions, held.window_bytes),
             replay_id=request.replay_id,
             key=request.key,
             needs=Needs(needs_payload, recorded_runs=request.mode != "missing" or bool(request.replay_id)),

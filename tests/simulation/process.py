@@ -267,6 +267,7 @@ class SimulatedProcess:
         unit = self._running
         assert unit is not None
         self.harmed += 1
+        self._world.harms.append(self._world.now)
         self._world.said(f"{self.name} {unit.name}: {trap.harm} {trap.effect} for {trap.lasts / SECOND:.0f} s")
         if trap.harm == "kill":
             self.crash()

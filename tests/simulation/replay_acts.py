@@ -50,7 +50,7 @@ def gap_trigger(random: Random) -> Trigger:
     if trigger.is_switch:
         trigger = TABLE["pair"].make(random)
     trigger = replace(trigger, name="gap", start_from=random.choice(("now", "earliest")))
-    if chance < 0.7 and trigger.window is None:
+    if 0.1 < chance < 0.7 and trigger.window is None:
         return replace(trigger, run=RunPlan(TEMPLATE, "default", (("key", "it.payload.k"),)))
     return trigger
 
@@ -93,14 +93,18 @@ def _event(random: Random, topics: list[str], id_: str, at: Micros) -> tuple[Mic
 
 
 def _replays(random: Random, number: int, begun: Micros) -> Acts:
-    ago = random.choice((None, None, None, random.randrange(5, 40) * SECOND))
+    since = begun - random.randrange(3, 30) * SECOND  # a moment while events came
+    ago = since if random.random() < 0.4 and since > 0 else None
     detail = (number, ago, random.choice((1, 1, 2, 4)), random.choice((None, 1.0, 1.0, 10.0)))
     yield begun, "replay", ("one", *detail)
     yield from _harm(random, "one", begun)
     has_to_wait = random.random() < 0.35
     if has_to_wait:  # its runs do
         what = random.choice(("missing", "forbidden"))
-        yield begun - SECOND, "habit", ("no template", random.choice((6, 14, 40)) * SECOND, what)
+        yield begun - SECOND, "habit", ("no template", random.choice((6, 14, 44, 44)) * SECOND, what)
+        yield begun + 46 * SECOND, "replay_change", ("one", "resume")  # the world heals no earlier
+        for _ in range(random.choice((4, 8, 12))):
+            yield begun + random.randrange(6 * SECOND), "answer", ("quota",)
     later = begun + random.randrange(12 * SECOND)
     if random.random() < 0.35:
         yield begun + random.choice((0, random.randrange(6 * SECOND))), "replay", ("two", *detail)

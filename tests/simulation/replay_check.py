@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from simulation.replays import Drafted
     from simulation.world import World
 
-NOTICED: Micros = 20 * SECOND
+NOTICED: Micros = 4 * SECOND
 """How long after a cancel a submitter may begin a run of the replay: until it has read of it."""
+
+HELD_UP: Micros = 16 * SECOND
+"""How much longer a submitter may take that stands still for a while around that time."""
 
 REST = "rest"
 """The beginning of the names of the last replays, which make all that is missing."""
@@ -212,12 +215,14 @@ def _after_a_cancel(world: World) -> Iterator[str]:
             run = decode_run(record.value or b"")
             if run.replay == name and record.offset >= ends[record.partition]:
                 yield f"replay {name} has sent {run.run_key} after it was cancelled"
+        is_held_up = any(abs(harmed - at) <= HELD_UP for harmed in world.harms)
+        noticed = at + NOTICED + (HELD_UP if is_held_up else 0)
         begun: set[bytes] = set()
         for record in world.history.records(world.topics.ledger):
             entry = None if record.value is None else LEDGER_ENTRY.decode(record.value)
             if entry is not None and entry["state"] == "intent" and decode_run(entry["run"]).replay == name:
                 key = record.key or b""
-                if key not in begun and record.timestamp * 1000 > at + NOTICED:
+                if key not in begun and record.timestamp * 1000 > noticed:
                     yield f"run {key.decode()} of replay {name} was begun after it was cancelled"
                 begun.add(key)
             elif entry is not None and entry["state"] == "done" and entry["reason"].startswith("skipped: its replay"):

@@ -67,6 +67,7 @@ class World:
         turning: The process that had its turn last.
         told: What happened, for people.
         written: Every transaction that was committed.
+        harms: When processes came to harm.
         poison: How many records were set aside because processes were killed at them.
         replays: The replays, and the processes that carry them out.
 
@@ -111,6 +112,7 @@ class World:
         self.matching = MatchingCheck(self.topics, self.history, self.triggers, self.windows)
         self.time = TimeCheck(self.broker, self.topics, self.triggers, self.routing.read_on)
         self.written: list[Written] = []
+        self.harms: list[Micros] = []
         self.poison = 0
         self.replays = Replays(self)
         self._fill_seats()

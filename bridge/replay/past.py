@@ -9,6 +9,8 @@ Two things are known about the past that the live bridge did not know then:
 - **A recorded run** has used its events. They are kept aside, and none of them joins another match. When the last of
   them comes, the match is applied as it was made (:meth:`bridge.core.windows.kinds.kind.Kind.force`). So whatever order
   the live bridge met, the events that are left are those that it left, and only they can make a match that is missing.
+  Of a session, a batch or a settling window with `latest` or `first` the events that were passed over follow from the
+  whole group. So the group forms again by the rules, and a match with an event of a recorded run is that run's.
 - **A held event** waits in a live window, or will. It is left alone: the live bridge may still use it.
 """
 
@@ -133,6 +135,7 @@ class Past:
         self._definition = definition
         self._trigger = definition.trigger
         self._kind = kind_of_window(definition.trigger)
+        self._forces = self._kind.can_be_forced(definition.trigger)
         self._installation = installation
         self._recorded = recorded
         self._reader = reader
@@ -254,7 +257,7 @@ class Past:
         arrival = Arrival(
             event.time, self._next_offset, slot.index, identity, event.reached, self._definition.hash, event.key, value
         )
-        use = self._recorded.use_of(identity)
+        use = self._recorded.use_of(identity) if self._forces else None
         if use is not None:
             return self._keep_aside(use.run_key, use.slot, arrival, key, record, is_inside=is_inside)
         if self._recorded.is_held(identity):
@@ -354,6 +357,9 @@ class Past:
         second = None
         if self._replay_id and isinstance(run, Run):
             second = self._recorded.find(run.run_key)
+        if recorded is None and not self._forces:
+            uses = [self._recorded.use_of(event.identity) for slot in events for event in slot]
+            recorded = next((self._recorded.find(use.run_key) for use in uses if use is not None), None)
         if recorded is None:
             live = self._made(events, key, frame, "") if self._replay_id else run
             recorded = self._recorded.find(live.run_key) if isinstance(live, Run) else None

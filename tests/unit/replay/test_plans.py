@@ -339,3 +339,32 @@ def test_a_run_of_a_replay_has_the_parameters_of_the_live_run_also_those_of_a_me
     assert dict(again.run.parameters or ()) == parameters_of(live)
     assert set(parameters_of(live)) == {"payload", "order", "own"}
     assert parameters_of(live)["order"] == "1"
+
+
+@pytest.mark.parametrize("collect", ["latest", "first", "all"])
+@pytest.mark.parametrize(
+    "window",
+    [
+        WindowPlan("session", 5 * SECOND),
+        WindowPlan("settle", 5 * SECOND),
+        WindowPlan("batch", 20 * SECOND, size=3),
+    ],
+    ids=lambda window: window.kind,
+)
+def test_what_a_match_of_a_group_has_passed_over_is_no_match_of_its_own(window: WindowPlan, collect: Collect) -> None:
+    slots = (Slot("order.created", "order_created"),)
+    run = RunPlan("ship", "default", (("order", "string(size(order_created))"),))
+    if collect != "all":
+        run = RunPlan("ship", "default", MAPPED)
+    trigger = Trigger("default", "ship", slots, run, 1, window=window, collect=collect, grace=SECOND, dedupe=HOUR)
+    world = begun(trigger)
+    for _ in range(4):
+        publish(world, 1, 2, 3)
+        world.run(60, 1)
+    live = len(world.created)
+    assert live == 4
+    assert outcomes(draft(world)) == {"ran": live}
+    world.triggers.append(replace(trigger, name="later"))
+    world.run(5)
+    made = draft(world, "default/later")
+    assert (outcomes(made), len(orders(made))) == ({"missing": live}, live)

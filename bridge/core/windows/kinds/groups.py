@@ -117,6 +117,10 @@ class GroupKind(Kind):
         at = group.last if due == FAR_AHEAD else due
         return close_window(trigger, left, key, gathered, at, because="the trigger changed, or is gone")
 
+    def can_be_forced(self, trigger: Trigger) -> bool:
+        """Return whether a match takes its whole group, so that it passes nothing over."""
+        return trigger.collect == "all"
+
     def restore(
         self, trigger: Trigger, window: Window, waiting: Sequence[Arrival], spent: Sequence[tuple[int, Spent]]
     ) -> Window:

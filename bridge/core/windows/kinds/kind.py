@@ -123,6 +123,13 @@ class Kind(ABC):
         """
         return None
 
+    def can_be_forced(self, trigger: Trigger) -> bool:
+        """Return whether the events of a past match can be taken out of a window by themselves (:meth:`force`).
+
+        If not, which events a match passes over follows from the whole window alone.
+        """
+        return True
+
     def force(self, trigger: Trigger, window: Window, key: str, match: Match) -> Step:
         """Return the step of a match that was made in the past. None of its arrivals waits in the window.
 

@@ -261,7 +261,7 @@ class Past:
         if use is not None:
             return self._keep_aside(use.run_key, use.slot, arrival, key, record, is_inside=is_inside)
         if self._recorded.is_held(identity):
-            self.held += is_inside
+            self.held += 1
             self._tell(
                 arrival, key, Reason.WAITING, {"for": "the live bridge, which holds it"}, record, is_inside=is_inside
             )

@@ -102,7 +102,8 @@ def _matches(world: World, draft: Draft) -> Iterator[tuple[str, ...]]:
     """Yield the events of each match of a range by the reference rules, if no run is recorded."""
     definition, reads, slots = draft.definition, draft.frozen.reads, draft.definition.slots
     trigger, count = definition.trigger, 0
-    reference = reference_of(trigger, world.script.bound, world.script.remembered) if trigger.window else None
+    remembered = world.script.remembered * world.topics.partitions  # as much as all live partitions together
+    reference = reference_of(trigger, world.script.bound, remembered) if trigger.window else None
     for came in _in_order(world, reads):
         is_inside = came.record.offset >= reads[came.place].begin
         if reference is not None:
@@ -169,8 +170,8 @@ def wrong_replays(world: World) -> Iterator[str]:
 def _is_plain(world: World, trigger: Trigger) -> bool:
     """Return whether a match rests on its own events alone.
 
-    It does not where windows are full. And a group of events ends as a whole: of the events that it has passed over,
-    nothing is recorded, and a replay that knows of its match still takes them for events that nothing was made of.
+    It does not where windows are full. And a group of events ends as a whole: where a match passes events of it over, a
+    replay forms the group again in the order of time, and the live bridge may have met another order.
     """
     is_wide = world.script.bound >= _WIDE and world.script.remembered >= _WIDE
     is_group = trigger.window is not None and trigger.window.kind in ("session", "batch", "settle")

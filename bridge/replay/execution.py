@@ -23,10 +23,22 @@ from bridge.kafka.log import FencedError, Log, Partition, Record
 from bridge.replay.frozen import record_entry
 from bridge.replay.plan import repeated
 from bridge.replay.recorded import Outcome, Recorded
-from bridge.replay.replays import COMPLETED, FAILED, PAUSED, RUNNING, Replay, ReplayLog, ReplayOwner
+from bridge.replay.replays import (
+    CANCELLED,
+    CANCELLING,
+    COMPLETED,
+    FAILED,
+    PAUSED,
+    RUNNING,
+    Replay,
+    ReplayLog,
+    ReplayOwner,
+)
 
 SUBMITTED, DEAD, SKIPPED, MEANWHILE = "submitted", "dead", "skipped", "ran meanwhile"
 """What happens to a run of a plan; the last one: it ran before this replay came to it."""
+
+_TAKEN = frozenset({PAUSED, CANCELLING, CANCELLED})  # states that another process has written
 
 _POLL = 0.1  # seconds that a look at the ledger waits
 _TOLD_EVERY: Micros = SECOND
@@ -57,6 +69,7 @@ class Execution:
         clock: The process's clock.
         pace: A steady clock.
         told: Hears how far it has come, once a second.
+        why_stopped: Why it pauses if it is stopped.
 
     Attributes:
         replay: The replay as it stands.
@@ -72,6 +85,7 @@ class Execution:
         clock: Callable[[], Micros],
         pace: Callable[[], Micros],
         told: Callable[[State], None],
+        why_stopped: str = "",
     ) -> None:
         self._owner = owner
         self.replay = replay
@@ -91,6 +105,9 @@ class Execution:
         self._tokens = 1.0
         self._filled_at = self._told_at = self._looked_at = pace()
         self._has_news = False
+        self._begun_at: Micros = 0
+        self._is_stopped = False
+        self._why_stopped = why_stopped
 
     def begin(self) -> None:
         """Write that the replay runs.
@@ -99,8 +116,12 @@ class Execution:
             FencedError: Another process has taken the replay over.
 
         """
-        self.replay = replace(self.replay, state=RUNNING, text="", advanced_at=self._clock())
-        self._owner.write(self.replay)
+        self._begun_at = self._clock()
+        self._write(replace(self.replay, state=RUNNING, text="", advanced_at=self._begun_at))
+
+    def stop(self) -> None:
+        """Have :meth:`run` end after the present step, from a handler of signals."""
+        self._is_stopped = True
 
     def run(self) -> Replay:
         """Carry the plan out; return the replay as it stands when this process has nothing more to do.
@@ -111,8 +132,10 @@ class Execution:
         """
         try:
             self.begin()
-            while self.step(_POLL):
+            while not self._is_stopped and self.step(_POLL):
                 """The next one."""
+            if self._is_stopped and self.replay.state == RUNNING:
+                self._write(replace(self._advanced(), state=PAUSED, text=self._why_stopped))
         except FencedError:
             return self._replays.find(self.replay.name, is_current=False) or self.replay
         return self.replay
@@ -148,8 +171,7 @@ class Execution:
         if self._following is None:
             position = self.replay.plan_end
         if batch or position != self.replay.position:
-            self.replay = replace(self._advanced(), position=position)
-            self._owner.write(self.replay, batch)
+            self._write(replace(self._advanced(), position=position), batch)
             self._sent.update(run.run_key for run in batch)
             self._tokens -= len(batch)
             self._has_news = False
@@ -157,29 +179,23 @@ class Execution:
         if self._following is None and not self._sent:
             dead = self._counts[DEAD]
             text = f"{dead} runs were given up: flowbridge replay retry-failed {self.replay.name}" if dead else ""
-            self.replay = replace(self._advanced(), state=FAILED if dead else COMPLETED, text=text)
-            self._owner.write(self.replay)
+            self._write(replace(self._advanced(), state=FAILED if dead else COMPLETED, text=text))
             self._told(State(self.replay, 0))
             return False
         if now - self._told_at >= _TOLD_EVERY:
             self._told_at = now
             if self._has_news:
                 self._has_news = False
-                self._owner.write(self._advanced())
+                self._write(self._advanced())
             self._told(State(self._advanced(), len(self._sent)))
         if now - self._looked_at >= _LOOK_EVERY:
             self._looked_at = now
             stands = self._replays.find(self.replay.name, is_current=False)  # an old state is heard of at the next send
-            if stands is not None and stands.state != RUNNING:  # another process has paused or cancelled it
+            is_later = stands is not None and stands.advanced_at >= self._begun_at
+            if stands is not None and is_later and stands.state in _TAKEN:
                 self.replay = stands
                 return False
         return True
-
-    def pause(self, text: str) -> Replay:
-        """Write that the replay pauses, because this process ends."""
-        self.replay = replace(self._advanced(), state=PAUSED, text=text)
-        self._owner.write(self.replay)
-        return self.replay
 
     def close(self) -> None:
         """Close the clients."""
@@ -190,7 +206,9 @@ class Execution:
         """Find out what became of the runs that were sent before."""
         for _, run in self._replays.plan(self.replay, self.replay.plan_start, self.replay.position):
             outcome, replay = self._since.state(run.run_key)
-            if outcome in (Outcome.MISSING, Outcome.WAITING):
+            if outcome is Outcome.MISSING and self._is_used(run):  # it was passed over
+                self._counts[MEANWHILE] += 1
+            elif outcome in (Outcome.MISSING, Outcome.WAITING):
                 self._sent.add(run.run_key)
             else:
                 self._counts[_COUNTED[outcome] if replay == self.replay.name else MEANWHILE] += 1
@@ -238,8 +256,12 @@ class Execution:
         return self._tokens - more >= 1
 
     def _advanced(self) -> Replay:
-        self.replay = replace(self.replay, counts=dict(self._counts), advanced_at=self._clock())
-        return self.replay
+        return replace(self.replay, counts=dict(self._counts), advanced_at=self._clock())
+
+    def _write(self, replay: Replay, runs: list[Run] | None = None) -> None:
+        """Write a state of the replay, with runs. Only then is it the state."""
+        self._owner.write(replay, runs)
+        self.replay = replay
 
 
 _COUNTED = {Outcome.RAN: SUBMITTED, Outcome.DEAD: DEAD, Outcome.SKIPPED: SKIPPED, Outcome.MISSING: SKIPPED}

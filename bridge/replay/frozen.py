@@ -155,6 +155,8 @@ class Freezer:
         if missing:
             found = f"there is no topic {', '.join(missing)}, which trigger {request.trigger} reads"
             raise ReplayError(found, "check the names of its events, and --file")
+        if request.key is not None and all(slot.key is None for slot in definition.trigger.slots):
+            raise ReplayError(f"trigger {request.trigger} has no correlation key", "leave --key out, or use --where")
         places = [Partition(name, number) for name in names for number in range(counts[name])]
         for bound in (request.start, request.end):
             unknown = bound.offsets.keys() - set(places)
@@ -182,26 +184,42 @@ class Freezer:
                     f"the windows of this trigger have no longest length: events that reached us before "
                     f"{time_text(begin - fill)} are not seen, also where a window of the range began with them"
                 )
+            if not kind_of_window(trigger).can_be_forced(trigger):
+                notes.append(
+                    "which events a match of this window passes over follows from when live windows ended. If that was "
+                    "late, as after an outage, events that were passed over can make runs here: compare first"
+                )
         first_at = begin_at if not fill else admin.offsets_at(places, max(0, begin - fill) // 1000)
         reads: dict[Partition, ReadRange] = {}
         lost: list[str] = []
+        kept_from = begin - fill
         for place in places:
             range_begin = max(begin_at[place], starts[place])
             first = min(max(first_at[place], starts[place]), range_begin)
             last = max(min(end_at[place], ends[place]), range_begin)
             reads[place] = ReadRange(min(first, last), range_begin, last)
-            kept = self._time_of(reader, place, starts[place], true_ends[place]) if first == starts[place] > 0 else None
-            if kept is not None and kept > begin - fill:
-                lost.append(f"{place.topic}/{place.number} before {time_text(kept)}")
+            if first != starts[place] or not first:
+                continue
+            kept = self._time_of(reader, place, first, true_ends[place])
+            if kept is None or kept > begin - fill:
+                kept_from = max(kept_from, now if kept is None else kept)
+                left = "all of it" if kept is None else f"what was before {time_text(kept)}"
+                lost.append(f"{place.topic}/{place.number}, {left}")
         if lost:
-            notes.append(f"retention has removed a part of what is asked for: {', '.join(lost)}")
-        if begin >= end:
+            notes.append(f"retention has removed a part of what is asked for: {'; '.join(lost)}")
+        if begin < now - self._horizon:
+            notes.append(
+                f"the ledger knows nothing of runs before {time_text(now - self._horizon)}: all matches from before "
+                "that count as missing"
+            )
+        if begin >= end and all(part.begin >= part.end for part in reads.values()):
             raise ReplayError(
                 f"nothing lies between {request.start.text or 'the beginning'} and {request.end.text or 'the end'} "
                 f"(the live routers have read up to {time_text(end)})",
                 "begin earlier, or end later",
             )
-        return reads, begin - fill, begin, end, notes
+        # An absence can only be seen where the events would be.
+        return reads, kept_from if trigger.is_switch else begin - fill, begin, end, notes
 
     def _ends(self, admin: Admin, places: Collection[Partition]) -> tuple[dict[Partition, int], bool]:
         """Return where the live routers have come to; the end of the topic where none reads it."""

@@ -5,7 +5,8 @@ partition with more is paused. A partition that has no record left in its range 
 position has reached the end of its range, also where the last offsets are markers or were compacted away.
 
 The time of a record is its timestamp, and never before that of the record in front of it in its partition. So each
-partition stays in order, whatever its publishers wrote.
+partition stays in order, whatever its publishers wrote. A timestamp in the future cannot be true: the record
+counts as if it had that of the record in front of it.
 """
 
 from __future__ import annotations
@@ -54,13 +55,16 @@ class _Lane:
         return len(self.records) >= BUFFERED or self.size >= BUFFERED_BYTES
 
 
-def merged(reader: RangeReader, ends: Mapping[Partition, int], pace: Callable[[], Micros]) -> Iterator[Timed]:
+def merged(
+    reader: RangeReader, ends: Mapping[Partition, int], pace: Callable[[], Micros], latest: int
+) -> Iterator[Timed]:
     """Yield the records before the ends, the oldest first; of equal times, partition by partition.
 
     Args:
         reader: Reads the partitions from their beginnings.
         ends: Offset behind the last record of each range.
         pace: A steady clock.
+        latest: Timestamps behind this one (in milliseconds) cannot be true: they count as that of the record before.
 
     Raises:
         LogError: Kafka was silent for too long, or reported trouble that stays.
@@ -73,7 +77,7 @@ def merged(reader: RangeReader, ends: Mapping[Partition, int], pace: Callable[[]
     while waiting or first:
         heard = pace()  # the caller may have taken long
         while waiting:
-            heard = _fill(lanes, reader, pace, heard)
+            heard = _fill(lanes, reader, pace, heard, latest)
             still = []
             for partition in waiting:
                 lane = lanes[partition]
@@ -101,13 +105,15 @@ def merged(reader: RangeReader, ends: Mapping[Partition, int], pace: Callable[[]
         yield timed
 
 
-def in_any_order(reader: RangeReader, ends: Mapping[Partition, int], pace: Callable[[], Micros]) -> Iterator[Timed]:
+def in_any_order(
+    reader: RangeReader, ends: Mapping[Partition, int], pace: Callable[[], Micros], latest: int
+) -> Iterator[Timed]:
     """Yield the records before the ends as they come, those of a partition in order; it raises as :func:`merged`."""
     lanes = {partition: _Lane(end) for partition, end in ends.items()}
     _look(lanes, reader)
     heard = pace()
     while any(not lane.is_over for lane in lanes.values()):
-        heard = _fill(lanes, reader, pace, heard)
+        heard = _fill(lanes, reader, pace, heard, latest)
         for partition, lane in lanes.items():
             if lane.records:
                 yield from lane.records
@@ -118,7 +124,9 @@ def in_any_order(reader: RangeReader, ends: Mapping[Partition, int], pace: Calla
                 reader.resume([partition])
 
 
-def _fill(lanes: Mapping[Partition, _Lane], reader: RangeReader, pace: Callable[[], Micros], heard: Micros) -> Micros:
+def _fill(
+    lanes: Mapping[Partition, _Lane], reader: RangeReader, pace: Callable[[], Micros], heard: Micros, latest: int
+) -> Micros:
     """Poll once; return when Kafka was last heard of."""
     try:
         records = reader.poll(_POLL)
@@ -131,7 +139,8 @@ def _fill(lanes: Mapping[Partition, _Lane], reader: RangeReader, pace: Callable[
         if record.offset >= lane.end:
             lane.is_over = True
             continue
-        lane.newest = max(lane.newest, record.timestamp)
+        if record.timestamp <= latest:
+            lane.newest = max(lane.newest, record.timestamp)
         lane.records.append(Timed(lane.newest, record))
         lane.size += len(record.value or b"")
     has_moved = _look(lanes, reader) or bool(records)

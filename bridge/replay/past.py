@@ -135,7 +135,8 @@ class Past:
         self._definition = definition
         self._trigger = definition.trigger
         self._kind = kind_of_window(definition.trigger)
-        self._forces = self._kind.can_be_forced(definition.trigger)
+        self._forces = definition.trigger.is_windowed and self._kind.can_be_forced(definition.trigger)
+        self._variables = {slot.variable for slot in definition.trigger.slots}
         self._installation = installation
         self._recorded = recorded
         self._reader = reader
@@ -153,6 +154,7 @@ class Past:
         self._matches: list[PastMatch] = []  # those that are not returned yet
         self._next_offset = 0
         self._begin: Micros = 0
+        self._end: Micros = 0
         self.decisions: Counter[str] = Counter()
         self.held = 0
 
@@ -161,15 +163,16 @@ class Past:
         """Return whether records have to come in the order of their times."""
         return self._trigger.is_windowed
 
-    def begin(self, at: Micros, begin: Micros) -> None:
+    def begin(self, at: Micros, begin: Micros, end: Micros) -> None:
         """Begin to read.
 
         Args:
             at: The time of the first record that is read.
             begin: When the range begins.
+            end: Up to when windows can have ended in it.
 
         """
-        self._begin = begin
+        self._begin, self._end = begin, end
         if self._trigger.is_switch:
             self._store.arm(self._condition)
             for _ in self.advance(at):
@@ -211,7 +214,8 @@ class Past:
 
     def _read(self, record: Record, time: Micros) -> DecodedEvent | str:
         """Return the event of a record, or why there is none."""
-        timestamp = record.timestamp if record.timestamp >= _FIRST_TRUSTED else time // 1000
+        is_true = _FIRST_TRUSTED <= record.timestamp <= time // 1000
+        timestamp = record.timestamp if is_true else time // 1000
         excess = excess_of(record)
         if excess is not None:
             return excess
@@ -234,7 +238,7 @@ class Past:
             return
         while (timer := self._store.due(self._condition, time, self._trigger)) is not None:
             ended = ended_by(self._store, timer, self._definition)
-            match = self._applied(ended.key, ended.step, None, is_inside=None)
+            match = self._applied(ended.key, ended.step, None, is_inside=timer.due >= self._begin)
             self._store.apply(ended.key, self._trigger, ended.step, self._out, forgotten=ended.forgotten)
             if match is not None:
                 yield match
@@ -280,7 +284,7 @@ class Past:
     ) -> PastMatch | None:
         """Keep an event of a recorded run aside; apply the run's match when the last of its events has come."""
         window_key, slots = WindowKey(*self._condition, key), self._trigger.slots
-        if slots[arrival.slot].variable != used_at:
+        if used_at in self._variables and slots[arrival.slot].variable != used_at:  # an edit may have renamed the slot
             self._tell(arrival, key, Reason.SUPERSEDED, {"used_at": used_at}, record, is_inside=is_inside)
             return None
         aside = self._aside.get(run_key)
@@ -310,7 +314,7 @@ class Past:
         return forced
 
     def _applied(
-        self, key: WindowKey, step: Step, record: Record | None, *, is_inside: bool | None, run_key: str = ""
+        self, key: WindowKey, step: Step, record: Record | None, *, is_inside: bool, run_key: str = ""
     ) -> PastMatch | None:
         """Hear the decisions of a step; return its match, if it has one."""
         match = None
@@ -322,14 +326,14 @@ class Past:
             arrivals = [arrival for slot in step.match for arrival in slot]
             reached = max([arrival.reached for arrival in arrivals], default=0)
             newest = max([arrival.time for arrival in arrivals], default=step.frame[1] if step.frame else 0)
-            complete = (
-                reached if record is not None else self._kind.complete_at(self._trigger, newest, reached, step.frame)
-            )
-            is_inside = complete >= self._begin if is_inside is None else is_inside
+            complete = self._kind.complete_at(self._trigger, newest, reached, step.frame)
+            is_reported = is_inside
+            if run_key and complete > reached:  # time completed it, and not the last of its events
+                is_reported = self._begin <= complete <= self._end
             frame = None if step.ended_early else step.frame
-            match = self._match(events, key.key, complete, is_inside=is_inside, frame=frame, recorded=recorded)
+            match = self._match(events, key.key, complete, is_inside=is_reported, frame=frame, recorded=recorded)
         for decision in step.decisions:
-            self._decide(decision, record, is_inside=is_inside is not False)
+            self._decide(decision, record, is_inside=is_inside)
         return match
 
     def _event(self, arrival: Arrival, *, is_read: bool) -> Event:

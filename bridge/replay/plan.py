@@ -147,7 +147,9 @@ class Plan:
             return
         run = self._run(match, match.run)
         shown = match.second.outcome if match.second is not None else outcome
-        self._put(match.run.run_key, shown, match.complete, None if run is None else encode_run(run))
+        live_key = match.recorded.run_key if match.recorded is not None else match.run.run_key
+        run_key = match.run.run_key if self._replay_id else live_key
+        self._put(run_key, shown, match.complete, None if run is None else encode_run(run))
 
     def _run(self, match: PastMatch, run: Run) -> Run | None:
         """Return the run that the replay is to start for a match; None for none."""

@@ -228,11 +228,11 @@ class Planner:
         reads = frozen.reads if reads is None else reads
         total = sum(part.end - part.first for part in reads.values())
         count, told_at, last = 0, around.pace(), frozen.first
-        past.begin(frozen.first, frozen.begin)
+        past.begin(frozen.first, frozen.begin, frozen.end)
         with closing(around.log.ranges({place: part.first for place, part in reads.items()})) as reader:
             ends = {place: part.end for place, part in reads.items()}
             in_order = past.is_windowed
-            for timed in (merged if in_order else in_any_order)(reader, ends, around.pace):
+            for timed in (merged if in_order else in_any_order)(reader, ends, around.pace, around.clock() // 1000):
                 is_inside = timed.record.offset >= reads[Partition(*timed.record[:2])].begin
                 self._feed(past, plan, timed, is_inside=is_inside)
                 count += 1

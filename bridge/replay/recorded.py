@@ -24,6 +24,7 @@ CREATE TABLE runs (
     run_key TEXT PRIMARY KEY, base TEXT, outcome TEXT, reason TEXT, workflow TEXT, at INTEGER, facts BLOB
 ) WITHOUT ROWID;
 CREATE INDEX by_base ON runs (base);
+CREATE INDEX by_workflow ON runs (workflow);
 CREATE TABLE events (digest BLOB PRIMARY KEY, run_key TEXT, slot TEXT) WITHOUT ROWID;
 CREATE TABLE held (digest BLOB PRIMARY KEY) WITHOUT ROWID;
 """
@@ -168,12 +169,15 @@ class Recorded:
         """Return the run of a key as it stands; None if nothing is recorded. Runs made in its place count as it."""
         if not self._runs.lets_through(run_key):
             return None
-        select = "SELECT outcome, reason, workflow, at FROM runs WHERE base = ? ORDER BY at, run_key = base DESC"
+        select = (
+            "SELECT outcome, reason, workflow, at, run_key FROM runs WHERE base = ? ORDER BY at, run_key = base DESC"
+        )
         rows: list[Any] = self._database.execute(select, (run_key,)).fetchall()
         if not rows:
             return None
-        outcome, reason, workflow, at = rows[-1]
-        return RecordedRun(run_key, Outcome(outcome), reason, workflow, at, len(rows) - 1)
+        outcome, reason, workflow, at, _ = rows[-1]
+        attempts = sum(row[-1] != run_key for row in rows)
+        return RecordedRun(run_key, Outcome(outcome), reason, workflow, at, attempts)
 
     def state(self, run_key: str) -> tuple[Outcome, str]:
         """Return the outcome of the run of this very key, and the name of the replay that asked for it."""

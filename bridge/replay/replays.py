@@ -24,12 +24,12 @@ from bridge.kafka.log import AbortableError, Log, LogError, Partition, Record
 from bridge.kafka.records import REPLAY, headers_of
 from bridge.replay.frozen import ReadRange
 from bridge.replay.planner import Draft
-from bridge.replay.request import Bound, Request
+from bridge.replay.request import Bound, ReplayError, Request
 from bridge.stages.shared.run_records import decode_run, encode_run
 
 PLANNED, RUNNING, PAUSED = "planned", "running", "paused"
 CANCELLING, CANCELLED, COMPLETED, FAILED = "cancelling", "cancelled", "completed", "failed"
-OVER = frozenset({CANCELLED, COMPLETED, FAILED})
+OVER = frozenset({CANCELLING, CANCELLED, COMPLETED, FAILED})
 """The states of a replay that does not go on any more."""
 
 _PLANNED_AT_ONCE = 500  # runs of a plan that are written in one transaction, and
@@ -176,6 +176,8 @@ class ReplayLog:
     def __init__(self, log: Log, topics: InternalTopics) -> None:
         self._log = log
         self._topics = topics
+        self._read: dict[str, Replay] = {}  # up to
+        self._offset = 0
 
     def all(self, *, is_current: bool = False) -> dict[str, Replay]:
         """Return all replays by name, the oldest first.
@@ -189,17 +191,17 @@ class ReplayLog:
             RecordError: A newer version has written something that this one cannot read.
 
         """
-        replays: dict[str, Replay] = {}
         place = Partition(self._topics.replays, 0)
         with closing(self._log.admin()) as admin:
             end = (admin.all_ends([place]) if is_current else admin.stable_ends([place]))[place]
-        for record in self._records(place, 0, end):
+        for record in self._records(place, self._offset, end):
             if record.key is not None:
                 name = record.key.decode(errors="replace")
-                replays.pop(name, None)
+                self._read.pop(name, None)
                 if record.value is not None:
-                    replays[name] = Replay.decode(record.value)
-        return dict(sorted(replays.items(), key=lambda item: item[1].created_at))
+                    self._read[name] = Replay.decode(record.value)
+        self._offset = max(self._offset, end)
+        return dict(sorted(self._read.items(), key=lambda item: item[1].created_at))
 
     def find(self, name: str, *, is_current: bool = True) -> Replay | None:
         """Return a replay, None if there is none of that name.
@@ -215,8 +217,21 @@ class ReplayLog:
         return self.all(is_current=is_current).get(name)
 
     def plan(self, replay: Replay, start: int, end: int | None = None) -> Iterator[tuple[int, Run]]:
-        """Yield the runs of a replay's plan and their offsets, from an offset on."""
+        """Yield the runs of a replay's plan and their offsets, from an offset on.
+
+        Raises:
+            ReplayError: Retention has removed a part of the plan.
+            LogError: Kafka did not answer.
+
+        """
         place = Partition(self._topics.replay_plans, replay.partition)
+        with closing(self._log.admin()) as admin:
+            kept = admin.start_offsets([place])[place]
+        if kept > start and start < (replay.plan_end if end is None else end):
+            raise ReplayError(
+                f"the plan of replay {replay.name} is gone: {place.topic} keeps plans for a week",
+                "cancel it, and plan another one: it finds what is still missing",
+            )
         for record in self._records(place, start, replay.plan_end if end is None else end):
             if record.key == replay.name.encode() and record.value is not None:
                 yield record.offset, decode_run(record.value)

@@ -12,6 +12,9 @@ from bridge.kafka.log import Partition
 Mode = Literal["missing", "missing+failed", "all"]
 Only = Literal["suspended", "filtered"]
 
+NAME_LIMIT = 63
+"""Characters of the name of a replay, which is the value of a label."""
+
 RATE = 10.0
 """Runs a second that a replay sends, if nobody says otherwise."""
 

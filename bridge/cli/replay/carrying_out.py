@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import sys
 from collections import Counter, deque
@@ -34,9 +33,9 @@ from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Log, LogError
 from bridge.kafka.records import RecordError
 from bridge.replay.execution import DEAD, MEANWHILE, SKIPPED, SUBMITTED, Execution, State
-from bridge.replay.recorded import Outcome
 from bridge.replay.replays import (
     COMPLETED,
+    PAUSED,
     Replay,
     ReplayOwner,
     user_and_machine,
@@ -47,22 +46,8 @@ from bridge.stages.stage_thread import steady_clock, wall_clock
 from flowbridge_sdk.errors import DecodeError
 
 _PATIENCE = 5.0  # seconds that Kafka has for a first answer
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_NAME_LIMIT = 63
-_SHOWN = 10  # runs of a plan that are printed for people
 _RECENT: Micros = 30 * SECOND  # the time over which the present rate is measured
 _PHASES_EVERY: Micros = 5 * SECOND
-_ENDED = frozenset({"Succeeded", "Failed", "Error"})
-_BAD = frozenset({"Failed", "Error"})
-_STALE: Micros = 15 * SECOND  # a replay that runs writes its progress at least as often, if it makes any
-_WORDS = {
-    Outcome.MISSING: "would run",
-    Outcome.RAN: "ran already",
-    Outcome.FAILED: "failed",
-    Outcome.WAITING: "waiting",
-    Outcome.DEAD: "dead",
-    Outcome.SKIPPED: "skipped",
-}
 
 
 def carry_out(
@@ -70,32 +55,35 @@ def carry_out(
 ) -> int:
     """Carry a replay out, and tell how far it comes. Ctrl-C and SIGTERM pause it."""
     progress = _SendingProgress(cluster, output)
-    execution = Execution(log, topics, owner, replay, wall_clock, steady_clock, progress.tell)
+    by = f"stopped by {user_and_machine()}"
+    execution = Execution(log, topics, owner, replay, wall_clock, steady_clock, progress.tell, by)
     go_on = f"flowbridge replay resume {replay.name}"
-    former = signal.signal(signal.SIGTERM, _interrupt)
+    is_interrupted = False
+
+    def interrupt(_number: int, _frame: object) -> None:  # between two steps, never in the middle of a transaction
+        nonlocal is_interrupted
+        is_interrupted = True
+        execution.stop()
+
+    former = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         stands = execution.run()
-    except KeyboardInterrupt:
-        execution.pause(f"stopped by {user_and_machine()}")
-        progress.end()
-        output.result(f"paused; go on with: {go_on}", summary(execution.replay))
-        return ExitCode.INTERRUPTED
     except LogError as error:
         progress.end()
         raise KafkaUnreachableError(
             f"the replay stopped: {error}", f"when Kafka answers, go on with: {go_on}"
         ) from error
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
         execution.close()
         owner.close()
     progress.end()
+    if is_interrupted and stands.state == PAUSED:
+        output.result(f"paused; go on with: {go_on}", summary(stands))
+        return ExitCode.INTERRUPTED
     tell_state(stands, cluster.finished(stands), output)
     return ExitCode.OK if stands.state == COMPLETED else ExitCode.NOT_SO
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 class _SendingProgress:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from bridge.argo.api import Unavailable, WorkflowApi
 from bridge.argo.manifest import REPLAY as REPLAY_LABEL
 from bridge.argo.manifest import TRIGGER as TRIGGER_LABEL
@@ -12,35 +10,18 @@ from bridge.cli.wiring import (
     connect_cluster,
 )
 from bridge.core.definition import Definition
-from bridge.core.event import SECOND, Micros
 from bridge.errors import (
     KubernetesRefusedError,
     KubernetesUnreachableError,
 )
-from bridge.replay.recorded import Outcome
 from bridge.replay.replays import (
     Replay,
     definition_of,
 )
 from bridge.settings.settings import Settings
 
-_PATIENCE = 5.0  # seconds that Kafka has for a first answer
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_NAME_LIMIT = 63
-_SHOWN = 10  # runs of a plan that are printed for people
-_RECENT: Micros = 30 * SECOND  # the time over which the present rate is measured
-_PHASES_EVERY: Micros = 5 * SECOND
 _ENDED = frozenset({"Succeeded", "Failed", "Error"})
 _BAD = frozenset({"Failed", "Error"})
-_STALE: Micros = 15 * SECOND  # a replay that runs writes its progress at least as often, if it makes any
-_WORDS = {
-    Outcome.MISSING: "would run",
-    Outcome.RAN: "ran already",
-    Outcome.FAILED: "failed",
-    Outcome.WAITING: "waiting",
-    Outcome.DEAD: "dead",
-    Outcome.SKIPPED: "skipped",
-}
 
 
 class Cluster:
@@ -48,7 +29,6 @@ class Cluster:
 
     Attributes:
         failing: Why it cannot be asked for failed Workflows; empty if it was.
-        notes: What a person should know about that.
 
     """
 
@@ -56,7 +36,6 @@ class Cluster:
         self._api: WorkflowApi | None = None
         self._is_needed = is_needed
         self.failing = ""
-        self.notes: list[str] = []
         try:
             self._api = connect_cluster(settings)
         except KubernetesUnreachableError as error:

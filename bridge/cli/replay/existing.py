@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import time
 from collections import Counter
@@ -21,10 +20,12 @@ from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Log
 from bridge.replay.execution import retried
 from bridge.replay.frozen import read_recorded
-from bridge.replay.recorded import Outcome, Recorded
+from bridge.replay.recorded import Recorded
 from bridge.replay.replays import (
     CANCELLED,
     CANCELLING,
+    COMPLETED,
+    FAILED,
     PAUSED,
     PLANNED,
     RUNNING,
@@ -34,27 +35,12 @@ from bridge.replay.replays import (
     definition_of,
     user_and_machine,
 )
-from bridge.replay.request import Bound, Request
+from bridge.replay.request import NAME_LIMIT, Bound, Request
 from bridge.settings.settings import Settings
 from bridge.stages.stage_thread import wall_clock
 
-_PATIENCE = 5.0  # seconds that Kafka has for a first answer
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_NAME_LIMIT = 63
-_SHOWN = 10  # runs of a plan that are printed for people
-_RECENT: Micros = 30 * SECOND  # the time over which the present rate is measured
-_PHASES_EVERY: Micros = 5 * SECOND
 _ENDED = frozenset({"Succeeded", "Failed", "Error"})
-_BAD = frozenset({"Failed", "Error"})
 _STALE: Micros = 15 * SECOND  # a replay that runs writes its progress at least as often, if it makes any
-_WORDS = {
-    Outcome.MISSING: "would run",
-    Outcome.RAN: "ran already",
-    Outcome.FAILED: "failed",
-    Outcome.WAITING: "waiting",
-    Outcome.DEAD: "dead",
-    Outcome.SKIPPED: "skipped",
-}
 
 
 def execute_list(*, settings: Settings, output: Output) -> int:
@@ -119,16 +105,15 @@ def execute_cancel(*, name: str, terminate: bool, settings: Settings, output: Ou
     """Stop a replay for good."""
     with kafka(settings) as (log, topics):
         replay = _existing(log, topics, name)
-        if replay.is_over and not terminate:
+        if replay.is_over and replay.state != CANCELLING and not terminate:
             raise UsageError(f"replay {name} is {replay.state}", "--terminate stops the Workflows that it started")
         cluster = Cluster(settings, is_needed=terminate)
-        if not replay.is_over:
+        if not replay.is_over or replay.state == CANCELLING:
             owner = ReplayOwner(log, topics, name)
-            replay = _going(log, topics, name)
-            replay = replace(replay, state=CANCELLING, text=f"by {user_and_machine()}", advanced_at=wall_clock())
-            owner.write(replay)
-            replay = replace(replay, state=CANCELLED, advanced_at=wall_clock())
-            owner.write(replay)
+            replay = _existing(log, topics, name)
+            for state in (CANCELLING, CANCELLED) if replay.state not in (COMPLETED, FAILED) else ():
+                replay = replace(replay, state=state, text=f"by {user_and_machine()}", advanced_at=wall_clock())
+                owner.write(replay)
             owner.close()
         tell_state(replay, None, output)
         if terminate:
@@ -160,8 +145,8 @@ def execute_retry_failed(*, name: str, yes: bool, settings: Settings, output: Ou
         if not yes and not agrees(f"Start {len(runs)} runs of {replay.trigger} again?"):
             return ExitCode.OK
         known = ReplayLog(log, topics).all()
-        number = next(number for number in range(1, len(known) + 2) if f"{name}-retry-{number}" not in known)
-        again = f"{name}-retry-{number}"
+        stem = name[: NAME_LIMIT - len("-retry-999")]
+        again = next(again for number in range(1, 1_000) if (again := f"{stem}-retry-{number}") not in known)
         now = wall_clock()
         following = replace(
             replay,

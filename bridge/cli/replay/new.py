@@ -29,6 +29,7 @@ from bridge.errors import (
     UsageError,
 )
 from bridge.kafka.log import Partition
+from bridge.replay.plan import UNRUNNABLE
 from bridge.replay.planner import Draft, Planner, Progress
 from bridge.replay.recorded import Outcome, Recorded
 from bridge.replay.replays import (
@@ -36,7 +37,7 @@ from bridge.replay.replays import (
     ReplayOwner,
     new_replay,
 )
-from bridge.replay.request import Bound, Request
+from bridge.replay.request import NAME_LIMIT, Bound, Request
 from bridge.replay.workers import Workers
 from bridge.settings.settings import Settings
 from bridge.stages.shared.definitions import Definitions
@@ -45,16 +46,9 @@ from bridge.triggers.sources.folder import TriggerFolder
 from bridge.triggers.topic_mapping import placed
 from flowbridge_sdk.shared_topics import SharedTopics
 
-_PATIENCE = 5.0  # seconds that Kafka has for a first answer
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_NAME_LIMIT = 63
 _SHOWN = 10  # runs of a plan that are printed for people
-_RECENT: Micros = 30 * SECOND  # the time over which the present rate is measured
-_PHASES_EVERY: Micros = 5 * SECOND
-_ENDED = frozenset({"Succeeded", "Failed", "Error"})
-_BAD = frozenset({"Failed", "Error"})
-_STALE: Micros = 15 * SECOND  # a replay that runs writes its progress at least as often, if it makes any
 _WORDS = {
     Outcome.MISSING: "would run",
     Outcome.RAN: "ran already",
@@ -91,7 +85,7 @@ def execute(
     where = _expression(request.where)
     given = _given(file, identity, settings) if file is not None else None
     name = _name_for(identity, now) if name is None else name
-    if len(name) > _NAME_LIMIT or not _NAME.fullmatch(name):
+    if len(name) > NAME_LIMIT or not _NAME.fullmatch(name):
         raise UsageError(
             f"--name: found {name!r}", "write at most 63 lower-case letters, digits and '-', such as gap-of-monday"
         )
@@ -120,7 +114,7 @@ def execute(
             read=read if workers > 1 else None,
         )
         reading.end()
-        _show_plan(name, request, draft, cluster, output, dry_run=dry_run)
+        _show_plan(name, request, draft, cluster, output, dry_run=dry_run, is_given=given is not None)
         count = min(draft.plan.count(), request.limit or draft.plan.count())
         if dry_run or not count:
             return ExitCode.OK
@@ -192,11 +186,13 @@ def _given(file: Path, identity: str, settings: Settings) -> Definition:
 
 def _name_for(identity: str, now: Micros) -> str:
     stamp = datetime.fromtimestamp(now / SECOND, UTC).strftime("%Y%m%d-%H%M%S")
-    stem = re.sub(r"[^-a-z0-9]", "-", identity.partition("/")[2].lower())[: _NAME_LIMIT - len(stamp) - 1].strip("-")
+    stem = re.sub(r"[^-a-z0-9]", "-", identity.partition("/")[2].lower())[: NAME_LIMIT - len(stamp) - 1].strip("-")
     return f"{stem}-{stamp}" if stem else stamp
 
 
-def _show_plan(name: str, request: Request, draft: Draft, cluster: Cluster, output: Output, *, dry_run: bool) -> None:
+def _show_plan(
+    name: str, request: Request, draft: Draft, cluster: Cluster, output: Output, *, dry_run: bool, is_given: bool
+) -> None:
     """Print the plan."""
     definition, frozen, plan = draft.definition, draft.frozen, draft.plan
     found, total = plan.outcomes(), plan.count()
@@ -217,11 +213,11 @@ def _show_plan(name: str, request: Request, draft: Draft, cluster: Cluster, outp
         "held": draft.held,
         "outcomes": dict(found),
         "runs": min(total, request.limit or total),
-        "notes": [*frozen.notes, *cluster.notes],
+        "notes": list(frozen.notes),
         "unrunnable": plan.unrunnable,
     }
     lines = [f"replay {name} of {request.trigger}"]
-    origin = "in force now" if request.definition == "now" else "in force then"
+    origin = "of the file" if is_given else f"in force {request.definition}"
     lines.append(f"  decides by   definition {definition.hash}, {origin}")
     lines.append(f"  range        {time_text(frozen.begin)} to {time_text(frozen.end)}")
     by_topic: dict[str, list[str]] = {}
@@ -229,12 +225,13 @@ def _show_plan(name: str, request: Request, draft: Draft, cluster: Cluster, outp
         fill = f" (filled from {part.first})" if part.first < part.begin else ""
         by_topic.setdefault(place.topic, []).append(f"{place.number}: {part.begin} to {part.end}{fill}")
     lines += [f"  offsets      {topic}  {', '.join(parts)}" for topic, parts in by_topic.items()]
-    lines += [f"  note         {note}" for note in (*frozen.notes, *cluster.notes)]
+    lines += [f"  note         {note}" for note in frozen.notes]
     decided = ", ".join(f"{count} {reason}" for reason, count in sorted(draft.decisions.items())) or "none"
     lines.append(f"  events       {draft.read} records read; decided in the range: {decided}")
     if draft.held:
         lines.append(f"  left alone   {draft.held} events that a live window holds")
-    lines += [f"  unrunnable   {text}" for text in plan.unrunnable]
+    if found[UNRUNNABLE]:
+        lines.append(f"  unrunnable   {found[UNRUNNABLE]}, such as: {plan.unrunnable[0]}")
     for outcome, word in _WORDS.items():
         if outcome is Outcome.FAILED and cluster.failing:
             lines.append(f"  {word:<12} not known: {cluster.failing}")
@@ -262,8 +259,9 @@ def _show_plan(name: str, request: Request, draft: Draft, cluster: Cluster, outp
                 output.result(f"  {time_text(complete)}  {run.namespace}/{run.name}  {shown}{more}", plain)
             else:
                 output.record(plain)
-        if total > _SHOWN:
-            output.remark(f"  … and {min(total, request.limit or total) - _SHOWN} more (-o json lists all)")
+        unshown = min(total, request.limit or total) - _SHOWN
+        if unshown > 0:
+            output.remark(f"  … and {unshown} more (-o json lists all)")
 
 
 class _ReadingProgress:

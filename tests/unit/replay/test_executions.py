@@ -11,6 +11,7 @@ from bridge.core.event import SECOND
 from bridge.kafka.log import FencedError, LogError
 from bridge.kafka.memory.log import MemoryLog
 from bridge.replay.replays import CANCELLED, PAUSED, Replay, ReplayLog, ReplayOwner
+from bridge.replay.request import ReplayError
 from unit.replay.replaying import carry_out, draft, execution, orders, outcomes, planned, stands
 from unit.stages.world import World, one_slot, parameters_of, two_slots
 
@@ -235,3 +236,38 @@ def test_replays_are_listed_the_oldest_first(world: World) -> None:
     listed = ReplayLog(MemoryLog(world.broker), world.topics).all()
     assert list(listed) == ["b", "a"]
     assert Replay.decode(listed["a"].encode()) == listed["a"]
+
+
+def test_a_stop_between_two_steps_loses_no_run(world: World) -> None:
+    replay, _ = planned(world, trigger="default/later", concurrency=2)
+    replay.begin()
+    for _ in range(4):
+        replay.step()
+        world.run(0.25)
+    replay.stop()
+    assert replay.run().state == PAUSED
+    assert stands(world).state == PAUSED
+    carry_out(world, execution(world, stands(world)))
+    assert Counter(ran(world)) == Counter(ALL)
+
+
+def test_a_run_that_was_passed_over_is_no_run_on_its_way_after_a_crash(world: World) -> None:
+    first, _ = planned(world, name="one", trigger="default/later")
+    second, _ = planned(world, name="two", trigger="default/later")
+    carry_out(world, first)
+    second.begin()
+    for _ in range(12):
+        if not second.step():
+            break
+        world.run(0.25)
+    carry_out(world, execution(world, replace(stands(world, "two"), state="running")), 30)
+    assert stands(world, "two").counts == {"ran meanwhile": 10}
+
+
+def test_a_plan_that_retention_has_removed_is_told(world: World) -> None:
+    replay, _ = planned(world, trigger="default/later")
+    made = stands(world)
+    world.broker.topics[world.topics.replay_plans].logs[made.partition].purge(made.plan_start + 1)
+    replay.begin()
+    with pytest.raises(ReplayError, match="the plan of replay gap is gone"):
+        carry_out(world, replay)

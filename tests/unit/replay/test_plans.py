@@ -305,7 +305,7 @@ def test_retention_that_has_removed_a_part_of_the_range_is_told() -> None:
     world.run(3)
     made = draft(world, start=Bound(begin))
     (note,) = made.frozen.notes
-    assert note.startswith("retention has removed a part of what is asked for: order.created/0 before ")
+    assert note.startswith("retention has removed a part of what is asked for: order.created/0, what was before ")
 
 
 def test_only_one_correlation_key_is_followed_if_asked_for() -> None:
@@ -368,3 +368,66 @@ def test_what_a_match_of_a_group_has_passed_over_is_no_match_of_its_own(window: 
     world.run(5)
     made = draft(world, "default/later")
     assert (outcomes(made), len(orders(made))) == ({"missing": live}, live)
+
+
+def test_an_edit_of_the_run_id_makes_no_past_run_a_missing_one() -> None:
+    world = begun(one_slot(parameters=MAPPED))
+    publish(world, 1, 2, 3)
+    world.triggers[:] = [one_slot(parameters=MAPPED, id="order_created.payload.order")]
+    world.run(15)
+    assert outcomes(draft(world)) == {"ran": 3}
+
+
+def test_a_timestamp_of_the_future_does_not_hold_up_what_came_behind_it() -> None:
+    world = begun(two_slots())
+    world.publish("order.created", {"order": "0"}, timestamp=(world.now + DAY) // 1000)
+    pair(world, 2, 4, 6)
+    world.triggers.append(replace(world.triggers[0], name="later"))
+    world.run(5)
+    assert orders(draft(world, "default/later")) == ["2", "4", "6"]
+
+
+def test_a_run_that_time_completes_counts_by_the_time_of_its_completion_also_if_it_is_recorded() -> None:
+    trigger = replace(
+        two_slots(), window=WindowPlan("every", schedule=Schedule(every=HOUR)), collect="all", dedupe=2 * HOUR
+    )
+    world = begun(replace(trigger, run=RunPlan("ship", "default", (("order", "order[0].payload.order"),))))
+    world.api.fail_next(answered(422, "Invalid", "the cluster will never take it"))
+    pair(world, 1)
+    world.run(60, 1)
+    begin = world.now
+    world.run(4_000, 20)
+    publish(world, 2)
+    world.run(5)
+    made = draft(world, start=Bound(begin), mode="missing+failed")
+    assert (outcomes(made), orders(made)) == ({"dead": 1}, ["1"])
+
+
+def test_a_slot_that_was_renamed_keeps_its_events_used() -> None:
+    world = begun(two_slots())
+    world.api.fail_next(answered(422, "Invalid", "the cluster will never take it"))
+    pair(world, 1, 2)
+    world.run(3)
+    order, payment = two_slots().slots
+    renamed = (replace(order, variable="o"), payment)
+    world.triggers[:] = [two_slots(slots=renamed, run=RunPlan("ship", "default", (("order", "o.payload.order"),)))]
+    world.run(20)
+    assert outcomes(draft(world)) == {"dead": 1, "ran": 1}
+
+
+def test_a_partition_that_retention_has_emptied_is_told() -> None:
+    world = begun(one_slot(parameters=MAPPED))
+    begin = world.now
+    publish(world, 1, 2)
+    log = world.broker.topics["order.created"].logs[1]
+    log.purge(log.end)
+    world.run(3)
+    (note,) = draft(world, start=Bound(begin)).frozen.notes
+    assert note.endswith("order.created/1, all of it")
+
+
+def test_a_key_for_a_trigger_without_one_is_refused() -> None:
+    world = begun(one_slot(parameters=MAPPED))
+    publish(world, 1)
+    with pytest.raises(ReplayError, match="has no correlation key"):
+        draft(world, key="7")

@@ -19,8 +19,8 @@ from typing import NamedTuple
 from bridge.core.event import SECOND, Micros
 from bridge.core.runs.run import Run
 from bridge.kafka.internal_topics import InternalTopics, partition_of
-from bridge.kafka.log import FencedError, Log, Partition, Record
-from bridge.replay.frozen import record_entry
+from bridge.kafka.log import FencedError, Log, LogError, Partition, Record
+from bridge.replay.frozen import record_entry, record_run
 from bridge.replay.plan import repeated
 from bridge.replay.recorded import Outcome, Recorded
 from bridge.replay.replays import (
@@ -34,6 +34,7 @@ from bridge.replay.replays import (
     ReplayLog,
     ReplayOwner,
 )
+from bridge.stages.process import group_of
 
 SUBMITTED, DEAD, SKIPPED, MEANWHILE = "submitted", "dead", "skipped", "ran meanwhile"
 """What happens to a run of a plan; the last one: it ran before this replay came to it."""
@@ -51,11 +52,13 @@ class State(NamedTuple):
     Attributes:
         replay: The replay.
         on_their_way: Runs that were sent and have no outcome yet.
+        waits_for: Name of the replay whose end it waits for; empty for none.
 
     """
 
     replay: Replay
     on_their_way: int
+    waits_for: str = ""
 
 
 class Execution:
@@ -94,10 +97,16 @@ class Execution:
         self._told = told
         self._replays = ReplayLog(log, topics)
         self._since = Recorded(replay.trigger)  # what the ledger says since the plan was made
-        self._ledger = Partition(topics.ledger, partition_of(replay.trigger, topics.partitions))
+        number = partition_of(replay.trigger, topics.partitions)
+        ledger, runs = Partition(topics.ledger, number), Partition(topics.runs, number)
         with closing(log.admin()) as admin:
-            self._ledger_end = admin.stable_ends([self._ledger])[self._ledger]
-        self._entries = log.ranges({self._ledger: replay.ledger_from})
+            passed = admin.committed(group_of(topics, "submitter"), [runs], stable=True).get(runs)
+            kept = admin.start_offsets([runs])[runs]
+            self._ends = admin.stable_ends([ledger, runs])
+        # Behind what submitters have taken up: the runs that the live bridge and other replays have sent.
+        begin = min(max(kept, passed.offset if passed is not None else 0), self._ends[runs])
+        self._runs_topic = topics.runs
+        self._entries = log.ranges({ledger: replay.ledger_from, runs: begin})
         self._plan: Iterator[tuple[int, Run]] | None = None  # once the ledger is read to its end
         self._following: tuple[int, Run] | None = None
         self._sent: set[str] = set()  # runs on their way
@@ -105,6 +114,8 @@ class Execution:
         self._tokens = 1.0
         self._filled_at = self._told_at = self._looked_at = pace()
         self._has_news = False
+        self._waits_for: str | None = None  # None before the first look
+        self._asked_at: Micros = -(2**62)
         self._begun_at: Micros = 0
         self._is_stopped = False
         self._why_stopped = why_stopped
@@ -154,11 +165,13 @@ class Execution:
         may_send = self._following is not None and self._may_send(0)
         self._hear(self._entries.poll(0.0 if may_send else patience))
         if self._plan is None:
-            if self._entries.positions()[self._ledger] < self._ledger_end:
+            positions = self._entries.positions()
+            if any(positions[place] < end for place, end in self._ends.items()):
                 return True
             self._take_up()
             self._plan = self._replays.plan(self.replay, self.replay.position)
             self._following = next(self._plan, None)
+        self._wait_for_others()
         batch: list[Run] = []
         position = self.replay.position
         while self._following is not None and self._may_send(len(batch)):
@@ -187,7 +200,7 @@ class Execution:
             if self._has_news:
                 self._has_news = False
                 self._write(self._advanced())
-            self._told(State(self._advanced(), len(self._sent)))
+            self._told(State(self._advanced(), len(self._sent), self._waits_for or ""))
         if now - self._looked_at >= _LOOK_EVERY:
             self._looked_at = now
             stands = self._replays.find(self.replay.name, is_current=False)  # an old state is heard of at the next send
@@ -214,8 +227,11 @@ class Execution:
                 self._counts[_COUNTED[outcome] if replay == self.replay.name else MEANWHILE] += 1
 
     def _hear(self, records: list[Record]) -> None:
-        """Take in entries of the ledger."""
+        """Take in entries of the ledger, and runs that no submitter has taken up."""
         for record in records:
+            if record.topic == self._runs_topic:
+                record_run(self._since, record)
+                continue
             run_key = record_entry(self._since, record)
             if record.value is None and record.key is not None:  # it was cancelled, and is forgotten
                 run_key = record.key.decode(errors="replace")
@@ -227,6 +243,16 @@ class Execution:
                 is_own = outcome is Outcome.MISSING or replay == self.replay.name
                 self._counts[_COUNTED[outcome] if is_own else MEANWHILE] += 1
                 self._has_news = True
+
+    def _wait_for_others(self) -> None:
+        """Look whether another replay of the trigger is ahead of this one, before the first run is sent."""
+        if self._waits_for == "" or self._pace() - self._asked_at < _LOOK_EVERY:
+            return
+        self._asked_at = self._pace()
+        try:
+            self._waits_for = self._replays.ahead_of(self.replay.name, self._clock())
+        except LogError:  # an open transaction of another replay hides what stands behind it
+            return
 
     def _is_used(self, run: Run) -> bool:
         """Return whether a run of the live bridge or of another replay has used an event of a run since it was planned.
@@ -245,7 +271,7 @@ class Execution:
 
     def _may_send(self, more: int) -> bool:
         """Return whether another run may be sent now, after ``more`` that are about to be."""
-        if len(self._sent) + more >= self.replay.concurrency:
+        if self._waits_for != "" or len(self._sent) + more >= self.replay.concurrency:
             return False
         if not self.replay.rate:
             return True

@@ -31,7 +31,7 @@ from bridge.core.runs.run import Run
 from bridge.core.windows.kinds.all_kinds import kind_of_window
 from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.log import Admin, Log, LogError, Partition, Reader, Record
-from bridge.kafka.records import LEDGER_ENTRY, TICK, WAITING, RecordError
+from bridge.kafka.records import LEDGER_ENTRY, TICK, WAITING, NewerFormatError, RecordError
 from bridge.replay.recorded import Outcome, Recorded
 from bridge.replay.request import Bound, ReplayError, Request
 from bridge.stages.matcher.window_records import read_place
@@ -318,9 +318,7 @@ class Freezer:
         end = self._closed_ends(admin, [runs])[runs]
         passed = self._settled(admin, "submitter", {runs: end})[runs]
         for record in self._records(reader, runs, passed, end):
-            run = decode_run(record.value or b"")
-            if run.trigger == trigger:
-                _put_open(recorded, run, "waits for a submitter", record.timestamp * 1000)
+            record_run(recorded, record)
         ledger_end = self._closed_ends(admin, [ledger])[ledger]
         for record in self._records(reader, ledger, 0, ledger_end):
             record_entry(recorded, record)
@@ -405,6 +403,18 @@ def record_entry(recorded: Recorded, record: Record) -> str | None:
         outcome = Outcome.SKIPPED
     recorded.put(run_key, outcome, reason, workflow, appended, entry["run"])
     return run_key
+
+
+def record_run(recorded: Recorded, record: Record) -> None:
+    """Record a run of the trigger that no submitter has taken up yet, unless more is known of it."""
+    try:
+        run = decode_run(record.value or b"")
+    except NewerFormatError:
+        raise
+    except RecordError:  # a submitter keeps it as a dead letter
+        return
+    if run.trigger == recorded.trigger and recorded.state(run.run_key)[0] is Outcome.MISSING:
+        _put_open(recorded, run, "waits for a submitter", record.timestamp * 1000)
 
 
 def _put_open(recorded: Recorded, run: Run, reason: str, at: Micros) -> None:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bridge.core.definition import Definition
-from bridge.core.event import Micros
+from bridge.core.event import SECOND, Micros
 from bridge.core.runs.run import Run
 from bridge.core.trigger import Trigger
 from bridge.kafka.internal_topics import InternalTopics, partition_of
@@ -31,6 +31,9 @@ PLANNED, RUNNING, PAUSED = "planned", "running", "paused"
 CANCELLING, CANCELLED, COMPLETED, FAILED = "cancelling", "cancelled", "completed", "failed"
 OVER = frozenset({CANCELLING, CANCELLED, COMPLETED, FAILED})
 """The states of a replay that does not go on any more."""
+
+STALE: Micros = 15 * SECOND
+"""A replay that runs writes its progress at least as often, if it makes any."""
 
 _PLANNED_AT_ONCE = 500  # runs of a plan that are written in one transaction, and
 _PLANNED_BYTES = 8 * 1024 * 1024  # their bytes
@@ -178,6 +181,7 @@ class ReplayLog:
         self._topics = topics
         self._read: dict[str, Replay] = {}  # up to
         self._offset = 0
+        self._running_since: dict[str, int] = {}  # by the offset at which each began to run
 
     def all(self, *, is_current: bool = False) -> dict[str, Replay]:
         """Return all replays by name, the oldest first.
@@ -197,9 +201,13 @@ class ReplayLog:
         for record in self._records(place, self._offset, end):
             if record.key is not None:
                 name = record.key.decode(errors="replace")
-                self._read.pop(name, None)
+                former = self._read.pop(name, None)
                 if record.value is not None:
-                    self._read[name] = Replay.decode(record.value)
+                    replay = self._read[name] = Replay.decode(record.value)
+                    if replay.state != RUNNING:
+                        self._running_since.pop(name, None)
+                    elif former is None or former.state != RUNNING:
+                        self._running_since[name] = record.offset
         self._offset = max(self._offset, end)
         return dict(sorted(self._read.items(), key=lambda item: item[1].created_at))
 
@@ -215,6 +223,22 @@ class ReplayLog:
 
         """
         return self.all(is_current=is_current).get(name)
+
+    def ahead_of(self, name: str, now: Micros) -> str:
+        """Return the name of a replay of the same trigger that began to run before this one; empty for none.
+
+        Two replays that were planned side by side may use the same events for other matches. So they take turns. One
+        that has not advanced for :data:`STALE` is not waited for.
+        """
+        replays = self.all(is_current=True)
+        own, since = replays.get(name), self._running_since.get(name)
+        if own is None or since is None:
+            return ""
+        for other, began in self._running_since.items():
+            stands = replays[other]
+            if began < since and stands.trigger == own.trigger and now - stands.advanced_at < STALE:
+                return other
+        return ""
 
     def plan(self, replay: Replay, start: int, end: int | None = None) -> Iterator[tuple[int, Run]]:
         """Yield the runs of a replay's plan and their offsets, from an offset on.

@@ -109,6 +109,7 @@ class _SendingProgress:
             self._asked, self._finished = now, self._cluster.finished(replay)
         left = f", about {duration_text(round((replay.planned - dealt) / rate) * SECOND)} left" if rate else ""
         finished = "" if self._finished is None else f", {self._finished} finished"
+        finished += f"; waits for replay {state.waits_for}" if state.waits_for else ""
         text = (
             f"{counts_text(replay)}{finished}, {state.on_their_way} on their way; {rate:.1f}/s{left}; "
             f"last advanced at {time_text(replay.advanced_at)}"

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from bridge.cli.output import Output
 from bridge.cli.replay.carrying_out import agrees, carry_out, counts_text, kafka, summary, tell_state
 from bridge.cli.replay.cluster import Cluster
-from bridge.core.event import SECOND, Micros, time_text
+from bridge.core.event import time_text
 from bridge.errors import (
     ExitCode,
     UsageError,
@@ -29,6 +29,7 @@ from bridge.replay.replays import (
     PAUSED,
     PLANNED,
     RUNNING,
+    STALE,
     Replay,
     ReplayLog,
     ReplayOwner,
@@ -40,7 +41,6 @@ from bridge.settings.settings import Settings
 from bridge.stages.stage_thread import wall_clock
 
 _ENDED = frozenset({"Succeeded", "Failed", "Error"})
-_STALE: Micros = 15 * SECOND  # a replay that runs writes its progress at least as often, if it makes any
 
 
 def execute_list(*, settings: Settings, output: Output) -> int:
@@ -196,7 +196,7 @@ def _request_text(replay: Replay) -> str:
 
 
 def _state_text(replay: Replay) -> str:
-    if replay.state == RUNNING and wall_clock() - replay.advanced_at > _STALE:
+    if replay.state == RUNNING and wall_clock() - replay.advanced_at > STALE:
         return f"{RUNNING}?"
     return replay.state
 

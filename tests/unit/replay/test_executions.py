@@ -157,6 +157,7 @@ def test_a_cancel_leaves_nothing_behind_that_holds_later_runs(world: World) -> N
 def test_a_replay_is_taken_over_as_it_is_though_another_one_stands_still_in_a_transaction(world: World) -> None:
     replay, _ = planned(world, trigger="default/later", concurrency=3)
     replay.begin()
+    replay.step()
     other = MemoryLog(world.broker).producer("the process of another replay")
     other.init()
     other.begin()
@@ -271,3 +272,18 @@ def test_a_plan_that_retention_has_removed_is_told(world: World) -> None:
     replay.begin()
     with pytest.raises(ReplayError, match="the plan of replay gap is gone"):
         carry_out(world, replay)
+
+
+def test_a_replay_waits_for_another_one_of_its_trigger_that_began_before_it(world: World) -> None:
+    first, _ = planned(world, name="one", trigger="default/later", concurrency=1)
+    second, _ = planned(world, name="two", trigger="default/later")
+    first.begin()
+    second.begin()
+    first.step()
+    for _ in range(8):
+        second.step()
+        world.run(0.25)
+    assert second.replay.position == second.replay.plan_start
+    world.run(20)  # the first one makes no progress any more
+    carry_out(world, second)
+    assert Counter(ran(world)) == Counter(ALL)

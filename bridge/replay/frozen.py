@@ -212,7 +212,10 @@ class Freezer:
                 f"the ledger knows nothing of runs before {time_text(now - self._horizon)}: all matches from before "
                 "that count as missing"
             )
-        if begin >= end and all(part.begin >= part.end for part in reads.values()):
+        is_empty = all(part.begin >= part.end for part in reads.values())
+        if is_empty and request.start.time is None and not request.start.offsets:
+            begin = min(begin, end - 1)  # there is no record that it could begin at
+        if begin >= end and is_empty:
             raise ReplayError(
                 f"nothing lies between {request.start.text or 'the beginning'} and {request.end.text or 'the end'} "
                 f"(the live routers have read up to {time_text(end)})",

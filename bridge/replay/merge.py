@@ -5,8 +5,8 @@ partition with more is paused. A partition that has no record left in its range 
 position has reached the end of its range, also where the last offsets are markers or were compacted away.
 
 The time of a record is its timestamp, and never before that of the record in front of it in its partition. So each
-partition stays in order, whatever its publishers wrote. A timestamp in the future cannot be true: the record
-counts as if it had that of the record in front of it.
+partition stays in order, whatever its publishers wrote. A timestamp that is more than a day ahead
+cannot be true, as for a router: the record counts as if it had that of the record in front of it.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from bridge.replay.recorded import Recorded
 from bridge.replay.request import ReplayError, Request
 from bridge.settings.groups import WindowSettings
 from bridge.stages.matcher.window_store import Bounds
+from bridge.stages.router.reached_time import TRUSTED_AHEAD
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.shared.event_reader import EventReader
@@ -229,10 +230,11 @@ class Planner:
         total = sum(part.end - part.first for part in reads.values())
         count, told_at, last = 0, around.pace(), frozen.first
         past.begin(frozen.first, frozen.begin, frozen.end)
+        latest = (around.clock() + TRUSTED_AHEAD) // 1000
         with closing(around.log.ranges({place: part.first for place, part in reads.items()})) as reader:
             ends = {place: part.end for place, part in reads.items()}
             in_order = past.is_windowed
-            for timed in (merged if in_order else in_any_order)(reader, ends, around.pace, around.clock() // 1000):
+            for timed in (merged if in_order else in_any_order)(reader, ends, around.pace, latest):
                 is_inside = timed.record.offset >= reads[Partition(*timed.record[:2])].begin
                 self._feed(past, plan, timed, is_inside=is_inside)
                 count += 1

@@ -380,7 +380,7 @@ def test_an_edit_of_the_run_id_makes_no_past_run_a_missing_one() -> None:
 
 def test_a_timestamp_of_the_future_does_not_hold_up_what_came_behind_it() -> None:
     world = begun(two_slots())
-    world.publish("order.created", {"order": "0"}, timestamp=(world.now + DAY) // 1000)
+    world.publish("order.created", {"order": "0"}, timestamp=(world.now + 2 * DAY) // 1000)
     pair(world, 2, 4, 6)
     world.triggers.append(replace(world.triggers[0], name="later"))
     world.run(5)

@@ -305,6 +305,8 @@ class Lanes:
                 if not rule.is_over and rule.definition != lane.rule.definition:
                     lane.brake = lane.brake.changed(rule.limits)
                 lane.rule = rule if not rule.is_over else lane.rule._replace(is_over=True)
+                if lane.rule.is_cancelled:
+                    self._ledger[lane.key[0]].waiting_runs.hasten(lane.key[1])
                 if lane.place == "later":
                     self._give_turn(lane)
             if lane.rule.is_cancelled and not lane.is_unwanted and (lane.queue or lane.shelved):

@@ -131,6 +131,7 @@ LIFE: Mapping[RunState, Mapping[type[RunEvent], Move]] = {
         LeftInDoubt: Move(_S.DOUBTFUL, (_E.SHELVE, _E.DECIDE)),
         SeenAbsent: Move(_S.DOUBTFUL, (_E.WRITE_INTENT, _E.SHELVE, _E.DECIDE)),
         Skipped: _SKIPPED,
+        Cancelled: _CANCELLED,
         Buried: _BURIED,
         RefusedTooLong: Move(_S.ENDED, (_E.GIVE_BACK, *_BURIED.effects)),
         Withdrawn: Move(_S.DROPPED, (_E.GIVE_BACK, _E.WRITE_PARKED, _E.FORGET)),

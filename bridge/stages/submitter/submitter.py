@@ -38,7 +38,7 @@ from bridge.settings.groups import SubmitterSettings
 from bridge.stages.shared.run_records import decode_run
 from bridge.stages.shared.unreadable_records import set_aside
 from bridge.stages.submitter.answers import Answers
-from bridge.stages.submitter.attempts import Attempts
+from bridge.stages.submitter.attempts import Attempts, Result
 from bridge.stages.submitter.bulkheads import Bulkheads
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter, decide, lateness
@@ -202,8 +202,7 @@ class Submitter(Stage):
             ledger.final.forget(now)
         for result in self._attempts.results():
             out.at = result.run
-            if (event := self._results.conclude(result, now)) is not None:
-                self._happens(result.run, event, now, out)
+            self._conclude(result, now, out)
         while records:
             record = records.popleft()
             if Partition(record.topic, record.partition) not in out.held:
@@ -265,11 +264,17 @@ class Submitter(Stage):
                 self._happens(run, Withdrawn(), self._clock(), out)
         for _ in range(_DRAIN):
             for result in self._attempts.results(_DRAIN_WAIT if self._bulkheads.is_quick(numbers) else 0):
-                now = self._clock()
-                if (event := self._results.conclude(result, now)) is not None:
-                    self._happens(result.run, event, now, out)
+                self._conclude(result, self._clock(), out)
             if not self._bulkheads.is_quick(numbers) and not self._attempts.has_results():
                 break
+
+    def _conclude(self, result: Result, now: Micros, out: Outbox) -> None:
+        """Have the event happen that a worker's result means for its run."""
+        event = self._results.conclude(result, now)
+        if isinstance(event, Skipped) and self._limits_in_force.is_cancelled(result.run.run):
+            event = Cancelled()
+        if event is not None:
+            self._happens(result.run, event, now, out)
 
     # -- events and effects --------------------------------------------------------------------------------------------
 
@@ -364,11 +369,13 @@ class Submitter(Stage):
             reason = RunReason.OUTCOME_UNKNOWN if run.intent is not None else RunReason.FAILED
             self._happens(run, Buried(reason, self._given_up[run.run.run_key]), now, out)
             return
+        if self._limits_in_force.is_cancelled(run.run):
+            if run.intent is None:
+                self._happens(run, Cancelled(), now, out)
+                return
+            run.run, run.body = run.run._replace(start_by=now), None  # from now on it is looked for, and not created
         if run.is_too_late(now):
             self._happens(run, Skipped(lateness(run)), now, out)
-            return
-        if run.intent is None and self._limits_in_force.is_cancelled(run.run):
-            self._happens(run, Cancelled(), now, out)
             return
         try:
             resolved = self._templates.resolve_now(run.run)

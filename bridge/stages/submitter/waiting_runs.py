@@ -134,6 +134,12 @@ class WaitingRuns:
         self._remove(runs)
         return runs
 
+    def hasten(self, lane: str) -> None:
+        """Have the runs of a lane that are put off looked at now, since their replay is cancelled."""
+        if self._count:
+            self._open().execute("UPDATE runs SET wake = 0 WHERE lane = ? AND due IS NOT NULL", (lane,))
+            self._next_wake = None
+
     def next_wake(self) -> Micros:
         """Return when the next run must be looked at; far in the future if none has to be."""
         if not self._count:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.argo.manifest import REPLAY as REPLAY_LABEL
+from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, Fault
 from bridge.core.decision import RunDecision
 from bridge.core.event import HOUR, MINUTE, SECOND, EventIdentity
 from bridge.core.runs.identity import RunIdentity, workflow_name
@@ -217,6 +218,40 @@ def test_after_a_cancel_no_run_of_the_replay_starts_and_each_has_a_decision(dies
     send(world, *[replayed(number, trigger, replay="later") for number in range(5)])
     world.run(5)
     assert sorted(ran(world)) == ["live", *[f"replayed-{number}" for number in range(6)]]
+
+
+@pytest.mark.parametrize("fault", [LOST_REQUEST, LOST_ANSWER])
+def test_a_run_in_doubt_is_looked_for_after_a_cancel_and_not_created(fault: Fault) -> None:
+    trigger = one_slot(parameters=MAPPED)
+    world = World(trigger)
+    world.start()
+    world.run(3)
+    world.api.fail_next(*[fault] * (3 if fault is LOST_ANSWER else 40))
+    send(world, *[replayed(number, trigger) for number in range(3)])
+    world.run(0.5)
+    made = 3 if fault is LOST_ANSWER else 0
+    assert len(world.created) == made
+    write_state(world, "cancelled")
+    world.run(1_000, 5)
+    world.api._faults.clear()
+    assert len(world.created) == made
+    assert [entry["state"] for entry in entries(world).values()] == ["done"] * made
+    send(world, *[replayed(number, trigger, replay="later") for number in range(3)])
+    world.run(5)
+    assert sorted(ran(world)) == [f"replayed-{number}" for number in range(3)]
+
+
+def test_runs_that_were_put_off_are_forgotten_soon_after_a_cancel() -> None:
+    trigger = one_slot(parameters=MAPPED)
+    world = World(trigger)
+    world.start()
+    world.run(3)
+    world.api.set_quota("default", 0)
+    send(world, *[replayed(number, trigger) for number in range(4)])
+    world.run(300, 1)  # the pauses between two tries have grown
+    write_state(world, "cancelled")
+    world.run(3)
+    assert not entries(world)
 
 
 def test_the_workflow_the_ledger_and_the_decision_name_the_replay() -> None:

@@ -444,11 +444,6 @@ def _to_the_stable_ends(self: Any, admin: Any, places: Any) -> Any:
     return admin.stable_ends(places), True
 
 
-def _stable_ends(self: Any, admin: Any, places: Any) -> Any:
-    del self
-    return admin.stable_ends(places)
-
-
 def _unchecked_step(self: Any, patience: float = 0.0) -> bool:
     """Take every run of the plan for missing still."""
     if self._plan is not None and not isinstance(self._since, _Other):
@@ -618,7 +613,6 @@ MUTATIONS = (
     Mutation("a replay forgets which runs it has sent", ((ReplayOwner, "write", _runs_apart),), 200, REPLAYS),
     Mutation("a replay forgets runs that it has not sent", ((ReplayOwner, "write", _position_first),), 200, REPLAYS),
     Mutation("a replay uses what live windows hold", ((Recorded, "is_held", _not_held),), 200, REPLAYS),
-    Mutation("what an open transaction hides is not held", ((Freezer, "_closed_ends", _stable_ends),), 200, REPLAYS),
     Mutation("a cancelled run counts as done", ((LedgerWriter, "_erase", LedgerWriter._end),), 200, REPLAYS),
     Mutation("a cancelled run keeps its events", ((Recorded, "forget", _forget_the_run_alone),), 200, REPLAYS),
     Mutation("a cancel is not heard of", ((Replays, "is_cancelled", _never_cancelled),), 200, REPLAYS),

@@ -200,7 +200,7 @@ class Execution:
             if self._has_news:
                 self._has_news = False
                 self._write(self._advanced())
-            self._told(State(self._advanced(), len(self._sent), self._waits_for or ""))
+            self._told(State(self.replay, len(self._sent), self._waits_for or ""))
         if now - self._looked_at >= _LOOK_EVERY:
             self._looked_at = now
             stands = self._replays.find(self.replay.name, is_current=False)  # an old state is heard of at the next send

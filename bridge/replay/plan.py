@@ -210,10 +210,10 @@ class Plan:
         """Return how many matches have each outcome."""
         return Counter(dict(self._read().execute("SELECT outcome, count(*) FROM matches GROUP BY outcome")))
 
-    def count(self) -> int:
-        """Return how many runs the replay is to start."""
+    def count(self, limit: int | None = None) -> int:
+        """Return how many runs the replay is to start, at most ``limit``."""
         row: tuple[int] = self._read().execute("SELECT count(*) FROM matches WHERE body IS NOT NULL").fetchone()
-        return row[0]
+        return row[0] if limit is None else min(row[0], limit)
 
     def runs(self, *, newest_first: bool = False, limit: int | None = None) -> Iterator[PlannedRun]:
         """Yield the runs, in the order in which their matches were complete."""

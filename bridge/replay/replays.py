@@ -1,8 +1,8 @@
 """Replays on Kafka: each is a record of ``replays``, and its plan is in ``replay-plans``.
 
-A replay has one owner, a process with the transactional id of the replay. Whoever takes it over, to go on with it, to
-pause or to cancel it, fences the former owner first: that process can send nothing more. So what a replay has sent, its
-position and its state cannot disagree.
+A replay has one owner, a process with the transactional id of the replay. A process that takes it over, to go on with
+it, to pause or to cancel it, fences the former owner first: that process can send nothing more. So the runs that a
+replay has sent, its position and its state cannot disagree.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def new_replay(name: str, request: Request, draft: Draft, now: Micros) -> Replay
         created_at=now,
         advanced_at=now,
         ledger_from=draft.frozen.ledger_end,
-        planned=min(draft.plan.count(), draft.plan.count() if request.limit is None else request.limit),
+        planned=draft.plan.count(request.limit),
         found=dict(draft.plan.outcomes()),
         rate=0 if request.rate is None else round(request.rate * 1000),
         concurrency=request.concurrency,

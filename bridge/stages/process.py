@@ -27,7 +27,6 @@ from bridge.stages.router.router import Router
 from bridge.stages.shared.decision_sample import DecisionSample
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
-from bridge.stages.shared.replays import Replays
 from bridge.stages.shared.schema_lookups import SchemaLookups
 from bridge.stages.stage_thread import steady_clock, wall_clock
 from bridge.stages.submitter.attempts import APPLIED_WITHIN, Attempts
@@ -35,6 +34,7 @@ from bridge.stages.submitter.bulkheads import Bulkheads, workers_for
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.ledger.ledger_restore import read_ledgers
 from bridge.stages.submitter.limits_in_force import LimitsInForce
+from bridge.stages.submitter.replays import Replays
 from bridge.stages.submitter.submitter import Submitter
 from bridge.stages.submitter.templates import Templates
 from bridge.triggers.sources.source import TriggerSource

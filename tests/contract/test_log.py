@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.kafka.log import AbortableError, Committed, FencedError, LogError, OffsetLostError, Partition, TopicSpec
+from bridge.core.event import SECOND
+from bridge.kafka.follower import Follower
+from bridge.kafka.log import (
+    AbortableError,
+    Committed,
+    FencedError,
+    LogError,
+    OffsetLostError,
+    Partition,
+    Record,
+    TopicSpec,
+    UnansweredError,
+)
 from contract.log_beds import Bed, KafkaBed, Membership, MemoryBed, commit_records, eventually, take, until
 
 if TYPE_CHECKING:
@@ -118,6 +130,56 @@ def test_an_open_transaction_holds_back_what_was_committed_behind_it(bed: Bed, g
     assert consumer.poll(0.5) == []
     first.commit()
     assert values(take(consumer, 2)) == [b"open", b"behind"]
+
+
+def test_a_follower_applies_each_record_once_and_what_is_open_later(bed: Bed) -> None:
+    topic, now = bed.topic(), [0]
+    applied: list[bytes | None] = []
+    follower = Follower(bed.log(), topic, lambda: now[0], lambda record: applied.append(record.value))
+    assert follower.is_due()
+    assert not follower.read_on()
+    assert not follower.is_due()
+    now[0] += SECOND
+    assert follower.is_due()
+    commit_records(bed.log(), topic, [b"a", b"b"])
+    until(follower.read_on, "the records to be stable")
+    assert (applied, follower.read_on()) == ([b"a", b"b"], False)
+    producer = writer(bed)
+    producer.begin()
+    producer.send(topic, 0, None, b"c")
+    until(lambda: end_of(bed, Partition(topic, 0)) > follower.offset, "the record to be there")
+    assert not follower.read_on()
+    producer.commit()
+    assert follower.read_on(to_true_end=True)
+    assert applied == [b"a", b"b", b"c"]
+    follower.close()
+
+
+def test_a_follower_that_fails_applies_again_what_it_had_not_finished(bed: Bed) -> None:
+    topic = bed.topic()
+    applied: list[bytes | None] = []
+
+    def apply(record: Record) -> None:
+        applied.append(record.value)
+        if applied == [b"a", b"b"]:
+            raise ValueError(record.value)
+
+    follower = Follower(bed.log(), topic, lambda: 0, apply)
+    commit_records(bed.log(), topic, [b"a", b"b", b"c"])
+    with pytest.raises(ValueError, match="b"):
+        follower.read_on(to_true_end=True)
+    assert follower.offset == 0
+    assert follower.read_on(to_true_end=True)
+    assert applied == [b"a", b"b", b"a", b"b", b"c"]
+    follower.close()
+
+
+def test_a_follower_of_a_topic_that_is_not_there_says_so(bed: Bed) -> None:
+    follower = Follower(bed.log(), f"none-{uuid.uuid4().hex}", lambda: 0, lambda _: None)
+    for to_true_end in (False, True):
+        with pytest.raises(UnansweredError):
+            follower.read_on(to_true_end=to_true_end)
+    follower.close()
 
 
 def test_markers_take_offsets_and_the_position_passes_them(bed: Bed, group: str) -> None:

@@ -41,7 +41,6 @@ from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.router.reached_time import ReachedTimes
 from bridge.stages.router.router import Router
 from bridge.stages.shared.definitions import Definitions
-from bridge.stages.shared.replays import Replays
 from bridge.stages.shared.run_records import encode_run
 from bridge.stages.submitter import attempts, bulkheads, submitter
 from bridge.stages.submitter.attempts import Attempts
@@ -50,6 +49,7 @@ from bridge.stages.submitter.lanes import Lane, Lanes
 from bridge.stages.submitter.ledger import ledger_restore
 from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter
 from bridge.stages.submitter.open_run import OpenRun
+from bridge.stages.submitter.replays import Replays
 from bridge.stages.submitter.submitter import Submitter
 from bridge.stages.submitter.waiting_runs import WaitingRuns
 from bridge.triggers.sources import folder

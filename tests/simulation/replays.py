@@ -264,7 +264,8 @@ class Replays:
         """Let harm await the process of a replay, or its next one."""
         asked = self.asked.get(name)
         if asked is not None:
-            (asked.process.traps if self._is_running(asked) else asked.traps).append(trap)  # type: ignore[union-attr]
+            traps = asked.process.traps if asked.process is not None and self._is_running(asked) else asked.traps
+            traps.append(trap)
 
     def kill(self, name: str) -> None:
         """End the process of a replay between two of its turns."""

@@ -14,11 +14,7 @@ import click
 
 from bridge.cli.output import Output
 from bridge.cli.replay.cluster import Cluster
-from bridge.cli.wiring import (
-    connect,
-    internal_topics,
-    require_kafka,
-)
+from bridge.cli.wiring import connect, internal_topics, require_kafka
 from bridge.core.duration import duration_text
 from bridge.core.event import SECOND, Micros, time_text
 from bridge.errors import (
@@ -33,13 +29,7 @@ from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Log, LogError
 from bridge.kafka.records import RecordError
 from bridge.replay.execution import DEAD, MEANWHILE, SKIPPED, SUBMITTED, Execution, State
-from bridge.replay.replays import (
-    COMPLETED,
-    PAUSED,
-    Replay,
-    ReplayOwner,
-    user_and_machine,
-)
+from bridge.replay.replays import COMPLETED, PAUSED, Replay, ReplayOwner, user_and_machine
 from bridge.replay.request import ReplayError
 from bridge.settings.settings import Settings
 from bridge.stages.stage_thread import steady_clock, wall_clock

@@ -6,18 +6,10 @@ from bridge.argo.api import Unavailable, WorkflowApi
 from bridge.argo.manifest import REPLAY as REPLAY_LABEL
 from bridge.argo.manifest import TRIGGER as TRIGGER_LABEL
 from bridge.argo.manifest import trigger_label
-from bridge.cli.wiring import (
-    connect_cluster,
-)
+from bridge.cli.wiring import connect_cluster
 from bridge.core.definition import Definition
-from bridge.errors import (
-    KubernetesRefusedError,
-    KubernetesUnreachableError,
-)
-from bridge.replay.replays import (
-    Replay,
-    definition_of,
-)
+from bridge.errors import KubernetesRefusedError, KubernetesUnreachableError
+from bridge.replay.replays import Replay, definition_of
 from bridge.settings.settings import Settings
 
 _ENDED = frozenset({"Succeeded", "Failed", "Error"})

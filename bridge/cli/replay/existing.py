@@ -12,10 +12,7 @@ from bridge.cli.output import Output
 from bridge.cli.replay.carrying_out import agrees, carry_out, counts_text, kafka, summary, tell_state
 from bridge.cli.replay.cluster import Cluster
 from bridge.core.event import time_text
-from bridge.errors import (
-    ExitCode,
-    UsageError,
-)
+from bridge.errors import ExitCode, UsageError
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Log
 from bridge.replay.execution import retried
@@ -61,11 +58,17 @@ def execute_show(*, name: str, settings: Settings, output: Output) -> int:
         replay = _existing(log, topics, name)
         cluster = Cluster(settings, is_needed=False)
         phases = cluster.phases(replay)
+        if phases is None:
+            finished = f"not known: {cluster.failing}"
+        else:
+            ended = Counter(phase for phase in phases.values() if phase in _ENDED)
+            shown = "".join(f", {count} {phase}" for phase, count in sorted(ended.items()))
+            finished = f"{ended.total()} of {len(phases)} Workflows that are there{shown}"
         lines = [
             f"replay {replay.name} of {replay.trigger}",
             f"  state        {_state_text(replay)}{': ' + replay.text if replay.text else ''}",
             f"  runs         {counts_text(replay)}",
-            f"  finished     {'not known: ' + cluster.failing if phases is None else _phases_text(phases)}",
+            f"  finished     {finished}",
             f"  began        {time_text(replay.created_at)} by {replay.who}",
             f"  advanced     {time_text(replay.advanced_at)}",
             f"  why          {replay.why or '(no reason was given)'}",
@@ -199,9 +202,3 @@ def _state_text(replay: Replay) -> str:
     if replay.state == RUNNING and wall_clock() - replay.advanced_at > STALE:
         return f"{RUNNING}?"
     return replay.state
-
-
-def _phases_text(phases: dict[str, str]) -> str:
-    ended = Counter(phase for phase in phases.values() if phase in _ENDED)
-    text = f"{sum(ended.values())} of {len(phases)} Workflows that are there"
-    return text + "".join(f", {count} {phase}" for phase, count in sorted(ended.items()))

@@ -15,28 +15,18 @@ import click
 from bridge.cli.output import Output
 from bridge.cli.replay.carrying_out import agrees, carry_out, kafka
 from bridge.cli.replay.cluster import Cluster
-from bridge.cli.wiring import (
-    event_schemas,
-    replay_dependencies,
-)
+from bridge.cli.wiring import event_schemas, replay_dependencies
 from bridge.core.definition import Definition
 from bridge.core.duration import DurationError, parse_duration
 from bridge.core.event import SECOND, Micros, time_text
 from bridge.core.expressions.errors import ExpressionSyntaxError
 from bridge.core.expressions.expression import Expression
-from bridge.errors import (
-    ExitCode,
-    UsageError,
-)
+from bridge.errors import ExitCode, UsageError
 from bridge.kafka.log import Partition
 from bridge.replay.plan import UNRUNNABLE
 from bridge.replay.planner import Draft, Planner, Progress
 from bridge.replay.recorded import Outcome, Recorded
-from bridge.replay.replays import (
-    ReplayLog,
-    ReplayOwner,
-    new_replay,
-)
+from bridge.replay.replays import ReplayLog, ReplayOwner, new_replay
 from bridge.replay.request import NAME_LIMIT, Bound, Request
 from bridge.replay.workers import Workers
 from bridge.settings.settings import Settings
@@ -115,7 +105,7 @@ def execute(
         )
         reading.end()
         _show_plan(name, request, draft, cluster, output, dry_run=dry_run, is_given=given is not None)
-        count = min(draft.plan.count(), request.limit or draft.plan.count())
+        count = draft.plan.count(request.limit)
         if dry_run or not count:
             return ExitCode.OK
         if not yes and not agrees(f"Start {count} {'run' if count == 1 else 'runs'} of {identity}?"):
@@ -175,8 +165,8 @@ def _expression(where: str | None) -> Expression | None:
 def _given(file: Path, identity: str, settings: Settings) -> Definition:
     """Return the definition of a trigger in a file."""
     reading = TriggerFolder([file], settings.namespace, schemas=event_schemas(settings)).read()
-    for error in sorted(reading.errors):
-        raise UsageError(f"{error}", "flowbridge check shows all errors of the file")
+    if reading.errors:
+        raise UsageError(f"{min(reading.errors)}", "flowbridge check shows all errors of the file")
     for loaded in reading.loaded:
         if loaded.trigger.identity == identity:
             return Definition(placed(loaded.trigger, SharedTopics(settings.shared_topics)))
@@ -195,7 +185,7 @@ def _show_plan(
 ) -> None:
     """Print the plan."""
     definition, frozen, plan = draft.definition, draft.frozen, draft.plan
-    found, total = plan.outcomes(), plan.count()
+    found, starts = plan.outcomes(), plan.count(request.limit)
     record = {
         "kind": "plan",
         "name": name,
@@ -212,7 +202,7 @@ def _show_plan(
         "decisions": dict(draft.decisions),
         "held": draft.held,
         "outcomes": dict(found),
-        "runs": min(total, request.limit or total),
+        "runs": starts,
         "notes": list(frozen.notes),
         "unrunnable": plan.unrunnable,
     }
@@ -237,8 +227,8 @@ def _show_plan(
             lines.append(f"  {word:<12} not known: {cluster.failing}")
         else:
             lines.append(f"  {word:<12} {found.get(outcome, 0)}")
-    if total != found.get(Outcome.MISSING, 0) or request.limit:
-        lines.append(f"  starts       {record['runs']} of these, by --mode {request.mode}")
+    if starts != found.get(Outcome.MISSING, 0) or request.limit:
+        lines.append(f"  starts       {starts} of these, by --mode {request.mode}")
     output.result(lines, record)
     if dry_run:
         runs = plan.runs(newest_first=request.newest_first, limit=request.limit)
@@ -259,7 +249,7 @@ def _show_plan(
                 output.result(f"  {time_text(complete)}  {run.namespace}/{run.name}  {shown}{more}", plain)
             else:
                 output.record(plain)
-        unshown = min(total, request.limit or total) - _SHOWN
+        unshown = starts - _SHOWN
         if unshown > 0:
             output.remark(f"  … and {unshown} more (-o json lists all)")
 

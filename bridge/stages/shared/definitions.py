@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import bridge
 from bridge.core.definition import Definition
-from bridge.core.event import SECOND, Micros
+from bridge.core.event import Micros
 from bridge.core.trigger import Trigger
-from bridge.kafka.log import MISSING, Log, Partition, Record, UnansweredError
+from bridge.kafka.follower import Follower
+from bridge.kafka.log import Log, Record
 from bridge.kafka.records import DEFINITION, IN_FORCE, SOURCE_ERRORS, START, RecordError, kind_of
 from bridge.stages.shared.slot_index import Reading, SlotIndex
 from bridge.stages.shared.source_errors import decode_errors
@@ -27,7 +28,6 @@ logger = logging.getLogger(__name__)
 _KINDS = {kind.name: kind for kind in (DEFINITION, IN_FORCE, START, SOURCE_ERRORS)}  # of records of ``triggers``
 _COMPILED = 4_096  # definitions that are kept as compiled
 _MADE_AGAIN = -2  # behind the offsets of a start; to 0.1.0, and to librdkafka, "the beginning" of a partition to come
-_PACE = SECOND  # how often the end of ``triggers`` is asked for
 
 
 class UnreadableDefinitionError(RecordError):
@@ -62,7 +62,6 @@ class Definitions:
     """All definitions, and which are in force.
 
     Attributes:
-        offset: Offset in ``triggers`` up to which all is applied.
         known: Every definition, by its hash.
         conditions: A definition of every condition, by its hash: all of one condition match alike. It is the one that
             is in force, where one is.
@@ -76,12 +75,7 @@ class Definitions:
     """
 
     def __init__(self, log: Log, topic: str, clock: Callable[[], Micros]) -> None:
-        self._partition = Partition(topic, 0)
-        self._admin = log.admin()
-        self._reader = log.reader()
-        self._clock = clock
-        self._asked: Micros = -(2**62)
-        self.offset = 0
+        self._follower = Follower(log, topic, clock, self._apply)
         self.known: dict[str, Definition] = {}
         self.conditions: dict[str, Definition] = {}
         self.in_force: dict[str, Definition] = {}
@@ -93,9 +87,14 @@ class Definitions:
         self._early: dict[str, tuple[str, int]] = {}  # put in force before their definition was read; hash and offset
         self._readers = SlotIndex()
 
+    @property
+    def offset(self) -> int:
+        """Offset in ``triggers`` up to which all is applied."""
+        return self._follower.offset
+
     def refresh_when_due(self) -> bool:
         """Read on, if the last time is long enough ago; return whether new records were read."""
-        return self._clock() - self._asked >= _PACE and self.refresh()
+        return self._follower.is_due() and self.refresh()
 
     def refresh(self, *, to_true_end: bool = False) -> bool:
         """Read ``triggers`` on; return whether new records were read.
@@ -111,24 +110,12 @@ class Definitions:
             UnreadableDefinitionError: A newer version has written something that this one cannot read.
 
         """
-        self._asked = self._clock()
-        if to_true_end:
-            end = self._admin.all_ends([self._partition])[self._partition]
-        else:
-            ends = self._admin.stable_ends([self._partition])
-            if self._partition not in ends:
-                raise UnansweredError({}, {self._partition: MISSING})
-            end = ends[self._partition]
-        if end <= self.offset:
-            return False
-        for records in self._reader.read(self._partition, self.offset, end):
-            for record in records:
-                self._apply(record)
+        is_new = self._follower.read_on(to_true_end=to_true_end)
         for name, (definition, offset) in self._early.items():
             raise UnreadableDefinitionError("trigger", name, offset, KeyError(definition))
-        self.offset = end
-        self._readers = SlotIndex(self.in_force.values())
-        return True
+        if is_new:
+            self._readers = SlotIndex(self.in_force.values())
+        return is_new
 
     def reading(self, record: Record) -> Reading:
         """Return the definitions in force that read a record, each with the slots that its event may fill.
@@ -159,8 +146,7 @@ class Definitions:
 
     def close(self) -> None:
         """Close the clients."""
-        self._reader.close()
-        self._admin.close()
+        self._follower.close()
 
     def _apply(self, record: Record) -> None:
         if record.key is None:

@@ -21,7 +21,7 @@ from bridge.core.trigger import RunLimits
 from bridge.core.windows.kinds.all_kinds import kind_of_window
 from bridge.core.windows.window import Frame
 from bridge.stages.shared.definitions import Definitions
-from bridge.stages.shared.replays import Replays
+from bridge.stages.submitter.replays import Replays
 
 
 class LaneLimits(NamedTuple):

@@ -198,10 +198,10 @@ def test_windows_end_only_once_a_router_that_is_long_behind_has_applied_the_chan
     world.run(20, step=0.5)
     assert bridge.reasons() == []
     world.publish("order.created", {"order": 7, "amount": 3}, partition=place.number)
-    slow.stage("router")._definitions._asked = world.now + MINUTE  # the change has not come to it yet
+    slow.stage("router")._definitions._follower._asked = world.now + MINUTE  # the change has not come to it yet
     world.processes.append(slow)
     world.run(3)
-    slow.stage("router")._definitions._asked = 0
+    slow.stage("router")._definitions._follower._asked = 0
     world.run(5)
     assert set(bridge.reasons()) == {reason}
     assert bridge.runs() == [{"order": "3"}]

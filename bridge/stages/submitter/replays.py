@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bridge.core.event import SECOND, Micros
-from bridge.kafka.log import MISSING, Log, Partition, Record, UnansweredError
+from bridge.core.event import Micros
+from bridge.kafka.follower import Follower
+from bridge.kafka.log import Log, Record
 from bridge.kafka.records import REPLAY, NewerFormatError, RecordError, UnreadableRecordError
 
 CANCELLED = frozenset({"cancelling", "cancelled"})
 """The states of a replay in which no further run of it starts."""
 
 _state = REPLAY.only("state")
-_PACE = SECOND
 
 
 class Replays:
@@ -31,12 +31,7 @@ class Replays:
     """
 
     def __init__(self, log: Log, topic: str, pace: Callable[[], Micros]) -> None:
-        self._partition = Partition(topic, 0)
-        self._admin = log.admin()
-        self._reader = log.reader()
-        self._pace = pace
-        self._asked: Micros = -(2**62)
-        self._offset = 0
+        self._follower = Follower(log, topic, pace, self._apply)
         self._cancelled: set[str] = set()
 
     def is_cancelled(self, replay: str) -> bool:
@@ -45,7 +40,7 @@ class Replays:
 
     def refresh_when_due(self) -> bool:
         """Read on, if the last time is long enough ago; return whether new records were read."""
-        return self._pace() - self._asked >= _PACE and self.refresh()
+        return self._follower.is_due() and self.refresh()
 
     def refresh(self) -> bool:
         """Read the topic to its end; return whether new records were read.
@@ -55,23 +50,11 @@ class Replays:
             UnreadableRecordError: A newer version has written something that this one cannot read.
 
         """
-        self._asked = self._pace()
-        ends = self._admin.stable_ends([self._partition])
-        if self._partition not in ends:
-            raise UnansweredError({}, {self._partition: MISSING})
-        end = ends[self._partition]
-        if end <= self._offset:
-            return False
-        for records in self._reader.read(self._partition, self._offset, end):
-            for record in records:
-                self._apply(record)
-        self._offset = end
-        return True
+        return self._follower.read_on()
 
     def close(self) -> None:
         """Close the clients."""
-        self._reader.close()
-        self._admin.close()
+        self._follower.close()
 
     def _apply(self, record: Record) -> None:
         if record.key is None:

@@ -2,7 +2,8 @@
 
 FlowbridgeError
 ├── UsageError                 2  the command was asked for something that cannot be
-│   └── EventRefusedError      2  the event to be published cannot be sent as it is
+│   ├── EventRefusedError      2  the event to be published cannot be sent as it is
+│   └── CaseFileError          2  a file is no test file
 ├── SettingsError              2  an option, an environment variable or the file is wrong
 ├── SchemasError               2  the folder of schemas cannot be read
 ├── ListenError                2  an address to listen on cannot be had
@@ -74,6 +75,21 @@ class EventRefusedError(UsageError):
 
     code = "event-refused"
     default_remedy = "correct the event; nothing of it was sent"
+
+
+class CaseFileError(UsageError):
+    """A test file of triggers cannot be read, or holds what no test file has.
+
+    Args:
+        faults: Each fault with its file, line and field.
+
+    """
+
+    code = "test-file"
+    default_remedy = "correct the file; docs/testing.md shows how one is written"
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from typing_extensions import override
 
-from bridge.core.expressions.expression import Expression
+from bridge.core.expressions.expression import Expression, recorded
+from bridge.core.expressions.parts import Conjunct, conjuncts, type_name
 
 REDACTED = "(redacted)"
 _VALUE_LIMIT = 200  # characters
@@ -38,6 +39,22 @@ def is_sensitive(path: str, sensitive: Sequence[str]) -> bool:
     return root == "payload" and any(
         not field or f"{field}.".startswith(f"{hidden}.") or hidden.startswith(f"{field}.") for hidden in sensitive
     )
+
+
+class Operand(NamedTuple):
+    """A field that an expression reads.
+
+    Attributes:
+        path: The field, as the expression spells it.
+        value: Its value as JSON text, cut short where it is long; redacted where it is sensitive; empty if the event
+            has no such field.
+        type: Its type as CEL calls it; empty if the event has no such field.
+
+    """
+
+    path: str
+    value: str
+    type: str
 
 
 class ExpressionEvidence(Mapping[str, str]):
@@ -87,9 +104,35 @@ class ExpressionEvidence(Mapping[str, str]):
         if self._error is not None:
             evidence["error"] = REDACTED if reads_sensitive(self._expression, self._sensitive) else self._error
         for path, value in self._expression.values(self._variables).items():
-            if is_sensitive(path, self._sensitive):
-                evidence[path] = REDACTED
-            else:
-                text = json.dumps(value, ensure_ascii=False, default=str)
-                evidence[path] = text if len(text) <= _VALUE_LIMIT else f"{text[:_VALUE_LIMIT]}…"
+            evidence[path] = REDACTED if is_sensitive(path, self._sensitive) else value_text(value)
         return evidence
+
+    def operands(self) -> tuple[Operand, ...]:
+        """Return the fields that the expression reads, with their types; those that are not there as well."""
+        found = self._expression.values(self._variables)
+        operands = []
+        for path in self._expression.reads:
+            if path not in found:
+                operands.append(Operand(path, "", ""))
+            elif is_sensitive(path, self._sensitive):
+                operands.append(Operand(path, REDACTED, type_name(found[path])))
+            else:
+                operands.append(Operand(path, value_text(found[path]), type_name(found[path])))
+        return tuple(operands)
+
+    def conjuncts(self) -> tuple[Conjunct, ...]:
+        """Return the parts of the expression that must be true, each with its value.
+
+        Of a part that reads a sensitive field the error and the hint are left out.
+        """
+        parts = []
+        for part in conjuncts(self._expression, self._variables):
+            is_hidden = bool(self._sensitive) and reads_sensitive(recorded(part.source), self._sensitive)
+            parts.append(part._replace(error=REDACTED if part.error else "", hint="") if is_hidden else part)
+        return tuple(parts)
+
+
+def value_text(value: Any) -> str:
+    """Return a value as JSON text, cut short where it is long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _VALUE_LIMIT else f"{text[:_VALUE_LIMIT]}…"

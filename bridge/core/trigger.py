@@ -229,6 +229,11 @@ class Trigger:
         """Return ``namespace/name``."""
         return f"{self.namespace}/{self.name}"
 
+    def hiding(self, sensitive: tuple[str, ...]) -> Trigger:
+        """Return the trigger with further payload fields that no decision shows; itself if it hides them already."""
+        fields = tuple(dict.fromkeys((*self.sensitive, *sensitive)))
+        return self if fields == self.sensitive else replace(self, sensitive=fields)
+
     @property
     def is_windowed(self) -> bool:
         """Tell whether arrivals must wait for others; if not, each event that passes is a match."""

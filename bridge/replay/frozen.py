@@ -22,7 +22,7 @@ from __future__ import annotations
 import time as process_time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from bridge.core.definition import Definition
@@ -74,6 +74,7 @@ class Frozen:
         begin: When the range begins, by record time.
         end: Up to when windows can have ended: all events that reached us before that are in the range.
         ledger_end: Offset of the trigger's partition of the ledger up to which it was read.
+        routed: The offsets that the live routers have committed; the end of a topic that none reads.
         notes: What a person should know before anything is done.
 
     """
@@ -83,6 +84,7 @@ class Frozen:
     begin: Micros
     end: Micros
     ledger_end: int
+    routed: Mapping[Partition, int]
     notes: tuple[str, ...]
 
 
@@ -97,6 +99,7 @@ class Freezer:
         horizon: How long the ledger remembers runs.
         skew: Bound on the difference between clocks.
         wait: Waits some seconds.
+        is_patient: Give the live stages some seconds to pass what the routers sent.
 
     """
 
@@ -109,6 +112,8 @@ class Freezer:
         horizon: Micros,
         skew: Micros,
         wait: Callable[[float], None] = process_time.sleep,
+        *,
+        is_patient: bool = True,
     ) -> None:
         self._log = log
         self._topics = topics
@@ -117,6 +122,7 @@ class Freezer:
         self._horizon = horizon
         self._skew = skew
         self._wait = wait
+        self._is_patient = is_patient
 
     def freeze(self, request: Request, definition: Definition, recorded: Recorded) -> Frozen:
         """Return the offsets that a replay reads, and fill in what is recorded.
@@ -131,24 +137,66 @@ class Freezer:
             LogError: Kafka did not answer.
 
         """
-        with closing(self._log.admin()) as admin, closing(self._log.reader()) as reader:
-            now = self._clock()
-            reads, first, begin, end, notes = self._ranges(admin, reader, request, definition, now)
-            self._read_held(admin, reader, request.trigger, recorded)
-            ledger_end = self._read_runs(admin, reader, request.trigger, recorded)
-        if begin < now - self._horizon and not request.replay_id:
+        frozen = self.read(request, definition, recorded)
+        oldest = self._clock() - self._horizon
+        if frozen.begin < oldest and not request.replay_id:
             raise ReplayError(
-                f"the range begins at {time_text(begin)}, and the ledger remembers runs only from "
-                f"{time_text(now - self._horizon)} on: runs before that would be made a second time",
+                f"the range begins at {time_text(frozen.begin)}, and the ledger remembers runs only from "
+                f"{time_text(oldest)} on: runs before that would be made a second time",
                 "begin later, or make a second set of runs with --replay-id",
             )
-        return Frozen(reads, first, begin, end, ledger_end, tuple(notes))
+        return frozen
+
+    def read(self, request: Request, definition: Definition, recorded: Recorded, *, to_end: bool = False) -> Frozen:
+        """Return the same without a look at the ledger's horizon.
+
+        Args:
+            request: What was asked for.
+            definition: The definition that decides.
+            recorded: Nothing yet.
+            to_end: Read to the ends of the topics, also what the live routers have still to read.
+
+        """
+        with closing(self._log.admin()) as admin, closing(self._log.reader()) as reader:
+            ranges = self._ranges(admin, reader, request, definition, to_end=to_end, follows_routers=True)
+            self._read_held(admin, reader, request.trigger, recorded)
+            return replace(ranges, ledger_end=self._read_runs(admin, reader, request.trigger, recorded))
+
+    def ranges(self, request: Request, definition: Definition) -> Frozen:
+        """Return the offsets alone, to the ends of the topics: nothing is asked of what the live bridge made of them.
+
+        Raises:
+            ReplayError: The range is empty, or names partitions that do not exist.
+            LogError: Kafka did not answer.
+
+        """
+        with closing(self._log.admin()) as admin, closing(self._log.reader()) as reader:
+            return self._ranges(admin, reader, request, definition, to_end=True, follows_routers=False)
 
     # -- the range -----------------------------------------------------------------------------------------------------
 
     def _ranges(
-        self, admin: Admin, reader: Reader, request: Request, definition: Definition, now: Micros
-    ) -> tuple[dict[Partition, ReadRange], Micros, Micros, Micros, list[str]]:
+        self,
+        admin: Admin,
+        reader: Reader,
+        request: Request,
+        definition: Definition,
+        *,
+        to_end: bool,
+        follows_routers: bool,
+    ) -> Frozen:
+        """Return the ranges.
+
+        Args:
+            admin: Asks for offsets.
+            reader: Reads single records.
+            request: What was asked for.
+            definition: The definition that decides.
+            to_end: Read to the ends of the topics, and not up to where the live routers have come.
+            follows_routers: Windows end no later than live ones can: an event that no router has read may still come.
+
+        """
+        now = self._clock()
         names = topics_of(definition.trigger)
         counts = admin.topics()
         missing = [name for name in names if name not in counts]
@@ -163,17 +211,20 @@ class Freezer:
             if unknown:
                 texts = ", ".join(f"{topic}/{number}" for topic, number in sorted(unknown))
                 raise ReplayError(f"trigger {request.trigger} does not read {texts}", "name partitions of its topics")
-        ends, is_live = self._ends(admin, places)
+        routed, is_live = self._ends(admin, places)
+        ends = admin.stable_ends(places) if to_end else routed
         starts, true_ends = admin.start_offsets(places), admin.all_ends(places)
         notes: list[str] = []
         behind = [place for place in places if ends[place] < true_ends[place]]
-        if is_live and behind:
+        if is_live and behind and not to_end:
             records = sum(true_ends[place] - ends[place] for place in behind)
             notes.append(
                 f"{records} records of these topics are left to the live routers, which have still to read them"
             )
         begin_at, begin = self._begin(admin, reader, request.start, places, starts)
         end_at, end = self._end(admin, reader, request.end, ends, true_ends, now)
+        if follows_routers and to_end:
+            end = self._end(admin, reader, request.end, routed, true_ends, now)[1]
         trigger = definition.trigger
         fill = 0
         if trigger.window is not None:
@@ -222,7 +273,8 @@ class Freezer:
                 "begin earlier, or end later",
             )
         # An absence can only be seen where the events would be.
-        return reads, kept_from if trigger.is_switch else begin - fill, begin, end, notes
+        filled_from = kept_from if trigger.is_switch else begin - fill
+        return Frozen(reads, filled_from, begin, end, 0, routed, tuple(notes))
 
     def _ends(self, admin: Admin, places: Collection[Partition]) -> tuple[dict[Partition, int], bool]:
         """Return where the live routers have come to; the end of the topic where none reads it."""
@@ -348,7 +400,7 @@ class Freezer:
         """Give a stage that makes progress some seconds to pass these ends; return how far it has come."""
         begun = moved = self._clock()
         passed = self._committed(admin, stage, ends)
-        while any(passed[place] < end for place, end in ends.items()):
+        while self._is_patient and any(passed[place] < end for place, end in ends.items()):
             now = self._clock()
             if now - moved >= _IDLE or now - begun >= SETTLE:
                 break

@@ -26,13 +26,16 @@ from bridge.core.event import Event, EventIdentity, Micros
 from bridge.core.route import Accepted, route
 from bridge.core.runs.run import Run
 from bridge.core.runs.run_of_match import UnrunnableError, make_run
+from bridge.core.windows.expiry import deadline, has_own_deadlines, next_due
 from bridge.core.windows.kinds.all_kinds import kind_of_window
-from bridge.core.windows.window import Arrival
+from bridge.core.windows.window import Arrival, Window
 from bridge.core.windows.window_step import Step
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Discard
 from bridge.replay.recorded import Recorded, RecordedRun
+from bridge.stages.matcher.safe_time import EVER
 from bridge.stages.matcher.ticks import ended_by
+from bridge.stages.matcher.window_indexes import Timer
 from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.matcher.window_store import Bounds, Excess, WindowStore
 from bridge.stages.shared.decoding import EventDecoder
@@ -72,21 +75,59 @@ class Needs(NamedTuple):
     Attributes:
         payloads: The payloads of their events, also where no run is made of these.
         recorded_runs: The runs that are recorded for the events of a match, made again.
+        runs: Any runs. Without them, a match has its events alone.
 
     """
 
     payloads: bool
     recorded_runs: bool
+    runs: bool = True
 
 
 EVERYTHING = Needs(payloads=True, recorded_runs=True)
 
 
 class PastDecision(NamedTuple):
-    """A decision about an event at a slot, and the record of the event; None where time decided."""
+    """A decision about an event at a slot.
+
+    Attributes:
+        decision: The decision.
+        record: The record that was applied when it was made, which may be that of another event; None where time
+            decided.
+        at: When it was made, by record time.
+
+    """
 
     decision: Decision
     record: Record | None
+    at: Micros
+
+
+class OpenWindow(NamedTuple):
+    """A window in which something waits.
+
+    Attributes:
+        key: Its correlation key.
+        window: What is in it.
+        due: When the next thing in it ends; None if nothing ends by itself.
+
+    """
+
+    key: str
+    window: Window
+    due: Micros | None
+
+
+def open_windows(store: WindowStore, definition: Definition) -> Iterator[OpenWindow]:
+    """Yield the windows of a store in which something waits, of the condition of a definition."""
+    trigger = definition.trigger
+    for key, window in store.contents().open.items():
+        arrivals = [arrival for slot in window.waiting for arrival in slot]
+        if key.condition_hash != definition.condition_hash or not (arrivals or window.pending):
+            continue
+        dues = [deadline(trigger, arrival) for arrival in arrivals] if has_own_deadlines(trigger) else []
+        due = next_due(trigger, window, store.clock(key[:2]))
+        yield OpenWindow(key.key, window, min(dues if due is None else [*dues, due], default=None))
 
 
 class _Aside:
@@ -132,11 +173,7 @@ class Past:
         needs: Needs = EVERYTHING,
         decided: Callable[[PastDecision], None] | None = None,
     ) -> None:
-        self._definition = definition
-        self._trigger = definition.trigger
-        self._kind = kind_of_window(definition.trigger)
-        self._forces = definition.trigger.is_windowed and self._kind.can_be_forced(definition.trigger)
-        self._variables = {slot.variable for slot in definition.trigger.slots}
+        self._define(definition)
         self._installation = installation
         self._recorded = recorded
         self._reader = reader
@@ -145,18 +182,26 @@ class Past:
         self._key = key
         self._needs = needs
         self._decided = decided
-        self._slots = SlotIndex([definition])
         self._out = Discard()
         self._store = WindowStore(None)
-        self._condition = (definition.identity, definition.condition_hash)
         self._bounds = bounds
         self._aside: dict[str, _Aside] = {}
         self._matches: list[PastMatch] = []  # those that are not returned yet
         self._next_offset = 0
+        self._now: Micros = 0
         self._begin: Micros = 0
         self._end: Micros = 0
         self.decisions: Counter[str] = Counter()
         self.held = 0
+
+    def _define(self, definition: Definition) -> None:
+        self._definition = definition
+        self._trigger = definition.trigger
+        self._kind = kind_of_window(definition.trigger)
+        self._forces = definition.trigger.is_windowed and self._kind.can_be_forced(definition.trigger)
+        self._variables = {slot.variable for slot in definition.trigger.slots}
+        self._slots = SlotIndex([definition])
+        self._condition = (definition.identity, definition.condition_hash)
 
     @property
     def is_windowed(self) -> bool:
@@ -173,10 +218,35 @@ class Past:
 
         """
         self._begin, self._end = begin, end
+        self._arm(at)
+
+    def _arm(self, at: Micros) -> None:
         if self._trigger.is_switch:
             self._store.arm(self._condition)
             for _ in self.advance(at):
                 """Arming ends nothing."""
+
+    def follow(self, definition: Definition | None, at: Micros) -> Iterator[PastMatch]:
+        """Go on by another definition of the trigger, which was in force from ``at`` on; None where none was.
+
+        What its windows hold ends if its condition is another one, as a retirement by a tick ends it.
+        """
+        yield from self.advance(at - 1)
+        if definition is not None and definition.condition_hash == self._definition.condition_hash:
+            self._define(definition)
+            return
+        while (timer := self._store.due(self._condition, EVER, self._trigger)) is not None:
+            yield from self._end_by(timer, at, is_retired=True)
+        self._store.drop_clock(self._condition, self._out)
+        if definition is None:
+            self._slots = SlotIndex()
+            return
+        self._define(definition)
+        self._arm(at)
+
+    def open_windows(self) -> Iterator[OpenWindow]:
+        """Yield the windows in which something waits, as they are now."""
+        yield from open_windows(self._store, self._definition)
 
     def feed(self, record: Record, time: Micros, *, is_inside: bool) -> Sequence[PastMatch]:
         """Apply a record; return the matches that it completes, after those that time completed before it.
@@ -195,6 +265,7 @@ class Past:
         if self._trigger.is_windowed:
             for ended in self.advance(time - 1):
                 self._matches.append(ended)
+        self._now = time
         for _, slots in reading:
             for slot in slots:
                 if not isinstance(read, DecodedEvent):
@@ -237,12 +308,17 @@ class Past:
         if due is None or due > time:
             return
         while (timer := self._store.due(self._condition, time, self._trigger)) is not None:
-            ended = ended_by(self._store, timer, self._definition)
-            match = self._applied(ended.key, ended.step, None, is_inside=timer.due >= self._begin)
-            self._store.apply(ended.key, self._trigger, ended.step, self._out, forgotten=ended.forgotten)
-            if match is not None:
-                yield match
+            yield from self._end_by(timer, timer.due)
         self._store.advance(self._condition, self._trigger, time, self._out)
+
+    def _end_by(self, timer: Timer, at: Micros, *, is_retired: bool = False) -> Iterator[PastMatch]:
+        """End what a timer ends; yield the match that is complete by that."""
+        self._now = at
+        ended = ended_by(self._store, timer, self._definition, is_retired=is_retired)
+        match = self._applied(ended.key, ended.step, None, is_inside=at >= self._begin)
+        self._store.apply(ended.key, self._trigger, ended.step, self._out, forgotten=ended.forgotten)
+        if match is not None:
+            yield match
 
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
@@ -320,7 +396,7 @@ class Past:
         match = None
         if step.match is not None:
             recorded = self._recorded.find(run_key) if run_key else None
-            is_made = recorded is None or self._needs.recorded_runs
+            is_made = self._needs.runs and (recorded is None or self._needs.recorded_runs)
             is_read = self._needs.payloads or (is_made and self._definition.run_needs_payload)
             events = [[self._event(arrival, is_read=is_read) for arrival in slot] for slot in step.match]
             arrivals = [arrival for slot in step.match for arrival in slot]
@@ -355,7 +431,7 @@ class Past:
         recorded: RecordedRun | None = None,
     ) -> PastMatch:
         """Return a match, with what is recorded of its run: ``recorded``, or the run of the key that it would have."""
-        if recorded is not None and not self._needs.recorded_runs:
+        if not self._needs.runs or (recorded is not None and not self._needs.recorded_runs):
             return PastMatch(None, recorded, None, complete, is_inside, events)
         run = self._made(events, key, frame, self._replay_id)
         second = None
@@ -388,4 +464,4 @@ class Past:
         if is_inside:
             self.decisions[decision.reason._value_] += 1  # `value` is a call
             if self._decided is not None:
-                self._decided(PastDecision(decision, record))
+                self._decided(PastDecision(decision, record, self._now))

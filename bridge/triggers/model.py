@@ -5,16 +5,14 @@ Fields that are not here are refused, so that a misspelt field is never silently
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, TypeGuard, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
 
 from bridge.core.event import Micros
 from bridge.triggers import run_values, values
-from bridge.triggers.errors import FieldPath, quote_value
-from flowbridge_sdk.misfit import MisfitError
+from bridge.triggers.errors import Misfit
+from bridge.triggers.shapes import Part, Shapes, misfits_of
 
 API_VERSION = "flowbridge.dev/v1"
 SLOT_LIMIT = 32
@@ -30,12 +28,6 @@ Annotations = Annotated[values.Pairs, PlainValidator(values.annotation_pairs)]
 EventName = Annotated[str, BeforeValidator(values.event_name)]
 Duration = Annotated[Micros, PlainValidator(values.duration)]
 PositiveDuration = Annotated[Micros, PlainValidator(values.positive_duration)]
-
-
-class Part(BaseModel):
-    """A part of the resource. Its names in YAML are camelCase, and other names are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class MetadataPart(Part):
@@ -147,64 +139,15 @@ class TriggerResource(Part):
     spec: SpecPart
 
 
-def read_resource(plain: Any) -> TriggerResource | list[tuple[FieldPath, MisfitError]]:
+def read_resource(plain: Any) -> TriggerResource | list[Misfit]:
     """Return the resource in ``plain``, or all its misfits."""
     try:
         return TriggerResource.model_validate(plain)
     except ValidationError as error:
-        return [_misfit(detail) for detail in error.errors(include_url=False)]
+        return misfits_of(error, TriggerResource, _SHAPES)
 
 
-def _misfit(detail: Any) -> tuple[FieldPath, MisfitError]:
-    path: FieldPath = tuple(detail["loc"])
-    cause = detail.get("ctx", {}).get("error")
-    if isinstance(cause, MisfitError):
-        return path, cause
-    if detail["type"] == "extra_forbidden":
-        places = [place for place, name in _all_fields(TriggerResource) if name == path[-1]]
-        places.sort(key=lambda place: place.count("."))
-        if places:
-            return path, MisfitError("there is no such field here", f"write it in {' or '.join(places)}")
-        part: type[Part] = TriggerResource
-        for step in path[:-1]:
-            fields = {info.alias or name: info for name, info in part.model_fields.items()}
-            if isinstance(step, str):
-                part = _part_of(fields[step].annotation)
-        known = [info.alias or name for name, info in part.model_fields.items()]
-        near = difflib.get_close_matches(str(path[-1]), known, n=1)
-        expected = f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
-        return path, MisfitError("there is no such field", expected)
-    names = tuple(step for step in path if isinstance(step, str))
-    if detail["type"] == "missing":
-        return path, MisfitError("it is missing", f"write {path[-1]}: {_SHAPES.get(names, '…')}")
-    value = detail["input"]
-    if detail["type"] in _SHAPELESS and names in _SHAPES:
-        # A value stands where a mapping or a list with it belongs.
-        is_plain = isinstance(value, str | int) and not isinstance(value, bool)
-        text = f"'{value}'" if str(value).startswith(("*", "0 ")) else str(value)
-        if names != ("spec", "events"):
-            expected = f"write {names[-1]}: {_SHAPES[names].replace('…', text if is_plain else '…')}"
-        elif isinstance(path[-1], int):
-            expected = f"write - name: {text}" if is_plain else "write a mapping, as - name: order.created"
-        else:
-            expected = f"write a list, as - name: {text if is_plain else 'order.created'}"
-    else:
-        expected = _EXPECTED.get(detail["type"]) or detail["msg"].replace("Input should be", "write").replace("'", "")
-    return path, MisfitError(f"found {quote_value(value)}", expected)
-
-
-_EXPECTED = {
-    "model_type": "write a mapping {name: value}",
-    "model_attributes_type": "write a mapping {name: value}",
-    "list_type": "write a list, each entry behind a '-'",
-    "bool_type": "write true or false",
-    "too_short": "write one entry at least",
-    "too_long": f"write at most {SLOT_LIMIT} entries",
-}
-
-
-_SHAPELESS = frozenset({"model_type", "model_attributes_type", "list_type"})
-_SHAPES: dict[tuple[str, ...], str] = {
+_SHAPES: Shapes = {
     ("metadata",): "{name: …}",
     ("spec", "events"): "[{name: …}]",
     ("spec", "window"): "{within: …}",
@@ -213,33 +156,3 @@ _SHAPES: dict[tuple[str, ...], str] = {
     ("spec", "window", "batch"): "{size: …}",
     ("spec", "run"): "{workflowTemplate: …}",
 }
-"""How a part is written. People often write only the value that matters in it."""
-
-
-def _all_fields(part: type[Part], place: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the place and the name of each field of a part and of the parts inside it."""
-    for name, info in part.model_fields.items():
-        alias = info.alias or name
-        if place:
-            yield place, alias
-        inner = [member for member in (info.annotation, *_arguments(info.annotation)) if _is_part(member)]
-        for member in inner:
-            is_list = member is not info.annotation and "list" in str(info.annotation)
-            yield from _all_fields(member, f"{place}.{alias}".removeprefix(".") + ("[…]" if is_list else ""))
-
-
-def _arguments(annotation: Any) -> Iterator[Any]:
-    for member in get_args(annotation):
-        yield member
-        yield from _arguments(member)
-
-
-def _is_part(annotation: Any) -> TypeGuard[type[Part]]:
-    return isinstance(annotation, type) and issubclass(annotation, Part)
-
-
-def _part_of(annotation: Any) -> type[Part]:
-    """Return the part in an annotation: the annotation itself, or the part inside a list or an optional."""
-    if _is_part(annotation):
-        return annotation
-    return next(_part_of(member) for member in get_args(annotation) if member is not type(None))

@@ -37,7 +37,9 @@ def main() -> int:
     """Measure what was asked for; 0 whether or not targets are met: figures are for people to judge."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Speeds, latencies and memory, measured.")
     parser.add_argument("--quick", action="store_true", help="small counts: shows that it works, measures little")
-    parser.add_argument("--only", action="append", choices=MEASURES, help="measure this alone; may be repeated")
+    parser.add_argument(
+        "--only", action="append", choices=sorted({*MEASURES, "restoring"}), help="measure this alone; may be repeated"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="COUNT=N", help=f"one of {', '.join(vars(FULL))}, otherwise"
     )

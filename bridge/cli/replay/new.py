@@ -93,7 +93,7 @@ def execute(
         def read(definition: Definition, frozen: Any, past: Any, plan: Any, recorded: Recorded) -> int:
             return Workers(make, workers, name, request, definition).read(frozen, past, plan, recorded)
 
-        reading = _ReadingProgress()
+        reading = ReadingProgress()
         draft = planner.draft(
             name,
             request,
@@ -254,17 +254,19 @@ def _show_plan(
             output.remark(f"  … and {unshown} more (-o json lists all)")
 
 
-class _ReadingProgress:
+class ReadingProgress:
     """Shows on the terminal how far reading has come."""
 
     def __init__(self) -> None:
         self._is_shown = sys.stderr.isatty()
 
     def tell(self, progress: Progress) -> None:
+        """Show it."""
         if self._is_shown:
             text = f"\r\x1b[Kread {progress.read} records, up to {time_text(progress.at)}"
             click.echo(text, err=True, nl=False)
 
     def end(self) -> None:
+        """Remove the line again."""
         if self._is_shown:
             click.echo("\r\x1b[K", err=True, nl=False)

@@ -11,7 +11,6 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 from bridge.core.event import SECOND, Micros
@@ -324,5 +323,4 @@ class Controller(Stage):
 @lru_cache(maxsize=10_000)
 def _hiding(trigger: Trigger, sensitive: tuple[str, ...]) -> Trigger:
     """Return a trigger whose decisions hide these fields, too. It is the same object each time, with its hash known."""
-    fields = tuple(dict.fromkeys((*trigger.sensitive, *sensitive)))
-    return trigger if fields == trigger.sensitive else replace(trigger, sensitive=fields)
+    return trigger.hiding(sensitive)

@@ -35,11 +35,11 @@ class EventReader:
 
     Args:
         decoder: Decodes their payloads.
-        definitions: Knows which topics were made again.
+        definitions: Knows which topics were made again; None where none was.
 
     """
 
-    def __init__(self, decoder: EventDecoder, definitions: Definitions) -> None:
+    def __init__(self, decoder: EventDecoder, definitions: Definitions | None = None) -> None:
         self._decoder = decoder
         self._definitions = definitions
         self._generic = Encoder()
@@ -60,7 +60,7 @@ class EventReader:
         """
         topic, partition, offset, _, key, value, headers = record
         name, id_, source, time = read_headers(headers, topic, partition, offset, timestamp)
-        if self._definitions.recreated:
+        if self._definitions is not None and self._definitions.recreated:
             id_ = self._definitions.id_of(record, id_)
         framed = value
         if value is not None:

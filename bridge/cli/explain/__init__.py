@@ -1,0 +1,1 @@
+"""``flowbridge explain``, ``plan``, ``test`` and ``record``."""

@@ -1,0 +1,150 @@
+"""``flowbridge plan``: what an edited trigger would change, on the events of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bridge.cli.explain.telling import decision_lines, wrapped
+from bridge.cli.output import Output
+from bridge.cli.replay.carrying_out import kafka
+from bridge.cli.replay.new import ReadingProgress, bound
+from bridge.cli.wiring import event_schemas, replay_dependencies
+from bridge.core.definition import Definition
+from bridge.core.duration import DurationError, parse_duration
+from bridge.errors import ExitCode, UsageError
+from bridge.explain.comparison import FAILABLE, Comparison, Difference, EventExample, RunExample
+from bridge.replay.frozen import Freezer
+from bridge.replay.request import Bound, Request
+from bridge.settings.settings import Settings
+from bridge.stages.shared.definitions import Definitions
+from bridge.stages.stage_thread import steady_clock, wall_clock
+from bridge.triggers.sources.folder import TriggerFolder
+from bridge.triggers.topic_mapping import placed
+from flowbridge_sdk.shared_topics import SharedTopics
+
+
+def execute(
+    *,
+    file: Path,
+    trigger: str | None,
+    last: str,
+    start: str | None,
+    end: str | None,
+    examples: int,
+    fail_on: str,
+    settings: Settings,
+    output: Output,
+) -> int:
+    """Compare each trigger of the file with the deployed one, and print what differs."""
+    failing = [name.strip() for name in fail_on.split(",") if name.strip()]
+    unknown = [name for name in failing if name not in FAILABLE]
+    if unknown:
+        raise UsageError(f"--fail-on: found {', '.join(unknown)}", f"known are {', '.join(FAILABLE)}")
+    now = wall_clock()
+    begin = bound(start, now) if start else Bound(now - _length(last), text=last)
+    edited = _edited(file, trigger, settings)
+    has_failed = False
+    with kafka(settings) as (log, topics):
+        definitions = Definitions(log, topics.triggers, steady_clock)
+        definitions.refresh()
+        around = replay_dependencies(settings)
+        freezer = Freezer(
+            log, topics, definitions, around.clock, around.horizon, around.windows.clock_skew, is_patient=False
+        )
+        for after in edited:
+            before = definitions.in_force.get(after.identity)
+            request = Request(after.identity, begin, bound(end, now) if end else Bound())
+            ranges = [freezer.ranges(request, side) for side in (before, after) if side is not None]
+            reading = ReadingProgress()
+            difference = Comparison(around, before, after, examples, reading.tell).compare(ranges)
+            reading.end()
+            output.result(list(_lines(difference, file)), difference.plain())
+            has_failed = has_failed or any(difference.counts()[name] for name in failing)
+    return ExitCode.NOT_SO if has_failed else ExitCode.OK
+
+
+def _length(text: str) -> int:
+    try:
+        return parse_duration(text)
+    except DurationError as error:
+        raise UsageError(f"--last: {error}", "write 24h or 7d") from None
+
+
+def _edited(file: Path, trigger: str | None, settings: Settings) -> list[Definition]:
+    """Return the triggers of the file: the one that is named, or all."""
+    reading = TriggerFolder([file], settings.namespace, schemas=event_schemas(settings)).read()
+    if reading.errors:
+        raise UsageError(f"{min(reading.errors)}", "flowbridge check shows all errors of the file")
+    shared = SharedTopics(settings.shared_topics)
+    identity = None if trigger is None else trigger if "/" in trigger else f"{settings.namespace}/{trigger}"
+    found = [
+        Definition(placed(loaded.trigger, shared).hiding(settings.sensitive))
+        for loaded in reading.loaded
+        if identity in (None, loaded.trigger.identity)
+    ]
+    if not found:
+        names = ", ".join(loaded.trigger.identity for loaded in reading.loaded) or "none"
+        raise UsageError(f"{file} has no trigger {identity or ''}".rstrip(), f"it has: {names}")
+    return found
+
+
+def _lines(difference: Difference, file: Path) -> Iterator[str]:
+    runs, events, windows = difference.runs, difference.events, difference.windows
+    if difference.before == difference.after:
+        yield f"{difference.trigger}: {file} is what is deployed (definition {difference.after[:12]})"
+    elif difference.before:
+        yield f"{difference.trigger}: deployed {difference.before[:12]}, {file} {difference.after[:12]}"
+    else:
+        yield f"{difference.trigger}: new ({file} {difference.after[:12]})"
+    yield f"  range    {difference.begin} to {difference.end}, {difference.records} records read"
+    for note in difference.notes:
+        yield from wrapped(f"note     {note}", 2, hanging=9)
+    yield (
+        f"  runs     {runs['same']} the same, {runs['new']} new, {runs['removed']} removed, {runs['changed']} with "
+        "other parameters"
+    )
+    yield (
+        f"  events   {events['filtered']} newly filtered, {events['passed']} newly pass, {events['errors']} fail that "
+        "did not"
+    )
+    before = f" (deployed: {windows['before']})" if "before" in windows else ""
+    yield f"  windows  {windows.get('after', 0)} open at the end{before}"
+    for name, examples in (("new", difference.new), ("removed", difference.removed)):
+        for number, run in enumerate(examples):
+            yield from _run_lines(run, name if number == 0 else "")
+        yield from _more(runs[name], len(examples))
+    for was, now in difference.changed:
+        yield from _run_lines(was, "changed")
+        changed = [
+            f"{name}: {was.parameters.get(name, '(none)')} -> {now.parameters.get(name, '(none)')}"
+            for name in {**was.parameters, **now.parameters}
+            if was.parameters.get(name) != now.parameters.get(name)
+        ]
+        yield from wrapped("; ".join(changed) or f"now {now.workflow}", 11)
+    yield from _more(runs["changed"], len(difference.changed))
+    for name in ("filtered", "passed", "errors"):
+        kept: list[EventExample] = getattr(difference, name)
+        for number, event in enumerate(kept):
+            yield from _event_lines(event, name if number == 0 else "")
+        yield from _more(events[name], len(kept))
+    for number, window in enumerate(difference.open):
+        yield from wrapped(f"{'open' if number == 0 else '':<9}{window.text}", 2, hanging=9)
+
+
+def _run_lines(run: RunExample, name: str) -> Iterator[str]:
+    key = f"  key {run.key}" if run.key else ""
+    yield from wrapped(f"{name:<9}{run.at}  {run.workflow}{key}  {', '.join(run.events)}", 2, hanging=9)
+
+
+def _event_lines(event: EventExample, name: str) -> Iterator[str]:
+    slot = f" at slot {event.slot}" if event.slot else ""
+    was = f"{event.before} -> " if event.before else ""
+    yield from wrapped(f"{name:<9}{event.event}{slot}: {was}{event.after}  {event.place}".rstrip(), 2, hanging=9)
+    if event.decision is not None:
+        yield from (f"     {line}" for line in decision_lines(event.decision, with_head=False))
+
+
+def _more(count: int, shown: int) -> Iterator[str]:
+    if shown and count > shown:
+        yield f"           … and {count - shown} more (--examples)"

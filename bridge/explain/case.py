@@ -1,7 +1,7 @@
 """Test files of triggers: events, and what is expected of them.
 
-A file is YAML, or JSON lines (``*.jsonl``): then each line is one event, and a line with ``expect``, ``trigger``,
-``triggers`` or ``until`` is about the whole file. Every error has its file, line and field.
+A file is YAML, or JSON lines (``*.jsonl``): then each line is one event, and a line with ``expect``, ``from``,
+``trigger``, ``triggers`` or ``until`` is about the whole file. Every error has its file, line and field.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ APART: Micros = 1_000_000
 """How long after the event before an event happens that names no time."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_WHOLE = frozenset({"expect", "trigger", "triggers", "until"})
+_WHOLE = frozenset({"expect", "from", "trigger", "triggers", "until"})
 _TYPED = re.compile(r"\$[a-z]+")
 _SOURCE = "test"
 
@@ -204,6 +204,7 @@ class CasePart(Part):
 
     triggers: list[Text] = Field(default_factory=list)
     trigger: Text | None = None
+    begin: Time | None = Field(default=None, alias="from")
     until: Time | None = None
     events: list[EventPart]
     expect: ExpectPart | None = None
@@ -246,6 +247,7 @@ class Case:
         file: Its path.
         triggers: The files of its triggers; empty where the command line names them.
         trigger: The trigger that is tested; None where the files have a single one.
+        begin: Since when the trigger is in force, which matters to a dead man's switch.
         until: Up to when time goes on behind the last event; None until all windows have ended.
         events: Its events, in order.
         expect: What is expected; None for nothing.
@@ -256,6 +258,7 @@ class Case:
     file: str
     triggers: tuple[Path, ...]
     trigger: str | None
+    begin: Micros
     until: Micros | None
     events: tuple[CaseEvent, ...]
     expect: ExpectPart | None
@@ -300,8 +303,8 @@ def read_case(file: Path) -> Case:
     )
 
 
-def _events(file: Path, document: Document, part: CasePart) -> tuple[Micros | None, tuple[CaseEvent, ...]]:
-    """Return up to when time goes on, and the events with their times."""
+def _events(file: Path, document: Document, part: CasePart) -> tuple[Micros, Micros | None, tuple[CaseEvent, ...]]:
+    """Return from when on and up to when time goes on, and the events with their times."""
     events: list[CaseEvent] = []
     faults: list[Misfit] = []
     time, last = BEGIN - APART, BEGIN
@@ -317,11 +320,16 @@ def _events(file: Path, document: Document, part: CasePart) -> tuple[Micros | No
         events.append(CaseEvent(event.name, id_, event.source, event.key, time, reached, event.payload, event.value))
     if faults:
         raise CaseFileError([_text(file, document.line_of(path), path, fault) for path, fault in faults])
-    return None if part.until is None else part.until.from_(last), tuple(events)
+    first = min([event.reached for event in events], default=BEGIN)
+    begin = first if part.begin is None else part.begin.from_(first)
+    return begin, None if part.until is None else part.until.from_(last), tuple(events)
 
 
 def _document(content: str) -> Document:
-    documents = list(read_documents(content))
+    try:
+        documents = list(read_documents(content, quick=True))
+    except DocumentError:
+        documents = list(read_documents(content))  # its errors say more
     if len(documents) != 1 or not isinstance(documents[0].value, dict):
         found = "no document" if not documents else f"{len(documents)} documents"
         if len(documents) == 1:

@@ -28,11 +28,11 @@ from bridge.replay.frozen import Frozen, ReadRange
 from bridge.replay.merge import merged
 from bridge.replay.past import Needs, Past, PastDecision, PastMatch
 from bridge.replay.planner import Progress, ReplayDependencies
-from bridge.replay.recorded import Recorded
+from bridge.replay.recorded import NothingRecorded
 from bridge.stages.matcher.window_store import Bounds
 from bridge.stages.router.reached_time import TRUSTED_AHEAD
 from bridge.stages.shared.decoding import EventDecoder
-from bridge.stages.shared.spill_file import spill_file
+from bridge.stages.shared.spill_file import DiskKeys, spill_file
 from flowbridge_sdk.errors import DecodeError
 
 FAILABLE = ("new", "removed", "changed", "filtered", "errors")
@@ -42,7 +42,7 @@ _REFUSED = frozenset(
     {Reason.FILTERED, Reason.UNKEYED, Reason.UNDECODABLE, Reason.OVERSIZE, Reason.SUSPENDED, Reason.FROM_THE_FUTURE}
 )
 _PASSED = "passed"
-_IN_MEMORY = 100_000  # matches of one side that wait for the other; more of them are in a file
+_IN_MEMORY = 200_000  # keys of one side, and matches that wait for the other side; more of them are in a file
 _KEPT = 2_000  # of them with what is told of an example
 _DIGEST = 16  # bytes
 _TOLD_RECORDS = 2_000
@@ -134,6 +134,19 @@ class _Side:
         self.definition = definition
         self.past = past
         self.decided = decided
+        self._recent: set[bytes] = set()
+        self._older: DiskKeys | None = None
+
+    def asks_again(self, run_key: bytes) -> bool:
+        """Return whether a run was asked for before, by its key: the ledger makes it once."""
+        if run_key in self._recent or (self._older is not None and run_key in self._older):
+            return True
+        self._recent.add(run_key)
+        if len(self._recent) >= _IN_MEMORY:
+            self._older = self._older or DiskKeys()
+            self._older.add(0, self._recent)
+            self._recent.clear()
+        return False
 
     def routed(self, identity: EventIdentity) -> dict[str, PastDecision]:
         """Return how the event of a record was routed at each slot: the first decision about it."""
@@ -218,9 +231,10 @@ class Comparison:
         self._examples = examples
         self._progress = progress
         self._compares_runs = before is not None and _run_parts(before) != _run_parts(after)
+        names_runs = before is not None and before.id is not None  # several matches may ask for one run
         self._decoder = EventDecoder(around.decoder, around.pace)
         self._reader = RememberingReader(self._decoder)
-        self._before = None if before is None else self._side(before, makes_runs=self._compares_runs)
+        self._before = None if before is None else self._side(before, makes_runs=self._compares_runs or names_runs)
         self._after = self._side(after, makes_runs=True)
         self._waiting = {"before": _Waiting(), "after": _Waiting()}
 
@@ -229,7 +243,7 @@ class Comparison:
         past = Past(
             definition,
             self._around.topics.prefix,
-            Recorded(definition.identity),
+            NothingRecorded(),
             self._reader,
             self._decoder,
             Bounds(held.window_bound, held.remembered_bound * self._around.topics.partitions, held.window_bytes),
@@ -356,12 +370,14 @@ class Comparison:
                     events = ", ".join(_events(side.definition, match))
                     difference.errors.append(EventExample(events, "", "", "", f"no run can be made: {fault}", None))
             return
+        digest = _digest(side.definition, match)
+        if side.asks_again(match.run.run_key.encode() if isinstance(match.run, Run) else digest):
+            return
         if self._before is None:
             difference.runs["new"] += 1
             if len(difference.new) < self._examples:
                 difference.new.append(_example(side.definition, match))
             return
-        digest = _digest(side.definition, match)
         signature = _signature(match.run) if self._compares_runs else b""
         mine, others = ("after", "before") if is_after else ("before", "after")
         other = self._waiting[others].take(digest)

@@ -31,11 +31,13 @@ from bridge.explain.live_records import (
 )
 from bridge.explain.sentences import About, apart, event_sentence, run_sentence, skipped_text, step_text
 from bridge.explain.story import (
+    NOT_APPLIED,
     NOT_BEGUN,
     NOT_IN_FORCE,
     NOT_READ,
     UNKNOWN,
     EventStory,
+    Knowledge,
     Moment,
     RunStory,
     Story,
@@ -595,8 +597,10 @@ class Explainer:
                     story.runs.append(self._missing_run(definition, match, others))
         return story
 
-    def state_of(self, event: Traced, then: Definition, slot: str, reading: Reading) -> Told:
-        """Return why nothing was decided about an event at a slot."""
+    def state_of(
+        self, event: Traced, then: Definition, slot: str, reading: Reading, *, is_unapplied: bool = False
+    ) -> Told:
+        """Return why nothing was decided about an event at a slot; ``is_unapplied``: it waits for a matcher."""
         place = event.places[0]
         partition = Partition(place.topic, place.partition)
         evidence: dict[str, str] = {}
@@ -607,12 +611,15 @@ class Explainer:
             state, evidence = NOT_READ, {"behind": str(behind)}
         elif place.offset < begun_at:
             state, evidence = NOT_BEGUN, {"offset": str(begun_at)}
+        elif is_unapplied:
+            state = NOT_APPLIED
         elif event.is_out_of_force:
             state = NOT_IN_FORCE
         else:
             state = UNKNOWN
         text = event_sentence(state, About(then.trigger, slot, evidence))
-        return Told(slot, state, "", "recorded" if state != UNKNOWN else "recomputed", text, evidence)
+        known: Knowledge = "recomputed" if state in (UNKNOWN, NOT_IN_FORCE) else "recorded"
+        return Told(slot, state, "", known, text, evidence)
 
     def _run_story(
         self, definition: Definition, run: LedgerRun, match: PastMatch | None, live: LiveRecords
@@ -734,8 +741,10 @@ def _joined(
     for slot in dict.fromkeys((*read_at, *by_slot, *recorded_at)):
         run = names.get((slot, event.identity), "")
         decisions = _at_slot(event, then, slot, by_slot.get(slot, ()), live, run)
-        state = explainer.state_of(event, then, slot, reading)
-        if not decisions or (state.reason == NOT_BEGUN and all(made.known == "recomputed" for made in decisions)):
+        is_unapplied = (slot, event.identity) in live.unapplied
+        state = explainer.state_of(event, then, slot, reading, is_unapplied=is_unapplied)
+        is_recomputed = all(made.known == "recomputed" for made in decisions)
+        if not decisions or (state.reason in (NOT_BEGUN, NOT_APPLIED) and is_recomputed):
             decisions = [state]
         joined += decisions
     return joined
@@ -758,20 +767,25 @@ def _at_slot(
             if not decision.evidence:
                 decision.evidence, decision.text = alike.evidence, alike.text
             decision.at = decision.at or alike.at
-    reasons = {decision.reason for decision in recorded}
-    if reasons - {Reason.WAITING.value}:
-        again = [
-            decision
-            for decision in recomputed
-            if decision.reason == Reason.DUPLICATE.value and decision.reason not in reasons and len(event.places) > 1
-        ]
-        return _in_order([*recorded, *again])
     if not recorded:
         return recomputed
+    reasons = {decision.reason for decision in recorded}
+    others = [other for other in recomputed if other.reason not in reasons]
+    again = [other for other in others if other.reason == Reason.DUPLICATE.value]
     key = (slot, event.identity)
-    if isinstance(live.held.get(key), Arrival) or key in live.unapplied:
-        return recorded
-    return _in_order([*recorded, *[other for other in recomputed if other.reason not in reasons]])
+    final = [decision for decision in recorded if decision.reason != Reason.WAITING.value]
+    if key in live.unapplied or Reason.OVER_BOUND.value in reasons or len(final) >= len(event.places):
+        again = []  # it is not remembered, not applied again yet, or each of its records is decided
+    is_over = any(decision.reason != Reason.DUPLICATE.value for decision in final)
+    if is_over or any(isinstance(held, Arrival) for held in live.held.get(key, ())):
+        return _in_order([*recorded, *again])
+    joined = _in_order([*recorded, *others])
+    if reasons == {Reason.WAITING.value} and len(joined) == len(
+        recorded
+    ):  # it has left its window, and nothing says how
+        text = event_sentence(UNKNOWN, About(then.trigger, slot, {}))
+        joined.append(Told(slot, UNKNOWN, "", "recomputed", text))
+    return joined
 
 
 def _in_order(decisions: list[Told]) -> list[Told]:
@@ -789,17 +803,17 @@ def _recorded(event: Traced, then: Definition, slot: str, live: LiveRecords, run
         if reason not in known:
             known.add(reason)
             decision = Decision(reason, then.identity, slot, event.identity, "", evidence)
-            made.append(MadeDecision(decision, at if at is not None else 0))
+            made.append(MadeDecision(decision, at))
 
-    held = live.held.get(key)
-    if isinstance(held, Spent):
-        add(held.fate, None, {})
-    elif held is not None:
-        add(Reason.WAITING, held.reached, {})
+    for held in live.held.get(key, ()):
+        if isinstance(held, Spent):
+            add(held.fate, None, {})
+        else:
+            add(Reason.WAITING, held.reached, {})
     if run:
-        add(Reason.MATCHED, None, {})
-    if key in live.unapplied:
-        add(Reason.WAITING, None, {"for": "a matcher, which has not applied it yet"})
+        used_by = [used for used in live.runs_of(event.identity) if used.workflow == run and used.facts is not None]
+        replay = used_by[0].facts.replay if used_by and used_by[0].facts is not None else ""
+        add(Reason.MATCHED, None, {"replay": replay} if replay else {})
     letters = [letter for place in event.places for letter in live.letters.get(place, ())]
     for letter in (*letters, *live.event_letters.get(key, ())):
         reason = letter_reason(letter)

@@ -47,10 +47,10 @@ _RUN_REASONS = frozenset(reason.value for reason in RunReason)
 
 
 class MadeDecision(NamedTuple):
-    """A decision about an event that a stage made."""
+    """A decision about an event that a stage made, and when; None if that is not recorded."""
 
     decision: Decision
-    at: Micros
+    at: Micros | None
 
 
 class RunStep(NamedTuple):
@@ -124,7 +124,8 @@ class LiveRecords:
         decisions: The decisions about each event at each slot (its variable), in order.
         steps: The decisions about each run, by its key, in order.
         runs: The runs, by key.
-        held: The waiting arrival, or the remembered identity, of each event at each slot.
+        held: The waiting arrival, or the remembered identity, of each event at each slot; after an edit of the
+            condition, of each window that had it.
         unapplied: Events at slots that wait for a matcher.
         letters: Dead letters about records, by their place.
         event_letters: Dead letters about events at slots.
@@ -137,7 +138,9 @@ class LiveRecords:
     )
     steps: defaultdict[str, list[RunStep]] = field(default_factory=lambda: defaultdict(list))
     runs: dict[str, LedgerRun] = field(default_factory=dict)
-    held: dict[tuple[str, EventIdentity], Arrival | Spent] = field(default_factory=dict)
+    held: defaultdict[tuple[str, EventIdentity], list[Arrival | Spent]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     unapplied: set[tuple[str, EventIdentity]] = field(default_factory=set)
     letters: defaultdict[RecordPlace, list[Letter]] = field(default_factory=lambda: defaultdict(list))
     event_letters: defaultdict[tuple[str, EventIdentity], list[Letter]] = field(
@@ -202,7 +205,7 @@ class _Reading:
 
     def _read_runs(self, home: int) -> None:
         runs = Partition(self._topics.runs, home)
-        passed = self._admin.committed(group_of(self._topics, "submitter"), [runs], stable=True)
+        passed = self._admin.committed(group_of(self._topics, "submitter"), [runs], stable=False)
         for record in self._records(runs, passed[runs].offset if runs in passed else 0):
             try:
                 run = decode_run(record.value or b"")
@@ -302,12 +305,12 @@ class _Reading:
         for place, held in contents.remembered.items():
             if place.event in self._events:
                 slots = self._definitions.conditions[place.window.condition_hash].trigger.slots
-                self._found.held[slots[place.slot].variable, place.event] = held
+                self._found.held[slots[place.slot].variable, place.event].append(held)
         self._found.windows += open_windows(store, self._definition)
 
     def _read_arrivals(self) -> None:
         places = [Partition(self._topics.arrivals, number) for number in self._partitions()]
-        passed = self._admin.committed(group_of(self._topics, "matcher"), places, stable=True)
+        passed = self._admin.committed(group_of(self._topics, "matcher"), places, stable=False)
         for place in places:
             for record in self._records(place, passed[place].offset if place in passed else 0):
                 value = record.value or b""

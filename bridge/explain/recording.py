@@ -93,7 +93,7 @@ def record_case(
     """
     redaction = Redaction(definition.trigger.sensitive)
     events = _events(definition, traced, redaction)
-    case = Case("", (), None, None, events, None)
+    case = Case("", (), None, events[0].reached if events else BEGIN, None, events, None)
     trial = try_out(case, definition, schemas, bounds)
     expect = {"runs": _runs(story, trial), "decisions": _decisions(story)}
     comment = [

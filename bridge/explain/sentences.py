@@ -13,7 +13,7 @@ from bridge.core.decision import Reason, RunReason
 from bridge.core.duration import duration_text
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
 from bridge.core.trigger import Trigger
-from bridge.explain.story import NOT_BEGUN, NOT_IN_FORCE, NOT_READ, UNKNOWN
+from bridge.explain.story import NOT_APPLIED, NOT_BEGUN, NOT_IN_FORCE, NOT_READ, UNKNOWN
 
 GONE = "gone"
 """Stands for the phase of a Workflow that is not in the cluster any more."""
@@ -192,6 +192,8 @@ def _matched(about: About) -> str:
     if "cancelled" in evidence:
         return "It must be absent, and it came. Nothing waited for its absence."
     run = f", whose run is Workflow {about.run}" if about.run else ""
+    if evidence.get("replay"):
+        run += f", made by replay {evidence['replay']}"
     if "absent" in evidence:
         return f"It is part of a match{run}: {evidence['absent']} did not come."
     return f"It is part of a match{run}."
@@ -218,6 +220,13 @@ def _not_read(about: About) -> str:
     return (
         f"No router has read it yet. The routers have {records} of its partition in front of them, this one included: "
         "they are behind, or no bridge runs."
+    )
+
+
+def _not_applied(about: About) -> str:
+    return (
+        f"It passed slot {about.slot}, and no matcher has applied it to its window yet: the matchers are behind, or no "
+        "bridge runs."
     )
 
 
@@ -249,6 +258,7 @@ _EVENTS: Mapping[str, Callable[[About], str]] = {
     NOT_IN_FORCE: _not_in_force,
     NOT_BEGUN: _not_begun,
     NOT_READ: _not_read,
+    NOT_APPLIED: _not_applied,
     UNKNOWN: _unknown,
 }
 

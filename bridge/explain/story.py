@@ -26,6 +26,9 @@ NOT_BEGUN = "not-begun"
 NOT_READ = "not-read"
 """State of an event: no router has read it yet."""
 
+NOT_APPLIED = "not-applied"
+"""State of an event: it passed the slot, and no matcher has applied it to its window yet."""
+
 UNKNOWN = "unknown"
 """State of an event: it passed the slot, and nothing else is known about it any more."""
 

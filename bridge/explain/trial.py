@@ -31,7 +31,7 @@ from bridge.explain.tracing import (
 )
 from bridge.kafka.log import Record
 from bridge.replay.past import EVERYTHING, Past, PastMatch
-from bridge.replay.recorded import Recorded
+from bridge.replay.recorded import NothingRecorded
 from bridge.stages.matcher.window_store import Bounds
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.triggers.errors import FieldPath, path_text
@@ -108,17 +108,18 @@ def try_out(case: Case, definition: Definition, schemas: EventSchemas, bounds: B
     decoder = EventDecoder(lambda: _CaseDecoder(payloads, schemas), lambda: 0)
     reader = RememberingReader(decoder)
     tracer = Tracer(definition, reader, lambda *_: True, len(records), lambda _: True)
-    recorded = Recorded(definition.identity)
-    past = Past(definition, _INSTALLATION, recorded, reader, decoder, bounds, needs=EVERYTHING, decided=tracer.hear)
-    begin, last = (records[0].timestamp * 1000, records[-1].timestamp * 1000) if records else (0, 0)
-    past.begin(begin, begin, _FAR)
+    past = Past(
+        definition, _INSTALLATION, NothingRecorded(), reader, decoder, bounds, needs=EVERYTHING, decided=tracer.hear
+    )
+    last = records[-1].timestamp * 1000 if records else case.begin
+    past.begin(case.begin, case.begin, _FAR)
     for record in records:
         tracer.feed(past, record, record.timestamp * 1000)
     until = case.until
     if until is None:  # all windows end; those of a dead man's switch would follow each other without end
         until = last if definition.trigger.is_switch else _FAR
     tracer.advance(past, until)
-    recorded.close()
+    matches = list(_made_once(tracer.matches))
     names = _runs_of_events(tracer.matches)
     events = [
         event_story(
@@ -136,10 +137,20 @@ def try_out(case: Case, definition: Definition, schemas: EventSchemas, bounds: B
         )
         for traced in tracer.traced.values()
     ]
-    runs = [_run_story(definition, match) for match in tracer.matches]
+    runs = [_run_story(definition, match) for match in matches]
     windows = [window_story(definition, open_, "recomputed") for open_ in past.open_windows()]
-    failures = [] if case.expect is None else list(_failures(case, case.expect, definition, events, tracer.matches))
+    failures = [] if case.expect is None else list(_failures(case, case.expect, definition, events, matches))
     return Trial(case.file, definition.identity, failures, events, runs, windows)
+
+
+def _made_once(matches: Sequence[PastMatch]) -> Iterator[PastMatch]:
+    """Yield the matches whose run was not asked for before: the ledger makes each run key once."""
+    seen: set[str] = set()
+    for match in matches:
+        run_key = match.run.run_key if isinstance(match.run, Run) else ""
+        if not run_key or run_key not in seen:
+            yield match
+        seen.add(run_key)
 
 
 class _CaseDecoder(Decoder):

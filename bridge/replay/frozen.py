@@ -99,7 +99,8 @@ class Freezer:
         horizon: How long the ledger remembers runs.
         skew: Bound on the difference between clocks.
         wait: Waits some seconds.
-        is_patient: Give the live stages some seconds to pass what the routers sent.
+        is_patient: Wait for transactions that are open, and give the live stages some seconds to pass what the routers
+            sent. Without patience, what is committed now counts.
 
     """
 
@@ -213,7 +214,8 @@ class Freezer:
                 raise ReplayError(f"trigger {request.trigger} does not read {texts}", "name partitions of its topics")
         routed, is_live = self._ends(admin, places)
         ends = admin.stable_ends(places) if to_end else routed
-        starts, true_ends = admin.start_offsets(places), admin.all_ends(places)
+        starts = admin.start_offsets(places)
+        true_ends = admin.all_ends(places) if self._is_patient else admin.stable_ends(places)
         notes: list[str] = []
         behind = [place for place in places if ends[place] < true_ends[place]]
         if is_live and behind and not to_end:
@@ -221,7 +223,7 @@ class Freezer:
             notes.append(
                 f"{records} records of these topics are left to the live routers, which have still to read them"
             )
-        begin_at, begin = self._begin(admin, reader, request.start, places, starts)
+        begin_at, begin = self._begin(admin, reader, request.start, places, starts, true_ends)
         end_at, end = self._end(admin, reader, request.end, ends, true_ends, now)
         if follows_routers and to_end:
             end = self._end(admin, reader, request.end, routed, true_ends, now)[1]
@@ -278,7 +280,7 @@ class Freezer:
 
     def _ends(self, admin: Admin, places: Collection[Partition]) -> tuple[dict[Partition, int], bool]:
         """Return where the live routers have come to; the end of the topic where none reads it."""
-        committed = admin.committed(group_of(self._topics, "router"), places, stable=True)
+        committed = admin.committed(group_of(self._topics, "router"), places, stable=self._is_patient)
         stable = admin.stable_ends(places)
         ends: dict[Partition, int] = {}
         for place in places:
@@ -292,13 +294,18 @@ class Freezer:
         return ends, bool(committed)
 
     def _begin(
-        self, admin: Admin, reader: Reader, bound: Bound, places: Collection[Partition], starts: Mapping[Partition, int]
+        self,
+        admin: Admin,
+        reader: Reader,
+        bound: Bound,
+        places: Collection[Partition],
+        starts: Mapping[Partition, int],
+        ends: Mapping[Partition, int],
     ) -> tuple[dict[Partition, int], Micros]:
         if bound.time is not None:
             return admin.offsets_at(places, bound.time // 1000), bound.time
         begin_at = {place: bound.offsets.get(place, starts[place]) for place in places}
         named = bound.offsets or begin_at
-        ends = admin.all_ends(places)
         times = [self._time_of(reader, place, begin_at[place], ends[place]) for place in named]
         begin = min([moment for moment in times if moment is not None], default=self._clock())
         if bound.offsets:
@@ -380,7 +387,7 @@ class Freezer:
         return ledger_end
 
     def _closed_ends(self, admin: Admin, places: Collection[Partition]) -> dict[Partition, int]:
-        """Return the ends of partitions, once all transactions before them are over.
+        """Return the ends of partitions, once all transactions before them are over; without patience the stable ends.
 
         Readers see nothing behind an open transaction: a matcher that stands still in the middle of one, with a tick,
         hides the arrivals that routers have committed since.
@@ -389,6 +396,8 @@ class Freezer:
         while True:
             stable = admin.stable_ends(places)
             hidden = [place for place, end in ends.items() if stable[place] < end]
+            if not self._is_patient:
+                return stable
             if not hidden:
                 return ends
             if self._clock() - begun > _OPEN:
@@ -411,7 +420,7 @@ class Freezer:
         return passed
 
     def _committed(self, admin: Admin, stage: str, places: Collection[Partition]) -> dict[Partition, int]:
-        committed = admin.committed(group_of(self._topics, stage), places, stable=True)
+        committed = admin.committed(group_of(self._topics, stage), places, stable=self._is_patient)
         return {place: committed[place].offset if place in committed else 0 for place in places}
 
     @staticmethod

@@ -12,11 +12,12 @@ from contextlib import closing
 from dataclasses import replace
 from typing import NamedTuple
 
+import bridge
 from bridge.core.definition import Definition
 from bridge.core.event import Micros, time_text
 from bridge.core.trigger import Trigger
 from bridge.kafka.log import Log, Partition
-from bridge.kafka.records import DEFINITION, IN_FORCE, kind_of
+from bridge.kafka.records import DEFINITION, IN_FORCE, RecordError, kind_of
 from bridge.replay.request import ReplayError
 
 
@@ -69,11 +70,7 @@ class History:
                         specs[name] = DEFINITION.decode(record.value)["spec"]
                     elif kind == "trigger" and name == trigger:
                         in_force.append((record.timestamp * 1000, IN_FORCE.decode(record.value)["definition"]))
-        known = {
-            name: Definition(Trigger.from_json(json.loads(specs[name])))
-            for _, name in in_force
-            if name is not None and name in specs
-        }
+        known = {name: _definition(trigger, specs[name]) for _, name in in_force if name is not None and name in specs}
         changes = [Change(at, None if name is None else known.get(name)) for at, name in in_force]
         return cls(trigger, tuple(changes))
 
@@ -103,6 +100,16 @@ class History:
                     "replay what lies before and what lies behind it one after the other, or use --definition now",
                 )
         return first
+
+
+def _definition(trigger: str, spec: str) -> Definition:
+    try:
+        return Definition(Trigger.from_json(json.loads(spec)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(
+            f"a definition of {trigger} cannot be read by version {bridge.__version__}: {error}. A newer version has "
+            "written it"
+        ) from error
 
 
 def plain(definition: Definition) -> Trigger:

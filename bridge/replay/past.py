@@ -32,7 +32,7 @@ from bridge.core.windows.window import Arrival, Window
 from bridge.core.windows.window_step import Step
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Discard
-from bridge.replay.recorded import Recorded, RecordedRun
+from bridge.replay.recorded import RecordedRun, Records
 from bridge.stages.matcher.safe_time import EVER
 from bridge.stages.matcher.ticks import ended_by
 from bridge.stages.matcher.window_indexes import Timer
@@ -163,7 +163,7 @@ class Past:
         self,
         definition: Definition,
         installation: str,
-        recorded: Recorded,
+        recorded: Records,
         reader: EventReader,
         decoder: EventDecoder,
         bounds: Bounds,
@@ -235,9 +235,9 @@ class Past:
         if definition is not None and definition.condition_hash == self._definition.condition_hash:
             self._define(definition)
             return
+        self._store.drop_clock(self._condition, self._out)  # first, as a matcher does: a switch watches nothing more
         while (timer := self._store.due(self._condition, EVER, self._trigger)) is not None:
             yield from self._end_by(timer, at, is_retired=True)
-        self._store.drop_clock(self._condition, self._out)
         if definition is None:
             self._slots = SlotIndex()
             return

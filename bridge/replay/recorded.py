@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.runs.run import RunFacts
@@ -70,6 +70,39 @@ class RecordedMatch(NamedTuple):
 
     run_key: str
     slot: str
+
+
+class Records(Protocol):
+    """What a past asks about runs that are recorded."""
+
+    def find(self, run_key: str) -> RecordedRun | None:
+        """Return the run of a key; None if nothing is recorded."""
+
+    def use_of(self, event: EventIdentity) -> RecordedMatch | None:
+        """Return the recorded run that has used an event; None if none has."""
+
+    def facts(self, run_key: str) -> RunFacts | None:
+        """Return the facts about a recorded run."""
+
+    def is_held(self, event: EventIdentity) -> bool:
+        """Return whether the live bridge holds an event."""
+
+
+class NothingRecorded:
+    """The records of a past that is read as if the live bridge had done nothing."""
+
+    def find(self, run_key: str, /) -> None:
+        """Return None: no run is recorded."""
+
+    def use_of(self, event: EventIdentity, /) -> None:
+        """Return None: no event is used."""
+
+    def facts(self, run_key: str, /) -> None:
+        """Return None: nothing is known."""
+
+    def is_held(self, _event: EventIdentity, /) -> bool:
+        """Return False: no event is held."""
+        return False
 
 
 class _Sieve:

@@ -75,8 +75,13 @@ class DocumentError(MisfitError):
         self.path = path
 
 
-def read_documents(text: str, first_line: int = 1) -> Iterator[Document]:
+def read_documents(text: str, first_line: int = 1, *, quick: bool = False) -> Iterator[Document]:
     """Yield the documents of ``text``, whose first line is ``first_line``. Empty documents are left out.
+
+    Args:
+        text: The text.
+        first_line: The number of its first line.
+        quick: Read with libyaml where that is safe, five times as fast. Its errors are plainer.
 
     Raises:
         DocumentError: The text is no YAML from some line on, or a document is refused.
@@ -85,7 +90,7 @@ def read_documents(text: str, first_line: int = 1) -> Iterator[Document]:
     if len(text) > SIZE_LIMIT:
         raise DocumentError(f"{len(text)} characters", f"a file has at most {SIZE_LIMIT}", first_line)
     try:
-        for node in yaml.compose_all(text, Loader=_BoundedLoader):
+        for node in yaml.compose_all(text, Loader=_quick_loader(text) if quick else _BoundedLoader):
             document = Document(None, node.start_mark.line + first_line)
             document.value = _Reader(document, first_line).value(node, ())
             if document.value is not None:
@@ -148,6 +153,19 @@ class _BoundedLoader(yaml.SafeLoader):
         if self.flow_level > DEPTH_LIMIT:
             raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEPTH_LIMIT}", problem_mark=self.get_mark())
         super().fetch_flow_collection_start(token_class)
+
+
+def _quick_loader(text: str) -> type[Any]:
+    """Return libyaml's loader where it is installed, and the brackets of the text are not deep."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    loader: type[Any] | None = getattr(yaml, "CSafeLoader", None)
+    return loader if loader is not None and deepest <= DEPTH_LIMIT else _BoundedLoader
+
+
+_BRACKET = re.compile(r"[\[\]{}]")
 
 
 class _Reader:

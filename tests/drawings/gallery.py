@@ -24,12 +24,17 @@ def drawings() -> Iterator[tuple[str, str]]:
     """Yield the name and the SVG text of each drawing."""
     for scene in SCENES:
         text = (FOLDER / f"{scene.page}.md").read_text()
-        yield scene.page, picture(told(scene, _trigger(scene, text), _title(scene, text)))
+        yield scene.page, picture(told(scene, trigger_of(scene, text), _title(scene, text)))
 
 
-def _trigger(scene: Scene, text: str) -> Trigger:
+def example(text: str) -> str:
+    """Return the YAML of the trigger that a page shows."""
+    return str(_EXAMPLE.findall(text)[0])
+
+
+def trigger_of(scene: Scene, text: str) -> Trigger:
     """Return the trigger that the page shows."""
-    triggers, errors = read_text(_EXAMPLE.findall(text)[0], scene.page, scene.page, "default")
+    triggers, errors = read_text(example(text), scene.page, scene.page, "default")
     if errors:
         raise ValueError(f"{scene.page}: {errors[0]}")
     return triggers[0].trigger

@@ -55,10 +55,10 @@ SCENES = (
         "6 09:00",
         "6 10:20",
         """
-        6 09:08 image i1
-        6 09:24 image i2
+        6 09:08 image i1 digest=sha1
+        6 09:24 image i2 digest=sha2
         6 09:40 approval a1
-        6 09:16 image i0 @09:52
+        6 09:16 image i0 @09:52 digest=sha0
         """,
     ),
     Scene(

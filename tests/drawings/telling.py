@@ -33,8 +33,8 @@ class Line(NamedTuple):
 def told(scene: Scene, trigger: Trigger, title: str) -> Tale:
     """Return what becomes of a scene's events at ``trigger``."""
     lanes = [slot.variable for slot in trigger.slots]
-    tale = Tale(title, _time(scene, scene.start), _time(scene, scene.end), scene.timezone, lanes)
-    lines = sorted(_lines(scene, trigger), key=lambda line: line.event.reached)
+    tale = Tale(title, time_of(scene, scene.start), time_of(scene, scene.end), scene.timezone, lanes)
+    lines = sorted(lines_of(scene, trigger), key=lambda line: line.event.reached)
     tell = _tell_windows if trigger.is_windowed else _tell_runs
     tell(tale, trigger, lines, scene)
     return tale
@@ -61,7 +61,7 @@ def _create(tale: Tale, trigger: Trigger, brake: Brake, time: Micros, event: Eve
     """Let a run start when its trigger's limits and the scene's outage let it; return when that was."""
     brake.ask(event.reached)
     if scene.page == "start-deadline":
-        outage = [_time(scene, text) for text in OUTAGE]
+        outage = [time_of(scene, text) for text in OUTAGE]
         tale.bands[:] = [Band(outage[0], outage[1], "other")]
         time = outage[1] if outage[0] <= time < outage[1] else time
     while (wait := brake.wait(time)) is not None:
@@ -173,12 +173,13 @@ def _dot(slot: int, event: Event, fate: str) -> Dot:
     return Dot(slot, event.time, event.reached, event.id, str(fate))
 
 
-def _lines(scene: Scene, trigger: Trigger) -> Iterable[Line]:
+def lines_of(scene: Scene, trigger: Trigger) -> Iterable[Line]:
+    """Yield the events of a scene, as it has them."""
     variables = [slot.variable for slot in trigger.slots]
     for text in scene.events.strip().splitlines():
         day, clock, variable, name, *rest = text.split()
-        time = _time(scene, f"{day} {clock}")
-        reached = [_time(scene, f"{day} {word[1:]}") for word in rest if word.startswith("@")]
+        time = time_of(scene, f"{day} {clock}")
+        reached = [time_of(scene, f"{day} {word[1:]}") for word in rest if word.startswith("@")]
         payload = dict(_field(word) for word in rest if "=" in word)
         slot = variables.index(variable)
         yield Line(slot, Event(trigger.slots[slot].event, "shop", name, time, (reached or [time])[0], None, payload))
@@ -192,7 +193,8 @@ def _field(word: str) -> tuple[str, Any]:
         return name, value
 
 
-def _time(scene: Scene, text: str) -> Micros:
+def time_of(scene: Scene, text: str) -> Micros:
+    """Return a time that a scene names: a day of May 2026, and a clock."""
     day, _, clock = text.partition(" ")
     local = datetime.fromisoformat(f"2026-05-{int(day):02}T{clock}").replace(tzinfo=ZoneInfo(scene.timezone))
     return int(local.timestamp()) * SECOND

@@ -153,10 +153,10 @@ KIND = Kind(
             "5 00:00",
             "7 04:00",
             """
-            5 08:00 sales s5
-            5 13:00 stock t5
-            5 19:00 stock x5
-            6 09:00 sales s6
+            5 08:00 sales s5 file=s5.csv
+            5 13:00 stock t5 file=t5.csv
+            5 19:00 stock x5 file=x5.csv
+            6 09:00 sales s6 file=s6.csv
             """,
             "Europe/Berlin",
         ),

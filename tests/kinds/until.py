@@ -73,10 +73,10 @@ KIND = Kind(
             "5 12:00",
             "6 20:00",
             """
-            5 14:00 files f1
-            5 17:00 files f2
-            5 22:00 files f3
-            6 10:00 files f4
+            5 14:00 files f1 path=f1.csv
+            5 17:00 files f2 path=f2.csv
+            5 22:00 files f3 path=f3.csv
+            6 10:00 files f4 path=f4.csv
             """,
             "Europe/Berlin",
         ),

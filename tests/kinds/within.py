@@ -175,10 +175,10 @@ KIND = Kind(
             "6 09:00",
             "6 13:00",
             """
-            6 09:20 data d1
-            6 10:00 approval a1
-            6 10:50 data d2
-            6 12:10 approval a2
+            6 09:20 data d1 rows=7
+            6 10:00 approval a1 reviewer=ann
+            6 10:50 data d2 rows=9
+            6 12:10 approval a2 reviewer=ben
             """,
         ),
         Scene(

@@ -9,13 +9,14 @@ from random import Random
 from typing import Any, NamedTuple
 
 from bridge.core.decision import Decision, Reason
-from bridge.core.event import SECOND
+from bridge.core.event import SECOND, Micros
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.matcher import ticks
 from bridge.stages.process import group_of
 from simulation.acts import Acts
 from simulation.conditions import TOPICS
 from simulation.effects import STAGES
+from simulation.explain_check import wrong_stories
 from simulation.limits_check import wrong_starts
 from simulation.replay_check import REST, asked_by_cancelled_replays, wrong_replays
 from simulation.replays import NOTHING
@@ -71,8 +72,12 @@ def run(script: Script) -> Verdict:
 
 def _live(world: World) -> None:
     script, acts, random = world.script, Acts(world), Random(world.script.seed)
-    left = list(script.acts)
+    left, looks = list(script.acts), _looks(script)
     while left or world.now < BEGIN + EVENTFUL:
+        while looks and looks[0] <= world.now - BEGIN:
+            looks.pop(0)
+            for wrong in wrong_stories(world):
+                raise AssertionError(wrong)
         while left and left[0].at <= world.now - BEGIN:
             acts.do(left.pop(0))
         acts.end_transactions()
@@ -82,6 +87,12 @@ def _live(world: World) -> None:
     acts.end_habits(all_of_them=True)
     _heal(world, random)
     _replay_the_rest(world, random)
+
+
+def _looks(script: Script) -> list[Micros]:
+    """Return when explain is held against what happened so far: once in a quarter of the seeds, besides at the end."""
+    random = Random(f"looks of {script.seed}")
+    return [random.randrange(EVENTFUL)] if random.random() < 0.25 else []
 
 
 def _heal(world: World, random: Random) -> None:
@@ -169,6 +180,8 @@ def _wrong(world: World) -> Iterator[str]:
     yield from _differences("run", asked, asked_for(history, topics), tolerant=tolerant)
     yield from wrong_workflows(history, topics, world.cluster, world.expired, asked_by_cancelled_replays(world))
     yield from wrong_replays(world)
+    if world.script.seed % 2 or world.script.scene:
+        yield from wrong_stories(world)
     yield from other_letters(history, topics)
     harmed = sum(all_process.harmed for all_process in world.all_processes)
     if world.poison * 2 > harmed * len(STAGES):  # each of them takes two processes with it, or their stages
@@ -226,4 +239,7 @@ def _figures(world: World) -> Counter[str]:
         replayed=sum(bool(run.replay) for run in world.runs()),
         harmed_replays=world.replays.harmed,
         unions=world.replays.unions.total(),
+        explained=world.explained["recorded"] + world.explained["recomputed"],
+        recomputed=world.explained["recomputed"],
+        untold=world.explained["cannot be told"],
     )

@@ -6,6 +6,7 @@ and every unit of every process (a stage, a create) may take a turn, in an order
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
@@ -70,6 +71,7 @@ class World:
         harms: When processes came to harm.
         poison: How many records were set aside because processes were killed at them.
         replays: The replays, and the processes that carry them out.
+        explained: What explain was held against, by how it is known.
 
     """
 
@@ -115,6 +117,7 @@ class World:
         self.harms: list[Micros] = []
         self.poison = 0
         self.replays = Replays(self)
+        self.explained: Counter[str] = Counter()
         self._fill_seats()
 
     def dependencies(self, process: SimulatedProcess) -> ProcessDependencies:

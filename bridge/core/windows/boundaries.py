@@ -216,9 +216,12 @@ def _longest_step(cron: str) -> Micros:
     minutes, hours, *days = cron.split()
     start = datetime(2000, 1, 1)  # noqa: DTZ001 - wall clocks have no zone
     times = _within(f"{minutes} {hours} * * *", start, 1)
-    dates = _within(f"0 0 {' '.join(days)}", start, _LOOKED_AT)
     within_day = max((after - before for before, after in pairwise(times)), default=0)
-    between_days = max((after - before for before, after in pairwise(dates)), default=_LOOKED_AT * DAY)
+    if days == ["*", "*", "*"]:
+        between_days = DAY
+    else:
+        dates = _within(f"0 0 {' '.join(days)}", start, _LOOKED_AT)
+        between_days = max((after - before for before, after in pairwise(dates)), default=_LOOKED_AT * DAY)
     return max(within_day, between_days - (times[-1] - times[0]))
 
 

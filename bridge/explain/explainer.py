@@ -85,8 +85,8 @@ _CLOSEST = 1_000  # of filtered events, the newest ones that are compared
 _WINDOWS_TOLD = 3
 
 _WAITS = {
-    "rate": "the rate of its trigger (`run.limits.rate`)",
-    "storm": "the end of a storm of its trigger (`run.limits.storm`)",
+    "rate": "for the rate of its trigger (`run.limits.rate`)",
+    "storm": "for the end of a storm of its trigger (`run.limits.storm`)",
 }
 """What a run waits for, for people, by the reason in the ledger."""
 
@@ -256,6 +256,8 @@ class Explainer:
         narrowed = replace(question, start=start, end=stop)
         if definition.trigger.is_windowed:
             keys.update(self._keys_of(narrowed, definition, asked))
+        if len(keys) == 1 and keys != {""}:
+            narrowed = replace(narrowed, key=next(iter(keys)))
         reading = self._read(narrowed, definition, history, choose)
         story = self._story(question, definition, history, trigger, reading, keys)
         story.answer = [sentence for event in story.events if event.is_asked for sentence in _answer_of(event)]
@@ -310,7 +312,8 @@ class Explainer:
                 return True
             return False if definition.trigger.is_windowed and facts.key in of_event else None
 
-        reading = self._read(replace(question, start=start, end=end), definition, history, choose)
+        narrowed = replace(question, start=start, end=end, key=facts.key or None)
+        reading = self._read(narrowed, definition, history, choose)
         story = self._story(question, definition, history, trigger, reading, {facts.key}, runs=(run.run_key,))
         mine = [told_ for told_ in story.runs if told_.run_key == run.run_key]
         story.answer = [sentence for told_ in mine for sentence in [told_.text, *_lateness(run)]] + _twice(story)
@@ -638,7 +641,7 @@ class Explainer:
         elif run.state in ("done", "dead"):
             text = run.reason.partition(": ")[2]
         elif run.state == "asked":
-            text = "a submitter: none has taken it up"
+            text = "for a submitter: none has taken it up"
         else:
             text = _WAITS.get(run.reason.removeprefix("waits for "), run.reason)
             text = text or (steps[-1].evidence.get("because", "") if steps else "")
@@ -656,7 +659,7 @@ class Explainer:
             parameters=run_parameters(made_by, match.run if match is not None else None),
             moments=list(_moments(run, match, live)),
             known="recorded",
-            text=run_sentence(reason, text.removeprefix("waits for "), run.workflow, phase),
+            text=run_sentence(reason, text.removeprefix("waits "), run.workflow, phase),
         )
 
     @staticmethod

@@ -292,7 +292,8 @@ def _already_ran(workflow: str, text: str, phase: str) -> str:
 
 def _run_waiting(workflow: str, text: str, phase: str) -> str:
     del phase
-    return f"Workflow {workflow} is not created yet. It waits{f' for {text}' if text else ''}."
+    why = f" {_ended(text)}" if text.startswith("for ") else f": {_ended(text)}" if text else "."
+    return f"Workflow {workflow} is not created yet. It waits{why}"
 
 
 def _retrying(workflow: str, text: str, phase: str) -> str:

@@ -14,6 +14,7 @@ from typing_extensions import override
 from bridge.core.correlation_key import UnkeyedError, key_text
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import CompiledSlot, Definition, attributes
+from bridge.core.duration import duration_text
 from bridge.core.event import Event, EventIdentity, Micros, time_text
 from bridge.core.evidence import REDACTED, ExpressionEvidence, match_reads_sensitive
 from bridge.core.expressions.expression import ExpressionError
@@ -308,6 +309,8 @@ def window_story(definition: Definition, open_: OpenWindow, known: Knowledge) ->
     if window.pending:
         absent = ", ".join(trigger.slots[index].variable for index in trigger.absent_slots)
         what = f"has a match that is complete if {absent} does not come"
+    elif filled >= trigger.require and trigger.within is not None:
+        what = f"has events at {filled} slots that fit together nowhere within {duration_text(trigger.within)}"
     elif filled >= trigger.require:
         what = "is filled"
     else:

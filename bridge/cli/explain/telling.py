@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
 
 from bridge.explain.story import EventStory, RunStory, Story, Told, WindowStory
 
 _NARROW, _WIDE = 60, 120
+_CLOSE = timedelta(seconds=1)  # between the time of an event and that of its record; every publisher needs some time
 _MARK = {True: "true ", False: "FALSE", None: "none "}
 
 
@@ -16,7 +18,8 @@ def event_lines(event: EventStory, said: Collection[str] = ()) -> Iterator[str]:
     """Yield an event and the decisions about it; what is ``said`` already is not said again."""
     beside = "" if event.is_asked else "   (shares a window)"
     yield f"event {event.name} {event.id} of {event.source}{beside}"
-    happened = "" if event.time == event.reached else f", happened {event.time}"
+    apart = datetime.fromisoformat(event.reached) - datetime.fromisoformat(event.time)
+    happened = "" if abs(apart) < _CLOSE else f", happened {event.time}"
     again = "" if len(event.places) == 1 else f" and {len(event.places) - 1} more"
     yield f"  reached Kafka {event.reached}{happened}   {event.places[0]}{again}"
     for decision in event.decisions:

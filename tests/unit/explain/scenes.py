@@ -18,6 +18,7 @@ from bridge.cli.explain.telling import story_lines
 from bridge.core.event import HOUR, MINUTE, Micros, moment
 from bridge.core.trigger import RunLimits, RunPlan, Schedule, Slot, Trigger, WindowPlan
 from bridge.explain.explainer import Question
+from bridge.explain.story import Story
 from bridge.kafka.log import Record
 from bridge.kafka.records import LEDGER_ENTRY
 from flowbridge_sdk.codec import Decoder
@@ -39,13 +40,18 @@ def scene(make: Scene) -> Scene:
     return make
 
 
-def told(name: str) -> str:
-    """Play a scene; return what is printed."""
+def story_of(name: str) -> Story:
+    """Play a scene; return the answer."""
     world, question = SCENES[name]()
     world.decoder = Decoder
+    return explainer(world).explain(Question("default/ship", **question))
+
+
+def told(name: str) -> str:
+    """Play a scene; return what is printed."""
+    story = story_of(name)
     before, os.environ["COLUMNS"] = os.environ.get("COLUMNS"), WIDTH
     try:
-        story = explainer(world).explain(Question("default/ship", **question))
         lines = list(story_lines(story))
     finally:
         os.environ.pop("COLUMNS")
@@ -270,6 +276,15 @@ def not_read() -> tuple[World, dict[str, Any]]:
     world.processes[0].stop()
     order(world)
     order(world, id_="order-2")
+    return world, {"event": "order-1"}
+
+
+@scene
+def not_applied() -> tuple[World, dict[str, Any]]:
+    world = World(two_slots(), partitions=1)
+    world.start("rest", ("controller", "router", "submitter"))
+    world.run(3)
+    order(world)
     return world, {"event": "order-1"}
 
 

@@ -8,7 +8,7 @@ from bridge.core.decision import Reason, RunReason
 from bridge.core.event import SECOND
 from bridge.core.trigger import Trigger
 from bridge.explain.sentences import _EVENTS, _RUNS, About, apart, event_sentence, run_sentence
-from bridge.explain.story import NOT_BEGUN, NOT_IN_FORCE, NOT_READ, UNKNOWN
+from bridge.explain.story import NOT_APPLIED, NOT_BEGUN, NOT_IN_FORCE, NOT_READ, UNKNOWN
 from unit.explain.scenes import SCENES, STORIES, told
 from unit.stages.world import one_slot
 
@@ -21,10 +21,11 @@ def test_a_story_reads_as_it_did_when_a_person_read_it(name: str) -> None:
 
 
 def test_each_reason_and_each_state_has_a_story_and_a_sentence() -> None:
-    reasons = {reason.value for reason in Reason} | {NOT_BEGUN, NOT_IN_FORCE, NOT_READ}
+    states = {NOT_APPLIED, NOT_BEGUN, NOT_IN_FORCE, NOT_READ}
+    reasons = {reason.value for reason in Reason} | states
     assert reasons <= SCENES.keys()
     assert {RUN_SCENES.get(reason, reason) for reason in RunReason} <= SCENES.keys()
-    assert _EVENTS.keys() == {reason.value for reason in Reason} | {NOT_BEGUN, NOT_IN_FORCE, NOT_READ, UNKNOWN}
+    assert _EVENTS.keys() == reasons | {UNKNOWN}
     assert _RUNS.keys() == set(RunReason)
     assert {file.stem for file in STORIES.glob("*.txt")} == SCENES.keys()
 

@@ -240,7 +240,8 @@ def _no_matches(world: World, runs: list[Run]) -> Iterator[str]:
             continue
         if not all(event in seen and published_once(world, event) for _, event in run.events):
             continue
-        came = sorted([seen[event] for event in {event for _, event in run.events}], key=lambda came: came[0])
+        used = {event for _, event in run.events}
+        came = sorted([seen[event] for event in seen if event in used], key=lambda came: came[0])  # of a time, as seen
         if tuple(sorted(f"{variable} {event.id}" for variable, event in run.events)) not in _alone(
             world, definition, run, came
         ):

@@ -9,7 +9,9 @@ from bridge.cli.replay.carrying_out import kafka
 from bridge.cli.replay.new import ReadingProgress, bound
 from bridge.cli.wiring import connect_cluster, replay_dependencies
 from bridge.errors import ExitCode, KubernetesUnreachableError, UsageError
-from bridge.explain.explainer import Explainer, PhaseOf, Question
+from bridge.explain.explainer import Explainer
+from bridge.explain.question_reader import Question
+from bridge.explain.run_stories import PhaseOf
 from bridge.explain.sentences import GONE, NOT_BEGUN_BY_ARGO
 from bridge.replay.request import Bound
 from bridge.settings.settings import Settings

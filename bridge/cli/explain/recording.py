@@ -11,7 +11,8 @@ from bridge.cli.replay.carrying_out import kafka
 from bridge.cli.replay.new import ReadingProgress, bound
 from bridge.cli.wiring import replay_dependencies, schema_errors
 from bridge.errors import ExitCode, UsageError
-from bridge.explain.explainer import Explainer, Question
+from bridge.explain.explainer import Explainer
+from bridge.explain.question_reader import Question
 from bridge.explain.recording import record_case
 from bridge.replay.request import Bound
 from bridge.settings.settings import Settings

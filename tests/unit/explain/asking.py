@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.argo.api import Unavailable
-from bridge.explain.explainer import Explainer, Question
+from bridge.explain.explainer import Explainer
+from bridge.explain.question_reader import Question
 from bridge.explain.sentences import GONE, NOT_BEGUN_BY_ARGO
 from bridge.explain.story import EventStory, Story
 from bridge.kafka.memory.log import MemoryLog

@@ -17,7 +17,7 @@ from bridge.argo.memory import LOST_ANSWER, answered
 from bridge.cli.explain.telling import story_lines
 from bridge.core.event import HOUR, MINUTE, Micros, moment
 from bridge.core.trigger import RunLimits, RunPlan, Schedule, Slot, Trigger, WindowPlan
-from bridge.explain.explainer import Question
+from bridge.explain.question_reader import Question
 from bridge.explain.story import Story
 from bridge.kafka.log import Record
 from bridge.kafka.records import LEDGER_ENTRY

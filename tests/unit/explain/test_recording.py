@@ -11,7 +11,7 @@ import yaml
 
 from bridge.core.definition import Definition
 from bridge.explain.case import read_case
-from bridge.explain.explainer import Question
+from bridge.explain.question_reader import Question
 from bridge.explain.recording import Redaction, record_case
 from bridge.explain.trial import Trial, try_out
 from bridge.replay.request import Bound

@@ -43,7 +43,7 @@ def test_every_command_has_help_to_work_from(name: str) -> None:
     result = CliRunner().invoke(cli, [name, "--help"], prog_name="flowbridge")
     assert result.exit_code == ExitCode.OK
     assert result.output.startswith(f"Usage: flowbridge {name} ")
-    assert "-o, --output [text|json]" in result.output or name in ("run", "gateway")  # which log, by --log-format
+    assert "-o, --output [text|json]" in result.output or name in ("run", "gateway", "record")  # logs, and a file
 
 
 def test_help_imports_no_more_than_it_needs() -> None:

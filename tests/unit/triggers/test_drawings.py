@@ -6,7 +6,10 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
+from click.testing import CliRunner
 
+from bridge.cli.main import cli
+from drawings.examples import EXAMPLES, examples
 from drawings.gallery import FOLDER, drawings
 
 DRAWN = dict(drawings())
@@ -29,3 +32,22 @@ def test_a_drawing_is_whole_and_small(name: str) -> None:
     root = ET.fromstring(DRAWN[name])  # noqa: S314 - our own text
     assert root.find("{http://www.w3.org/2000/svg}title") is not None
     assert len(DRAWN[name]) < 12_000
+
+
+def test_the_test_files_are_those_of_the_timelines() -> None:
+    found = {file.name: file.read_text(encoding="utf-8") for file in EXAMPLES.iterdir()}
+    assert found == dict(examples()), "run `make drawings`"
+
+
+def test_the_engine_makes_of_each_timeline_what_is_drawn() -> None:
+    """``flowbridge test`` runs the engine of replays, and the drawings step through the rules themselves."""
+    result = CliRunner().invoke(cli, ["test", "--events", str(EXAMPLES)], standalone_mode=False)
+    assert result.stdout.splitlines()[-1] == f"{len(DRAWN)} passed", result.stdout
+    one = str(EXAMPLES.parent / "refresh-model.test.yaml")
+    assert CliRunner().invoke(cli, ["test", "--events", one], standalone_mode=False).return_value == 0
+
+
+def test_the_page_about_tests_shows_the_example_as_it_stands_in_its_file() -> None:
+    page = (FOLDER.parent / "testing.md").read_text(encoding="utf-8")
+    block = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]
+    assert f"# What docs/testing.md shows.\n{block}" == (EXAMPLES.parent / "refresh-model.test.yaml").read_text()

@@ -12,7 +12,8 @@ from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.triggers.errors import Origin
 from bridge.triggers.resources import read_text
 
-EXAMPLES = sorted((Path(__file__).parents[3] / "docs" / "examples").glob("*.yaml"))
+_FOLDER = Path(__file__).parents[3] / "docs" / "examples"
+EXAMPLES = sorted(set(_FOLDER.glob("*.yaml")) - set(_FOLDER.glob("*.test.yaml")))
 
 HEAD = "apiVersion: flowbridge.dev/v1\nkind: Trigger\nmetadata: {name: t}\nspec:\n"
 RUN = "  run: {workflowTemplate: w}\n"

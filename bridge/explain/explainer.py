@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from bridge.core.decision import Reason
 from bridge.core.definition import Definition
-from bridge.core.event import DAY, SECOND, EventIdentity, Micros, time_text
+from bridge.core.event import DAY, SECOND, EventIdentity, time_text
 from bridge.explain.joining import joined
 from bridge.explain.live_records import (
     Chosen,
@@ -48,12 +48,6 @@ from bridge.stages.process import group_of
 from bridge.stages.shared.definitions import Definitions
 from bridge.triggers.topic_mapping import topics_of
 
-LOOK_BACK: Micros = DAY
-"""How far back a question reaches that names no time."""
-
-_LATE: Micros = 60 * SECOND  # a step in the life of a run that took longer is named in the answer
-_TRIES = 10  # for a schema that cannot be looked up now
-_TOLD_RECORDS = 2_000
 _CLOSEST = 1_000  # of filtered events, the newest ones that are compared
 _WINDOWS_TOLD = 3
 
@@ -237,12 +231,11 @@ class Explainer:
         chosen = Chosen(keys=None, begin=reading.frozen.begin)
         live = read_live(self._around.log, self._around.topics, self._definitions, definition, chosen)
         story = self._begun_story(trigger, reading)
-        newest = max(live.runs.values(), key=lambda run: run.facts.reached if run.facts else run.at, default=None)
+        newest = next(iter(live.runs.values()), None)
         if newest is not None:
             told_ = run_story(self._definitions.known, self._phase_of, definition, newest, None, live)
             story.runs.append(told_)
-            at = newest.facts.reached if newest.facts is not None else newest.at
-            story.answer.append(f"It matched last with an event of {time_text(at)}. {told_.text}")
+            story.answer.append(f"It matched last with an event of {time_text(newest.newest)}. {told_.text}")
         else:
             story.answer.append(f"No run of it is recorded in the last {self._around.horizon // DAY} days.")
         open_ = sorted(live.windows, key=lambda window: -sum(map(bool, window.window.waiting)))
@@ -346,7 +339,7 @@ class Explainer:
         windows = [window for window in live.windows if not keys or window.key in keys]
         if keys or not definition.trigger.is_windowed or len(windows) <= _WINDOWS_TOLD:
             story.windows = [window_story(definition, window, "recorded") for window in windows]
-        for run in sorted(live.runs.values(), key=lambda run: run.facts.reached if run.facts else run.at):
+        for run in sorted(live.runs.values(), key=lambda run: run.newest):
             is_near = run.run_key in runs or any(
                 used in tracer.traced for _, used in (run.facts.events if run.facts is not None else ())
             )

@@ -85,6 +85,11 @@ class LedgerRun(NamedTuple):
     at: Micros
     facts: RunFacts | None
 
+    @property
+    def newest(self) -> Micros:
+        """Return when the last of its events reached Kafka, as far as that is known."""
+        return self.facts.reached if self.facts is not None else self.at
+
 
 class Letter(NamedTuple):
     """A dead letter about an event or a run."""
@@ -103,7 +108,7 @@ class Chosen:
     Attributes:
         events: Events.
         places: Their records.
-        keys: Correlation keys; None for all.
+        keys: Correlation keys; None for all windows, and for the newest run alone.
         runs: Run keys, or names of Workflows.
         begin: From when on decisions and dead letters are read.
 
@@ -231,13 +236,23 @@ class _Reading:
 
     def _keep_run(self, run: LedgerRun) -> None:
         facts, chosen = run.facts, self._chosen
+        if chosen.keys is None:
+            self._keep_if_newest(run)
+            return
         names = (run.run_key, run.workflow, run.workflow.partition("/")[2])
         is_chosen = any(name in chosen.runs for name in names)
         if facts is not None and not is_chosen:
-            is_chosen = chosen.keys is None or facts.key in chosen.keys
+            is_chosen = facts.key in chosen.keys
             is_chosen = is_chosen or any(event in self._events for _, event in facts.events)
         if is_chosen:
             self._found.runs[run.run_key] = run
+
+    def _keep_if_newest(self, run: LedgerRun) -> None:
+        """Keep one run, however many the ledger has."""
+        for known in list(self._found.runs.values()):
+            if known.run_key != run.run_key and known.newest > run.newest:
+                return
+        self._found.runs = {run.run_key: run}
 
     def _read_decisions(self, home: int) -> None:
         place = Partition(self._topics.decisions, home)

@@ -28,6 +28,7 @@ from bridge.replay.planner import Planner, ReplayDependencies
 from bridge.replay.recorded import Recorded
 from bridge.replay.request import Request
 from bridge.stages.shared.definitions import Definitions
+from bridge.stages.shared.garbage import BatchGarbageCollector
 
 MakeDependencies = Callable[[], ReplayDependencies]
 """Makes what a process works with. It is pickled, so it is a function of a module, or a partial of one."""
@@ -137,7 +138,9 @@ def _read(make: MakeDependencies, part: _Part) -> _Result:
         planner = Planner(around, definitions)
         known = Recorded(request.trigger, part.recorded)
         past = planner.past(definition, known, request, needs_payload=selection.needs_payload)
-        read = planner.read(part.frozen, past, plan, reads=part.reads)
+        collector = BatchGarbageCollector()
+        collector.take_over()
+        read = planner.read(part.frozen, past, plan, lambda _: collector.between_batches(), part.reads)
         known.close()
         plan.save(part.matches)
         plan.close()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import gateway, kinds, latency, recovery, replays, restores, revisions, throughput
+from bench import gateway, kinds, latency, plans, recovery, replays, restores, revisions, throughput
 from bench.bed import Bed, bed
 from bench.cores import CLIENT, SERVERS, pin_self
 from bench.figures import HEAD, Figure
@@ -27,6 +27,7 @@ MEASURES: dict[str, Measure] = {
     "gateway": gateway.gateways,
     "latency": latency.latencies,
     "replay": replays.replays,
+    "plan": plans.plans,
     "windows": restores.windows,
     "ledger": restores.entries,
     "recovery": recovery.recoveries,

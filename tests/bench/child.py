@@ -22,6 +22,7 @@ _CLIENTS = {
     "stage": "bench.clients.stages:run_stage",
     "submitter": "bench.clients.creating:submit_runs",
     "creates": "bench.clients.creating:create_bare",
+    "compare": "bench.clients.comparing:compare",
     "plan": "bench.clients.planning:plan_replay",
     "restore": "bench.clients.restoring:restore",
 }

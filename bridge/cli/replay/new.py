@@ -31,6 +31,7 @@ from bridge.replay.request import NAME_LIMIT, Bound, Request
 from bridge.replay.workers import Workers
 from bridge.settings.settings import Settings
 from bridge.stages.shared.definitions import Definitions
+from bridge.stages.shared.garbage import BatchGarbageCollector
 from bridge.stages.stage_thread import steady_clock, wall_clock
 from bridge.triggers.sources.folder import TriggerFolder
 from bridge.triggers.topic_mapping import placed
@@ -255,18 +256,22 @@ def _show_plan(
 
 
 class ReadingProgress:
-    """Shows on the terminal how far reading has come."""
+    """Reading the past: shows on the terminal how far it has come, and collects garbage between records."""
 
     def __init__(self) -> None:
         self._is_shown = sys.stderr.isatty()
+        self._collector = BatchGarbageCollector()
+        self._collector.take_over()
 
     def tell(self, progress: Progress) -> None:
-        """Show it."""
+        """Show how far reading has come."""
+        self._collector.between_batches()
         if self._is_shown:
             text = f"\r\x1b[Kread {progress.read} records, up to {time_text(progress.at)}"
             click.echo(text, err=True, nl=False)
 
     def end(self) -> None:
         """Remove the line again."""
+        self._collector.hand_back()
         if self._is_shown:
             click.echo("\r\x1b[K", err=True, nl=False)

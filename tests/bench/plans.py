@@ -1,0 +1,43 @@
+"""How long ``flowbridge plan`` takes to compare an edited trigger with the deployed one over a million events."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from bench.bed import Bed
+from bench.child import measured
+from bench.figures import Figure, at_most
+from bench.filling import fill_events
+from bench.material import EVENT, FEW_OF_PAST, PAIRS, PARTITIONS, PARTNER, PAST, place
+from bench.scale import Scale
+
+_SPREAD = timedelta(days=1)
+_MOST = at_most(120, "120 s")
+_STRICTER = PAIRS.replace(f"    - name: {PARTNER}\n", f"    - name: {PARTNER}\n      where: payload.amount > 100.0\n")
+_LONGER = PAIRS.replace("within: 1h", "within: 2h")
+_OTHER_KEY = PAIRS.replace("key: payload.order_id", "key: payload.customer")
+
+
+def plans(bed: Bed, scale: Scale) -> list[Figure]:
+    """Measure plans of edits of a trigger of one slot, and of pairs."""
+    pairs = scale.replayed // 2
+    fill_events(bed.bootstrap, bed.schemas, [PAST], 2 * pairs, PARTITIONS, _SPREAD)
+    fill_events(bed.bootstrap, bed.schemas, [EVENT, PARTNER], pairs, PARTITIONS, _SPREAD)
+    edits = {
+        "one slot that 1 % pass, a stricter `where`": (FEW_OF_PAST, FEW_OF_PAST.replace("247.5", "249.0")),
+        "pairs, a stricter `where`": (PAIRS, _STRICTER),
+        "pairs, a longer window": (PAIRS, _LONGER),
+        "pairs, another key": (PAIRS, _OTHER_KEY),
+    }
+    figures = []
+    for what, (before, after) in edits.items():
+        specs = {}
+        for name, text in (("before", before), ("after", after)):
+            topics, definition = bed.installation(text)
+            if definition is None:
+                raise ValueError("no definition")
+            specs[name] = json.dumps(definition.trigger.to_json())
+        made = measured("compare", **place(bed.bootstrap, topics.prefix, bed.schemas), **specs)
+        figures.append(Figure(f"plan of an edit, {made['read']:,} events: {what}", "s", [made["seconds"]], _MOST))
+    return figures

@@ -10,7 +10,7 @@ events. Therefore the differences come from the edit, and from nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
@@ -172,7 +172,7 @@ class _Waiting:
 
     def add(self, digest: bytes, signature: bytes, example: Callable[[], RunExample]) -> None:
         """Keep a match."""
-        if len(self._examples) < _KEPT:
+        if self.takes_examples:
             self._examples[digest] = example()
         self._memory[digest] = signature
         if len(self._memory) > _IN_MEMORY:
@@ -183,6 +183,11 @@ class _Waiting:
             self._file.execute("COMMIT")
             self._spilled = self._file.execute("SELECT count(*) FROM matches").fetchone()[0]
             self._memory.clear()
+
+    @property
+    def takes_examples(self) -> bool:
+        """Return whether what is told of the next match is kept."""
+        return len(self._examples) < _KEPT
 
     def take(self, digest: bytes) -> tuple[bytes, RunExample | None] | None:
         """Return the signature of a match, and what is told of it, and forget it; None if it is not there."""
@@ -231,14 +236,13 @@ class Comparison:
         self._examples = examples
         self._progress = progress
         self._compares_runs = before is not None and _run_parts(before) != _run_parts(after)
-        names_runs = before is not None and before.id is not None  # several matches may ask for one run
         self._decoder = EventDecoder(around.decoder, around.pace)
         self._reader = RememberingReader(self._decoder)
-        self._before = None if before is None else self._side(before, makes_runs=self._compares_runs or names_runs)
-        self._after = self._side(after, makes_runs=True)
+        self._before = None if before is None else self._side(before)
+        self._after = self._side(after)
         self._waiting = {"before": _Waiting(), "after": _Waiting()}
 
-    def _side(self, definition: Definition, *, makes_runs: bool) -> _Side:
+    def _side(self, definition: Definition) -> _Side:
         held, decided = self._around.windows, list[PastDecision]()
         past = Past(
             definition,
@@ -247,7 +251,7 @@ class Comparison:
             self._reader,
             self._decoder,
             Bounds(held.window_bound, held.remembered_bound * self._around.topics.partitions, held.window_bytes),
-            needs=Needs(payloads=False, recorded_runs=True, runs=makes_runs),
+            needs=Needs(payloads=False, recorded_runs=True, runs=False),
             decided=decided.append,
         )
         return _Side(definition, past, decided)
@@ -362,35 +366,40 @@ class Comparison:
 
     def _match(self, side: _Side, match: PastMatch, difference: Difference) -> None:
         is_after = side is self._after
-        if isinstance(match.run, UnrunnableError):
-            if is_after:
-                difference.events["errors"] += 1
-                if len(difference.errors) < self._examples:
-                    fault = match.run.redacted_text(side.definition.trigger.sensitive)
-                    events = ", ".join(_events(side.definition, match))
-                    difference.errors.append(EventExample(events, "", "", "", f"no run can be made: {fault}", None))
-            return
+        run = _made(match) if self._compares_runs or side.definition.id is not None else None
         digest = _digest(side.definition, match)
-        if side.asks_again(match.run.run_key.encode() if isinstance(match.run, Run) else digest):
+        if side.asks_again(run.run_key.encode() if isinstance(run, Run) else digest):
             return
-        if self._before is None:
-            difference.runs["new"] += 1
-            if len(difference.new) < self._examples:
-                difference.new.append(_example(side.definition, match))
-            return
-        signature = _signature(match.run) if self._compares_runs else b""
         mine, others = ("after", "before") if is_after else ("before", "after")
-        other = self._waiting[others].take(digest)
-        if other is None:
-            self._waiting[mine].add(digest, signature, lambda: _example(side.definition, match))
-            return
-        if other[0] == signature:
+        is_comparable = not isinstance(run, UnrunnableError)
+        other = self._waiting[others].take(digest) if is_comparable else None
+        signature = _signature(run) if self._compares_runs else b""
+        if other is not None and other[0] == signature:
             difference.runs["same"] += 1
             return
-        difference.runs["changed"] += 1
-        if other[1] is not None and len(difference.changed) < self._examples:
-            pair = (other[1], _example(side.definition, match))
-            difference.changed.append(pair if is_after else (pair[1], pair[0]))
+        run = _made(match) if run is None and (is_after or self._waiting[mine].takes_examples) else run
+        if isinstance(run, UnrunnableError):
+            if is_after:
+                self._fail(side, match, run, difference)
+        elif other is not None:
+            difference.runs["changed"] += 1
+            if other[1] is not None and len(difference.changed) < self._examples:
+                pair = (other[1], _example(side.definition, match, run))
+                difference.changed.append(pair if is_after else (pair[1], pair[0]))
+        elif self._before is None:
+            difference.runs["new"] += 1
+            if len(difference.new) < self._examples:
+                difference.new.append(_example(side.definition, match, run))
+        else:
+            self._waiting[mine].add(digest, signature, lambda: _example(side.definition, match, run))
+
+    def _fail(self, side: _Side, match: PastMatch, run: UnrunnableError, difference: Difference) -> None:
+        """Count a match of which no run can be made."""
+        difference.events["errors"] += 1
+        if len(difference.errors) < self._examples:
+            fault = run.redacted_text(side.definition.trigger.sensitive)
+            events = ", ".join(_events(side.definition, match))
+            difference.errors.append(EventExample(events, "", "", "", f"no run can be made: {fault}", None))
 
     def _conclude(self, difference: Difference) -> None:
         difference.decisions = dict(self._after.past.decisions)
@@ -461,15 +470,15 @@ def _events(definition: Definition, match: PastMatch) -> list[str]:
     return [f"{slot} {event.id}" for slot, event in _pairs(definition, match)]
 
 
-def _example(definition: Definition, match: PastMatch) -> RunExample:
-    run = match.run
-    parameters: Mapping[str, str] = {}
-    if isinstance(run, Run):
-        parameters = {parameter.name: parameter.value for parameter in run_parameters(definition, run)}
+def _made(match: PastMatch) -> Run | UnrunnableError | None:
+    return match.make() if match.make is not None else match.run
+
+
+def _example(definition: Definition, match: PastMatch, run: Run | None) -> RunExample:
     return RunExample(
         at=time_text(match.complete),
-        workflow=f"{run.namespace}/{run.name}" if isinstance(run, Run) else "",
-        key=definition.redacted_key(run.key) if isinstance(run, Run) else "",
+        workflow=f"{run.namespace}/{run.name}" if run is not None else "",
+        key=definition.redacted_key(run.key) if run is not None else "",
         events=_events(definition, match),
-        parameters=dict(parameters),
+        parameters={parameter.name: parameter.value for parameter in run_parameters(definition, run)},
     )

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from bridge.core.decision import Decision, Reason
@@ -28,7 +29,7 @@ from bridge.core.runs.run import Run
 from bridge.core.runs.run_of_match import UnrunnableError, make_run
 from bridge.core.windows.expiry import deadline, has_own_deadlines, next_due
 from bridge.core.windows.kinds.all_kinds import kind_of_window
-from bridge.core.windows.window import Arrival, Window
+from bridge.core.windows.window import Arrival, Match, Window
 from bridge.core.windows.window_step import Step
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Discard
@@ -58,6 +59,7 @@ class PastMatch(NamedTuple):
         complete: When it was complete, by record time.
         is_inside: It was completed inside the range.
         events: Its events, by slot.
+        make: Makes its run, where no runs were asked for; None where they were.
 
     """
 
@@ -67,6 +69,7 @@ class PastMatch(NamedTuple):
     complete: Micros
     is_inside: bool
     events: Sequence[Sequence[Event]]
+    make: Callable[[], Run | UnrunnableError] | None = None
 
 
 class Needs(NamedTuple):
@@ -75,7 +78,7 @@ class Needs(NamedTuple):
     Attributes:
         payloads: The payloads of their events, also where no run is made of these.
         recorded_runs: The runs that are recorded for the events of a match, made again.
-        runs: Any runs. Without them, a match has its events alone.
+        runs: Any runs. Without them, a match has its events alone, and can make its run later.
 
     """
 
@@ -407,7 +410,11 @@ class Past:
             if run_key and complete > reached:  # time completed it, and not the last of its events
                 is_reported = self._begin <= complete <= self._end
             frame = None if step.ended_early else step.frame
-            match = self._match(events, key.key, complete, is_inside=is_reported, frame=frame, recorded=recorded)
+            if self._needs.runs:
+                match = self._match(events, key.key, complete, is_inside=is_reported, frame=frame, recorded=recorded)
+            else:
+                make = partial(self._made_later, step.match, key.key, frame)
+                match = PastMatch(None, recorded, None, complete, is_reported, events, make)
         for decision in step.decisions:
             self._decide(decision, record, is_inside=is_inside)
         return match
@@ -431,7 +438,10 @@ class Past:
         recorded: RecordedRun | None = None,
     ) -> PastMatch:
         """Return a match, with what is recorded of its run: ``recorded``, or the run of the key that it would have."""
-        if not self._needs.runs or (recorded is not None and not self._needs.recorded_runs):
+        if not self._needs.runs:
+            make = partial(self._made, events, key, frame, self._replay_id)
+            return PastMatch(None, recorded, None, complete, is_inside, events, make)
+        if recorded is not None and not self._needs.recorded_runs:
             return PastMatch(None, recorded, None, complete, is_inside, events)
         run = self._made(events, key, frame, self._replay_id)
         second = None
@@ -452,6 +462,11 @@ class Past:
             return make_run(self._definition, self._installation, key, events, frame, replay_id=replay_id)
         except UnrunnableError as error:
             return error
+
+    def _made_later(self, match: Match, key: str, frame: tuple[Micros, Micros] | None) -> Run | UnrunnableError:
+        is_read = self._definition.run_needs_payload
+        events = [[self._event(arrival, is_read=is_read) for arrival in slot] for slot in match]
+        return self._made(events, key, frame, self._replay_id)
 
     def _tell(
         self, arrival: Arrival, key: str, reason: Reason, evidence: dict[str, str], record: Record, *, is_inside: bool

@@ -48,6 +48,7 @@ from bridge.stages.process import group_of
 from bridge.stages.shared.definitions import Definitions
 from bridge.triggers.topic_mapping import topics_of
 
+_CREATED = {Outcome.RAN.value: "created"}
 _CLOSEST = 1_000  # of filtered events, the newest ones that are compared
 _WINDOWS_TOLD = 3
 
@@ -221,7 +222,11 @@ class Explainer:
         reading = self._reader.read(narrowed, definition, history, choose)
         story = self._story(question, definition, history, trigger, reading, {facts.key}, runs=(run.run_key,))
         mine = [told_ for told_ in story.runs if told_.run_key == run.run_key]
-        story.answer = [sentence for told_ in mine for sentence in [told_.text, *lateness(run)]] + told_apart(story)
+        story.answer = [
+            sentence
+            for told_ in mine
+            for sentence in [told_.text, *lateness(run, is_windowed=definition.trigger.is_windowed)]
+        ] + told_apart(story)
         return story
 
     def _of_trigger(self, question: Question, definition: Definition, history: History, trigger: TriggerStory) -> Story:
@@ -272,9 +277,9 @@ class Explainer:
         state = "in force" if is_applied else "in force, but not every router has applied it yet"
         if in_force.trigger.suspend:
             state = f"suspended ({state})"
-        text = f"Trigger {name} is {state}: definition {definition.hash[:12]}"
+        text = f"Trigger {name} is {state}. Its newest definition {definition.hash[:12]}"
         text += f" of {origin}" if origin else ""
-        text += f", since {since_text}." if since_text else "."
+        text += f" has been in force since {since_text}." if since_text else " is in force."
         return TriggerStory(
             name, definition.hash, origin, since_text, is_applied, is_suspended=in_force.trigger.suspend, text=text
         )
@@ -325,6 +330,7 @@ class Explainer:
         )
         live = read_live(self._around.log, self._around.topics, self._definitions, definition, chosen)
         story = self._begun_story(trigger, reading)
+        story.notes += _edits(history, reading)
         matches = {run_key: match for match in tracer.matches for run_key in run_keys(match)}
         names = {
             (slot, event): run.workflow
@@ -373,7 +379,13 @@ class Explainer:
         made = [run for run in story.runs if run.known == "recorded"]
         lost = [run for run in story.runs if run.outcome == Outcome.MISSING.value]
         counts = f"{len(made)} {'run' if len(made) == 1 else 'runs'}{about}"
-        answer = [f"{counts}: " + ", ".join(f"{run.workflow} ({run.outcome})" for run in made) + "." if made else ""]
+        answer = [
+            f"{counts}: "
+            + ", ".join(f"{run.workflow} ({_CREATED.get(run.outcome, run.outcome)})" for run in made)
+            + "."
+            if made
+            else ""
+        ]
         if not made:
             answer = [f"No run{about} between {story.begin} and {story.end}."]
         if lost:
@@ -383,6 +395,24 @@ class Explainer:
             final = [decision for event in story.events for decision in event.decisions[-1:]]
             answer += list(dict.fromkeys(f"{decision.slot}: {decision.text}" for decision in final))[:3]
         return answer
+
+
+def _edits(history: History, reading: Reading) -> Iterator[str]:
+    """Yield what changed of the trigger in the range: events before a change were decided by what was in force then."""
+    former: Definition | None = None
+    for change in history.changes:
+        if reading.frozen.begin < change.at <= reading.frozen.end:
+            if former is None:
+                yield f"the trigger was put in force at {time_text(change.at)}; it decides nothing that came before"
+            elif change.definition is None:
+                yield f"the trigger was deleted at {time_text(change.at)}"
+            elif change.definition.hash != former.hash:
+                state = " (suspended)" if former.trigger.suspend else ""
+                yield (
+                    f"the trigger was edited at {time_text(change.at)}; definition {former.hash[:12]}{state} decided "
+                    "what came before"
+                )
+        former = change.definition
 
 
 def _answer_of(event: EventStory) -> Iterator[str]:

@@ -13,7 +13,7 @@ from bridge.explain.live_records import (
     LiveRecords,
     run_reason,
 )
-from bridge.explain.sentences import apart, run_sentence, skipped_text, step_text
+from bridge.explain.sentences import AboutRun, apart, run_sentence, skipped_text, step_text
 from bridge.explain.story import (
     Moment,
     RunStory,
@@ -74,7 +74,10 @@ def run_story(
         text = "for a submitter: none has taken it up"
     else:
         text = _WAITS.get(run.reason.removeprefix("waits for "), run.reason)
-        text = text or (steps[-1].evidence.get("because", "") if steps else "")
+        last = steps[-1].evidence if steps else {}
+        text = text or last.get("because", "")
+        if text.startswith("for ") and "until" in last:
+            text += f" until {last['until']}"
     made_by = known.get(facts.definition_hash, definition) if facts is not None else definition
     return RunStory(
         run_key=run.run_key,
@@ -89,7 +92,7 @@ def run_story(
         parameters=run_parameters(made_by, match.run if match is not None else None),
         moments=list(_moments(run, match, live)),
         known="recorded",
-        text=run_sentence(reason, text.removeprefix("waits "), run.workflow, phase),
+        text=run_sentence(reason, AboutRun(definition.identity, run.workflow, text.removeprefix("waits "), phase)),
     )
 
 
@@ -103,9 +106,10 @@ def missing_run(definition: Definition, match: PastMatch, others: Sequence[str])
     ]
     is_run = isinstance(run, Run)
     why = ", ".join(others) or "the bridge met the events in another order, or lost the run"
+    first = "Remove the cause first. Then `" if others else "`"
     text = (
         f"By the rules this match has a run, and the ledger has none: {why}. "
-        f"`flowbridge replay --trigger {definition.identity} --from TIME` makes it."
+        f"{first}flowbridge replay --trigger {definition.identity} --from TIME` makes it."
     )
     if not isinstance(run, Run):
         fault = run.redacted_text(definition.trigger.sensitive) if run is not None else "it is not known why"
@@ -155,7 +159,7 @@ def _moments(run: LedgerRun, match: PastMatch | None, live: LiveRecords) -> Iter
         yield Moment(time_text(run.at), run.reason)
 
 
-def lateness(run: LedgerRun) -> Iterator[str]:
+def lateness(run: LedgerRun, *, is_windowed: bool) -> Iterator[str]:
     """Yield where a run lost time."""
     facts = run.facts
     if facts is None:
@@ -166,9 +170,10 @@ def lateness(run: LedgerRun) -> Iterator[str]:
             "publisher was late, or the times of its events are wrong."
         )
     if run.since and run.since - facts.reached >= _LATE:
+        window = "its window ended later, or " if is_windowed else ""
         yield (
-            f"A submitter took it up {apart(run.since - facts.reached)} after its last event: its window ended later, "
-            "or the bridge was down or behind."
+            f"A submitter took it up {apart(run.since - facts.reached)} after its last event reached Kafka: "
+            f"{window}the bridge was down or behind."
         )
     if run.state == "done" and run.since and run.at - run.since >= _LATE:
         yield (

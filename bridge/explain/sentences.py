@@ -58,11 +58,17 @@ def _filtered(about: About) -> str:
 
 
 def _undecodable(about: About) -> str:
-    return f"Its value cannot be decoded: {_ended(_get(about, 'error'))} A dead letter has its place and its value."
+    return (
+        f"Its value cannot be decoded: {_ended(_get(about, 'error'))} Correct the publisher. A dead letter has the "
+        "topic, the partition, the offset and the value."
+    )
 
 
 def _oversize(about: About) -> str:
-    return f"It is too large: {_ended(_get(about, 'error'))} A dead letter has its place."
+    return (
+        f"It is too large: {_ended(_get(about, 'error'))} Publish a reference to the data instead. A dead "
+        "letter has the topic, the partition and the offset."
+    )
 
 
 def _from_the_future(about: About) -> str:
@@ -77,7 +83,7 @@ def _duplicate(about: About) -> str:
     first = _get(about, "which_is", "matched")
     return (
         f"An event with the same name, source and id came before, and an event counts once at a slot. The first of "
-        f"them is {first}. A publisher that repeats an id says that it is the same event."
+        f"them is {first}. If this is another event, its publisher has to give it another id."
     )
 
 
@@ -85,12 +91,12 @@ def _late(about: About) -> str:
     window, closed = _get(about, "window"), _get(about, "closed")
     if window:
         return (
-            f"Its calendar window ({window.replace('/', ' to ')}) was closed at {closed}, and it reached us after "
-            f"that. The grace of the trigger is {duration_text(about.trigger.grace)}."
+            f"Its calendar window ({window.replace('/', ' to ')}) was closed at {closed}, and the event reached Kafka "
+            f"after that. The grace of the trigger is {duration_text(about.trigger.grace)}."
         )
     group, time = next(((name, text) for name, text in about.evidence.items() if name.endswith("_closed")), ("", ""))
     kind = group.removesuffix("_closed") or "window"
-    return f"It belongs to a {kind} that was closed at {time}, and it reached us after that."
+    return f"It belongs to a {kind} that was closed at {time}, and the event reached Kafka after that."
 
 
 def _suspended(about: About) -> str:
@@ -138,7 +144,7 @@ def _expired(about: About) -> str:
 def _cancelled(about: About) -> str:
     by, because = _get(about, "by"), _get(about, "because")
     if by:
-        return f"{by} came, and this trigger runs only if that is absent."
+        return f"{by} came. This trigger runs only if no such event comes."
     if because:
         return f"Its match was cancelled because {because}."
     return "An event came that must be absent."
@@ -155,38 +161,42 @@ def _over_bound(about: About) -> str:
     bound = _get(about, "bound")
     if "held_by_trigger" in about.evidence:
         return (
-            f"The windows of this partition hold as many bytes as they may (the setting window_bytes): {bound}; this "
-            f"trigger holds {_get(about, 'held_by_trigger')} bytes of them. The event cannot wait."
+            f"The windows of this partition are full: they hold at most {bound} (its share of "
+            f"FLOWBRIDGE_WINDOW_BYTES), and this trigger holds {_get(about, 'held_by_trigger')} of them. The event did "
+            "not wait, so it is in no later match."
         )
     return (
-        f"Its window, or the memory of its trigger, holds as many events as it may ({bound}), so the event cannot "
-        "wait. A key that separates the events better makes windows smaller."
+        f"Its window, or the memory of its trigger, is full: it holds {bound} events. The event did not wait, so it is "
+        "in no later match. A key that separates the events better makes windows smaller."
     )
 
 
 def _unkeyed(about: About) -> str:
     key, error = _get(about, "key"), _get(about, "error")
     return (
-        f"Its correlation key ({key}) has no value: {_ended(error)} Without a key it belongs to no window. A dead "
-        "letter has it."
+        f"Its correlation key ({key}) has no value: {_ended(error)} Without a key it belongs to no window. "
+        "Correct the key of the trigger, or the publisher. It is a dead letter."
     )
 
 
 def _failed(about: About) -> str:
-    return f"Flowbridge failed to process it, which is a bug: {_ended(_get(about, 'error'))} A dead letter has it."
+    return (
+        f"Flowbridge failed to process it, which is a bug: {_ended(_get(about, 'error'))} Report it. The event is a "
+        "dead letter."
+    )
 
 
 def _poison(about: About) -> str:
-    return (
-        f"Processes were killed while they worked at it, so it was set aside: {_ended(_get(about, 'error'))} A dead "
-        "letter has it."
-    )
+    return f"Processes were killed while they worked at it: {_ended(_get(about, 'error'))} The event is a dead letter."
 
 
 def _matched(about: About) -> str:
     evidence, error = about.evidence, _get(about, "error")
     if error:
-        return f"It completed a match of which no run can be made: {_ended(error)} A dead letter has it."
+        return (
+            f"No run can be made of the match that it completed: {_ended(error)} Correct the trigger or the publisher. "
+            "The event is a dead letter."
+        )
     if evidence.get("cancelled"):
         return f"It must be absent, and it came: it cancelled {evidence['cancelled']}."
     if "cancelled" in evidence:
@@ -209,8 +219,9 @@ def _not_in_force(about: About) -> str:
 
 def _not_begun(about: About) -> str:
     return (
-        f"The bridge began to read this topic behind it: at offset {_get(about, 'offset')} (`startFrom: "
-        f"{about.trigger.start_from}`). `flowbridge replay` reads what lies before."
+        f"The bridge began to read its partition at offset {_get(about, 'offset')}, which is after this event "
+        f"(`startFrom: {about.trigger.start_from}`). `flowbridge replay --trigger {about.trigger.identity} --from "
+        "TIME` starts the runs of earlier events."
     )
 
 
@@ -218,8 +229,8 @@ def _not_read(about: About) -> str:
     behind = int(_get(about, "behind", "1"))
     records = "1 record" if behind == 1 else f"{behind} records"
     return (
-        f"No router has read it yet. The routers have {records} of its partition in front of them, this one included: "
-        "they are behind, or no bridge runs."
+        f"No router has read it yet. The routers still have to read {records} of its partition, this one included. "
+        "They are behind, or no bridge runs."
     )
 
 
@@ -263,72 +274,90 @@ _EVENTS: Mapping[str, Callable[[About], str]] = {
 }
 
 
-def run_sentence(reason: str, text: str, workflow: str, phase: str = "") -> str:
-    """Return what became of a run.
+class AboutRun(NamedTuple):
+    """The run that a sentence is about.
 
-    Args:
-        reason: The reason of the closed set.
-        text: What it rests on, for people; empty for nothing.
+    Attributes:
+        trigger: ``namespace/name`` of its trigger.
         workflow: ``namespace/name`` of its Workflow.
+        text: What its outcome rests on, for people; empty for nothing.
         phase: Phase of the Workflow; empty if it is not known.
 
     """
-    return _RUNS[RunReason(reason)](workflow, text, phase)
+
+    trigger: str
+    workflow: str
+    text: str = ""
+    phase: str = ""
+
+    @property
+    def replay(self) -> str:
+        """Return the command that makes it in place of one that was given up."""
+        return f"`flowbridge replay --trigger {self.trigger} --from TIME --mode missing+failed`"
 
 
-def _created(workflow: str, text: str, phase: str) -> str:
-    del text
-    if phase == GONE:
-        return f"Workflow {workflow} was created. It is not in the cluster any more."
-    if phase == NOT_BEGUN_BY_ARGO:
-        return f"Workflow {workflow} was created. Argo has not begun it yet."
-    return f"Workflow {workflow} was created" + (f", and its phase is {phase}." if phase else ".")
+def run_sentence(reason: str, about: AboutRun) -> str:
+    """Return what became of a run, by its reason of the closed set."""
+    return _RUNS[RunReason(reason)](about)
 
 
-def _already_ran(workflow: str, text: str, phase: str) -> str:
-    del text, phase
-    return f"Workflow {workflow} was there already: the same match asks for the same run, and it is made once."
+def _phase_text(about: AboutRun) -> str:
+    if about.phase == GONE:
+        return " It is not in the cluster any more."
+    if about.phase == NOT_BEGUN_BY_ARGO:
+        return " Argo has not begun it yet."
+    return f" Its phase is {about.phase}." if about.phase else " Its phase is not known: the cluster was not asked."
 
 
-def _run_waiting(workflow: str, text: str, phase: str) -> str:
-    del phase
+def _created(about: AboutRun) -> str:
+    return f"Workflow {about.workflow} was created.{_phase_text(about)}"
+
+
+def _already_ran(about: AboutRun) -> str:
+    return (
+        f"Workflow {about.workflow} existed before this match was submitted, so no second one was created. A repeated "
+        f"event, a replay, or `run.id` asks for the same run again.{_phase_text(about)}"
+    )
+
+
+def _run_waiting(about: AboutRun) -> str:
+    text = about.text
     why = f" {_ended(text)}" if text.startswith("for ") else f": {_ended(text)}" if text else "."
-    return f"Workflow {workflow} is not created yet. It waits{why}"
+    return f"Workflow {about.workflow} is not created yet. It waits{why}"
 
 
-def _retrying(workflow: str, text: str, phase: str) -> str:
-    del phase
-    why = f": {_ended(text)}" if text else "."
-    return f"Workflow {workflow} is not created yet. The last attempt failed, and it is tried again{why}"
+def _retrying(about: AboutRun) -> str:
+    why = f": {_ended(about.text)}" if about.text else "."
+    return f"Workflow {about.workflow} is not created yet. The last attempt failed, and the bridge tries again{why}"
 
 
-def _skipped(workflow: str, text: str, phase: str) -> str:
-    del phase
-    return f"Workflow {workflow} was not created, and will not be: {_ended(text or 'it was skipped')}"
+def _skipped(about: AboutRun) -> str:
+    why = _ended(about.text or "it was skipped")
+    return f"The bridge does not create Workflow {about.workflow}: {why} {about.replay} makes the run."
 
 
-def _outcome_unknown(workflow: str, text: str, phase: str) -> str:
-    del phase
+def _outcome_unknown(about: AboutRun) -> str:
     return (
-        f"It is not known whether Workflow {workflow} was created: {_ended(text)} Look for it in the cluster. A dead "
-        "letter has the run."
+        f"It is not known whether Workflow {about.workflow} was created: {_ended(about.text)} Look for it in the "
+        "cluster, in the logs, in what it writes, and in Argo's archive. A dead letter has the run."
     )
 
 
-def _run_failed(workflow: str, text: str, phase: str) -> str:
-    del phase
-    return f"Flowbridge failed to submit Workflow {workflow}, which is a bug: {_ended(text)} A dead letter has the run."
-
-
-def _refused(workflow: str, text: str, phase: str) -> str:
-    del phase
+def _run_failed(about: AboutRun) -> str:
     return (
-        f"The cluster refused Workflow {workflow} for good: {_ended(text)} Correct that. Then `flowbridge replay "
-        "--mode missing+failed` makes the run."
+        f"Flowbridge failed to submit Workflow {about.workflow}, which is a bug: {_ended(about.text)} Report it. When "
+        f"it is mended, {about.replay} makes the run. A dead letter has the run."
     )
 
 
-_RUNS: Mapping[RunReason, Callable[[str, str, str], str]] = {
+def _refused(about: AboutRun) -> str:
+    return (
+        f"The cluster refused Workflow {about.workflow} for good: {_ended(about.text)} Correct that. Then "
+        f"{about.replay} makes the run."
+    )
+
+
+_RUNS: Mapping[RunReason, Callable[[AboutRun], str]] = {
     RunReason.CREATED: _created,
     RunReason.ALREADY_RAN: _already_ran,
     RunReason.WAITING: _run_waiting,
@@ -344,12 +373,15 @@ def step_text(reason: str, evidence: Mapping[str, str]) -> str:
     """Return a step in the life of a run, in a few words."""
     because = evidence.get("because", "").removeprefix(f"{reason}: ")
     if reason == RunReason.RETRYING:
-        return f"an attempt failed: {because}; the next one {evidence.get('seconds', '0')} s later"
+        seconds = evidence.get("seconds", "0.0")
+        return f"an attempt failed: {because}; the next one {'at once' if seconds == '0.0' else f'{seconds} s later'}"
     if reason == RunReason.WAITING:
         until = evidence.get("until")
         return f"it waits for {evidence.get('waits_for', 'its turn')}{f' until {until}' if until else ''}"
     if reason == RunReason.SKIPPED:
         return f"skipped: {skipped_text(evidence)}"
+    if reason == RunReason.OUTCOME_UNKNOWN:
+        return f"{reason}: the create had no usable answer"
     return f"{reason}: {because}" if because else reason
 
 
@@ -357,7 +389,7 @@ def skipped_text(evidence: Mapping[str, str]) -> str:
     """Return why a run was skipped."""
     if "deadline" in evidence:
         return (
-            f"it was too late at {evidence['deadline']} (`run.startDeadline`); its match was complete at "
+            f"its start deadline (`run.startDeadline`) passed at {evidence['deadline']}; its match was complete at "
             f"{evidence.get('reached', 'an unknown time')}"
         )
     return evidence.get("storm") or evidence.get("because") or "it was skipped"

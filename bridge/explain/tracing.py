@@ -28,7 +28,7 @@ from bridge.stages.shared.event_reader import DecodedEvent, EventReader, place_i
 from bridge.stages.shared.slot_index import SlotIndex
 from flowbridge_sdk.errors import DecodeError
 
-_PAYLOAD = "each parameter of the template takes the payload field of its name"
+_PAYLOAD = "none in the trigger: each parameter of the template takes the payload field of its name"
 
 
 class Place(NamedTuple):
@@ -310,7 +310,8 @@ def window_story(definition: Definition, open_: OpenWindow, known: Knowledge) ->
         absent = ", ".join(trigger.slots[index].variable for index in trigger.absent_slots)
         what = f"has a match that is complete if {absent} does not come"
     elif filled >= trigger.require and trigger.within is not None:
-        what = f"has events at {filled} slots that fit together nowhere within {duration_text(trigger.within)}"
+        together = f"within {duration_text(trigger.within)}"
+        what = f"has events at {filled} slots, but they did not happen {together} of each other"
     elif filled >= trigger.require:
         what = "is filled"
     else:

@@ -34,7 +34,7 @@ _DIFFERING = (
     (re.compile(r"3 hours( \d+ seconds)?"), "3 hours"),
     (re.compile(r"\d+ records? (read|of its)"), r"N records \1"),
     (re.compile(r" \(recomputed\)"), ""),  # the sample of decisions may be full
-    (re.compile(r"by the rules: .*?(?=\n\n|\Z)", re.DOTALL), "by the rules"),
+    (re.compile(r"recomputed decisions: .*?(?=\n\n|\Z)", re.DOTALL), "recomputed decisions"),
 )
 """What differs from one time to another."""
 

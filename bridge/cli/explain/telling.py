@@ -16,11 +16,12 @@ _MARK = {True: "true ", False: "FALSE", None: "none "}
 
 def event_lines(event: EventStory, said: Collection[str] = ()) -> Iterator[str]:
     """Yield an event and the decisions about it; what is ``said`` already is not said again."""
-    beside = "" if event.is_asked else "   (shares a window)"
+    beside = "" if event.is_asked else "   (same key)"
     yield f"event {event.name} {event.id} of {event.source}{beside}"
     apart = datetime.fromisoformat(event.reached) - datetime.fromisoformat(event.time)
     happened = "" if abs(apart) < _CLOSE else f", happened {event.time}"
-    again = "" if len(event.places) == 1 else f" and {len(event.places) - 1} more"
+    more = len(event.places) - 1
+    again = "" if not more else f", and {more} more record{'' if more == 1 else 's'}"
     yield f"  reached Kafka {event.reached}{happened}   {event.places[0]}{again}"
     for decision in event.decisions:
         is_said = event.is_asked and any(sentence.endswith(decision.text) for sentence in said)
@@ -40,7 +41,7 @@ def decision_lines(decision: Told, *, with_head: bool = True, with_text: bool = 
             yield from wrapped(f"{name}: {decision.evidence[name]}", 6)
     for part in decision.parts:
         rest = part.hint or part.error
-        yield from wrapped(f"{_MARK[part.value]} {part.source}{f'   <- {rest}' if rest else ''}", 8)
+        yield from wrapped(f"{_MARK[part.value]} {part.source}{f'   <- {rest}' if rest else ''}", 8, hanging=6)
     width = max((len(field.path) for field in decision.fields), default=0)
     for field in decision.fields:
         value = f"{field.value}  ({field.type})" if field.type else "(the event has no such field)"
@@ -89,7 +90,9 @@ def story_lines(story: Story) -> Iterator[str]:
     if story.decisions:
         decided = ", ".join(f"{count} {reason}" for reason, count in sorted(story.decisions.items()))
         yield from wrapped(
-            f"{story.records} records read, {story.begin} to {story.end}; by the rules: {decided}", 2, hanging=2
+            f"{_records(story.records)} read, {story.begin} to {story.end}; recomputed decisions: {decided}",
+            2,
+            hanging=2,
         )
     for event in story.events:
         yield ""
@@ -103,6 +106,10 @@ def story_lines(story: Story) -> Iterator[str]:
     for run in story.runs:
         yield ""
         yield from run_lines(run, story.answer)
+
+
+def _records(count: int) -> str:
+    return "1 record" if count == 1 else f"{count} records"
 
 
 def wrapped(text: str, indent: int, *, hanging: int = 0) -> Iterator[str]:

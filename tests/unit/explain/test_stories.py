@@ -7,7 +7,7 @@ import pytest
 from bridge.core.decision import Reason, RunReason
 from bridge.core.event import SECOND
 from bridge.core.trigger import Trigger
-from bridge.explain.sentences import _EVENTS, _RUNS, About, apart, event_sentence, run_sentence
+from bridge.explain.sentences import _EVENTS, _RUNS, About, AboutRun, apart, event_sentence, run_sentence
 from bridge.explain.story import NOT_APPLIED, NOT_BEGUN, NOT_IN_FORCE, NOT_READ, UNKNOWN
 from unit.explain.scenes import SCENES, STORIES, told
 from unit.stages.world import one_slot
@@ -42,8 +42,8 @@ def test_a_sentence_is_whole_also_without_its_evidence(reason: str) -> None:
 
 @pytest.mark.parametrize("reason", RunReason)
 def test_a_sentence_about_a_run_names_its_workflow(reason: RunReason) -> None:
-    assert "ns/ship-1" in run_sentence(reason, "because", "ns/ship-1")
-    assert run_sentence(reason, "", "ns/ship-1").endswith((".", "`."))
+    assert "ns/ship-1" in run_sentence(reason, AboutRun("ns/ship", "ns/ship-1", "because"))
+    assert run_sentence(reason, AboutRun("ns/ship", "ns/ship-1")).endswith((".", "`."))
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ class Within(Kind):
     def _wait(self, trigger: Trigger, window: Window, key: str, new: Arrival, bound: int) -> Step:
         if window.size >= bound:
             return over_bound(trigger, window, key, new, bound)
-        lacking = missing(trigger, window.waiting, new.slot) or "an event in time"
+        lacking = missing(trigger, window.waiting, new.slot) or "an event that happened closer to it"
         evidence = {"for": lacking, "until": time_text(self.deadline(trigger, new))}
         return Step(window.with_arrival(new), (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
 

@@ -33,6 +33,7 @@ _DIFFERING = (
     (re.compile(r"1 hour( \d+ seconds)?"), "1 hour"),
     (re.compile(r"3 hours( \d+ seconds)?"), "3 hours"),
     (re.compile(r"\d+ records? (read|of its)"), r"N records \1"),
+    (re.compile(r", happened TIME"), ""),  # shown where a publisher took a second or more
     (re.compile(r" \(recomputed\)"), ""),  # the sample of decisions may be full
     (re.compile(r"recomputed decisions: .*?(?=\n\n|\Z)", re.DOTALL), "recomputed decisions"),
 )

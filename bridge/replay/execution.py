@@ -10,6 +10,7 @@ A run counts as *submitted* when its Workflow exists, by the ledger. Until then 
 
 from __future__ import annotations
 
+import time as process_time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -42,6 +43,7 @@ SUBMITTED, DEAD, SKIPPED, MEANWHILE = "submitted", "dead", "skipped", "ran meanw
 _TAKEN = frozenset({PAUSED, CANCELLING, CANCELLED})  # states that another process has written
 
 _POLL = 0.1  # seconds that a look at the ledger waits
+_WRITTEN_WITHIN: Micros = 5 * SECOND  # a process that pauses or cancels a replay writes that soon after it took it over
 _TOLD_EVERY: Micros = SECOND
 _LOOK_EVERY: Micros = SECOND  # at the state of the replay, which another process may have changed
 
@@ -148,8 +150,17 @@ class Execution:
             if self._is_stopped and self.replay.state == RUNNING:
                 self._write(replace(self._advanced(), state=PAUSED, text=self._why_stopped))
         except FencedError:
-            return self._replays.find(self.replay.name, is_current=False) or self.replay
+            return self._taken_over()
         return self.replay
+
+    def _taken_over(self) -> Replay:
+        """Return the replay as the process has it that took it over: that process fences first, and then writes."""
+        until = self._pace() + _WRITTEN_WITHIN
+        while True:
+            found = self._replays.find(self.replay.name, is_current=False) or self.replay
+            if found.state != RUNNING or self._pace() >= until:
+                return found
+            process_time.sleep(_POLL)
 
     def step(self, patience: float = 0.0) -> bool:
         """Hear what became of runs, and send those that may be sent now; return whether there is more to do.

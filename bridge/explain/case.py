@@ -78,7 +78,7 @@ def _payload(value: Any) -> dict[str, Any]:
 
 
 def typed(value: Any) -> Any:
-    """Return a value of a file as an event carries it: ``{$time: …}`` and the like become values of their types.
+    """Turn a value of a test file into the value that an event carries: ``{$time: …}`` becomes a time, and so on.
 
     Raises:
         MisfitError: The text has not the form of its type.

@@ -22,7 +22,7 @@ from bridge.core.event import EventIdentity, Micros, time_text
 from bridge.core.runs.run import Run
 from bridge.core.runs.run_of_match import UnrunnableError
 from bridge.explain.story import Told, WindowStory
-from bridge.explain.tracing import RememberingReader, run_parameters, told, window_story
+from bridge.explain.tracing import RememberingReader, match_events, run_parameters, told, window_story
 from bridge.kafka.log import Partition, Record
 from bridge.replay.frozen import Frozen, ReadRange
 from bridge.replay.merge import merged
@@ -444,17 +444,9 @@ def _run_parts(definition: Definition) -> tuple[Any, ...]:
     return trigger.run, trigger.collect, [(slot.variable, slot.parameters, slot.count) for slot in trigger.slots]
 
 
-def _pairs(definition: Definition, match: PastMatch) -> list[tuple[str, EventIdentity]]:
-    return [
-        (slot.slot.variable, event.identity)
-        for slot, filled in zip(definition.slots, match.events, strict=True)
-        for event in filled
-    ]
-
-
 def _digest(definition: Definition, match: PastMatch) -> bytes:
     """Return what identifies a match: its events at their slots; the time of one that has none."""
-    pairs = sorted(_pairs(definition, match))
+    pairs = sorted(match_events(definition, match))
     text = repr(pairs) if pairs else f"complete at {match.complete}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
 
@@ -467,7 +459,7 @@ def _signature(run: Run | UnrunnableError | None) -> bytes:
 
 
 def _events(definition: Definition, match: PastMatch) -> list[str]:
-    return [f"{slot} {event.id}" for slot, event in _pairs(definition, match)]
+    return [f"{slot} {event.id}" for slot, event in match_events(definition, match)]
 
 
 def _made(match: PastMatch) -> Run | UnrunnableError | None:

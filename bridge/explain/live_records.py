@@ -237,7 +237,9 @@ class _Reading:
     def _keep_run(self, run: LedgerRun) -> None:
         facts, chosen = run.facts, self._chosen
         if chosen.keys is None:
-            self._keep_if_newest(run)
+            known = self._found.runs.values()  # at most one, however many the ledger has
+            if not any(other.run_key != run.run_key and other.newest > run.newest for other in known):
+                self._found.runs = {run.run_key: run}
             return
         names = (run.run_key, run.workflow, run.workflow.partition("/")[2])
         is_chosen = any(name in chosen.runs for name in names)
@@ -246,13 +248,6 @@ class _Reading:
             is_chosen = is_chosen or any(event in self._events for _, event in facts.events)
         if is_chosen:
             self._found.runs[run.run_key] = run
-
-    def _keep_if_newest(self, run: LedgerRun) -> None:
-        """Keep one run, however many the ledger has."""
-        for known in list(self._found.runs.values()):
-            if known.run_key != run.run_key and known.newest > run.newest:
-                return
-        self._found.runs = {run.run_key: run}
 
     def _read_decisions(self, home: int) -> None:
         place = Partition(self._topics.decisions, home)

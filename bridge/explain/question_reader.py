@@ -19,7 +19,7 @@ from bridge.explain.tracing import (
     keys_of,
 )
 from bridge.kafka.log import Partition, Record
-from bridge.replay.frozen import Freezer, Frozen
+from bridge.replay.frozen import Frozen
 from bridge.replay.history import History
 from bridge.replay.merge import merged
 from bridge.replay.past import EVERYTHING, Past, PastDecision, PastMatch
@@ -117,22 +117,9 @@ class QuestionReader:
         start = question.start if question.is_ranged else Bound(time=self._around.clock() - LOOK_BACK, text="24h")
         return Request(question.trigger, start, question.end)
 
-    def _freezer(self) -> Freezer:
-        around = self._around
-        return Freezer(
-            around.log,
-            around.topics,
-            self._definitions,
-            around.clock,
-            around.horizon,
-            around.windows.clock_skew,
-            around.wait,
-            is_patient=False,
-        )
-
     def located(self, question: Question, id_: str, definition: Definition) -> tuple[list[Located], Frozen]:
         """Return the records of events with an id, by their headers alone."""
-        frozen = self._freezer().ranges(self._request(question), definition)
+        frozen = self._around.freezer(self._definitions, is_patient=False).ranges(self._request(question), definition)
         found: list[Located] = []
         for record in self._records(frozen, from_begin=True):
             place = Place(record.topic, record.partition, record.offset)
@@ -149,7 +136,7 @@ class QuestionReader:
 
     def keys_of_events(self, question: Question, definition: Definition, asked: set[EventIdentity]) -> Iterator[str]:
         """Yield the correlation keys of events, so that the others of their windows are known when they come."""
-        frozen = self._freezer().ranges(self._request(question), definition)
+        frozen = self._around.freezer(self._definitions, is_patient=False).ranges(self._request(question), definition)
         reader = RememberingReader(self._decoder(), self._definitions)
         for record in self._records(frozen):
             try:
@@ -184,7 +171,9 @@ class QuestionReader:
         """Read the past of a trigger by the definitions that were in force then."""
         around, request = self._around, self._request(question)
         recorded = Recorded(question.trigger)
-        frozen = self._freezer().read(request, definition, recorded, to_end=True)
+        frozen = self._around.freezer(self._definitions, is_patient=False).read(
+            request, definition, recorded, to_end=True
+        )
         decoder = self._decoder()
         reader = RememberingReader(decoder, self._definitions)
         changes = deque(history.changes)

@@ -20,6 +20,7 @@ from bridge.explain.story import (
     Story,
 )
 from bridge.explain.tracing import (
+    match_events,
     run_events,
     run_parameters,
 )
@@ -98,32 +99,39 @@ def run_story(
 
 def missing_run(definition: Definition, match: PastMatch, others: Sequence[str]) -> RunStory:
     """Return the story of a match that has no run in the ledger; ``others``: what else became of its events."""
-    run = match.run
-    events = [
-        (slot.slot.variable, event.identity)
-        for slot, filled in zip(definition.slots, match.events, strict=True)
-        for event in filled
-    ]
-    is_run = isinstance(run, Run)
     why = ", ".join(others) or "the bridge met the events in another order, or lost the run"
     first = "Remove the cause first. Then `" if others else "`"
     text = (
         f"By the rules this match has a run, and the ledger has none: {why}. "
         f"{first}flowbridge replay --trigger {definition.identity} --from TIME` makes it."
     )
+    return computed_run(definition, match, Outcome.MISSING.value, text)
+
+
+def computed_run(definition: Definition, match: PastMatch, outcome: str, text: str) -> RunStory:
+    """Return the story of a run that the rules make of a match, and that is recorded nowhere.
+
+    Args:
+        definition: The definition that decides.
+        match: The match.
+        outcome: What becomes of its run; ``unrunnable`` stands instead where no run can be made.
+        text: What that means; the fault stands instead where no run can be made.
+
+    """
+    run = match.run
     if not isinstance(run, Run):
         fault = run.redacted_text(definition.trigger.sensitive) if run is not None else "it is not known why"
-        text = f"No run can be made of this match: {fault}"
+        outcome, text = "unrunnable", f"No run can be made of this match: {fault}"
     return RunStory(
         run_key=run.run_key if isinstance(run, Run) else "",
         workflow=f"{run.namespace}/{run.name}" if isinstance(run, Run) else "",
-        outcome=Outcome.MISSING.value if is_run else "unrunnable",
+        outcome=outcome,
         reason="",
         phase="",
         attempts=0,
         key=definition.redacted_key(run.key) if isinstance(run, Run) else "",
         replay="",
-        events=run_events(events),
+        events=run_events(match_events(definition, match)),
         parameters=run_parameters(definition, run),
         moments=[Moment(time_text(match.complete), "its match was complete")],
         known="recomputed",

@@ -323,6 +323,15 @@ def window_story(definition: Definition, open_: OpenWindow, known: Knowledge) ->
     return WindowStory(key, filled, trigger.require, waiting, ", ".join(missing), closes, known, text)
 
 
+def match_events(definition: Definition, match: PastMatch) -> list[tuple[str, EventIdentity]]:
+    """Return the events of a match, each with its slot's variable."""
+    return [
+        (slot.slot.variable, event.identity)
+        for slot, filled in zip(definition.slots, match.events, strict=True)
+        for event in filled
+    ]
+
+
 def run_events(events: Iterable[tuple[str, EventIdentity]]) -> list[dict[str, str]]:
     """Return the events of a run: slot, name, id and source of each."""
     return [{"slot": slot, "name": event.name, "id": event.id, "source": event.source} for slot, event in events]

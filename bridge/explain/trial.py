@@ -14,18 +14,16 @@ from typing_extensions import override
 
 from bridge.core.decision import Reason
 from bridge.core.definition import Definition
-from bridge.core.event import EventIdentity, Micros, moment, time_text
+from bridge.core.event import EventIdentity, Micros, moment
 from bridge.core.runs.parameters import default_parameters
 from bridge.core.runs.run import Run
-from bridge.core.runs.run_of_match import UnrunnableError
 from bridge.explain.case import Case, CaseEvent, DecisionExpectation, ExpectPart, RunExpectation
-from bridge.explain.story import EventStory, Moment, RunStory, WindowStory
+from bridge.explain.run_stories import computed_run
+from bridge.explain.story import EventStory, RunStory, WindowStory
 from bridge.explain.tracing import (
     RememberingReader,
     Tracer,
     event_story,
-    run_events,
-    run_parameters,
     told,
     window_story,
 )
@@ -137,7 +135,7 @@ def try_out(case: Case, definition: Definition, schemas: EventSchemas, bounds: B
         )
         for traced in tracer.traced.values()
     ]
-    runs = [_run_story(definition, match) for match in matches]
+    runs = [computed_run(definition, match, "would run", "would run") for match in matches]
     windows = [window_story(definition, open_, "recomputed") for open_ in past.open_windows()]
     failures = [] if case.expect is None else list(_failures(case, case.expect, definition, events, matches))
     return Trial(case.file, definition.identity, failures, events, runs, windows)
@@ -198,34 +196,6 @@ def _runs_of_events(matches: Sequence[PastMatch]) -> dict[tuple[str, EventIdenti
         if isinstance(match.run, Run):
             names.update(dict.fromkeys(match.run.events, match.run.name))
     return names
-
-
-def _run_story(definition: Definition, match: PastMatch) -> RunStory:
-    run, sensitive = match.run, definition.trigger.sensitive
-    events = [
-        (slot.slot.variable, event.identity)
-        for slot, filled in zip(definition.slots, match.events, strict=True)
-        for event in filled
-    ]
-    if isinstance(run, Run):
-        text = "would run"
-    else:
-        text = f"no run can be made: {run.redacted_text(sensitive) if isinstance(run, UnrunnableError) else run}"
-    return RunStory(
-        run_key=run.run_key if isinstance(run, Run) else "",
-        workflow=f"{run.namespace}/{run.name}" if isinstance(run, Run) else "",
-        outcome="would run" if isinstance(run, Run) else "unrunnable",
-        reason="",
-        phase="",
-        attempts=0,
-        key=definition.redacted_key(run.key) if isinstance(run, Run) else "",
-        replay="",
-        events=run_events(events),
-        parameters=run_parameters(definition, run),
-        moments=[Moment(time_text(match.complete), "its match is complete")],
-        known="recomputed",
-        text=text,
-    )
 
 
 # -- expectations ------------------------------------------------------------------------------------------------------

@@ -61,6 +61,19 @@ class ReplayDependencies:
     pace: Callable[[], Micros]
     wait: Callable[[float], None] = process_time.sleep
 
+    def freezer(self, definitions: Definitions, *, is_patient: bool = True) -> Freezer:
+        """Return what freezes ranges of these topics; ``is_patient`` as :class:`Freezer` says it."""
+        return Freezer(
+            self.log,
+            self.topics,
+            definitions,
+            self.clock,
+            self.horizon,
+            self.windows.clock_skew,
+            self.wait,
+            is_patient=is_patient,
+        )
+
 
 class Progress(NamedTuple):
     """How far reading has come.
@@ -154,15 +167,7 @@ class Planner:
                 found = f"trigger {request.trigger} is not in force any more"
                 raise ReplayError(found, "use --definition then, or give --file")
             definition = former[-1]
-        freezer = Freezer(
-            around.log,
-            around.topics,
-            self._definitions,
-            around.clock,
-            around.horizon,
-            around.windows.clock_skew,
-            around.wait,
-        )
+        freezer = around.freezer(self._definitions)
         frozen = freezer.freeze(request, definition, recorded)
         if request.definition == "then":
             of_then = history.governing(frozen.begin, frozen.end)

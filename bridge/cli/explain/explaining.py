@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from bridge.argo.api import Unavailable, WorkflowApi
 from bridge.cli.explain.telling import story_lines
 from bridge.cli.output import Output
+from bridge.cli.past import ReadingProgress, bound, identity_of
 from bridge.cli.replay.carrying_out import kafka
-from bridge.cli.replay.new import ReadingProgress, bound
 from bridge.cli.wiring import connect_cluster, replay_dependencies
 from bridge.errors import ExitCode, KubernetesUnreachableError, UsageError
 from bridge.explain.explainer import Explainer
@@ -32,11 +35,37 @@ def execute(
     output: Output,
 ) -> int:
     """Answer the question, and print the story."""
-    if sum(part is not None for part in (event, key, run)) > 1:
-        raise UsageError("several of --event, --key and --run", "ask about one of them")
+    question = asked(trigger, start, end, limit, settings, event=event, key=key, run=run)
+    with explaining(settings) as explainer:
+        story = explainer.explain(question)
+    output.result(list(story_lines(story)), story.plain())
+    return ExitCode.OK
+
+
+def asked(
+    trigger: str,
+    start: str | None,
+    end: str | None,
+    limit: int,
+    settings: Settings,
+    *,
+    event: str | None,
+    key: str | None,
+    run: str | None = None,
+) -> Question:
+    """Return the question that options ask.
+
+    Raises:
+        UsageError: They ask about several things, or name a bound wrongly.
+
+    """
+    about = {"--event": event, "--key": key, "--run": run}
+    given = [option for option, value in about.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} together", "give only one of them")
     now = wall_clock()
-    question = Question(
-        trigger if "/" in trigger else f"{settings.namespace}/{trigger}",
+    return Question(
+        identity_of(trigger, settings),
         event,
         key,
         run,
@@ -44,18 +73,20 @@ def execute(
         bound(end, now) if end else Bound(),
         limit,
     )
+
+
+@contextmanager
+def explaining(settings: Settings) -> Iterator[Explainer]:
+    """Connect, read the triggers, and yield what explains them; show meanwhile how far reading has come."""
     with kafka(settings) as (log, topics):
         definitions = Definitions(log, topics.triggers, steady_clock)
         definitions.refresh()
         reading = ReadingProgress()
-        explainer = Explainer(replay_dependencies(settings), definitions, phases(settings), reading.tell)
-        story = explainer.explain(question)
+        yield Explainer(replay_dependencies(settings), definitions, _phases(settings), reading.tell)
         reading.end()
-    output.result(list(story_lines(story)), story.plain())
-    return ExitCode.OK
 
 
-def phases(settings: Settings) -> PhaseOf:
+def _phases(settings: Settings) -> PhaseOf:
     """Return how the phase of a Workflow is asked for; nothing is known of any where no cluster answers."""
     try:
         api: WorkflowApi | None = connect_cluster(settings)

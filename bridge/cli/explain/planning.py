@@ -7,21 +7,16 @@ from pathlib import Path
 
 from bridge.cli.explain.telling import decision_lines, wrapped
 from bridge.cli.output import Output
+from bridge.cli.past import ReadingProgress, bound, definitions_in
 from bridge.cli.replay.carrying_out import kafka
-from bridge.cli.replay.new import ReadingProgress, bound
-from bridge.cli.wiring import event_schemas, replay_dependencies
-from bridge.core.definition import Definition
+from bridge.cli.wiring import replay_dependencies
 from bridge.core.duration import DurationError, parse_duration
 from bridge.errors import ExitCode, UsageError
 from bridge.explain.comparison import FAILABLE, Comparison, Difference, EventExample, RunExample
-from bridge.replay.frozen import Freezer
 from bridge.replay.request import Bound, Request
 from bridge.settings.settings import Settings
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.stage_thread import steady_clock, wall_clock
-from bridge.triggers.sources.folder import TriggerFolder
-from bridge.triggers.topic_mapping import placed
-from flowbridge_sdk.shared_topics import SharedTopics
 
 
 def execute(
@@ -43,15 +38,13 @@ def execute(
         raise UsageError(f"--fail-on: found {', '.join(unknown)}", f"known are {', '.join(FAILABLE)}")
     now = wall_clock()
     begin = bound(start, now) if start else Bound(now - _length(last), text=last)
-    edited = _edited(file, trigger, settings)
+    edited = definitions_in(file, trigger, settings)
     has_failed = False
     with kafka(settings) as (log, topics):
         definitions = Definitions(log, topics.triggers, steady_clock)
         definitions.refresh()
         around = replay_dependencies(settings)
-        freezer = Freezer(
-            log, topics, definitions, around.clock, around.horizon, around.windows.clock_skew, is_patient=False
-        )
+        freezer = around.freezer(definitions, is_patient=False)
         for after in edited:
             before = definitions.in_force.get(after.identity)
             request = Request(after.identity, begin, bound(end, now) if end else Bound())
@@ -69,24 +62,6 @@ def _length(text: str) -> int:
         return parse_duration(text)
     except DurationError as error:
         raise UsageError(f"--last: {error}", "write 24h or 7d") from None
-
-
-def _edited(file: Path, trigger: str | None, settings: Settings) -> list[Definition]:
-    """Return the triggers of the file: the one that is named, or all."""
-    reading = TriggerFolder([file], settings.namespace, schemas=event_schemas(settings)).read()
-    if reading.errors:
-        raise UsageError(f"{min(reading.errors)}", "flowbridge check shows all errors of the file")
-    shared = SharedTopics(settings.shared_topics)
-    identity = None if trigger is None else trigger if "/" in trigger else f"{settings.namespace}/{trigger}"
-    found = [
-        Definition(placed(loaded.trigger, shared).hiding(settings.sensitive))
-        for loaded in reading.loaded
-        if identity in (None, loaded.trigger.identity)
-    ]
-    if not found:
-        names = ", ".join(loaded.trigger.identity for loaded in reading.loaded) or "none"
-        raise UsageError(f"{file} has no trigger {identity or ''}".rstrip(), f"it has: {names}")
-    return found
 
 
 def _lines(difference: Difference, file: Path) -> Iterator[str]:

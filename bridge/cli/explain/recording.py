@@ -6,19 +6,12 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.explain.explaining import phases
-from bridge.cli.replay.carrying_out import kafka
-from bridge.cli.replay.new import ReadingProgress, bound
-from bridge.cli.wiring import replay_dependencies, schema_errors
+from bridge.cli.explain.explaining import asked, explaining
+from bridge.cli.wiring import schema_errors
 from bridge.errors import ExitCode, UsageError
-from bridge.explain.explainer import Explainer
-from bridge.explain.question_reader import Question
 from bridge.explain.recording import record_case
-from bridge.replay.request import Bound
 from bridge.settings.settings import Settings
 from bridge.stages.matcher.window_store import Bounds
-from bridge.stages.shared.definitions import Definitions
-from bridge.stages.stage_thread import steady_clock, wall_clock
 from flowbridge_sdk.schemas import EventSchemas
 
 
@@ -35,27 +28,11 @@ def execute(
     settings: Settings,
 ) -> int:
     """Read the events, and write the file."""
-    if event is not None and key is not None:
-        raise UsageError("--event and --key together", "name one of them")
-    now = wall_clock()
-    question = Question(
-        trigger if "/" in trigger else f"{settings.namespace}/{trigger}",
-        event,
-        key,
-        None,
-        bound(start, now) if start else Bound(),
-        bound(end, now) if end else Bound(),
-        limit,
-    )
+    question = asked(trigger, start, end, limit, settings, event=event, key=key)
     with schema_errors():
         schemas = EventSchemas.load(*settings.schemas)
-    with kafka(settings) as (log, topics):
-        definitions = Definitions(log, topics.triggers, steady_clock)
-        definitions.refresh()
-        reading = ReadingProgress()
-        explainer = Explainer(replay_dependencies(settings), definitions, phases(settings), reading.tell)
+    with explaining(settings) as explainer:
         definition, story, read = explainer.follow(question)
-        reading.end()
     traced = [] if read is None else list(read.tracer.traced.values())
     if not traced:
         raise UsageError(story.answer[0] if story.answer else "there is no such event", "look further back with --from")

@@ -14,7 +14,7 @@ from bridge.cli.wiring import event_schemas, schema_errors
 from bridge.core.definition import Definition
 from bridge.errors import CaseFileError, ExitCode, UsageError
 from bridge.explain.case import Case, read_case
-from bridge.explain.trial import Failure, Trial, try_out
+from bridge.explain.trial import Trial, try_out
 from bridge.plain_text import visible
 from bridge.settings.settings import Settings
 from bridge.stages.matcher.window_store import Bounds
@@ -120,17 +120,13 @@ def _show(case: Case, trial: Trial, output: Output, *, verbose: bool) -> None:
     about = f"{len(trial.events)} events, {len(trial.runs)} {'run' if len(trial.runs) == 1 else 'runs'}"
     lines = [f"{word}  {visible(case.file)}  {visible(trial.trigger)}  ({about})"]
     for failure in trial.failures:
-        lines += [visible(line) for line in _failure_lines(case.file, failure)]
+        lines += [
+            visible(f"  {case.file}:{failure.line}: {failure.what}"),
+            visible(f"    expected  {failure.expected}"),
+            visible(f"    got       {failure.got}"),
+        ]
     if verbose or case.expect is None:
         lines += [visible(f"  {line}") for event in trial.events for line in event_lines(event)]
         lines += [visible(f"  {line}") for run in trial.runs for line in run_lines(run)]
         lines += [visible(f"  {line}") for window in trial.windows for line in window_lines(window)]
     output.result(lines, trial.plain(), styled=True)
-
-
-def _failure_lines(file: str, failure: Failure) -> list[str]:
-    return [
-        f"  {file}:{failure.line}: {failure.what}",
-        f"    expected  {failure.expected}",
-        f"    got       {failure.got}",
-    ]

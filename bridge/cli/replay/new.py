@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import re
-import sys
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
-
 from bridge.cli.output import Output
+from bridge.cli.past import ReadingProgress, bound, definitions_in, identity_of
 from bridge.cli.replay.carrying_out import agrees, carry_out, kafka
 from bridge.cli.replay.cluster import Cluster
-from bridge.cli.wiring import event_schemas, replay_dependencies
+from bridge.cli.wiring import replay_dependencies
 from bridge.core.definition import Definition
-from bridge.core.duration import DurationError, parse_duration
 from bridge.core.event import SECOND, Micros, time_text
 from bridge.core.expressions.errors import ExpressionSyntaxError
 from bridge.core.expressions.expression import Expression
 from bridge.errors import ExitCode, UsageError
-from bridge.kafka.log import Partition
 from bridge.replay.plan import UNRUNNABLE
-from bridge.replay.planner import Draft, Planner, Progress
+from bridge.replay.planner import Draft, Planner
 from bridge.replay.recorded import Outcome, Recorded
 from bridge.replay.replays import ReplayLog, ReplayOwner, new_replay
 from bridge.replay.request import NAME_LIMIT, Bound, Request
 from bridge.replay.workers import Workers
 from bridge.settings.settings import Settings
 from bridge.stages.shared.definitions import Definitions
-from bridge.stages.shared.garbage import BatchGarbageCollector
 from bridge.stages.stage_thread import steady_clock, wall_clock
-from bridge.triggers.sources.folder import TriggerFolder
-from bridge.triggers.topic_mapping import placed
-from flowbridge_sdk.shared_topics import SharedTopics
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -67,14 +58,14 @@ def execute(
     """Plan a replay, ask, and carry it out."""
     if trigger is None or start is None:
         raise UsageError("--trigger and --from are needed", "flowbridge replay --help shows examples")
-    identity = trigger if "/" in trigger else f"{settings.namespace}/{trigger}"
+    identity = identity_of(trigger, settings)
     now = wall_clock()
     reason = asked.pop("reason")
     request = Request(identity, bound(start, now), bound(end, now) if end else Bound(), reason=reason, **asked)
     if request.mode == "all" and not request.replay_id:
         raise UsageError("--mode all without --replay-id", "name a second set of runs, or use --mode missing+failed")
     where = _expression(request.where)
-    given = _given(file, identity, settings) if file is not None else None
+    given = definitions_in(file, identity, settings)[0] if file is not None else None
     name = _name_for(identity, now) if name is None else name
     if len(name) > NAME_LIMIT or not _NAME.fullmatch(name):
         raise UsageError(
@@ -119,37 +110,6 @@ def execute(
         return carry_out(log, topics, owner, planned, cluster, output)
 
 
-def bound(text: str, now: Micros) -> Bound:
-    """Return the bound that a text names: a time, a length of time ago, ``earliest``, or offsets.
-
-    Raises:
-        UsageError: It names none.
-
-    """
-    if text == "earliest":
-        return Bound(text=text)
-    if "=" in text:
-        offsets: dict[Partition, int] = {}
-        for part in text.split(","):
-            place, _, offset = part.strip().rpartition("=")
-            topic, _, number = place.rpartition("/")
-            if not topic or not number.isdecimal() or not offset.isdecimal():
-                raise UsageError(
-                    f"{part.strip()!r} names no offset", "write TOPIC/PARTITION=OFFSET, several with commas"
-                )
-            offsets[Partition(topic, int(number))] = int(offset)
-        return Bound(offsets=offsets, text=text)
-    with suppress(DurationError):
-        return Bound(now - parse_duration(text), text=text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        expected = "write 2026-01-31T12:00Z, 2h (so long ago), earliest, or offsets as TOPIC/0=120"
-        raise UsageError(f"{text!r} names no time", expected) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return Bound((moment - _EPOCH) // timedelta(microseconds=1), text=text)
-
-
 def _expression(where: str | None) -> Expression | None:
     if where is None:
         return None
@@ -161,18 +121,6 @@ def _expression(where: str | None) -> Expression | None:
     if unknown:
         raise UsageError(f"--where: there is no variable {', '.join(unknown)}", "use payload and event")
     return expression
-
-
-def _given(file: Path, identity: str, settings: Settings) -> Definition:
-    """Return the definition of a trigger in a file."""
-    reading = TriggerFolder([file], settings.namespace, schemas=event_schemas(settings)).read()
-    if reading.errors:
-        raise UsageError(f"{min(reading.errors)}", "flowbridge check shows all errors of the file")
-    for loaded in reading.loaded:
-        if loaded.trigger.identity == identity:
-            return Definition(placed(loaded.trigger, SharedTopics(settings.shared_topics)))
-    names = ", ".join(loaded.trigger.identity for loaded in reading.loaded) or "none"
-    raise UsageError(f"{file} has no trigger {identity}", f"it has: {names}")
 
 
 def _name_for(identity: str, now: Micros) -> str:
@@ -253,25 +201,3 @@ def _show_plan(
         unshown = starts - _SHOWN
         if unshown > 0:
             output.remark(f"  … and {unshown} more (-o json lists all)")
-
-
-class ReadingProgress:
-    """Reading the past: shows on the terminal how far it has come, and collects garbage between records."""
-
-    def __init__(self) -> None:
-        self._is_shown = sys.stderr.isatty()
-        self._collector = BatchGarbageCollector()
-        self._collector.take_over()
-
-    def tell(self, progress: Progress) -> None:
-        """Show how far reading has come."""
-        self._collector.between_batches()
-        if self._is_shown:
-            text = f"\r\x1b[Kread {progress.read} records, up to {time_text(progress.at)}"
-            click.echo(text, err=True, nl=False)
-
-    def end(self) -> None:
-        """Remove the line again."""
-        self._collector.hand_back()
-        if self._is_shown:
-            click.echo("\r\x1b[K", err=True, nl=False)

@@ -5,22 +5,18 @@ from __future__ import annotations
 import json
 import time
 
+from bench.clients.planning import replay_dependencies
 from bench.clients.progress import Progress
 from bench.clients.stages import collecting
 from bridge.core.definition import Definition
-from bridge.core.event import DAY, SECOND, Micros
 from bridge.core.trigger import Trigger
 from bridge.explain.comparison import Comparison
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
-from bridge.replay.frozen import Freezer
 from bridge.replay.planner import Progress as Reading
-from bridge.replay.planner import ReplayDependencies
 from bridge.replay.request import Bound, Request
-from bridge.settings.groups import WindowSettings
 from bridge.stages.shared.definitions import Definitions
-from flowbridge_sdk.codec import Decoder
-from flowbridge_sdk.schemas import EventSchemas
+from bridge.stages.stage_thread import steady_clock
 
 
 def compare(
@@ -41,17 +37,9 @@ def compare(
 
     """
     log, topics = ConfluentLog({"bootstrap.servers": bootstrap}), InternalTopics(prefix, partitions)
-    definitions = Definitions(log, topics.triggers, _steady)
+    definitions = Definitions(log, topics.triggers, steady_clock)
     definitions.refresh()
-    around = ReplayDependencies(
-        log=log,
-        topics=topics,
-        decoder=lambda: Decoder(EventSchemas.load(schemas)),
-        windows=WindowSettings(),
-        horizon=7 * DAY,
-        clock=lambda: time.time_ns() // 1000,
-        pace=_steady,
-    )
+    around = replay_dependencies(log, topics, schemas)
     collector, progress = collecting(), Progress()
 
     def told(reading: Reading) -> None:
@@ -60,11 +48,7 @@ def compare(
 
     began = time.monotonic()
     sides = [Definition(Trigger.from_json(json.loads(spec))) for spec in (before, after)]
-    freezer = Freezer(log, topics, definitions, around.clock, around.horizon, 2 * SECOND, is_patient=False)
+    freezer = around.freezer(definitions, is_patient=False)
     ranges = [freezer.ranges(Request(side.identity, Bound(text="earliest")), side) for side in sides]
     made = Comparison(around, sides[0], sides[1], 3, told).compare(ranges)
     return {"seconds": time.monotonic() - began, "rate": progress.rate(), "read": made.records, "runs": made.runs}
-
-
-def _steady() -> Micros:
-    return time.monotonic_ns() // 1000

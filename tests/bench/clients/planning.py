@@ -14,7 +14,7 @@ from bench.clients.progress import Progress
 from bench.clients.stages import collecting
 from bench.cores import CLIENT, SERVERS, pin_self
 from bridge.core.definition import Definition
-from bridge.core.event import DAY, Micros
+from bridge.core.event import DAY
 from bridge.core.trigger import Trigger
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
@@ -27,10 +27,24 @@ from bridge.replay.planner import Progress as Reading
 from bridge.replay.request import Bound, Request
 from bridge.settings.groups import WindowSettings
 from bridge.stages.shared.definitions import Definitions
+from bridge.stages.stage_thread import steady_clock
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.schemas import EventSchemas
 
 _EARLIEST = Bound(text="earliest")
+
+
+def replay_dependencies(log: ConfluentLog, topics: InternalTopics, schemas: str) -> ReplayDependencies:
+    """Return what reads the past in the bench."""
+    return ReplayDependencies(
+        log=log,
+        topics=topics,
+        decoder=lambda: Decoder(EventSchemas.load(schemas)),
+        windows=WindowSettings(),
+        horizon=7 * DAY,
+        clock=lambda: time.time_ns() // 1000,
+        pace=steady_clock,
+    )
 
 
 def plan_replay(
@@ -64,17 +78,9 @@ def plan_replay(
     if not is_pinned:
         pin_self(CLIENT | SERVERS)
     log, topics = ConfluentLog({"bootstrap.servers": bootstrap}), InternalTopics(prefix, partitions)
-    definitions = Definitions(log, topics.triggers, _steady)
+    definitions = Definitions(log, topics.triggers, steady_clock)
     definitions.refresh()
-    around = ReplayDependencies(
-        log=log,
-        topics=topics,
-        decoder=lambda: Decoder(EventSchemas.load(schemas)),
-        windows=WindowSettings(),
-        horizon=7 * DAY,
-        clock=lambda: time.time_ns() // 1000,
-        pace=_steady,
-    )
+    around = replay_dependencies(log, topics, schemas)
     collector = collecting()
     progress = Progress()
     sizes: list[tuple[int, int]] = []
@@ -130,10 +136,6 @@ def _size_at(sizes: Sequence[tuple[int, int]], count: float) -> int:
     """Return the size when about so many records were read."""
     _, size = min(sizes, key=lambda sample: abs(sample[0] - count))
     return size
-
-
-def _steady() -> Micros:
-    return time.monotonic_ns() // 1000
 
 
 def _resident() -> int:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from bridge.cli.past import bound
 from bridge.cli.replay.carrying_out import counts_text
 from bridge.cli.replay.existing import _request_text, _state_text
-from bridge.cli.replay.new import _expression, _name_for, bound
+from bridge.cli.replay.new import _expression, _name_for
 from bridge.core.event import DAY, HOUR, SECOND
 from bridge.errors import UsageError
 from bridge.kafka.log import Partition

@@ -15,7 +15,6 @@ from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.explain import comparison
 from bridge.explain.comparison import Comparison, Difference
 from bridge.kafka.memory.log import MemoryLog
-from bridge.replay.frozen import Freezer
 from bridge.replay.request import Bound, Request
 from bridge.stages.shared.definitions import Definitions
 from unit.replay.replaying import around
@@ -64,7 +63,7 @@ def compared(world: World, before: Trigger | None, after: Trigger, examples: int
     dependencies = around(world)
     definitions = Definitions(MemoryLog(world.broker), world.topics.triggers, lambda: world.now)
     definitions.refresh()
-    freezer = Freezer(dependencies.log, world.topics, definitions, dependencies.clock, dependencies.horizon, 2 * SECOND)
+    freezer = dependencies.freezer(definitions)
     request = Request(after.identity, Bound(text="earliest"))
     sides = [Definition(trigger) for trigger in (before, after) if trigger is not None]
     ranges = [freezer.ranges(request, side) for side in sides]

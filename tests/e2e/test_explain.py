@@ -329,7 +329,7 @@ def test_what_is_asked_wrongly_is_answered_with_what_to_do(shop: Shop) -> None:
         return done
 
     assert "there is no trigger" in refused("--trigger", "none", "--event", "x").stderr
-    assert "several of --event, --key and --run" in refused("--trigger", "ship", "--event", "x", "--key", "y").stderr
+    assert "--event and --key together" in refused("--trigger", "ship", "--event", "x", "--key", "y").stderr
     assert "has no correlation key" in refused("--trigger", "strict", "--key", "y").stderr
     assert "'yesterday' names no time" in refused("--trigger", "ship", "--from", "yesterday").stderr
 

@@ -95,7 +95,7 @@ Examples:
     show_default=True,
     help="Processes that read a trigger of one event, without a window, side by side.",
 )
-@settings_options(*_SETTINGS, *_EVENTS)
+@settings_options(*_SETTINGS, *_EVENTS, "sensitive")
 @output_option
 @click.pass_context
 def replay(context: click.Context, /, **options: Any) -> Any:

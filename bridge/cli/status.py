@@ -112,8 +112,11 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
     for name, definition in sorted(definitions.in_force.items()):
         ready = applied >= definitions.changed[name]
         origin = str(definitions.origins.get(definition.hash, ""))
-        text = f"trigger    {name}   {'ready' if ready else 'not yet applied by every router'}   {origin}"
-        output.result(text, {"kind": "trigger", "trigger": name, "ready": ready, "origin": origin})
+        state = "ready" if ready else "not yet applied by every router"
+        suspended = definition.trigger.suspend
+        text = f"trigger    {name}   {'suspended, ' if suspended else ''}{state}   {origin}"
+        fields = {"trigger": name, "ready": ready, "suspended": suspended, "definition": definition.hash}
+        output.result(text, {"kind": "trigger", **fields, "origin": origin})
     with suppress(LogError):  # an account that may not describe topics sees the rest
         for claimed in claimed_times(admin, definitions.topics(), settings.bootstrap_servers):
             text = f"warning    {claimed.found}; {claimed.expected}"

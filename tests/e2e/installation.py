@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bridge.cli.commands import status
 from bridge.errors import FlowbridgeError
 from bridge.kafka.records import DEAD_LETTER
+from bridge.triggers.sources.folder import TriggerFolder
 from e2e.bridge_process import BridgeProcess, flowbridge
 from flowbridge_sdk import Publisher
 from servers.loopback import HOST
@@ -209,8 +210,23 @@ class Installation:
 
         wait_for(is_idle, DEADLINE, "all to be processed")
 
+    def wait_triggers_as_written(self) -> None:
+        """Wait until the triggers in force are those of the files as they are now, and every router has applied them.
+
+        The names alone do not tell this of a trigger that was edited.
+        """
+        reading = TriggerFolder([self.triggers], self.namespace).read()
+        assert not reading.errors
+        wanted = {trigger.identity: (trigger.definition_hash, True) for trigger in reading.triggers}
+
+        def are_ready() -> bool:
+            lines = [line for line in self._status() if line["kind"] == "trigger"]
+            return {line["trigger"]: (line["definition"], line["ready"]) for line in lines} == wanted
+
+        wait_for(are_ready, DEADLINE, "the triggers as they are written")
+
     def wait_triggers(self, *names: str, seconds: float = DEADLINE) -> None:
-        """Wait until exactly these triggers are in force, and every router has applied them."""
+        """Wait until exactly these triggers are in force, in any definition, and every router has applied them."""
         wanted = {f"{self.namespace}/{name}": True for name in names}
         seen: Mapping[str, bool] = {}
 

@@ -59,7 +59,7 @@ class Bed:
 
     def _write(self) -> None:
         self.installation.write_triggers("---\n".join(self.triggers.values()))
-        self.installation.wait_triggers(*self.triggers)
+        self.installation.wait_triggers_as_written()
 
     def publish(self, event: str, *payloads: dict[str, Any]) -> None:
         """Publish events, and wait until Kafka has them."""

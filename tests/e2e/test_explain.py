@@ -98,14 +98,7 @@ class Shop:
         texts = [text.format(prefix=self.names) for text in (STRICT, BROKEN, ORDERS)]
         texts += [ship] if with_ship else []
         self.installation.write_triggers("---\n".join(texts))
-        self.installation.wait_triggers("strict", "broken", "orders", *(["ship"] if with_ship else []))
-        if with_ship:
-            wait_for(lambda: self._is_applied(suspend=suspend), 60, "the routers to apply the edit")
-
-    def _is_applied(self, *, suspend: bool) -> bool:
-        done = self.installation.command("explain", "--trigger", "ship", "-o", "json")
-        trigger = json.loads(done.stdout)["trigger"]
-        return bool(trigger["is_applied"] and trigger["is_suspended"] == suspend)
+        self.installation.wait_triggers_as_written()
 
     def publish(self, name: str, id_: str, *, ago: timedelta = timedelta(0), **payload: Any) -> None:
         with self.installation.publisher() as publisher:

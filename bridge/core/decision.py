@@ -6,9 +6,12 @@ acknowledged event gets exactly one final decision at each slot of each trigger 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
+
+from typing_extensions import override
 
 from bridge.core.event import EventIdentity
 
@@ -46,6 +49,32 @@ class RunReason(StrEnum):
     OUTCOME_UNKNOWN = "outcome-unknown"
     FAILED = "failed"
     REFUSED = "refused"
+
+
+class EvidenceOnDemand(Mapping[str, str]):
+    """Evidence that is made when somebody looks at it. Of hundreds of thousands of decisions, people read one."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def made(self) -> dict[str, str]:
+        """Return the evidence."""
+
+    @override
+    def __getitem__(self, name: str) -> str:
+        return self.made()[name]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.made())
+
+    @override
+    def __len__(self) -> int:
+        return len(self.made())
+
+    @override
+    def __repr__(self) -> str:
+        return repr(self.made())
 
 
 class Decision(NamedTuple):

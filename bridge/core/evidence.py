@@ -1,18 +1,19 @@
 """The evidence of a decision about an expression: its text, and the values that it read.
 
-Of hundreds of thousands of filtered events, people read the evidence of one. So the values are looked up when they are
-asked for. A sensitive field (the trigger names it, or a setting does for all triggers) is never shown: neither its
-value, nor an error that may quote it, nor a key that is made of it. Errors of CEL may quote values. Our own never do.
+The values are looked up when they are asked for. A sensitive field (the trigger names it, or a setting does for all
+triggers) is never shown: neither its value, nor an error that may quote it, nor a key that is made of it. Errors of CEL
+may quote values. Our own never do.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from typing_extensions import override
 
+from bridge.core.decision import EvidenceOnDemand
 from bridge.core.expressions.expression import Expression, recorded
 from bridge.core.expressions.parts import Conjunct, conjuncts, type_name
 
@@ -57,7 +58,7 @@ class Operand(NamedTuple):
     type: str
 
 
-class ExpressionEvidence(Mapping[str, str]):
+class ExpressionEvidence(EvidenceOnDemand):
     """The evidence of an expression's value, or of an error in it.
 
     Args:
@@ -84,22 +85,8 @@ class ExpressionEvidence(Mapping[str, str]):
         self._error = error
 
     @override
-    def __getitem__(self, name: str) -> str:
-        return self._looked_up()[name]
-
-    @override
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._looked_up())
-
-    @override
-    def __len__(self) -> int:
-        return len(self._looked_up())
-
-    @override
-    def __repr__(self) -> str:
-        return repr(self._looked_up())
-
-    def _looked_up(self) -> dict[str, str]:
+    def made(self) -> dict[str, str]:
+        """Return the expression, the values that it read, and the error."""
         evidence = {self._name: self._expression.source}
         if self._error is not None:
             evidence["error"] = REDACTED if reads_sensitive(self._expression, self._sensitive) else self._error

@@ -13,20 +13,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
-from bridge.core.decision import Reason
-from bridge.core.definition import Definition
-from bridge.core.event import EventIdentity, Micros, time_text
+from bridge.core.decision import Decision, Reason
+from bridge.core.definition import CompiledSlot, Definition
+from bridge.core.event import Micros, time_text
 from bridge.core.runs.run import Run
 from bridge.core.runs.run_of_match import UnrunnableError
 from bridge.explain.story import Told, WindowStory
 from bridge.explain.tracing import RememberingReader, match_events, run_parameters, told, window_story
 from bridge.kafka.log import Partition, Record
 from bridge.replay.frozen import Frozen, ReadRange
-from bridge.replay.merge import merged
-from bridge.replay.past import Needs, Past, PastDecision, PastMatch
+from bridge.replay.merge import Timed, merged
+from bridge.replay.past import Needs, Past, PastMatch
 from bridge.replay.planner import Progress, ReplayDependencies
 from bridge.replay.recorded import NothingRecorded
 from bridge.stages.matcher.window_store import Bounds
@@ -38,12 +39,12 @@ from flowbridge_sdk.errors import DecodeError
 FAILABLE = ("new", "removed", "changed", "filtered", "errors")
 """The differences that ``--fail-on`` may name."""
 
-_REFUSED = frozenset(
-    {Reason.FILTERED, Reason.UNKEYED, Reason.UNDECODABLE, Reason.OVERSIZE, Reason.SUSPENDED, Reason.FROM_THE_FUTURE}
-)
+_SIDES = ("before", "after")
+_ERRORS = frozenset({Reason.UNKEYED.value, Reason.UNDECODABLE.value, Reason.OVERSIZE.value})
 _PASSED = "passed"
 _IN_MEMORY = 200_000  # keys of one side, and matches that wait for the other side; more of them are in a file
 _KEPT = 2_000  # of them with what is told of an example
+_NEWEST = 64  # of them, before that is found out
 _DIGEST = 16  # bytes
 _TOLD_RECORDS = 2_000
 _TRIES = 10
@@ -84,7 +85,8 @@ class Difference:
         begin: When the range begins.
         end: When it ends.
         records: Records that were read.
-        runs: Counts of runs: ``same``, ``new``, ``removed``, ``changed`` (same events, other parameters).
+        runs: Counts of runs: ``same`` (also where neither can make one), ``new``, ``removed``, ``changed`` (the same
+            events, other parameters).
         events: Counts of events at slots: ``filtered`` (they passed before), ``passed`` (they did not), ``errors``.
         decisions: All decisions of the edited trigger in the range, by reason.
         windows: How many windows are open at the end, ``before`` and ``after``.
@@ -127,80 +129,116 @@ class Difference:
         return {"kind": "plan", **asdict(self)}
 
 
-class _Side:
-    """One of the two triggers with its past."""
+Routing = dict[str, Decision | None]
+"""By slot that read the event of a record, the decision that refused it; None where it passed."""
 
-    def __init__(self, definition: Definition, past: Past, decided: list[PastDecision]) -> None:
-        self.definition = definition
-        self.past = past
-        self.decided = decided
+
+class _Seen:
+    """Keys of matches or runs that have come; more than some are in a file."""
+
+    def __init__(self) -> None:
         self._recent: set[bytes] = set()
         self._older: DiskKeys | None = None
 
-    def asks_again(self, run_key: bytes) -> bool:
-        """Return whether a run was asked for before, by its key: the ledger makes it once."""
-        if run_key in self._recent or (self._older is not None and run_key in self._older):
-            return True
-        self._recent.add(run_key)
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._recent or (self._older is not None and key in self._older)
+
+    def add(self, key: bytes) -> None:
+        """Add a key."""
+        self._recent.add(key)
         if len(self._recent) >= _IN_MEMORY:
             self._older = self._older or DiskKeys()
             self._older.add(0, self._recent)
             self._recent.clear()
-        return False
 
-    def routed(self, identity: EventIdentity) -> dict[str, PastDecision]:
-        """Return how the event of a record was routed at each slot: the first decision about it."""
-        found: dict[str, PastDecision] = {}
-        for made in self.decided:
-            if made.decision.event == identity or made.decision.reason in _REFUSED:
-                found.setdefault(made.decision.slot, made)
-        self.decided.clear()
-        return found
+
+@dataclass
+class _Side:
+    """One of the two triggers with its past.
+
+    Attributes:
+        definition: The trigger.
+        past: Its windows.
+        routed: How it routed the event of the last record.
+        asked: Keys of the runs that were asked for: the ledger makes each once.
+
+    """
+
+    definition: Definition
+    past: Past
+    routed: Routing
+    asked: _Seen = field(default_factory=_Seen)
 
 
 class _Waiting:
-    """Matches of one side that the other has not made yet: digest, and the signature of the run."""
+    """Matches of one side that the other has not made yet: digest, and the signature of the run.
 
-    def __init__(self) -> None:
+    Mostly the other side makes the same match at the same record. So what is told of a match is found out only when
+    some further matches have come.
+
+    Args:
+        tell: Returns what is told of a match; None if it counts for nothing, since no run can be made of it.
+
+    """
+
+    def __init__(self, tell: Callable[[PastMatch], RunExample | None]) -> None:
+        self._tell = tell
         self._memory: dict[bytes, bytes] = {}
+        self._newest: dict[bytes, PastMatch] = {}
         self._examples: dict[bytes, RunExample] = {}
         self._file: Any = None
         self._spilled = 0
 
     def __len__(self) -> int:
+        while self._newest:
+            self._age()
         return len(self._memory) + self._spilled
 
-    def add(self, digest: bytes, signature: bytes, example: Callable[[], RunExample]) -> None:
+    def add(self, digest: bytes, signature: bytes, match: PastMatch) -> None:
         """Keep a match."""
-        if self.takes_examples:
-            self._examples[digest] = example()
         self._memory[digest] = signature
+        self._newest[digest] = match
+        if len(self._newest) > _NEWEST:
+            self._age()
         if len(self._memory) > _IN_MEMORY:
             if self._file is None:
                 self._file = spill_file(_SPILLED)
+            old = [item for item in self._memory.items() if item[0] not in self._newest]
             self._file.execute("BEGIN")
-            self._file.executemany("INSERT OR REPLACE INTO matches VALUES (?, ?)", self._memory.items())
+            self._file.executemany("INSERT OR REPLACE INTO matches VALUES (?, ?)", old)
             self._file.execute("COMMIT")
             self._spilled = self._file.execute("SELECT count(*) FROM matches").fetchone()[0]
-            self._memory.clear()
+            self._memory = {digest: self._memory[digest] for digest in self._newest}
 
-    @property
-    def takes_examples(self) -> bool:
-        """Return whether what is told of the next match is kept."""
-        return len(self._examples) < _KEPT
+    def _age(self) -> None:
+        """Find out what is told of the oldest of the newest matches."""
+        digest = next(iter(self._newest))
+        example = self._tell(self._newest.pop(digest))
+        if example is None:
+            del self._memory[digest]
+        elif len(self._examples) < _KEPT:
+            self._examples[digest] = example
 
-    def take(self, digest: bytes) -> tuple[bytes, RunExample | None] | None:
-        """Return the signature of a match, and what is told of it, and forget it; None if it is not there."""
-        signature = self._memory.pop(digest, None)
+    def signature(self, digest: bytes) -> bytes | None:
+        """Return the signature of a match; None if it does not wait."""
+        signature = self._memory.get(digest)
         if signature is None and self._spilled:
             row = self._file.execute("SELECT signature FROM matches WHERE digest = ?", (digest,)).fetchone()
-            if row is not None:
-                self._file.execute("DELETE FROM matches WHERE digest = ?", (digest,))
-                self._spilled -= 1
-                signature = row[0]
-        if signature is None:
-            return None
-        return signature, self._examples.pop(digest, None)
+            signature = None if row is None else row[0]
+        return signature
+
+    def example(self, digest: bytes) -> RunExample | None:
+        """Return what is told of a match that waits; None if too many wait to tell it of this one."""
+        match = self._newest.get(digest)
+        return self._examples.get(digest) if match is None else self._tell(match)
+
+    def remove(self, digest: bytes) -> None:
+        """Forget a match that waits."""
+        self._newest.pop(digest, None)
+        self._examples.pop(digest, None)
+        if self._memory.pop(digest, None) is None:
+            self._file.execute("DELETE FROM matches WHERE digest = ?", (digest,))
+            self._spilled -= 1
 
     def examples(self, count: int) -> list[RunExample]:
         """Return some of the matches, in the order in which they were made."""
@@ -240,10 +278,18 @@ class Comparison:
         self._reader = RememberingReader(self._decoder)
         self._before = None if before is None else self._side(before)
         self._after = self._side(after)
-        self._waiting = {"before": _Waiting(), "after": _Waiting()}
+        self._failed = _Seen()  # matches of which the deployed trigger can make no run
+        self._waiting = {
+            "before": _Waiting(partial(self._example, self._before or self._after)),
+            "after": _Waiting(partial(self._example, self._after)),
+        }
 
     def _side(self, definition: Definition) -> _Side:
-        held, decided = self._around.windows, list[PastDecision]()
+        held, routed = self._around.windows, Routing()
+
+        def hear(slot: CompiledSlot, refused: Decision | None) -> None:
+            routed[slot.slot.variable] = refused
+
         past = Past(
             definition,
             self._around.topics.prefix,
@@ -252,9 +298,9 @@ class Comparison:
             self._decoder,
             Bounds(held.window_bound, held.remembered_bound * self._around.topics.partitions, held.window_bytes),
             needs=Needs(payloads=False, recorded_runs=True, runs=False),
-            decided=decided.append,
         )
-        return _Side(definition, past, decided)
+        past.routed = hear
+        return _Side(definition, past, routed)
 
     def compare(self, ranges: Sequence[Frozen]) -> Difference:
         """Read the ranges, and return what differs.
@@ -291,8 +337,7 @@ class Comparison:
                 is_inside = record.offset >= reads[Partition(record.topic, record.partition)].begin
                 for side in sides:
                     self._matched(side, self._feed(side, record, time, is_inside=is_inside), difference)
-                if is_inside:
-                    self._compare_routing(record, difference)
+                self._compare_routing(timed, difference, is_inside=is_inside)
                 difference.records += 1
                 if difference.records % _TOLD_RECORDS == 0:
                     self._progress(Progress(difference.records, total, time))
@@ -314,48 +359,52 @@ class Comparison:
 
     # -- events --------------------------------------------------------------------------------------------------------
 
-    def _compare_routing(self, record: Record, difference: Difference) -> None:
+    def _compare_routing(self, timed: Timed, difference: Difference, *, is_inside: bool) -> None:
         """Count how the event of a record was routed by both, where they differ."""
-        if not self._after.decided and (self._before is None or not self._before.decided):
-            return
-        identity = self._reader.identity_of(record)
-        after = self._after.routed(identity)
-        before = {} if self._before is None else self._before.routed(identity)
-        for slot in {**before, **after}:
-            was, now = before.get(slot), after.get(slot)
-            reason_before, reason_now = _routing(was), _routing(now)
-            if reason_before == reason_now:
-                continue
-            if reason_now in (Reason.UNKEYED, Reason.UNDECODABLE, Reason.OVERSIZE):
-                kind = "errors"
-            elif reason_now == _PASSED:
-                kind = "passed" if self._before is not None else ""
-            elif reason_before == _PASSED:
-                kind = "filtered"
-            else:
-                continue
-            if not kind:
-                continue
-            difference.events[kind] += 1
-            examples: list[EventExample] = getattr(difference, kind)
-            if len(examples) < self._examples:
-                examples.append(
-                    EventExample(
-                        f"{identity.name} {identity.id}",
-                        f"{record.topic}/{record.partition}/{record.offset}",
-                        slot,
-                        reason_before or "not read",
-                        reason_now or "not read",
-                        self._told(was, now),
-                    )
-                )
+        after = self._after.routed
+        before = Routing() if self._before is None else self._before.routed
+        if is_inside and (before.keys() != after.keys() or any(after.values()) or any(before.values())):
+            for slot in {**before, **after}:
+                self._compare_slot(timed, slot, difference)
+        before.clear()
+        after.clear()
 
-    def _told(self, was: PastDecision | None, now: PastDecision | None) -> Told | None:
-        """Return the decision that refuses the event: that of the edited trigger, else that of the deployed one."""
-        for side, made in ((self._after, now), (self._before, was)):
-            if side is not None and made is not None and made.decision.reason in _REFUSED:
-                return told(side.definition, made.decision, made.at, "recomputed")
-        return None
+    def _compare_slot(self, timed: Timed, slot: str, difference: Difference) -> None:
+        """Count how an event was routed at one slot, if that differs."""
+        before = None if self._before is None else self._before.routed.get(slot)
+        after = self._after.routed.get(slot)
+        reason_before = "" if self._before is None else _reason(self._before.routed, slot)
+        reason_now = _reason(self._after.routed, slot)
+        if reason_before == reason_now:
+            return
+        kind = ""
+        if reason_now in _ERRORS:
+            kind = "errors"
+        elif reason_now == _PASSED and self._before is not None:
+            kind = "passed"
+        elif reason_now != _PASSED and reason_before == _PASSED:
+            kind = "filtered"
+        if not kind:
+            return
+        difference.events[kind] += 1
+        examples: list[EventExample] = getattr(difference, kind)
+        if len(examples) < self._examples:
+            record, refused = timed.record, None
+            if after is not None:
+                refused = told(self._after.definition, after, timed.time * 1000, "recomputed")
+            elif before is not None and self._before is not None:
+                refused = told(self._before.definition, before, timed.time * 1000, "recomputed")
+            identity = self._reader.identity_of(record)
+            examples.append(
+                EventExample(
+                    f"{identity.name} {identity.id}",
+                    f"{record.topic}/{record.partition}/{record.offset}",
+                    slot,
+                    reason_before or "not read",
+                    reason_now or "not read",
+                    refused,
+                )
+            )
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
@@ -365,41 +414,57 @@ class Comparison:
                 self._match(side, match, difference)
 
     def _match(self, side: _Side, match: PastMatch, difference: Difference) -> None:
+        """Count a match. Where runs depend on the same, those of the same events are the same, and need not be made."""
         is_after = side is self._after
         run = _made(match) if self._compares_runs or side.definition.id is not None else None
         digest = _digest(side.definition, match)
-        if side.asks_again(run.run_key.encode() if isinstance(run, Run) else digest):
+        run_key = run.run_key.encode() if isinstance(run, Run) else digest
+        if run_key in side.asked:
             return
-        mine, others = ("after", "before") if is_after else ("before", "after")
-        is_comparable = not isinstance(run, UnrunnableError)
-        other = self._waiting[others].take(digest) if is_comparable else None
+        side.asked.add(run_key)
+        mine, others = self._waiting[_SIDES[is_after]], self._waiting[_SIDES[not is_after]]
         signature = _signature(run) if self._compares_runs else b""
-        if other is not None and other[0] == signature:
-            difference.runs["same"] += 1
-            return
-        run = _made(match) if run is None and (is_after or self._waiting[mine].takes_examples) else run
-        if isinstance(run, UnrunnableError):
-            if is_after:
+        waiting = None if isinstance(run, UnrunnableError) else others.signature(digest)
+        if waiting is None:
+            run = _made(match) if run is None and is_after else run
+            if isinstance(run, UnrunnableError):
                 self._fail(side, match, run, difference)
-        elif other is not None:
-            difference.runs["changed"] += 1
-            if other[1] is not None and len(difference.changed) < self._examples:
-                pair = (other[1], _example(side.definition, match, run))
-                difference.changed.append(pair if is_after else (pair[1], pair[0]))
-        elif self._before is None:
-            difference.runs["new"] += 1
-            if len(difference.new) < self._examples:
-                difference.new.append(_example(side.definition, match, run))
+            elif self._before is None:
+                difference.runs["new"] += 1
+                if len(difference.new) < self._examples:
+                    difference.new.append(_example(side.definition, match, run))
+            else:
+                mine.add(digest, signature, match)
+            return
+        if waiting == signature:
+            difference.runs["same"] += 1
         else:
-            self._waiting[mine].add(digest, signature, lambda: _example(side.definition, match, run))
+            difference.runs["changed"] += 1
+            other = others.example(digest) if len(difference.changed) < self._examples else None
+            if other is not None:
+                pair = (other, _example(side.definition, match, run))
+                difference.changed.append(pair if is_after else (pair[1], pair[0]))
+        others.remove(digest)
+
+    def _example(self, side: _Side, match: PastMatch) -> RunExample | None:
+        """Return what is told of a match; None if no run can be made of it."""
+        run = _made(match)
+        if isinstance(run, UnrunnableError):
+            self._failed.add(_digest(side.definition, match))
+            return None
+        return _example(side.definition, match, run)
 
     def _fail(self, side: _Side, match: PastMatch, run: UnrunnableError, difference: Difference) -> None:
-        """Count a match of which no run can be made."""
-        difference.events["errors"] += 1
-        if len(difference.errors) < self._examples:
-            fault = run.redacted_text(side.definition.trigger.sensitive)
-            events = ", ".join(_events(side.definition, match))
-            difference.errors.append(EventExample(events, "", "", "", f"no run can be made: {fault}", None))
+        """Count a match of the edited trigger of which no run can be made, if the deployed one could make it."""
+        digest = _digest(side.definition, match)
+        if side is self._before:
+            self._failed.add(digest)
+        elif digest not in self._failed:
+            difference.events["errors"] += 1
+            if len(difference.errors) < self._examples:
+                fault = run.redacted_text(side.definition.trigger.sensitive)
+                events = ", ".join(_events(side.definition, match))
+                difference.errors.append(EventExample(events, "", "", "", f"no run can be made: {fault}", None))
 
     def _conclude(self, difference: Difference) -> None:
         difference.decisions = dict(self._after.past.decisions)
@@ -431,11 +496,12 @@ def joined_reads(ranges: Sequence[Frozen]) -> dict[Partition, ReadRange]:
     return reads
 
 
-def _routing(made: PastDecision | None) -> str:
+def _reason(routed: Routing, slot: str) -> str:
     """Return how an event was routed: the reason that refused it, ``passed``, or nothing if no slot read it."""
-    if made is None:
+    if slot not in routed:
         return ""
-    return made.decision.reason.value if made.decision.reason in _REFUSED else _PASSED
+    refused = routed[slot]
+    return _PASSED if refused is None else refused.reason.value
 
 
 def _run_parts(definition: Definition) -> tuple[Any, ...]:
@@ -446,8 +512,9 @@ def _run_parts(definition: Definition) -> tuple[Any, ...]:
 
 def _digest(definition: Definition, match: PastMatch) -> bytes:
     """Return what identifies a match: its events at their slots; the time of one that has none."""
-    pairs = sorted(match_events(definition, match))
-    text = repr(pairs) if pairs else f"complete at {match.complete}"
+    slots = zip(definition.slots, match.used, strict=True)
+    used = sorted([(slot.slot.variable, *event) for slot, events in slots for event in events])
+    text = repr(used) if used else f"complete at {match.complete}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
 
 
@@ -463,14 +530,15 @@ def _events(definition: Definition, match: PastMatch) -> list[str]:
 
 
 def _made(match: PastMatch) -> Run | UnrunnableError | None:
-    return match.make() if match.make is not None else match.run
+    return match.run if match.make is None else match.make()
 
 
-def _example(definition: Definition, match: PastMatch, run: Run | None) -> RunExample:
+def _example(definition: Definition, match: PastMatch, run: Run | UnrunnableError | None) -> RunExample:
+    made = run if isinstance(run, Run) else None
     return RunExample(
         at=time_text(match.complete),
-        workflow=f"{run.namespace}/{run.name}" if run is not None else "",
-        key=definition.redacted_key(run.key) if run is not None else "",
+        workflow=f"{made.namespace}/{made.name}" if made is not None else "",
+        key=definition.redacted_key(made.key) if made is not None else "",
         events=_events(definition, match),
         parameters={parameter.name: parameter.value for parameter in run_parameters(definition, run)},
     )

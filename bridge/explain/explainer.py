@@ -362,10 +362,10 @@ class Explainer:
         for match in tracer.matches:
             if match.recorded is None and match.is_inside and not set(run_keys(match)) & live.runs.keys():
                 others = [
-                    f"{event.name} {event.id} is {decided[event.identity]}"
-                    for filled in match.events
+                    f"{event.name} {event.id} is {decided[event]}"
+                    for filled in match.used
                     for event in filled
-                    if event.identity in decided
+                    if event in decided
                 ]
                 if not any(text.endswith(NOT_BEGUN) for text in others):
                     story.runs.append(missing_run(definition, match, others))

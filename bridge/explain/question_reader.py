@@ -244,7 +244,7 @@ class QuestionReader:
 
 def _is_alone(match: PastMatch, question: Question) -> bool:
     """Return whether a match without events is asked about: no event leads to it."""
-    return not any(match.events) and question.event is None and question.run is None
+    return not any(match.used) and question.event is None and question.run is None
 
 
 def reach(definition: Definition) -> Micros:

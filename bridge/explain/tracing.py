@@ -214,7 +214,7 @@ class Tracer:
                 traced.decisions.append(decision)
         self._decided.clear()
         for match in matches:
-            if self._wants(match) or any(event.identity in self.traced for slot in match.events for event in slot):
+            if self._wants(match) or any(event in self.traced for slot in match.used for event in slot):
                 self.matches.append(match)
 
 
@@ -326,8 +326,8 @@ def window_story(definition: Definition, open_: OpenWindow, known: Knowledge) ->
 def match_events(definition: Definition, match: PastMatch) -> list[tuple[str, EventIdentity]]:
     """Return the events of a match, each with its slot's variable."""
     return [
-        (slot.slot.variable, event.identity)
-        for slot, filled in zip(definition.slots, match.events, strict=True)
+        (slot.slot.variable, event)
+        for slot, filled in zip(definition.slots, match.used, strict=True)
         for event in filled
     ]
 

@@ -24,6 +24,7 @@ from bridge.explain.tracing import (
     RememberingReader,
     Tracer,
     event_story,
+    match_events,
     told,
     window_story,
 )
@@ -276,11 +277,7 @@ def _run_text(expected: RunExpectation) -> str:
 
 
 def _match_text(definition: Definition, match: PastMatch) -> str:
-    events = ", ".join(
-        f"{slot.slot.variable} {event.id}"
-        for slot, filled in zip(definition.slots, match.events, strict=True)
-        for event in filled
-    )
+    events = ", ".join(f"{slot} {event.id}" for slot, event in match_events(definition, match))
     return f"a run of {events}" if events else "a run without events"
 
 

@@ -58,7 +58,8 @@ class PastMatch(NamedTuple):
         second: The run of the second set that is recorded for it, if that set is asked for; None if it is missing.
         complete: When it was complete, by record time.
         is_inside: It was completed inside the range.
-        events: Its events, by slot.
+        used: The identities of its events, by slot.
+        events: Its events, by slot; none where no runs were asked for.
         make: Makes its run, where no runs were asked for; None where they were.
 
     """
@@ -68,7 +69,8 @@ class PastMatch(NamedTuple):
     second: RecordedRun | None
     complete: Micros
     is_inside: bool
-    events: Sequence[Sequence[Event]]
+    used: Sequence[Sequence[EventIdentity]]
+    events: Sequence[Sequence[Event]] = ()
     make: Callable[[], Run | UnrunnableError] | None = None
 
 
@@ -78,7 +80,7 @@ class Needs(NamedTuple):
     Attributes:
         payloads: The payloads of their events, also where no run is made of these.
         recorded_runs: The runs that are recorded for the events of a match, made again.
-        runs: Any runs. Without them, a match has its events alone, and can make its run later.
+        runs: Any runs. Without them, a match has the identities of its events alone, and can make its run later.
 
     """
 
@@ -157,6 +159,8 @@ class Past:
         decided: Hears of each decision.
 
     Attributes:
+        routed: Hears how each event was routed at each slot that reads it: the decision that refused it, or None; no
+            function by default.
         decisions: How many decisions there were inside the range, by reason.
         held: Events that were left alone because a live window holds them.
 
@@ -185,6 +189,7 @@ class Past:
         self._key = key
         self._needs = needs
         self._decided = decided
+        self.routed: Callable[[CompiledSlot, Decision | None], None] | None = None
         self._out = Discard()
         self._store = WindowStore(None)
         self._bounds = bounds
@@ -265,22 +270,26 @@ class Past:
         """
         reading = self._slots.own.get(record.topic) or self._slots.of_shared(record.topic, record.headers)
         read = self._read(record, time) if reading else None
-        if self._trigger.is_windowed:
-            for ended in self.advance(time - 1):
-                self._matches.append(ended)
+        if (due := self._store.next_due(self._condition)) is not None and due < time:
+            self._matches.extend(self.advance(time - 1))
         self._now = time
         for _, slots in reading:
             for slot in slots:
-                if not isinstance(read, DecodedEvent):
-                    self._decide(self._refused(record, slot, read), record, is_inside=is_inside)
-                    continue
-                routed = route(self._definition, slot, read.event)
-                if not isinstance(routed, Accepted):
-                    self._decide(routed, record, is_inside=is_inside)
-                elif self._key is None or routed.key == self._key:
-                    match = self._accept(read, slot, routed.key, is_inside=is_inside)
-                    if match is not None:
-                        self._matches.append(match)
+                if isinstance(read, DecodedEvent):
+                    routed = route(self._definition, slot, read.event)
+                    if isinstance(routed, Accepted):
+                        if self.routed is not None:
+                            self.routed(slot, None)
+                        if self._key is None or routed.key == self._key:
+                            match = self._accept(read, slot, routed.key, is_inside=is_inside)
+                            if match is not None:
+                                self._matches.append(match)
+                        continue
+                else:
+                    routed = self._refused(record, slot, read)
+                if self.routed is not None:
+                    self.routed(slot, routed)
+                self._decide(routed, record, is_inside=is_inside)
         if not self._matches:
             return ()
         matches, self._matches = self._matches, []
@@ -310,7 +319,11 @@ class Past:
         due = self._store.next_due(self._condition)
         if due is None or due > time:
             return
-        while (timer := self._store.due(self._condition, time, self._trigger)) is not None:
+        while True:
+            self._store.forget_due(self._condition, time, self._trigger, self._out)
+            timer = self._store.due(self._condition, time, self._trigger)
+            if timer is None:
+                break
             yield from self._end_by(timer, timer.due)
         self._store.advance(self._condition, self._trigger, time, self._out)
 
@@ -399,9 +412,6 @@ class Past:
         match = None
         if step.match is not None:
             recorded = self._recorded.find(run_key) if run_key else None
-            is_made = self._needs.runs and (recorded is None or self._needs.recorded_runs)
-            is_read = self._needs.payloads or (is_made and self._definition.run_needs_payload)
-            events = [[self._event(arrival, is_read=is_read) for arrival in slot] for slot in step.match]
             arrivals = [arrival for slot in step.match for arrival in slot]
             reached = max([arrival.reached for arrival in arrivals], default=0)
             newest = max([arrival.time for arrival in arrivals], default=step.frame[1] if step.frame else 0)
@@ -411,10 +421,14 @@ class Past:
                 is_reported = self._begin <= complete <= self._end
             frame = None if step.ended_early else step.frame
             if self._needs.runs:
+                is_made = recorded is None or self._needs.recorded_runs
+                is_read = self._needs.payloads or (is_made and self._definition.run_needs_payload)
+                events = [[self._event(arrival, is_read=is_read) for arrival in slot] for slot in step.match]
                 match = self._match(events, key.key, complete, is_inside=is_reported, frame=frame, recorded=recorded)
             else:
+                used = [[arrival.event for arrival in slot] for slot in step.match]
                 make = partial(self._made_later, step.match, key.key, frame)
-                match = PastMatch(None, recorded, None, complete, is_reported, events, make)
+                match = PastMatch(None, recorded, None, complete, is_reported, used, make=make)
         for decision in step.decisions:
             self._decide(decision, record, is_inside=is_inside)
         return match
@@ -438,22 +452,23 @@ class Past:
         recorded: RecordedRun | None = None,
     ) -> PastMatch:
         """Return a match, with what is recorded of its run: ``recorded``, or the run of the key that it would have."""
+        used = [[event.identity for event in slot] for slot in events]
         if not self._needs.runs:
             make = partial(self._made, events, key, frame, self._replay_id)
-            return PastMatch(None, recorded, None, complete, is_inside, events, make)
+            return PastMatch(None, recorded, None, complete, is_inside, used, make=make)
         if recorded is not None and not self._needs.recorded_runs:
-            return PastMatch(None, recorded, None, complete, is_inside, events)
+            return PastMatch(None, recorded, None, complete, is_inside, used, events)
         run = self._made(events, key, frame, self._replay_id)
         second = None
         if self._replay_id and isinstance(run, Run):
             second = self._recorded.find(run.run_key)
         if recorded is None and not self._forces:
-            uses = [self._recorded.use_of(event.identity) for slot in events for event in slot]
+            uses = [self._recorded.use_of(event) for slot in used for event in slot]
             recorded = next((self._recorded.find(use.run_key) for use in uses if use is not None), None)
         if recorded is None:
             live = self._made(events, key, frame, "") if self._replay_id else run
             recorded = self._recorded.find(live.run_key) if isinstance(live, Run) else None
-        return PastMatch(run, recorded, second, complete, is_inside, events)
+        return PastMatch(run, recorded, second, complete, is_inside, used, events)
 
     def _made(
         self, events: Sequence[Sequence[Event]], key: str, frame: tuple[Micros, Micros] | None, replay_id: str

@@ -142,7 +142,7 @@ class Plan:
         if isinstance(match.run, UnrunnableError):
             if outcome is Outcome.MISSING and len(self.unrunnable) < _EXAMPLES:
                 self.unrunnable.append(str(match.run))
-            key = f"{UNRUNNABLE} {match.complete} {[event.identity for slot in match.events for event in slot]}"
+            key = f"{UNRUNNABLE} {match.complete} {[event for slot in match.used for event in slot]}"
             self._put(key, UNRUNNABLE if outcome is Outcome.MISSING else outcome, match.complete, None)
             return
         run = self._run(match, match.run)

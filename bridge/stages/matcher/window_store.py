@@ -24,6 +24,7 @@ from bridge.core.windows.expiry import (
     ConditionClock,
     advanced,
     deadline,
+    forget,
     has_own_deadlines,
     needs_clock,
     next_due,
@@ -308,6 +309,28 @@ class WindowStore:
             self._timers.set(spent.until, place)
             if is_logged:
                 send(topic, partition, place_key(place), encode_spent(spent))
+
+    def forget_due(self, condition: Condition, time: Micros, trigger: Trigger, out: Outbox) -> None:
+        """Forget the identities that are due at ``time``, up to the first timer that may end something else.
+
+        It does what ``due``, :func:`bridge.stages.matcher.ticks.ended_by` and ``apply`` do for each of them. Nothing is
+        decided about an identity that is forgotten, and most timers are of such identities, or stale.
+        """
+        timers, remembered = self._timers, self._remembered
+        while (timer := timers.first(condition)) is not None and timer.due <= time:
+            place = timer.place
+            held = remembered.get(place)
+            if not isinstance(held, Spent):
+                return
+            timers.drop_first(condition)
+            if held.until != timer.due:  # its deadline, which it did not come to
+                continue
+            self._forget(place)
+            if self._is_logged:
+                out.send(self._topic, self._partition, place_key(place), None)
+            window = self._open.get(place.window)
+            if window is not None:
+                self._put(place.window, forget(trigger, window, place.slot, held), trigger)
 
     def advance(self, condition: Condition, trigger: Trigger, time: Micros, out: Outbox) -> None:
         """Set the clock of a condition to the time of a tick that is over, where its rules need a clock."""

@@ -17,7 +17,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from operator import attrgetter
 
-from bridge.core.decision import Reason
+from typing_extensions import override
+
+from bridge.core.decision import EvidenceOnDemand, Reason
 from bridge.core.event import Micros, time_text
 from bridge.core.trigger import Trigger, WindowPlan
 from bridge.core.windows import absence
@@ -157,9 +159,25 @@ class Within(Kind):
     def _wait(self, trigger: Trigger, window: Window, key: str, new: Arrival, bound: int) -> Step:
         if window.size >= bound:
             return over_bound(trigger, window, key, new, bound)
-        lacking = missing(trigger, window.waiting, new.slot) or "an event that happened closer to it"
-        evidence = {"for": lacking, "until": time_text(self.deadline(trigger, new))}
+        evidence = _Waiting(trigger, window, new, self.deadline(trigger, new))
         return Step(window.with_arrival(new), (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
+
+
+class _Waiting(EvidenceOnDemand):
+    """What an arrival waits for, and until when."""
+
+    __slots__ = ("_deadline", "_new", "_trigger", "_window")
+
+    def __init__(self, trigger: Trigger, window: Window, new: Arrival, deadline: Micros) -> None:
+        self._trigger = trigger
+        self._window = window
+        self._new = new
+        self._deadline = deadline
+
+    @override
+    def made(self) -> dict[str, str]:
+        lacking = missing(self._trigger, self._window.waiting, self._new.slot)
+        return {"for": lacking or "an event that happened closer to it", "until": time_text(self._deadline)}
 
 
 def _used(trigger: Trigger, window: Window, key: str, match: Match, outside: Sequence[Arrival]) -> Step:

@@ -1,8 +1,10 @@
 """Compare an edited trigger with the deployed one: both run over the same events of the log, by the live rules.
 
 Two pasts (:mod:`bridge.replay.past`) read each record in turn. A record is decoded once for both. What both do alike is
-only counted. A match that one of them has made waits for the same match of the other: matches are the same if they have
-the same events at the same slots. What still waits at the end is new, or removed.
+only counted. Their matches are paired (:mod:`bridge.explain.pairing`).
+
+Windows of different correlation keys have nothing in common. So several processes can divide the keys between them:
+each reads all records, and follows its own keys.
 
 Nothing of the live bridge is touched or asked: no run is recorded, so both sides say what the rules alone make of these
 events. Therefore the differences come from the edit, and from nothing else.
@@ -10,19 +12,29 @@ events. Therefore the differences come from the edit, and from nothing else.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
-from typing import Any
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+from zlib import crc32
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.event import Micros, time_text
 from bridge.core.runs.run import Run
 from bridge.core.runs.run_of_match import UnrunnableError
-from bridge.explain.story import Told, WindowStory
+from bridge.core.trigger import Trigger
+from bridge.core.windows.expiry import needs_clock
+from bridge.explain.difference import Difference, EventExample, RunExample
+from bridge.explain.pairing import UNRUNNABLE, Example, Part, Seen, Tally, Unpaired, joined, save
 from bridge.explain.tracing import RememberingReader, match_events, run_parameters, told, window_story
 from bridge.kafka.log import Partition, Record
 from bridge.replay.frozen import Frozen, ReadRange
@@ -33,123 +45,34 @@ from bridge.replay.recorded import NothingRecorded
 from bridge.stages.matcher.window_store import Bounds
 from bridge.stages.router.reached_time import TRUSTED_AHEAD
 from bridge.stages.shared.decoding import EventDecoder
-from bridge.stages.shared.spill_file import DiskKeys, spill_file
+from bridge.stages.shared.garbage import BatchGarbageCollector
 from flowbridge_sdk.errors import DecodeError
 
-FAILABLE = ("new", "removed", "changed", "filtered", "errors")
-"""The differences that ``--fail-on`` may name."""
-
-_SIDES = ("before", "after")
 _ERRORS = frozenset({Reason.UNKEYED.value, Reason.UNDECODABLE.value, Reason.OVERSIZE.value})
 _PASSED = "passed"
-_IN_MEMORY = 200_000  # keys of one side, and matches that wait for the other side; more of them are in a file
-_KEPT = 2_000  # of them with what is told of an example
-_NEWEST = 64  # of them, before that is found out
 _DIGEST = 16  # bytes
 _TOLD_RECORDS = 2_000
 _TRIES = 10
-_SPILLED = "CREATE TABLE matches (digest BLOB PRIMARY KEY, signature BLOB) WITHOUT ROWID"
-
-
-@dataclass
-class RunExample:
-    """A run that only one side has, or that both have with other parameters."""
-
-    at: str
-    workflow: str
-    key: str
-    events: list[str]
-    parameters: dict[str, str]
-
-
-@dataclass
-class EventExample:
-    """An event that the two sides decide otherwise."""
-
-    event: str
-    place: str
-    slot: str
-    before: str
-    after: str
-    decision: Told | None
-
-
-@dataclass
-class Difference:
-    """What an edit changes.
-
-    Attributes:
-        trigger: ``namespace/name``.
-        before: Hash of the deployed definition; empty if there is none.
-        after: Hash of the edited definition.
-        begin: When the range begins.
-        end: When it ends.
-        records: Records that were read.
-        runs: Counts of runs: ``same`` (also where neither can make one), ``new``, ``removed``, ``changed`` (the same
-            events, other parameters).
-        events: Counts of events at slots: ``filtered`` (they passed before), ``passed`` (they did not), ``errors``.
-        decisions: All decisions of the edited trigger in the range, by reason.
-        windows: How many windows are open at the end, ``before`` and ``after``.
-        new: Examples of new runs.
-        removed: Examples of removed runs.
-        changed: Examples of changed runs: before, and after.
-        filtered: Examples of events that are newly filtered.
-        passed: Examples of events that newly pass.
-        errors: Examples of events and matches that fail and did not before.
-        open: Examples of open windows of the edited trigger.
-        notes: What a person should know.
-
-    """
-
-    trigger: str
-    before: str
-    after: str
-    begin: str
-    end: str
-    records: int = 0
-    runs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("same", "new", "removed", "changed"), 0))
-    events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("filtered", "passed", "errors"), 0))
-    decisions: dict[str, int] = field(default_factory=dict)
-    windows: dict[str, int] = field(default_factory=dict)
-    new: list[RunExample] = field(default_factory=list)
-    removed: list[RunExample] = field(default_factory=list)
-    changed: list[tuple[RunExample, RunExample]] = field(default_factory=list)
-    filtered: list[EventExample] = field(default_factory=list)
-    passed: list[EventExample] = field(default_factory=list)
-    errors: list[EventExample] = field(default_factory=list)
-    open: list[WindowStory] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def counts(self) -> dict[str, int]:
-        """Return how many differences there are of each kind that ``--fail-on`` may name."""
-        return {name: (self.runs | self.events)[name] for name in FAILABLE}
-
-    def plain(self) -> dict[str, Any]:
-        """Return the difference as plain values, for JSON."""
-        return {"kind": "plan", **asdict(self)}
-
 
 Routing = dict[str, Decision | None]
 """By slot that read the event of a record, the decision that refused it; None where it passed."""
 
+MakeDependencies = Callable[[], ReplayDependencies]
+"""Makes what a process works with. It is pickled, so it is a function of a module, or a partial of one."""
 
-class _Seen:
-    """Keys of matches or runs that have come; more than some are in a file."""
 
-    def __init__(self) -> None:
-        self._recent: set[bytes] = set()
-        self._older: DiskKeys | None = None
+class Share(NamedTuple):
+    """A share of the correlation keys: its number, from 0 on, and how many shares there are."""
 
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._recent or (self._older is not None and key in self._older)
+    number: int
+    of: int
 
-    def add(self, key: bytes) -> None:
-        """Add a key."""
-        self._recent.add(key)
-        if len(self._recent) >= _IN_MEMORY:
-            self._older = self._older or DiskKeys()
-            self._older.add(0, self._recent)
-            self._recent.clear()
+    def follows(self, key: str) -> bool:
+        """Return whether a key is one of this share."""
+        return crc32(key.encode("utf-8", "surrogatepass")) % self.of == self.number
+
+
+WHOLE = Share(0, 1)
 
 
 @dataclass
@@ -167,87 +90,7 @@ class _Side:
     definition: Definition
     past: Past
     routed: Routing
-    asked: _Seen = field(default_factory=_Seen)
-
-
-class _Waiting:
-    """Matches of one side that the other has not made yet: digest, and the signature of the run.
-
-    Mostly the other side makes the same match at the same record. So what is told of a match is found out only when
-    some further matches have come.
-
-    Args:
-        tell: Returns what is told of a match; None if it counts for nothing, since no run can be made of it.
-
-    """
-
-    def __init__(self, tell: Callable[[PastMatch], RunExample | None]) -> None:
-        self._tell = tell
-        self._memory: dict[bytes, bytes] = {}
-        self._newest: dict[bytes, PastMatch] = {}
-        self._examples: dict[bytes, RunExample] = {}
-        self._file: Any = None
-        self._spilled = 0
-
-    def __len__(self) -> int:
-        while self._newest:
-            self._age()
-        return len(self._memory) + self._spilled
-
-    def add(self, digest: bytes, signature: bytes, match: PastMatch) -> None:
-        """Keep a match."""
-        self._memory[digest] = signature
-        self._newest[digest] = match
-        if len(self._newest) > _NEWEST:
-            self._age()
-        if len(self._memory) > _IN_MEMORY:
-            if self._file is None:
-                self._file = spill_file(_SPILLED)
-            old = [item for item in self._memory.items() if item[0] not in self._newest]
-            self._file.execute("BEGIN")
-            self._file.executemany("INSERT OR REPLACE INTO matches VALUES (?, ?)", old)
-            self._file.execute("COMMIT")
-            self._spilled = self._file.execute("SELECT count(*) FROM matches").fetchone()[0]
-            self._memory = {digest: self._memory[digest] for digest in self._newest}
-
-    def _age(self) -> None:
-        """Find out what is told of the oldest of the newest matches."""
-        digest = next(iter(self._newest))
-        example = self._tell(self._newest.pop(digest))
-        if example is None:
-            del self._memory[digest]
-        elif len(self._examples) < _KEPT:
-            self._examples[digest] = example
-
-    def signature(self, digest: bytes) -> bytes | None:
-        """Return the signature of a match; None if it does not wait."""
-        signature = self._memory.get(digest)
-        if signature is None and self._spilled:
-            row = self._file.execute("SELECT signature FROM matches WHERE digest = ?", (digest,)).fetchone()
-            signature = None if row is None else row[0]
-        return signature
-
-    def example(self, digest: bytes) -> RunExample | None:
-        """Return what is told of a match that waits; None if too many wait to tell it of this one."""
-        match = self._newest.get(digest)
-        return self._examples.get(digest) if match is None else self._tell(match)
-
-    def remove(self, digest: bytes) -> None:
-        """Forget a match that waits."""
-        self._newest.pop(digest, None)
-        self._examples.pop(digest, None)
-        if self._memory.pop(digest, None) is None:
-            self._file.execute("DELETE FROM matches WHERE digest = ?", (digest,))
-            self._spilled -= 1
-
-    def examples(self, count: int) -> list[RunExample]:
-        """Return some of the matches, in the order in which they were made."""
-        return list(self._examples.values())[:count]
-
-    def close(self) -> None:
-        """Remove the file."""
-        if self._file is not None:
-            self._file.close()
+    asked: Seen = field(default_factory=Seen)
 
 
 class Comparison:
@@ -259,6 +102,7 @@ class Comparison:
         after: The edited definition.
         examples: Examples of each difference.
         progress: Hears how far reading has come.
+        share: The correlation keys that are followed. The first share also counts how events are routed.
 
     """
 
@@ -269,20 +113,20 @@ class Comparison:
         after: Definition,
         examples: int,
         progress: Callable[[Progress], None] = lambda _: None,
+        share: Share = WHOLE,
     ) -> None:
         self._around = around
         self._examples = examples
         self._progress = progress
-        self._compares_runs = before is not None and _run_parts(before) != _run_parts(after)
+        self._share = share
+        self._compares_runs = compares_runs(before, after)
         self._decoder = EventDecoder(around.decoder, around.pace)
         self._reader = RememberingReader(self._decoder)
         self._before = None if before is None else self._side(before)
         self._after = self._side(after)
-        self._failed = _Seen()  # matches of which the deployed trigger can make no run
-        self._waiting = {
-            "before": _Waiting(partial(self._example, self._before or self._after)),
-            "after": _Waiting(partial(self._example, self._after)),
-        }
+        self._unpaired_before = Unpaired(partial(self._tell, self._before or self._after))
+        self._unpaired_after = Unpaired(partial(self._tell, self._after))
+        self._refused: Counter[str] = Counter()
 
     def _side(self, definition: Definition) -> _Side:
         held, routed = self._around.windows, Routing()
@@ -296,17 +140,30 @@ class Comparison:
             NothingRecorded(),
             self._reader,
             self._decoder,
-            Bounds(held.window_bound, held.remembered_bound * self._around.topics.partitions, held.window_bytes),
+            Bounds(
+                held.window_bound,
+                held.remembered_bound * self._around.topics.partitions,
+                held.window_bytes // self._share.of,
+            ),
             needs=Needs(payloads=False, recorded_runs=True, runs=False),
         )
         past.routed = hear
+        if self._share.of > 1:
+            past.follows = self._share.follows
         return _Side(definition, past, routed)
 
     def compare(self, ranges: Sequence[Frozen]) -> Difference:
-        """Read the ranges, and return what differs.
+        """Read the ranges, and return what differs; it raises as :meth:`part`."""
+        difference, before, after = self.part(ranges)
+        tally = Tally(difference, self._examples, compares_runs=self._compares_runs)
+        return tally.conclude(before, after)
+
+    def part(self, ranges: Sequence[Frozen], file: Path | None = None) -> Part:
+        """Read the ranges, and return what differs, and the matches that are left.
 
         Args:
             ranges: The range of each side; of a topic that both read, the one that begins earlier counts.
+            file: Takes the matches that are left; None if there are no other parts.
 
         Raises:
             LogError: Kafka did not answer.
@@ -325,6 +182,7 @@ class Comparison:
             time_text(end),
             notes=list(dict.fromkeys(note for frozen in ranges for note in frozen.notes)),
         )
+        tally = Tally(difference, self._examples, compares_runs=self._compares_runs)
         sides = [side for side in (before, self._after) if side is not None]
         for side in sides:
             side.past.begin(first, begin, end)
@@ -336,16 +194,21 @@ class Comparison:
                 record, time = timed.record, timed.time * 1000
                 is_inside = record.offset >= reads[Partition(record.topic, record.partition)].begin
                 for side in sides:
-                    self._matched(side, self._feed(side, record, time, is_inside=is_inside), difference)
+                    self._matched(side, self._feed(side, record, time, is_inside=is_inside), tally)
                 self._compare_routing(timed, difference, is_inside=is_inside)
                 difference.records += 1
                 if difference.records % _TOLD_RECORDS == 0:
                     self._progress(Progress(difference.records, total, time))
         for side in sides:
-            self._matched(side, list(side.past.advance(end)), difference)
+            self._matched(side, list(side.past.advance(end)), tally)
         self._progress(Progress(difference.records, total, end))
-        self._conclude(difference)
-        return difference
+        self._add_windows(difference)
+        left = self._unpaired_before.left(), self._unpaired_after.left()
+        if file is not None:
+            save(file, self._unpaired_before, self._unpaired_after)
+        self._unpaired_before.close()
+        self._unpaired_after.close()
+        return Part(difference, *left)
 
     def _feed(self, side: _Side, record: Record, time: Micros, *, is_inside: bool) -> Sequence[PastMatch]:
         for tries in range(_TRIES):
@@ -364,8 +227,11 @@ class Comparison:
         after = self._after.routed
         before = Routing() if self._before is None else self._before.routed
         if is_inside and (before.keys() != after.keys() or any(after.values()) or any(before.values())):
-            for slot in {**before, **after}:
-                self._compare_slot(timed, slot, difference)
+            if self._share.number == 0:
+                for slot in {**before, **after}:
+                    self._compare_slot(timed, slot, difference)
+            else:
+                self._refused.update(refused.reason.value for refused in after.values() if refused is not None)
         before.clear()
         after.clear()
 
@@ -408,71 +274,55 @@ class Comparison:
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
-    def _matched(self, side: _Side, matches: Sequence[PastMatch], difference: Difference) -> None:
+    def _matched(self, side: _Side, matches: Sequence[PastMatch], tally: Tally) -> None:
         for match in matches:
             if match.is_inside:
-                self._match(side, match, difference)
+                self._match(side, match, tally)
 
-    def _match(self, side: _Side, match: PastMatch, difference: Difference) -> None:
-        """Count a match. Where runs depend on the same, those of the same events are the same, and need not be made."""
-        is_after = side is self._after
+    def _match(self, side: _Side, match: PastMatch, tally: Tally) -> None:
+        """Pair a match, or let it wait."""
         run = _made(match) if self._compares_runs or side.definition.id is not None else None
         digest = _digest(side.definition, match)
         run_key = run.run_key.encode() if isinstance(run, Run) else digest
         if run_key in side.asked:
             return
         side.asked.add(run_key)
-        mine, others = self._waiting[_SIDES[is_after]], self._waiting[_SIDES[not is_after]]
         signature = _signature(run) if self._compares_runs else b""
-        waiting = None if isinstance(run, UnrunnableError) else others.signature(digest)
-        if waiting is None:
-            run = _made(match) if run is None and is_after else run
-            if isinstance(run, UnrunnableError):
-                self._fail(side, match, run, difference)
-            elif self._before is None:
-                difference.runs["new"] += 1
-                if len(difference.new) < self._examples:
-                    difference.new.append(_example(side.definition, match, run))
-            else:
-                mine.add(digest, signature, match)
+        is_after = side is self._after
+        mine, others = self._unpaired_before, self._unpaired_after
+        if is_after:
+            mine, others = others, mine
+        other = others.signature(digest)
+        if other is None:
+            mine.add(digest, signature, match)
             return
-        if waiting == signature:
-            difference.runs["same"] += 1
+        tell_mine, tell_other = partial(self._tell, side, match), partial(others.example, digest)
+        if is_after:
+            tally.add(other, signature, tell_other, tell_mine)
         else:
-            difference.runs["changed"] += 1
-            other = others.example(digest) if len(difference.changed) < self._examples else None
-            if other is not None:
-                pair = (other, _example(side.definition, match, run))
-                difference.changed.append(pair if is_after else (pair[1], pair[0]))
+            tally.add(signature, other, tell_mine, tell_other)
         others.remove(digest)
 
-    def _example(self, side: _Side, match: PastMatch) -> RunExample | None:
-        """Return what is told of a match; None if no run can be made of it."""
-        run = _made(match)
+    @staticmethod
+    def _tell(side: _Side, match: PastMatch) -> Example:
+        """Return what is told of a match."""
+        definition, run = side.definition, _made(match)
+        events = [f"{slot} {event.id}" for slot, event in match_events(definition, match)]
         if isinstance(run, UnrunnableError):
-            self._failed.add(_digest(side.definition, match))
-            return None
-        return _example(side.definition, match, run)
+            fault = run.redacted_text(definition.trigger.sensitive)
+            return EventExample(", ".join(events), "", "", "", f"no run can be made: {fault}", None)
+        return RunExample(
+            at=time_text(match.complete),
+            workflow=f"{run.namespace}/{run.name}" if run is not None else "",
+            key=definition.redacted_key(run.key) if run is not None else "",
+            events=events,
+            parameters={parameter.name: parameter.value for parameter in run_parameters(definition, run)},
+        )
 
-    def _fail(self, side: _Side, match: PastMatch, run: UnrunnableError, difference: Difference) -> None:
-        """Count a match of the edited trigger of which no run can be made, if the deployed one could make it."""
-        digest = _digest(side.definition, match)
-        if side is self._before:
-            self._failed.add(digest)
-        elif digest not in self._failed:
-            difference.events["errors"] += 1
-            if len(difference.errors) < self._examples:
-                fault = run.redacted_text(side.definition.trigger.sensitive)
-                events = ", ".join(_events(side.definition, match))
-                difference.errors.append(EventExample(events, "", "", "", f"no run can be made: {fault}", None))
-
-    def _conclude(self, difference: Difference) -> None:
-        difference.decisions = dict(self._after.past.decisions)
+    def _add_windows(self, difference: Difference) -> None:
+        """Add the decisions of the edited trigger, and the windows that are open."""
+        difference.decisions = dict(self._after.past.decisions - self._refused)
         if self._before is not None:
-            difference.runs["new"] = len(self._waiting["after"])
-            difference.runs["removed"] = len(self._waiting["before"])
-            difference.new = self._waiting["after"].examples(self._examples)
-            difference.removed = self._waiting["before"].examples(self._examples)
             difference.windows["before"] = sum(1 for _ in self._before.past.open_windows())
         count = 0
         for window in self._after.past.open_windows():
@@ -480,8 +330,87 @@ class Comparison:
             if count <= self._examples:
                 difference.open.append(window_story(self._after.definition, window, "recomputed"))
         difference.windows["after"] = count
-        for waiting in self._waiting.values():
-            waiting.close()
+
+
+def compares_runs(before: Definition | None, after: Definition) -> bool:
+    """Return whether the runs of the same events may differ."""
+    return before is not None and _run_parts(before) != _run_parts(after)
+
+
+def can_be_divided(definition: Definition) -> bool:
+    """Return whether the correlation keys of a trigger can be divided: nothing that its rules ask for spans keys."""
+    trigger = definition.trigger
+    has_keys = all(slot.key is not None for slot in definition.slots)
+    return trigger.is_windowed and has_keys and not trigger.is_switch and not needs_clock(trigger)
+
+
+class _Job(NamedTuple):
+    """The work of one process: both triggers as JSON with their hashes, and what it reads."""
+
+    sides: tuple[tuple[str, str] | None, tuple[str, str]]
+    ranges: Sequence[Frozen]
+    examples: int
+    share: Share
+    file: Path
+
+
+def compare_divided(
+    make: MakeDependencies,
+    before: Definition | None,
+    after: Definition,
+    ranges: Sequence[Frozen],
+    examples: int,
+    workers: int,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Difference:
+    """Compare two definitions whose keys can be divided, in several processes, of which this one is the first.
+
+    Args:
+        make: Makes what each process works with.
+        before: The deployed definition; None for a trigger that is new.
+        after: The edited definition.
+        ranges: The range of each side.
+        examples: Examples of each difference.
+        workers: How many processes.
+        progress: Hears how far this process has come.
+
+    Raises:
+        LogError: Kafka did not answer.
+        DecodeError: The schema registry does not answer.
+
+    """
+    sides = None if before is None else _written(before), _written(after)
+    with TemporaryDirectory(prefix="flowbridge-plan-") as folder:
+        jobs = [
+            _Job(sides, ranges, examples, Share(number, workers), Path(folder) / f"left-{number}")
+            for number in range(workers)
+        ]
+        with ProcessPoolExecutor(workers - 1, mp_context=get_context("spawn")) as pool:
+            others = [pool.submit(_compare, make, job) for job in jobs[1:]]
+            first = Comparison(make(), before, after, examples, progress, jobs[0].share).part(ranges, jobs[0].file)
+            parts = [first, *[other.result() for other in others]]
+        return joined(parts, [job.file for job in jobs], examples, compares_runs=compares_runs(before, after))
+
+
+def _compare(make: MakeDependencies, job: _Job) -> Part:
+    """Do the work of one process."""
+    before, after = [None if side is None else _read(side) for side in job.sides]
+    if after is None:
+        raise ValueError("there is an edited trigger")
+    collector = BatchGarbageCollector()
+    collector.take_over()
+    comparison = Comparison(make(), before, after, job.examples, lambda _: collector.between_batches(), job.share)
+    return comparison.part(job.ranges, job.file)
+
+
+def _written(definition: Definition) -> tuple[str, str]:
+    return json.dumps(definition.trigger.to_json()), definition.hash
+
+
+def _read(written: tuple[str, str]) -> Definition:
+    definition = Definition(Trigger.from_json(json.loads(written[0])))
+    definition.hash = written[1]
+    return definition
 
 
 def joined_reads(ranges: Sequence[Frozen]) -> dict[Partition, ReadRange]:
@@ -520,25 +449,10 @@ def _digest(definition: Definition, match: PastMatch) -> bytes:
 
 def _signature(run: Run | UnrunnableError | None) -> bytes:
     if not isinstance(run, Run):
-        return b"none"
+        return UNRUNNABLE
     what = (run.namespace, run.template, run.parameters, run.payload, run.labels, run.annotations, run.synchronization)
     return blake2b(repr(what).encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
 
 
-def _events(definition: Definition, match: PastMatch) -> list[str]:
-    return [f"{slot} {event.id}" for slot, event in match_events(definition, match)]
-
-
 def _made(match: PastMatch) -> Run | UnrunnableError | None:
     return match.run if match.make is None else match.make()
-
-
-def _example(definition: Definition, match: PastMatch, run: Run | UnrunnableError | None) -> RunExample:
-    made = run if isinstance(run, Run) else None
-    return RunExample(
-        at=time_text(match.complete),
-        workflow=f"{made.namespace}/{made.name}" if made is not None else "",
-        key=definition.redacted_key(made.key) if made is not None else "",
-        events=_events(definition, match),
-        parameters={parameter.name: parameter.value for parameter in run_parameters(definition, run)},
-    )

@@ -161,6 +161,7 @@ class Past:
     Attributes:
         routed: Hears how each event was routed at each slot that reads it: the decision that refused it, or None; no
             function by default.
+        follows: Tells which correlation keys are followed; None for all.
         decisions: How many decisions there were inside the range, by reason.
         held: Events that were left alone because a live window holds them.
 
@@ -186,10 +187,10 @@ class Past:
         self._reader = reader
         self._decoder = decoder
         self._replay_id = replay_id
-        self._key = key
         self._needs = needs
         self._decided = decided
         self.routed: Callable[[CompiledSlot, Decision | None], None] | None = None
+        self.follows: Callable[[str], bool] | None = None if key is None else key.__eq__
         self._out = Discard()
         self._store = WindowStore(None)
         self._bounds = bounds
@@ -280,7 +281,7 @@ class Past:
                     if isinstance(routed, Accepted):
                         if self.routed is not None:
                             self.routed(slot, None)
-                        if self._key is None or routed.key == self._key:
+                        if self.follows is None or self.follows(routed.key):
                             match = self._accept(read, slot, routed.key, is_inside=is_inside)
                             if match is not None:
                                 self._matches.append(match)

@@ -355,6 +355,9 @@ def test_a_plan_shows_what_the_mended_trigger_would_have_done(shop: Shop, tmp_pa
     plan = json.loads(done.stdout)
     assert (plan["runs"]["removed"], plan["runs"]["changed"], plan["events"]["passed"]) == (0, 0, 1)
     assert [sorted(run["events"]) for run in plan["new"]] == [["order o-1", "payment p-1"]]
+    divided = shop.installation.command("plan", str(tmp_path / "ship.yaml"), "--workers", "2", "-o", "json")
+    fields = ("runs", "events", "windows", "decisions", "records", "new")
+    assert {name: json.loads(divided.stdout)[name] for name in fields} == {name: plan[name] for name in fields}
     stricter = before.replace("payload.settled == true", "payload.settled == true && payload.amount > 5")
     (tmp_path / "ship.yaml").write_text(stricter)
     done = shop.installation.command("plan", str(tmp_path / "ship.yaml"), "--fail-on", "removed")

@@ -87,6 +87,13 @@ Examples:
     default="",
     help="Exit with 1 if there are such differences: new, removed, changed, filtered, errors.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="Processes that divide the correlation keys of sliding windows between them. Else as many as there are "
+    "processors, 8 at most, and fewer for a short range.",
+)
 @settings_options(*_SETTINGS, *_EVENTS, "sensitive")
 @output_option
 def plan(**options: Any) -> Any:

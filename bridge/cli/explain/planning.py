@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from bridge.cli.explain.telling import decision_lines, wrapped
@@ -12,11 +14,14 @@ from bridge.cli.replay.carrying_out import kafka
 from bridge.cli.wiring import replay_dependencies
 from bridge.core.duration import DurationError, parse_duration
 from bridge.errors import ExitCode, UsageError
-from bridge.explain.comparison import FAILABLE, Comparison, Difference, EventExample, RunExample
+from bridge.explain.comparison import Comparison, can_be_divided, compare_divided, joined_reads
+from bridge.explain.difference import FAILABLE, Difference, EventExample, RunExample
 from bridge.replay.request import Bound, Request
 from bridge.settings.settings import Settings
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.stage_thread import steady_clock, wall_clock
+
+_FOR_A_PROCESS = 20_000  # records: a process that has less to do is not worth its start
 
 
 def execute(
@@ -28,6 +33,7 @@ def execute(
     end: str | None,
     examples: int,
     fail_on: str,
+    workers: int | None,
     settings: Settings,
     output: Output,
 ) -> int:
@@ -50,11 +56,22 @@ def execute(
             request = Request(after.identity, begin, bound(end, now) if end else Bound())
             ranges = [freezer.ranges(request, side) for side in (before, after) if side is not None]
             reading = ReadingProgress()
-            difference = Comparison(around, before, after, examples, reading.tell).compare(ranges)
+            count = sum(part.end - part.first for part in joined_reads(ranges).values())
+            processes = workers or min(_processors(), 1 + count // _FOR_A_PROCESS)
+            if processes > 1 and can_be_divided(after) and (before is None or can_be_divided(before)):
+                make = partial(replay_dependencies, settings)
+                difference = compare_divided(make, before, after, ranges, examples, processes, reading.tell)
+            else:
+                difference = Comparison(around, before, after, examples, reading.tell).compare(ranges)
             reading.end()
             output.result(list(_lines(difference, file)), difference.plain())
             has_failed = has_failed or any(difference.counts()[name] for name in failing)
     return ExitCode.NOT_SO if has_failed else ExitCode.OK
+
+
+def _processors() -> int:
+    """Return how many processors this process may use, at most 8: each process reads all records."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
 
 
 def _length(text: str) -> int:

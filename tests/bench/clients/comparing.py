@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 
 from bench.clients.planning import replay_dependencies
 from bench.clients.progress import Progress
 from bench.clients.stages import collecting
+from bench.cores import CLIENT, SERVERS, pin_self
 from bridge.core.definition import Definition
 from bridge.core.trigger import Trigger
-from bridge.explain.comparison import Comparison
+from bridge.explain.comparison import Comparison, compare_divided
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.replay.planner import Progress as Reading
+from bridge.replay.planner import ReplayDependencies
 from bridge.replay.request import Bound, Request
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.stage_thread import steady_clock
 
 
 def compare(
-    *, bootstrap: str, prefix: str, partitions: int, schemas: str, before: str, after: str
+    *, bootstrap: str, prefix: str, partitions: int, schemas: str, before: str, after: str, workers: int = 1
 ) -> dict[str, object]:
     """Compare two triggers over all that their topics hold.
 
@@ -31,15 +34,19 @@ def compare(
         schemas: The folder of schemas.
         before: The deployed trigger, as JSON.
         after: The edited one.
+        workers: Processes; several of them use all cores.
 
     Returns:
         ``seconds`` that it took, ``rate`` of records, and the counts of ``runs`` that are the same, new and removed.
 
     """
+    if workers > 1:
+        pin_self(CLIENT | SERVERS)
     log, topics = ConfluentLog({"bootstrap.servers": bootstrap}), InternalTopics(prefix, partitions)
     definitions = Definitions(log, topics.triggers, steady_clock)
     definitions.refresh()
-    around = replay_dependencies(log, topics, schemas)
+    make = partial(_around, bootstrap, prefix, partitions, schemas)
+    around = make()
     collector, progress = collecting(), Progress()
 
     def told(reading: Reading) -> None:
@@ -50,5 +57,13 @@ def compare(
     sides = [Definition(Trigger.from_json(json.loads(spec))) for spec in (before, after)]
     freezer = around.freezer(definitions, is_patient=False)
     ranges = [freezer.ranges(Request(side.identity, Bound(text="earliest")), side) for side in sides]
-    made = Comparison(around, sides[0], sides[1], 3, told).compare(ranges)
+    if workers > 1:
+        made = compare_divided(make, sides[0], sides[1], ranges, 3, workers, told)
+    else:
+        made = Comparison(around, sides[0], sides[1], 3, told).compare(ranges)
     return {"seconds": time.monotonic() - began, "rate": progress.rate(), "read": made.records, "runs": made.runs}
+
+
+def _around(bootstrap: str, prefix: str, partitions: int, schemas: str) -> ReplayDependencies:
+    log = ConfluentLog({"bootstrap.servers": bootstrap})
+    return replay_dependencies(log, InternalTopics(prefix, partitions), schemas)

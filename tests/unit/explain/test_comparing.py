@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 from bridge.core.definition import Definition
 from bridge.core.event import MINUTE, SECOND
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
-from bridge.explain import comparison
-from bridge.explain.comparison import Comparison, Difference
+from bridge.explain import pairing
+from bridge.explain.comparison import Comparison, Share, can_be_divided, compares_runs
+from bridge.explain.difference import Difference
+from bridge.explain.pairing import joined
 from bridge.kafka.memory.log import MemoryLog
 from bridge.replay.request import Bound, Request
 from bridge.stages.shared.definitions import Definitions
@@ -59,7 +62,10 @@ def world_of(seed: int, count: int = 120) -> World:
     return world
 
 
-def compared(world: World, before: Trigger | None, after: Trigger, examples: int = 3) -> Difference:
+def compared(
+    world: World, before: Trigger | None, after: Trigger, examples: int = 3, parts: int = 0, folder: Path = Path()
+) -> Difference:
+    """Compare two triggers, as a whole or in so many parts."""
     dependencies = around(world)
     definitions = Definitions(MemoryLog(world.broker), world.topics.triggers, lambda: world.now)
     definitions.refresh()
@@ -67,7 +73,15 @@ def compared(world: World, before: Trigger | None, after: Trigger, examples: int
     request = Request(after.identity, Bound(text="earliest"))
     sides = [Definition(trigger) for trigger in (before, after) if trigger is not None]
     ranges = [freezer.ranges(request, side) for side in sides]
-    return Comparison(dependencies, None if before is None else sides[0], sides[-1], examples).compare(ranges)
+    deployed = None if before is None else sides[0]
+    if not parts:
+        return Comparison(dependencies, deployed, sides[-1], examples).compare(ranges)
+    files = [folder / f"left-{number}" for number in range(parts)]
+    made = [
+        Comparison(dependencies, deployed, sides[-1], examples, share=Share(number, parts)).part(ranges, file)
+        for number, file in enumerate(files)
+    ]
+    return joined(made, files, examples, compares_runs=compares_runs(deployed, sides[-1]))
 
 
 def matches_of(world: World, trigger: Trigger) -> Counter[tuple[str, ...]]:
@@ -91,6 +105,44 @@ def test_the_difference_is_that_of_both_run_over_the_same_log(edit: str, seed: i
     if edit in ("stricter where", "longer window", "changed key"):
         assert difference.runs["new"] + difference.runs["removed"] > 0
     assert (difference.runs["changed"] > 0) == (edit == "other parameters")
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("edit", [*EDITS, "new", "no run"])
+def test_parts_of_the_keys_have_together_what_the_whole_has(edit: str, seed: int, tmp_path: Path) -> None:
+    world, before = world_of(seed), None if edit == "new" else two_slots()
+    no_run = two_slots(run=RunPlan("ship", "default", (("order", "order.payload.nothing"),)))
+    after = EDITS.get(edit, no_run if edit == "no run" else replace(two_slots(), name="new"))
+    whole = compared(world, before, after, 10_000)
+    divided = compared(world, before, after, 10_000, 3, tmp_path)
+    for difference in (whole, divided):
+        for examples in (difference.changed, difference.errors, difference.open):
+            examples.sort(key=repr)
+        for runs in (difference.new, difference.removed):
+            runs.sort(key=lambda run: (run.at, run.workflow))
+    assert divided == whole
+    assert sum(divided.runs.values()) > 0
+    if edit == "no run":
+        assert divided.runs["removed"] == divided.events["errors"] > 0
+
+
+def test_only_keys_of_sliding_windows_are_divided() -> None:
+    assert can_be_divided(Definition(two_slots()))
+    assert not can_be_divided(Definition(one_slot()))
+    unkeyed = two_slots(slots=(Slot("order.created", "order"), Slot("payment.done", "payment")))
+    assert not can_be_divided(Definition(unkeyed))
+    session = two_slots(window=WindowPlan("session", 10 * MINUTE))
+    assert not can_be_divided(Definition(session))
+
+
+def test_a_match_that_fails_as_before_is_no_error() -> None:
+    parameters = (("order", "order.payload.nothing"),)
+    before, after = (two_slots(run=RunPlan(name, "default", parameters)) for name in ("ship", "send"))
+    difference = compared(world_of(0), before, after)
+    assert difference.counts() == dict.fromkeys(difference.counts(), 0)
+    mended = compared(world_of(0), after, two_slots())
+    assert mended.runs["new"] > 0
+    assert (mended.runs["changed"], mended.runs["removed"], mended.events["errors"]) == (0, 0, 0)
 
 
 def test_a_stricter_filter_names_the_events_that_it_filters_with_the_evidence() -> None:
@@ -145,7 +197,7 @@ def test_a_new_trigger_has_only_new_runs() -> None:
 def test_many_differences_are_counted_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_of(1)
     whole = compared(world, two_slots(), EDITS["longer window"])
-    monkeypatch.setattr(comparison, "_IN_MEMORY", 3)
+    monkeypatch.setattr(pairing, "_IN_MEMORY", 3)
     assert compared(world, two_slots(), EDITS["longer window"]).runs == whole.runs
 
 

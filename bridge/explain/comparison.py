@@ -12,7 +12,6 @@ events. Therefore the differences come from the edit, and from nothing else.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -31,7 +30,6 @@ from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.event import Micros, time_text
 from bridge.core.runs.run import Run
 from bridge.core.runs.run_of_match import UnrunnableError
-from bridge.core.trigger import Trigger
 from bridge.core.windows.expiry import needs_clock
 from bridge.explain.difference import Difference, EventExample, RunExample
 from bridge.explain.pairing import UNRUNNABLE, Example, Part, Seen, Tally, Unpaired, joined, save
@@ -42,6 +40,7 @@ from bridge.replay.merge import Timed, merged
 from bridge.replay.past import Needs, Past, PastMatch
 from bridge.replay.planner import Progress, ReplayDependencies
 from bridge.replay.recorded import NothingRecorded
+from bridge.replay.workers import MakeDependencies, SentDefinition
 from bridge.stages.matcher.window_store import Bounds
 from bridge.stages.router.reached_time import TRUSTED_AHEAD
 from bridge.stages.shared.decoding import EventDecoder
@@ -56,9 +55,6 @@ _TRIES = 10
 
 Routing = dict[str, Decision | None]
 """By slot that read the event of a record, the decision that refused it; None where it passed."""
-
-MakeDependencies = Callable[[], ReplayDependencies]
-"""Makes what a process works with. It is pickled, so it is a function of a module, or a partial of one."""
 
 
 class Share(NamedTuple):
@@ -345,9 +341,10 @@ def can_be_divided(definition: Definition) -> bool:
 
 
 class _Job(NamedTuple):
-    """The work of one process: both triggers as JSON with their hashes, and what it reads."""
+    """The work of one process."""
 
-    sides: tuple[tuple[str, str] | None, tuple[str, str]]
+    before: SentDefinition | None
+    after: SentDefinition
     ranges: Sequence[Frozen]
     examples: int
     share: Share
@@ -379,10 +376,10 @@ def compare_divided(
         DecodeError: The schema registry does not answer.
 
     """
-    sides = None if before is None else _written(before), _written(after)
+    sent = None if before is None else SentDefinition.of(before), SentDefinition.of(after)
     with TemporaryDirectory(prefix="flowbridge-plan-") as folder:
         jobs = [
-            _Job(sides, ranges, examples, Share(number, workers), Path(folder) / f"left-{number}")
+            _Job(*sent, ranges, examples, Share(number, workers), Path(folder) / f"left-{number}")
             for number in range(workers)
         ]
         with ProcessPoolExecutor(workers - 1, mp_context=get_context("spawn")) as pool:
@@ -394,23 +391,13 @@ def compare_divided(
 
 def _compare(make: MakeDependencies, job: _Job) -> Part:
     """Do the work of one process."""
-    before, after = [None if side is None else _read(side) for side in job.sides]
-    if after is None:
-        raise ValueError("there is an edited trigger")
+    before = None if job.before is None else job.before.received()
     collector = BatchGarbageCollector()
     collector.take_over()
-    comparison = Comparison(make(), before, after, job.examples, lambda _: collector.between_batches(), job.share)
+    comparison = Comparison(
+        make(), before, job.after.received(), job.examples, lambda _: collector.between_batches(), job.share
+    )
     return comparison.part(job.ranges, job.file)
-
-
-def _written(definition: Definition) -> tuple[str, str]:
-    return json.dumps(definition.trigger.to_json()), definition.hash
-
-
-def _read(written: tuple[str, str]) -> Definition:
-    definition = Definition(Trigger.from_json(json.loads(written[0])))
-    definition.hash = written[1]
-    return definition
 
 
 def joined_reads(ranges: Sequence[Frozen]) -> dict[Partition, ReadRange]:

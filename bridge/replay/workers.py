@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from bridge.core.definition import Definition
 from bridge.core.expressions.expression import recorded as recorded_expression
@@ -34,14 +35,31 @@ MakeDependencies = Callable[[], ReplayDependencies]
 """Makes what a process works with. It is pickled, so it is a function of a module, or a partial of one."""
 
 
+class SentDefinition(NamedTuple):
+    """A definition on its way to another process: its trigger as JSON, and its hash."""
+
+    trigger: str
+    hash: str
+
+    @classmethod
+    def of(cls, definition: Definition) -> SentDefinition:
+        """Return a definition so that it can be pickled."""
+        return cls(json.dumps(definition.trigger.to_json()), definition.hash)
+
+    def received(self) -> Definition:
+        """Return the definition. Its hash is the one that people know, also where it was changed for a replay."""
+        definition = Definition(Trigger.from_json(json.loads(self.trigger)))
+        definition.hash = self.hash
+        return definition
+
+
 @dataclass(frozen=True)
 class _Part:
     """The work of one process."""
 
     name: str
     request: Request
-    spec: str
-    definition_hash: str
+    definition: SentDefinition
     frozen: Frozen
     reads: Mapping[Partition, ReadRange]
     recorded: Path
@@ -98,8 +116,7 @@ class Workers:
                 _Part(
                     self._name,
                     self._request,
-                    json.dumps(self._definition.trigger.to_json()),
-                    self._definition.hash,
+                    SentDefinition.of(self._definition),
                     frozen,
                     share,
                     Path(folder) / "recorded",
@@ -126,9 +143,7 @@ def _read(make: MakeDependencies, part: _Part) -> _Result:
     definitions = Definitions(around.log, around.topics.triggers, around.pace)
     with closing(definitions):
         definitions.refresh()
-        definition = Definition(Trigger.from_json(json.loads(part.spec)))
-        definition.hash = part.definition_hash
-        request = part.request
+        definition, request = part.definition.received(), part.request
         history = None
         if request.only:
             history = History.read(around.log, around.topics.triggers, request.trigger)

@@ -6,7 +6,15 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-_ALLOWED = sorted(os.sched_getaffinity(0))
+SETTING = "FLOWBRIDGE_BENCH_CORES"
+"""The environment variable that names the cores of the bench as it began.
+
+The bench keeps itself to those of the servers, and its children begin there. So they cannot find out which others there
+are.
+"""
+_ALLOWED = [
+    int(core) for core in os.environ.setdefault(SETTING, ",".join(map(str, sorted(os.sched_getaffinity(0))))).split(",")
+]
 CLIENT = {_ALLOWED[-1]}
 SERVERS = set(_ALLOWED[:-1]) or CLIENT
 

@@ -26,6 +26,10 @@ PATIENCE = 30.0
 _MEMBER = Path(__file__).with_name("log_member.py")
 
 
+T0 = time.time_ns() // 1_000_000 - 60_000
+"""The timestamps of records: a minute ago. The broker may remove at any moment what is older than its retention."""
+
+
 class Membership:
     """A stage's side of a rebalance: begins where ``starts`` says (0 otherwise) and writes down what it is told."""
 
@@ -134,7 +138,7 @@ class MemoryBed(Bed):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = 1_700_000_000_000
+        self.now = T0
         self.broker = MemoryBroker(clock=lambda: self.now)
 
     def log(self) -> MemoryLog:

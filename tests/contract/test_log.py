@@ -21,14 +21,12 @@ from bridge.kafka.log import (
     TopicSpec,
     UnansweredError,
 )
-from contract.log_beds import Bed, KafkaBed, Membership, MemoryBed, commit_records, eventually, take, until
+from contract.log_beds import T0, Bed, KafkaBed, Membership, MemoryBed, commit_records, eventually, take, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bridge.kafka.log import RangeReader, Record, TransactionalProducer
-
-T0 = 1_700_000_000_000
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])

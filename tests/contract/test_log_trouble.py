@@ -17,15 +17,13 @@ from bridge.kafka.log import (
     UnfetchableError,
     UnreadableTopicError,
 )
-from contract.log_beds import Membership, eventually, take, until
+from contract.log_beds import T0, Membership, eventually, take, until
 from contract.trouble_beds import Operation, TroubledBed, TroubledKafka, TroubledMemory, TwoBrokers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from bridge.kafka.log import Admin
-
-T0 = 1_700_000_000_000
 
 
 @pytest.fixture(scope="module")

@@ -119,12 +119,12 @@ class Proxy:
         except OSError:
             self._drop(client)
             return
-        client.settimeout(_AWAKE_SECONDS)
-        server.settimeout(_AWAKE_SECONDS)
         with self._lock:
             if client not in self._open:  # cut while we connected
                 _reset(server)
                 return
+            client.settimeout(_AWAKE_SECONDS)  # not before: a cut closes it
+            server.settimeout(_AWAKE_SECONDS)
             self._open.add(server)
             answers = self._run(self._pass, server, client)
         self._pass(client, server)

@@ -1,45 +1,55 @@
 """Publishes events to Flowbridge: Avro on Kafka with CloudEvents headers.
 
-``Publisher`` for jobs that publish many events, ``Event`` for those that publish one now and then. The bridge imports
-its reading side from ``flowbridge_sdk.codec`` and ``flowbridge_sdk.headers``.
+``Publisher`` for jobs that publish many events, ``AsyncPublisher`` for those on asyncio, ``Event`` for those that
+publish one now and then. ``EventEncoder`` makes the records for a Kafka sink that a framework has of its own. The
+bridge imports its reading side from ``flowbridge_sdk.codec`` and ``flowbridge_sdk.headers``.
+
+Each name is imported when it is asked for. So an encoder needs no Kafka client.
 """
 
-from importlib.metadata import version as _version
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from flowbridge_sdk.errors import (
-    BadAttributeError,
-    BadNameError,
-    BadPayloadError,
-    BufferFullError,
-    ClosedError,
-    DecodeError,
-    Failure,
-    FlowbridgeError,
-    NotConnectedError,
-    NotDeliveredError,
-    NotRegisteredError,
-    PublishError,
-    RefusedError,
-    RegistryUnavailableError,
-    SchemaError,
-    SettingsError,
-    TooLargeError,
-)
-from flowbridge_sdk.event import Event
-from flowbridge_sdk.ids import event_id
-from flowbridge_sdk.publisher import Publisher
-from flowbridge_sdk.schemas import EventSchemas
-from flowbridge_sdk.shared_topics import SharedTopics
-from flowbridge_sdk.topics import name_of, topic_of
+if _TYPE_CHECKING:
+    from flowbridge_sdk.async_publisher import AsyncPublisher
+    from flowbridge_sdk.encoder import EncodedEvent, EventEncoder
+    from flowbridge_sdk.errors import (
+        BadAttributeError,
+        BadNameError,
+        BadPayloadError,
+        BufferFullError,
+        ClosedError,
+        DecodeError,
+        Failure,
+        FlowbridgeError,
+        NotConnectedError,
+        NotDeliveredError,
+        NotRegisteredError,
+        PublishError,
+        RefusedError,
+        RegistryUnavailableError,
+        SchemaError,
+        SettingsError,
+        TooLargeError,
+    )
+    from flowbridge_sdk.event import Event
+    from flowbridge_sdk.ids import event_id
+    from flowbridge_sdk.publisher import Publisher
+    from flowbridge_sdk.schemas import EventSchemas
+    from flowbridge_sdk.shared_topics import SharedTopics
+    from flowbridge_sdk.topics import name_of, topic_of
 
 __all__ = [
+    "AsyncPublisher",
     "BadAttributeError",
     "BadNameError",
     "BadPayloadError",
     "BufferFullError",
     "ClosedError",
     "DecodeError",
+    "EncodedEvent",
     "Event",
+    "EventEncoder",
     "EventSchemas",
     "Failure",
     "FlowbridgeError",
@@ -59,8 +69,32 @@ __all__ = [
     "topic_of",
 ]
 
+_HOMES = {
+    "AsyncPublisher": "async_publisher",
+    "EncodedEvent": "encoder",
+    "Event": "event",
+    "EventEncoder": "encoder",
+    "EventSchemas": "schemas",
+    "Publisher": "publisher",
+    "SharedTopics": "shared_topics",
+    "event_id": "ids",
+    "name_of": "topics",
+    "topic_of": "topics",
+}
+"""The modules of the names that are no errors."""
 
-def __getattr__(name: str) -> str:
-    if name == "__version__":  # looked up when asked for: reading the metadata takes longer than most imports
-        return _version("flowbridge-sdk")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - it takes longer than most imports
+
+        return version("flowbridge-sdk")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(_import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

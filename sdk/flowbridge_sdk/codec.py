@@ -205,6 +205,10 @@ class Encoder:
         self._registry = registry
         self._formats: dict[str, tuple[bytes, Write]] = {}
 
+    def knows(self, name: str) -> bool:
+        """Return whether it has encoded an event called ``name``, and has its schema."""
+        return name in self._formats
+
     def encode(self, name: str, payload: object) -> bytes:
         """Return the value of the record that carries ``payload`` in an event called ``name``.
 

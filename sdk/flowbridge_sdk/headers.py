@@ -20,8 +20,8 @@ from flowbridge_sdk.topics import CONTROL, name_of
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
 """As confluent-kafka gives them."""
 
-OwnHeaders: TypeAlias = list[tuple[str, str | bytes | None]]
-"""As confluent-kafka takes them."""
+OwnHeaders: TypeAlias = list[tuple[str, bytes]]
+"""As an event's own are written."""
 
 CONTENT_TYPE = "application/avro"
 

@@ -80,7 +80,7 @@ class House:
         """Return the events of a topic as a router reads them."""
         return [
             (
-                read_headers(event.headers, topic, 0, 0, 0),  # type: ignore[arg-type] # all of ours are bytes
+                read_headers(event.headers, topic, 0, 0, 0),
                 Decoder().decode(topic, event.value, None),
             )
             for event in self.log.events[topic]

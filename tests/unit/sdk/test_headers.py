@@ -22,7 +22,7 @@ names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 
 @given(names, text, text, moments)
 def test_what_is_written_reads_back(name: str, event_id: str, source: str, moment: datetime) -> None:
-    head = read_headers(write_headers(name, event_id, source, moment), "t", 0, 0, 0)  # type: ignore[arg-type] # all values are bytes
+    head = read_headers(write_headers(name, event_id, source, moment), "t", 0, 0, 0)
     assert head == EventHead(name, event_id, source, (moment - EPOCH) // timedelta(microseconds=1))
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
-import flowbridge_sdk.publisher
 from flowbridge_sdk import (
     BadAttributeError,
     BadNameError,
@@ -28,6 +27,7 @@ from flowbridge_sdk import (
     SettingsError,
 )
 from flowbridge_sdk.codec import Decoder
+from flowbridge_sdk.delivery import buffer
 from flowbridge_sdk.headers import read_headers
 from flowbridge_sdk.settings import PublisherSettings, is_local
 
@@ -119,7 +119,7 @@ def test_a_callback_hears_of_failures_instead(away: str) -> None:
 
 def test_a_full_buffer_makes_publish_wait_and_then_say_so(away: str, monkeypatch: pytest.MonkeyPatch) -> None:
     publisher = Publisher(away, config={"queue.buffering.max.messages": 2})
-    monkeypatch.setattr(publisher, "_timeout_s", 0.3)  # as long as the events themselves may wait in real life
+    monkeypatch.setattr(publisher._buffer, "timeout_s", 0.3)  # as long as the events themselves may wait in real life
     publisher.publish("order.created")
     publisher.publish("order.created")
     begun = time.monotonic()
@@ -295,7 +295,7 @@ def test_failures_that_ctrl_c_kept_from_being_told_are_told_by_the_next_flush(mo
         def interrupted(*_: object) -> NotDeliveredError:
             raise KeyboardInterrupt
 
-        patch.setattr(flowbridge_sdk.publisher, "NotDeliveredError", interrupted)
+        patch.setattr(buffer, "NotDeliveredError", interrupted)
         with pytest.raises(KeyboardInterrupt):
             publisher.flush(10)
     with pytest.raises(NotDeliveredError) as lost:

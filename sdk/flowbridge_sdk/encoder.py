@@ -1,0 +1,136 @@
+"""Encode events as Kafka records, without Kafka: for jobs whose framework has a Kafka sink of its own.
+
+Such a sink has its framework's guarantees of delivery. The encoder gives it the records, and every integration uses
+it. So all of them write the same bytes for the same event.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flowbridge_sdk.attributes import key_of, moment_of, text_of
+from flowbridge_sdk.codec import Encoder
+from flowbridge_sdk.headers import OwnHeaders, write_headers
+from flowbridge_sdk.schemas import EventSchemas
+from flowbridge_sdk.settings import DEFAULT_SOURCE
+from flowbridge_sdk.shared_topics import SharedTopics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from flowbridge_sdk.registry import Registry
+
+
+class EncodedEvent(NamedTuple):
+    """The Kafka record of an event.
+
+    It has no timestamp: a sink gives each record the time at which it sends it. Flowbridge takes that for the time at
+    which the event reached Kafka. When the event happened stands in the header ``ce_time``.
+
+    Attributes:
+        topic: The topic.
+        key: The key; None for none.
+        value: The payload in its framing.
+        headers: The event's attributes.
+        id: The event's id.
+
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: OwnHeaders
+    id: str
+
+
+class EventEncoder:
+    """Encodes events. It does no I/O unless it has a registry, and can be pickled without one.
+
+    Args:
+        source: The source of events that name none; else FLOWBRIDGE_SOURCE.
+        schemas: Typed schemas, or the folder that holds them; else FLOWBRIDGE_SCHEMAS.
+        registry: A schema registry. The environment's counts for a publisher alone.
+        shared_topics: Topics that names share, ``{"metaflow.*": "metaflow-events"}``; else FLOWBRIDGE_SHARED_TOPICS.
+
+    Raises:
+        SettingsError: A setting is wrong.
+        SchemaError: A typed schema cannot be used.
+
+    """
+
+    def __init__(
+        self,
+        source: str | None = None,
+        *,
+        schemas: EventSchemas | str | os.PathLike[str] | None = None,
+        registry: Registry | None = None,
+        shared_topics: SharedTopics | Mapping[str, str] | None = None,
+    ) -> None:
+        self._source = text_of("source", source or os.environ.get("FLOWBRIDGE_SOURCE") or DEFAULT_SOURCE)
+        if schemas is None:
+            schemas = EventSchemas.from_setting(os.environ.get("FLOWBRIDGE_SCHEMAS", ""))
+        elif not isinstance(schemas, EventSchemas):
+            schemas = EventSchemas.load(schemas)
+        if shared_topics is None:
+            shared_topics = SharedTopics.from_text(os.environ.get("FLOWBRIDGE_SHARED_TOPICS", ""))
+        elif not isinstance(shared_topics, SharedTopics):
+            shared_topics = SharedTopics(shared_topics)
+        self._schemas = schemas
+        self._shared_topics = shared_topics
+        self._registry = registry
+        self._payloads = Encoder(schemas, registry)
+
+    def encode(
+        self,
+        name: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        key: str | bytes | None = None,
+        id: str | None = None,  # noqa: A002 - the attribute's name in CloudEvents
+        time: datetime | None = None,
+        source: str | None = None,
+    ) -> EncodedEvent:
+        """Return the record of an event.
+
+        Args:
+            name: The event's name.
+            payload: Its payload; none is an empty one.
+            key: Its key, which decides its partition. Events of one key stay in order.
+            id: Its id; a random one unless given. ``event_id`` derives ids that repeat with a job's retry.
+            time: When it happened, with a time zone; now unless given.
+            source: Its ``source`` attribute; the encoder's own unless given.
+
+        Raises:
+            RefusedError: The event cannot be sent; the error names the field.
+            NotRegisteredError: The registry does not hold the event's schema.
+            RegistryUnavailableError: It does not answer.
+
+        """
+        topic = self._shared_topics.topic_for(name)
+        event_id = os.urandom(16).hex() if id is None else text_of("id", id)
+        origin = self._source if source is None else text_of("source", source)
+        headers = write_headers(name, event_id, origin, moment_of(time))
+        value = self._payloads.encode(name, {} if payload is None else payload)
+        return EncodedEvent(topic, key_of(key), value, headers, event_id)
+
+    def asks_registry(self, name: str) -> bool:
+        """Return whether the next event of this name asks the schema registry, which is I/O."""
+        return self._registry is not None and not self._payloads.knows(name)
+
+    def __reduce__(self) -> tuple[Callable[..., EventEncoder], tuple[object, ...]]:
+        """Return what makes the encoder again in another process: the texts of its schemas, and not their code."""
+        if self._registry is not None:
+            raise TypeError("an encoder with a schema registry cannot be pickled; make one in each process")
+        texts = [(schema.name, schema.text, schema.where) for schema in self._schemas.current.values()]
+        return _made_again, (type(self), self._source, texts, self._shared_topics.patterns)
+
+
+def _made_again(
+    kind: type[EventEncoder], source: str, texts: list[tuple[str, str, str]], patterns: Mapping[str, str]
+) -> EventEncoder:
+    from flowbridge_sdk.schemas import EventSchema  # noqa: PLC0415 - as its module is imported already
+
+    schemas = EventSchemas.of([EventSchema.parse(*text) for text in texts])
+    return kind(source, schemas=schemas, shared_topics=patterns)

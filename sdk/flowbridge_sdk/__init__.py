@@ -11,7 +11,6 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if _TYPE_CHECKING:
-    from flowbridge_sdk.async_publisher import AsyncPublisher
     from flowbridge_sdk.encoder import EncodedEvent, EventEncoder
     from flowbridge_sdk.errors import (
         BadAttributeError,
@@ -34,7 +33,7 @@ if _TYPE_CHECKING:
     )
     from flowbridge_sdk.event import Event
     from flowbridge_sdk.ids import event_id
-    from flowbridge_sdk.publisher import Publisher
+    from flowbridge_sdk.publisher import AsyncPublisher, Publisher
     from flowbridge_sdk.schemas import EventSchemas
     from flowbridge_sdk.shared_topics import SharedTopics
     from flowbridge_sdk.topics import name_of, topic_of
@@ -70,7 +69,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AsyncPublisher": "async_publisher",
+    "AsyncPublisher": "publisher",
     "EncodedEvent": "encoder",
     "Event": "event",
     "EventEncoder": "encoder",

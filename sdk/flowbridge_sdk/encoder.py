@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flowbridge_sdk.attributes import key_of, moment_of, text_of
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.headers import OwnHeaders, write_headers
-from flowbridge_sdk.schemas import EventSchemas
+from flowbridge_sdk.schemas import EventSchema, EventSchemas
 from flowbridge_sdk.settings import DEFAULT_SOURCE
 from flowbridge_sdk.shared_topics import SharedTopics
 
@@ -130,7 +130,5 @@ class EventEncoder:
 def _made_again(
     kind: type[EventEncoder], source: str, texts: list[tuple[str, str, str]], patterns: Mapping[str, str]
 ) -> EventEncoder:
-    from flowbridge_sdk.schemas import EventSchema  # noqa: PLC0415 - as its module is imported already
-
     schemas = EventSchemas.of([EventSchema.parse(*text) for text in texts])
     return kind(source, schemas=schemas, shared_topics=patterns)

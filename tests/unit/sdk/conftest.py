@@ -1,5 +1,6 @@
 """A Kafka that lives in the process of the tests."""
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -13,3 +14,11 @@ def bootstrap() -> Iterator[str]:
     broker = next(iter(client.list_topics(timeout=10).brokers.values()))
     yield f"{broker.host}:{broker.port}"
     del client
+
+
+@pytest.fixture
+def away() -> Iterator[str]:
+    """An address at which nobody listens, and nobody else will."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{reserved.getsockname()[1]}"

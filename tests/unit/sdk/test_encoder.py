@@ -47,7 +47,7 @@ def test_it_can_be_pickled_with_its_schemas_and_shared_topics(schemas: Path) -> 
     again: EventEncoder = pickle.loads(pickle.dumps(encoder))  # noqa: S301 - of this very process
     for name, payload in (("enc.typed", {"amount": 1.5}), ("other", {"a": [1, None]})):
         event = {"key": b"k", "id": "e-1", "time": NOON}
-        assert again.encode(name, payload, **event) == encoder.encode(name, payload, **event)  # type: ignore[arg-type]
+        assert again.encode(name, payload, **event) == encoder.encode(name, payload, **event)  # type: ignore[arg-type] # values of several types
     assert again.encode("enc.typed", {"amount": 1.5}).topic == "all-of-them"
     with pytest.raises(BadPayloadError, match="amount"):
         again.encode("enc.typed", {"amount": "much"})

@@ -1,11 +1,9 @@
 """What publish took arrives, or somebody is told. On librdkafka's own mock cluster: enough for the client's side."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,14 +31,6 @@ from flowbridge_sdk.settings import PublisherSettings, is_local
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 NEARLY_NO_TIME = {"delivery.timeout.ms": 300}
-
-
-@pytest.fixture
-def away() -> Iterator[str]:
-    """An address at which nobody listens, and nobody else will."""
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{reserved.getsockname()[1]}"
 
 
 def _records(bootstrap: str, topic: str, number: int) -> list[Message]:

@@ -10,17 +10,19 @@ from __future__ import annotations
 import os
 import signal
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+from frameworks.environments import Environment, environment
 from servers import builds
 from servers.choice import SETTING, Choice, chosen, new_kafka, new_kubernetes, stated
 from servers.process import ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from servers.choice import AnyKafka, AnyKubernetes
 
@@ -29,8 +31,14 @@ if TYPE_CHECKING:
 settings.register_profile("here", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("here")
 
-_SERVER_FIXTURES = {"kafka", "kubernetes", "namespace", "argo"}
-_LARGE_FIXTURES = {"argo"}
+_FRAMEWORKS = ("spark", "flink", "quix", "bytewax")
+_LARGE_FIXTURES: dict[str, Callable[[], object]] = {
+    "argo": builds.argo_programs,
+    **{name: partial(environment, name) for name in _FRAMEWORKS},
+}
+"""Fixtures that rest on large builds, and what makes them."""
+
+_SERVER_FIXTURES = {"kafka", "kubernetes", "namespace", *_LARGE_FIXTURES}
 _LEFT_OUT = pytest.StashKey[int]()
 _CHOICE = pytest.StashKey[Choice]()
 _UNBUILT = pytest.StashKey[ServerError]()
@@ -56,7 +64,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         fixtures = set(getattr(item, "fixturenames", ()))
         if _SERVER_FIXTURES & fixtures:
             item.add_marker(pytest.mark.servers)
-        if _LARGE_FIXTURES & fixtures:
+        if _LARGE_FIXTURES.keys() & fixtures:
             item.add_marker(pytest.mark.integrations)
     on_servers = [item for item in items if item.get_closest_marker("servers")]
     if not on_servers:
@@ -79,8 +87,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             if config.stash[_CHOICE] is Choice.PROCESSES:
                 builds.broker_jars()
                 builds.control_plane()
-            if any("argo" in getattr(item, "fixturenames", ()) for item in needed):
-                builds.argo_programs()
+            for fixture in {fixture for item in needed for fixture in getattr(item, "fixturenames", ())}:
+                if fixture in _LARGE_FIXTURES:
+                    _LARGE_FIXTURES[fixture]()
         except ServerError as error:
             config.stash[_UNBUILT] = error
 
@@ -116,6 +125,35 @@ def namespace(kubernetes: AnyKubernetes) -> str:
 def argo(pytestconfig: pytest.Config) -> None:
     """Argo's own code as programs (servers/argo.py)."""
     _buildable(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def spark(pytestconfig: pytest.Config) -> Environment:
+    """Spark, installed (frameworks/spark)."""
+    return _framework("spark", pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def flink(pytestconfig: pytest.Config) -> Environment:
+    """Flink, installed (frameworks/flink)."""
+    return _framework("flink", pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def quix(pytestconfig: pytest.Config) -> Environment:
+    """Quix Streams, installed (frameworks/quix)."""
+    return _framework("quix", pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def bytewax(pytestconfig: pytest.Config) -> Environment:
+    """Bytewax, installed (frameworks/bytewax)."""
+    return _framework("bytewax", pytestconfig)
+
+
+def _framework(name: str, config: pytest.Config) -> Environment:
+    _buildable(config)
+    return environment(name)
 
 
 def _buildable(config: pytest.Config) -> Choice:

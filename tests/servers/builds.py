@@ -69,33 +69,34 @@ def _go_sources(folder: Path) -> list[bytes]:
 
 
 def _gather_jars(folder: Path) -> None:
-    _say("fetching Apache Kafka (about half a minute, once)")
-    _need("java", "a Java runtime, version 17 or later")
-    _need("mvn", "Apache Maven")
+    say("fetching Apache Kafka (about half a minute, once)")
+    need("java", "a Java runtime, version 17 or later")
+    need("mvn", "Apache Maven")
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
-    _run(["mvn", "--quiet", "--batch-mode", "--file", str(_BROKER / "pom.xml"), *goal], _BROKER, {})
+    run(["mvn", "--quiet", "--batch-mode", "--file", str(_BROKER / "pom.xml"), *goal], _BROKER)
 
 
 def _compile_control_plane(folder: Path) -> None:
-    _say("building kube-apiserver and etcd (about six minutes on two cores, once)")
-    _need("go", "Go, version 1.26 or later")
+    say("building kube-apiserver and etcd (about six minutes on two cores, once)")
+    need("go", "Go, version 1.26 or later")
     flags = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"  # kubectl rejects v0.0.0
     _go_build(_APISERVER, f"{folder}/", flags, "./etcd", "./kube-apiserver")
 
 
 def _compile_argo(folder: Path) -> None:
-    _say("building what asks Argo's own code (about two minutes on two cores, once)")
-    _need("go", "Go, version 1.26 or later")
+    say("building what asks Argo's own code (about two minutes on two cores, once)")
+    need("go", "Go, version 1.26 or later")
     for program, module in _ARGO.items():
         _go_build(module, f"{folder}/{program}", "-s -w", f"./{program}")
 
 
 def _go_build(module: Path, output: str, flags: str, *programs: str) -> None:
     build = ["go", "build", "-mod=readonly", "-buildvcs=false", "-ldflags", flags, "-o", output, *programs]
-    _run(build, module, {"CGO_ENABLED": "0"})
+    run(build, module, {"CGO_ENABLED": "0"})
 
 
-def _need(program: str, what: str) -> None:
+def need(program: str, what: str) -> None:
+    """Raise a ServerError that says what is missing, unless the program is on PATH."""
     if shutil.which(program) is None:
         raise ServerError(
             f"`{program}` was not found on PATH. The servers of the tests need {what}; "
@@ -103,11 +104,12 @@ def _need(program: str, what: str) -> None:
         )
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+def run(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> None:
+    """Run a step of a build in a folder; a ServerError has the end of what a failed one printed."""
     result = subprocess.run(
         command,
         cwd=folder,
-        env=os.environ | environment,
+        env=os.environ | (environment or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -120,5 +122,6 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
         raise ServerError(f"`{' '.join(command[:2])}` failed with exit code {result.returncode}:\n{tail}")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell the person who waits."""
     print(f"test servers: {text}", file=sys.stderr, flush=True)

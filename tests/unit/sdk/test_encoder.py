@@ -15,7 +15,8 @@ from confluent_kafka import Consumer, TopicPartition
 from flowbridge_sdk import BadPayloadError, EventEncoder, Publisher, SettingsError
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.registry import Registry
-from flowbridge_sdk.schemas import EventSchemas
+from flowbridge_sdk.schemas import EventSchema, EventSchemas
+from frameworks import golden
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SCHEMA = """{"type": "record", "name": "Paid", "fields": [{"name": "amount", "type": "double"}]}"""
@@ -40,6 +41,12 @@ def test_it_makes_what_a_publisher_sends(bootstrap: str, schemas: Path, name: st
     assert sent is not None
     assert (sent.topic(), sent.key(), sent.value(), sent.headers()) == encoded[:4]
     assert Decoder(EventSchemas.load(schemas)).decode(name, encoded.value) == payload
+
+
+def test_the_golden_event_has_its_bytes() -> None:
+    schemas = EventSchemas.of([EventSchema.parse(golden.NAME, golden.SCHEMA, "golden.avsc")])
+    encoder = EventEncoder(golden.SOURCE, schemas=schemas)
+    assert encoder.encode(golden.NAME, golden.FIELDS, key=golden.KEY, id=golden.ID, time=golden.TIME) == golden.RECORD
 
 
 def test_it_can_be_pickled_with_its_schemas_and_shared_topics(schemas: Path) -> None:

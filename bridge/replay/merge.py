@@ -29,6 +29,9 @@ BUFFERED_BYTES = 4 * 1024 * 1024
 PATIENCE: Micros = 30 * SECOND
 """How long Kafka may be silent about a range that is not over; an abandoned transaction holds readers up for 20 s."""
 
+TOGETHER = 200
+"""Records that are given at once where their order does not matter: their events fit into a processor's cache."""
+
 _POLL = 0.1  # seconds
 
 
@@ -107,8 +110,11 @@ def merged(
 
 def in_any_order(
     reader: RangeReader, ends: Mapping[Partition, int], pace: Callable[[], Micros], latest: int
-) -> Iterator[Timed]:
-    """Yield the records before the ends as they come, those of a partition in order; it raises as :func:`merged`."""
+) -> Iterator[list[Timed]]:
+    """Yield the records before the ends as they come, up to :data:`TOGETHER` of a partition, which stay in order.
+
+    It raises as :func:`merged`.
+    """
     lanes = {partition: _Lane(end) for partition, end in ends.items()}
     _look(lanes, reader)
     heard = pace()
@@ -116,8 +122,8 @@ def in_any_order(
         heard = _fill(lanes, reader, pace, heard, latest)
         for partition, lane in lanes.items():
             if lane.records:
-                yield from lane.records
-                lane.records.clear()
+                while lane.records:
+                    yield [lane.records.popleft() for _ in range(min(TOGETHER, len(lane.records)))]
                 lane.size, heard = 0, pace()
             if lane.is_paused and not lane.is_over:
                 lane.is_paused = False
@@ -134,15 +140,19 @@ def _fill(
         if pace() - heard > PATIENCE:
             raise
         return heard
+    topic, number, lane = "", -1, _Lane(0)
     for record in records:
-        lane = lanes[Partition(record.topic, record.partition)]
+        if record.partition != number or record.topic != topic:  # most are of the partition of the record before
+            topic, number = record.topic, record.partition
+            lane = lanes[Partition(topic, number)]
         if record.offset >= lane.end:
             lane.is_over = True
             continue
-        if record.timestamp <= latest:
-            lane.newest = max(lane.newest, record.timestamp)
+        if lane.newest < record.timestamp <= latest:
+            lane.newest = record.timestamp
         lane.records.append(Timed(lane.newest, record))
-        lane.size += len(record.value or b"")
+        if record.value is not None:
+            lane.size += len(record.value)
     has_moved = _look(lanes, reader) or bool(records)
     full = [partition for partition, lane in lanes.items() if lane.is_full and not lane.is_paused]
     for partition in full:

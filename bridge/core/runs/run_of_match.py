@@ -18,7 +18,7 @@ from typing import Any
 
 from bridge.core.correlation_key import UnkeyedError, key_text
 from bridge.core.definition import Definition, filled_slot
-from bridge.core.event import SECOND, Event, Micros
+from bridge.core.event import SECOND, Event, EventIdentity, Micros
 from bridge.core.evidence import REDACTED, match_reads_sensitive
 from bridge.core.expressions.expression import Expression, ExpressionError
 from bridge.core.runs.field_parameters import event_payload, field_text
@@ -88,15 +88,19 @@ def make_run(
             for slot, events in zip(trigger.slots, match, strict=True)
         }
     identity = _identity(definition, variables, match, None if ended_early else frame)
-    run_key = RunIdentity(installation, definition.identity, key, identity, replay_id).run_key()
-    filled = [(slot.variable, event) for slot, events in zip(trigger.slots, match, strict=True) for event in events]
-    if len(filled) == 1:
-        event_time, reached = filled[0][1].time, filled[0][1].reached
-    elif not filled and frame is not None:  # the absence of all its events is complete when the window closes
-        event_time, reached = frame[1], frame[1] + trigger.grace
+    run_key = RunIdentity(installation, trigger.identity, key, identity, replay_id).run_key()
+    used: tuple[tuple[str, EventIdentity], ...]
+    if len(match) == 1 and len(match[0]) == 1:
+        event = match[0][0]
+        used, event_time, reached = ((trigger.slots[0].variable, event.identity),), event.time, event.reached
     else:
-        event_time = max([event.time for _, event in filled])
-        reached = max([event.reached for _, event in filled])
+        filled = [(slot.variable, event) for slot, events in zip(trigger.slots, match, strict=True) for event in events]
+        used = tuple([(variable, event.identity) for variable, event in filled])
+        if not filled and frame is not None:  # the absence of all its events is complete when the window closes
+            event_time, reached = frame[1], frame[1] + trigger.grace
+        else:
+            event_time = max([event.time for _, event in filled])
+            reached = max([event.reached for _, event in filled])
     payload = None
     if definition.is_default_mapped:
         payload = carried_payload(match[0][-1].payload)
@@ -107,7 +111,7 @@ def make_run(
             )
     return Run(  # by position, in the order of its fields: by name takes three times as long
         run_key,
-        definition.identity,
+        trigger.identity,
         definition.hash,
         key,
         plan.namespace,
@@ -117,7 +121,7 @@ def make_run(
         payload,
         plan.labels,
         plan.annotations,
-        tuple([(variable, event.identity) for variable, event in filled]),
+        used,
         event_time,
         reached,
         plan.allow_template_tags,
@@ -180,10 +184,14 @@ def _parameters(
     parameters: list[tuple[str, str]] = []
     try:
         for index, name, path in definition.mapped:
-            if not match[index]:
+            events = match[index]
+            if not events:
                 continue
-            value: Any = match[index][-1].payload
-            for step in (path,) if path in value else path.split("."):
+            value: Any = events[-1].payload
+            if path in value:
+                parameters.append((name, named_text(name, value[path], allow_template_tags=allow)))
+                continue
+            for step in path.split("."):
                 if not isinstance(value, Mapping) or step not in value:
                     break  # without the field, the parameter keeps the template's default
                 value = value[step]

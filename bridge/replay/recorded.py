@@ -140,7 +140,7 @@ class Recorded:
 
     def __init__(self, trigger: str, file: Path | None = None) -> None:
         self.trigger = trigger
-        self._runs, self._events = _Sieve(), _Sieve(is_full=file is not None)  # a file has the digests of events alone
+        self._runs, self._events = _Sieve(), _Sieve()
         if file is None:
             self._database = spill_file(_CREATE, _CACHE_KIB)
             self._database.execute("BEGIN")
@@ -148,6 +148,8 @@ class Recorded:
             self._database = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, isolation_level=None)
             for (base,) in self._database.execute("SELECT base FROM runs"):
                 self._runs.add(base)
+            events = self._database.execute("SELECT 1 FROM events UNION ALL SELECT 1 FROM held LIMIT 1").fetchone()
+            self._events = _Sieve(is_full=events is not None)  # the file has their digests alone
 
     def __len__(self) -> int:
         """Return how many runs are recorded."""

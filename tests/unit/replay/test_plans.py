@@ -14,8 +14,12 @@ from bridge.core.event import DAY, HOUR, SECOND, EventIdentity
 from bridge.core.runs.field_parameters import FieldParameter
 from bridge.core.trigger import Collect, RunPlan, Schedule, Slot, Trigger, WindowPlan
 from bridge.kafka.memory.log import MemoryLog
-from bridge.replay.request import Bound, ReplayError
-from unit.replay.replaying import draft, orders, outcomes, suspend, would_run
+from bridge.replay.past import Past, PastDecision
+from bridge.replay.planner import Planner
+from bridge.replay.recorded import Recorded
+from bridge.replay.request import Bound, ReplayError, Request
+from bridge.stages.shared.definitions import Definitions
+from unit.replay.replaying import EARLIEST, around, draft, orders, outcomes, suspend, would_run
 from unit.stages.world import World, one_slot, parameters_of, two_slots
 
 MAPPED = (("order", "order_created.payload.order"),)
@@ -431,3 +435,36 @@ def test_a_key_for_a_trigger_without_one_is_refused() -> None:
     publish(world, 1)
     with pytest.raises(ReplayError, match="has no correlation key"):
         draft(world, key="7")
+
+
+def test_records_that_are_applied_together_make_what_each_makes_by_itself() -> None:
+    trigger = one_slot(parameters=MAPPED)
+    world = begun(replace(trigger, slots=(replace(trigger.slots[0], where="payload.order != '3'"),)))
+    publish(world, 1, 2, 3)
+    world.run(5)
+    world.processes[0].crash()
+    publish(world, 4, 3)
+    world.broker.append("order.created", 0, None, b"no event", [], None)
+    publish(world, 5)
+    dependencies = around(world)
+    definitions = Definitions(dependencies.log, world.topics.triggers, lambda: world.now)
+    definitions.refresh()
+    definition = definitions.in_force["default/ship"]
+    request = Request("default/ship", EARLIEST)
+    recorded = Recorded("default/ship")
+    frozen = dependencies.freezer(definitions).freeze(request, definition, recorded)
+    records = [(record, record.timestamp * 1000, record.offset > 0) for record in world.records("order.created")]
+
+    def past(decided: list[PastDecision]) -> Past:
+        made = Planner(dependencies, definitions).past(definition, recorded, request, decided=decided.append)
+        made.begin(frozen.first, frozen.begin, frozen.end)
+        return made
+
+    one_by_one: list[PastDecision] = []
+    together: list[PastDecision] = []
+    reader, other = past(one_by_one), past(together)
+    matches = [match for record, time, is_inside in records for match in reader.feed(record, time, is_inside=is_inside)]
+    assert other.feed_together(records) == matches
+    assert together == one_by_one
+    assert other.decisions == reader.decisions == {"matched": 2, "filtered": 2, "undecodable": 1}
+    assert [match.recorded is None for match in matches].count(True) == 2

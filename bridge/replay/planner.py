@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND, Micros
@@ -16,7 +16,7 @@ from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Log, Partition
 from bridge.replay.frozen import Freezer, Frozen, ReadRange
 from bridge.replay.history import History, awake, plain
-from bridge.replay.merge import Timed, in_any_order, merged
+from bridge.replay.merge import in_any_order, merged
 from bridge.replay.past import Needs, Past, PastDecision
 from bridge.replay.plan import Plan, Selection
 from bridge.replay.recorded import Recorded
@@ -34,6 +34,9 @@ _TRIES = 10  # for a schema that cannot be looked up now
 _PAUSE = 1.0  # seconds between two of them
 _TOLD_EVERY: Micros = SECOND // 5
 _TOLD_RECORDS = 2_000
+
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,22 @@ class ReplayDependencies:
             self.wait,
             is_patient=is_patient,
         )
+
+    def patiently(self, feed: Callable[_Args, _Result], *args: _Args.args, **named: _Args.kwargs) -> _Result:
+        """Feed a record and return the result. Wait and feed it again while a schema cannot be looked up.
+
+        Nothing of a record is applied before its event is decoded.
+
+        Raises:
+            DecodeError: The schema registry does not answer.
+
+        """
+        for _ in range(_TRIES - 1):
+            try:
+                return feed(*args, **named)
+            except DecodeError:
+                self.wait(_PAUSE)
+        return feed(*args, **named)
 
 
 class Progress(NamedTuple):
@@ -241,7 +260,8 @@ class Planner:
             in_order = past.is_windowed
             for timed in (merged if in_order else in_any_order)(reader, ends, around.pace, latest):
                 is_inside = timed.record.offset >= reads[Partition(*timed.record[:2])].begin
-                self._feed(past, plan, timed, is_inside=is_inside)
+                for match in around.patiently(past.feed, timed.record, timed.time * 1000, is_inside=is_inside):
+                    plan.add(match)
                 count += 1
                 last = timed.time * 1000
                 if told is not None and count % _TOLD_RECORDS == 0 and around.pace() - told_at >= _TOLD_EVERY:
@@ -252,16 +272,3 @@ class Planner:
         if told is not None:
             told(Progress(count, total, last))
         return count
-
-    def _feed(self, past: Past, plan: Plan, timed: Timed, *, is_inside: bool) -> None:
-        """Apply a record; wait for a schema that cannot be looked up now. Nothing of the record is applied before."""
-        for tries in range(_TRIES):
-            try:
-                for match in past.feed(timed.record, timed.time * 1000, is_inside=is_inside):
-                    plan.add(match)
-            except DecodeError:
-                if tries == _TRIES - 1:
-                    raise
-                self._around.wait(_PAUSE)
-            else:
-                return

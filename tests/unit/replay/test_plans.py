@@ -15,7 +15,8 @@ from bridge.core.runs.field_parameters import FieldParameter
 from bridge.core.trigger import Collect, RunPlan, Schedule, Slot, Trigger, WindowPlan
 from bridge.kafka.memory.log import MemoryLog
 from bridge.replay.request import Bound, ReplayError
-from unit.replay.replaying import draft, orders, outcomes, suspend, would_run
+from flowbridge_sdk.errors import RegistryUnavailableError
+from unit.replay.replaying import around, draft, orders, outcomes, suspend, would_run
 from unit.stages.world import World, one_slot, parameters_of, two_slots
 
 MAPPED = (("order", "order_created.payload.order"),)
@@ -431,3 +432,21 @@ def test_a_key_for_a_trigger_without_one_is_refused() -> None:
     publish(world, 1)
     with pytest.raises(ReplayError, match="has no correlation key"):
         draft(world, key="7")
+
+
+@pytest.mark.parametrize("silent", [0, 3, 9, 10])
+def test_a_record_is_fed_again_while_the_schema_registry_is_silent_at_most_ten_times(silent: int) -> None:
+    waits: list[float] = []
+    dependencies = replace(around(begun(one_slot())), wait=waits.append)
+
+    def feed(record: str, *, is_inside: bool) -> tuple[str, bool]:
+        if len(waits) < silent:
+            raise RegistryUnavailableError("it does not answer")
+        return record, is_inside
+
+    if silent < 10:
+        assert dependencies.patiently(feed, "a record", is_inside=True) == ("a record", True)
+    else:
+        with pytest.raises(RegistryUnavailableError):
+            dependencies.patiently(feed, "a record", is_inside=True)
+    assert waits == [1.0] * min(silent, 9)

@@ -196,7 +196,20 @@ def attempt(api: WorkflowApi, manifest: Plain, run_key: str, *, timeout: float =
             return RefusedForNow(WaitReason.QUOTA, text, response.retry_after)
         reason = f"the cluster does not let the bridge create it: {text}"
         return _denial(response) or RefusedForNow(WaitReason.PERMISSION, reason)
-    return _denial(response) or _refusal(response)
+    if (denial := _denial(response)) is not None:
+        return denial
+    text, after = response.text(), response.retry_after
+    if response.status == HTTPStatus.UNAUTHORIZED:
+        return Retry(f"the cluster does not know the bridge's credentials: {text}", applied=False, after=after)
+    if response.status == HTTPStatus.NOT_FOUND:
+        return RefusedForNow(WaitReason.MISSING, f"the namespace or Argo's Workflow CRD is missing: {text}", after)
+    if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Retry(text, applied=False, after=after)
+    if response.status in _REFUSALS and response.is_genuine:
+        return Dead(text)
+    if HTTPStatus(400) <= response.status < HTTPStatus(500) and response.status != HTTPStatus.REQUEST_TIMEOUT:
+        return RefusedForNow(WaitReason.UNEXPECTED, f"no answer that a Workflow API gives: {text}", after)
+    return Retry(text, applied=None, after=after)
 
 
 def _denial(answer: Answer) -> RefusedForNow | None:
@@ -205,19 +218,3 @@ def _denial(answer: Answer) -> RefusedForNow | None:
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or not any(words.search(beginning) for words in _DENIALS):
         return None
     return RefusedForNow(WaitReason.PERMISSION, f"an admission rule of the cluster denies it: {answer.text()}")
-
-
-def _refusal(answer: Answer) -> Outcome:
-    """Return the outcome of an answer that needs no look and no admission rule gave."""
-    text, after = answer.text(), answer.retry_after
-    if answer.status == HTTPStatus.UNAUTHORIZED:
-        return Retry(f"the cluster does not know the bridge's credentials: {text}", applied=False, after=after)
-    if answer.status == HTTPStatus.NOT_FOUND:
-        return RefusedForNow(WaitReason.MISSING, f"the namespace or Argo's Workflow CRD is missing: {text}", after)
-    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Retry(text, applied=False, after=after)
-    if answer.status in _REFUSALS and answer.is_genuine:
-        return Dead(text)
-    if HTTPStatus(400) <= answer.status < HTTPStatus(500) and answer.status != HTTPStatus.REQUEST_TIMEOUT:
-        return RefusedForNow(WaitReason.UNEXPECTED, f"no answer that a Workflow API gives: {text}", after)
-    return Retry(text, applied=None, after=after)

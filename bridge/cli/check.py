@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC
 from pathlib import Path
@@ -64,7 +64,23 @@ def execute(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
         with closing(connect_cluster(settings)) as api:
             findings += template_findings(reading.loaded, api)
         findings += _topic_findings(reading, settings)
-    return _report(reading, findings, output)
+    for finding in findings:
+        error = finding.error
+        text = click.style(visible(f"{error.origin}: "), bold=True)
+        if finding.severity != "error":
+            text += click.style(f"{finding.severity}: ", fg="yellow" if finding.severity == "warning" else "cyan")
+        text += visible(error.message)
+        output.result(text, {"severity": finding.severity, **error.origin._asdict(), **error.texts()}, styled=True)
+    tally = Counter(finding.severity for finding in findings)
+    numbers = {
+        "triggers": len(reading.loaded),
+        "files": len(reading.seen_files),
+        "errors": tally["error"],
+        "warnings": tally["warning"],
+    }
+    counts = (f"{number} {noun.removesuffix('s') if number == 1 else noun}" for noun, number in numbers.items())
+    output.result(", ".join(counts), numbers)
+    return ExitCode.NOT_SO if tally["error"] else ExitCode.OK
 
 
 def _topic_findings(reading: Reading, settings: Settings) -> list[Finding]:
@@ -82,27 +98,6 @@ def _topic_findings(reading: Reading, settings: Settings) -> list[Finding]:
     except (LogError, KafkaUnreachableError) as error:
         click.echo(f"warning: the topics of {servers} are not looked at: {error}", err=True)
         return []
-
-
-def _report(reading: Reading, findings: Sequence[Finding], output: Output) -> int:
-    """Print the findings and their number; return the exit code."""
-    for finding in findings:
-        text = click.style(visible(f"{finding.error.origin}: "), bold=True)
-        if finding.severity != "error":
-            text += click.style(f"{finding.severity}: ", fg="yellow" if finding.severity == "warning" else "cyan")
-        text += visible(finding.error.message)
-        error = finding.error
-        output.result(text, {"severity": finding.severity, **error.origin._asdict(), **error.texts()}, styled=True)
-    tally = Counter(finding.severity for finding in findings)
-    numbers = {
-        "triggers": len(reading.loaded),
-        "files": len(reading.seen_files),
-        "errors": tally["error"],
-        "warnings": tally["warning"],
-    }
-    counts = (f"{number} {noun.removesuffix('s') if number == 1 else noun}" for noun, number in numbers.items())
-    output.result(", ".join(counts), numbers)
-    return ExitCode.NOT_SO if tally["error"] else ExitCode.OK
 
 
 def calendar_notes(loaded: Iterable[LoadedTrigger], now: Micros) -> Iterator[TriggerError]:

@@ -287,7 +287,7 @@ def read_case(file: Path) -> Case:
     try:
         document = _lines(content) if file.suffix == ".jsonl" else _document(content)
     except DocumentError as error:
-        raise _error(file, error.line, error.path, error) from None
+        raise CaseFileError([_text(file, error.line, error.path, error)]) from None
     try:
         part = CasePart.model_validate(document.value)
     except ValidationError as error:
@@ -361,10 +361,6 @@ def _lines(content: str) -> Document:
     return Document(whole, 1, lines)
 
 
-def _error(file: Path, line: int, path: FieldPath, misfit: MisfitError) -> CaseFileError:
-    return CaseFileError([_text(file, line, path, misfit)])
-
-
 def _text(file: Path, line: int, path: FieldPath, misfit: MisfitError) -> str:
     return str(TriggerError(Origin(str(file), line), path_text(path), misfit.found, misfit.expected))
 
@@ -379,11 +375,10 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _block)
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
 
 
 def case_text(
@@ -405,25 +400,23 @@ def case_text(
     """
     whole: dict[str, Any] = {"triggers": list(triggers)} if triggers else {}
     whole["trigger"] = trigger
-    whole["events"] = [_plain_event(event) for event in events]
+    whole["events"] = []
+    for event in events:
+        plain: dict[str, Any] = {"name": event.name, "id": event.id, "source": event.source}
+        if event.key is not None:
+            plain["key"] = event.key
+        plain["time"] = precise_text(event.time)
+        if event.reached != event.time:
+            plain["reached"] = precise_text(event.reached)
+        if event.payload is not None:
+            plain["payload"] = untyped(event.payload)
+        if event.value is not None:
+            plain["value"] = base64.b64encode(event.value).decode()
+        whole["events"].append(plain)
     whole["expect"] = dict(expect)
     head = "".join([f"# {line}\n" for line in comment])
     body: str = yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return head + body
-
-
-def _plain_event(event: CaseEvent) -> dict[str, Any]:
-    plain: dict[str, Any] = {"name": event.name, "id": event.id, "source": event.source}
-    if event.key is not None:
-        plain["key"] = event.key
-    plain["time"] = precise_text(event.time)
-    if event.reached != event.time:
-        plain["reached"] = precise_text(event.reached)
-    if event.payload is not None:
-        plain["payload"] = untyped(event.payload)
-    if event.value is not None:
-        plain["value"] = base64.b64encode(event.value).decode()
-    return plain
 
 
 def precise_text(time: Micros) -> str:

@@ -27,14 +27,14 @@ from zlib import crc32
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import CompiledSlot, Definition
-from bridge.core.event import Micros, time_text
+from bridge.core.event import time_text
 from bridge.core.runs.run import Run
 from bridge.core.runs.run_of_match import UnrunnableError
 from bridge.core.windows.expiry import needs_clock
 from bridge.explain.difference import Difference, EventExample, RunExample
 from bridge.explain.pairing import UNRUNNABLE, Example, Part, Seen, Tally, Unpaired, joined, save
 from bridge.explain.tracing import RememberingReader, match_events, run_parameters, told, window_story
-from bridge.kafka.log import Partition, Record
+from bridge.kafka.log import Partition
 from bridge.replay.frozen import Frozen, ReadRange
 from bridge.replay.merge import Timed, merged
 from bridge.replay.past import Needs, Past, PastMatch
@@ -45,13 +45,11 @@ from bridge.stages.matcher.window_store import Bounds
 from bridge.stages.router.reached_time import TRUSTED_AHEAD
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.garbage import BatchGarbageCollector
-from flowbridge_sdk.errors import DecodeError
 
 _ERRORS = frozenset({Reason.UNKEYED.value, Reason.UNDECODABLE.value, Reason.OVERSIZE.value})
 _PASSED = "passed"
 _DIGEST = 16  # bytes
 _TOLD_RECORDS = 2_000
-_TRIES = 10
 
 Routing = dict[str, Decision | None]
 """By slot that read the event of a record, the decision that refused it; None where it passed."""
@@ -190,7 +188,8 @@ class Comparison:
                 record, time = timed.record, timed.time * 1000
                 is_inside = record.offset >= reads[Partition(record.topic, record.partition)].begin
                 for side in sides:
-                    self._matched(side, self._feed(side, record, time, is_inside=is_inside), tally)
+                    matches = around.patiently(side.past.feed, record, time, is_inside=is_inside)
+                    self._matched(side, matches, tally)
                 self._compare_routing(timed, difference, is_inside=is_inside)
                 difference.records += 1
                 if difference.records % _TOLD_RECORDS == 0:
@@ -198,23 +197,21 @@ class Comparison:
         for side in sides:
             self._matched(side, list(side.past.advance(end)), tally)
         self._progress(Progress(difference.records, total, end))
-        self._add_windows(difference)
+        difference.decisions = dict(self._after.past.decisions - self._refused)
+        if before is not None:
+            difference.windows["before"] = sum(1 for _ in before.past.open_windows())
+        count = 0
+        for window in self._after.past.open_windows():
+            count += 1
+            if count <= self._examples:
+                difference.open.append(window_story(self._after.definition, window, "recomputed"))
+        difference.windows["after"] = count
         left = self._unpaired_before.left(), self._unpaired_after.left()
         if file is not None:
             save(file, self._unpaired_before, self._unpaired_after)
         self._unpaired_before.close()
         self._unpaired_after.close()
         return Part(difference, *left)
-
-    def _feed(self, side: _Side, record: Record, time: Micros, *, is_inside: bool) -> Sequence[PastMatch]:
-        for tries in range(_TRIES):
-            try:
-                return side.past.feed(record, time, is_inside=is_inside)
-            except DecodeError:
-                if tries == _TRIES - 1:
-                    raise
-                self._around.wait(1.0)
-        raise AssertionError("the last try returns or raises")
 
     # -- events --------------------------------------------------------------------------------------------------------
 
@@ -278,12 +275,19 @@ class Comparison:
     def _match(self, side: _Side, match: PastMatch, tally: Tally) -> None:
         """Pair a match, or let it wait."""
         run = _made(match) if self._compares_runs or side.definition.id is not None else None
-        digest = _digest(side.definition, match)
+        slots = zip(side.definition.slots, match.used, strict=True)
+        used = sorted([(slot.slot.variable, *event) for slot, events in slots for event in events])
+        digest = _digest(repr(used) if used else f"complete at {match.complete}")
         run_key = run.run_key.encode() if isinstance(run, Run) else digest
         if run_key in side.asked:
             return
         side.asked.add(run_key)
-        signature = _signature(run) if self._compares_runs else b""
+        signature = b""
+        if self._compares_runs:
+            signature = UNRUNNABLE
+            if isinstance(run, Run):
+                plan = (run.namespace, run.template, run.labels, run.annotations, run.synchronization)
+                signature = _digest(repr((plan, run.parameters, run.payload)))
         is_after = side is self._after
         mine, others = self._unpaired_before, self._unpaired_after
         if is_after:
@@ -314,18 +318,6 @@ class Comparison:
             events=events,
             parameters={parameter.name: parameter.value for parameter in run_parameters(definition, run)},
         )
-
-    def _add_windows(self, difference: Difference) -> None:
-        """Add the decisions of the edited trigger, and the windows that are open."""
-        difference.decisions = dict(self._after.past.decisions - self._refused)
-        if self._before is not None:
-            difference.windows["before"] = sum(1 for _ in self._before.past.open_windows())
-        count = 0
-        for window in self._after.past.open_windows():
-            count += 1
-            if count <= self._examples:
-                difference.open.append(window_story(self._after.definition, window, "recomputed"))
-        difference.windows["after"] = count
 
 
 def compares_runs(before: Definition | None, after: Definition) -> bool:
@@ -426,19 +418,8 @@ def _run_parts(definition: Definition) -> tuple[Any, ...]:
     return trigger.run, trigger.collect, [(slot.variable, slot.parameters, slot.count) for slot in trigger.slots]
 
 
-def _digest(definition: Definition, match: PastMatch) -> bytes:
-    """Return what identifies a match: its events at their slots; the time of one that has none."""
-    slots = zip(definition.slots, match.used, strict=True)
-    used = sorted([(slot.slot.variable, *event) for slot, events in slots for event in events])
-    text = repr(used) if used else f"complete at {match.complete}"
+def _digest(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
-
-
-def _signature(run: Run | UnrunnableError | None) -> bytes:
-    if not isinstance(run, Run):
-        return UNRUNNABLE
-    what = (run.namespace, run.template, run.parameters, run.payload, run.labels, run.annotations, run.synchronization)
-    return blake2b(repr(what).encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
 
 
 def _made(match: PastMatch) -> Run | UnrunnableError | None:

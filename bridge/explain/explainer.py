@@ -27,7 +27,6 @@ from bridge.explain.story import (
     NOT_BEGUN,
     EventStory,
     Story,
-    Told,
     TriggerStory,
 )
 from bridge.explain.tracing import (
@@ -164,7 +163,13 @@ class Explainer:
             narrowed = replace(narrowed, key=next(iter(keys)))
         reading = self._reader.read(narrowed, definition, history, choose)
         story = self._story(question, definition, history, trigger, reading, keys)
-        story.answer = [sentence for event in story.events if event.is_asked for sentence in _answer_of(event)]
+        for event in story.events:
+            if event.is_asked:
+                last = {decision.slot: decision for decision in event.decisions}
+                story.answer += [
+                    f"{event.name} {event.id} at slot {slot}: {decision.reason}. {decision.text}"
+                    for slot, decision in last.items()
+                ] or [f"{event.name} {event.id}: no slot of the trigger reads it."]
         story.answer += told_apart(story)
         return story, reading
 
@@ -413,17 +418,6 @@ def _edits(history: History, reading: Reading) -> Iterator[str]:
                     "what came before"
                 )
         former = change.definition
-
-
-def _answer_of(event: EventStory) -> Iterator[str]:
-    """Yield what became of an event: the last decision at each slot."""
-    last: dict[str, Told] = {}
-    for decision in event.decisions:
-        last[decision.slot] = decision
-    for slot, decision in last.items():
-        yield f"{event.name} {event.id} at slot {slot}: {decision.reason}. {decision.text}"
-    if not last:
-        yield f"{event.name} {event.id}: no slot of the trigger reads it."
 
 
 class _Nearest:

@@ -232,7 +232,18 @@ class _Reading:
             except RecordError:
                 continue  # the submitter takes it for a run that ran; nothing is known about its events
             if entry["trigger"] == self._trigger:
-                self._keep_run(_ledger_run(run_key, entry, record.timestamp * 1000))
+                is_open = entry["state"] in ("parked", "intent")
+                ledger_run = LedgerRun(
+                    run_key,
+                    entry["state"],
+                    entry["reason"],
+                    entry["workflow"],
+                    entry["attempts"],
+                    entry["since"],
+                    entry["at"] or record.timestamp * 1000,
+                    decode_facts(encode_facts(decode_run(entry["run"]), None) if is_open else entry["run"]),
+                )
+                self._keep_run(ledger_run)
 
     def _keep_run(self, run: LedgerRun) -> None:
         facts, chosen = run.facts, self._chosen
@@ -289,7 +300,11 @@ class _Reading:
             ]
             store = WindowStore(None)
             store.restore(self._chosen_records(kept), self._definitions.conditions, lambda _key, _error: None)
-            self._take_windows(store)
+            for place, held in store.contents().remembered.items():
+                if place.event in self._events:
+                    slots = self._definitions.conditions[place.window.condition_hash].trigger.slots
+                    self._found.held[slots[place.slot].variable, place.event].append(held)
+            self._found.windows += open_windows(store, self._definition)
 
     def _chosen_records(self, kept: list[Kept]) -> list[Kept]:
         """Return the records of windows of chosen keys, and note what they say about chosen events."""
@@ -309,14 +324,6 @@ class _Reading:
             if is_known and (not keys or window.key in keys):
                 records.append((key, value))
         return records
-
-    def _take_windows(self, store: WindowStore) -> None:
-        contents = store.contents()
-        for place, held in contents.remembered.items():
-            if place.event in self._events:
-                slots = self._definitions.conditions[place.window.condition_hash].trigger.slots
-                self._found.held[slots[place.slot].variable, place.event].append(held)
-        self._found.windows += open_windows(store, self._definition)
 
     def _read_arrivals(self) -> None:
         places = [Partition(self._topics.arrivals, number) for number in self._partitions()]
@@ -383,24 +390,6 @@ def run_reason(run: LedgerRun) -> RunReason:
         return RunReason.WAITING if not run.attempts else RunReason.RETRYING
     word = run.reason.partition(":")[0].strip()
     return RunReason(word) if word in _RUN_REASONS else RunReason.CREATED
-
-
-def _ledger_run(run_key: str, entry: Mapping[str, Any], at: Micros) -> LedgerRun:
-    state = entry["state"]
-    if state in ("parked", "intent"):
-        facts = decode_facts(encode_facts(decode_run(entry["run"]), None))
-    else:
-        facts = decode_facts(entry["run"])
-    return LedgerRun(
-        run_key,
-        state,
-        entry["reason"],
-        entry["workflow"],
-        entry["attempts"],
-        entry["since"],
-        entry["at"] or at,
-        facts,
-    )
 
 
 def _slot_event(arrival: Mapping[str, Any], definition: Definition) -> tuple[str, EventIdentity]:

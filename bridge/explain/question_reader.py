@@ -22,7 +22,7 @@ from bridge.kafka.log import Partition, Record
 from bridge.replay.frozen import Frozen
 from bridge.replay.history import History
 from bridge.replay.merge import merged
-from bridge.replay.past import EVERYTHING, Past, PastDecision, PastMatch
+from bridge.replay.past import EVERYTHING, Past, PastDecision
 from bridge.replay.planner import Progress, ReplayDependencies
 from bridge.replay.recorded import Recorded
 from bridge.replay.request import Bound, Request
@@ -37,7 +37,6 @@ from flowbridge_sdk.headers import read_headers
 LOOK_BACK: Micros = DAY
 """How far back a question reaches that names no time."""
 
-_TRIES = 10  # for a schema that cannot be looked up now
 _TOLD_RECORDS = 2_000
 
 
@@ -180,7 +179,14 @@ class QuestionReader:
         first: Definition | None = None if changes else definition
         while changes and changes[0].at <= frozen.first:
             first = changes.popleft().definition
-        tracer = Tracer(definition, reader, choose, question.limit, lambda match: _is_alone(match, question))
+        may_be_alone = question.event is None and question.run is None
+        tracer = Tracer(
+            definition,
+            reader,
+            choose,
+            question.limit,
+            lambda match: may_be_alone and not any(match.used),  # no event leads to a match without events
+        )
         held = around.windows
 
         def hear(decision: PastDecision) -> None:
@@ -218,9 +224,9 @@ class QuestionReader:
                 if count % _TOLD_RECORDS == 0:
                     self._progress(Progress(count, total, time))
                 if record.offset >= frozen.routed[place]:
-                    self._feed(lambda: tracer.see_unread(record, time))  # noqa: B023 - called at once
-                    continue
-                self._feed(lambda: tracer.feed(past, record, time, is_inside=is_inside))  # noqa: B023
+                    around.patiently(tracer.see_unread, record, time)
+                else:
+                    around.patiently(tracer.feed, past, record, time, is_inside=is_inside)
         while changes and changes[0].at <= frozen.end:
             tracer.follow(past, changes[0].definition, changes[0].at)
             changes.popleft()
@@ -228,23 +234,6 @@ class QuestionReader:
         self._progress(Progress(count, total, frozen.end))
         recorded.close()
         return Reading(tracer, past, frozen, count)
-
-    def _feed(self, feed: Callable[[], None]) -> None:
-        """Feed a record; wait for a schema that cannot be looked up now. Nothing of the record is applied before."""
-        for tries in range(_TRIES):
-            try:
-                feed()
-            except DecodeError:
-                if tries == _TRIES - 1:
-                    raise
-                self._around.wait(1.0)
-            else:
-                return
-
-
-def _is_alone(match: PastMatch, question: Question) -> bool:
-    """Return whether a match without events is asked about: no event leads to it."""
-    return not any(match.used) and question.event is None and question.run is None
 
 
 def reach(definition: Definition) -> Micros:

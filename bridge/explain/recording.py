@@ -92,10 +92,25 @@ def record_case(
 
     """
     redaction = Redaction(definition.trigger.sensitive)
-    events = _events(definition, traced, redaction)
-    case = Case("", (), None, events[0].reached if events else BEGIN, None, events, None)
+    events: list[CaseEvent] = []
+    for seen in traced:
+        name, source, id_ = seen.identity
+        for event in seen.events:
+            if event is None:
+                events.append(CaseEvent(name, id_, source, None, seen.time, seen.reached, None, seen.value or b""))
+                continue
+            key = None if definition.hides_key else event.key
+            payload = redaction.payload(event.payload)
+            events.append(CaseEvent(name, id_, source, key, event.time, event.reached, payload))
+    events.sort(key=lambda event: event.reached)
+    case = Case("", (), None, events[0].reached if events else BEGIN, None, tuple(events), None)
     trial = try_out(case, definition, schemas, bounds)
-    expect = {"runs": _runs(story, trial), "decisions": _decisions(story)}
+    closed = {reason.value for reason in Reason}
+    decisions: list[dict[str, str]] = []
+    for told in story.events:
+        last = {decision.slot: decision for decision in told.decisions if decision.reason in closed}
+        decisions += [{"event": told.id, "slot": slot, "reason": decision.reason} for slot, decision in last.items()]
+    expect = {"runs": _runs(story, trial), "decisions": decisions}
     comment = [
         f"Recorded from {story.begin} to {story.end}. What is expected here is what happened.",
         "Write what should have happened in its place; flowbridge test shows the difference.",
@@ -116,20 +131,6 @@ def record_case(
     return case_text(events, definition.identity, triggers, expect, comment)
 
 
-def _events(definition: Definition, traced: Sequence[Traced], redaction: Redaction) -> tuple[CaseEvent, ...]:
-    events: list[CaseEvent] = []
-    for seen in traced:
-        name, source, id_ = seen.identity
-        for event in seen.events:
-            if event is None:
-                events.append(CaseEvent(name, id_, source, None, seen.time, seen.reached, None, seen.value or b""))
-                continue
-            key = None if definition.hides_key else event.key
-            payload = redaction.payload(event.payload)
-            events.append(CaseEvent(name, id_, source, key, event.time, event.reached, payload))
-    return tuple(sorted(events, key=lambda event: event.reached))
-
-
 def _runs(story: Story, trial: Trial) -> list[dict[str, Any]]:
     """Return the runs that there were; their parameters are those of the redacted events."""
     parameters = {
@@ -148,13 +149,3 @@ def _runs(story: Story, trial: Trial) -> list[dict[str, Any]]:
             expected["parameters"] = known
         runs.append(expected)
     return runs
-
-
-def _decisions(story: Story) -> list[dict[str, str]]:
-    """Return the last decision about each event at each slot, so far as it is one of the closed set."""
-    closed = {reason.value for reason in Reason}
-    expected = []
-    for event in story.events:
-        last = {decision.slot: decision for decision in event.decisions if decision.reason in closed}
-        expected += [{"event": event.id, "slot": slot, "reason": decision.reason} for slot, decision in last.items()]
-    return expected

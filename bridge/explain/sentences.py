@@ -41,15 +41,32 @@ class About(NamedTuple):
     run: str = ""
 
 
+_Sentence = Callable[[About], str]
+
+_EVENTS: dict[str, _Sentence] = {}
+"""The sentence of each reason and of each state, as the decorator below fills it."""
+
+
 def event_sentence(reason: str, about: About) -> str:
     """Return what a decision about an event, or a state of it, means."""
     return _EVENTS[reason](about)
+
+
+def _sentence_of(reason: str) -> Callable[[_Sentence], _Sentence]:
+    """Return the decorator of the function that makes the sentence of a reason, or of a state."""
+
+    def register(sentence: _Sentence) -> _Sentence:
+        _EVENTS[reason] = sentence
+        return sentence
+
+    return register
 
 
 def _get(about: About, name: str, otherwise: str = "") -> str:
     return about.evidence.get(name, otherwise)
 
 
+@_sentence_of(Reason.FILTERED)
 def _filtered(about: About) -> str:
     error = _get(about, "error")
     if error:
@@ -57,6 +74,7 @@ def _filtered(about: About) -> str:
     return f"The filter (where) of slot {about.slot} is false for this event."
 
 
+@_sentence_of(Reason.UNDECODABLE)
 def _undecodable(about: About) -> str:
     return (
         f"Its value cannot be decoded: {_ended(_get(about, 'error'))} Correct the publisher. A dead letter has the "
@@ -64,6 +82,7 @@ def _undecodable(about: About) -> str:
     )
 
 
+@_sentence_of(Reason.OVERSIZE)
 def _oversize(about: About) -> str:
     return (
         f"It is too large: {_ended(_get(about, 'error'))} Publish a reference to the data instead. A dead "
@@ -71,6 +90,7 @@ def _oversize(about: About) -> str:
     )
 
 
+@_sentence_of(Reason.FROM_THE_FUTURE)
 def _from_the_future(about: About) -> str:
     ahead = _get(about, "seconds_ahead", "0")
     return (
@@ -79,6 +99,7 @@ def _from_the_future(about: About) -> str:
     )
 
 
+@_sentence_of(Reason.DUPLICATE)
 def _duplicate(about: About) -> str:
     first = _get(about, "which_is", "matched")
     return (
@@ -87,6 +108,7 @@ def _duplicate(about: About) -> str:
     )
 
 
+@_sentence_of(Reason.LATE)
 def _late(about: About) -> str:
     window, closed = _get(about, "window"), _get(about, "closed")
     if window:
@@ -99,6 +121,7 @@ def _late(about: About) -> str:
     return f"It belongs to a {kind} that was closed at {time}, and the event reached Kafka after that."
 
 
+@_sentence_of(Reason.SUSPENDED)
 def _suspended(about: About) -> str:
     name = about.trigger.identity
     return (
@@ -107,6 +130,7 @@ def _suspended(about: About) -> str:
     )
 
 
+@_sentence_of(Reason.WAITING)
 def _waiting(about: About) -> str:
     for_, until = _get(about, "for", "the other slots"), _get(about, "until")
     if not until:
@@ -114,6 +138,7 @@ def _waiting(about: About) -> str:
     return f"It waits for {for_}, until {until}."
 
 
+@_sentence_of(Reason.SUPERSEDED)
 def _superseded(about: About) -> str:
     evidence = about.evidence
     if "used_at" in evidence:
@@ -131,6 +156,7 @@ def _superseded(about: About) -> str:
     return f"Another event took its place (`collect: {about.trigger.collect}`)."
 
 
+@_sentence_of(Reason.EXPIRED)
 def _expired(about: About) -> str:
     because, missing, deadline = _get(about, "because"), _get(about, "missing"), _get(about, "deadline")
     if because:
@@ -141,6 +167,7 @@ def _expired(about: About) -> str:
     return f"It waited until {deadline}, and nothing completed a match." if deadline else "Its wait is over."
 
 
+@_sentence_of(Reason.CANCELLED)
 def _cancelled(about: About) -> str:
     by, because = _get(about, "by"), _get(about, "because")
     if by:
@@ -150,6 +177,7 @@ def _cancelled(about: About) -> str:
     return "An event came that must be absent."
 
 
+@_sentence_of(Reason.RESET)
 def _reset(about: About) -> str:
     return (
         f"A boundary of `window.reset` passed at {_get(about, 'boundary', 'an unknown time')} before its match was "
@@ -157,6 +185,7 @@ def _reset(about: About) -> str:
     )
 
 
+@_sentence_of(Reason.OVER_BOUND)
 def _over_bound(about: About) -> str:
     bound = _get(about, "bound")
     if "held_by_trigger" in about.evidence:
@@ -171,6 +200,7 @@ def _over_bound(about: About) -> str:
     )
 
 
+@_sentence_of(Reason.UNKEYED)
 def _unkeyed(about: About) -> str:
     key, error = _get(about, "key"), _get(about, "error")
     return (
@@ -179,6 +209,7 @@ def _unkeyed(about: About) -> str:
     )
 
 
+@_sentence_of(Reason.FAILED)
 def _failed(about: About) -> str:
     return (
         f"Flowbridge failed to process it, which is a bug: {_ended(_get(about, 'error'))} Report it. The event is a "
@@ -186,10 +217,12 @@ def _failed(about: About) -> str:
     )
 
 
+@_sentence_of(Reason.POISON)
 def _poison(about: About) -> str:
     return f"Processes were killed while they worked at it: {_ended(_get(about, 'error'))} The event is a dead letter."
 
 
+@_sentence_of(Reason.MATCHED)
 def _matched(about: About) -> str:
     evidence, error = about.evidence, _get(about, "error")
     if error:
@@ -209,6 +242,7 @@ def _matched(about: About) -> str:
     return f"It is part of a match{run}."
 
 
+@_sentence_of(NOT_IN_FORCE)
 def _not_in_force(about: About) -> str:
     name = about.trigger.identity
     return (
@@ -217,6 +251,7 @@ def _not_in_force(about: About) -> str:
     )
 
 
+@_sentence_of(NOT_BEGUN)
 def _not_begun(about: About) -> str:
     return (
         f"The bridge began to read its partition at offset {_get(about, 'offset')}, which is after this event "
@@ -225,6 +260,7 @@ def _not_begun(about: About) -> str:
     )
 
 
+@_sentence_of(NOT_READ)
 def _not_read(about: About) -> str:
     behind = int(_get(about, "behind", "1"))
     records = "1 record" if behind == 1 else f"{behind} records"
@@ -234,6 +270,7 @@ def _not_read(about: About) -> str:
     )
 
 
+@_sentence_of(NOT_APPLIED)
 def _not_applied(about: About) -> str:
     return (
         f"It passed slot {about.slot}, and no matcher has applied it to its window yet: the matchers are behind, or no "
@@ -241,37 +278,12 @@ def _not_applied(about: About) -> str:
     )
 
 
+@_sentence_of(UNKNOWN)
 def _unknown(about: About) -> str:
     return (
         f"It passed slot {about.slot}. What became of it in its window is not recorded any more, and the records that "
         "are left do not tell it."
     )
-
-
-_EVENTS: Mapping[str, Callable[[About], str]] = {
-    Reason.FILTERED: _filtered,
-    Reason.UNDECODABLE: _undecodable,
-    Reason.OVERSIZE: _oversize,
-    Reason.FROM_THE_FUTURE: _from_the_future,
-    Reason.DUPLICATE: _duplicate,
-    Reason.LATE: _late,
-    Reason.SUSPENDED: _suspended,
-    Reason.WAITING: _waiting,
-    Reason.SUPERSEDED: _superseded,
-    Reason.EXPIRED: _expired,
-    Reason.CANCELLED: _cancelled,
-    Reason.RESET: _reset,
-    Reason.OVER_BOUND: _over_bound,
-    Reason.UNKEYED: _unkeyed,
-    Reason.FAILED: _failed,
-    Reason.POISON: _poison,
-    Reason.MATCHED: _matched,
-    NOT_IN_FORCE: _not_in_force,
-    NOT_BEGUN: _not_begun,
-    NOT_READ: _not_read,
-    NOT_APPLIED: _not_applied,
-    UNKNOWN: _unknown,
-}
 
 
 class AboutRun(NamedTuple):
@@ -298,75 +310,48 @@ class AboutRun(NamedTuple):
 
 def run_sentence(reason: str, about: AboutRun) -> str:
     """Return what became of a run, by its reason of the closed set."""
-    return _RUNS[RunReason(reason)](about)
+    workflow, text = about.workflow, about.text
+    match RunReason(reason):
+        case RunReason.CREATED:
+            return f"Workflow {workflow} was created.{_phase_text(about)}"
+        case RunReason.ALREADY_RAN:
+            return (
+                f"Workflow {workflow} existed before this match was submitted, so no second one was created. A "
+                "repeated event, a replay, or `run.id` asks for the same run again." + _phase_text(about)
+            )
+        case RunReason.WAITING:
+            why = f" {_ended(text)}" if text.startswith("for ") else f": {_ended(text)}" if text else "."
+            return f"Workflow {workflow} is not created yet. It waits{why}"
+        case RunReason.RETRYING:
+            why = f": {_ended(text)}" if text else "."
+            return f"Workflow {workflow} is not created yet. The last attempt failed, and the bridge tries again{why}"
+        case RunReason.SKIPPED:
+            why = _ended(text or "it was skipped")
+            return f"The bridge does not create Workflow {workflow}: {why} {about.replay} makes the run."
+        case RunReason.OUTCOME_UNKNOWN:
+            return (
+                f"It is not known whether Workflow {workflow} was created: {_ended(text)} Look for it in the cluster, "
+                "in the logs, in what it writes, and in Argo's archive. A dead letter has the run."
+            )
+        case RunReason.FAILED:
+            return (
+                f"Flowbridge failed to submit Workflow {workflow}, which is a bug: {_ended(text)} Report it. When it "
+                f"is mended, {about.replay} makes the run. A dead letter has the run."
+            )
+        case RunReason.REFUSED:
+            return (
+                f"The cluster refused Workflow {workflow} for good: {_ended(text)} Correct that. Then {about.replay} "
+                "makes the run."
+            )
 
 
 def _phase_text(about: AboutRun) -> str:
+    """Return the phase of a run's Workflow as a sentence that follows another."""
     if about.phase == GONE:
         return " It is not in the cluster any more."
     if about.phase == NOT_BEGUN_BY_ARGO:
         return " Argo has not begun it yet."
     return f" Its phase is {about.phase}." if about.phase else " Its phase is not known: the cluster was not asked."
-
-
-def _created(about: AboutRun) -> str:
-    return f"Workflow {about.workflow} was created.{_phase_text(about)}"
-
-
-def _already_ran(about: AboutRun) -> str:
-    return (
-        f"Workflow {about.workflow} existed before this match was submitted, so no second one was created. A repeated "
-        f"event, a replay, or `run.id` asks for the same run again.{_phase_text(about)}"
-    )
-
-
-def _run_waiting(about: AboutRun) -> str:
-    text = about.text
-    why = f" {_ended(text)}" if text.startswith("for ") else f": {_ended(text)}" if text else "."
-    return f"Workflow {about.workflow} is not created yet. It waits{why}"
-
-
-def _retrying(about: AboutRun) -> str:
-    why = f": {_ended(about.text)}" if about.text else "."
-    return f"Workflow {about.workflow} is not created yet. The last attempt failed, and the bridge tries again{why}"
-
-
-def _skipped(about: AboutRun) -> str:
-    why = _ended(about.text or "it was skipped")
-    return f"The bridge does not create Workflow {about.workflow}: {why} {about.replay} makes the run."
-
-
-def _outcome_unknown(about: AboutRun) -> str:
-    return (
-        f"It is not known whether Workflow {about.workflow} was created: {_ended(about.text)} Look for it in the "
-        "cluster, in the logs, in what it writes, and in Argo's archive. A dead letter has the run."
-    )
-
-
-def _run_failed(about: AboutRun) -> str:
-    return (
-        f"Flowbridge failed to submit Workflow {about.workflow}, which is a bug: {_ended(about.text)} Report it. When "
-        f"it is mended, {about.replay} makes the run. A dead letter has the run."
-    )
-
-
-def _refused(about: AboutRun) -> str:
-    return (
-        f"The cluster refused Workflow {about.workflow} for good: {_ended(about.text)} Correct that. Then "
-        f"{about.replay} makes the run."
-    )
-
-
-_RUNS: Mapping[RunReason, Callable[[AboutRun], str]] = {
-    RunReason.CREATED: _created,
-    RunReason.ALREADY_RAN: _already_ran,
-    RunReason.WAITING: _run_waiting,
-    RunReason.RETRYING: _retrying,
-    RunReason.SKIPPED: _skipped,
-    RunReason.OUTCOME_UNKNOWN: _outcome_unknown,
-    RunReason.FAILED: _run_failed,
-    RunReason.REFUSED: _refused,
-}
 
 
 def step_text(reason: str, evidence: Mapping[str, str]) -> str:

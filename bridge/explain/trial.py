@@ -6,7 +6,7 @@ and runs are those of the bridge.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from bridge.core.definition import Definition
 from bridge.core.event import EventIdentity, Micros, moment
 from bridge.core.runs.parameters import default_parameters
 from bridge.core.runs.run import Run
-from bridge.explain.case import Case, CaseEvent, DecisionExpectation, ExpectPart, RunExpectation
+from bridge.explain.case import Case, CaseEvent, DecisionExpectation, RunExpectation
 from bridge.explain.run_stories import computed_run
 from bridge.explain.story import EventStory, RunStory, WindowStory
 from bridge.explain.tracing import (
@@ -118,8 +118,16 @@ def try_out(case: Case, definition: Definition, schemas: EventSchemas, bounds: B
     if until is None:  # all windows end; those of a dead man's switch would follow each other without end
         until = last if definition.trigger.is_switch else _FAR
     tracer.advance(past, until)
-    matches = list(_made_once(tracer.matches))
-    names = _runs_of_events(tracer.matches)
+    matches: list[PastMatch] = []
+    names: dict[tuple[str, EventIdentity], str] = {}  # of the Workflow that uses an event at a slot
+    run_keys: set[str] = set()
+    for match in tracer.matches:
+        if isinstance(match.run, Run):
+            names.update(dict.fromkeys(match.run.events, match.run.name))
+            if match.run.run_key in run_keys:
+                continue  # the ledger makes each run key once
+            run_keys.add(match.run.run_key)
+        matches.append(match)
     events = [
         event_story(
             traced,
@@ -138,18 +146,14 @@ def try_out(case: Case, definition: Definition, schemas: EventSchemas, bounds: B
     ]
     runs = [computed_run(definition, match, "would run", "would run") for match in matches]
     windows = [window_story(definition, open_, "recomputed") for open_ in past.open_windows()]
-    failures = [] if case.expect is None else list(_failures(case, case.expect, definition, events, matches))
+    failures: list[Failure] = []
+    if case.expect is not None:
+        if case.expect.runs is not None:
+            failures += _wrong_runs(case, case.expect.runs, definition, matches)
+        for index, expected in enumerate(case.expect.decisions):
+            path: FieldPath = ("expect", "decisions", index)
+            failures += _wrong_decision(case.line_of(path), path_text(path), expected, events)
     return Trial(case.file, definition.identity, failures, events, runs, windows)
-
-
-def _made_once(matches: Sequence[PastMatch]) -> Iterator[PastMatch]:
-    """Yield the matches whose run was not asked for before: the ledger makes each run key once."""
-    seen: set[str] = set()
-    for match in matches:
-        run_key = match.run.run_key if isinstance(match.run, Run) else ""
-        if not run_key or run_key not in seen:
-            yield match
-        seen.add(run_key)
 
 
 class _CaseDecoder(Decoder):
@@ -190,26 +194,7 @@ def _records(
     return records
 
 
-def _runs_of_events(matches: Sequence[PastMatch]) -> dict[tuple[str, EventIdentity], str]:
-    """Return the name of the Workflow that each event at a slot is used by."""
-    names = {}
-    for match in matches:
-        if isinstance(match.run, Run):
-            names.update(dict.fromkeys(match.run.events, match.run.name))
-    return names
-
-
 # -- expectations ------------------------------------------------------------------------------------------------------
-
-
-def _failures(
-    case: Case, expect: ExpectPart, definition: Definition, events: Sequence[EventStory], matches: Sequence[PastMatch]
-) -> Iterator[Failure]:
-    if expect.runs is not None:
-        yield from _wrong_runs(case, expect.runs, definition, matches)
-    for index, expected in enumerate(expect.decisions):
-        path: FieldPath = ("expect", "decisions", index)
-        yield from _wrong_decision(case.line_of(path), path_text(path), expected, events)
 
 
 def _wrong_runs(
@@ -229,15 +214,22 @@ def _wrong_runs(
     for index, match in pairs:
         path: FieldPath = ("expect", "runs", index)
         if match is None:
-            got = f"{len(matches)} runs" if len(matches) != 1 else "1 run"
-            yield Failure(case.line_of(path), path_text(path), _run_text(expected[index]), f"no such run: {got} in all")
+            run = expected[index]
+            parts = [f"key {run.key}"] if run.key is not None else []
+            parts += [f"events {', '.join(run.events)}"] if run.events is not None else []
+            parts += [f"{name}={text}" for name, text in (run.parameters or {}).items()]
+            wanted = f"a run ({'; '.join(parts)})" if parts else "a run"
+            got = f"no such run: {len(matches)} {'run' if len(matches) == 1 else 'runs'} in all"
+            yield Failure(case.line_of(path), path_text(path), wanted, got)
             continue
         for name, wanted, got in _differences(expected[index], match):
             place: FieldPath = (*path, *name)
             yield Failure(case.line_of(place), path_text(place), wanted, got)
     for match in left:
         path = ("expect", "runs")
-        yield Failure(case.line_of(path), path_text(path), "no further run", _match_text(definition, match))
+        events = ", ".join(f"{slot} {event.id}" for slot, event in match_events(definition, match))
+        got = f"a run of {events}" if events else "a run without events"
+        yield Failure(case.line_of(path), path_text(path), "no further run", got)
 
 
 def _differences(expected: RunExpectation, match: PastMatch) -> list[tuple[tuple[str, ...], str, str]]:
@@ -252,33 +244,17 @@ def _differences(expected: RunExpectation, match: PastMatch) -> list[tuple[tuple
         ids = sorted(event.id for _, event in run.events)
         if sorted(expected.events) != ids:
             wrong.append((("events",), ", ".join(expected.events), ", ".join(ids)))
-    found = _parameters(expected, run)
-    for name, text in (expected.parameters or {}).items():
+    texts = expected.parameters or {}
+    if run.parameters is not None:
+        found = dict(run.parameters)
+    else:  # by the default mapping; no template is known here, so only those that are expected
+        found = dict(default_parameters(texts, run.payload or "{}", allow_template_tags=run.allow_template_tags))
+    for name, text in texts.items():
         if name not in found:
             wrong.append((("parameters", name), text, "no such parameter"))
         elif found[name] != text:
             wrong.append((("parameters", name), text, found[name]))
     return wrong
-
-
-def _parameters(expected: RunExpectation, run: Run) -> Mapping[str, str]:
-    """Return the parameters of a run; by the default mapping, those that are expected."""
-    if run.parameters is not None:
-        return dict(run.parameters)
-    names = expected.parameters or {}
-    return dict(default_parameters(names, run.payload or "{}", allow_template_tags=run.allow_template_tags))
-
-
-def _run_text(expected: RunExpectation) -> str:
-    parts = [f"key {expected.key}"] if expected.key is not None else []
-    parts += [f"events {', '.join(expected.events)}"] if expected.events is not None else []
-    parts += [f"{name}={text}" for name, text in (expected.parameters or {}).items()]
-    return f"a run ({'; '.join(parts)})" if parts else "a run"
-
-
-def _match_text(definition: Definition, match: PastMatch) -> str:
-    events = ", ".join(f"{slot} {event.id}" for slot, event in match_events(definition, match))
-    return f"a run of {events}" if events else "a run without events"
 
 
 def _wrong_decision(

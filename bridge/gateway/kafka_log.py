@@ -11,10 +11,9 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from typing_extensions import override
 
 from bridge.gateway.event_log import EventLog, NotRecordedError
@@ -52,7 +51,8 @@ class KafkaEventLog(EventLog):
             "acks": "all",
             "enable.idempotence": True,
             "delivery.timeout.ms": int(max(patience - _SCAN_S, 1.0) * 1_000),
-            "error_cb": _quiet,
+            # A broker that is away for now: librdkafka tries again, and each event is reported by itself.
+            "error_cb": lambda _: None,
         }
         self._producer = Producer({**_CHOSEN, **properties, **needed}, logger=_client_log)
         self._produce: Any = self._producer.produce  # its stubs refuse what it accepts
@@ -72,7 +72,11 @@ class KafkaEventLog(EventLog):
         future: asyncio.Future[None] = self._loop.create_future()
         try:
             self._produce(
-                topic, event.value, event.key, headers=event.headers, on_delivery=partial(self._report, future)
+                topic,
+                event.value,
+                event.key,
+                headers=event.headers,
+                on_delivery=lambda error, _message: self._reports.append((future, error)),
             )
         except (BufferError, KafkaException) as error:
             future.set_exception(NotRecordedError(str(error)))
@@ -84,9 +88,6 @@ class KafkaEventLog(EventLog):
         self._closing.set()
         await asyncio.to_thread(self._thread.join, _SLACK_S)
         self._settle()
-
-    def _report(self, future: asyncio.Future[None], error: KafkaError | None, _message: Message) -> None:
-        self._reports.append((future, error))
 
     def _hear(self) -> None:
         while not self._closing.is_set():
@@ -104,7 +105,3 @@ class KafkaEventLog(EventLog):
                 future.set_result(None)
             else:
                 future.set_exception(NotRecordedError(error.str()))
-
-
-def _quiet(_error: KafkaError) -> None:
-    """Ignore a broker that is away for now: librdkafka tries again, and each event is reported by itself."""

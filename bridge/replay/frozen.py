@@ -358,7 +358,10 @@ class Freezer:
                 if not (record.value or b"").startswith(TICK.prefix):
                     fields = decode_arrival(record.value or b"")
                     if fields["trigger"] == trigger:
-                        name = fields.get("name") or self._slot_name(fields["definition"], fields["slot"])
+                        known = self._definitions.known.get(fields["definition"])
+                        name = fields.get("name")
+                        if not name:  # an old record
+                            name = known.trigger.slots[fields["slot"]].event if known is not None else ""
                         recorded.hold([EventIdentity(name, fields["source"], fields["id"])])
         windows = [Partition(self._topics.windows, number) for number in range(self._topics.partitions)]
         for place, end in self._closed_ends(admin, windows).items():
@@ -368,10 +371,6 @@ class Freezer:
                     waits = (record.value or b"").startswith(WAITING.prefix)
                     (waiting.add if waits else waiting.discard)(record.key)
             recorded.hold([read_place(key).event for key in waiting])
-
-    def _slot_name(self, definition: str, slot: int) -> str:
-        known = self._definitions.known.get(definition)
-        return known.trigger.slots[slot].event if known is not None else ""
 
     def _read_runs(self, admin: Admin, reader: Reader, trigger: str, recorded: Recorded) -> int:
         """Record the runs of the trigger; return up to where the ledger was read."""

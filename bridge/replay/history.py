@@ -70,7 +70,15 @@ class History:
                         specs[name] = DEFINITION.decode(record.value)["spec"]
                     elif kind == "trigger" and name == trigger:
                         in_force.append((record.timestamp * 1000, IN_FORCE.decode(record.value)["definition"]))
-        known = {name: _definition(trigger, specs[name]) for _, name in in_force if name is not None and name in specs}
+        known: dict[str, Definition] = {}
+        for name in specs.keys() & {name for _, name in in_force}:
+            try:
+                known[name] = Definition(Trigger.from_json(json.loads(specs[name])))
+            except (KeyError, TypeError, ValueError) as error:
+                raise RecordError(
+                    f"a definition of {trigger} cannot be read by version {bridge.__version__}: {error}. A newer "
+                    "version has written it"
+                ) from error
         changes = [Change(at, None if name is None else known.get(name)) for at, name in in_force]
         return cls(trigger, tuple(changes))
 
@@ -100,16 +108,6 @@ class History:
                     "replay what lies before and what lies behind it one after the other, or use --definition now",
                 )
         return first
-
-
-def _definition(trigger: str, spec: str) -> Definition:
-    try:
-        return Definition(Trigger.from_json(json.loads(spec)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(
-            f"a definition of {trigger} cannot be read by version {bridge.__version__}: {error}. A newer version has "
-            "written it"
-        ) from error
 
 
 def plain(definition: Definition) -> Trigger:

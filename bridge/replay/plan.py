@@ -74,17 +74,15 @@ class Selection:
             return True
         for slot, events in zip(self.definition.slots, match.events, strict=True):
             for event in events:
-                is_picked = self._where is None or self._holds(self._where, event)
+                try:
+                    is_picked = self._where is None or self._where.holds(
+                        {"payload": event.payload, "event": attributes(event)}
+                    )
+                except ExpressionError:
+                    is_picked = False
                 if is_picked and (self._only is None or self._reason_then(event, slot.slot.event) == self._only):
                     return True
         return False
-
-    @staticmethod
-    def _holds(where: Expression, event: Event) -> bool:
-        try:
-            return where.holds({"payload": event.payload, "event": attributes(event)})
-        except ExpressionError:
-            return False
 
     def _reason_then(self, event: Event, name: str) -> str:
         """Return how the definition of that time decided about an event; empty if it let the event pass."""

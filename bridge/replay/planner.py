@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND, Micros
 from bridge.core.expressions.expression import Expression
 from bridge.kafka.internal_topics import InternalTopics
-from bridge.kafka.log import Log, Partition, Record
+from bridge.kafka.log import Log, Partition
 from bridge.replay.frozen import Freezer, Frozen, ReadRange
 from bridge.replay.history import History, awake, plain
 from bridge.replay.merge import Timed, in_any_order, merged
@@ -34,6 +34,9 @@ _TRIES = 10  # for a schema that cannot be looked up now
 _PAUSE = 1.0  # seconds between two of them
 _TOLD_EVERY: Micros = SECOND // 5
 _TOLD_RECORDS = 2_000
+
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,22 @@ class ReplayDependencies:
             self.wait,
             is_patient=is_patient,
         )
+
+    def patiently(self, feed: Callable[_Args, _Result], *args: _Args.args, **named: _Args.kwargs) -> _Result:
+        """Feed a record and return the result. Wait and feed it again while a schema cannot be looked up.
+
+        Nothing of a record is applied before its event is decoded.
+
+        Raises:
+            DecodeError: The schema registry does not answer.
+
+        """
+        for _ in range(_TRIES - 1):
+            try:
+                return feed(*args, **named)
+            except DecodeError:
+                self.wait(_PAUSE)
+        return feed(*args, **named)
 
 
 class Progress(NamedTuple):
@@ -246,7 +265,11 @@ class Planner:
             for batch in batches:
                 begin = reads[Partition(*batch[0].record[:2])].begin  # all of a batch are of one partition
                 records = [(record, time * 1000, record.offset >= begin) for time, record in batch]
-                self._feed(past, plan, records)
+                if past.is_windowed:
+                    ((record, time, is_inside),) = records
+                    plan.add(around.patiently(past.feed, record, time, is_inside=is_inside))
+                else:
+                    plan.add(around.patiently(past.feed_together, records))
                 before, count = count, count + len(records)
                 last = records[-1][1]
                 if (
@@ -260,26 +283,3 @@ class Planner:
         if told is not None:
             told(Progress(count, total, last))
         return count
-
-    def _feed(self, past: Past, plan: Plan, records: Sequence[tuple[Record, Micros, bool]]) -> None:
-        """Apply records; wait for a schema that cannot be looked up now. Nothing of a record is applied before.
-
-        Args:
-            past: The windows.
-            plan: Takes the matches.
-            records: Each with its time, and whether it lies in the range; one, of a trigger with windows.
-
-        """
-        for tries in range(_TRIES):
-            try:
-                if past.is_windowed:
-                    ((record, time, is_inside),) = records
-                    plan.add(past.feed(record, time, is_inside=is_inside))
-                else:
-                    plan.add(past.feed_together(records))
-            except DecodeError:
-                if tries == _TRIES - 1:
-                    raise
-                self._around.wait(_PAUSE)
-            else:
-                return

@@ -167,16 +167,6 @@ def without_credentials(value: Any) -> str:
     return f"{HIDDEN}@{text.rpartition('@')[2]}" if "@" in text else repr(value)
 
 
-def _duration(value: Any) -> Any:
-    if isinstance(value, timedelta):
-        return value
-    return timedelta(microseconds=parse_duration(str(value)))
-
-
-def _duration_text(value: timedelta) -> str:
-    return duration_text(value // timedelta(microseconds=1))
-
-
 def _paths(value: Any) -> Any:
     """Split at commas and at the system's path separator; entries of a list may hold several, too."""
     texts = [value] if isinstance(value, str | Path) else value
@@ -224,10 +214,6 @@ def _url(value: str) -> str:
     if not all(re.fullmatch(r"https?://[^/\s]+(/\S*)?", url) for url in urls):
         raise ValueError("http://HOST:PORT or https://HOST:PORT is right, several separated by commas")
     return ",".join(urls)
-
-
-def _address_text(value: Address | None) -> str:
-    return value.text() if value else ""
 
 
 def _file(value: Any) -> Any:
@@ -302,13 +288,6 @@ def _property_value(value: Any) -> Any:
     return str(value) if isinstance(value, int | float | str) else value
 
 
-def _hide_secrets(properties: dict[str, str | SecretStr]) -> dict[str, str | SecretStr]:
-    return {
-        name: SecretStr(value) if isinstance(value, str) and (is_secret(name) or _HOLDS_PASSWORD(value)) else value
-        for name, value in properties.items()
-    }
-
-
 Namespace = Annotated[str, AfterValidator(_namespace), Metavar("NAMESPACE")]
 """A namespace of Kubernetes."""
 Namespaces = Annotated[
@@ -327,7 +306,12 @@ TopicPart = Annotated[
 ]
 """A part of the name of a topic or of a group."""
 Duration = Annotated[
-    timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text, when_used="json"), Metavar("DURATION")
+    timedelta,
+    BeforeValidator(
+        lambda value: value if isinstance(value, timedelta) else timedelta(microseconds=parse_duration(str(value)))
+    ),
+    PlainSerializer(lambda value: duration_text(value // timedelta(microseconds=1)), when_used="json"),
+    Metavar("DURATION"),
 ]
 """A length of time, written ``1h30m``."""
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_paths), Metavar("PATH"), Trait.PATH, Trait.REPEATED]
@@ -346,7 +330,7 @@ Url = Annotated[str, AfterValidator(_url), PlainSerializer(without_password, whe
 Listen = Annotated[
     Address | None,
     BeforeValidator(Address.read),
-    PlainSerializer(_address_text, when_used="json"),
+    PlainSerializer(lambda address: address.text() if address else "", when_used="json"),
     Metavar("HOST:PORT"),
     Trait.EMPTY,
 ]
@@ -371,6 +355,14 @@ Servers = Annotated[str, AfterValidator(_servers), Metavar("HOST:PORT,...")]
 _Property = Annotated[str, AfterValidator(_property_name)]
 _Value = Annotated[str | SecretStr, BeforeValidator(_property_value)]
 KafkaProperties = Annotated[
-    dict[_Property, _Value], AfterValidator(_hide_secrets), Metavar("KEY=VALUE"), Trait.REPEATED
+    dict[_Property, _Value],
+    AfterValidator(
+        lambda properties: {
+            name: SecretStr(value) if isinstance(value, str) and (is_secret(name) or _HOLDS_PASSWORD(value)) else value
+            for name, value in properties.items()
+        }
+    ),
+    Metavar("KEY=VALUE"),
+    Trait.REPEATED,
 ]
 """Properties of librdkafka; after validation, secret ones are :class:`pydantic.SecretStr`."""

@@ -13,7 +13,7 @@ from bridge.triggers.checks.combinations import combination_misfits, condition_o
 from bridge.triggers.checks.event_types import Schemas
 from bridge.triggers.checks.expressions import expression_misfits
 from bridge.triggers.errors import Misfit
-from bridge.triggers.model import SpecPart, TriggerResource, read_resource
+from bridge.triggers.model import TriggerResource, read_resource
 from bridge.triggers.slots import key_misfits, parameter_misfits, variable_misfits, variable_of
 from bridge.triggers.windows import default_collect, default_dedupe, window_misfits, window_plan
 
@@ -43,7 +43,7 @@ def compile_trigger(plain: Any, default_namespace: str, schemas: Schemas | None 
 
 
 def _trigger(resource: TriggerResource, default_namespace: str) -> Trigger:
-    spec = resource.spec
+    spec, run = resource.spec, resource.spec.run
     namespace = resource.metadata.namespace or default_namespace
     plan = window_plan(spec.window) if spec.window is not None else None
     grace, written_grace, dedupe = 0, None, 0
@@ -56,6 +56,10 @@ def _trigger(resource: TriggerResource, default_namespace: str) -> Trigger:
             grace += spec.grace == tenth  # a microsecond more: a tenth of the window stands for the default
         has_absent = any(slot.absent for slot in spec.events)
         dedupe = spec.dedupe if spec.dedupe is not None else default_dedupe(plan, long_grace, has_absent=has_absent)
+    rate, storm = run.limits.rate, run.limits.storm
+    limits = RunLimits() if rate is None else RunLimits(rate=rate[0], per=rate[1])
+    if storm is not None:
+        limits = replace(limits, storm=storm.count, storm_within=storm.within)
     return Trigger(
         namespace=namespace,
         name=resource.metadata.name,
@@ -71,7 +75,19 @@ def _trigger(resource: TriggerResource, default_namespace: str) -> Trigger:
             )
             for slot in spec.events
         ),
-        run=_run_plan(spec, namespace),
+        run=RunPlan(
+            template=run.workflow_template,
+            namespace=run.namespace or namespace,
+            parameters=run.parameters,
+            labels=run.labels,
+            annotations=run.annotations,
+            id=run.id,
+            allow_template_tags=run.allow_template_tags,
+            limits=limits,
+            start_deadline=run.start_deadline,
+            synchronization=run.synchronization,
+            emits=run.emits,
+        ),
         require=required_slots(spec),
         order=spec.order,
         window=plan,
@@ -82,24 +98,4 @@ def _trigger(resource: TriggerResource, default_namespace: str) -> Trigger:
         suspend=spec.suspend,
         start_from=spec.start_from,
         sensitive=spec.sensitive,
-    )
-
-
-def _run_plan(spec: SpecPart, namespace: str) -> RunPlan:
-    run, storm = spec.run, spec.run.limits.storm
-    limits = RunLimits() if run.limits.rate is None else RunLimits(rate=run.limits.rate[0], per=run.limits.rate[1])
-    if storm is not None:
-        limits = replace(limits, storm=storm.count, storm_within=storm.within)
-    return RunPlan(
-        template=run.workflow_template,
-        namespace=run.namespace or namespace,
-        parameters=run.parameters,
-        labels=run.labels,
-        annotations=run.annotations,
-        id=run.id,
-        allow_template_tags=run.allow_template_tags,
-        limits=limits,
-        start_deadline=run.start_deadline,
-        synchronization=run.synchronization,
-        emits=run.emits,
     )

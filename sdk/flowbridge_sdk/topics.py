@@ -24,14 +24,6 @@ _ESCAPED = re.compile(r"(?:_x[0-9a-f]{2})+")
 _DOTS = {".": "_x2e", "..": "_x2e_x2e"}  # legal characters, but no topic may be called so
 
 
-def _escape(match: re.Match[str]) -> str:
-    return "".join(f"_x{byte:02x}" for byte in match[0].encode())
-
-
-def _unescape(match: re.Match[str]) -> str:
-    return bytes.fromhex(match[0].replace("_x", "")).decode()
-
-
 @lru_cache(maxsize=4096)
 def topic_of(name: str) -> str:
     """Return the topic that carries the events called ``name``.
@@ -45,7 +37,9 @@ def topic_of(name: str) -> str:
     if CONTROL.search(name):
         raise BadNameError(f"an event's name has no control characters, found {name[:40]!r}; no trigger could name it")
     try:
-        topic = _DOTS.get(name) or _TO_ESCAPE.sub(_escape, name)
+        topic = _DOTS.get(name) or _TO_ESCAPE.sub(
+            lambda match: "".join(f"_x{byte:02x}" for byte in match[0].encode()), name
+        )
     except UnicodeEncodeError:
         raise BadNameError(f"the event name {name!r} holds half a character (a lone surrogate)") from None
     if len(topic) > TOPIC_LIMIT:
@@ -62,7 +56,7 @@ def name_of(topic: str) -> str:
     if "_x" not in topic:
         return topic
     try:
-        name = _ESCAPED.sub(_unescape, topic)
+        name = _ESCAPED.sub(lambda match: bytes.fromhex(match[0].replace("_x", "")).decode(), topic)
         return name if topic_of(name) == topic else topic
     except (UnicodeDecodeError, BadNameError):
         return topic  # a foreign topic that happens to look escaped

@@ -22,6 +22,7 @@ from bridge.stages.shared.definitions import Definitions
 from bridge.stages.stage_thread import steady_clock, wall_clock
 
 _FOR_A_PROCESS = 20_000  # records: a process that has less to do is not worth its start
+_MOST_PROCESSES = 8  # each reads all records
 
 
 def execute(
@@ -43,8 +44,15 @@ def execute(
     if unknown:
         raise UsageError(f"--fail-on: found {', '.join(unknown)}", f"known are {', '.join(FAILABLE)}")
     now = wall_clock()
-    begin = bound(start, now) if start else Bound(now - _length(last), text=last)
+    if start:
+        begin = bound(start, now)
+    else:
+        try:
+            begin = Bound(now - parse_duration(last), text=last)
+        except DurationError as error:
+            raise UsageError(f"--last: {error}", "write 24h or 7d") from None
     edited = definitions_in(file, trigger, settings)
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     has_failed = False
     with kafka(settings) as (log, topics):
         definitions = Definitions(log, topics.triggers, steady_clock)
@@ -57,7 +65,7 @@ def execute(
             ranges = [freezer.ranges(request, side) for side in (before, after) if side is not None]
             reading = ReadingProgress()
             count = sum(part.end - part.first for part in joined_reads(ranges).values())
-            processes = workers or min(_processors(), 1 + count // _FOR_A_PROCESS)
+            processes = workers or min(processors, _MOST_PROCESSES, 1 + count // _FOR_A_PROCESS)
             if processes > 1 and can_be_divided(after) and (before is None or can_be_divided(before)):
                 make = partial(replay_dependencies, settings)
                 difference = compare_divided(make, before, after, ranges, examples, processes, reading.tell)
@@ -67,18 +75,6 @@ def execute(
             output.result(list(_lines(difference, file)), difference.plain())
             has_failed = has_failed or any(difference.counts()[name] for name in failing)
     return ExitCode.NOT_SO if has_failed else ExitCode.OK
-
-
-def _processors() -> int:
-    """Return how many processors this process may use, at most 8: each process reads all records."""
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
-
-
-def _length(text: str) -> int:
-    try:
-        return parse_duration(text)
-    except DurationError as error:
-        raise UsageError(f"--last: {error}", "write 24h or 7d") from None
 
 
 def _lines(difference: Difference, file: Path) -> Iterator[str]:
@@ -118,7 +114,11 @@ def _lines(difference: Difference, file: Path) -> Iterator[str]:
     for name in ("filtered", "passed", "errors"):
         kept: list[EventExample] = getattr(difference, name)
         for number, event in enumerate(kept):
-            yield from _event_lines(event, name if number == 0 else "")
+            head = f"{name if number == 0 else '':<9}{event.event}{f' at slot {event.slot}' if event.slot else ''}"
+            former = f"{event.before} -> " if event.before else ""
+            yield from wrapped(f"{head}: {former}{event.after}  {event.place}".rstrip(), 2, hanging=9)
+            if event.decision is not None:
+                yield from (f"     {line}" for line in decision_lines(event.decision, with_head=False))
         yield from _more(events[name], len(kept))
     for number, window in enumerate(difference.open):
         yield from wrapped(f"{'open' if number == 0 else '':<9}{window.text}", 2, hanging=9)
@@ -127,14 +127,6 @@ def _lines(difference: Difference, file: Path) -> Iterator[str]:
 def _run_lines(run: RunExample, name: str) -> Iterator[str]:
     key = f"  key {run.key}" if run.key else ""
     yield from wrapped(f"{name:<9}{run.at}  {run.workflow}{key}  {', '.join(run.events)}", 2, hanging=9)
-
-
-def _event_lines(event: EventExample, name: str) -> Iterator[str]:
-    slot = f" at slot {event.slot}" if event.slot else ""
-    was = f"{event.before} -> " if event.before else ""
-    yield from wrapped(f"{name:<9}{event.event}{slot}: {was}{event.after}  {event.place}".rstrip(), 2, hanging=9)
-    if event.decision is not None:
-        yield from (f"     {line}" for line in decision_lines(event.decision, with_head=False))
 
 
 def _more(count: int, shown: int) -> Iterator[str]:

@@ -89,11 +89,9 @@ def story_lines(story: Story) -> Iterator[str]:
         yield from wrapped(f"note: {note}", 2, hanging=6)
     if story.decisions:
         decided = ", ".join(f"{count} {reason}" for reason, count in sorted(story.decisions.items()))
-        yield from wrapped(
-            f"{_records(story.records)} read, {story.begin} to {story.end}; recomputed decisions: {decided}",
-            2,
-            hanging=2,
-        )
+        records = "1 record" if story.records == 1 else f"{story.records} records"
+        text = f"{records} read, {story.begin} to {story.end}; recomputed decisions: {decided}"
+        yield from wrapped(text, 2, hanging=2)
     for event in story.events:
         yield ""
         yield from event_lines(event, story.answer)
@@ -106,10 +104,6 @@ def story_lines(story: Story) -> Iterator[str]:
     for run in story.runs:
         yield ""
         yield from run_lines(run, story.answer)
-
-
-def _records(count: int) -> str:
-    return "1 record" if count == 1 else f"{count} records"
 
 
 def wrapped(text: str, indent: int, *, hanging: int = 0) -> Iterator[str]:

@@ -66,19 +66,19 @@ def conjuncts(expression: Expression, variables: Mapping[str, Any]) -> tuple[Con
         variables: The variables of its evaluation.
 
     """
-    return tuple([_judged(source, variables) for source in _sources(expression.source)])
-
-
-def _judged(source: str, variables: Mapping[str, Any]) -> Conjunct:
-    try:
-        expression = Expression(source)
-    except ExpressionSyntaxError as error:
-        return Conjunct(source, None, error.reason, "")
-    hint = _hint(_tree(source), variables)
-    try:
-        return Conjunct(source, expression.holds(variables), "", hint)
-    except ExpressionError as error:
-        return Conjunct(source, None, str(error), hint)
+    judged: list[Conjunct] = []
+    for source in _sources(expression.source):
+        value, error, hint = None, "", ""
+        try:
+            part = Expression(source)
+            hint = _hint(_tree(source), variables)
+            value = part.holds(variables)
+        except ExpressionSyntaxError as fault:
+            error = fault.reason
+        except ExpressionError as fault:
+            error = str(fault)
+        judged.append(Conjunct(source, value, error, hint))
+    return tuple(judged)
 
 
 def _tree(source: str) -> Node | None:

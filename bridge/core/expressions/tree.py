@@ -93,7 +93,27 @@ def _node(data: bytes) -> Node:
             number = value
         else:
             where, content = at, value
-    return _READERS[where](number, content)
+    match where:  # the fields of cel.expr.Expr, as `_encoded` writes them
+        case 3:
+            return _const(number, content)
+        case 4:
+            return Node("ident", number, dict(_fields(content))[1].decode())
+        case 5:
+            members = dict(_fields(content))
+            kind = "has" if members.get(3) else "select"
+            return Node(kind, number, members.get(2, b"").decode(), parts=[_node(members[1])])
+        case 6:
+            return _call(number, content)
+        case 7:
+            return _list(number, content)
+        case 8:
+            return _map(number, content)
+        case 9:
+            members = dict(_fields(content))
+            parts = [_node(members[at]) for at in _LOOP_PARTS]
+            names = [members.get(at, b"").decode() for at in (1, 3, 8)]
+            return Node("loop", number, names[0], parts=parts, accumulator=names[1], second=names[2])
+    raise KeyError(where)
 
 
 def _const(number: int, data: bytes) -> Node:
@@ -110,16 +130,6 @@ def _const(number: int, data: bytes) -> Node:
     elif kind == _STRING:
         read = value.decode()
     return Node("const", number, "uint" if kind == _UINT else "", value=read)
-
-
-def _ident(number: int, data: bytes) -> Node:
-    return Node("ident", number, dict(_fields(data))[1].decode())
-
-
-def _select(number: int, data: bytes) -> Node:
-    parts = dict(_fields(data))
-    kind = "has" if parts.get(3) else "select"
-    return Node(kind, number, parts.get(2, b"").decode(), parts=[_node(parts[1])])
 
 
 def _call(number: int, data: bytes) -> Node:
@@ -165,16 +175,6 @@ def _map(number: int, data: bytes) -> Node:
         node.parts += (key, _node(entry[4]))
     node.optional = frozenset(optional)
     return node
-
-
-def _loop(number: int, data: bytes) -> Node:
-    members = dict(_fields(data))
-    parts = [_node(members[at]) for at in _LOOP_PARTS]
-    names = [members.get(at, b"").decode() for at in (1, 3, 8)]
-    return Node("loop", number, names[0], parts=parts, accumulator=names[1], second=names[2])
-
-
-_READERS = {3: _const, 4: _ident, 5: _select, 6: _call, 7: _list, 8: _map, 9: _loop}
 
 
 def _encoded(node: Node) -> bytes:

@@ -65,11 +65,6 @@ def _read_decimal(buf: bytes, pos: int, depth: int) -> tuple[Decimal, int]:
     return decimal_of(unscaled, scale), pos
 
 
-def _read_uuid(buf: bytes, pos: int, _depth: int) -> tuple[UUID, int]:
-    end = pos + _UUID_BYTES
-    return UUID(bytes=buf[pos:end]), end  # UUID refuses fewer bytes
-
-
 def _read_value(buf: bytes, pos: int, depth: int) -> tuple[Any, int]:
     branch = buf[pos]  # a zigzag varint, of one byte for the indexes that exist
     if branch & 1 or branch >= 2 * len(_READS):
@@ -87,7 +82,7 @@ _READS: tuple[Read, ...] = (
     read_bytes,
     _read_moment,
     _read_decimal,
-    _read_uuid,
+    lambda buf, pos, _depth: (UUID(bytes=buf[pos : pos + _UUID_BYTES]), pos + _UUID_BYTES),  # it refuses fewer bytes
     array_reader(_read_value),
     _read_map,
 )
@@ -101,18 +96,10 @@ def read_payload(buf: bytes, pos: int, depth: int) -> tuple[dict[str, Any], int]
     return payload, pos
 
 
-def _write_moment(out: bytearray, value: datetime, _depth: int) -> None:
-    write_varint(out, micros_of(value))
-
-
 def _write_decimal(out: bytearray, value: Decimal, depth: int) -> None:
     unscaled, scale = scaled(value)
     write_bytes(out, twos_complement(unscaled), depth)
     write_varint(out, scale)
-
-
-def _write_uuid(out: bytearray, value: UUID, _depth: int) -> None:
-    out += value.bytes
 
 
 def _write_value(out: bytearray, value: object, depth: int) -> None:
@@ -130,9 +117,9 @@ _WRITES: tuple[tuple[type, int, Write], ...] = (
     (float, 3, write_double),
     (str, 4, write_string),
     (bytes, 5, write_bytes),
-    (datetime, 6, _write_moment),
+    (datetime, 6, lambda out, value, _depth: write_varint(out, micros_of(value))),
     (Decimal, 7, _write_decimal),
-    (UUID, 8, _write_uuid),
+    (UUID, 8, lambda out, value, _depth: out.extend(value.bytes)),
     (list, 9, _write_list),
     (tuple, 9, _write_list),
     (Mapping, 10, _write_map),

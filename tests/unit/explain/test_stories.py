@@ -7,7 +7,7 @@ import pytest
 from bridge.core.decision import Reason, RunReason
 from bridge.core.event import SECOND
 from bridge.core.trigger import Trigger
-from bridge.explain.sentences import _EVENTS, _RUNS, About, AboutRun, apart, event_sentence, run_sentence
+from bridge.explain.sentences import _EVENTS, About, AboutRun, apart, event_sentence, run_sentence
 from bridge.explain.story import NOT_APPLIED, NOT_BEGUN, NOT_IN_FORCE, NOT_READ, UNKNOWN
 from unit.explain.scenes import SCENES, STORIES, told
 from unit.stages.world import one_slot
@@ -26,7 +26,6 @@ def test_each_reason_and_each_state_has_a_story_and_a_sentence() -> None:
     assert reasons <= SCENES.keys()
     assert {RUN_SCENES.get(reason, reason) for reason in RunReason} <= SCENES.keys()
     assert _EVENTS.keys() == reasons | {UNKNOWN}
-    assert _RUNS.keys() == set(RunReason)
     assert {file.stem for file in STORIES.glob("*.txt")} == SCENES.keys()
 
 

@@ -19,6 +19,7 @@ from bridge.replay.planner import Planner
 from bridge.replay.recorded import Recorded
 from bridge.replay.request import Bound, ReplayError, Request
 from bridge.stages.shared.definitions import Definitions
+from flowbridge_sdk.errors import RegistryUnavailableError
 from unit.replay.replaying import EARLIEST, around, draft, orders, outcomes, suspend, would_run
 from unit.stages.world import World, one_slot, parameters_of, two_slots
 
@@ -468,3 +469,21 @@ def test_records_that_are_applied_together_make_what_each_makes_by_itself() -> N
     assert together == one_by_one
     assert other.decisions == reader.decisions == {"matched": 2, "filtered": 2, "undecodable": 1}
     assert [match.recorded is None for match in matches].count(True) == 2
+
+
+@pytest.mark.parametrize("silent", [0, 3, 9, 10])
+def test_a_record_is_fed_again_while_the_schema_registry_is_silent_at_most_ten_times(silent: int) -> None:
+    waits: list[float] = []
+    dependencies = replace(around(begun(one_slot())), wait=waits.append)
+
+    def feed(record: str, *, is_inside: bool) -> tuple[str, bool]:
+        if len(waits) < silent:
+            raise RegistryUnavailableError("it does not answer")
+        return record, is_inside
+
+    if silent < 10:
+        assert dependencies.patiently(feed, "a record", is_inside=True) == ("a record", True)
+    else:
+        with pytest.raises(RegistryUnavailableError):
+            dependencies.patiently(feed, "a record", is_inside=True)
+    assert waits == [1.0] * min(silent, 9)

@@ -46,7 +46,7 @@ class LedgerWriter:
         self._frame = frame
         self.entries: Mapping[Effect, Callable[[OpenRun, RunEvent, Micros, Outbox], None]] = {
             Effect.WRITE_PARKED: self._park,
-            Effect.WRITE_INTENT: self._intend,
+            Effect.WRITE_INTENT: lambda run, _, now, out: self.write("intent", run, now, out),
             Effect.WRITE_FINAL: self._end,
             Effect.ERASE: self._erase,
             Effect.WRITE_LETTER: self._write_dead_letter,
@@ -58,10 +58,6 @@ class LedgerWriter:
         run.reason = event.waits_for() or reason
         self.write("parked", run, now, out)
         run.reason = reason
-
-    def _intend(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
-        del event
-        self.write("intent", run, now, out)
 
     def _end(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         self._ledger[run.partition].end(run, now)

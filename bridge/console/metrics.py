@@ -6,18 +6,29 @@ trigger and reason, not one for each event. No label ever holds a payload, a key
 
 from __future__ import annotations
 
+import threading
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
-from bridge.core.decision import Decision, RunDecision
+from bridge.core.decision import Decision, Reason, RunDecision
+from bridge.core.slot_filters import Decisions, SlotFilters
 
 DecisionSink = Callable[[str, Sequence[Decision | RunDecision]], None]
 """Takes the decisions of a stage in one batch, after its commit: the stage's name and the decisions."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass
+class _Spared:
+    """How many events an index has spared some of its slots, and how often each slot did look."""
+
+    events: int = 0
+    looked: Tally[int] = field(default_factory=Tally)
 
 
 class Metrics:
@@ -26,6 +37,8 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         """Count into ``registry``, which other parts of the process may share, or into a registry of its own."""
         self._registry = registry or CollectorRegistry()
+        self._lock = threading.Lock()
+        self._spared: dict[tuple[str, SlotFilters], _Spared] = {}
         self._decisions = Counter(
             "flowbridge_decisions",
             "What became of events at slots, and of runs.",
@@ -88,7 +101,18 @@ class Metrics:
 
     def decided(self, stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
         """Count the decisions of a stage in one batch (a :data:`DecisionSink`)."""
-        tally = Tally([(decision.trigger, decision.reason._value_) for decision in decisions])  # `value` is a call
+        made: Sequence[Decision | RunDecision] = decisions
+        if isinstance(decisions, Decisions):
+            made = decisions.made
+            if decisions.rejections:
+                with self._lock:
+                    for rejection in decisions.rejections:
+                        spared = self._spared.get((stage, rejection.filters))
+                        if spared is None:
+                            spared = self._spared[stage, rejection.filters] = _Spared()
+                        spared.events += 1
+                        spared.looked.update(rejection.looked)
+        tally = Tally([(decision.trigger, decision.reason._value_) for decision in made])  # `value` is a call
         for (trigger, reason), number in tally.items():
             self._decisions.labels(stage, trigger, reason).inc(number)
 
@@ -149,6 +173,22 @@ class Metrics:
         """Count a record of the bridge that cannot be read."""
         self._unreadable.labels(topic).inc()
 
+    def _count_spared(self) -> None:
+        """Count the decisions of slots that an index has spared a look at events.
+
+        They are counted when somebody asks. Otherwise each batch would cost something for each of ten thousand slots.
+        """
+        with self._lock:
+            spared, self._spared = self._spared, {}
+        for (stage, filters), (events, looked) in ((key, (some.events, some.looked)) for key, some in spared.items()):
+            tally: Tally[str] = Tally()
+            for number, (definition, _) in enumerate(filters.places):
+                tally[definition.identity] += events - looked[number]
+            for trigger, count in tally.items():
+                if count:
+                    self._decisions.labels(stage, trigger, Reason.FILTERED._value_).inc(count)
+
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
+        self._count_spared()
         return generate_latest(self._registry)

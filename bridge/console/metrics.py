@@ -24,11 +24,11 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass
-class _Spared:
-    """How many events an index has spared some of its slots, and how often each slot did look."""
+class _Filtered:
+    """How many events some slots of a topic have filtered out, and how often each has not."""
 
     events: int = 0
-    looked: Tally[int] = field(default_factory=Tally)
+    others: Tally[int] = field(default_factory=Tally)
 
 
 class Metrics:
@@ -38,7 +38,7 @@ class Metrics:
         """Count into ``registry``, which other parts of the process may share, or into a registry of its own."""
         self._registry = registry or CollectorRegistry()
         self._lock = threading.Lock()
-        self._spared: dict[tuple[str, SlotFilters], _Spared] = {}
+        self._filtered: dict[tuple[str, SlotFilters], _Filtered] = {}
         self._decisions = Counter(
             "flowbridge_decisions",
             "What became of events at slots, and of runs.",
@@ -107,11 +107,11 @@ class Metrics:
             if decisions.rejections:
                 with self._lock:
                     for rejection in decisions.rejections:
-                        spared = self._spared.get((stage, rejection.filters))
-                        if spared is None:
-                            spared = self._spared[stage, rejection.filters] = _Spared()
-                        spared.events += 1
-                        spared.looked.update(rejection.looked)
+                        filtered = self._filtered.get((stage, rejection.filters))
+                        if filtered is None:
+                            filtered = self._filtered[stage, rejection.filters] = _Filtered()
+                        filtered.events += 1
+                        filtered.others.update(rejection.others)
         tally = Tally([(decision.trigger, decision.reason._value_) for decision in made])  # `value` is a call
         for (trigger, reason), number in tally.items():
             self._decisions.labels(stage, trigger, reason).inc(number)
@@ -173,22 +173,22 @@ class Metrics:
         """Count a record of the bridge that cannot be read."""
         self._unreadable.labels(topic).inc()
 
-    def _count_spared(self) -> None:
-        """Count the decisions of slots that an index has spared a look at events.
+    def _count_filtered(self) -> None:
+        """Count the events that slots have filtered out.
 
         They are counted when somebody asks. Otherwise each batch would cost something for each of ten thousand slots.
         """
         with self._lock:
-            spared, self._spared = self._spared, {}
-        for (stage, filters), (events, looked) in ((key, (some.events, some.looked)) for key, some in spared.items()):
+            filtered, self._filtered = self._filtered, {}
+        for (stage, filters), some in filtered.items():
             tally: Tally[str] = Tally()
             for number, (definition, _) in enumerate(filters.places):
-                tally[definition.identity] += events - looked[number]
+                tally[definition.identity] += some.events - some.others[number]
             for trigger, count in tally.items():
                 if count:
                     self._decisions.labels(stage, trigger, Reason.FILTERED._value_).inc(count)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
-        self._count_spared()
+        self._count_filtered()
         return generate_latest(self._registry)

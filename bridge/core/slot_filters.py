@@ -1,8 +1,8 @@
-"""Which slots an event can pass at all, found by looking values up, and not by evaluating each filter.
+"""The slots that an event passes, of many that read its topic: looked up by its values where filters ask for some.
 
 Many filters ask for a field's value: ``payload.country == "nz" && payload.amount > 100``. Without that value the filter
-is not true, whatever the rest of it says. So the slots of a topic are indexed by such fields and values. An event is
-then measured only against the slots that its values lead to, and against those that have no such filter.
+is not true, whatever the rest of it says. So the slots of a topic are indexed by such fields and values. The filters of
+an event's values are evaluated, and those that ask for none.
 
 All other slots have decided the event, too: ``filtered``. These decisions are not made one by one, since there may be
 ten thousand of them for an event. A :class:`Rejection` stands for them, and makes them when somebody looks.
@@ -20,7 +20,7 @@ from bridge.core.decision import Decision, RunDecision
 from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.event import Event
 from bridge.core.expressions.equality import UNSURE, Equality, sought
-from bridge.core.route import Accepted, route
+from bridge.core.route import Accepted, route, unless_filtered
 
 Place = tuple[Definition, CompiledSlot]
 """A slot of a definition."""
@@ -60,12 +60,23 @@ class SlotFilters:
             indexed.update(everyone)
         self._always = [number for number in range(len(places)) if number not in indexed]
         self._future = min([places[number][0].trigger.future for number in indexed], default=0)
-        self.is_useful = bool(indexed)
 
-    def open_to(self, event: Event) -> Sequence[int] | None:
-        """Return the numbers of the slots that have to look at an event, in their order; None for all of them."""
-        if event.time - event.reached > self._future:  # that decides before the filter
-            return None
+    def routed(self, event: Event) -> list[tuple[int, Accepted | Decision]]:
+        """Return the numbers of the slots that do not filter an event out, in their order, with what they decide.
+
+        They decide as :func:`bridge.core.route.route` does.
+        """
+        found = []
+        for number in self.open_to(event):
+            routed = unless_filtered(*self.places[number], event)
+            if routed is not None:
+                found.append((number, routed))
+        return found
+
+    def open_to(self, event: Event) -> Sequence[int]:
+        """Return the numbers of the slots that have to look at an event, in their order."""
+        if event.time - event.reached > self._future and self._groups:  # that decides before the filter
+            return range(len(self.places))
         found: list[int] = []
         for field, by_value, everyone in self._groups:
             value = sought(field, event)
@@ -79,35 +90,35 @@ class SlotFilters:
 
 
 class Rejection:
-    """The decisions of the slots that need not look at an event: ``filtered`` for each.
+    """The decisions of the slots that filter an event out: ``filtered`` for each.
 
     Args:
         filters: The index.
         event: The event.
-        looked: The numbers of the slots that did look at it.
+        others: The numbers of the slots that have decided it in another way.
 
     """
 
-    __slots__ = ("event", "filters", "looked")
+    __slots__ = ("event", "filters", "others")
 
-    def __init__(self, filters: SlotFilters, event: Event, looked: Sequence[int]) -> None:
+    def __init__(self, filters: SlotFilters, event: Event, others: Sequence[int]) -> None:
         self.filters = filters
         self.event = event
-        self.looked = looked
+        self.others = others
 
     def __len__(self) -> int:
         """Return how many decisions it stands for."""
-        return len(self.filters.places) - len(self.looked)
+        return len(self.filters.places) - len(self.others)
 
     def __iter__(self) -> Iterator[Decision]:
         """Make the decisions, as :func:`bridge.core.route.route` makes each."""
         return self.of(range(len(self.filters.places)))
 
     def of(self, numbers: Iterable[int]) -> Iterator[Decision]:
-        """Make the decisions of some slots; none for those that looked at the event."""
-        looked = set(self.looked)
+        """Make the decisions of some slots; none for those that have decided in another way."""
+        others = set(self.others)
         for number in numbers:
-            if number not in looked:
+            if number not in others:
                 routed = route(*self.filters.places[number], self.event)
                 if isinstance(routed, Accepted):
                     slot = self.filters.places[number][1].slot

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.event import DAY, MINUTE, SECOND, Micros
-from bridge.core.route import Accepted, route
-from bridge.core.slot_filters import Place, Rejection
+from bridge.core.route import Accepted
+from bridge.core.slot_filters import Rejection
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import (
     Admin,
@@ -299,21 +299,16 @@ class Router(Stage):
         if event.reached > timestamp * 1000:  # by our clock, which may be ahead: it does not excuse a future event
             event = event._replace(reached=timestamp * 1000)
         filters = reading.filters
-        looking = filters.open_to(event) if filters is not None else None
-        places: Iterable[Place]
-        if filters is None or looking is None:
-            places = ((definition, slot) for definition, slots in reading for slot in slots)
-        else:
-            places = [filters.places[number] for number in looking]
-            out.decisions.rejections.append(Rejection(filters, event, looking))
-        for definition, slot in places:
-            routed = route(definition, slot, event)
-            if isinstance(routed, Accepted):
-                passed.append(RoutedEvent(definition, slot, decoded, routed.key))
+        routed = filters.routed(event)
+        if len(routed) < len(filters.places):
+            out.decisions.rejections.append(Rejection(filters, event, [number for number, _ in routed]))
+        for number, decided in routed:
+            if isinstance(decided, Accepted):
+                passed.append(RoutedEvent(*filters.places[number], decoded, decided.key))
             else:
-                out.decisions.append(routed)
-                if routed.reason is Reason.UNKEYED:
-                    self._writer.keep(record, routed, routed.evidence["error"])
+                out.decisions.append(decided)
+                if decided.reason is Reason.UNKEYED:
+                    self._writer.keep(record, decided, decided.evidence["error"])
 
     def _refuse(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide at every slot about a record that is no event, and keep it as a dead letter."""

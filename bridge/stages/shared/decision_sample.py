@@ -1,8 +1,8 @@
 """The bounded sample of decisions with their evidence, in the topic ``decisions``.
 
 Every decision is counted. Of the decisions that are alike (one trigger, one reason), the first few in each minute are
-also sent to the topic ``decisions``, in the transaction of the batch that made them. Where an index over filters has
-spared many slots a look at an event, the sample has a part of their decisions, of other slots each time.
+also sent to the topic ``decisions``, in the transaction of the batch that made them. Where many slots have filtered an
+event out, the sample has a part of their decisions, of other slots each time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ALIKE = 10
 """Decisions of one trigger with one reason that a stage of a process sends along in a minute."""
 
 AT_ONCE = 100
-"""Slots that were spared a look at an event, and whose decisions about it are sent along."""
+"""Slots that have filtered an event out, and whose decisions about it are sent along."""
 
 _EVIDENCE_LIMIT = 1_000  # characters of one piece
 
@@ -41,7 +41,7 @@ class DecisionSample:
         self._alike = alike
         self._minute_ends: Micros = 0
         self._sent: dict[tuple[str, str], int] = {}
-        self._events: dict[SlotFilters, int] = {}  # events that an index has spared some slots
+        self._events: dict[SlotFilters, int] = {}  # events that some slots have filtered out
         self._turn = 0
 
     def send(self, stage: str, out: Outbox) -> None:

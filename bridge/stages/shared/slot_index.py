@@ -22,17 +22,16 @@ class Reading(tuple[tuple[Definition, tuple[CompiledSlot, ...]], ...]):  # noqa:
     """Definitions that read something, each with the slots that it may fill.
 
     Attributes:
-        filters: Tells which of the slots an event may pass; None where looking values up would not spare anything.
+        filters: Tells which of the slots an event passes.
 
     """
 
-    filters: SlotFilters | None
+    filters: SlotFilters
 
     def __new__(cls, readers: Iterable[tuple[Definition, tuple[CompiledSlot, ...]]] = ()) -> Reading:  # noqa: PYI034 - no class is made of it
         """Index the slots of some definitions."""
         made = super().__new__(cls, readers)
-        filters = SlotFilters([(definition, slot) for definition, slots in made for slot in slots])
-        made.filters = filters if filters.is_useful else None
+        made.filters = SlotFilters([(definition, slot) for definition, slots in made for slot in slots])
         return made
 
 

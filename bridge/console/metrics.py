@@ -6,18 +6,29 @@ trigger and reason, not one for each event. No label ever holds a payload, a key
 
 from __future__ import annotations
 
+import threading
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
-from bridge.core.decision import Decision, RunDecision
+from bridge.core.decision import Decision, Reason, RunDecision
+from bridge.core.slot_filters import Decisions, SlotFilters
 
 DecisionSink = Callable[[str, Sequence[Decision | RunDecision]], None]
 """Takes the decisions of a stage in one batch, after its commit: the stage's name and the decisions."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass
+class _Filtered:
+    """How many events some slots of a topic have filtered out, and how often each has not."""
+
+    events: int = 0
+    others: Tally[int] = field(default_factory=Tally)
 
 
 class Metrics:
@@ -26,6 +37,8 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         """Count into ``registry``, which other parts of the process may share, or into a registry of its own."""
         self._registry = registry or CollectorRegistry()
+        self._lock = threading.Lock()
+        self._filtered: dict[tuple[str, SlotFilters], _Filtered] = {}
         self._decisions = Counter(
             "flowbridge_decisions",
             "What became of events at slots, and of runs.",
@@ -88,7 +101,18 @@ class Metrics:
 
     def decided(self, stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
         """Count the decisions of a stage in one batch (a :data:`DecisionSink`)."""
-        tally = Tally([(decision.trigger, decision.reason._value_) for decision in decisions])  # `value` is a call
+        made: Sequence[Decision | RunDecision] = decisions
+        if isinstance(decisions, Decisions):
+            made = decisions.made
+            if decisions.rejections:
+                with self._lock:
+                    for rejection in decisions.rejections:
+                        filtered = self._filtered.get((stage, rejection.filters))
+                        if filtered is None:
+                            filtered = self._filtered[stage, rejection.filters] = _Filtered()
+                        filtered.events += 1
+                        filtered.others.update(rejection.others)
+        tally = Tally([(decision.trigger, decision.reason._value_) for decision in made])  # `value` is a call
         for (trigger, reason), number in tally.items():
             self._decisions.labels(stage, trigger, reason).inc(number)
 
@@ -149,6 +173,22 @@ class Metrics:
         """Count a record of the bridge that cannot be read."""
         self._unreadable.labels(topic).inc()
 
+    def _count_filtered(self) -> None:
+        """Count the events that slots have filtered out.
+
+        They are counted when somebody asks. Otherwise each batch would cost something for each of ten thousand slots.
+        """
+        with self._lock:
+            filtered, self._filtered = self._filtered, {}
+        for (stage, filters), some in filtered.items():
+            tally: Tally[str] = Tally()
+            for number, (definition, _) in enumerate(filters.places):
+                tally[definition.identity] += some.events - some.others[number]
+            for trigger, count in tally.items():
+                if count:
+                    self._decisions.labels(stage, trigger, Reason.FILTERED._value_).inc(count)
+
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
+        self._count_filtered()
         return generate_latest(self._registry)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from typing_extensions import override
 
 from bridge.core.decision import EvidenceOnDemand
-from bridge.core.expressions.expression import Expression, recorded
+from bridge.core.expressions.expression import Expression, ExpressionError, recorded
 from bridge.core.expressions.parts import Conjunct, conjuncts, type_name
 
 REDACTED = "(redacted)"
@@ -66,7 +66,7 @@ class ExpressionEvidence(EvidenceOnDemand):
         expression: The expression.
         variables: The variables of its evaluation.
         sensitive: Payload fields that are not shown.
-        error: Why it has no value.
+        error: Why it has no value; None for a condition, which then tells it when it is asked again.
 
     """
 
@@ -88,8 +88,14 @@ class ExpressionEvidence(EvidenceOnDemand):
     def made(self) -> dict[str, str]:
         """Return the expression, the values that it read, and the error."""
         evidence = {self._name: self._expression.source}
-        if self._error is not None:
-            evidence["error"] = REDACTED if reads_sensitive(self._expression, self._sensitive) else self._error
+        error = self._error
+        if error is None:
+            try:
+                self._expression.holds(self._variables)
+            except ExpressionError as failure:
+                error = str(failure)
+        if error is not None:
+            evidence["error"] = REDACTED if reads_sensitive(self._expression, self._sensitive) else error
         for path, value in self._expression.values(self._variables).items():
             evidence[path] = REDACTED if is_sensitive(path, self._sensitive) else value_text(value)
         return evidence

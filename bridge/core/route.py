@@ -21,6 +21,17 @@ class Accepted(NamedTuple):
 
 def route(definition: Definition, slot: CompiledSlot, event: Event) -> Accepted | Decision:
     """Return whether ``event`` passes ``slot``, or the decision that ends its way there."""
+    routed = unless_filtered(definition, slot, event)
+    if routed is not None:
+        return routed
+    if slot.where is None:
+        raise TypeError("a slot without a filter filters nothing")
+    filtered = ExpressionEvidence("where", slot.where, variables_of(slot, event), definition.trigger.sensitive)
+    return _decide(definition, slot, event, Reason.FILTERED, filtered)
+
+
+def unless_filtered(definition: Definition, slot: CompiledSlot, event: Event) -> Accepted | Decision | None:
+    """Return what :func:`route` does, but None for ``filtered``, so that nothing has to be made for it."""
     trigger = definition.trigger
     if trigger.suspend:
         return _decide(definition, slot, event, Reason.SUSPENDED, {})
@@ -29,18 +40,13 @@ def route(definition: Definition, slot: CompiledSlot, event: Event) -> Accepted 
         return _decide(definition, slot, event, Reason.FROM_THE_FUTURE, {"seconds_ahead": str(ahead)})
     if slot.where is None and slot.key is None:
         return Accepted("")
-    variables: dict[str, Any] = {"payload": event.payload}
-    if slot.needs_event:
-        variables["event"] = attributes(event)
+    variables = variables_of(slot, event)
     if slot.where is not None:
-        failure: str | None = None
         try:
-            holds = slot.where.holds(variables)
-        except ExpressionError as error:
-            holds, failure = False, str(error)
-        if not holds:
-            filtered = ExpressionEvidence("where", slot.where, variables, trigger.sensitive, failure)
-            return _decide(definition, slot, event, Reason.FILTERED, filtered)
+            if not slot.where.holds(variables):
+                return None
+        except ExpressionError:
+            return None
     if slot.key is None:
         return Accepted("")
     try:
@@ -48,6 +54,13 @@ def route(definition: Definition, slot: CompiledSlot, event: Event) -> Accepted 
     except (ExpressionError, UnkeyedError) as error:
         unkeyed = ExpressionEvidence("key", slot.key, variables, trigger.sensitive, str(error))
         return _decide(definition, slot, event, Reason.UNKEYED, unkeyed)
+
+
+def variables_of(slot: CompiledSlot, event: Event) -> dict[str, Any]:
+    """Return the variables of the expressions of a slot."""
+    if slot.needs_event:
+        return {"payload": event.payload, "event": attributes(event)}
+    return {"payload": event.payload}
 
 
 def _decide(

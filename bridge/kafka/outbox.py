@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.core.decision import Decision, RunDecision
+from bridge.core.slot_filters import Decisions
 from bridge.kafka.log import LogError, Partition, TransactionalProducer
 from bridge.kafka.records import headers_of
 
@@ -32,7 +32,7 @@ class Outbox:
 
     def __init__(self, producer: TransactionalProducer) -> None:
         self._producer = producer
-        self.decisions: list[Decision | RunDecision] = []
+        self.decisions = Decisions()
         self.held: dict[Partition, tuple[int, float]] = {}
         self.sent = 0
         self.size = 0
@@ -69,7 +69,7 @@ class Discard(Outbox):
     """Drops all records that it is given to send: for a trial."""
 
     def __init__(self) -> None:
-        self.decisions, self.held, self.sent, self.size, self.at = [], {}, 0, 0, None
+        self.decisions, self.held, self.sent, self.size, self.at = Decisions(), {}, 0, 0, None
 
     def send(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
         """Drop it."""

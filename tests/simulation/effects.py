@@ -6,7 +6,7 @@ it trouble (:meth:`Victim.meets`), and each commit is told to whoever watches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from bridge.core.decision import Decision, RunDecision
@@ -62,7 +62,7 @@ class Written:
         self.stage = stage
         self.applied = 0
         self.records: list[tuple[str, int, bytes | None]] = []
-        self.decisions: list[Decision | RunDecision] = []
+        self.decisions: Sequence[Decision | RunDecision] = ()
 
 
 class Victim(Protocol):

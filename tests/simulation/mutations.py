@@ -13,9 +13,10 @@ from bridge.argo.create_attempt import Confirmation, NameOwner
 from bridge.argo.doubt import Age, Doubt
 from bridge.core import trigger
 from bridge.core.decision import Reason
-from bridge.core.event import Micros
+from bridge.core.event import Event, Micros
 from bridge.core.runs import run_of_match
 from bridge.core.runs.limits import Brake
+from bridge.core.slot_filters import SlotFilters
 from bridge.core.windows.kinds import calendar
 from bridge.core.windows.kinds.within import Within
 from bridge.kafka import loop as loop_module
@@ -496,6 +497,11 @@ def _last_owner_goes_on(self: Any, log: Any, topics: Any, name: str) -> None:
     self._producer.init()
 
 
+def _open_to_others(filters: SlotFilters, event: Event) -> list[int]:
+    del event
+    return filters._always
+
+
 MUTATIONS = (
     Mutation("offsets committed outside the transaction", ((StageLoop, "_transact", _offsets_apart),)),
     Mutation(
@@ -605,6 +611,7 @@ MUTATIONS = (
         60,
         "two versions",
     ),
+    Mutation("an index hides an event from its slots", ((SlotFilters, "open_to", _open_to_others),), 60),
     Mutation("a plan ignores the ledger", ((frozen, "record_entry", _nothing_recorded),), 200, REPLAYS),
     Mutation("recorded runs are no matches of the past", ((Past, "__init__", _without_uses),), 200, REPLAYS),
     Mutation("windows are filled in too short", ((Within, "reaches_back", _no_reach),), 200, REPLAYS),

@@ -25,6 +25,7 @@ from cel_expr_python import cel
 from typing_extensions import override
 
 from bridge.core.expressions.cost import LIMIT, Cost
+from bridge.core.expressions.equality import Equality, equality
 from bridge.core.expressions.errors import ExpressionError, ExpressionSyntaxError, failure_text, syntax_error
 from bridge.core.expressions.fields import ABSENT, TYPE_NAMES, FieldVariable, names_of, narrowed
 from bridge.core.expressions.meter import (
@@ -70,6 +71,7 @@ class Expression:
         reads: The fields that it reads, as it spells them.
         read_whole: The variables of which it reads more than such fields.
         uses: Where it reads them.
+        equality: The value of a field without which it is not true as a condition; None if it asks for none.
 
     """
 
@@ -110,6 +112,7 @@ class Expression:
         self._small = _small(self._tree, self._picks)
         self._is_light = not needs_meter  # the sizes of its variables then decide
         self._shortcut: Shortcut | None = shortcut(changed, self._picks)
+        self.equality: Equality | None = equality(changed, self._picks)
         self._only = self._picks[0] if changed.kind == "ident" and values and changed.name == "@v0" else None
 
     def __repr__(self) -> str:
@@ -252,6 +255,7 @@ class RefusedExpression(Expression):
         self.names = frozenset()
         self.reads = ()
         self.read_whole = frozenset()
+        self.equality = None
         self._reason = f"this release cannot read the expression: {error.reason}"
 
     @override

@@ -13,7 +13,8 @@ from contextlib import suppress
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.event import DAY, MINUTE, SECOND, Micros
-from bridge.core.route import Accepted, route
+from bridge.core.route import Accepted
+from bridge.core.slot_filters import Rejection
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import (
     Admin,
@@ -297,15 +298,17 @@ class Router(Stage):
         event = decoded.event
         if event.reached > timestamp * 1000:  # by our clock, which may be ahead: it does not excuse a future event
             event = event._replace(reached=timestamp * 1000)
-        for definition, slots in reading:
-            for slot in slots:
-                routed = route(definition, slot, event)
-                if isinstance(routed, Accepted):
-                    passed.append(RoutedEvent(definition, slot, decoded, routed.key))
-                else:
-                    out.decisions.append(routed)
-                    if routed.reason is Reason.UNKEYED:
-                        self._writer.keep(record, routed, routed.evidence["error"])
+        filters = reading.filters
+        routed = filters.routed(event)
+        if len(routed) < len(filters.places):
+            out.decisions.rejections.append(Rejection(filters, event, [number for number, _ in routed]))
+        for number, decided in routed:
+            if isinstance(decided, Accepted):
+                passed.append(RoutedEvent(*filters.places[number], decoded, decided.key))
+            else:
+                out.decisions.append(decided)
+                if decided.reason is Reason.UNKEYED:
+                    self._writer.keep(record, decided, decided.evidence["error"])
 
     def _refuse(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide at every slot about a record that is no event, and keep it as a dead letter."""

@@ -1,7 +1,8 @@
 """The bounded sample of decisions with their evidence, in the topic ``decisions``.
 
 Every decision is counted. Of the decisions that are alike (one trigger, one reason), the first few in each minute are
-also sent to the topic ``decisions``, in the transaction of the batch that made them.
+also sent to the topic ``decisions``, in the transaction of the batch that made them. Where many slots have filtered an
+event out, the sample has a part of their decisions, of other slots each time.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from collections.abc import Callable
 
 from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import MINUTE, Micros
+from bridge.core.slot_filters import SlotFilters
 from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import DECISION
 
 ALIKE = 10
 """Decisions of one trigger with one reason that a stage of a process sends along in a minute."""
+
+AT_ONCE = 100
+"""Slots that have filtered an event out, and whose decisions about it are sent along."""
 
 _EVIDENCE_LIMIT = 1_000  # characters of one piece
 
@@ -36,6 +41,8 @@ class DecisionSample:
         self._alike = alike
         self._minute_ends: Micros = 0
         self._sent: dict[tuple[str, str], int] = {}
+        self._events: dict[SlotFilters, int] = {}  # events that some slots have filtered out
+        self._turn = 0
 
     def send(self, stage: str, out: Outbox) -> None:
         """Send a sample of an outbox's decisions."""
@@ -43,14 +50,29 @@ class DecisionSample:
         if now >= self._minute_ends:
             self._minute_ends = now + MINUTE
             self._sent.clear()
-        for decision in out.decisions:
-            kind = (decision.trigger, decision.reason._value_)  # `value` is a call
-            sent = self._sent.get(kind, 0)
-            if sent < self._alike:
-                self._sent[kind] = sent + 1
-                place = decision.trigger.encode()
-                value = decision_record(stage, decision, now)
-                out.send(self._topics.decisions, partition_of(place, self._topics.partitions), place, value)
+            self._events.clear()
+        for decision in out.decisions.made:
+            self._offer(stage, decision, now, out)
+        for rejection in out.decisions.rejections:
+            filters = rejection.filters
+            events = self._events.get(filters, 0)
+            if events < self._alike:
+                self._events[filters] = events + 1
+                count = len(filters.places)
+                numbers = [(self._turn + number) % count for number in range(min(AT_ONCE, count))]
+                self._turn += AT_ONCE
+                for decision in rejection.of(numbers):
+                    self._offer(stage, decision, now, out)
+
+    def _offer(self, stage: str, decision: Decision | RunDecision, now: Micros, out: Outbox) -> None:
+        """Send a decision, unless enough of its kind were sent in this minute."""
+        kind = (decision.trigger, decision.reason._value_)  # `value` is a call
+        sent = self._sent.get(kind, 0)
+        if sent < self._alike:
+            self._sent[kind] = sent + 1
+            place = decision.trigger.encode()
+            value = decision_record(stage, decision, now)
+            out.send(self._topics.decisions, partition_of(place, self._topics.partitions), place, value)
 
 
 def decision_record(stage: str, decision: Decision | RunDecision, at: Micros) -> bytes:

@@ -12,12 +12,30 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from bridge.core.definition import CompiledSlot, Definition
+from bridge.core.slot_filters import SlotFilters
 from bridge.kafka.log import Headers
 from bridge.triggers.topic_mapping import slot_topic
 from flowbridge_sdk.topics import CONTROL, name_of
 
-Reading = tuple[tuple[Definition, tuple[CompiledSlot, ...]], ...]
-"""Definitions that read something, each with the slots that it may fill."""
+
+class Reading(tuple[tuple[Definition, tuple[CompiledSlot, ...]], ...]):  # noqa: SLOT001 - it has an attribute
+    """Definitions that read something, each with the slots that it may fill.
+
+    Attributes:
+        filters: Tells which of the slots an event passes.
+
+    """
+
+    filters: SlotFilters
+
+    def __new__(cls, readers: Iterable[tuple[Definition, tuple[CompiledSlot, ...]]] = ()) -> Reading:  # noqa: PYI034 - no class is made of it
+        """Index the slots of some definitions."""
+        made = super().__new__(cls, readers)
+        made.filters = SlotFilters([(definition, slot) for definition, slots in made for slot in slots])
+        return made
+
+
+_NOBODY = Reading()
 
 
 class _Shared(NamedTuple):
@@ -65,7 +83,7 @@ class SlotIndex:
         """
         shared = self._shared.get(topic)
         if shared is None:
-            return ()
+            return _NOBODY
         name = None
         for header, content in headers or ():
             if header == "ce_type":
@@ -93,7 +111,7 @@ def _grouped(slots: Iterable[tuple[Definition, CompiledSlot]]) -> Reading:
     grouped: dict[Definition, list[CompiledSlot]] = defaultdict(list)
     for definition, slot in slots:
         grouped[definition].append(slot)
-    return tuple((definition, tuple(compiled)) for definition, compiled in grouped.items())
+    return Reading([(definition, tuple(compiled)) for definition, compiled in grouped.items()])
 
 
 @lru_cache(maxsize=512)  # asked for nearly every event without a reader

@@ -1,0 +1,160 @@
+"""The slots that an event passes, of many that read its topic: looked up by its values where filters ask for some.
+
+Many filters ask for a field's value: ``payload.country == "nz" && payload.amount > 100``. Without that value the filter
+is not true, whatever the rest of it says. So the slots of a topic are indexed by such fields and values. The filters of
+an event's values are evaluated, and those that ask for none.
+
+All other slots have decided the event, too: ``filtered``. These decisions are not made one by one, since there may be
+ten thousand of them for an event. A :class:`Rejection` stands for them, and makes them when somebody looks.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from typing_extensions import override
+
+from bridge.core.decision import Decision, RunDecision
+from bridge.core.definition import CompiledSlot, Definition
+from bridge.core.event import Event
+from bridge.core.expressions.equality import UNSURE, Equality, sought
+from bridge.core.route import Accepted, route, unless_filtered
+
+Place = tuple[Definition, CompiledSlot]
+"""A slot of a definition."""
+
+_ALIKE = 2  # slots that ask for the same field before looking its value up is cheaper than evaluating their filters
+
+
+class SlotFilters:
+    """An index over the slots that read a topic.
+
+    Args:
+        places: The slots, in the order in which they decide.
+
+    Attributes:
+        places: The slots.
+
+    """
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.places = tuple(places)
+        fields: dict[tuple[str, tuple[str, ...]], list[tuple[int, Equality]]] = defaultdict(list)
+        for number, (definition, slot) in enumerate(places):
+            equality = slot.where.equality if slot.where is not None else None
+            if equality is not None and not definition.trigger.suspend:  # that decides before the filter
+                fields[equality.field].append((number, equality))
+        self._groups: list[tuple[tuple[str, tuple[str, ...]], dict[Any, list[int]], list[int]]] = []
+        indexed: set[int] = set()
+        for field, asking in fields.items():
+            if len(asking) < _ALIKE:
+                continue
+            by_value: dict[Any, list[int]] = defaultdict(list)
+            for number, equality in asking:
+                for value in equality.values:
+                    by_value[value].append(number)
+            everyone = [number for number, _ in asking]
+            self._groups.append((field, dict(by_value), everyone))
+            indexed.update(everyone)
+        self._always = [number for number in range(len(places)) if number not in indexed]
+        self._future = min([places[number][0].trigger.future for number in indexed], default=0)
+
+    def routed(self, event: Event) -> list[tuple[int, Accepted | Decision]]:
+        """Return the numbers of the slots that do not filter an event out, in their order, with what they decide.
+
+        They decide as :func:`bridge.core.route.route` does.
+        """
+        found = []
+        for number in self.open_to(event):
+            routed = unless_filtered(*self.places[number], event)
+            if routed is not None:
+                found.append((number, routed))
+        return found
+
+    def open_to(self, event: Event) -> Sequence[int]:
+        """Return the numbers of the slots that have to look at an event, in their order."""
+        if event.time - event.reached > self._future and self._groups:  # that decides before the filter
+            return range(len(self.places))
+        found: list[int] = []
+        for field, by_value, everyone in self._groups:
+            value = sought(field, event)
+            if value is UNSURE:
+                found += everyone
+            elif value in by_value:
+                found += by_value[value]
+        if not found:
+            return self._always
+        return sorted(self._always + found)
+
+
+class Rejection:
+    """The decisions of the slots that filter an event out: ``filtered`` for each.
+
+    Args:
+        filters: The index.
+        event: The event.
+        others: The numbers of the slots that have decided it in another way.
+
+    """
+
+    __slots__ = ("event", "filters", "others")
+
+    def __init__(self, filters: SlotFilters, event: Event, others: Sequence[int]) -> None:
+        self.filters = filters
+        self.event = event
+        self.others = others
+
+    def __len__(self) -> int:
+        """Return how many decisions it stands for."""
+        return len(self.filters.places) - len(self.others)
+
+    def __iter__(self) -> Iterator[Decision]:
+        """Make the decisions, as :func:`bridge.core.route.route` makes each."""
+        return self.of(range(len(self.filters.places)))
+
+    def of(self, numbers: Iterable[int]) -> Iterator[Decision]:
+        """Make the decisions of some slots; none for those that have decided in another way."""
+        others = set(self.others)
+        for number in numbers:
+            if number not in others:
+                routed = route(*self.filters.places[number], self.event)
+                if isinstance(routed, Accepted):
+                    slot = self.filters.places[number][1].slot
+                    raise TypeError(f"the index rejects an event that passes slot {slot.variable}: {slot.where}")
+                yield routed
+
+
+class Decisions(Sequence[Decision | RunDecision]):
+    """The decisions of a batch, in order. It is a sequence of decisions, of which rejections are made when looked at.
+
+    Attributes:
+        made: The decisions that were made.
+        rejections: Those that stand for decisions.
+
+    """
+
+    def __init__(self) -> None:
+        self.made: list[Decision | RunDecision] = []
+        self.rejections: list[Rejection] = []
+        self.append = self.made.append
+        self.extend = self.made.extend
+
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return bool(self.made or self.rejections)
+
+    @override
+    def __len__(self) -> int:
+        return len(self.made) + sum([len(rejection) for rejection in self.rejections])
+
+    @override
+    def __iter__(self) -> Iterator[Decision | RunDecision]:
+        yield from self.made
+        for rejection in self.rejections:
+            yield from rejection
+
+    @override
+    def __getitem__(self, index: Any) -> Any:
+        return list(self)[index]

@@ -22,10 +22,10 @@ from flowbridge_sdk.errors import (
     SettingsError,
     UnknownSchemaIdError,
 )
-from flowbridge_sdk.schemas import EventSchema, parsed
+from flowbridge_sdk.schemas import EventSchema, Reference, parsed
 
 try:
-    from confluent_kafka.schema_registry import RegisteredSchema, Schema, SchemaRegistryClient
+    from confluent_kafka.schema_registry import RegisteredSchema, Schema, SchemaReference, SchemaRegistryClient
     from confluent_kafka.schema_registry.error import OAuthTokenError, SchemaRegistryError
 except ImportError as missing:
     raise SettingsError(
@@ -60,6 +60,11 @@ def _id(registered: RegisteredSchema) -> int:
     if registered.schema_id is None:
         raise RegistryUnavailableError("the schema registry answered without an id")
     return registered.schema_id
+
+
+def _with_references(schema: EventSchema) -> Schema:
+    references = [SchemaReference(*reference) for reference in schema.references]
+    return Schema(schema.text, "AVRO", references)
 
 
 class _NotKnownError(Exception):
@@ -148,7 +153,7 @@ class Registry:
             except _NotKnownError:
                 return None
             return _id(latest), self._compiled(latest.schema, name, f"subject {subject} of the registry")
-        avro = Schema(schema.text, "AVRO")
+        avro = _with_references(schema)
         try:
             if self._auto_register:
                 return self._ask(lambda: self._client.register_schema(subject, avro)), schema
@@ -178,7 +183,8 @@ class Registry:
             raise SchemaError(where, f"is of type {schema.schema_type}; expected AVRO: let its publishers write Avro")
         types: dict[str, Any] = {}
         self._resolve(schema, types, where, set(), 0)
-        return EventSchema.parse(name, schema.schema_str or "", where, types)
+        references = [Reference(r.name or "", r.subject or "", r.version or 0) for r in schema.references or ()]
+        return EventSchema.parse(name, schema.schema_str or "", where, types, references)
 
     def _resolve(
         self, schema: Schema, types: dict[str, Any], where: str, seen: set[tuple[str, int]], depth: int

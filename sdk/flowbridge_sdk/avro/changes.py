@@ -12,6 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from flowbridge_sdk.avro.writing import WriterCompiler
+from flowbridge_sdk.misfit import MisfitError
+
 if TYPE_CHECKING:
     from flowbridge_sdk.schemas import EventSchema
 
@@ -90,6 +93,14 @@ class _Side:
         if isinstance(part, str):
             return self._types.get(part) or {"type": part}
         return part
+
+    def default_misfit(self, field: _Definition) -> MisfitError | None:
+        """Return why the default of a field does not fit it; None if it does."""
+        try:
+            WriterCompiler(self._types, "default").compile(field["type"])(bytearray(), field["default"], 0)
+        except MisfitError as misfit:
+            return misfit
+        return None
 
 
 def kind_text(part: Any) -> str:
@@ -239,9 +250,14 @@ class _Resolution:
             inner = (*path, part["name"])
             if source is not None:
                 found += self._between(part["type"], source["type"], inner)
-            elif "default" not in part:
-                rule = "the reader asks for the field and has no default for it"
-                found.append(Incompatibility(_text(inner), rule, kind_text(part["type"]), "no such field"))
+                continue
+            rule = "the reader asks for the field and has no default for it"
+            if "default" in part:
+                misfit = self._reader.default_misfit(part)
+                if misfit is None:
+                    continue
+                rule = f"the reader's default does not fit the field: found {misfit.found}, expected {misfit.expected}"
+            found.append(Incompatibility(_text(inner), rule, kind_text(part["type"]), "no such field"))
         return found
 
     @staticmethod

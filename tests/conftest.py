@@ -19,12 +19,15 @@ from hypothesis import settings
 from frameworks.environments import Environment, environment
 from servers import builds
 from servers.choice import SETTING, Choice, chosen, new_kafka, new_kubernetes, stated
+from servers.java_avro import ask_java
 from servers.process import ServerError
+from servers.registry import RegistryServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from servers.choice import AnyKafka, AnyKubernetes
+    from servers.java_avro import Question
 
 # How long an example takes says more of the machine than of the code. CI tries the same examples each time: what a new
 # one finds is to stop whoever looks for it, not whoever lands something else.
@@ -38,7 +41,14 @@ _LARGE_FIXTURES: dict[str, Callable[[], object]] = {
 }
 """Fixtures that rest on large builds, and what makes them."""
 
-_SERVER_FIXTURES = {"kafka", "kubernetes", "namespace", *_LARGE_FIXTURES}
+_SMALL_FIXTURES: dict[str, Callable[[], object]] = {
+    "schema_registry": builds.schema_registry,
+    "java_avro": builds.java_avro,
+}
+"""Fixtures that rest on builds of less than half a minute."""
+
+_BUILT_FIXTURES = _SMALL_FIXTURES | _LARGE_FIXTURES
+_SERVER_FIXTURES = {"kafka", "kubernetes", "namespace", *_BUILT_FIXTURES}
 _LEFT_OUT = pytest.StashKey[int]()
 _CHOICE = pytest.StashKey[Choice]()
 _UNBUILT = pytest.StashKey[ServerError]()
@@ -88,8 +98,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
                 builds.broker_jars()
                 builds.control_plane()
             for fixture in {fixture for item in needed for fixture in getattr(item, "fixturenames", ())}:
-                if fixture in _LARGE_FIXTURES:
-                    _LARGE_FIXTURES[fixture]()
+                if fixture in _BUILT_FIXTURES:
+                    _BUILT_FIXTURES[fixture]()
         except ServerError as error:
             config.stash[_UNBUILT] = error
 
@@ -113,6 +123,21 @@ def kubernetes(pytestconfig: pytest.Config) -> Iterator[AnyKubernetes]:
     """A Kubernetes API server that all tests share: use a ``namespace``, and leave it running."""
     with new_kubernetes(_buildable(pytestconfig)) as server:
         yield server
+
+
+@pytest.fixture
+def schema_registry(pytestconfig: pytest.Config) -> Iterator[RegistryServer]:
+    """A schema registry of the test's own, empty."""
+    _buildable(pytestconfig)
+    with RegistryServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def java_avro(pytestconfig: pytest.Config) -> Callable[[Sequence[Question]], list[list[str]]]:
+    """What asks Java's own Avro (servers/java_avro.py)."""
+    _buildable(pytestconfig)
+    return ask_java
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "status": ("bridge.cli.commands", "Show lag, open windows and runs by outcome, read from Kafka."),
     "check": ("bridge.cli.commands", "Validate triggers and, with --cluster, their WorkflowTemplates."),
     "publish": ("bridge.cli.publish", "Publish an event."),
+    "schema": ("bridge.cli.schema.commands", "Make, compare and register the Avro schemas of events."),
     "version": ("bridge.cli.commands", "Print the versions of Flowbridge and of its libraries."),
 }
 """Each command with the module that has it under its name, and its line in the list of commands."""

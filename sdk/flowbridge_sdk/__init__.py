@@ -33,23 +33,28 @@ if _TYPE_CHECKING:
     )
     from flowbridge_sdk.event import Event
     from flowbridge_sdk.ids import event_id
+    from flowbridge_sdk.models.compiler import Avro, Digits
     from flowbridge_sdk.publisher import AsyncPublisher, Publisher
     from flowbridge_sdk.schemas import EventSchemas
     from flowbridge_sdk.shared_topics import SharedTopics
     from flowbridge_sdk.topics import name_of, topic_of
+    from flowbridge_sdk.typed import EventType, event_type, schema_of
 
 __all__ = [
     "AsyncPublisher",
+    "Avro",
     "BadAttributeError",
     "BadNameError",
     "BadPayloadError",
     "BufferFullError",
     "ClosedError",
     "DecodeError",
+    "Digits",
     "EncodedEvent",
     "Event",
     "EventEncoder",
     "EventSchemas",
+    "EventType",
     "Failure",
     "FlowbridgeError",
     "NotConnectedError",
@@ -64,20 +69,27 @@ __all__ = [
     "SharedTopics",
     "TooLargeError",
     "event_id",
+    "event_type",
     "name_of",
+    "schema_of",
     "topic_of",
 ]
 
 _HOMES = {
     "AsyncPublisher": "publisher",
+    "Avro": "models.compiler",
+    "Digits": "models.compiler",
     "EncodedEvent": "encoder",
     "Event": "event",
     "EventEncoder": "encoder",
     "EventSchemas": "schemas",
+    "EventType": "typed",
     "Publisher": "publisher",
     "SharedTopics": "shared_topics",
     "event_id": "ids",
+    "event_type": "typed",
     "name_of": "topics",
+    "schema_of": "typed",
     "topic_of": "topics",
 }
 """The modules of the names that are no errors."""

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from flowbridge_sdk.avro.reading import Read
     from flowbridge_sdk.headers import Headers
     from flowbridge_sdk.registry import Registry
+    from flowbridge_sdk.schemas import EventSchema
+    from flowbridge_sdk.typed import EventType
 
 PAYLOAD_LIMIT = 1 << 20
 """Bytes of an encoded payload, its prefix left out."""
@@ -203,41 +205,75 @@ class Encoder:
     def __init__(self, schemas: EventSchemas | None = None, registry: Registry | None = None) -> None:
         self._schemas = schemas or EventSchemas.of(())
         self._registry = registry
-        self._formats: dict[str, tuple[bytes, Write]] = {}
+        self._formats: dict[str | EventType[Any], tuple[bytes, Write]] = {}
 
-    def knows(self, name: str) -> bool:
-        """Return whether it has encoded an event called ``name``, and has its schema."""
-        return name in self._formats
+    def knows(self, event: str | EventType[Any]) -> bool:
+        """Return whether it has encoded an event of this name or type, and has its schema."""
+        return event in self._formats
 
-    def encode(self, name: str, payload: object) -> bytes:
-        """Return the value of the record that carries ``payload`` in an event called ``name``.
+    def encode(self, event: str | EventType[Any], payload: object) -> bytes:
+        """Return the value of the record that carries ``payload`` in an event.
+
+        Args:
+            event: The event's name, or its type.
+            payload: Its payload.
 
         Raises:
             RefusedError: The payload cannot be sent; the error names the field.
+            SchemaError: The schema of the type is not the one that the folder has for its name.
             NotRegisteredError: The registry does not hold the event's schema.
             RegistryUnavailableError: It does not answer.
 
         """
-        form = self._formats.get(name)
+        form = self._formats.get(event)
         if form is None:
-            schema, registered = self._schemas.current.get(name), None
-            if self._registry is not None:
-                registered = self._registry.writing(f"{topic_of(name)}-value", name, schema)
-            if registered:
-                schema_id, schema = registered
-                prefix = b"\x00" + schema_id.to_bytes(4, "big")
-            else:
-                schema = schema or GENERIC
-                prefix = _SINGLE_OBJECT + schema.fingerprint
-            form = self._formats[name] = prefix, schema.write
+            form = self._formats[event] = self._form(event)
         prefix, write = form
         out = bytearray(prefix)
         try:
             write(out, payload, 0)
         except MisfitError as misfit:
-            raise BadPayloadError(name, misfit.where(), misfit.found, misfit.expected) from None
+            raise BadPayloadError(_name(event), misfit.where(), misfit.found, misfit.expected) from None
         except RuntimeError as error:  # a mapping that changes while it is read, or a RecursionError
-            raise RefusedError(f"event {name!r}: its payload cannot be read: {error}") from error
+            raise RefusedError(f"event {_name(event)!r}: its payload cannot be read: {error}") from error
         if len(out) - len(prefix) > PAYLOAD_LIMIT:
-            raise TooLargeError(name, len(out) - len(prefix), PAYLOAD_LIMIT)
+            raise TooLargeError(_name(event), len(out) - len(prefix), PAYLOAD_LIMIT)
         return bytes(out)
+
+    def _form(self, event: str | EventType[Any]) -> tuple[bytes, Write]:
+        """Return the prefix of an event's values, and the writer of its payloads."""
+        name, own = _name(event), None if isinstance(event, str) else event
+        schema, registered = self._schemas.current.get(name), None
+        if own is not None:
+            if schema is not None:
+                _require_same(schema, own.schema)
+            schema = own.schema
+        if self._registry is not None:
+            registered = self._registry.writing(f"{topic_of(name)}-value", name, schema)
+        if registered:
+            schema_id, schema = registered
+            prefix = b"\x00" + schema_id.to_bytes(4, "big")
+        else:
+            schema = schema or GENERIC
+            if not schema.fingerprint:
+                raise SchemaError(schema.where, "refers to other schemas; the publisher needs their registry")
+            prefix = _SINGLE_OBJECT + schema.fingerprint
+        return prefix, schema.write if own is None else own.write
+
+
+def _name(event: str | EventType[Any]) -> str:
+    return event if isinstance(event, str) else event.name
+
+
+def _require_same(ours: EventSchema, theirs: EventSchema) -> None:
+    """Refuse an event type whose schema writes other bytes than the folder's, or means something else by them."""
+    from flowbridge_sdk.avro.changes import changes  # noqa: PLC0415 - for the first event of a type alone
+
+    found = [change for change in changes(ours, theirs) if change.matters]
+    if found:
+        shown = "; ".join(str(change) for change in found[:5]) + ("; ..." if len(found) > 5 else "")  # noqa: PLR2004
+        raise SchemaError(
+            ours.where,
+            f"differs from {theirs.where}, which the event {ours.name!r} is published with: {shown}. Write the "
+            "file anew (flowbridge schema infer), or publish with what it says",
+        )

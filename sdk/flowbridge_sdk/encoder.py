@@ -7,7 +7,7 @@ it. So all of them write the same bytes for the same event.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from flowbridge_sdk.attributes import key_of, moment_of, text_of
 from flowbridge_sdk.codec import Encoder
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from flowbridge_sdk.registry import Registry
+    from flowbridge_sdk.typed import EventType
+
+T = TypeVar("T")
 
 
 class EncodedEvent(NamedTuple):
@@ -82,10 +85,34 @@ class EventEncoder:
         self._registry = registry
         self._payloads = Encoder(schemas, registry)
 
+    @overload
     def encode(
         self,
         name: str,
         payload: Mapping[str, Any] | None = None,
+        *,
+        key: str | bytes | None = None,
+        id: str | None = None,
+        time: datetime | None = None,
+        source: str | None = None,
+    ) -> EncodedEvent: ...
+
+    @overload
+    def encode(
+        self,
+        name: EventType[T],
+        payload: T,
+        *,
+        key: str | bytes | None = None,
+        id: str | None = None,
+        time: datetime | None = None,
+        source: str | None = None,
+    ) -> EncodedEvent: ...
+
+    def encode(
+        self,
+        name: str | EventType[Any],
+        payload: Any = None,
         *,
         key: str | bytes | None = None,
         id: str | None = None,  # noqa: A002 - the attribute's name in CloudEvents
@@ -95,8 +122,8 @@ class EventEncoder:
         """Return the record of an event.
 
         Args:
-            name: The event's name.
-            payload: Its payload; none is an empty one.
+            name: The event's name, or its type.
+            payload: Its payload, for a type an object of its model; none is an empty one.
             key: Its key, which decides its partition. Events of one key stay in order.
             id: Its id; a random one unless given. ``event_id`` derives ids that repeat with a job's retry.
             time: When it happened, with a time zone; now unless given.
@@ -104,20 +131,26 @@ class EventEncoder:
 
         Raises:
             RefusedError: The event cannot be sent; the error names the field.
+            SchemaError: The schema of the type is not the one that the folder of schemas has for its name.
             NotRegisteredError: The registry does not hold the event's schema.
             RegistryUnavailableError: It does not answer.
 
         """
+        event = name
+        if not isinstance(name, str):
+            name = name.name
+        elif payload is None:
+            payload = {}
         topic = self._shared_topics.topic_for(name)
         event_id = os.urandom(16).hex() if id is None else text_of("id", id)
         origin = self._source if source is None else text_of("source", source)
         headers = write_headers(name, event_id, origin, moment_of(time))
-        value = self._payloads.encode(name, {} if payload is None else payload)
+        value = self._payloads.encode(event, payload)
         return EncodedEvent(topic, key_of(key), value, headers, event_id)
 
-    def asks_registry(self, name: str) -> bool:
-        """Return whether the next event of this name asks the schema registry, which is I/O."""
-        return self._registry is not None and not self._payloads.knows(name)
+    def asks_registry(self, event: str | EventType[Any]) -> bool:
+        """Return whether the next event of this name or type asks the schema registry, which is I/O."""
+        return self._registry is not None and not self._payloads.knows(event)
 
     def __reduce__(self) -> tuple[Callable[..., EventEncoder], tuple[object, ...]]:
         """Return what makes the encoder again in another process: the texts of its schemas, and not their code."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from flowbridge_sdk.delivery.buffer import Buffer
 from flowbridge_sdk.encoder import EventEncoder
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from flowbridge_sdk.errors import Failure
     from flowbridge_sdk.registry import Registry
+    from flowbridge_sdk.typed import EventType
+
+T = TypeVar("T")
 
 _LOOK_S = 0.01  # between two looks of a coroutine that waits
 
@@ -85,10 +88,34 @@ class Publisher(_Parts):
 
     """
 
+    @overload
     def publish(
         self,
         name: str,
         payload: Mapping[str, Any] | None = None,
+        *,
+        key: str | bytes | None = None,
+        id: str | None = None,
+        time: datetime | None = None,
+        source: str | None = None,
+    ) -> str: ...
+
+    @overload
+    def publish(
+        self,
+        name: EventType[T],
+        payload: T,
+        *,
+        key: str | bytes | None = None,
+        id: str | None = None,
+        time: datetime | None = None,
+        source: str | None = None,
+    ) -> str: ...
+
+    def publish(
+        self,
+        name: str | EventType[Any],
+        payload: Any = None,
         *,
         key: str | bytes | None = None,
         id: str | None = None,  # noqa: A002 - the attribute's name in CloudEvents
@@ -100,8 +127,8 @@ class Publisher(_Parts):
         Waits while the buffer is full, at most for the delivery timeout (``delivery.timeout.ms``, two minutes).
 
         Args:
-            name: The event's name.
-            payload: Its payload; none is an empty one.
+            name: The event's name, or its type (``event_type``).
+            payload: Its payload, for a type an object of its model; none is an empty one.
             key: Its key, which decides its partition. Events of one key stay in order.
             id: Its id; a random one unless given. ``event_id`` derives ids that repeat with a job's retry.
             time: When it happened, with a time zone; now unless given.
@@ -112,6 +139,7 @@ class Publisher(_Parts):
 
         Raises:
             RefusedError: The event cannot be sent; the error names the field. Nothing was sent.
+            SchemaError: The schema of the type is not the one that the folder of schemas has for its name.
             BufferFullError: No room came free in time. The event was not taken.
             NotDeliveredError: Only in a forked child whose end cannot be noticed, and which did not enter the publisher
                 as a context manager: there ``publish`` waits as ``flush`` does.
@@ -121,7 +149,7 @@ class Publisher(_Parts):
         buffer = self._buffer
         buffer.require_open()
         encoded = self._encoder.encode(name, payload, key=key, id=id, time=time, source=source)
-        buffer.put(encoded, name)
+        buffer.put(encoded, name if isinstance(name, str) else name.name)
         if buffer.waits:
             buffer.flush(None)
         return encoded.id
@@ -184,10 +212,34 @@ class AsyncPublisher(_Parts):
 
     """
 
+    @overload
     async def publish(
         self,
         name: str,
         payload: Mapping[str, Any] | None = None,
+        *,
+        key: str | bytes | None = None,
+        id: str | None = None,
+        time: datetime | None = None,
+        source: str | None = None,
+    ) -> str: ...
+
+    @overload
+    async def publish(
+        self,
+        name: EventType[T],
+        payload: T,
+        *,
+        key: str | bytes | None = None,
+        id: str | None = None,
+        time: datetime | None = None,
+        source: str | None = None,
+    ) -> str: ...
+
+    async def publish(
+        self,
+        name: str | EventType[Any],
+        payload: Any = None,
         *,
         key: str | bytes | None = None,
         id: str | None = None,  # noqa: A002 - the attribute's name in CloudEvents
@@ -200,7 +252,7 @@ class AsyncPublisher(_Parts):
         of one coroutine are sent in order. If the call is cancelled, the event was not taken.
 
         Args:
-            name: The event's name.
+            name: The event's name, or its type.
             payload: As in ``Publisher.publish``, and so are all further arguments.
             key: Its key.
             id: Its id.
@@ -209,6 +261,7 @@ class AsyncPublisher(_Parts):
 
         Raises:
             RefusedError: The event cannot be sent; the error names the field. Nothing was sent.
+            SchemaError: The schema of the type is not the one that the folder of schemas has for its name.
             BufferFullError: No room came free in time. The event was not taken.
             ClosedError: The publisher is closed.
 
@@ -220,7 +273,8 @@ class AsyncPublisher(_Parts):
         else:
             encoded = encode(name, payload)
         since = monotonic()
-        while not buffer.offer(encoded, name):
+        event = name if isinstance(name, str) else name.name
+        while not buffer.offer(encoded, event):
             buffer.check_patience(since)
             await asyncio.sleep(_LOOK_S)
             buffer.serve(0)

@@ -8,7 +8,7 @@ partition waits. A proxy's 404 page is of the second kind: only the registry's o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -22,10 +22,10 @@ from flowbridge_sdk.errors import (
     SettingsError,
     UnknownSchemaIdError,
 )
-from flowbridge_sdk.schemas import EventSchema, parsed
+from flowbridge_sdk.schemas import EventSchema, Reference, parsed
 
 try:
-    from confluent_kafka.schema_registry import RegisteredSchema, Schema, SchemaRegistryClient
+    from confluent_kafka.schema_registry import RegisteredSchema, Schema, SchemaReference, SchemaRegistryClient
     from confluent_kafka.schema_registry.error import OAuthTokenError, SchemaRegistryError
 except ImportError as missing:
     raise SettingsError(
@@ -50,6 +50,7 @@ _NO_ANSWER: tuple[type[Exception], ...] = (
 _T = TypeVar("_T")
 
 _NOT_FOUND = frozenset({40401, 40402, 40403})  # subject, version, schema "not found", in the registry's own words
+_REFUSED = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
 _UNKNOWN_S = 10.0
 _REFERENCES_DEEP = 16
 _REFERENCES = 256
@@ -60,6 +61,11 @@ def _id(registered: RegisteredSchema) -> int:
     if registered.schema_id is None:
         raise RegistryUnavailableError("the schema registry answered without an id")
     return registered.schema_id
+
+
+def _with_references(schema: EventSchema) -> Schema:
+    references = [SchemaReference(*reference) for reference in schema.references]
+    return Schema(schema.text, "AVRO", references)
 
 
 class _NotKnownError(Exception):
@@ -148,7 +154,7 @@ class Registry:
             except _NotKnownError:
                 return None
             return _id(latest), self._compiled(latest.schema, name, f"subject {subject} of the registry")
-        avro = Schema(schema.text, "AVRO")
+        avro = _with_references(schema)
         try:
             if self._auto_register:
                 return self._ask(lambda: self._client.register_schema(subject, avro)), schema
@@ -158,6 +164,91 @@ class Registry:
                 f"the schema registry does not hold {schema.where} under {subject}; "
                 "register it there, or let the SDK do so with auto_register",
             ) from None
+
+    def versions(self, subject: str) -> list[EventSchema]:
+        """Return all schemas of a subject, the oldest first; none if it has no such subject.
+
+        Raises:
+            SchemaError: One of them is not one of an event.
+            RegistryUnavailableError: It does not answer, or not sensibly.
+
+        """
+        try:
+            numbers = sorted(self._ask(lambda: self._client.get_versions(subject)))
+        except _NotKnownError:
+            return []
+        return [self.version(subject, number) for number in numbers]
+
+    def version(self, subject: str, number: int) -> EventSchema:
+        """Return a version of a subject.
+
+        Raises:
+            SchemaError: It has no such version, or that is not one of an event.
+            RegistryUnavailableError: It does not answer, or not sensibly.
+
+        """
+        where = f"subject {subject} version {number} of the registry"
+        try:
+            found = self._ask(lambda: self._client.get_version(subject, number))
+        except _NotKnownError:
+            raise SchemaError(where, "the registry does not have it") from None
+        return self._compiled(found.schema, "", where)
+
+    def parse(self, name: str, text: str, where: str, references: Sequence[Reference]) -> EventSchema:
+        """Compile a schema that refers to other ones of the registry.
+
+        Raises:
+            SchemaError: It is not one of an event, or refers to what is not there.
+            RegistryUnavailableError: It does not answer, or not sensibly.
+
+        """
+        wanted = [SchemaReference(*reference) for reference in references]
+        return self._compiled(Schema(text, "AVRO", wanted), name, where)
+
+    def lookup(self, subject: str, schema: EventSchema) -> tuple[int, int] | None:
+        """Return the id and the version of a schema under a subject; None if it does not hold it there.
+
+        Raises:
+            RegistryUnavailableError: It does not answer, or not sensibly.
+
+        """
+        try:
+            found = self._ask(lambda: self._client.lookup_schema(subject, _with_references(schema)))
+        except _NotKnownError:
+            return None
+        return _id(found), found.version or 0
+
+    def is_compatible(self, subject: str, schema: EventSchema) -> bool:
+        """Return whether the registry would take a schema as the next version of a subject, by its own rule.
+
+        Raises:
+            RegistryUnavailableError: It does not answer, or not sensibly.
+
+        """
+        try:
+            return bool(self._ask(lambda: self._client.test_compatibility(subject, _with_references(schema))))
+        except _NotKnownError:
+            return True  # the first of its subject
+
+    def register(self, subject: str, schema: EventSchema) -> tuple[int, int]:
+        """Register a schema and return its id and version; those that it has if it is registered already.
+
+        Raises:
+            SchemaError: The registry finds it wrong, or not compatible with the subject's other versions.
+            RegistryUnavailableError: It does not answer, or not sensibly.
+
+        """
+        try:
+            self._ask(lambda: self._client.register_schema(subject, _with_references(schema)))
+        except RegistryUnavailableError as error:
+            cause = error.__cause__
+            if isinstance(cause, SchemaRegistryError) and cause.http_status_code in _REFUSED:
+                raise SchemaError(schema.where, f"the registry refuses it under {subject}: {cause}") from error
+            raise
+        found = self.lookup(subject, schema)
+        if found is None:
+            raise RegistryUnavailableError(f"the schema registry registered {subject} and does not find it")
+        return found
 
     def _ask(self, request: Callable[[], _T], *, missing_route: bool = False) -> _T:
         try:
@@ -178,7 +269,8 @@ class Registry:
             raise SchemaError(where, f"is of type {schema.schema_type}; expected AVRO: let its publishers write Avro")
         types: dict[str, Any] = {}
         self._resolve(schema, types, where, set(), 0)
-        return EventSchema.parse(name, schema.schema_str or "", where, types)
+        references = [Reference(r.name or "", r.subject or "", r.version or 0) for r in schema.references or ()]
+        return EventSchema.parse(name, schema.schema_str or "", where, types, references)
 
     def _resolve(
         self, schema: Schema, types: dict[str, Any], where: str, seen: set[tuple[str, int]], depth: int

@@ -8,11 +8,11 @@ fingerprint: CRC-64-AVRO of its parsing canonical form, so documentation and def
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
@@ -28,6 +28,21 @@ from flowbridge_sdk.topics import name_of
 SUFFIX = ".avsc"
 
 
+class Reference(NamedTuple):
+    """A schema of a registry that another one refers to.
+
+    Attributes:
+        name: The type that it defines.
+        subject: Its subject.
+        version: Its version there.
+
+    """
+
+    name: str
+    subject: str
+    version: int
+
+
 @dataclass(frozen=True, slots=True)
 class EventSchema:
     """One schema, compiled.
@@ -40,6 +55,9 @@ class EventSchema:
             other schemas of a registry.
         read: Its reader.
         write: Its writer.
+        parsed: The schema itself, with full names.
+        types: Its named types, and those of other schemas that it refers to.
+        references: Those schemas in a registry: the type's name, its subject and version.
 
     """
 
@@ -49,9 +67,19 @@ class EventSchema:
     fingerprint: bytes
     read: Read = field(repr=False)
     write: Write = field(repr=False)
+    parsed: Schema = field(repr=False)
+    types: Mapping[str, Any] = field(repr=False)
+    references: tuple[Reference, ...] = ()
 
     @classmethod
-    def parse(cls, name: str, text: str, where: str, types: Mapping[str, Any] | None = None) -> EventSchema:
+    def parse(
+        cls,
+        name: str,
+        text: str,
+        where: str,
+        types: Mapping[str, Any] | None = None,
+        references: Sequence[Reference] = (),
+    ) -> EventSchema:
         """Compile a schema.
 
         Args:
@@ -59,6 +87,7 @@ class EventSchema:
             text: The schema as JSON.
             where: The file, or another source of the schema; for errors.
             types: Named types that it may refer to, in addition to its own.
+            references: The schemas of a registry that define them.
 
         Raises:
             SchemaError: It is no schema, or none that events can have.
@@ -78,7 +107,7 @@ class EventSchema:
             raise SchemaError(where, f"cannot be used: {type(error).__name__}: {error}") from error
         if isinstance(schema, list):
             read = _only_mappings(read)
-        return cls(name, where, text, known_by, read, write)
+        return cls(name, where, text, known_by, read, write, schema, known, tuple(references))
 
 
 def _only_mappings(read: Read) -> Read:
@@ -128,13 +157,17 @@ def _without_defaults(schema: Schema) -> Schema:
 
 
 _GENERIC_TEXT = resources.files("flowbridge_sdk").joinpath("avsc", "payload.avsc").read_text("utf-8")
+_GENERIC_TYPES: dict[str, Any] = {}
+_GENERIC_SCHEMA = parsed(_GENERIC_TEXT, "payload.avsc", _GENERIC_TYPES)
 GENERIC = EventSchema(
     "",
     "payload.avsc",
     _GENERIC_TEXT,
-    fingerprint_of(parsed(_GENERIC_TEXT, "payload.avsc", {})),
+    fingerprint_of(_GENERIC_SCHEMA),
     read_payload,
     write_payload,
+    _GENERIC_SCHEMA,
+    _GENERIC_TYPES,
 )
 """The schema of events that have none of their own."""
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import fastavro
+import pydantic
 import pytest
+from click.testing import CliRunner
 from confluent_kafka import Producer
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from bridge.cli.main import cli
 from e2e.expected import ExpectedEvent, ExpectedRun, assert_is
-from flowbridge_sdk import Event
-from unit.sdk.registry_server import FakeRegistry, serving
+from flowbridge_sdk import Event, event_type
+from flowbridge_sdk.registry import Registry
+from servers.registry import RegistryServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,21 +38,35 @@ SCHEMA: dict[str, Any] = {
     "namespace": "shop",
     "fields": [{"name": "order_id", "type": "string"}, {"name": "amount", "type": "double"}],
 }
-NAMES = ("generic", "typed", "fluent", "plain", "bare", "registry")
+NAMES = ("generic", "typed", "fluent", "plain", "bare", "registry", "dataclass", "pydantic")
+
+
+@dataclass
+class Order:
+    order_id: str
+    amount: float
+
+
+class OrderModel(pydantic.BaseModel):
+    order_id: str
+    amount: float
 
 
 @pytest.fixture(scope="module")
-def registry() -> Iterator[FakeRegistry]:
-    """A schema registry that the bridge and a producer share."""
-    with serving() as server:
+def registry() -> Iterator[RegistryServer]:
+    """A schema registry that the bridge and the producers share."""
+    with RegistryServer() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def bridge(installation: Installation, registry: FakeRegistry) -> Iterator[BridgeProcess]:
+def bridge(installation: Installation, registry: RegistryServer) -> Iterator[BridgeProcess]:
     """A bridge with a trigger for each way to publish, all with the default mapping."""
     for name in ("typed", "plain", "bare"):
         (installation.schemas / f"orders.{name}.avsc").write_text(json.dumps(SCHEMA))
+    (installation.schemas / "orders.dataclass.avsc").write_text(
+        CliRunner().invoke(cli, ["schema", "infer", f"{__name__}:Order"]).output
+    )
     installation.create_template("take-order", order_id=None, amount=None, note="none")
     installation.write_triggers("\n---\n".join(_trigger(name) for name in NAMES))
     with installation.process(FLOWBRIDGE_SCHEMA_REGISTRY_URL=registry.url) as process:
@@ -139,7 +158,7 @@ def test_an_event_by_a_producer_without_cloudevents_headers_is_named_by_its_plac
 
 @pytest.mark.usefixtures("bridge")
 def test_an_event_by_confluents_avro_serializer_becomes_its_workflow(
-    installation: Installation, registry: FakeRegistry
+    installation: Installation, registry: RegistryServer
 ) -> None:
     conf = {"auto.register.schemas": True}
     serializer = AvroSerializer(SchemaRegistryClient({"url": registry.url}), json.dumps(SCHEMA), conf=conf)
@@ -147,3 +166,26 @@ def test_an_event_by_confluents_avro_serializer_becomes_its_workflow(
     assert value is not None
     _produce(installation, "orders.registry", value, headers=_cloud_events("orders.registry"))
     assert_is(_only(installation, "registry"), _expected("registry"), installation)
+
+
+@pytest.mark.usefixtures("bridge")
+def test_an_object_of_a_dataclass_becomes_its_workflow_by_the_schema_that_infer_printed(
+    installation: Installation,
+) -> None:
+    created = event_type("orders.dataclass", Order)
+    with installation.publisher() as publisher:
+        publisher.publish(created, Order("o-1", 12.5), key="c-7", id="e-1", time=WHEN)
+    assert_is(_only(installation, "dataclass"), _expected("dataclass"), installation)
+
+
+@pytest.mark.usefixtures("bridge")
+def test_an_object_of_a_pydantic_model_becomes_its_workflow_by_the_schema_that_was_registered(
+    installation: Installation, registry: RegistryServer
+) -> None:
+    command = ["schema", "register", f"{__name__}:OrderModel", "--name", "orders.pydantic"]
+    done = CliRunner().invoke(cli, [*command, "--schema-registry-url", registry.url])
+    assert done.exit_code == 0, done.output
+    created = event_type("orders.pydantic", OrderModel)
+    with installation.publisher(registry=Registry(registry.url)) as publisher:
+        publisher.publish(created, OrderModel(order_id="o-1", amount=12.5), key="c-7", id="e-1", time=WHEN)
+    assert_is(_only(installation, "pydantic"), _expected("pydantic"), installation)

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from confluent_kafka.schema_registry import SchemaRegistryClient, header_schema_id_serializer
-from confluent_kafka.schema_registry.avro import AvroSerializer
+from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from flowbridge_sdk import Event, NotDeliveredError, Publisher, event_id, topic_of
@@ -23,10 +23,10 @@ from flowbridge_sdk.headers import EventHead, read_headers
 from flowbridge_sdk.registry import Registry
 from flowbridge_sdk.schemas import EventSchema, EventSchemas
 from servers.kafka import KafkaServer
-from unit.sdk.registry_server import serving
 
 if TYPE_CHECKING:
     from servers.choice import AnyKafka
+    from servers.registry import RegistryServer
 
 TEXT = json.dumps(
     {
@@ -112,32 +112,41 @@ def test_a_plain_fastavro_producer_without_headers_is_read(kafka: AnyKafka) -> N
 
 
 @pytest.mark.parametrize("in_header", [False, True])
-def test_what_confluents_serializer_writes_is_read(in_header: bool, kafka: AnyKafka) -> None:  # noqa: FBT001 - as above
+def test_what_confluents_serializer_writes_is_read(
+    in_header: bool,  # noqa: FBT001 - as above
+    kafka: AnyKafka,
+    schema_registry: RegistryServer,
+) -> None:
     name = _new_name(kafka)
-    with serving() as server:
-        client = SchemaRegistryClient({"url": server.url})
-        special = {"schema.id.serializer": header_schema_id_serializer} if in_header else {}
-        serializer = AvroSerializer(client, TEXT, conf={"auto.register.schemas": True, **special})
-        headers: list[Any] = []
-        value = serializer(PAYLOAD, SerializationContext(name, MessageField.VALUE, headers))
-        assert bool(headers) == in_header
-        producer = Producer({"bootstrap.servers": kafka.bootstrap})
-        producer.produce(name, value, headers=headers)
-        producer.flush()
-        (record,) = _records(kafka, name, 1)
-        decoder = Decoder(None, Registry(server.url))
-        assert decoder.decode(name, record.value(), record.headers()) == PAYLOAD  # type: ignore[arg-type] # the stubs allow more
+    client = SchemaRegistryClient({"url": schema_registry.url})
+    special = {"schema.id.serializer": header_schema_id_serializer} if in_header else {}
+    schema_registry.register(f"{name}-value", TEXT)  # its answer to a client that registers a schema lacks the GUID
+    conf = {"auto.register.schemas": False, "use.latest.version": True, **special}
+    serializer = AvroSerializer(client, TEXT, conf=conf)
+    headers: list[Any] = []
+    value = serializer(PAYLOAD, SerializationContext(name, MessageField.VALUE, headers))
+    assert bool(headers) == in_header
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    producer.produce(name, value, headers=headers)
+    producer.flush()
+    (record,) = _records(kafka, name, 1)
+    decoder = Decoder(None, Registry(schema_registry.url))
+    assert decoder.decode(name, record.value(), record.headers()) == PAYLOAD  # type: ignore[arg-type] # the stubs allow more
 
 
-def test_with_a_registry_the_sdk_and_confluents_deserializer_agree(kafka: AnyKafka) -> None:
+def test_with_a_registry_the_sdk_and_confluents_deserializer_agree(
+    kafka: AnyKafka, schema_registry: RegistryServer
+) -> None:
     name = _new_name(kafka)
-    with serving() as server:
-        registry = Registry(server.url, auto_register=True)
-        with Publisher(kafka.bootstrap, schemas=_typed(name), registry=registry) as publisher:
-            publisher.publish(name, PAYLOAD)
-        (record,) = _records(kafka, name, 1)
-        assert Decoder(None, Registry(server.url)).decode(name, record.value(), None) == PAYLOAD
-        assert (record.value() or b"")[:5] == b"\x00\x00\x00\x00\x01"
+    registry = Registry(schema_registry.url, auto_register=True)
+    with Publisher(kafka.bootstrap, schemas=_typed(name), registry=registry) as publisher:
+        publisher.publish(name, PAYLOAD)
+    (record,) = _records(kafka, name, 1)
+    assert Decoder(None, Registry(schema_registry.url)).decode(name, record.value(), None) == PAYLOAD
+    assert (record.value() or b"")[:5] == b"\x00\x00\x00\x00\x01"
+    deserializer = AvroDeserializer(SchemaRegistryClient({"url": schema_registry.url}))
+    context = SerializationContext(name, MessageField.VALUE)
+    assert deserializer(record.value(), context) == PAYLOAD
 
 
 def test_a_topic_that_does_not_exist_is_named(kafka: AnyKafka) -> None:

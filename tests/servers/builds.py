@@ -22,6 +22,8 @@ KUBERNETES_VERSION = "v1.37.2"
 _BROKER = Path(__file__).with_name("broker")
 _APISERVER = Path(__file__).with_name("apiserver")
 _ARGO = {"workflows": Path(__file__).with_name("argo_events"), "templates": Path(__file__).with_name("argo_workflows")}
+_JAVA_AVRO = Path(__file__).with_name("java_avro")
+_REGISTRY = Path(__file__).with_name("schema_registry")
 _TIME_LIMIT_SECONDS = 45 * 60
 _SHOWN_LINES = 25
 
@@ -59,6 +61,27 @@ def argo_programs() -> Path:
     return cached("argo", [_machine().encode(), *sources], _compile_argo)
 
 
+def schema_registry() -> Path:
+    """Return the folder that holds the program ``registry``, a schema registry in memory.
+
+    Raises:
+        ServerError: Go is missing, or the build failed.
+
+    """
+    return cached("schema-registry", [_machine().encode(), *_go_sources(_REGISTRY)], _compile_registry)
+
+
+def java_avro() -> Path:
+    """Return the folder of jars, one of which answers questions to Java's Avro (servers/java_avro.py).
+
+    Raises:
+        ServerError: Maven or a Java development kit is missing, or the build failed.
+
+    """
+    inputs = [(_JAVA_AVRO / name).read_bytes() for name in ("pom.xml", "Ask.java")]
+    return cached("java-avro", inputs, _compile_java_avro)
+
+
 def _machine() -> str:
     return f"{platform.system()} {platform.machine()}"
 
@@ -70,10 +93,23 @@ def _go_sources(folder: Path) -> list[bytes]:
 
 def _gather_jars(folder: Path) -> None:
     say("fetching Apache Kafka (about half a minute, once)")
+    _copy_jars(_BROKER, folder)
+
+
+def _copy_jars(project: Path, folder: Path) -> None:
     need("java", "a Java runtime, version 17 or later")
     need("mvn", "Apache Maven")
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
-    run(["mvn", "--quiet", "--batch-mode", "--file", str(_BROKER / "pom.xml"), *goal], _BROKER)
+    run(["mvn", "--quiet", "--batch-mode", "--file", str(project / "pom.xml"), *goal], project)
+
+
+def _compile_java_avro(folder: Path) -> None:
+    say("fetching Java's Avro (some seconds, once)")
+    _copy_jars(_JAVA_AVRO, folder)
+    need("javac", "a Java development kit, version 17 or later")
+    classes = folder / "classes"
+    run(["javac", "-cp", f"{folder}/*", "-d", str(classes), "Ask.java"], _JAVA_AVRO)
+    run(["jar", "--create", "--file", str(folder / "ask.jar"), "-C", str(classes), "."], folder)
 
 
 def _compile_control_plane(folder: Path) -> None:
@@ -88,6 +124,12 @@ def _compile_argo(folder: Path) -> None:
     need("go", "Go, version 1.26 or later")
     for program, module in _ARGO.items():
         _go_build(module, f"{folder}/{program}", "-s -w", f"./{program}")
+
+
+def _compile_registry(folder: Path) -> None:
+    say("building a schema registry (about a quarter of a minute, once)")
+    need("go", "Go, version 1.26 or later")
+    _go_build(_REGISTRY, f"{folder}/registry", "-s -w", "./registry")
 
 
 def _go_build(module: Path, output: str, flags: str, *programs: str) -> None:

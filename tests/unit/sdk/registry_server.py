@@ -20,6 +20,7 @@ class FakeRegistry:
 
     Attributes:
         broken: A status that every request is answered with instead, or 0.
+        incompatible: Whether it finds every schema incompatible with those of its subject.
         requests: How many requests came.
         answers: Requests wait while this is cleared, as those of a server that hangs.
 
@@ -27,6 +28,7 @@ class FakeRegistry:
 
     def __init__(self) -> None:
         self.broken = 0
+        self.incompatible = False
         self.requests = 0
         self.answers = threading.Event()
         self.answers.set()
@@ -55,6 +57,8 @@ class FakeRegistry:
         if self.broken:
             return self.broken, {}
         first, *rest = [unquote(part) for part in path.strip("/").split("/")]
+        if first == "compatibility":
+            return 200, {"is_compatible": not self.incompatible}
         found = self._schema(*rest) if first == "schemas" else self._subject(method, body, *rest)
         return (200, found) if found else (404, {"error_code": 40403, "message": "not found"})
 

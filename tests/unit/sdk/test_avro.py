@@ -2,9 +2,8 @@
 
 import io
 import json
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time
 from decimal import Decimal
-from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -19,62 +18,7 @@ from flowbridge_sdk.avro.writing import WriterCompiler
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.errors import BadPayloadError
 from flowbridge_sdk.schemas import EventSchema, EventSchemas
-
-Schema = Any
-text = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
-_names = count()
-
-LEAVES: list[tuple[Schema, st.SearchStrategy[Any]]] = [
-    ("null", st.none()),
-    ("boolean", st.booleans()),
-    ("int", st.integers(-(2**31), 2**31 - 1)),
-    ("long", st.integers(-(2**63), 2**63 - 1)),
-    ("float", st.floats(width=32, allow_nan=False, allow_infinity=False)),
-    ("double", st.floats(allow_nan=False, allow_infinity=False)),
-    ("bytes", st.binary(max_size=8)),
-    ("string", text),
-    ({"type": "string", "logicalType": "uuid"}, st.uuids()),
-    ({"type": "long", "logicalType": "timestamp-micros"}, st.datetimes(timezones=st.just(UTC))),
-    ({"type": "long", "logicalType": "local-timestamp-micros"}, st.datetimes()),
-    ({"type": "int", "logicalType": "date"}, st.dates()),
-    ({"type": "long", "logicalType": "time-micros"}, st.times()),
-    (
-        {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
-        st.decimals(-9_999_999, 9_999_999, places=2),
-    ),
-]
-
-
-def _branch(pair: tuple[Schema, st.SearchStrategy[Any]]) -> tuple[Schema, st.SearchStrategy[Any]]:
-    return ["null", pair[0]] if pair[0] != "null" else ["null", "string"], st.none() | pair[1]
-
-
-def _record(fields: list[tuple[Schema, st.SearchStrategy[Any]]]) -> tuple[Schema, st.SearchStrategy[Any]]:
-    named = [(f"f{index}", schema, values) for index, (schema, values) in enumerate(fields)]
-    schema = {
-        "type": "record",
-        "name": f"R{next(_names)}",
-        "fields": [{"name": name, "type": kind} for name, kind, _ in named],
-    }
-    return schema, st.fixed_dictionaries({name: values for name, _, values in named})
-
-
-def _array(pair: tuple[Schema, st.SearchStrategy[Any]]) -> tuple[Schema, st.SearchStrategy[Any]]:
-    return {"type": "array", "items": pair[0]}, st.lists(pair[1], max_size=3)
-
-
-def _map(pair: tuple[Schema, st.SearchStrategy[Any]]) -> tuple[Schema, st.SearchStrategy[Any]]:
-    return {"type": "map", "values": pair[0]}, st.dictionaries(text, pair[1], max_size=3)
-
-
-leaves = st.sampled_from(LEAVES)
-typed = st.recursive(
-    leaves,
-    lambda inner: (
-        st.lists(inner, min_size=1, max_size=4).map(_record) | inner.map(_array) | inner.map(_map) | leaves.map(_branch)
-    ),
-    max_leaves=8,
-)
+from unit.sdk.generated_schemas import Schema, typed
 
 
 @given(st.data())

@@ -53,8 +53,8 @@ def test_it_can_be_pickled_with_its_schemas_and_shared_topics(schemas: Path) -> 
     encoder = EventEncoder("shop", schemas=schemas, shared_topics={"enc.*": "all-of-them"})
     again: EventEncoder = pickle.loads(pickle.dumps(encoder))  # noqa: S301 - of this very process
     for name, payload in (("enc.typed", {"amount": 1.5}), ("other", {"a": [1, None]})):
-        event = {"key": b"k", "id": "e-1", "time": NOON}
-        assert again.encode(name, payload, **event) == encoder.encode(name, payload, **event)  # type: ignore[arg-type] # values of several types
+        event: dict[str, Any] = {"key": b"k", "id": "e-1", "time": NOON}
+        assert again.encode(name, payload, **event) == encoder.encode(name, payload, **event)
     assert again.encode("enc.typed", {"amount": 1.5}).topic == "all-of-them"
     with pytest.raises(BadPayloadError, match="amount"):
         again.encode("enc.typed", {"amount": "much"})

@@ -1,0 +1,1 @@
+"""``flowbridge schema``: the Avro schemas of events, before an event is published with them."""

@@ -1,0 +1,1 @@
+"""Dataclasses and pydantic models as payloads: their Avro schemas, and their writers."""

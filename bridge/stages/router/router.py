@@ -295,6 +295,8 @@ class Router(Stage):
                 self._refuse(record, Reason.UNDECODABLE, str(error), out)
             return
         event = decoded.event
+        if decoded.value is not record.value:  # perhaps a whole CloudEvent, which says its name in its value
+            reading = self._definitions.reading_named(record.topic, event.name, reading)
         if event.reached > timestamp * 1000:  # by our clock, which may be ahead: it does not excuse a future event
             event = event._replace(reached=timestamp * 1000)
         for definition, slots in reading:

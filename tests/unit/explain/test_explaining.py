@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -40,6 +41,21 @@ def test_an_event_that_was_filtered_shows_each_part_of_the_filter_with_values_an
         ("payload.paid", '"True"', "string"),
         ("payload.rows", "5", "int"),
     ]
+
+
+def test_a_whole_cloudevent_is_told_with_the_values_of_its_document() -> None:
+    slot = replace(one_slot().slots[0], where="payload.rows > 3")
+    world = begun(replace(one_slot(parameters=MAPPED), slots=(slot,)))
+    attributes = {"specversion": "1.0", "id": "a", "source": "/shop", "type": "order.created"}
+    document = json.dumps({**attributes, "data": {"order": "1", "rows": 2}}).encode()
+    world.broker.append("order.created", 0, None, document, [("content-type", b"application/cloudevents+json")])
+    world.broker.append("order.created", 0, None, b"{}", [("content-type", b"application/cloudevents+json")])
+    world.run(5)
+    event = about(world, "a")
+    assert (event.source, reasons(event)) == ("/shop", [("order_created", "filtered", "recorded")])
+    assert [(field.path, field.value) for field in event.decisions[0].fields] == [("payload.rows", "2")]
+    refused = about(world, "order.created/0/1")
+    assert "structured CloudEvent that cannot be read: specversion: expected 1.0" in refused.decisions[0].text
 
 
 def test_an_event_of_a_run_names_its_workflow_and_the_run_its_parameters() -> None:

@@ -88,6 +88,11 @@ class Decoder:
         self._registered: dict[bytes, Read] = {}
         self._registry = registry
 
+    @property
+    def fingerprints(self) -> frozenset[bytes]:
+        """Return the fingerprints of the schemas that are known without a registry."""
+        return frozenset(prefix[2:] for prefix in self._single)
+
     def decode(self, topic: str, value: bytes | None, headers: Headers | None = None) -> dict[str, Any]:
         """Return the payload of a record.
 
@@ -158,6 +163,11 @@ class Decoder:
         except Exception as error:  # a schema that breaks its compiler is a fault of the events that name it
             raise UndecodableError(f"a record of {topic}: schema id {schema_id}: {error!r}") from error
         return read
+
+
+def fingerprint_in(value: bytes | None) -> bytes | None:
+    """Return the fingerprint at the beginning of a value in single-object encoding; None for another value."""
+    return value[2:_SINGLE_PREFIX] if value and value[:2] == _SINGLE_OBJECT and len(value) >= _SINGLE_PREFIX else None
 
 
 def is_framed(value: bytes) -> bool:

@@ -73,7 +73,9 @@ spec:
 
 def _expected(name: str, **given: Any) -> ExpectedRun:
     identity = {"id": "e-1", "source": "shop"} | {part: given.pop(part) for part in ("id", "source") if part in given}
-    event = ExpectedEvent("order", given.pop("event", f"orders.{name}"), **identity)
+    topic = f"orders.{name}"
+    event_name = given.pop("event", topic)
+    event = ExpectedEvent("order", event_name, **identity, is_foreign=event_name != topic)
     return ExpectedRun(name, "take-order", (event,), given.pop("time", WHEN), given.pop("parameters", PARAMETERS))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -20,6 +21,7 @@ from bridge.errors import (
     SettingProblem,
     SettingsError,
 )
+from bridge.file_state import file_state
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics, TopicMismatchError
 from bridge.kafka.log import Log, LogError, TopicSpec
@@ -202,6 +204,7 @@ def dependencies(
         topics=topics,
         decoder=decoder,
         lookups=lookups,
+        schema_state=lambda: _files_state(settings.schemas),
         source=source,
         sink=sink,
         shared_topics=SharedTopics(settings.shared_topics),
@@ -214,6 +217,12 @@ def dependencies(
         windows=settings.windows,
         submitter=settings.submitter,
     )
+
+
+def _files_state(paths: Sequence[Path]) -> object:
+    """Return the state of the files of schemas at some paths, which are files and folders."""
+    files = [file for path in paths for file in (sorted(path.glob("*.avsc")) if path.is_dir() else [path])]
+    return files, file_state(*files)
 
 
 def replay_dependencies(settings: Settings) -> ReplayDependencies:

@@ -98,6 +98,11 @@ class Metrics:
             ["topic"],
             registry=self._registry,
         )
+        self._sent_back = Counter(
+            "flowbridge_sent_back",
+            "Events that were dead letters, waited for their schema, and have been routed again.",
+            registry=self._registry,
+        )
 
     def decided(self, stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
         """Count the decisions of a stage in one batch (a :data:`DecisionSink`)."""
@@ -172,6 +177,10 @@ class Metrics:
     def unreadable(self, topic: str) -> None:
         """Count a record of the bridge that cannot be read."""
         self._unreadable.labels(topic).inc()
+
+    def sent_back(self, events: int) -> None:
+        """Count events that were dead letters and have been routed again."""
+        self._sent_back.inc(events)
 
     def _count_filtered(self) -> None:
         """Count the events that slots have filtered out.

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
-from bridge.core.event import EventIdentity, Micros
+from bridge.core.event import EventIdentity, Micros, time_text
 from bridge.core.windows.window import Arrival, Spent
 from bridge.explain.live_records import (
     LiveRecords,
@@ -34,6 +34,7 @@ from bridge.explain.tracing import (
 )
 from bridge.kafka.log import Partition
 from bridge.replay.past import PastDecision
+from bridge.stages.shared.dead_letters import UNKNOWN_SCHEMA
 from bridge.stages.shared.definitions import Start
 from bridge.triggers.topic_mapping import slot_topic
 
@@ -126,7 +127,11 @@ def _at_slot(
     others = [other for other in recomputed if other.reason not in reasons]
     again = [other for other in others if other.reason == Reason.DUPLICATE.value]
     key = (slot, event.identity)
-    final = [decision for decision in recorded if decision.reason != Reason.WAITING.value]
+    final = [
+        decision
+        for decision in recorded
+        if decision.reason != Reason.WAITING.value and "sent_back" not in decision.evidence
+    ]
     if key in live.unapplied or Reason.OVER_BOUND.value in reasons or len(final) >= len(event.places):
         again = []  # it is not remembered, not applied again yet, or each of its records is decided
     is_over = any(decision.reason != Reason.DUPLICATE.value for decision in final)
@@ -170,6 +175,14 @@ def _recorded(event: Traced, then: Definition, slot: str, live: LiveRecords, run
     letters = [letter for place in event.places for letter in live.letters.get(place, ())]
     for letter in (*letters, *live.event_letters.get(key, ())):
         reason = letter_reason(letter)
-        if reason is not None:
+        if letter.reason == UNKNOWN_SCHEMA:
+            state = {"waits_for": "schema"} if letter.sent_back is None else {"sent_back": time_text(letter.sent_back)}
+            made = [other for other in made if other.decision.reason is not Reason.UNDECODABLE]
+            decision = Decision(
+                Reason.UNDECODABLE, then.identity, slot, event.identity, "", {"error": letter.text} | state
+            )
+            made.append(MadeDecision(decision, letter.at))
+            known.add(Reason.UNDECODABLE)
+        elif reason is not None:
             add(reason, letter.at, {"error": letter.text})
     return made

@@ -9,6 +9,7 @@ topic             read                                       means
 ``windows``       the partitions of the keys, whole          an event waits, or has left its window for a reason
 ``arrivals``      what no matcher has applied                an event passed its slot, and its window is not told
 ``dead-letters``  the partitions of the trigger and topics   an event or a run was given up
+``retries``       the same partitions                        the event of a dead letter was sent back
 ================  =========================================  =====================================================
 
 Only what concerns chosen events, keys and runs is kept.
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -30,13 +31,14 @@ from bridge.core.windows.window import Arrival, Spent
 from bridge.explain.tracing import Place as RecordPlace
 from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.log import Admin, Log, Partition, Reader, Record
-from bridge.kafka.records import DEAD_LETTER, DECISION, LEDGER_ENTRY, TICK, RecordError
+from bridge.kafka.records import DEAD_LETTER, DECISION, LEDGER_ENTRY, SENT_BACK, TICK, RecordError
 from bridge.replay.past import OpenWindow, open_windows
 from bridge.stages.matcher.window_records import read_clock_key, read_key_beside, read_place
 from bridge.stages.matcher.window_restore import Kept, read_changelog
 from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.process import group_of
 from bridge.stages.shared.arrival_records import arrival_key, decode_arrival
+from bridge.stages.shared.dead_letters import UNKNOWN_SCHEMA
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.shared.run_records import decode_facts, decode_run, encode_facts
 from bridge.triggers.topic_mapping import topics_of
@@ -92,13 +94,14 @@ class LedgerRun(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A dead letter about an event or a run."""
+    """A dead letter about an event or a run. Its event may have been sent back since, at ``sent_back``."""
 
     stage: str
     reason: str
     text: str
     run_key: str
     at: Micros
+    sent_back: Micros | None = None
 
 
 @dataclass(frozen=True)
@@ -345,9 +348,17 @@ class _Reading:
         homes = {home, *[partition_of(topic, count) for topic in topics_of(self._definition.trigger)]}
         places = frozenset(self._chosen.places)
         for number in sorted(homes):
+            marks: dict[int, Micros] = {}
+            for record in self._records(Partition(self._topics.retries, number), since=self._chosen.begin):
+                with suppress(RecordError):  # of a newer version
+                    mark = SENT_BACK.decode(record.value or b"")
+                    marks[mark["offset"]] = mark["at"]
             for record in self._records(Partition(self._topics.dead_letters, number), since=self._chosen.begin):
                 fields = DEAD_LETTER.decode(record.value or b"")
-                letter = Letter(fields["stage"], fields["reason"], fields["text"], fields["run_key"], fields["at"])
+                sent_back = marks.get(record.offset)
+                letter = Letter(
+                    fields["stage"], fields["reason"], fields["text"], fields["run_key"], fields["at"], sent_back
+                )
                 concerned = fields["triggers"] or [fields["trigger"]]
                 if self._trigger not in concerned and concerned not in ([""], []):
                     continue
@@ -381,6 +392,8 @@ def letter_reason(letter: Letter) -> Reason | None:
     """Return the decision about an event that a dead letter means; None if it means none."""
     if letter.reason == _UNRUNNABLE:
         return Reason.MATCHED
+    if letter.reason == UNKNOWN_SCHEMA:
+        return Reason.UNDECODABLE
     return Reason(letter.reason) if letter.reason in _REASONS else None
 
 

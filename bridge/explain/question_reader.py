@@ -30,9 +30,9 @@ from bridge.stages.matcher.window_store import Bounds
 from bridge.stages.router.reached_time import TRUSTED_AHEAD
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
+from bridge.stages.shared.event_reader import EventReader
 from bridge.triggers.topic_mapping import slot_topic
 from flowbridge_sdk.errors import DecodeError
-from flowbridge_sdk.headers import read_headers
 
 LOOK_BACK: Micros = DAY
 """How far back a question reaches that names no time."""
@@ -117,13 +117,14 @@ class QuestionReader:
         return Request(question.trigger, start, question.end)
 
     def located(self, question: Question, id_: str, definition: Definition) -> tuple[list[Located], Frozen]:
-        """Return the records of events with an id, by their headers alone."""
+        """Return the records of events with an id. Their headers tell it, or the value of a whole CloudEvent."""
         frozen = self._around.freezer(self._definitions, is_patient=False).ranges(self._request(question), definition)
         found: list[Located] = []
+        reader = EventReader(self._decoder())
         for record in self._records(frozen, from_begin=True):
             place = Place(record.topic, record.partition, record.offset)
             try:
-                head = read_headers(record.headers, *place, record.timestamp)
+                head = reader.head(record)
             except DecodeError:
                 head = None
             if place.text() == id_ or (head is not None and head.id == id_):
@@ -139,7 +140,7 @@ class QuestionReader:
         reader = RememberingReader(self._decoder(), self._definitions)
         for record in self._records(frozen):
             try:
-                head = read_headers(record.headers, *record[:3], record.timestamp)
+                head = reader.head(record)
                 if EventIdentity(head.name, head.source, head.id) not in asked:
                     continue
                 event = reader.read(record, record.timestamp, record.timestamp * 1000).event

@@ -76,6 +76,13 @@ def _filtered(about: About) -> str:
 
 @_sentence_of(Reason.UNDECODABLE)
 def _undecodable(about: About) -> str:
+    if about.evidence.get("sent_back"):
+        return f"Its schema was not known. It waited as a dead letter and was sent back at {_get(about, 'sent_back')}."
+    if about.evidence.get("waits_for"):
+        return (
+            f"It waits for its schema: {_ended(_get(about, 'error'))} It is a dead letter meanwhile, and is sent back "
+            "when the bridge has the schema."
+        )
     return (
         f"Its value cannot be decoded: {_ended(_get(about, 'error'))} Correct the publisher. A dead letter has the "
         "topic, the partition, the offset and the value."

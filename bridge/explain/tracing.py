@@ -187,6 +187,10 @@ class Tracer:
             if not error.permanent:
                 raise
             event = None
+        if event is not None:
+            reading = self._slots.named(record.topic, event.name, reading)
+            if not reading:
+                return None
         identity = place_identity(record) if event is None else event.identity
         place = Place(record.topic, record.partition, record.offset)
         known = self.traced.get(identity)

@@ -124,7 +124,7 @@ class InternalTopics:
 
     @property
     def retries(self) -> str:
-        """Dead letters that an operator sends back."""
+        """Marks of the dead letters that were sent back, with the same partitions as ``dead-letters``."""
         return self.prefix + "retries"
 
     @property

@@ -41,6 +41,9 @@ class Observer(Protocol):
     def unreadable(self, topic: str) -> None:
         """Hear of a record of ours that cannot be read and is set aside."""
 
+    def sent_back(self, events: int) -> None:
+        """Hear of events that were dead letters and have been routed again."""
+
 
 class Unobserved:
     """An observer that ignores everything."""
@@ -76,4 +79,7 @@ class Unobserved:
         """Ignore it."""
 
     def unreadable(self, topic: str) -> None:
+        """Ignore it."""
+
+    def sent_back(self, events: int) -> None:
         """Ignore it."""

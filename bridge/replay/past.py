@@ -271,6 +271,8 @@ class Past:
         """
         reading = self._slots.own.get(record.topic) or self._slots.of_shared(record.topic, record.headers)
         read = self._read(record, time) if reading else None
+        if isinstance(read, DecodedEvent):
+            reading = self._slots.named(record.topic, read.event.name, reading)
         if (due := self._store.next_due(self._condition)) is not None and due < time:
             self._matches.extend(self.advance(time - 1))
         self._now = time
@@ -316,8 +318,11 @@ class Past:
             for (record, time, _), reading in zip(records, readings, strict=True)
         ]
         accepted: list[tuple[Event, str, bool]] = []
-        for (record, time, is_inside), reading, read in zip(records, readings, events, strict=True):
+        for (record, time, is_inside), readers, read in zip(records, readings, events, strict=True):
             self._now = time
+            reading = readers
+            if isinstance(read, DecodedEvent):
+                reading = self._slots.named(record.topic, read.event.name, readers)
             for _, slots in reading:
                 for slot in slots:
                     if not isinstance(read, DecodedEvent):

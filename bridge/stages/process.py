@@ -24,6 +24,7 @@ from bridge.stages.matcher.ticks import TickPlanner
 from bridge.stages.matcher.window_restore import Kept, read_changelog
 from bridge.stages.router.reached_time import EndOffsetLog
 from bridge.stages.router.router import Router
+from bridge.stages.router.waiting_letters import WaitingLetters
 from bridge.stages.shared.decision_sample import DecisionSample
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
@@ -56,6 +57,7 @@ class ProcessDependencies:
         topics: The internal topics.
         decoder: Reads the schemas, and makes a decoder of events from them.
         lookups: Looks up the schemas of a registry, if there is one. All stages share it.
+        schema_state: Returns the state of the files of schemas, which differs once one of them has changed.
         source: The source of triggers.
         sink: Takes decisions.
         shared_topics: Topics that names share, by the settings of this process. Only the controller's count.
@@ -100,6 +102,7 @@ class ProcessDependencies:
     looks: EndOffsetLog = field(default_factory=EndOffsetLog)
     isolation: IsolationLock = field(default_factory=IsolationLock)
     lookups: SchemaLookups | None = None
+    schema_state: Callable[[], object] = lambda: None
 
 
 def group_of(topics: InternalTopics, stage: str) -> str:
@@ -150,18 +153,23 @@ def _open_controller(around: ProcessDependencies) -> StageLoop:
 
 def _open_router(around: ProcessDependencies) -> StageLoop:
     definitions, admin = _definitions(around), around.log.admin()
+    decoder = EventDecoder(around.decoder, around.pace, around.lookups, around.schema_state)
+    letters = WaitingLetters(
+        around.topics, decoder, admin, around.log.ranges, around.clock, around.pace, around.observer
+    )
     stage = Router(
         definitions,
         around.topics,
-        EventDecoder(around.decoder, around.pace, around.lookups),
+        decoder,
         admin,
         around.clock,
         around.pace,
         around.router,
         around.observer,
         around.looks,
+        letters,
     )
-    return _loop(stage, around, definitions.close, admin.close)
+    return _loop(stage, around, definitions.close, letters.close, admin.close)
 
 
 def _open_matcher(around: ProcessDependencies) -> StageLoop:

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from flowbridge_sdk.avro.logical import UnreadableError
 from flowbridge_sdk.errors import (
+    CONTENT_TYPES,
     BadPayloadError,
     DecodeError,
     NullValueError,
@@ -56,7 +57,8 @@ _ID_PREFIX = 5
 _GUID_PREFIX = 17
 _NO_ID = b"\0\0\0\0"  # no registry gives this id
 
-_STRUCTURED = b"application/cloudevents"
+_STRUCTURED = "application/cloudevents"
+_AVRO = ("application/avro", "avro/binary", "application/octet-stream")  # what says no more than that bytes come
 _EXPECTED = "expected Avro behind a single-object prefix (c301…) or a schema registry's (00… or 01…)"
 
 
@@ -87,6 +89,11 @@ class Decoder:
         }
         self._registered: dict[bytes, Read] = {}
         self._registry = registry
+
+    @property
+    def fingerprints(self) -> frozenset[bytes]:
+        """Return the fingerprints of the schemas that are known without a registry."""
+        return frozenset(prefix[2:] for prefix in self._single)
 
     def decode(self, topic: str, value: bytes | None, headers: Headers | None = None) -> dict[str, Any]:
         """Return the payload of a record.
@@ -160,15 +167,24 @@ class Decoder:
         return read
 
 
+def fingerprint_in(value: bytes | None) -> bytes | None:
+    """Return the fingerprint at the beginning of a value in single-object encoding; None for another value."""
+    return value[2:_SINGLE_PREFIX] if value and value[:2] == _SINGLE_OBJECT and len(value) >= _SINGLE_PREFIX else None
+
+
+def is_framed(value: bytes) -> bool:
+    """Return whether a value begins with the prefix of single-object encoding or with a schema id of 4 bytes."""
+    return value[:2] == _SINGLE_OBJECT or (value[:1] == b"\0" and value[1:_ID_PREFIX] != _NO_ID)
+
+
 def _foreign_framing(topic: str, value: bytes, headers: Headers | None) -> str:
     """Return what a value that is in no framing of an event looks like, and what to do, as a part of a sentence."""
     content_type = next((content for name, content in headers or () if name.lower() == "content-type" and content), b"")
-    if content_type.strip().lower().startswith(_STRUCTURED):
-        media = content_type[:80].decode(errors="replace")
-        return (
-            f"is a structured CloudEvent (content-type {media}); send it in binary mode: "
-            "the attributes as headers ce_id, ce_source, ce_type and ce_time, the data as the value"
-        )
+    media = content_type.decode("latin-1").partition(";")[0].strip().lower()
+    if media.startswith(_STRUCTURED):
+        return f"is a structured CloudEvent (content-type {media[:80]}); read it whole, with read_structured"
+    if media not in ("", *_AVRO):
+        return f"has the content-type {media[:80]}, which is not read; these content types are: {CONTENT_TYPES}"
     if value[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
         return (
             "has no Avro: this looks like JSON; publish it with the header content-type: application/json, "

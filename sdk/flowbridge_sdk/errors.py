@@ -18,6 +18,8 @@ FlowbridgeError
     ├── NullValueError         it has no value
     ├── UndecodableError       its bytes are not what its schema says
     ├── BadHeaderError         one of its CloudEvents headers is unusable
+    ├── BadCloudEventError     its value is a whole CloudEvent, of which something is unusable
+    ├── UnreadContentTypeError  it is of a content type that is not read
     ├── UnknownFingerprintError  no schema known has its fingerprint; one may appear
     ├── UnknownSchemaIdError   the registry does not know its schema's id
     └── RegistryUnavailableError  the registry did not answer; try again (when publishing, too)
@@ -30,6 +32,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+CONTENT_TYPES = (
+    "application/avro (behind a prefix that names the schema), application/json and others that end in /json or +json, "
+    "application/cloudevents+json, application/cloudevents+avro"
+)
+"""The content types of records that are read, for errors."""
 
 
 class FlowbridgeError(Exception):
@@ -197,6 +206,27 @@ class BadHeaderError(DecodeError):
     def __init__(self, header: str, problem: str) -> None:
         super().__init__(f"header {header}: {problem}")
         self.header = header
+
+
+class BadCloudEventError(DecodeError):
+    """A whole CloudEvent (structured mode) that cannot be used; the text names the attribute."""
+
+    kind = "bad-cloudevent"
+
+
+class UnreadContentTypeError(DecodeError):
+    """A content type that is not read. The text lists those that are.
+
+    Attributes:
+        found: The header or attribute with what it says.
+
+    """
+
+    kind = "content-type"
+
+    def __init__(self, found: str, read: str = CONTENT_TYPES) -> None:
+        super().__init__(f"{found} is not read; these content types are: {read}")
+        self.found = found
 
 
 class UnknownFingerprintError(DecodeError):

@@ -8,7 +8,7 @@ for every event the bridge consumes, so it is one dictionary and four look-ups.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
@@ -63,10 +63,17 @@ def write_headers(name: str, event_id: str, source: str, time: datetime) -> OwnH
 
 
 def read_headers(headers: Headers | None, topic: str, partition: int, offset: int, timestamp_ms: int) -> EventHead:
+    """Return the attributes of a record's event; see ``read_attributes``."""
+    return read_attributes(dict(headers) if headers else _NONE, topic, partition, offset, timestamp_ms)
+
+
+def read_attributes(
+    by_name: Mapping[str, bytes | None], topic: str, partition: int, offset: int, timestamp_ms: int
+) -> EventHead:
     """Return the attributes of a record's event.
 
     Args:
-        headers: The record's headers; None for none. Of two with one name the last counts.
+        by_name: The record's headers. Of two with one name the last counts.
         topic: The record's topic.
         partition: Its partition.
         offset: Its offset.
@@ -77,7 +84,6 @@ def read_headers(headers: Headers | None, topic: str, partition: int, offset: in
             character, which no trigger can name.
 
     """
-    by_name = dict(headers) if headers else _NONE
     ce_type, ce_id, ce_source = by_name.get("ce_type"), by_name.get("ce_id"), by_name.get("ce_source")
     ce_time = by_name.get("ce_time")
     try:

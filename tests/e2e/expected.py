@@ -22,12 +22,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class ExpectedEvent:
-    """An event of a match: the slot that it fills, and its identity."""
+    """An event of a match: the slot that it fills, and its identity. ``is_foreign``: its name is not the slot's."""
 
     slot: str
     name: str
     id: str
     source: str = "shop"
+    is_foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,4 +130,8 @@ def _identity(run: ExpectedRun) -> list[str]:
         return ["run.id", run.run_id]
     if run.frame is not None:
         return ["window.frame", *[str((moment - _EPOCH) // timedelta(microseconds=1)) for moment in run.frame]]
-    return [part for event in run.events for part in (event.slot, event.source, event.id)]
+    return [
+        part
+        for event in run.events
+        for part in (f"{event.slot} {event.name}" if event.is_foreign else event.slot, event.source, event.id)
+    ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fastavro
@@ -38,7 +40,9 @@ SCHEMA: dict[str, Any] = {
     "namespace": "shop",
     "fields": [{"name": "order_id", "type": "string"}, {"name": "amount", "type": "double"}],
 }
-NAMES = ("generic", "typed", "fluent", "plain", "bare", "registry", "dataclass", "pydantic")
+NAMES = ("generic", "typed", "fluent", "plain", "bare", "registry", "dataclass", "pydantic", "java", "go", "debezium")
+WHERE = {"debezium": ", where: \"payload.op == 'u' && payload.before.status == 'new'\""}
+MAPPED = {"debezium": ", parameters: {order_id: order.payload.after.id, amount: order.payload.after.status}"}
 
 
 @dataclass
@@ -69,7 +73,8 @@ def bridge(installation: Installation, registry: RegistryServer) -> Iterator[Bri
     )
     installation.create_template("take-order", order_id=None, amount=None, note="none")
     installation.write_triggers("\n---\n".join(_trigger(name) for name in NAMES))
-    with installation.process(FLOWBRIDGE_SCHEMA_REGISTRY_URL=registry.url) as process:
+    settings = {"FLOWBRIDGE_SCHEMA_REGISTRY_URL": registry.url, "FLOWBRIDGE_JSON_TOPICS": "orders.debezium"}
+    with installation.process(**settings) as process:
         installation.wait_triggers(*NAMES)
         yield process
 
@@ -80,15 +85,25 @@ apiVersion: flowbridge.dev/v1
 kind: Trigger
 metadata: {{name: {name}}}
 spec:
-  events: [{{name: orders.{name}, as: order}}]
-  run: {{workflowTemplate: take-order}}
+  events: [{{name: orders.{name}, as: order{WHERE.get(name, "")}}}]
+  run: {{workflowTemplate: take-order{MAPPED.get(name, "")}}}
 """
 
 
 def _expected(name: str, **given: Any) -> ExpectedRun:
     identity = {"id": "e-1", "source": "shop"} | {part: given.pop(part) for part in ("id", "source") if part in given}
-    event = ExpectedEvent("order", f"orders.{name}", **identity)
-    return ExpectedRun(name, "take-order", (event,), given.pop("time", WHEN), PARAMETERS)
+    topic = f"orders.{name}"
+    event_name = given.pop("event", topic)
+    event = ExpectedEvent("order", event_name, **identity, is_foreign=event_name != topic)
+    return ExpectedRun(name, "take-order", (event,), given.pop("time", WHEN), given.pop("parameters", PARAMETERS))
+
+
+def _recorded(language: str, case: str) -> tuple[bytes, list[tuple[str, str | bytes | None]]]:
+    """Return value and headers of a record that another producer wrote (tests/unit/sdk/others)."""
+    file = Path(__file__).parents[1] / "unit" / "sdk" / "others" / language / f"{language}.jsonl"
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    (record,) = (record for record in records if record["case"] == case)
+    return base64.b64decode(record["value"]), [(name, base64.b64decode(text)) for name, text in record["headers"]]
 
 
 def _only(installation: Installation, trigger: str) -> Manifest:
@@ -105,7 +120,7 @@ def _single_object(payload: dict[str, Any]) -> bytes:
     return b"\xc3\x01" + bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO")) + body.getvalue()
 
 
-def _produce(installation: Installation, topic: str, value: bytes, **more: Any) -> int:
+def _produce(installation: Installation, topic: str, value: bytes | None, **more: Any) -> int:
     """Produce a record with a plain client and return its timestamp in milliseconds."""
     stamps: list[int] = []
     producer = Producer({"bootstrap.servers": installation.bootstrap})
@@ -189,3 +204,42 @@ def test_an_object_of_a_pydantic_model_becomes_its_workflow_by_the_schema_that_w
     with installation.publisher(registry=Registry(registry.url)) as publisher:
         publisher.publish(created, OrderModel(order_id="o-1", amount=12.5), key="c-7", id="e-1", time=WHEN)
     assert_is(_only(installation, "pydantic"), _expected("pydantic"), installation)
+
+
+@pytest.mark.usefixtures("bridge")
+@pytest.mark.parametrize("language", ["java", "go"])
+def test_an_event_of_cloudevents_sdks_becomes_one_workflow_in_whichever_modes_it_comes(
+    language: str, installation: Installation
+) -> None:
+    for case in ("sdk: structured", "sdk: binary"):
+        value, headers = _recorded(language, case)
+        _produce(installation, f"orders.{language}", value, headers=headers, key=b"c-7")
+    expected = _expected(
+        language,
+        event="order.created",
+        id="e-1",
+        source="/shop/caf%C3%A9",
+        time=datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC),
+        parameters={**PARAMETERS, "note": "größe"},
+    )
+    assert_is(_only(installation, language), expected, installation)
+    installation.wait_idle()
+    assert len(installation.workflows(language)) == 1
+
+
+@pytest.mark.usefixtures("bridge")
+def test_a_change_of_debezium_becomes_its_workflow_and_a_tombstone_none(installation: Installation) -> None:
+    for case in ("connect: delete with schemas", "connect: update with schemas"):
+        stamp = _produce(installation, "orders.debezium", _recorded("java", case)[0], partition=1)
+    _produce(installation, "orders.debezium", None, partition=1)
+    expected = _expected(
+        "debezium",
+        id="orders.debezium/1/1",
+        source="orders.debezium",
+        time=datetime.fromtimestamp(stamp / 1000, UTC),
+        parameters={"order_id": "7", "amount": "paid"},
+    )
+    assert_is(_only(installation, "debezium"), expected, installation)
+    installation.wait_idle()
+    assert len(installation.workflows("debezium")) == 1
+    assert installation.dead_letters("orders.debezium") == []

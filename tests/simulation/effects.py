@@ -242,6 +242,7 @@ class HarmedDecoder:
     def __init__(self, victim: Victim) -> None:
         self._inner = Decoder()
         self._victim = victim
+        self.fingerprints = self._inner.fingerprints
 
     def decode(self, topic: str, value: bytes | None, headers: Headers | None = None) -> Mapping[str, Any]:
         """Return the payload of an event."""

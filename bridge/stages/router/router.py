@@ -33,11 +33,13 @@ from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
 from bridge.settings.groups import RouterSettings
 from bridge.stages.router.reached_time import EndOffsetLog, ReachedTimes
 from bridge.stages.router.route_writer import RoutedEvent, RouteWriter
+from bridge.stages.router.waiting_letters import WaitingLetters
+from bridge.stages.shared.dead_letters import UNKNOWN_SCHEMA
 from bridge.stages.shared.decoding import EventDecoder, hold_for_schema
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.shared.event_reader import EventReader, excess_of, place_identity
 from bridge.stages.shared.run_sender import TOGETHER
-from flowbridge_sdk.errors import DecodeError, NullValueError
+from flowbridge_sdk.errors import DecodeError, NullValueError, UnknownFingerprintError
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class Router(Stage):
         settings: What to do about an offset that the log no longer holds.
         observer: Hears of timestamps that cannot be true.
         looks: What the process knows of the ends of topics.
+        letters: The dead letters that wait for a schema.
 
     """
 
@@ -82,6 +85,7 @@ class Router(Stage):
         settings: RouterSettings,
         observer: Observer,
         looks: EndOffsetLog,
+        letters: WaitingLetters,
     ) -> None:
         self._definitions = definitions
         self._topics = topics
@@ -99,6 +103,7 @@ class Router(Stage):
         self._reached = ReachedTimes(looks, clock, pace, observer.untrusted_timestamps)
         self._described: dict[str, TopicInfo] = {}
         self._next_describe: Micros = pace()
+        self._letters = letters
         self._writer = RouteWriter(topics, self.name)
 
     def topics(self) -> frozenset[str]:
@@ -109,6 +114,7 @@ class Router(Stage):
         self._looks.awake(self._pace())
         self._definitions.refresh_when_due()
         self._check_starts()
+        self._letters.tell()
         begun = self._definitions.topics() & self._definitions.starts.keys()
         is_time = self._pace() >= self._next_look
         asked = (begun - self._seen) | (begun & self._unreadable.keys() if is_time else set())
@@ -211,6 +217,7 @@ class Router(Stage):
 
     def take(self, offsets: Mapping[Partition, int]) -> None:
         """Remember under which start each topic was begun."""
+        self._letters.take(offsets)
         for topic in {partition.topic for partition in offsets}:
             start = self._definitions.starts.get(topic)
             self._begun[topic] = start.written if start else 0
@@ -219,8 +226,8 @@ class Router(Stage):
             self._next_describe = self._pace()  # a topic has grown
 
     def drop(self, partitions: Collection[Partition]) -> None:
-        """Keep nothing: a router has no state of its own."""
-        del partitions
+        """Keep nothing: a router has no state of its own, except what it knows of dead letters."""
+        self._letters.drop(partitions)
 
     def lost_offset(self, partition: Partition, offset: int) -> int | None:
         """Follow the setting ``lost_offsets``.
@@ -245,6 +252,15 @@ class Router(Stage):
         )
         return again
 
+    def is_due(self, now: Micros) -> bool:
+        """Return True if dead letters are to be read again."""
+        del now
+        return self._letters.is_due()
+
+    def committed(self) -> None:
+        """Count the events that were sent back."""
+        self._letters.committed()
+
     def patience(self) -> float:
         """Return a short time while records wait for a schema that was asked for."""
         return 0.05 if self._decoder.is_awaiting() else super().patience()
@@ -256,6 +272,7 @@ class Router(Stage):
         """
         end = self._pace() + BATCH_TIME
         self._writer.begin()
+        self._send_back(out)
         ahead: Counter[Partition] = Counter()
         while records and out.size < BATCH_BYTES and self._pace() < end:
             passed: list[RoutedEvent] = []
@@ -277,7 +294,8 @@ class Router(Stage):
             out.at = None
             self._writer.send_letters(self._clock(), out)
 
-    def _route(self, record: Record, passed: list[RoutedEvent], out: Outbox) -> None:
+    def _route(self, record: Record, passed: list[RoutedEvent], out: Outbox, *, is_sent_back: bool = False) -> None:
+        """Route the event of a record, which a dead letter may have kept."""
         reading = self._definitions.reading(record)
         if not reading:
             return
@@ -292,11 +310,19 @@ class Router(Stage):
             self._decide_all(record, Reason.UNDECODABLE, str(error), out)
             return
         except DecodeError as error:
-            if not hold_for_schema(record, error, out):
+            if isinstance(error, UnknownFingerprintError):
+                self._refuse(record, Reason.UNDECODABLE, str(error), out, UNKNOWN_SCHEMA)
+                self._letters.wait(record.topic, error.fingerprint)
+            elif is_sent_back or not hold_for_schema(record, error, out):
                 self._refuse(record, Reason.UNDECODABLE, str(error), out)
             return
         event = decoded.event
-        if event.reached > timestamp * 1000:  # by our clock, which may be ahead: it does not excuse a future event
+        if decoded.value is not record.value:  # perhaps a whole CloudEvent, which says its name in its value
+            reading = self._definitions.reading_named(record.topic, event.name, reading)
+        if is_sent_back:  # it reaches us now. An arrival does when it is appended: the matcher bounds its time by that
+            decoded = decoded._replace(event=event._replace(reached=self._clock()))
+            event, later = decoded.event, decoded._replace(event=event._replace(reached=self._clock() + DAY))
+        elif event.reached > timestamp * 1000:  # by our clock, which may be ahead: it does not excuse a future event
             event = event._replace(reached=timestamp * 1000)
         filters = reading.filters
         routed = filters.routed(event)
@@ -304,16 +330,37 @@ class Router(Stage):
             out.decisions.rejections.append(Rejection(filters, event, [number for number, _ in routed]))
         for number, decided in routed:
             if isinstance(decided, Accepted):
-                passed.append(RoutedEvent(*filters.places[number], decoded, decided.key))
+                definition, slot = filters.places[number]
+                is_later = is_sent_back and definition.trigger.is_windowed
+                passed.append(RoutedEvent(definition, slot, later if is_later else decoded, decided.key))
             else:
                 out.decisions.append(decided)
                 if decided.reason is Reason.UNKEYED:
                     self._writer.keep(record, decided, decided.evidence["error"])
 
-    def _refuse(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
+    def _send_back(self, out: Outbox) -> None:
+        """Route the events of dead letters that waited for their schemas, as if they had reached us now."""
+        passed: list[RoutedEvent] = []
+        self._reached.begin()
+        try:
+            for event in self._letters.events(out):
+                if self._definitions.reading(event.record):
+                    out.at = event.record
+                    self._letters.mark(event, out)
+                    self._route(event.record, passed, out, is_sent_back=True)
+            self._writer.send(passed, out)
+        except LogError:
+            raise
+        except Exception:
+            self._letters.give_up(out.at)
+            raise
+        out.at = None
+        self._writer.send_letters(self._clock(), out)
+
+    def _refuse(self, record: Record, reason: Reason, text: str, out: Outbox, letter_reason: str = "") -> None:
         """Decide at every slot about a record that is no event, and keep it as a dead letter."""
         self._decide_all(record, reason, text, out)
-        self._writer.keep(record, Decision(reason, "", "", place_identity(record)), text)
+        self._writer.keep(record, Decision(reason, "", "", place_identity(record)), text, letter_reason)
 
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Decide at every slot about a record that cannot be processed, and keep it as a dead letter."""

@@ -11,6 +11,9 @@ from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import DEAD_LETTER
 from bridge.stages.shared.run_records import SENT_LIMIT
 
+UNKNOWN_SCHEMA = "unknown-schema"
+"""Reason of the letter of an event that waits for its schema. The decision about the event is ``undecodable``."""
+
 KEPT_LIMIT = 1_500_000
 """Largest value, in bytes, that a dead letter keeps. Of a larger one it keeps only the offset."""
 

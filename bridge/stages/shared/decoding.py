@@ -1,8 +1,11 @@
 """Decode events. For an unknown fingerprint, read the schema folder once more.
 
 A publisher may be ahead of our schemas. So when a fingerprint is unknown, the schemas are read again, at most once in a
-few seconds. An event whose fingerprint is still unknown is a dead letter. A schema of a registry is requested in the
-background (:mod:`bridge.stages.shared.schema_lookups`), and its partition is held until the schema is there.
+few seconds. An event whose fingerprint is still unknown is a dead letter, which waits. Routers look every few seconds
+whether the files of schemas have changed (:mod:`bridge.stages.router.waiting_letters`).
+
+A schema of a registry is requested in the background (:mod:`bridge.stages.shared.schema_lookups`), and its partition is
+held until the schema is there.
 """
 
 from __future__ import annotations
@@ -10,9 +13,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 
 from bridge.core.event import SECOND, Micros
+from bridge.errors import SchemasError
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.outbox import Outbox
 from bridge.stages.shared.schema_lookups import LONG_PAUSE, SchemaAwaitedError, SchemaLookups
@@ -32,18 +37,28 @@ class EventDecoder:
         load: Reads all schemas, and makes a decoder of them.
         clock: A steady clock.
         lookups: Asks for schemas of the registry that the decoders look in, where there is one.
+        state: Returns the state of the files of schemas, which differs once one of them has changed.
+
+    Attributes:
+        digest: Names the set of schemas that are known without a registry.
 
     """
 
     def __init__(
-        self, load: Callable[[], Decoder], clock: Callable[[], Micros], lookups: SchemaLookups | None = None
+        self,
+        load: Callable[[], Decoder],
+        clock: Callable[[], Micros],
+        lookups: SchemaLookups | None = None,
+        state: Callable[[], object] = lambda: None,
     ) -> None:
         self._load = load
         self._clock = clock
         self._lookups = lookups
         self._awaited: Micros | None = None
-        self._loaded = clock()
-        self._decoder = load()
+        self._file_state = state
+        self._loaded = self._looked = clock()
+        self._state = state()
+        self._use(load())
 
     def decode(self, topic: str, value: bytes | None, headers: Headers | None = None) -> Mapping[str, Any]:
         """Return the payload of a record.
@@ -62,12 +77,33 @@ class EventDecoder:
         except UnknownFingerprintError:
             if self._clock() - self._loaded < _PACE:
                 raise
-            self._loaded = self._clock()
-            try:
-                self._decoder = self._load()
-            except SchemaError as error:
-                logger.error("the schema folder cannot be read, and the known schemas stay in use: %s", error)  # noqa: TRY400  (a person's file, not a bug)
+            self._load_again()
             return self._decoder.decode(topic, value, headers)
+
+    def knows(self, fingerprint: bytes) -> bool:
+        """Return whether a schema with this fingerprint is known."""
+        return fingerprint in self._fingerprints
+
+    def look_for_schemas(self) -> None:
+        """Read the schemas again if their files have changed; look at most once in a few seconds."""
+        if self._clock() - self._looked < _PACE:
+            return
+        self._looked = self._clock()
+        if self._file_state() != self._state:
+            self._load_again()
+
+    def _load_again(self) -> None:
+        self._loaded = self._clock()
+        self._state = self._file_state()  # before they are read: a change meanwhile is noticed at the next look
+        try:
+            self._use(self._load())
+        except (SchemaError, SchemasError) as error:
+            logger.error("the schema folder cannot be read, and the known schemas stay in use: %s", error)  # noqa: TRY400  (a person's file, not a bug)
+
+    def _use(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._fingerprints = decoder.fingerprints
+        self.digest = sha256(b"".join(sorted(self._fingerprints))).hexdigest()[:16]
 
     def ask_ahead(self, topic: str, value: bytes | None, headers: Headers | None = None) -> None:
         """Ask for the schema of a record that is decoded later."""

@@ -124,6 +124,10 @@ class Definitions:
         """
         return self._readers.own.get(record.topic) or self._readers.of_shared(record.topic, record.headers)
 
+    def reading_named(self, topic: str, name: str, reading: Reading) -> Reading:
+        """Return those of the definitions that read a record which its event may fill, now that its name is known."""
+        return self._readers.named(topic, name, reading)
+
     def id_of(self, record: Record, read: str) -> str:
         """Return the id of a record's event, given the one that is ``read`` from its headers.
 

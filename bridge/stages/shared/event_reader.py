@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from bridge.core.event import Event, EventIdentity, Micros
-from bridge.kafka.log import Record
+from bridge.kafka.log import Headers, Record
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
-from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Encoder
-from flowbridge_sdk.errors import RefusedError, UndecodableError
-from flowbridge_sdk.headers import read_headers
+from flowbridge_sdk.cloudevents import REQUIRED, CloudEvent, read_object, read_structured, structured_type
+from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Encoder, is_framed
+from flowbridge_sdk.errors import BadCloudEventError, NullValueError, RefusedError, UndecodableError
+from flowbridge_sdk.headers import EventHead, read_attributes, read_headers
+from flowbridge_sdk.payloads.json_values import checked_payload
 
 VALUE_LIMIT = 1024 * 1024 + 1024
 """Bytes of an event's value: a payload of 1 MiB and its framing."""
@@ -20,6 +23,9 @@ MARGIN_LIMIT = 16 * 1024
 
 _SCHEMA_IDS = {0: 5, 1: 17}  # bytes of a schema id in a header, by its first one
 _AVRO = (b"\xc3", b"\x00", b"\x01")  # how values of Avro begin, and JSON does not
+_USUAL = frozenset((None, b"application/avro"))  # content types that need no second look at a value of Avro
+_NO_HEADERS: dict[str, bytes | None] = {}
+_MANDATORY = ("ce_specversion", "ce_id", "ce_source", "ce_type")
 
 
 class DecodedEvent(NamedTuple):
@@ -44,10 +50,24 @@ class EventReader:
         self._definitions = definitions
         self._generic = Encoder()
 
+    def head(self, record: Record) -> EventHead:
+        """Return the attributes of a record's event. Only a whole CloudEvent is decoded for that.
+
+        Raises:
+            DecodeError: The record is no event.
+
+        """
+        topic, partition, offset, timestamp, _, value, headers = record
+        structured = self._structured(topic, value, headers) if value is not None else None
+        if structured is None:
+            return read_headers(headers, topic, partition, offset, timestamp)
+        return _head_of(structured, timestamp)
+
     def read(self, record: Record, timestamp: int, reached: Micros) -> DecodedEvent:
         """Return the event of a record, with its value as all later stages and releases decode it.
 
-        Its schema id stands in front, also if it travelled in a header. A payload of JSON is kept as Avro.
+        Its schema id stands in front, also if it travelled in a header. A payload of JSON is kept as Avro, and so is
+        that of a whole CloudEvent.
 
         Args:
             record: The record.
@@ -59,27 +79,78 @@ class EventReader:
 
         """
         topic, partition, offset, _, key, value, headers = record
-        name, id_, source, time = read_headers(headers, topic, partition, offset, timestamp)
-        if self._definitions is not None and self._definitions.recreated:
-            id_ = self._definitions.id_of(record, id_)
-        framed = value
-        if value is not None:
-            for header, content in headers or ():
-                if header == SCHEMA_ID_HEADER and content:
-                    if _SCHEMA_IDS.get(content[0]) != len(content):
-                        wrong = f"a record of {topic} has a header {header} that holds no whole schema id"
-                        raise UndecodableError(wrong)
-                    framed = bytes(content) + value
-                    break
-        payload = self._decoder.decode(topic, framed, headers if framed is value else None)
-        text = key.decode(errors="replace") if key is not None else None
-        event = Event(name, source, id_, time, reached, text, payload)
-        if framed and framed[:1] not in _AVRO:
+        by_name = dict(headers) if headers else _NO_HEADERS
+        event: CloudEvent | None = None
+        if value is not None and (by_name.get("content-type") not in _USUAL or value[:1] not in _AVRO):
+            event = self._structured(topic, value, headers)
+        if event is None:
+            head = read_attributes(by_name, topic, partition, offset, timestamp)
+            if self._definitions is not None and self._definitions.recreated:
+                head = head._replace(id=self._definitions.id_of(record, head.id))
+            framed = value
+            schema_id = by_name.get(SCHEMA_ID_HEADER)
+            if value is None:
+                if any(not by_name.get(name) for name in _MANDATORY):
+                    raise NullValueError(f"a record of {topic} has no value")
+                payload: Mapping[str, Any] = {}  # binary mode writes an event without data so
+            elif schema_id:
+                if _SCHEMA_IDS.get(schema_id[0]) != len(schema_id):
+                    wrong = f"a record of {topic} has a header {SCHEMA_ID_HEADER} that holds no whole schema id"
+                    raise UndecodableError(wrong)
+                framed = bytes(schema_id) + value
+                payload = self._decoder.decode(topic, framed)
+            else:
+                payload = self._decoder.decode(topic, value, headers)
+                if value[:1] not in _AVRO and "ce_id" not in by_name and _is_cloud_event(payload):
+                    try:
+                        event = read_object(payload)
+                    except BadCloudEventError as error:
+                        raise _refusal(topic, error) from None
+        if event is not None:
+            head, framed = _head_of(event, timestamp), event.value
+            if event.payload is None:
+                payload = self._decoder.decode(topic, framed)
+            else:
+                payload = checked_payload(topic, event.payload)
+        if not framed or framed[:1] not in _AVRO:
             try:
                 framed = self._generic.encode(topic, payload)
             except RefusedError as error:
                 raise UndecodableError(f"a record of {topic} cannot be kept as Avro: {error}") from error
-        return DecodedEvent(event, record, framed or b"")
+        name, id_, source, time = head
+        text = key.decode(errors="replace") if key is not None else None
+        return DecodedEvent(Event(name, source, id_, time, reached, text, payload), record, framed)
+
+    def _structured(self, topic: str, value: bytes, headers: Headers | None) -> CloudEvent | None:
+        """Return the whole CloudEvent in a value; None if the record's headers do not say that it is one."""
+        media = structured_type(headers)
+        if media is None:
+            return None
+        schema_id = next((content for name, content in headers or () if name == SCHEMA_ID_HEADER and content), b"")
+
+        def framed(document: bytes) -> Mapping[str, Any] | None:
+            has_prefix = schema_id or is_framed(document)
+            return self._decoder.decode(topic, bytes(schema_id) + document) if has_prefix else None
+
+        try:
+            return read_structured(media, value, framed)
+        except BadCloudEventError as error:
+            raise _refusal(topic, error) from None
+
+
+def _refusal(topic: str, error: BadCloudEventError) -> BadCloudEventError:
+    return BadCloudEventError(f"a record of {topic} is a structured CloudEvent that cannot be read: {error}")
+
+
+def _head_of(event: CloudEvent, timestamp: int) -> EventHead:
+    return EventHead(event.name, event.id, event.source, timestamp * 1000 if event.time_us is None else event.time_us)
+
+
+def _is_cloud_event(payload: Mapping[str, Any]) -> bool:
+    """Return whether an object of JSON is a whole CloudEvent, in a record whose headers do not say so."""
+    return payload.get("specversion") == "1.0" and all(
+        isinstance(payload.get(name), str) and payload[name] for name in REQUIRED
+    )
 
 
 def place_identity(record: Record) -> EventIdentity:

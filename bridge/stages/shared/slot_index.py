@@ -1,7 +1,8 @@
 """The slots that read an event: by its topic, and in a shared topic also by its name.
 
 In a topic of one name every event is for the slots of that name, and ``ce_type`` does not matter. In a shared topic
-most events may be for no slot. One header tells this before anything of the event is decoded.
+most events may be for no slot. One header tells this before anything of the event is decoded. Only a whole CloudEvent
+in the value has to be decoded first: it says its name there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.slot_filters import SlotFilters
 from bridge.kafka.log import Headers
 from bridge.triggers.topic_mapping import slot_topic
+from flowbridge_sdk.cloudevents import structured_type
 from flowbridge_sdk.topics import CONTROL, name_of
 
 
@@ -76,14 +78,28 @@ class SlotIndex:
             else:
                 self.own[topic] = _grouped(slots)
 
+    def named(self, topic: str, name: str, reading: Reading) -> Reading:
+        """Return the readers of an event, now that its name is known, among those that its headers left.
+
+        Args:
+            topic: Its topic.
+            name: Its name.
+            reading: The readers that ``of_shared`` returned, or those of a topic that is not shared.
+
+        """
+        shared = self._shared.get(topic)
+        return reading if shared is None else shared.named.get(name.encode(), shared.others)
+
     def of_shared(self, topic: str, headers: Headers) -> Reading:
         """Return the readers of an event with these headers in a shared topic; all readers if its name cannot be read.
 
-        A topic that is not shared has no such readers.
+        A topic that is not shared has no such readers. The name of a whole CloudEvent is not in its headers.
         """
         shared = self._shared.get(topic)
         if shared is None:
             return _NOBODY
+        if structured_type(headers) is not None:
+            return shared.everybody
         name = None
         for header, content in headers or ():
             if header == "ce_type":

@@ -11,6 +11,9 @@ any other number                        a float
 half a character (a lone surrogate)     U+FFFD
 a key that comes twice                  its last value
 ======================================  =====================================
+
+Kafka Connect's JsonConverter writes a value inside of ``{"schema": …, "payload": …}`` unless its ``schemas.enable`` is
+off. Such a value is read as what is inside.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from flowbridge_sdk.schemas import GENERIC
 from flowbridge_sdk.topics import TOPIC_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from flowbridge_sdk.headers import Headers
 
@@ -40,6 +43,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _TOPIC = re.compile(rf"[a-zA-Z0-9._-]{{0,{TOPIC_LIMIT}}}\*?")
 _HEADERS = ("content-type", "ce_datacontenttype")
 _STRUCTURED = "application/cloudevents"
+_CONNECT = {"schema", "payload"}
 
 
 class JsonTopics:
@@ -70,6 +74,11 @@ class JsonTopics:
         return topic in self._names or topic.startswith(self._beginnings)
 
 
+def is_json_type(media: str) -> bool:
+    """Return whether a media type, in lower case and without parameters, is one of JSON."""
+    return media.endswith(("/json", "+json"))
+
+
 def is_json(headers: Headers | None, *, otherwise: bool = False) -> bool:
     """Return whether a record's headers say that its value is JSON (``application/json`` or ``…+json``).
 
@@ -85,7 +94,7 @@ def is_json(headers: Headers | None, *, otherwise: bool = False) -> bool:
             media_type = content.split(b";")[0].strip().lower().decode("latin-1")
             if media_type.startswith(_STRUCTURED):
                 return False
-            if media_type.endswith(("/json", "+json")):
+            if is_json_type(media_type):
                 return True
     return otherwise
 
@@ -98,15 +107,64 @@ def json_payload(topic: str, value: bytes) -> dict[str, Any]:
 
     """
     try:
-        return _parsed(value)
+        payload = parse_json(value)
+        if not isinstance(payload, dict):
+            problem = f"found {KINDS.get(type(payload), 'a value')}, and a payload is an object"
+        else:
+            return checked_payload(topic, unwrapped(payload))
+    except ValueError as error:
+        problem = str(error)
+    raise UndecodableError(f"a record of {topic} is JSON that cannot be read: {problem}")
+
+
+def parse_json(text: bytes) -> Any:
+    """Return the values in a text of JSON. They may hold what a payload does not (``checked_payload``).
+
+    Raises:
+        ValueError: It is no JSON, or more than 1 MiB of it.
+
+    """
+    if len(text) > JSON_LIMIT:
+        raise ValueError(f"it has {len(text)} bytes; at most {JSON_LIMIT} are read")
+    try:
+        return _json.decode(text.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        problem = f"no UTF-8 at byte {error.start}"
+        raise ValueError(f"no UTF-8 at byte {error.start}") from None
     except RecursionError:
-        problem = f"nested too deeply; expected at most {_DEPTH} levels"
+        raise ValueError(f"nested too deeply; expected at most {_DEPTH} levels") from None
+
+
+def unwrapped(payload: dict[str, Any]) -> dict[str, Any]:
+    """Return the payload inside of the schema and payload that Kafka Connect's JsonConverter writes."""
+    if payload.keys() == _CONNECT:
+        schema, inner = payload["schema"], payload["payload"]
+        if isinstance(schema, dict) and schema.get("type") == "struct" and isinstance(inner, dict):
+            return inner
+    return payload
+
+
+def checked_payload(topic: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a payload of JSON's values as every event can hold it.
+
+    Raises:
+        UndecodableError: It holds what no event can, or too much.
+
+    """
+    try:
+        written = bytearray()
+        try:
+            GENERIC.write(written, payload, 0)
+        except MisfitError:
+            payload = mended(payload)  # seldom, so the cost is paid only here
+            GENERIC.write(written := bytearray(), payload, 0)
     except MisfitError as error:
         problem = f"field {error.where() or '(payload)'}: found {error.found}; {error.expected}"
-    except ValueError as error:  # a JSONDecodeError, or an int of thousands of digits
-        problem = str(error)
+    except RecursionError:
+        problem = f"nested too deeply; expected at most {_DEPTH} levels"
+    else:
+        if len(written) <= JSON_LIMIT:
+            return dict(payload)
+        problem = f"its payload takes {len(written)} bytes as Avro; at most {JSON_LIMIT} are read"
     raise UndecodableError(f"a record of {topic} is JSON that cannot be read: {problem}")
 
 
@@ -132,23 +190,6 @@ def refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _parsed(value: bytes) -> dict[str, Any]:
-    if len(value) > JSON_LIMIT:
-        raise ValueError(f"it has {len(value)} bytes; at most {JSON_LIMIT} are read")
-    payload: Any = _json.decode(value.decode("utf-8-sig"))
-    if not isinstance(payload, dict):
-        raise ValueError(f"found {_KINDS.get(type(payload), 'a value')}, and a payload is an object")  # noqa: TRY004
-    written = bytearray()
-    try:
-        GENERIC.write(written, payload, 0)
-    except MisfitError:
-        payload = mended(payload)  # seldom, so the cost is paid only here
-        GENERIC.write(written := bytearray(), payload, 0)
-    if len(written) > JSON_LIMIT:
-        raise ValueError(f"its payload takes {len(written)} bytes as Avro; at most {JSON_LIMIT} are read")
-    return dict(payload)
-
-
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
@@ -156,5 +197,7 @@ def _finite(text: str) -> float:
     return number
 
 
-_KINDS = {list: "an array", str: "a text", int: "a number", float: "a number", bool: "a truth value"}
+KINDS = {list: "an array", str: "a text", int: "a number", float: "a number", bool: "a truth value"}
+"""What JSON calls the kinds of values, for errors."""
+
 _json = json.JSONDecoder(parse_constant=refuse_constant, parse_float=_finite)

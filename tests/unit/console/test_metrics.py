@@ -33,6 +33,7 @@ def test_every_decision_of_a_batch_is_counted_by_stage_trigger_and_reason() -> N
         ("flowbridge_decisions_total", "router", "ml/b", "matched"): 1,
         ("flowbridge_decisions_total", "submitter", "ml/b", "created"): 1,
         ("flowbridge_open_windows",): 0,
+        ("flowbridge_sent_back_total",): 0,
     }
 
 
@@ -57,6 +58,7 @@ def test_records_of_whose_time_or_content_nothing_is_known_are_counted_by_topic(
         ("flowbridge_untrusted_timestamps_total", "order.created"): 3,
         ("flowbridge_unreadable_records_total", "fb.runs"): 1,
         ("flowbridge_open_windows",): 0,
+        ("flowbridge_sent_back_total",): 0,
     }
 
 
@@ -70,6 +72,7 @@ def test_lag_is_told_of_the_partitions_that_are_here() -> None:
     assert samples(metrics) == {
         ("flowbridge_lag", "order.created", "0"): 7,
         ("flowbridge_open_windows",): 4,
+        ("flowbridge_sent_back_total",): 0,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from bridge.core.event import HOUR, MINUTE, SECOND
 from bridge.core.trigger import Trigger, WindowPlan
 from bridge.replay.request import Bound, ReplayError
+from flowbridge_sdk.codec import Decoder, Encoder
+from flowbridge_sdk.schemas import EventSchema, EventSchemas
 from unit.explain.asking import about, ask, overview, reasons
 from unit.replay.replaying import suspend
 from unit.stages.world import World, one_slot, two_slots
@@ -40,6 +43,45 @@ def test_an_event_that_was_filtered_shows_each_part_of_the_filter_with_values_an
         ("payload.paid", '"True"', "string"),
         ("payload.rows", "5", "int"),
     ]
+
+
+def test_a_whole_cloudevent_is_told_with_the_values_of_its_document() -> None:
+    slot = replace(one_slot().slots[0], where="payload.rows > 3")
+    world = begun(replace(one_slot(parameters=MAPPED), slots=(slot,)))
+    attributes = {"specversion": "1.0", "id": "a", "source": "/shop", "type": "order.created"}
+    document = json.dumps({**attributes, "data": {"order": "1", "rows": 2}}).encode()
+    world.broker.append("order.created", 0, None, document, [("content-type", b"application/cloudevents+json")])
+    world.broker.append("order.created", 0, None, b"{}", [("content-type", b"application/cloudevents+json")])
+    world.run(5)
+    event = about(world, "a")
+    assert (event.source, reasons(event)) == ("/shop", [("order_created", "filtered", "recorded")])
+    assert [(field.path, field.value) for field in event.decisions[0].fields] == [("payload.rows", "2")]
+    refused = about(world, "order.created/0/1")
+    assert "structured CloudEvent that cannot be read: specversion: expected 1.0" in refused.decisions[0].text
+
+
+def test_an_event_that_waits_for_its_schema_says_so_then_that_it_was_sent_back_and_then_what_was_decided() -> None:
+    world = World(one_slot(parameters=MAPPED))
+    schemas: list[EventSchema] = []
+    world.decoder = lambda: Decoder(EventSchemas.of(schemas))
+    world.schema_state = lambda: len(schemas)
+    world.start()
+    world.run(3)
+    text = '{"type": "record", "name": "Order", "fields": [{"name": "order", "type": "string"}]}'
+    schema = EventSchema.parse("order.created", text, "order.created.avsc")
+    world.encoder = Encoder(EventSchemas.of([schema]))
+    world.publish("order.created", {"order": "1"}, id="a")
+    world.run(10)
+    event = about(world, "order.created/0/0")
+    assert reasons(event) == [("order_created", "undecodable", "recorded")]
+    assert event.decisions[0].text.startswith("It waits for its schema: no schema with the fingerprint")
+    assert event.decisions[0].evidence["waits_for"] == "schema"
+    schemas.append(schema)
+    world.run(10)
+    event = about(world, "a")
+    assert reasons(event) == [("order_created", "undecodable", "recorded"), ("order_created", "matched", "recorded")]
+    assert "It waited as a dead letter and was sent back at 2023-11-14T22:13:" in event.decisions[0].text
+    assert ask(world, event="a").answer[0].startswith("order.created a at slot order_created: matched.")
 
 
 def test_an_event_of_a_run_names_its_workflow_and_the_run_its_parameters() -> None:

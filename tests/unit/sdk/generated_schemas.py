@@ -55,7 +55,7 @@ def _fixed(size: int) -> Pair:
     return {"type": "fixed", "name": _fresh("F"), "size": size}, st.binary(min_size=size, max_size=size)
 
 
-def _record(fields: list[Pair]) -> Pair:
+def record_of(fields: list[Pair]) -> Pair:
     named = [(f"f{index}", schema, values) for index, (schema, values) in enumerate(fields)]
     schema = {
         "type": "record",
@@ -67,7 +67,7 @@ def _record(fields: list[Pair]) -> Pair:
 
 def _list_like(fields: list[Pair]) -> Pair:
     """Return a record that may hold another one of its kind."""
-    schema, values = _record(fields)
+    schema, values = record_of(fields)
     schema["fields"].append({"name": "next", "type": ["null", schema["name"]], "default": None})
     last = values.map(lambda value: {**value, "next": None})
     return schema, last | st.tuples(values, last).map(lambda pair: {**pair[0], "next": pair[1]})
@@ -98,7 +98,7 @@ _wide_union: st.SearchStrategy[Pair] = st.permutations(
 
 def _inside(inner: st.SearchStrategy[Pair]) -> st.SearchStrategy[Pair]:
     return (
-        st.lists(inner, min_size=1, max_size=4).map(_record)
+        st.lists(inner, min_size=1, max_size=4).map(record_of)
         | st.lists(inner, min_size=1, max_size=3).map(_list_like)
         | inner.map(_array)
         | inner.map(_map)
@@ -110,7 +110,7 @@ def _inside(inner: st.SearchStrategy[Pair]) -> st.SearchStrategy[Pair]:
 typed: st.SearchStrategy[Pair] = st.recursive(leaves, _inside, max_leaves=8)
 """Any schema with its values."""
 
-events: st.SearchStrategy[Pair] = st.lists(typed, min_size=1, max_size=4).map(_record)
+events: st.SearchStrategy[Pair] = st.lists(typed, min_size=1, max_size=4).map(record_of)
 """The schema of an event with its payloads."""
 
 

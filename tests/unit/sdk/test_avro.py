@@ -18,7 +18,7 @@ from flowbridge_sdk.avro.writing import WriterCompiler
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.errors import BadPayloadError
 from flowbridge_sdk.schemas import EventSchema, EventSchemas
-from unit.sdk.generated_schemas import Schema, typed
+from unit.sdk.generated_schemas import Schema, record_of, typed
 
 
 @given(st.data())
@@ -41,7 +41,7 @@ def test_both_read_what_either_writes(data: st.DataObject) -> None:
 
 @given(st.data())
 def test_statements_in_a_row_and_functions_read_any_bytes_alike(data: st.DataObject) -> None:
-    schema, values = data.draw(st.lists(typed, min_size=1, max_size=5).map(_record))
+    schema, values = data.draw(st.lists(typed, min_size=1, max_size=5).map(record_of))
     types: dict[str, Any] = {}
     try:
         parsed = parse(json.dumps(schema), types)

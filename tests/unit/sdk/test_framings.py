@@ -23,7 +23,8 @@ def _schemas(schema: Any) -> EventSchemas:
     ("value", "content_type", "seen"),
     [
         (b'{"specversion": "1.0"}', b"application/cloudevents+json; charset=utf-8", "is a structured CloudEvent"),
-        (b"\x02\x04", b"Application/CloudEvents+avro", "send it in binary mode: the attributes as headers ce_id"),
+        (b"\x02\x04", b"Application/CloudEvents+avro", r"CloudEvent .*read it whole, with read_structured"),
+        (b"<a/>", b"application/xml; charset=utf-8", "the content-type application/xml, which is not read; .*json"),
         (b'\n {"id": 1}', None, "looks like JSON; publish it with"),
         (b"[1]", None, "looks like JSON; publish it with"),
         (b"Obj\x01\x04", None, "is an Avro file with its schema in front"),

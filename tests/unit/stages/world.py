@@ -209,6 +209,7 @@ class World:
         decisions: What became of everything, in order.
         source: Makes the source of a process, by its name, that stands instead of ``triggers``.
         decoder: Makes the decoders of processes.
+        schema_state: The state of their files of schemas.
         lookups: Where they look for schemas of a registry, if there is one.
         lost_offsets: The setting of that name.
         sensitive: The setting of that name.
@@ -230,6 +231,7 @@ class World:
         self.api = MemoryWorkflowApi(clock=lambda: self.now / SECOND, on_created=self.created.append)
         self.source: Callable[[str], TriggerSource] | None = None
         self.decoder: Callable[[], Decoder] = Decoder
+        self.schema_state: Callable[[], object] = lambda: None
         self.lookups: SchemaLookups | None = None
         self.lost_offsets = RouterSettings.lost_offsets
         self.sensitive: tuple[str, ...] = ()
@@ -263,6 +265,7 @@ class World:
             topics=self.topics,
             decoder=self.decoder,
             lookups=self.lookups,
+            schema_state=self.schema_state,
             source=GivenSource(process),
             sink=lambda _, decisions: self.decisions.extend(decisions),
             shared_topics=self.shared,

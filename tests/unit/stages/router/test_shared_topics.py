@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -213,3 +214,17 @@ def test_several_slots_of_one_trigger_are_grouped_as_in_a_topic_of_their_own() -
     definition = Definition(trigger)
     ((found, filled),) = SlotIndex([definition]).of_shared("shop", [("ce_type", b"order.created")])
     assert (found, [slot.index for slot in filled]) == (definition, [0, 1])
+
+
+def test_a_whole_cloudevent_is_for_the_slots_of_the_name_in_its_document() -> None:
+    world = started(one_slot(), REFUND)
+    structured = ("content-type", b"application/cloudevents+json")
+    for index, name in enumerate(["order.created", "order.returned", "order.paid"]):
+        event = {"specversion": "1.0", "id": "abc"[index], "source": "/s", "type": name, "data": {"order": str(index)}}
+        append(world, json.dumps(event).encode(), structured, ("ce_type", b"order.created"))
+    append(world, b"{}", structured)
+    world.run(3)
+    assert sorted(orders(world)) == ["0", "1"]
+    assert [world.reasons_of(name) for name in "abc"] == [["matched"], ["matched"], []]
+    assert world.reasons().count("undecodable") == 2  # of which trigger it is cannot be known
+    assert len(world.letters()) == 1

@@ -141,12 +141,21 @@ class EventEncoder:
             name = name.name
         elif payload is None:
             payload = {}
-        topic = self._shared_topics.topic_for(name)
+        topic = self.topic_for(name)
         event_id = os.urandom(16).hex() if id is None else text_of("id", id)
         origin = self._source if source is None else text_of("source", source)
         headers = write_headers(name, event_id, origin, moment_of(time))
         value = self._payloads.encode(event, payload)
         return EncodedEvent(topic, key_of(key), value, headers, event_id)
+
+    def topic_for(self, name: str) -> str:
+        """Return the topic of the events called ``name``.
+
+        Raises:
+            BadNameError: The name is empty, too long, or no text.
+
+        """
+        return self._shared_topics.topic_for(name)
 
     def asks_registry(self, event: str | EventType[Any]) -> bool:
         """Return whether the next event of this name or type asks the schema registry, which is I/O."""

@@ -28,7 +28,7 @@ DEFAULT_SOURCE = "flowbridge-sdk"
 KAFKA_PREFIX = "FLOWBRIDGE_KAFKA_"
 
 _BOOTSTRAP = "bootstrap.servers"
-_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "client.id": "flowbridge-sdk",
     "enable.idempotence": True,
     "acks": "all",
@@ -94,7 +94,7 @@ class PublisherSettings:
             for name, text in environment.items()
             if name.startswith(KAFKA_PREFIX)
         }
-        kafka = {**_DEFAULTS, **from_environment, **(config or {})}
+        kafka = {**DEFAULTS, **from_environment, **(config or {})}
         servers = bootstrap or kafka.get(_BOOTSTRAP) or environment.get("FLOWBRIDGE_BOOTSTRAP_SERVERS")
         if not servers:
             raise SettingsError(

@@ -80,6 +80,7 @@ def test_its_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch,
     ("statement", "absent"),
     [
         ("import flowbridge_sdk", ["confluent_kafka", "kubernetes", "pydantic", "pyspark", "fastavro"]),
+        ("import flowbridge_sdk", ["pyflink", "quixstreams", "bytewax"]),
         ("from flowbridge_sdk import EventEncoder", ["confluent_kafka", "kubernetes", "pydantic", "asyncio"]),
         ("from flowbridge_sdk import Publisher", ["kubernetes", "pydantic", "pyspark"]),
     ],

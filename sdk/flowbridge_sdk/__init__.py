@@ -1,8 +1,9 @@
 """Publishes events to Flowbridge: Avro on Kafka with CloudEvents headers.
 
 ``Publisher`` for jobs that publish many events, ``AsyncPublisher`` for those on asyncio, ``Event`` for those that
-publish one now and then. ``EventEncoder`` makes the records for a Kafka sink that a framework has of its own. The
-bridge imports its reading side from ``flowbridge_sdk.codec`` and ``flowbridge_sdk.headers``.
+publish one now and then, ``JobEvent`` and ``@publishes`` for jobs whose end is an event. ``EventEncoder`` makes the
+records for a Kafka sink that a framework has of its own. The bridge imports its reading side from
+``flowbridge_sdk.codec`` and ``flowbridge_sdk.headers``.
 
 Each name is imported when it is asked for. So an encoder needs no Kafka client.
 """
@@ -30,9 +31,11 @@ if _TYPE_CHECKING:
         SchemaError,
         SettingsError,
         TooLargeError,
+        UnknownRunError,
     )
     from flowbridge_sdk.event import Event
     from flowbridge_sdk.ids import event_id
+    from flowbridge_sdk.jobs import JobEvent, publishes
     from flowbridge_sdk.publisher import AsyncPublisher, Publisher
     from flowbridge_sdk.schemas import EventSchemas
     from flowbridge_sdk.shared_topics import SharedTopics
@@ -52,6 +55,7 @@ __all__ = [
     "EventSchemas",
     "Failure",
     "FlowbridgeError",
+    "JobEvent",
     "NotConnectedError",
     "NotDeliveredError",
     "NotRegisteredError",
@@ -63,8 +67,10 @@ __all__ = [
     "SettingsError",
     "SharedTopics",
     "TooLargeError",
+    "UnknownRunError",
     "event_id",
     "name_of",
+    "publishes",
     "topic_of",
 ]
 
@@ -74,10 +80,12 @@ _HOMES = {
     "Event": "event",
     "EventEncoder": "encoder",
     "EventSchemas": "schemas",
+    "JobEvent": "jobs",
     "Publisher": "publisher",
     "SharedTopics": "shared_topics",
     "event_id": "ids",
     "name_of": "topics",
+    "publishes": "jobs",
     "topic_of": "topics",
 }
 """The modules of the names that are no errors."""

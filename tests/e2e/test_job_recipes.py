@@ -91,14 +91,19 @@ def bridge(installation: Installation) -> Iterator[BridgeProcess]:
         name: TRIGGER.format(
             name=name,
             event="report.done",
-            where=f"source == '{name}' && payload.outcome == 'succeeded'",
+            where=f"event.source == '{name}' && payload.outcome == 'succeeded'",
             field="rows",
         )
         for name in SCHEDULERS
     }
-    triggers["outbox"] = TRIGGER.format(name="outbox", event="order.placed", where="source == 'shop'", field="order_id")
+    triggers["outbox"] = TRIGGER.format(
+        name="outbox", event="order.placed", where="event.source == 'shop'", field="order_id"
+    )
     triggers["debezium"] = TRIGGER.format(
-        name="debezium", event="order.shipped", where="source == 'shop'", field="order_id"
+        name="debezium", event="order.shipped", where="event.source == 'shop'", field="order_id"
+    )
+    triggers["ended"] = TRIGGER.format(
+        name="ended", event="daily-report.ended", where="payload.status == 'Succeeded'", field="status"
     )
     triggers["flows"] = TRIGGER.format(
         name="flows", event="reports.done", where="payload.outcome == 'succeeded'", field="outcome"
@@ -283,5 +288,6 @@ def test_a_step_of_argo_publishes_the_same_event_when_it_is_tried_again(
     told = Topic(installation.bootstrap, "daily-report.ended", "argo").events()
     assert [id_ for id_, _ in told] == ["uid-7-Succeeded"] * 2
     installation.wait_processed()
-    (workflow,) = installation.wait_workflows("argo", 1)
-    assert parameters(workflow) == {"value": "2"}
+    for trigger, value in (("argo", "2"), ("ended", "Succeeded")):
+        (workflow,) = installation.wait_workflows(trigger, 1)
+        assert parameters(workflow) == {"value": value}

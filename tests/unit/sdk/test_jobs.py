@@ -190,6 +190,27 @@ def test_an_errors_text_is_bounded_and_never_breaks_the_event(bootstrap: str, na
     assert texts[1:] == ["half ? a character", "its text cannot be read: RuntimeError"]
 
 
+@pytest.mark.parametrize(
+    ("module", "kind", "base"),
+    [
+        ("airflow.sdk.exceptions", "AirflowSkipException", Exception),
+        ("airflow.sdk.exceptions", "TaskDeferred", BaseException),
+        ("prefect.exceptions", "PrefectSignal", BaseException),
+    ],
+)
+def test_a_task_that_has_not_ended_has_no_event(
+    bootstrap: str, name: str, module: str, kind: str, base: type[BaseException]
+) -> None:
+    signal = type(kind, (base,), {"__module__": module})
+    for error in (signal(), type("Own", (signal,), {})()):
+        with pytest.raises(signal), JobEvent(name, run="r"):
+            raise error
+    with JobEvent(name, run="r"):
+        pass
+    (found,) = published(bootstrap, name, 1)
+    assert found["outcome"] == "succeeded"
+
+
 # -- refused before the work -------------------------------------------------------------------------------------------
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 settings.register_profile("here", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("here")
 
-_FRAMEWORKS = ("spark", "flink", "quix", "bytewax")
+_FRAMEWORKS = ("spark", "flink", "quix", "bytewax", "airflow", "dagster", "prefect")
 _LARGE_FIXTURES: dict[str, Callable[[], object]] = {
     "argo": builds.argo_programs,
     **{name: partial(environment, name) for name in _FRAMEWORKS},
@@ -174,6 +174,24 @@ def quix(pytestconfig: pytest.Config) -> Environment:
 def bytewax(pytestconfig: pytest.Config) -> Environment:
     """Bytewax, installed (frameworks/bytewax)."""
     return _framework("bytewax", pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def airflow(pytestconfig: pytest.Config) -> Environment:
+    """Airflow, installed (frameworks/airflow)."""
+    return _framework("airflow", pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def dagster(pytestconfig: pytest.Config) -> Environment:
+    """Dagster, installed (frameworks/dagster)."""
+    return _framework("dagster", pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def prefect(pytestconfig: pytest.Config) -> Environment:
+    """Prefect, installed (frameworks/prefect)."""
+    return _framework("prefect", pytestconfig)
 
 
 def _framework(name: str, config: pytest.Config) -> Environment:

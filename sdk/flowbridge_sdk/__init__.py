@@ -1,8 +1,9 @@
 """Publishes events to Flowbridge: Avro on Kafka with CloudEvents headers.
 
 ``Publisher`` for jobs that publish many events, ``AsyncPublisher`` for those on asyncio, ``Event`` for those that
-publish one now and then. ``EventEncoder`` makes the records for a Kafka sink that a framework has of its own. The
-bridge imports its reading side from ``flowbridge_sdk.codec`` and ``flowbridge_sdk.headers``.
+publish one now and then, ``JobEvent`` and ``@publishes`` for jobs whose end is an event. ``EventEncoder`` makes the
+records for a Kafka sink that a framework has of its own. The bridge imports its reading side from
+``flowbridge_sdk.codec`` and ``flowbridge_sdk.headers``.
 
 Each name is imported when it is asked for. So an encoder needs no Kafka client.
 """
@@ -30,9 +31,11 @@ if _TYPE_CHECKING:
         SchemaError,
         SettingsError,
         TooLargeError,
+        UnknownRunError,
     )
     from flowbridge_sdk.event import Event
     from flowbridge_sdk.ids import event_id
+    from flowbridge_sdk.jobs import JobEvent, publishes
     from flowbridge_sdk.models.compiler import Avro, Digits
     from flowbridge_sdk.publisher import AsyncPublisher, Publisher
     from flowbridge_sdk.schemas import EventSchemas
@@ -57,6 +60,7 @@ __all__ = [
     "EventType",
     "Failure",
     "FlowbridgeError",
+    "JobEvent",
     "NotConnectedError",
     "NotDeliveredError",
     "NotRegisteredError",
@@ -68,9 +72,11 @@ __all__ = [
     "SettingsError",
     "SharedTopics",
     "TooLargeError",
+    "UnknownRunError",
     "event_id",
     "event_type",
     "name_of",
+    "publishes",
     "schema_of",
     "topic_of",
 ]
@@ -84,11 +90,13 @@ _HOMES = {
     "EventEncoder": "encoder",
     "EventSchemas": "schemas",
     "EventType": "typed",
+    "JobEvent": "jobs",
     "Publisher": "publisher",
     "SharedTopics": "shared_topics",
     "event_id": "ids",
     "event_type": "typed",
     "name_of": "topics",
+    "publishes": "jobs",
     "schema_of": "typed",
     "topic_of": "topics",
 }

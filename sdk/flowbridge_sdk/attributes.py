@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from flowbridge_sdk.avro.logical_writing import micros_of
@@ -36,15 +36,13 @@ def key_of(key: str | bytes | None) -> bytes | None:
     return key.encode("utf-8", "surrogateescape")
 
 
-def moment_of(moment: datetime | None) -> datetime:
-    """Return when an event happened, with a time zone; now unless given.
+def moment_of(moment: datetime) -> datetime:
+    """Return when an event happened, with a time zone.
 
     Raises:
         BadAttributeError: It is no datetime with a time zone, or outside the years 1 to 9999 in UTC.
 
     """
-    if moment is None:
-        return datetime.now(UTC)
     time: Any = plain(moment)
     try:
         micros_of(time)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from flowbridge_sdk.attributes import key_of, moment_of, text_of
 from flowbridge_sdk.codec import Encoder
-from flowbridge_sdk.headers import OwnHeaders, write_headers
+from flowbridge_sdk.headers import OwnHeader, OwnHeaders, joined_headers, source_header, type_header
+from flowbridge_sdk.ids import random_id
 from flowbridge_sdk.schemas import EventSchema, EventSchemas
 from flowbridge_sdk.settings import DEFAULT_SOURCE
 from flowbridge_sdk.shared_topics import SharedTopics
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from flowbridge_sdk.typed import EventType
 
 T = TypeVar("T")
+
+
+_NAMES_KEPT = 4096  # a publisher that makes names up forgets none of ours
+_new_tuple = tuple.__new__
 
 
 class EncodedEvent(NamedTuple):
@@ -71,7 +76,9 @@ class EventEncoder:
         registry: Registry | None = None,
         shared_topics: SharedTopics | Mapping[str, str] | None = None,
     ) -> None:
+        self._of_names: dict[str, tuple[str, OwnHeader]] = {}
         self._source = text_of("source", source or os.environ.get("FLOWBRIDGE_SOURCE") or DEFAULT_SOURCE)
+        self._own_source = source_header(self._source)
         if schemas is None:
             schemas = EventSchemas.from_setting(os.environ.get("FLOWBRIDGE_SCHEMAS", ""))
         elif not isinstance(schemas, EventSchemas):
@@ -136,17 +143,25 @@ class EventEncoder:
             RegistryUnavailableError: It does not answer.
 
         """
-        event = name
-        if not isinstance(name, str):
-            name = name.name
-        elif payload is None:
-            payload = {}
-        topic = self.topic_for(name)
-        event_id = os.urandom(16).hex() if id is None else text_of("id", id)
-        origin = self._source if source is None else text_of("source", source)
-        headers = write_headers(name, event_id, origin, moment_of(time))
-        value = self._payloads.encode(event, payload)
-        return EncodedEvent(topic, key_of(key), value, headers, event_id)
+        plain: str
+        if isinstance(name, str):
+            plain = name
+            if payload is None:
+                payload = {}
+        else:
+            plain = getattr(name, "name", name)
+        of_name = self._of_names.get(plain) if isinstance(plain, str) else None
+        if of_name is None:
+            of_name = self.topic_for(plain), type_header(plain)
+            if len(self._of_names) < _NAMES_KEPT:
+                self._of_names[plain] = of_name
+        topic, kind = of_name
+        event_id = random_id() if id is None else text_of("id", id)
+        origin = self._own_source if source is None else source_header(text_of("source", source))
+        headers = joined_headers(event_id, origin, kind, None if time is None else moment_of(time))
+        value = self._payloads.encode(name, payload)
+        record = topic, None if key is None else key_of(key), value, headers, event_id
+        return _new_tuple(EncodedEvent, record)  # a third of what calling EncodedEvent costs
 
     def topic_for(self, name: str) -> str:
         """Return the topic of the events called ``name``.

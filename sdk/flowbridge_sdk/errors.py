@@ -7,7 +7,8 @@ FlowbridgeError
 │   ├── BadNameError           its name cannot be a topic's
 │   ├── BadAttributeError      its id, key, source or time is unusable
 │   ├── BadPayloadError        a field of its payload cannot be sent; names the field
-│   └── TooLargeError          its payload is over 1 MiB
+│   ├── TooLargeError          its payload is over 1 MiB
+│   └── UnknownRunError        the run of a job, which its event's id is made from, is not known; pass it
 ├── PublishError               events could not be sent
 │   ├── NotConnectedError      no broker answered when the publisher was made, where that was asked for
 │   ├── BufferFullError        no room came free within the delivery timeout
@@ -106,6 +107,10 @@ class TooLargeError(RefusedError):
         )
         self.event = event
         self.size = size
+
+
+class UnknownRunError(RefusedError):
+    """A job's event without a run that a repeat of the job would have, too."""
 
 
 class PublishError(FlowbridgeError):

@@ -68,7 +68,7 @@ class Event:
 
         """
         fields = {**self._payload, **(payload or {})}
-        with nullcontext(publisher) if publisher else _default.taken() as through:
+        with nullcontext(publisher) if publisher else process_publisher.taken() as through:
             event_id = through.publish(self._name, fields, key=key, id=id, time=time, source=source)
             through.flush()
         return event_id
@@ -122,5 +122,7 @@ class _ProcessPublisher:
             yield self._publisher
 
 
-_default = _ProcessPublisher()
-os.register_at_fork(after_in_child=_default.renew_lock)
+process_publisher = _ProcessPublisher()
+"""The publisher of events that name none."""
+
+os.register_at_fork(after_in_child=process_publisher.renew_lock)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from time import time_ns
 from typing import NamedTuple, TypeAlias
 
 from flowbridge_sdk.errors import BadHeaderError
@@ -20,7 +21,8 @@ from flowbridge_sdk.topics import CONTROL, name_of
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
 """As confluent-kafka gives them."""
 
-OwnHeaders: TypeAlias = list[tuple[str, bytes]]
+OwnHeader: TypeAlias = tuple[str, bytes]
+OwnHeaders: TypeAlias = list[OwnHeader]
 """As an event's own are written."""
 
 CONTENT_TYPE = "application/avro"
@@ -51,15 +53,32 @@ class EventHead(NamedTuple):
 
 def write_headers(name: str, event_id: str, source: str, time: datetime) -> OwnHeaders:
     """Return the headers of an event; ``time`` has a time zone."""
-    moment = time.astimezone(UTC).isoformat(timespec="microseconds")
-    return [
-        _SPEC_VERSION,
-        ("ce_id", event_id.encode()),
-        ("ce_source", source.encode()),
-        ("ce_type", name.encode()),
-        ("ce_time", moment.removesuffix("+00:00").encode() + b"Z"),
-        _CONTENT_TYPE,
-    ]
+    return joined_headers(event_id, source_header(source), type_header(name), time)
+
+
+def source_header(source: str) -> OwnHeader:
+    """Return the header of a source."""
+    return "ce_source", source.encode()
+
+
+def type_header(name: str) -> OwnHeader:
+    """Return the header of an event's name."""
+    return "ce_type", name.encode()
+
+
+def joined_headers(event_id: str, source: OwnHeader, kind: OwnHeader, time: datetime | None) -> OwnHeaders:
+    """Return the headers of an event, two of which are made already; without ``time`` it happens now."""
+    if time is None:
+        second, micros = divmod(time_ns() // 1000, 1_000_000)
+        moment = b"%b.%06dZ" % (_second_text(second), micros)
+    else:
+        moment = time.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00").encode() + b"Z"
+    return [_SPEC_VERSION, ("ce_id", event_id.encode()), source, kind, ("ce_time", moment), _CONTENT_TYPE]
+
+
+@lru_cache(maxsize=2)
+def _second_text(second: int) -> bytes:
+    return datetime.fromtimestamp(second, UTC).isoformat().removesuffix("+00:00").encode()
 
 
 def read_headers(headers: Headers | None, topic: str, partition: int, offset: int, timestamp_ms: int) -> EventHead:

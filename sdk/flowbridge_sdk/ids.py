@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,6 +21,22 @@ from flowbridge_sdk.errors import BadAttributeError
 IdPart: TypeAlias = str | int | float | bool | bytes | datetime | Decimal | UUID | None
 
 _ID_BYTES = 16  # 128 bits: a collision among 10**12 ids has a chance of about 1e-15
+
+_AT_ONCE = 256  # asking the system for random bytes costs as much as all else of an id's event
+_random_ids: list[str] = []
+os.register_at_fork(after_in_child=_random_ids.clear)  # a child would make its parent's ids again
+
+
+def random_id() -> str:
+    """Return an id that no other event has: 32 hex digits."""
+    try:
+        return _random_ids.pop()
+    except IndexError:
+        digits, size = os.urandom(_ID_BYTES * _AT_ONCE).hex(), 2 * _ID_BYTES
+        made = [digits[at : at + size] for at in range(0, len(digits), size)]
+        own = made.pop()  # before other threads see them
+        _random_ids.extend(made)
+        return own
 
 
 def _moment(part: datetime) -> bytes:

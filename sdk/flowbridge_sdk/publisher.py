@@ -34,7 +34,12 @@ _LOOK_S = 0.01  # between two looks of a coroutine that waits
 
 
 class _Parts:
-    """The two halves of a publisher, made from its arguments: an encoder and a buffer."""
+    """The two halves of a publisher, made from its arguments: an encoder and a buffer.
+
+    Attributes:
+        on_failure: Called for each event that was not delivered; None where ``flush`` raises.
+
+    """
 
     def __init__(
         self,
@@ -61,6 +66,7 @@ class _Parts:
             registry=registry,
             shared_topics=settings.shared_topics,
         )
+        self.on_failure = on_failure
         self._buffer = Buffer(settings.kafka, settings.delivery_timeout_s, on_failure)
         if settings.connect_within_s:
             self._buffer.connect(settings.connect_within_s)

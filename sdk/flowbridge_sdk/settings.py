@@ -10,7 +10,9 @@ FLOWBRIDGE_SCHEMA_REGISTRY_URL    a Confluent-compatible schema registry
 FLOWBRIDGE_SHARED_TOPICS          topics that names share, ``BEGINNING*=TOPIC`` with commas between
 FLOWBRIDGE_SOURCE                 the source of events that name none
 FLOWBRIDGE_KAFKA_<PROPERTY>       any librdkafka property, dots written as underscores: FLOWBRIDGE_KAFKA_SASL_USERNAME
-FLOWBRIDGE_LOCAL                  1 or true: a local run, in which ``safe_publish`` does nothing
+FLOWBRIDGE_LOCAL                  1 or true: a local run, in which ``safe_publish`` and job events do nothing
+FLOWBRIDGE_RUN                    the run of a job whose scheduler ``jobs.py`` does not know
+FLOWBRIDGE_ATTEMPT                its attempt, from 0, as Argo counts retries
 ================================  ==================================================================================
 """
 
@@ -133,10 +135,13 @@ class PublisherSettings:
         )
 
 
+def says_local(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether FLOWBRIDGE_LOCAL says that this is a local run."""
+    # a word that is neither yes nor no: better nothing published than a surprise
+    return _SWITCHES.get(environment.get("FLOWBRIDGE_LOCAL", "").strip().lower(), True)
+
+
 def is_local(environment: Mapping[str, str] = os.environ) -> bool:
     """Return whether this is a local run: FLOWBRIDGE_LOCAL says so, or the environment names no Kafka."""
-    switch = environment.get("FLOWBRIDGE_LOCAL", "").strip().lower()
-    if _SWITCHES.get(switch, True):  # a word that is neither yes nor no: better nothing published than a surprise
-        return True
     named = ("FLOWBRIDGE_BOOTSTRAP_SERVERS", f"{KAFKA_PREFIX}BOOTSTRAP_SERVERS")
-    return not any(environment.get(name) for name in named)
+    return says_local(environment) or not any(environment.get(name) for name in named)

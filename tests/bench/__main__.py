@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import gateway, kinds, latency, plans, recovery, replays, restores, revisions, throughput
+from bench import gateway, kinds, latency, plans, publishing, recovery, replays, restores, revisions, throughput
 from bench.bed import Bed, bed
 from bench.cores import CLIENT, SERVERS, pin_self
 from bench.figures import HEAD, Figure
@@ -24,6 +24,7 @@ MEASURES: dict[str, Measure] = {
     "matchers": throughput.matchers,
     "kinds": kinds.kinds,
     "submitters": throughput.submitters,
+    "publish": publishing.publishers,
     "gateway": gateway.gateways,
     "latency": latency.latencies,
     "replay": replays.replays,

@@ -24,6 +24,9 @@ _CLIENTS = {
     "creates": "bench.clients.creating:create_bare",
     "compare": "bench.clients.comparing:compare",
     "plan": "bench.clients.planning:plan_replay",
+    "publish": "bench.clients.publishing:publish",
+    "produce": "bench.clients.publishing:produce",
+    "footprint": "bench.clients.publishing:footprint",
     "restore": "bench.clients.restoring:restore",
 }
 _SECONDS = 600

@@ -17,8 +17,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from fastavro.schema import parse_schema
-
 from flowbridge_sdk.avro.logical import CONVERSIONS, DIGITS_LIMIT
 from flowbridge_sdk.avro.reading import DEPTH_LIMIT, Schema
 
@@ -48,6 +46,8 @@ def parse(text: str, types: dict[str, Any]) -> Schema:
         UnusableSchemaError: It is no JSON, no Avro schema, or refused here.
 
     """
+    from fastavro.schema import parse_schema  # noqa: PLC0415 - it is most of an import that only typed events need
+
     try:
         tidy = _tidy(json.loads(text), 0)
         schema = parse_schema(tidy, named_schemas=types, _write_hint=False, _force=True, _ignore_default_error=True)

@@ -29,6 +29,9 @@ _DOUBLE = Struct("<d")
 
 def write_varint(out: bytearray, number: int) -> None:
     """Append a zigzag varint; ``number`` has at most 64 bits."""
+    if 0 <= number < 64:  # noqa: PLR2004 - six bits and a sign: most numbers and lengths
+        out.append(number << 1)
+        return
     number = (number << 1) ^ (number >> 63)
     while number > 0x7F:  # noqa: PLR2004 - seven bits a byte
         out.append(number & 0x7F | 0x80)
@@ -91,7 +94,9 @@ def _finite(value: object, expected: str) -> float:
 
 def write_double(out: bytearray, value: object, _depth: int) -> None:
     """Append a finite float, or an int that a float holds exactly."""
-    out += _DOUBLE.pack(_finite(value, "a float"))
+    if type(value) is not float or not math.isfinite(value):
+        value = _finite(value, "a float")
+    out += _DOUBLE.pack(value)
 
 
 def write_float(out: bytearray, value: object, _depth: int) -> None:
@@ -110,7 +115,11 @@ def write_string(out: bytearray, value: object, _depth: int) -> None:
         encoded = value.encode()
     except UnicodeEncodeError:
         raise MisfitError.of(value, "text without lone surrogates, which UTF-8 cannot carry") from None
-    write_varint(out, len(encoded))
+    size = len(encoded)
+    if size < 64:  # noqa: PLR2004 - one byte, as in write_varint
+        out.append(size << 1)
+    else:
+        write_varint(out, size)
     out += encoded
 
 

@@ -43,6 +43,7 @@ _log = logging.getLogger("flowbridge_sdk.publisher")
 _kafka_log = logging.getLogger("flowbridge_sdk.kafka")  # for librdkafka's own lines
 
 _ROOM_POLL_S = 0.05
+_SERVE_EVERY_S = 0.001  # how long a failure's report may wait while events are published
 _FIRST_LOOK_S = 0.5  # each further look for Kafka may take twice as long: a large cluster answers slowly
 
 
@@ -71,6 +72,7 @@ class Buffer:
     """
 
     _producer: Producer | None
+    _serve_at: float
     _unclosed: finalize[..., object]
 
     def __init__(
@@ -105,14 +107,18 @@ class Buffer:
         """
         producer = self._producer or self._open()
         topic, key, value, headers, event_id = encoded
-        undelivered = partial(self._failures.report, name, event_id)
+        undelivered = partial(self._report, name, event_id)
         try:
-            producer.produce(topic, value, key, headers=headers, on_delivery=undelivered)  # type: ignore[arg-type] # the stubs want the widest of lists
+            # positions cost less than names: any partition, the callback under both of its names, and now
+            producer.produce(topic, value, key, -1, undelivered, undelivered, 0, headers)  # type: ignore[arg-type] # the stubs want the widest of lists
         except BufferError:
             return False
         except KafkaException as error:
             raise PublishError(f"topic {topic}: {error.args[0].str()}; the event was not taken") from error
-        self._failures.serve(producer, 0)
+        now = time.monotonic()
+        if now >= self._serve_at:  # at a high rate not for every event, which would cost as much as producing
+            self._serve_at = now + _SERVE_EVERY_S
+            self._failures.serve(producer, 0)
         return True
 
     def put(self, encoded: EncodedEvent, name: str) -> None:
@@ -123,6 +129,8 @@ class Buffer:
             PublishError: librdkafka refuses the event.
 
         """
+        if self.offer(encoded, name):
+            return
         since = time.monotonic()
         while not self.offer(encoded, name):
             self.check_patience(since)
@@ -246,6 +254,7 @@ class Buffer:
                 silent = str(self._kafka.get("log_level")) == "0"
                 self._outage = Outage(self._kafka["bootstrap.servers"], self.timeout_s, silent=silent)
                 self._failures = Failures(self._on_failure, self._outage)
+                self._report, self._serve_at = self._failures.report, 0.0
                 producer = _producer(self._kafka, self._outage)
                 if is_forked():
                     _never_free(producer)

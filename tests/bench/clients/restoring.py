@@ -31,11 +31,11 @@ def restore(*, stage: str, bootstrap: str, prefix: str, partitions: int, trigger
     taker = loop._stage
     topic = around.topics.arrivals if stage == "matcher" else around.topics.runs
     taker.topics()  # reads the definitions
-    before = _resident()
+    before = resident()
     began = time.perf_counter()
     taker.take({Partition(topic, number): 0 for number in range(partitions)})
     seconds = time.perf_counter() - began
-    grown = _resident() - before
+    grown = resident() - before
     count = 0
     if isinstance(taker, Matcher):
         count = sum(window.open_windows for window in taker.windows.values())
@@ -44,7 +44,7 @@ def restore(*, stage: str, bootstrap: str, prefix: str, partitions: int, trigger
     return {"seconds": seconds, "bytes": grown, "count": count}
 
 
-def _resident() -> int:
+def resident() -> int:
     """Return the bytes of memory that the process really needs: free ones are given back first."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)

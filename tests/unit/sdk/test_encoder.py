@@ -81,8 +81,15 @@ def test_its_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch,
     [
         ("import flowbridge_sdk", ["confluent_kafka", "kubernetes", "pydantic", "pyspark", "fastavro"]),
         ("import flowbridge_sdk", ["pyflink", "quixstreams", "bytewax"]),
-        ("from flowbridge_sdk import EventEncoder", ["confluent_kafka", "kubernetes", "pydantic", "asyncio"]),
-        ("from flowbridge_sdk import Publisher", ["kubernetes", "pydantic", "pyspark"]),
+        (
+            "from flowbridge_sdk import EventEncoder; EventEncoder().encode('a', {'b': 1})",
+            ["confluent_kafka", "fastavro", "kubernetes", "pydantic", "asyncio", "importlib.resources", "logging"],
+        ),
+        ("from flowbridge_sdk import Publisher", ["kubernetes", "pydantic", "pyspark", "fastavro"]),
+        (
+            "from flowbridge_sdk import JobEvent",
+            ["kubernetes", "pydantic", "airflow", "dagster", "prefect", "fastavro"],
+        ),
     ],
 )
 def test_an_import_brings_only_what_it_needs(statement: str, absent: list[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.errors import SchemaError, UnknownFingerprintError
-from flowbridge_sdk.schemas import GENERIC, EventSchemas, fingerprint_of
+from flowbridge_sdk.schemas import GENERIC, EventSchema, EventSchemas, fingerprint_of
 
 JAVA = Path(__file__).parent / "java"
 ORDER = {"type": "record", "name": "Order", "fields": [{"name": "order_id", "type": "string"}]}
@@ -121,3 +121,9 @@ def test_two_files_for_one_event_are_refused(tmp_path: Path) -> None:
 def test_the_repository_shows_the_schema_that_the_sdk_ships() -> None:
     shown = Path(__file__).parents[3] / "schemas" / "event" / "payload.avsc"
     assert shown.read_text("utf-8") == GENERIC.text
+
+
+def test_the_generic_schema_has_the_fingerprint_that_its_file_has() -> None:
+    """It stands in the code, so that an import parses no schema."""
+    assert GENERIC.fingerprint == fingerprint_of(json.loads(GENERIC.text))
+    assert EventSchema.parse("any", GENERIC.text, "payload.avsc").fingerprint == GENERIC.fingerprint

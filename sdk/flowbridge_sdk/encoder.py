@@ -143,13 +143,11 @@ class EventEncoder:
             RegistryUnavailableError: It does not answer.
 
         """
-        plain: str
-        if isinstance(name, str):
-            plain = name
-            if payload is None:
-                payload = {}
-        else:
+        plain: Any = name
+        if not isinstance(name, str):
             plain = getattr(name, "name", name)
+        elif payload is None:
+            payload = {}
         of_name = self._of_names.get(plain) if isinstance(plain, str) else None
         if of_name is None:
             of_name = self.topic_for(plain), type_header(plain)

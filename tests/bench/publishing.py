@@ -77,6 +77,7 @@ def _footprints(bed: Bed, scale: Scale) -> list[Figure]:
         Figure("… in use", "MB", [one["used"] / _MB for one in found]),
         Figure("… while events are published as fast as possible", "MB", [one["busy"] / _MB for one in found]),
         Figure("… after that", "MB", [one["after"] / _MB for one in found]),
+        Figure("… while Kafka is away, 100,000 events in the buffer", "MB", [one["full"] / _MB for one in found]),
         Figure("threads of a publisher that has published nothing", "", [one["made threads"] for one in found]),
         Figure("… in use, with one broker", "", [one["threads"] for one in found]),
     ]

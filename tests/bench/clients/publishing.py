@@ -23,6 +23,7 @@ _PAYLOADS = 10_000
 _WARM = 2_000
 _SOURCE, _KEY = "bench", "customer-7"
 _SECONDS = 60
+_BUFFER = 100_000  # librdkafka's default of queue.buffering.max.messages
 
 
 def publish(*, bootstrap: str, name: str, schemas: str, count: int) -> dict[str, float]:
@@ -72,7 +73,10 @@ def _measured(send: Callable[[int], None], flush: Callable[[], None], count: int
 
 
 def footprint(*, bootstrap: str, name: str, count: int) -> dict[str, float]:
-    """Return how many bytes and threads a publisher adds to a process: made, in use, and after ``count`` events."""
+    """Return how many bytes and threads a publisher adds to a process: made, in use, and after ``count`` events.
+
+    A second publisher, of a Kafka that is away, holds as many events as its buffer takes.
+    """
     before, threads = resident(), _threads()
     publisher = Publisher(bootstrap, source=_SOURCE)
     found: dict[str, float] = {"made": resident() - before, "made threads": _threads() - threads}
@@ -87,6 +91,11 @@ def footprint(*, bootstrap: str, name: str, count: int) -> dict[str, float]:
     publisher.flush()
     found |= {"busy": most, "after": resident() - before}
     publisher.close()
+    before, timeout = resident(), {"delivery.timeout.ms": 5_000}
+    with Publisher("127.0.0.1:1", source=_SOURCE, config=timeout, on_failure=lambda _: None) as away:
+        for number in range(_BUFFER):
+            away.publish(name, order(number))
+        found["full"] = resident() - before
     return found
 
 

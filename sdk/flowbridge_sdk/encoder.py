@@ -54,6 +54,9 @@ class EventEncoder:
         registry: A schema registry. The environment's counts for a publisher alone.
         shared_topics: Topics that names share, ``{"metaflow.*": "metaflow-events"}``; else FLOWBRIDGE_SHARED_TOPICS.
 
+    Attributes:
+        source: The source of events that name none.
+
     Raises:
         SettingsError: A setting is wrong.
         SchemaError: A typed schema cannot be used.
@@ -68,7 +71,7 @@ class EventEncoder:
         registry: Registry | None = None,
         shared_topics: SharedTopics | Mapping[str, str] | None = None,
     ) -> None:
-        self._source = text_of("source", source or os.environ.get("FLOWBRIDGE_SOURCE") or DEFAULT_SOURCE)
+        self.source = text_of("source", source or os.environ.get("FLOWBRIDGE_SOURCE") or DEFAULT_SOURCE)
         if schemas is None:
             schemas = EventSchemas.from_setting(os.environ.get("FLOWBRIDGE_SCHEMAS", ""))
         elif not isinstance(schemas, EventSchemas):
@@ -110,10 +113,31 @@ class EventEncoder:
         """
         topic = self._shared_topics.topic_for(name)
         event_id = os.urandom(16).hex() if id is None else text_of("id", id)
-        origin = self._source if source is None else text_of("source", source)
+        origin = self.source if source is None else text_of("source", source)
         headers = write_headers(name, event_id, origin, moment_of(time))
         value = self._payloads.encode(name, {} if payload is None else payload)
         return EncodedEvent(topic, key_of(key), value, headers, event_id)
+
+    def topic_of(self, name: str) -> str:
+        """Return the topic of the events called ``name``.
+
+        Raises:
+            BadNameError: The name cannot be a topic's.
+
+        """
+        return self._shared_topics.topic_for(name)
+
+    def schema_of(self, name: str) -> EventSchema | None:
+        """Return the typed schema that the folder has for the events called ``name``."""
+        return self._schemas.current.get(name)
+
+    def with_registry(self, registry: Registry) -> EventEncoder:
+        """Return an encoder that has a schema registry, and else the same settings."""
+        return EventEncoder(self.source, schemas=self._schemas, registry=registry, shared_topics=self._shared_topics)
+
+    def encode_payload(self, name: str, payload: Mapping[str, Any]) -> bytes:
+        """Return the value of an event's record; it raises as :meth:`encode`."""
+        return self._payloads.encode(name, payload)
 
     def asks_registry(self, name: str) -> bool:
         """Return whether the next event of this name asks the schema registry, which is I/O."""
@@ -124,7 +148,7 @@ class EventEncoder:
         if self._registry is not None:
             raise TypeError("an encoder with a schema registry cannot be pickled; make one in each process")
         texts = [(schema.name, schema.text, schema.where) for schema in self._schemas.current.values()]
-        return _made_again, (type(self), self._source, texts, self._shared_topics.patterns)
+        return _made_again, (type(self), self.source, texts, self._shared_topics.patterns)
 
 
 def _made_again(

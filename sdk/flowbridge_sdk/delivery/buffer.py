@@ -33,7 +33,7 @@ from flowbridge_sdk.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from flowbridge_sdk.encoder import EncodedEvent
 
@@ -43,6 +43,7 @@ _log = logging.getLogger("flowbridge_sdk.publisher")
 _kafka_log = logging.getLogger("flowbridge_sdk.kafka")  # for librdkafka's own lines
 
 _ROOM_POLL_S = 0.05
+_SERVED_EACH = 1000  # events between two looks for failures
 _FIRST_LOOK_S = 0.5  # each further look for Kafka may take twice as long: a large cluster answers slowly
 
 
@@ -127,6 +128,27 @@ class Buffer:
         while not self.offer(encoded, name):
             self.check_patience(since)
             self.serve(_ROOM_POLL_S)
+
+    def put_all(self, events: Iterable[EncodedEvent], name: str) -> None:
+        """Take many events of one name, at half of what :meth:`put` costs for each.
+
+        Failures do not say which events they are of: a report of its own for each would double the cost.
+
+        Raises:
+            BufferFullError: No room came free in time.
+            PublishError: librdkafka refuses an event.
+
+        """
+        producer = self._producer or self._open()
+        produce, undelivered = producer.produce, partial(self._failures.report, name, "")
+        for number, event in enumerate(events):
+            topic, key, value, headers, _ = event
+            try:
+                produce(topic, value, key, headers=headers, on_delivery=undelivered)  # type: ignore[arg-type] # as in ``offer``
+            except (BufferError, KafkaException):
+                self.put(event, name)  # which waits for room, and explains what librdkafka refuses
+            if number % _SERVED_EACH == 0:
+                self._failures.serve(producer, 0)
 
     def check_patience(self, since: float) -> None:
         """Raise BufferFullError if the buffer has been full since a moment of the steady clock, and for too long."""

@@ -25,6 +25,7 @@ from flowbridge_sdk.spark.columns import EventColumns
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCAL_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a local timestamp has no zone
+_TEXTS = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
 _EARLIEST = (_LOCAL_EPOCH.min - _LOCAL_EPOCH) // timedelta(microseconds=1)
 _LATEST = (_LOCAL_EPOCH.max - _LOCAL_EPOCH) // timedelta(microseconds=1)
 
@@ -234,9 +235,8 @@ def values_of(array: pa.Array) -> list[Any]:
         epoch = _LOCAL_EPOCH if kind.tz is None else _EPOCH
         moments: list[Any] = [epoch + timedelta(microseconds=number) for number in values_of(micros.fill_null(0))]
         return _with_nulls(array, moments)
-    as_objects = pa.types.is_string(kind) or pa.types.is_binary(kind)
     as_numbers = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    if as_objects or (as_numbers and not array.null_count):
+    if kind in _TEXTS or (as_numbers and not array.null_count):
         values: list[Any] = array.to_numpy(zero_copy_only=False).tolist()
     else:
         values = array.to_pylist()

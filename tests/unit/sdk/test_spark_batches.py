@@ -47,6 +47,8 @@ KINDS: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
             st.dictionaries(TEXTS, st.lists(st.dates(), max_size=2) | st.none(), max_size=2) | st.none(),
         ),
     ),
+    (pa.large_string(), TEXTS),  # as with spark.sql.execution.arrow.useLargeVarTypes
+    (pa.large_binary(), st.binary(max_size=8)),
     (pa.null(), st.none()),
 ]
 NAMES = [f"c{index}" for index in range(len(KINDS))]
@@ -124,6 +126,12 @@ def batch_of(**arrays: Any) -> pa.RecordBatch:
     return pa.record_batch(
         {name: array if isinstance(array, pa.Array) else pa.array(array) for name, array in arrays.items()}
     )
+
+
+def test_large_types_of_arrow_are_keys_and_ids_as_others() -> None:
+    batch = batch_of(id=pa.array(["a"], pa.large_string()), k=pa.array(["c-7"], pa.large_string()))
+    ((_, key, _, headers, id_),) = records(RowEncoder(columns([], key="k", source="k"), ENCODER, None).encode(batch))
+    assert (key, id_, dict(headers)["ce_source"]) == (b"c-7", "a", b"c-7")
 
 
 def ids(batch: pa.RecordBatch, *parts: str, within: StreamBatch | None = None, is_text: bool = False) -> list[str]:

@@ -131,6 +131,11 @@ class EventEncoder:
         """Return the typed schema that the folder has for the events called ``name``."""
         return self._schemas.current.get(name)
 
+    @property
+    def has_registry(self) -> bool:
+        """Whether it has a schema registry, and so cannot be pickled."""
+        return self._registry is not None
+
     def with_registry(self, registry: Registry) -> EventEncoder:
         """Return an encoder that has a schema registry, and else the same settings."""
         return EventEncoder(self.source, schemas=self._schemas, registry=registry, shared_topics=self._shared_topics)

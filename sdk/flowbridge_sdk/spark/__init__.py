@@ -19,4 +19,12 @@ __all__ = ["FlowbridgeDataSource", "to_kafka_columns"]
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(_import_module(f"{__name__}.sinks"), name)
+    try:
+        sinks = _import_module(f"{__name__}.sinks")
+    except ImportError as missing:
+        from flowbridge_sdk.errors import SettingsError  # noqa: PLC0415 - needed only for this
+
+        raise SettingsError(
+            f"events of Spark need more packages ({missing.name} is missing): pip install 'flowbridge-sdk[spark]'"
+        ) from missing
+    return getattr(sinks, name)

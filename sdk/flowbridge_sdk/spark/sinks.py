@@ -68,7 +68,7 @@ def to_kafka_columns(
 
     """
     encoder = EventEncoder() if encoder is None else encoder
-    if encoder.asks_registry(name):
+    if encoder.has_registry:
         raise SettingsError(
             "encoder: expected one without a schema registry, since workers cannot share its connection; "
             "pass registry_url, and each worker makes its own"

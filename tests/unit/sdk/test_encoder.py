@@ -81,7 +81,8 @@ def test_its_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch,
     [
         ("import flowbridge_sdk", ["confluent_kafka", "kubernetes", "pydantic", "pyspark", "fastavro"]),
         ("from flowbridge_sdk import EventEncoder", ["confluent_kafka", "kubernetes", "pydantic", "asyncio"]),
-        ("from flowbridge_sdk import Publisher", ["kubernetes", "pydantic", "pyspark"]),
+        ("from flowbridge_sdk import Publisher", ["kubernetes", "pydantic", "pyspark", "pyarrow", "numpy"]),
+        ("import flowbridge_sdk.spark.columns", ["confluent_kafka", "pyspark", "pyarrow", "numpy"]),
     ],
 )
 def test_an_import_brings_only_what_it_needs(statement: str, absent: list[str]) -> None:

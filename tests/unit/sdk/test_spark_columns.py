@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +215,12 @@ def test_what_no_option_says_comes_from_the_drivers_environment(tmp_path: Path) 
 def test_a_wrong_option_is_named(given: Any, error: str, *, streaming: bool) -> None:
     with pytest.raises(SettingsError, match=error):
         options(streaming=streaming, **given)
+
+
+def test_without_spark_an_import_says_what_to_install() -> None:
+    code = "import sys; sys.modules['pyspark'] = None\nfrom flowbridge_sdk.spark import to_kafka_columns"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert "(pyspark is missing): pip install 'flowbridge-sdk[spark]'" in done.stderr.splitlines()[-1]
 
 
 def test_a_name_that_no_topic_has_is_refused() -> None:

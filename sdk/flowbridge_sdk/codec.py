@@ -48,7 +48,9 @@ PAYLOAD_LIMIT = 1 << 20
 
 SCHEMA_ID_HEADER = "__value_schema_id"
 
-_SINGLE_OBJECT = b"\xc3\x01"
+SINGLE_OBJECT = b"\xc3\x01"
+"""What a value in single-object encoding begins with."""
+
 _SINGLE_PREFIX = 10
 _ID_PREFIX = 5
 _GUID_PREFIX = 17
@@ -81,7 +83,7 @@ class Decoder:
         known = schemas or EventSchemas.of(())
         self._broken = known.broken
         self._single: dict[bytes, Read] = {
-            _SINGLE_OBJECT + fingerprint: schema.read for fingerprint, schema in known.every.items()
+            SINGLE_OBJECT + fingerprint: schema.read for fingerprint, schema in known.every.items()
         }
         self._registered: dict[bytes, Read] = {}
         self._registry = registry
@@ -127,7 +129,7 @@ class Decoder:
             return self._by_prefix(topic, value[:_ID_PREFIX]), _ID_PREFIX
         if magic == b"\x01":
             return self._by_prefix(topic, value[:_GUID_PREFIX]), _GUID_PREFIX
-        if value[:2] == _SINGLE_OBJECT and len(value) >= _SINGLE_PREFIX:
+        if value[:2] == SINGLE_OBJECT and len(value) >= _SINGLE_PREFIX:
             raise UnknownFingerprintError(value[2:_SINGLE_PREFIX], self._broken.get(name_of(topic)))
         if is_json(headers, otherwise=topic in self._json_topics):
             return None, 0
@@ -228,7 +230,7 @@ class Encoder:
                 prefix = b"\x00" + schema_id.to_bytes(4, "big")
             else:
                 schema = schema or GENERIC
-                prefix = _SINGLE_OBJECT + schema.fingerprint
+                prefix = SINGLE_OBJECT + schema.fingerprint
             form = self._formats[name] = prefix, schema.write
         prefix, write = form
         out = bytearray(prefix)

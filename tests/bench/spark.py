@@ -20,6 +20,7 @@ from frameworks.environments import ROOT, environment
 
 NAMES = {"typed": EVENT, "generic": SINGLE}
 WAYS = {"columns": "to_kafka_columns and Spark's Kafka sink", "source": "data source flowbridge"}
+_ROWS_EACH = 4  # for each of the scale's events: a job of Spark begins with half a second of work
 _SECONDS = 1800
 
 
@@ -37,8 +38,8 @@ def spark(bed: Bed, scale: Scale) -> list[Figure]:
         "folder": str(bed.folder),
         "schemas": str(bed.schemas),
         "names": NAMES,
-        "rows": scale.events,
-        "rounds": max(3, scale.rounds),
+        "rows": _ROWS_EACH * scale.events,
+        "rounds": max(3, scale.rounds // 2),
     }
     cores = ",".join(map(str, sorted(CLIENT)))
     done = subprocess.run(

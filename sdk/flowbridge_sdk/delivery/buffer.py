@@ -22,6 +22,7 @@ from confluent_kafka import KafkaException, Producer
 from flowbridge_sdk.delivery.failures import Failures
 from flowbridge_sdk.delivery.outage import Outage
 from flowbridge_sdk.delivery.process_end import events_were_lost, flushes_at_end, is_forked
+from flowbridge_sdk.encoder import EncodedEvent
 from flowbridge_sdk.errors import (
     BufferFullError,
     ClosedError,
@@ -35,7 +36,7 @@ from flowbridge_sdk.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from flowbridge_sdk.encoder import EncodedEvent
+    from flowbridge_sdk.headers import OwnHeaders
 
 CLOSING_SLACK_S = 5.0  # librdkafka looks for timed-out messages once a second
 
@@ -129,10 +130,15 @@ class Buffer:
             self.check_patience(since)
             self.serve(_ROOM_POLL_S)
 
-    def put_all(self, events: Iterable[EncodedEvent], name: str) -> None:
-        """Take many events of one name, at half of what :meth:`put` costs for each.
+    def put_all(self, topic: str, records: Iterable[tuple[bytes | None, bytes, OwnHeaders]], name: str) -> None:
+        """Take the records of many events of one name, at half of what :meth:`put` costs for each.
 
         Failures do not say which events they are of: a report of its own for each would double the cost.
+
+        Args:
+            topic: The topic of all.
+            records: Key, value and headers of each.
+            name: The name of the events.
 
         Raises:
             BufferFullError: No room came free in time.
@@ -141,12 +147,11 @@ class Buffer:
         """
         producer = self._producer or self._open()
         produce, undelivered = producer.produce, partial(self._failures.report, name, "")
-        for number, event in enumerate(events):
-            topic, key, value, headers, _ = event
+        for number, (key, value, headers) in enumerate(records):
             try:
                 produce(topic, value, key, headers=headers, on_delivery=undelivered)  # type: ignore[arg-type] # as in ``offer``
-            except (BufferError, KafkaException):
-                self.put(event, name)  # which waits for room, and explains what librdkafka refuses
+            except (BufferError, KafkaException):  # ``put`` waits for room, and explains what librdkafka refuses
+                self.put(EncodedEvent(topic, key, value, headers, ""), name)
             if number % _SERVED_EACH == 0:
                 self._failures.serve(producer, 0)
 

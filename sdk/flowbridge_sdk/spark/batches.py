@@ -16,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flowbridge_sdk.attributes import text_of
-from flowbridge_sdk.encoder import EncodedEvent, EventEncoder
+from flowbridge_sdk.attributes import TEXT_LIMIT, text_of
+from flowbridge_sdk.encoder import EventEncoder
 from flowbridge_sdk.errors import RefusedError
-from flowbridge_sdk.headers import write_headers
+from flowbridge_sdk.headers import OwnHeaders, write_headers
 from flowbridge_sdk.ids import event_id
+from flowbridge_sdk.spark.columnar import ColumnWriter
 from flowbridge_sdk.spark.columns import EventColumns
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,8 +50,8 @@ class EncodedRows(NamedTuple):
     Attributes:
         topic: Their topic.
         keys: Their keys; None for events without one.
-        values: Their values.
-        ids: Their ids.
+        values: Their values, as bytes.
+        ids: Their ids, as texts.
         headers: The headers that all of them have in order; those in ``own`` have another value in each record.
         own: The values of the headers that differ, by their position in ``headers``.
 
@@ -58,8 +59,8 @@ class EncodedRows(NamedTuple):
 
     topic: str
     keys: pa.Array | None
-    values: list[bytes]
-    ids: list[str]
+    values: pa.Array
+    ids: pa.Array
     headers: list[tuple[str, bytes]]
     own: dict[int, pa.Array]
 
@@ -77,17 +78,17 @@ class EncodedRows(NamedTuple):
         pairs = pa.StructArray.from_arrays([names, values], ["key", "value"])
         headers = pa.ListArray.from_arrays(pa.array(np.arange(0, rows * width + 1, width, dtype=np.int32)), pairs)
         keys = pa.nulls(rows, pa.binary()) if self.keys is None else self.keys
-        columns = [pa.repeat(self.topic, rows), keys, pa.array(self.values, pa.binary()), headers]
+        columns = [pa.repeat(self.topic, rows), keys, self.values, headers]
         return pa.RecordBatch.from_arrays(columns, ["topic", "key", "value", "headers"])
 
-    def as_events(self) -> Iterator[EncodedEvent]:
-        """Return the records one by one."""
-        keys = repeat(None) if self.keys is None else values_of(self.keys)
+    def as_records(self) -> Iterator[tuple[bytes | None, bytes, OwnHeaders]]:
+        """Return key, value and headers of each record."""
         columns: list[Iterable[tuple[str, bytes]]] = [repeat(header) for header in self.headers]
         for position, own in self.own.items():
             columns[position] = zip(repeat(self.headers[position][0]), values_of(own), strict=False)
         headers = map(list, zip(*columns, strict=False))  # the shared ones without end
-        return map(EncodedEvent, repeat(self.topic), keys, self.values, headers, self.ids)
+        keys = repeat(None) if self.keys is None else values_of(self.keys)
+        return zip(keys, values_of(self.values), headers, strict=False)
 
 
 class RowEncoder:
@@ -113,6 +114,7 @@ class RowEncoder:
         self._encoder = encoder
         self._scope: tuple[str | int, ...] = tuple(batch or ()) if columns.id_scope == "batch" else ()
         self._topic = encoder.topic_of(columns.name)
+        self._writer = ColumnWriter(encoder, columns.name, columns.payload)
         self._last_id = ""
 
     def encode(self, batch: pa.RecordBatch) -> EncodedRows:
@@ -130,7 +132,7 @@ class RowEncoder:
         now = datetime.now(UTC)
         headers = write_headers(chosen.name, "", self._encoder.source, now)
         position = {name: index for index, (name, _) in enumerate(headers)}
-        own = {position["ce_id"]: pa.array(ids, pa.string()).cast(pa.binary())}
+        own = {position["ce_id"]: ids.cast(pa.binary())}
         if chosen.time is not None:
             own[position["ce_time"]] = _times(chosen.time, arrays[chosen.time])
         if chosen.source is not None:
@@ -141,6 +143,13 @@ class RowEncoder:
         if chosen.key is not None:
             keys = arrays[chosen.key]
             keys = (keys.cast(pa.string()) if pa.types.is_integer(keys.type) else keys).cast(pa.binary())
+        values = self._writer.write(arrays, rows)
+        if values is None:
+            values = pa.array(self._one_by_one(arrays, rows, ids), pa.binary())
+        return EncodedRows(self._topic, keys, values, ids, headers, own)
+
+    def _one_by_one(self, arrays: dict[str, pa.Array], rows: int, ids: pa.Array) -> list[bytes]:
+        chosen = self._columns
         columns = [_column_values(column, arrays[column]) for column in chosen.payload]
         cells = zip(*columns, strict=True) if columns else repeat((), rows)
         payloads = map(dict, map(zip, repeat(chosen.payload), cells))
@@ -150,9 +159,9 @@ class RowEncoder:
         except RefusedError as error:  # the values before it are in the list
             error.add_note(f"in the row of the event with the id {ids[len(values)]}")
             raise
-        return EncodedRows(self._topic, keys, values, ids, headers, own)
+        return values
 
-    def _ids(self, arrays: dict[str, pa.Array]) -> list[str]:
+    def _ids(self, arrays: dict[str, pa.Array]) -> pa.Array:
         """Return the id of each row."""
         chosen = self._columns
         for column in chosen.id:
@@ -163,11 +172,12 @@ class RowEncoder:
                     "filter such rows, or name other columns"
                 )
         if chosen.id_is_text:
-            array = arrays[chosen.id[0]]
-            ids = _column_values(chosen.id[0], array.cast(pa.string()) if pa.types.is_integer(array.type) else array)
-            for id_ in ids:
-                text_of("id", id_)
-            return ids
+            texts = arrays[chosen.id[0]].cast(pa.string())
+            sizes = pc.binary_length(texts)
+            if len(texts) and not (pc.min(sizes).as_py() > 0 and pc.max(sizes).as_py() <= TEXT_LIMIT):
+                for text in _column_values(chosen.id[0], texts):
+                    text_of("id", text)
+            return texts
         parts = [_column_values(column, arrays[column]) for column in chosen.id]
         parts = [[_part(value) for value in values] for values in parts]
         ids = [event_id(*self._scope, *row) for row in zip(*parts, strict=True)]
@@ -179,7 +189,7 @@ class RowEncoder:
                         "expected a row for each record. Name columns that tell the rows apart (id)"
                     )
             self._last_id = ids[-1]
-        return ids
+        return pa.array(ids, pa.string())
 
 
 def _part(value: Any) -> Any:

@@ -161,7 +161,8 @@ class _Writer(DataSourceArrowWriter):
         number = 0
         try:
             for rows in iterator:
-                buffer.put_all(encoder.encode(rows).as_events(), name)
+                encoded = encoder.encode(rows)
+                buffer.put_all(encoded.topic, encoded.as_records(), name)
                 number += rows.num_rows
         except BaseException as error:
             try:  # the next task of this process has to find an empty buffer

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowbridge_sdk import BadPayloadError, EventEncoder, NotDeliveredError, RefusedError, event_id
+from flowbridge_sdk.avro.encoding import write_varint
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.delivery.buffer import Buffer
-from flowbridge_sdk.errors import RegistryUnavailableError
+from flowbridge_sdk.errors import RegistryUnavailableError, TooLargeError
 from flowbridge_sdk.schemas import EventSchema, EventSchemas
 from flowbridge_sdk.settings import PublisherSettings
 from flowbridge_sdk.spark.batches import EncodedRows, RowEncoder, StreamBatch
+from flowbridge_sdk.spark.columnar import ColumnWriter, varints
 from flowbridge_sdk.spark.columns import EventColumns
 from flowbridge_sdk.spark.options import connected
 from frameworks import golden
@@ -71,15 +75,15 @@ def columns(payload: list[str], **more: Any) -> EventColumns:
 
 def records(rows: EncodedRows) -> list[tuple[str, bytes | None, bytes, list[tuple[str, bytes]], str]]:
     """Return the records, after making sure that both forms of them are the same."""
-    events = [tuple(event) for event in rows.as_events()]
+    ids = rows.ids.to_pylist()
+    events = [(rows.topic, *record, id_) for record, id_ in zip(rows.as_records(), ids, strict=True)]
     sunk = rows.as_kafka_columns()
     sunk.validate(full=True)
-    assert [event[:3] for event in events] == [
-        tuple(row[name] for name in ("topic", "key", "value")) for row in sunk.to_pylist()
-    ]
+    places = [tuple(row[name] for name in ("topic", "key", "value")) for row in sunk.to_pylist()]
+    assert [event[:3] for event in events] == places
     headers = [[(header["key"], header["value"]) for header in row] for row in sunk["headers"].to_pylist()]
     assert [event[3] for event in events] == headers
-    return events  # type: ignore[return-value] # tuples of that shape
+    return events
 
 
 @st.composite
@@ -109,6 +113,70 @@ def test_a_batch_becomes_the_records_of_its_rows(table: list[dict[str, Any]], sk
     assert records(encoder.encode(batch)) == expected
 
 
+_WIDE = st.one_of(_LONGS, st.integers(-200, 200), st.sampled_from([2**k + d for k in range(6, 63) for d in (-1, 0)]))
+FIELDS: list[tuple[Any, pa.DataType, st.SearchStrategy[Any]]] = [
+    ("string", pa.string(), st.text(max_size=200)),
+    ("long", pa.int64(), _WIDE),
+    ("long", pa.int32(), st.integers(-(2**31), 2**31 - 1)),
+    ("int", pa.int16(), st.integers(-(2**15), 2**15 - 1)),
+    ("double", pa.float64(), st.floats(allow_nan=False, allow_infinity=False)),
+    ("double", pa.float32(), st.floats(width=32, allow_nan=False, allow_infinity=False)),
+    ("boolean", pa.bool_(), st.booleans()),
+    ("bytes", pa.large_binary(), st.binary(max_size=100)),
+    ({"type": "long", "logicalType": "timestamp-micros"}, pa.timestamp("us", "Asia/Tokyo"), MOMENTS),
+]
+
+
+@st.composite
+def simple_tables(draw: st.DrawFn) -> tuple[list[Any], pa.RecordBatch]:
+    """Draw fields of the types that are written as columns, any of which may be null, and rows of them."""
+    fields, arrays = [], {}
+    rows = draw(st.integers(1, 6))
+    for index in range(draw(st.integers(1, 5))):
+        schema, kind, values = draw(st.sampled_from(FIELDS))
+        union = draw(st.sampled_from([schema, ["null", schema], [schema, "null"]]))
+        fields.append({"name": f"c{index}", "type": union})
+        drawn = st.lists(values if union == schema else values | st.none(), min_size=rows, max_size=rows)
+        arrays[f"c{index}"] = pa.array(draw(drawn), kind)
+    arrays["id"] = pa.array([str(row) for row in range(rows)])
+    return draw(st.permutations(fields)), pa.record_batch(arrays)
+
+
+@pytest.mark.parametrize("is_typed", [True, False])
+@given(simple_tables())
+def test_payloads_written_as_columns_have_the_bytes_of_those_written_one_by_one(
+    is_typed: bool,  # noqa: FBT001 - pytest passes it by name
+    table: tuple[list[Any], pa.RecordBatch],
+) -> None:
+    fields, batch = table
+    text = json.dumps({"type": "record", "name": "Row", "fields": fields})
+    encoder = EventEncoder(
+        "s", schemas=EventSchemas.of([EventSchema.parse("row", text, "row.avsc")] if is_typed else [])
+    )
+    names = [name for name in batch.schema.names if name != "id"]
+    written = ColumnWriter(encoder, "row", names).write(dict(zip(batch.schema.names, batch.columns, strict=True)), 6)
+    assert written is not None
+    rows = batch.select(names).to_pylist()
+    assert written.to_pylist() == [encoder.encode_payload("row", row) for row in rows]
+
+
+def test_numbers_of_each_length_are_varints() -> None:
+    numbers = [sign * (2**bits + more) for bits in range(63) for more in (-1, 0, 1) for sign in (1, -1)]
+    numbers += [-(2**63), 2**63 - 1]
+    expected = []
+    for number in numbers:
+        write_varint(out := bytearray(), number)
+        expected.append(bytes(out))
+    assert varints(np.array(numbers, np.int64)).to_pylist() == expected
+    assert varints(np.array([], np.int64)).to_pylist() == []
+
+
+def test_a_payload_over_the_limit_is_refused() -> None:
+    batch = batch_of(id=["a", "b"], text=["x", "x" * (1 << 20)])
+    with pytest.raises(TooLargeError):
+        RowEncoder(columns(["text"]), ENCODER, None).encode(batch)
+
+
 def test_the_golden_event_is_encoded() -> None:
     schemas = EventSchemas.of([EventSchema.parse(golden.NAME, golden.SCHEMA, "golden.avsc")])
     encoder = EventEncoder(golden.SOURCE, schemas=schemas)
@@ -136,7 +204,8 @@ def test_large_types_of_arrow_are_keys_and_ids_as_others() -> None:
 
 def ids(batch: pa.RecordBatch, *parts: str, within: StreamBatch | None = None, is_text: bool = False) -> list[str]:
     chosen = columns([], id=parts, id_is_text=is_text, id_scope="batch" if within else "global")
-    return RowEncoder(chosen, ENCODER, within).encode(batch).ids
+    found: list[str] = RowEncoder(chosen, ENCODER, within).encode(batch).ids.to_pylist()
+    return found
 
 
 def test_an_id_is_one_column_or_a_hash_of_several() -> None:
@@ -234,7 +303,7 @@ def test_many_events_are_taken_at_once_and_the_buffer_stays_bounded(bootstrap: s
     kafka = {**PublisherSettings.of(bootstrap).kafka, "queue.buffering.max.messages": 10}
     buffer = Buffer(kafka, 30, None)
     events = [ENCODER.encode("many.at.once", {"n": number}) for number in range(100)]
-    buffer.put_all(events, "many.at.once")
+    buffer.put_all("many.at.once", [event[1:4] for event in events], "many.at.once")
     assert len(buffer) <= 10
     buffer.flush(None)
     assert golden_values(bootstrap, "many.at.once", 100) == sorted(event.value for event in events)
@@ -248,7 +317,7 @@ def golden_values(bootstrap: str, topic: str, number: int) -> list[bytes]:
 def test_failures_of_many_events_are_told_once_each_reason() -> None:
     kafka = {**PublisherSettings.of("127.0.0.1:1").kafka, "message.timeout.ms": 200}
     buffer = Buffer(kafka, 1, None)
-    buffer.put_all([ENCODER.encode("lost", {"n": number}) for number in range(3)], "lost")
+    buffer.put_all("lost", [ENCODER.encode("lost", {"n": number})[1:4] for number in range(3)], "lost")
     with pytest.raises(NotDeliveredError) as lost:
         buffer.flush(None)
     buffer.close()

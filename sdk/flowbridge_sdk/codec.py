@@ -51,7 +51,9 @@ PAYLOAD_LIMIT = 1 << 20
 
 SCHEMA_ID_HEADER = "__value_schema_id"
 
-_SINGLE_OBJECT = b"\xc3\x01"
+SINGLE_OBJECT = b"\xc3\x01"
+"""What a value in single-object encoding begins with."""
+
 _SINGLE_PREFIX = 10
 _ID_PREFIX = 5
 _GUID_PREFIX = 17
@@ -85,7 +87,7 @@ class Decoder:
         known = schemas or EventSchemas.of(())
         self._broken = known.broken
         self._single: dict[bytes, Read] = {
-            _SINGLE_OBJECT + fingerprint: schema.read for fingerprint, schema in known.every.items()
+            SINGLE_OBJECT + fingerprint: schema.read for fingerprint, schema in known.every.items()
         }
         self._registered: dict[bytes, Read] = {}
         self._registry = registry
@@ -136,7 +138,7 @@ class Decoder:
             return self._by_prefix(topic, value[:_ID_PREFIX]), _ID_PREFIX
         if magic == b"\x01":
             return self._by_prefix(topic, value[:_GUID_PREFIX]), _GUID_PREFIX
-        if value[:2] == _SINGLE_OBJECT and len(value) >= _SINGLE_PREFIX:
+        if value[:2] == SINGLE_OBJECT and len(value) >= _SINGLE_PREFIX:
             raise UnknownFingerprintError(value[2:_SINGLE_PREFIX], self._broken.get(name_of(topic)))
         if is_json(headers, otherwise=topic in self._json_topics):
             return None, 0
@@ -169,12 +171,12 @@ class Decoder:
 
 def fingerprint_in(value: bytes | None) -> bytes | None:
     """Return the fingerprint at the beginning of a value in single-object encoding; None for another value."""
-    return value[2:_SINGLE_PREFIX] if value and value[:2] == _SINGLE_OBJECT and len(value) >= _SINGLE_PREFIX else None
+    return value[2:_SINGLE_PREFIX] if value and value[:2] == SINGLE_OBJECT and len(value) >= _SINGLE_PREFIX else None
 
 
 def is_framed(value: bytes) -> bool:
     """Return whether a value begins with the prefix of single-object encoding or with a schema id of 4 bytes."""
-    return value[:2] == _SINGLE_OBJECT or (value[:1] == b"\0" and value[1:_ID_PREFIX] != _NO_ID)
+    return value[:2] == SINGLE_OBJECT or (value[:1] == b"\0" and value[1:_ID_PREFIX] != _NO_ID)
 
 
 def _foreign_framing(topic: str, value: bytes, headers: Headers | None) -> str:
@@ -273,7 +275,7 @@ class Encoder:
             schema = schema or GENERIC
             if not schema.fingerprint:
                 raise SchemaError(schema.where, "refers to other schemas; the publisher needs their registry")
-            prefix = _SINGLE_OBJECT + schema.fingerprint
+            prefix = SINGLE_OBJECT + schema.fingerprint
         return prefix, schema.write if own is None else own.write
 
 

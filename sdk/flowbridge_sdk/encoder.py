@@ -62,6 +62,9 @@ class EventEncoder:
         registry: A schema registry. The environment's counts for a publisher alone.
         shared_topics: Topics that names share, ``{"metaflow.*": "metaflow-events"}``; else FLOWBRIDGE_SHARED_TOPICS.
 
+    Attributes:
+        source: The source of events that name none.
+
     Raises:
         SettingsError: A setting is wrong.
         SchemaError: A typed schema cannot be used.
@@ -77,8 +80,8 @@ class EventEncoder:
         shared_topics: SharedTopics | Mapping[str, str] | None = None,
     ) -> None:
         self._of_names: dict[str, tuple[str, OwnHeader]] = {}
-        self._source = text_of("source", source or os.environ.get("FLOWBRIDGE_SOURCE") or DEFAULT_SOURCE)
-        self._own_source = source_header(self._source)
+        self.source = text_of("source", source or os.environ.get("FLOWBRIDGE_SOURCE") or DEFAULT_SOURCE)
+        self._own_source = source_header(self.source)
         if schemas is None:
             schemas = EventSchemas.from_setting(os.environ.get("FLOWBRIDGE_SCHEMAS", ""))
         elif not isinstance(schemas, EventSchemas):
@@ -170,6 +173,23 @@ class EventEncoder:
         """
         return self._shared_topics.topic_for(name)
 
+    def schema_of(self, name: str) -> EventSchema | None:
+        """Return the typed schema that the folder has for the events called ``name``."""
+        return self._schemas.current.get(name)
+
+    @property
+    def has_registry(self) -> bool:
+        """Whether it has a schema registry, and so cannot be pickled."""
+        return self._registry is not None
+
+    def with_registry(self, registry: Registry) -> EventEncoder:
+        """Return an encoder that has a schema registry, and else the same settings."""
+        return EventEncoder(self.source, schemas=self._schemas, registry=registry, shared_topics=self._shared_topics)
+
+    def encode_payload(self, name: str, payload: Mapping[str, Any]) -> bytes:
+        """Return the value of an event's record; it raises as :meth:`encode`."""
+        return self._payloads.encode(name, payload)
+
     def asks_registry(self, event: str | EventType[Any]) -> bool:
         """Return whether the next event of this name or type asks the schema registry, which is I/O."""
         return self._registry is not None and not self._payloads.knows(event)
@@ -179,7 +199,7 @@ class EventEncoder:
         if self._registry is not None:
             raise TypeError("an encoder with a schema registry cannot be pickled; make one in each process")
         texts = [(schema.name, schema.text, schema.where) for schema in self._schemas.current.values()]
-        return _made_again, (type(self), self._source, texts, self._shared_topics.patterns)
+        return _made_again, (type(self), self.source, texts, self._shared_topics.patterns)
 
 
 def _made_again(

@@ -135,7 +135,7 @@ class Failure:
 
     Attributes:
         name: The event's name.
-        id: The event's id.
+        id: The event's id; empty if many were published at once.
         topic: The topic that it was meant for.
         reason: The message of the broker or the client, with a remedy if one is known.
 
@@ -147,7 +147,7 @@ class Failure:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.name} {self.id}: {self.reason}"
+        return f"{self.name} {self.id}: {self.reason}" if self.id else f"{self.name}: {self.reason}"
 
 
 class NotDeliveredError(PublishError):
@@ -162,7 +162,7 @@ class NotDeliveredError(PublishError):
 
     def __init__(self, failures: Sequence[Failure], failed: int, waiting: int) -> None:
         lines = [f"{failed} events were not delivered, {waiting} are still in the buffer"]
-        lines += [f"  {failure}" for failure in failures]
+        lines += dict.fromkeys(f"  {failure}" for failure in failures)  # without ids many are the same
         if failed > len(failures):
             lines.append(f"  … and {failed - len(failures)} more")
         super().__init__("\n".join(lines))

@@ -11,7 +11,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import gateway, kinds, latency, plans, publishing, recovery, replays, restores, revisions, throughput
+from bench import (
+    gateway,
+    kinds,
+    latency,
+    plans,
+    publishing,
+    recovery,
+    replays,
+    restores,
+    revisions,
+    spark,
+    throughput,
+)
 from bench.bed import Bed, bed
 from bench.cores import CLIENT, SERVERS, pin_self
 from bench.figures import HEAD, Figure
@@ -34,13 +46,19 @@ MEASURES: dict[str, Measure] = {
     "recovery": recovery.recoveries,
 }
 
+APART: dict[str, Measure] = {"spark": spark.spark}
+"""Measures that need an installation of their own, and run only if they are asked for."""
+
 
 def main() -> int:
     """Measure what was asked for; 0 whether or not targets are met: figures are for people to judge."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Speeds, latencies and memory, measured.")
     parser.add_argument("--quick", action="store_true", help="small counts: shows that it works, measures little")
     parser.add_argument(
-        "--only", action="append", choices=sorted({*MEASURES, "restoring"}), help="measure this alone; may be repeated"
+        "--only",
+        action="append",
+        choices=sorted({*MEASURES, *APART, "restoring"}),
+        help="measure this alone; may be repeated",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="COUNT=N", help=f"one of {', '.join(vars(FULL))}, otherwise"
@@ -58,10 +76,11 @@ def main() -> int:
     print(_circumstances())
     print(HEAD, flush=True)
     measures = revisions.comparisons(given.against.resolve()) if given.against else MEASURES
-    for name in [name for name in given.only or measures if name in measures]:
+    known = measures if given.against else {**measures, **APART}
+    for name in [name for name in given.only or measures if name in known]:
         began = time.monotonic()
         with bed() as servers:
-            figures = measures[name](servers, scale)
+            figures = known[name](servers, scale)
         print("\n".join(figure.row() for figure in figures), flush=True)  # at once: the rest may take half an hour
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
     return 0

@@ -19,8 +19,10 @@ from servers.cache import cached
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ROOT = Path(__file__).parent
-_SDK = _ROOT.parents[1] / "sdk"
+ROOT = Path(__file__).parent
+"""The folder that has a folder for each framework."""
+
+_SDK = ROOT.parents[1] / "sdk"
 
 
 class Environment(NamedTuple):
@@ -52,7 +54,7 @@ def environment(framework: str) -> Environment:
         ServerError: Maven or Java is missing, or something could not be fetched.
 
     """
-    folder = _ROOT / framework
+    folder = ROOT / framework
     requirements, pom = folder / "requirements.txt", folder / "pom.xml"
     inputs = [file.read_bytes() for file in (requirements, pom) if file.exists()]
 

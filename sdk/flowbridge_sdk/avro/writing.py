@@ -113,7 +113,7 @@ def _record(fields: list[tuple[str, Write, _Default | None]]) -> Write:
 
     def write_record(out: bytearray, value: object, depth: int) -> None:
         check_depth(value, depth)
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):  # the second takes five times as long
             value = fields_of(value)
         if not value.keys() <= names:
             surplus = next(key for key in value if key not in names)

@@ -22,6 +22,7 @@ from confluent_kafka import KafkaException, Producer
 from flowbridge_sdk.delivery.failures import Failures
 from flowbridge_sdk.delivery.outage import Outage
 from flowbridge_sdk.delivery.process_end import events_were_lost, flushes_at_end, is_forked
+from flowbridge_sdk.encoder import EncodedEvent
 from flowbridge_sdk.errors import (
     BufferFullError,
     ClosedError,
@@ -33,9 +34,9 @@ from flowbridge_sdk.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from flowbridge_sdk.encoder import EncodedEvent
+    from flowbridge_sdk.headers import OwnHeaders
 
 CLOSING_SLACK_S = 5.0  # librdkafka looks for timed-out messages once a second
 
@@ -44,6 +45,7 @@ _kafka_log = logging.getLogger("flowbridge_sdk.kafka")  # for librdkafka's own l
 
 _ROOM_POLL_S = 0.05
 _SERVE_EVERY_S = 0.001  # how long a failure's report may wait while events are published
+_SERVED_EACH = 1000  # events between two looks for failures
 _FIRST_LOOK_S = 0.5  # each further look for Kafka may take twice as long: a large cluster answers slowly
 
 
@@ -135,6 +137,31 @@ class Buffer:
         while not self.offer(encoded, name):
             self.check_patience(since)
             self.serve(_ROOM_POLL_S)
+
+    def put_all(self, topic: str, records: Iterable[tuple[bytes | None, bytes, OwnHeaders]], name: str) -> None:
+        """Take the records of many events of one name, at half of what :meth:`put` costs for each.
+
+        Failures do not say which events they are of: a report of its own for each would double the cost.
+
+        Args:
+            topic: The topic of all.
+            records: Key, value and headers of each.
+            name: The name of the events.
+
+        Raises:
+            BufferFullError: No room came free in time.
+            PublishError: librdkafka refuses an event.
+
+        """
+        producer = self._producer or self._open()
+        produce, undelivered = producer.produce, partial(self._failures.report, name, "")
+        for number, (key, value, headers) in enumerate(records):
+            try:
+                produce(topic, value, key, -1, undelivered, undelivered, 0, headers)  # type: ignore[arg-type] # as in ``offer``
+            except (BufferError, KafkaException):  # ``put`` waits for room, and explains what librdkafka refuses
+                self.put(EncodedEvent(topic, key, value, headers, ""), name)
+            if number % _SERVED_EACH == 0:
+                self._failures.serve(producer, 0)
 
     def check_patience(self, since: float) -> None:
         """Raise BufferFullError if the buffer has been full since a moment of the steady clock, and for too long."""

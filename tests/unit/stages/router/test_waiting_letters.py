@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge.core.event import HOUR, moment
+from bridge.core.route import route
 from bridge.core.trigger import Slot, Trigger
 from bridge.kafka.log import LogError
 from bridge.kafka.records import SENT_BACK
+from bridge.stages.router import router
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.headers import write_headers
 from flowbridge_sdk.schemas import EventSchema, EventSchemas
 from unit.stages.world import World, one_slot, two_slots
 
 if TYPE_CHECKING:
+    from bridge.core.decision import Decision
+    from bridge.core.definition import CompiledSlot, Definition
+    from bridge.core.event import Event
+    from bridge.core.route import Accepted
     from unit.stages.world import Process
 
 TOPIC = "order.created"
@@ -272,3 +278,25 @@ def test_marks_that_cannot_be_read_delay_these_letters_and_nothing_else() -> Non
     letters._admin.all_ends = ends
     world.run(10)
     assert orders(world) == ["1", "2"]
+
+
+def test_an_event_whose_processing_fails_when_it_is_sent_back_stays_a_dead_letter_and_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(definition: Definition, slot: CompiledSlot, event: Event) -> Accepted | Decision:
+        if event.payload["order"] == "bad":
+            raise KeyError("a bug")
+        return route(definition, slot, event)
+
+    monkeypatch.setattr(router, "route", fails)
+    world, folder, _ = begun()
+    for order in ("1", "bad", "2"):
+        publish(world, order)
+    world.run(10)
+    folder.versions.add(1)
+    world.run(20)
+    world.publish(TOPIC, {"order": "3"})
+    world.run(20)
+    assert orders(world) == ["1", "2", "3"]
+    assert (len(world.created), marks(world).total()) == (3, 2)
+    assert sum("a bug" in (record.exc_text or record.getMessage()) for record in caplog.records) == 1

@@ -26,6 +26,8 @@ from flowbridge_sdk.spark.columns import EventColumns
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCAL_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a local timestamp has no zone
+_TIME = b"0000-00-00T00:00:00.000000Z"
+_DAY = 86_400_000_000  # microseconds
 _TEXTS = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
 _EARLIEST = (_LOCAL_EPOCH.min - _LOCAL_EPOCH) // timedelta(microseconds=1)
 _LATEST = (_LOCAL_EPOCH.max - _LOCAL_EPOCH) // timedelta(microseconds=1)
@@ -208,9 +210,32 @@ def _times(column: str, array: pa.Array) -> pa.Array:
     micros = array.cast(pa.timestamp("us", array.type.tz)).cast(pa.int64())
     if len(micros) and (pc.min(micros).as_py() < _EARLIEST or pc.max(micros).as_py() > _LATEST):
         raise RefusedError(f"time: expected moments in the years 1 to 9999 in UTC in column {column}")
-    # numpy takes half as long as Arrow, which also asks the machine for its time zones
-    texts = np.datetime_as_string(micros.to_numpy().view("datetime64[us]"), unit="us", timezone="UTC")
-    return pa.array(texts, pa.string()).cast(pa.binary())
+    return _rfc_3339(micros.to_numpy())
+
+
+def _rfc_3339(micros: np.ndarray[Any, Any]) -> pa.Array:
+    """Return microseconds since 1970 as texts; digit by digit, which takes a tenth of what Arrow's strftime does."""
+    days, rest = np.divmod(micros, _DAY)
+    different, places = np.unique(days, return_inverse=True)
+    dates = np.datetime_as_string(different.view("datetime64[D]")).astype("S10").view(np.uint8).reshape(-1, 10)
+    texts = np.empty((len(micros), len(_TIME)), np.uint8)
+    texts[:] = np.frombuffer(_TIME, np.uint8)
+    texts[:, :10] = dates[places]
+    seconds, fraction = np.divmod(rest, 1_000_000)
+    minutes, seconds = np.divmod(seconds.astype(np.int32), 60)
+    hours, minutes = np.divmod(minutes, 60)
+    for number, last, digits in (
+        (hours, 12, 2),
+        (minutes, 15, 2),
+        (seconds, 18, 2),
+        (fraction.astype(np.int32), 25, 6),
+    ):
+        left = number
+        for place in range(last, last - digits, -1):
+            left, digit = np.divmod(left, 10)
+            texts[:, place] += digit.astype(np.uint8)
+    ends = np.arange(0, texts.size + 1, len(_TIME), dtype=np.int32)
+    return pa.Array.from_buffers(pa.binary(), len(micros), [None, pa.py_buffer(ends), pa.py_buffer(texts)])
 
 
 def _column_values(column: str, array: pa.Array) -> list[Any]:

@@ -31,15 +31,17 @@ def sunk() -> None:
 soon = {"kafka.topic.metadata.propagation.max.ms": "500"}  # librdkafka waits so long for a topic to appear
 counted = stream.groupBy("n").count()
 cases: dict[str, Callable[[], object]] = {
-    "no id": lambda: written(rows, "spark.absent", {}).save(),
-    "no column": lambda: written(rows, "spark.absent", {"id": "n", "key": "nope"}).save(),
-    "unknown option": lambda: written(rows, "spark.absent", {"id": "n"}, {"kee": "n"}).save(),
-    "overwrite": lambda: written(rows, "spark.absent", {"id": "n"}).mode("overwrite").save(),
-    "complete": lambda: started(written(counted, "spark.absent", {"id": "n"}).outputMode("complete")),
-    "stream": lambda: started(written(stream, "spark.absent", {"id": "n", "time": "n"})),
-    "id within a batch job": lambda: written(rows, "spark.absent", {"id": "n", "id_scope": "batch"}).save(),
-    "no such topic": lambda: written(rows.where("n < 3"), "spark.absent", {"id": "n"}, soon).save(),
-    "refused row": lambda: written(rows, "spark.refused", {"id": "n"}).save(),
+    "no id": lambda: written("flowbridge", rows, "spark.absent", {}).save(),
+    "no column": lambda: written("flowbridge", rows, "spark.absent", {"id": "n", "key": "nope"}).save(),
+    "unknown option": lambda: written("flowbridge", rows, "spark.absent", {"id": "n"}, {"kee": "n"}).save(),
+    "overwrite": lambda: written("flowbridge", rows, "spark.absent", {"id": "n"}).mode("overwrite").save(),
+    "complete": lambda: started(written("flowbridge", counted, "spark.absent", {"id": "n"}).outputMode("complete")),
+    "stream": lambda: started(written("flowbridge", stream, "spark.absent", {"id": "n", "time": "n"})),
+    "id within a batch job": lambda: written(
+        "flowbridge", rows, "spark.absent", {"id": "n", "id_scope": "batch"}
+    ).save(),
+    "no such topic": lambda: written("flowbridge", rows.where("n < 3"), "spark.absent", {"id": "n"}, soon).save(),
+    "refused row": lambda: written("flowbridge", rows, "spark.refused", {"id": "n"}).save(),
     "kafka sink: no id": lambda: to_kafka_columns(rows, "spark.absent"),
     "kafka sink: refused row": sunk,
 }

@@ -41,15 +41,17 @@ def session() -> SparkSession:
 
 
 def written(
+    way: str,
     rows: DataFrame,
     name: str,
     columns: dict[str, Any],
     options: dict[str, str] | None = None,
     step: Step | None = None,
 ) -> Any:
-    """Return the writer of a DataFrame for the way that the settings name.
+    """Return the writer of a DataFrame.
 
     Args:
+        way: ``kafka`` for Spark's Kafka sink, ``flowbridge`` for the data source.
         rows: The rows, of a batch or a stream.
         name: The event's name.
         columns: ``key``, ``time``, ``id``, ``exclude`` and ``id_scope``, as ``to_kafka_columns`` takes them.
@@ -57,7 +59,7 @@ def written(
         step: What the batches of Arrow pass last before they are published.
 
     """
-    if SETTINGS["way"] == "kafka":
+    if way == "kafka":
         encoder = EventEncoder(SETTINGS["source"], schemas=SETTINGS.get("schemas"))
         rows = to_kafka_columns(rows, name, encoder, **columns)
         if step is not None:

@@ -1,7 +1,7 @@
-"""A streaming query that meets trouble, by the way that the settings name.
+"""Streaming queries that meet trouble, one by each way.
 
 The rows are of a rate source, or of files. The trouble is in the last step before Kafka, so a task has published a part
-of its rows when it happens. Files in the folder ``markers`` tell the attempts apart.
+of its rows when it happens. Files in the folder of each query tell the attempts apart.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any
 import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import DataFrame, functions
+from pyspark.sql.streaming import StreamingQuery
 from session import SETTINGS, Step, session, written
 
+WAYS = ("kafka", "flowbridge")
 ROWS: int = SETTINGS["rows"]
-MARKERS = Path(SETTINGS["markers"])
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
@@ -65,30 +66,41 @@ def _held(markers: Path) -> Step:
     return step
 
 
-def _rows(source: str) -> tuple[DataFrame, dict[str, Any], Step]:
-    if source == "files":
+def _rows(markers: Path) -> tuple[DataFrame, dict[str, Any], Step]:
+    if SETTINGS["rows_of"] == "files":
         files = spark.readStream.schema("n long, customer string, at timestamp, parts array<struct<x: double>>")
         rows = files.option("maxFilesPerTrigger", 1).json(SETTINGS["files"])
         rows = rows.withColumn("order", functions.concat(functions.lit("o-"), "n"))
-        return rows, {"id": "order", "key": "customer", "time": "at"}, _held(MARKERS)
+        return rows, {"id": "order", "key": "customer", "time": "at"}, _held(markers)
     stream = spark.readStream.format("rate").option("rowsPerSecond", 100).option("numPartitions", 4)
     rows = stream.load().where(f"value < {ROWS}").withColumnRenamed("value", "n")
-    return rows, {"id": "n", "id_scope": "batch", "time": "timestamp"}, _failing_and_slow(MARKERS)
+    return rows, {"id": "n", "id_scope": "batch", "time": "timestamp"}, _failing_and_slow(markers)
 
 
-spark = session()
-rows, columns, step = _rows(SETTINGS["rows_of"])
-done = {"batchDone": SETTINGS["done"]} if "done" in SETTINGS else {}
-writer = written(rows, SETTINGS["name"], columns, done, step)
-writer = writer.option("checkpointLocation", SETTINGS["checkpoint"])
-if SETTINGS["rows_of"] == "files":
-    query = writer.trigger(availableNow=True).start()
-    query.awaitTermination()
-else:
-    query = writer.start()
+def _start(way: str) -> StreamingQuery:
+    folder = Path(SETTINGS["folder"]) / way
+    rows, columns, step = _rows(folder)
+    name = f"spark.{SETTINGS['rows_of']}.{way}"
+    done = {"batchDone": f"{name}.done"} if SETTINGS["rows_of"] == "files" else {}
+    writer = written(way, rows, name, columns, done, step)
+    writer = writer.option("checkpointLocation", str(folder / "checkpoint"))
+    query: StreamingQuery = (writer.trigger(availableNow=True) if SETTINGS["rows_of"] == "files" else writer).start()
+    return query
+
+
+def _run_to_last_row(query: StreamingQuery) -> None:
     deadline = time.monotonic() + 120
     while sum(progress["numInputRows"] for progress in query.recentProgress) <= ROWS:
         if query.exception() or time.monotonic() > deadline:
             raise query.exception() or TimeoutError(str(query.recentProgress))
         time.sleep(0.1)
     query.stop()
+
+
+spark = session()
+if SETTINGS["rows_of"] == "files":  # which end by themselves
+    for query in [_start(way) for way in WAYS]:
+        query.awaitTermination()
+else:
+    for way in WAYS:
+        _run_to_last_row(_start(way))

@@ -160,18 +160,19 @@ def test_what_cannot_be_sent_is_refused_before_sending(attributes: dict[str, Any
 
 
 def test_a_child_process_publishes_for_itself(bootstrap: str) -> None:
-    with Publisher(bootstrap) as publisher:
-        publisher.publish("pub.fork", {"from": "parent"})
-        publisher.flush()  # a fork while a thread looks up an address leaves a child that reaches nothing (docs/sdk.md)
-        child = os.fork()
-        if child == 0:
-            try:
-                publisher.publish("pub.fork", {"from": "child"})
-                publisher.close(20)
-                os._exit(0)
-            finally:
-                os._exit(1)
-        assert os.waitpid(child, 0)[1] == 0
+    script = (  # by itself: a child of this process would inherit the clients of all tests before
+        "import os, sys, flowbridge_sdk\n"
+        "with flowbridge_sdk.Publisher(sys.argv[1]) as p:\n"
+        "    p.publish('pub.fork', {'from': 'parent'})\n"
+        "    p.flush()\n"  # a fork while a thread looks up an address leaves a child that reaches nothing (docs/sdk.md)
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        p.publish('pub.fork', {'from': 'child'})\n"
+        "        p.close(20)\n"
+        "        os._exit(0)\n"
+        "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    subprocess.run([sys.executable, "-c", script, bootstrap], check=True, timeout=60)
     values = [Decoder().decode("pub.fork", record.value(), None) for record in _records(bootstrap, "pub.fork", 2)]
     assert sorted(value["from"] for value in values) == ["child", "parent"]
 

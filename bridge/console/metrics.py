@@ -182,10 +182,11 @@ class Metrics:
         """Count events that were dead letters and have been routed again."""
         self._sent_back.inc(events)
 
-    def _count_filtered(self) -> None:
-        """Count the events that slots have filtered out.
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus' text format.
 
-        They are counted when somebody asks. Otherwise each batch would cost something for each of ten thousand slots.
+        The events that slots have filtered out are counted here. Otherwise each batch would cost something for each of
+        ten thousand slots.
         """
         with self._lock:
             filtered, self._filtered = self._filtered, {}
@@ -196,8 +197,4 @@ class Metrics:
             for trigger, count in tally.items():
                 if count:
                     self._decisions.labels(stage, trigger, Reason.FILTERED._value_).inc(count)
-
-    def text(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
-        self._count_filtered()
         return generate_latest(self._registry)

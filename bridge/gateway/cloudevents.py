@@ -60,7 +60,12 @@ def read_cloudevent(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Inco
         data = parse(body) if body else None
         if isinstance(data, Answer):
             return data
-        attributes = {name[3:]: _attribute(text) for name, text in header_texts.items() if name.startswith("ce-")}
+        attributes: dict[str, str | None] = {}
+        for name, text in header_texts.items():
+            if name.startswith("ce-"):
+                quoted = _QUOTED.fullmatch(text)  # as older versions wrote it
+                bare = _ESCAPED.sub(r"\1", quoted[1]) if quoted else text
+                attributes[name[3:]] = unquote(bare, errors="strict")
         return _incoming(cloud_event(attributes | {"datacontenttype": content_type or None}, data))
     except UnicodeDecodeError as error:
         return malformed(f"a header ce-…: expected UTF-8 behind percent signs, found {error.object[:40]!r}")
@@ -68,17 +73,6 @@ def read_cloudevent(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Inco
         return _unread(error.found)
     except BadCloudEventError as error:
         return malformed(str(error))
-
-
-def _attribute(text: str) -> str:
-    """Return the value of an attribute in a header: without quotation marks, as older versions wrote it, and percents.
-
-    Raises:
-        UnicodeDecodeError: Its percents are no UTF-8.
-
-    """
-    quoted = _QUOTED.fullmatch(text)
-    return unquote(_ESCAPED.sub(r"\1", quoted[1]) if quoted else text, errors="strict")
 
 
 def _incoming(event: CloudEvent) -> Incoming | Answer:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time as process_time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -149,18 +149,14 @@ class Execution:
                 """The next one."""
             if self._is_stopped and self.replay.state == RUNNING:
                 self._write(replace(self._advanced(), state=PAUSED, text=self._why_stopped))
-        except FencedError:
-            return self._taken_over()
+        except FencedError:  # the process that took it over fences first, and then writes
+            until = self._pace() + _WRITTEN_WITHIN
+            while True:
+                found = self._replays.find(self.replay.name, is_current=False) or self.replay
+                if found.state != RUNNING or self._pace() >= until:
+                    return found
+                process_time.sleep(_POLL)
         return self.replay
-
-    def _taken_over(self) -> Replay:
-        """Return the replay as the process has it that took it over: that process fences first, and then writes."""
-        until = self._pace() + _WRITTEN_WITHIN
-        while True:
-            found = self._replays.find(self.replay.name, is_current=False) or self.replay
-            if found.state != RUNNING or self._pace() >= until:
-                return found
-            process_time.sleep(_POLL)
 
     def step(self, patience: float = 0.0) -> bool:
         """Hear what became of runs, and send those that may be sent now; return whether there is more to do.
@@ -179,10 +175,21 @@ class Execution:
             positions = self._entries.positions()
             if any(positions[place] < end for place, end in self._ends.items()):
                 return True
-            self._take_up()
+            for _, run in self._replays.plan(self.replay, self.replay.plan_start, self.replay.position):
+                outcome, replay = self._since.state(run.run_key)  # what became of the runs that were sent before
+                if outcome is Outcome.MISSING and self._is_used(run):  # it was passed over
+                    self._counts[MEANWHILE] += 1
+                elif outcome in (Outcome.MISSING, Outcome.WAITING):
+                    self._sent.add(run.run_key)
+                else:
+                    self._counts[_COUNTED[outcome] if replay == self.replay.name else MEANWHILE] += 1
             self._plan = self._replays.plan(self.replay, self.replay.position)
             self._following = next(self._plan, None)
-        self._wait_for_others()
+        if self._waits_for != "" and self._pace() - self._asked_at >= _LOOK_EVERY:
+            # another replay of the trigger may be ahead of this one, before the first run is sent
+            self._asked_at = self._pace()
+            with suppress(LogError):  # an open transaction of another replay hides what stands behind it
+                self._waits_for = self._replays.ahead_of(self.replay.name, self._clock())
         batch: list[Run] = []
         position = self.replay.position
         while self._following is not None and self._may_send(len(batch)):
@@ -226,17 +233,6 @@ class Execution:
         self._entries.close()
         self._since.close()
 
-    def _take_up(self) -> None:
-        """Find out what became of the runs that were sent before."""
-        for _, run in self._replays.plan(self.replay, self.replay.plan_start, self.replay.position):
-            outcome, replay = self._since.state(run.run_key)
-            if outcome is Outcome.MISSING and self._is_used(run):  # it was passed over
-                self._counts[MEANWHILE] += 1
-            elif outcome in (Outcome.MISSING, Outcome.WAITING):
-                self._sent.add(run.run_key)
-            else:
-                self._counts[_COUNTED[outcome] if replay == self.replay.name else MEANWHILE] += 1
-
     def _hear(self, records: list[Record]) -> None:
         """Take in entries of the ledger, and runs that no submitter has taken up."""
         for record in records:
@@ -254,16 +250,6 @@ class Execution:
                 is_own = outcome is Outcome.MISSING or replay == self.replay.name
                 self._counts[_COUNTED[outcome] if is_own else MEANWHILE] += 1
                 self._has_news = True
-
-    def _wait_for_others(self) -> None:
-        """Look whether another replay of the trigger is ahead of this one, before the first run is sent."""
-        if self._waits_for == "" or self._pace() - self._asked_at < _LOOK_EVERY:
-            return
-        self._asked_at = self._pace()
-        try:
-            self._waits_for = self._replays.ahead_of(self.replay.name, self._clock())
-        except LogError:  # an open transaction of another replay hides what stands behind it
-            return
 
     def _is_used(self, run: Run) -> bool:
         """Return whether a run of the live bridge or of another replay has used an event of a run since it was planned.

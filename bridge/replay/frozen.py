@@ -161,7 +161,16 @@ class Freezer:
         with closing(self._log.admin()) as admin, closing(self._log.reader()) as reader:
             ranges = self._ranges(admin, reader, request, definition, to_end=to_end, follows_routers=True)
             self._read_held(admin, reader, request.trigger, recorded)
-            return replace(ranges, ledger_end=self._read_runs(admin, reader, request.trigger, recorded))
+            number = partition_of(request.trigger, self._topics.partitions)
+            runs, ledger = Partition(self._topics.runs, number), Partition(self._topics.ledger, number)
+            end = self._closed_ends(admin, [runs])[runs]
+            passed = self._settled(admin, "submitter", {runs: end})[runs]
+            for record in self._records(reader, runs, passed, end):
+                record_run(recorded, record)
+            ledger_end = self._closed_ends(admin, [ledger])[ledger]
+            for record in self._records(reader, ledger, 0, ledger_end):
+                record_entry(recorded, record)
+            return replace(ranges, ledger_end=ledger_end)
 
     def ranges(self, request: Request, definition: Definition) -> Frozen:
         """Return the offsets alone, to the ends of the topics: nothing is asked of what the live bridge made of them.
@@ -371,19 +380,6 @@ class Freezer:
                     waits = (record.value or b"").startswith(WAITING.prefix)
                     (waiting.add if waits else waiting.discard)(record.key)
             recorded.hold([read_place(key).event for key in waiting])
-
-    def _read_runs(self, admin: Admin, reader: Reader, trigger: str, recorded: Recorded) -> int:
-        """Record the runs of the trigger; return up to where the ledger was read."""
-        number = partition_of(trigger, self._topics.partitions)
-        runs, ledger = Partition(self._topics.runs, number), Partition(self._topics.ledger, number)
-        end = self._closed_ends(admin, [runs])[runs]
-        passed = self._settled(admin, "submitter", {runs: end})[runs]
-        for record in self._records(reader, runs, passed, end):
-            record_run(recorded, record)
-        ledger_end = self._closed_ends(admin, [ledger])[ledger]
-        for record in self._records(reader, ledger, 0, ledger_end):
-            record_entry(recorded, record)
-        return ledger_end
 
     def _closed_ends(self, admin: Admin, places: Collection[Partition]) -> dict[Partition, int]:
         """Return the ends of partitions, once all transactions before them are over; without patience the stable ends.

@@ -89,8 +89,16 @@ def read_documents(text: str, first_line: int = 1, *, quick: bool = False) -> It
     """
     if len(text) > SIZE_LIMIT:
         raise DocumentError(f"{len(text)} characters", f"a file has at most {SIZE_LIMIT}", first_line)
+    loader: type[Any] = _BoundedLoader
+    if quick:  # libyaml's loader where it is installed, and the brackets of the text are not deep
+        depth = deepest = 0
+        for bracket in _BRACKET.findall(text):
+            depth += 1 if bracket in "[{" else -1
+            deepest = max(deepest, depth)
+        if deepest <= DEPTH_LIMIT:
+            loader = getattr(yaml, "CSafeLoader", _BoundedLoader)
     try:
-        for node in yaml.compose_all(text, Loader=_quick_loader(text) if quick else _BoundedLoader):
+        for node in yaml.compose_all(text, Loader=loader):
             document = Document(None, node.start_mark.line + first_line)
             document.value = _Reader(document, first_line).value(node, ())
             if document.value is not None:
@@ -153,16 +161,6 @@ class _BoundedLoader(yaml.SafeLoader):
         if self.flow_level > DEPTH_LIMIT:
             raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEPTH_LIMIT}", problem_mark=self.get_mark())
         super().fetch_flow_collection_start(token_class)
-
-
-def _quick_loader(text: str) -> type[Any]:
-    """Return libyaml's loader where it is installed, and the brackets of the text are not deep."""
-    depth = deepest = 0
-    for bracket in _BRACKET.findall(text):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    loader: type[Any] | None = getattr(yaml, "CSafeLoader", None)
-    return loader if loader is not None and deepest <= DEPTH_LIMIT else _BoundedLoader
 
 
 _BRACKET = re.compile(r"[\[\]{}]")

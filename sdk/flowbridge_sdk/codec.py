@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from flowbridge_sdk.avro.reading import Read
     from flowbridge_sdk.headers import Headers
     from flowbridge_sdk.registry import Registry
-    from flowbridge_sdk.schemas import EventSchema
     from flowbridge_sdk.typed import EventType
 
 PAYLOAD_LIMIT = 1 << 20
@@ -263,8 +262,17 @@ class Encoder:
         name, own = _name(event), None if isinstance(event, str) else event
         schema, registered = self._schemas.current.get(name), None
         if own is not None:
-            if schema is not None:
-                _require_same(schema, own.schema)
+            if schema is not None:  # it must write the same bytes, and mean the same by them
+                from flowbridge_sdk.avro.changes import changes  # noqa: PLC0415 - for the first event of a type alone
+
+                found = [str(change) for change in changes(schema, own.schema) if change.matters]
+                if found:
+                    shown = "; ".join(found[:5]) + ("; ..." if len(found) > 5 else "")  # noqa: PLR2004
+                    raise SchemaError(
+                        schema.where,
+                        f"differs from {own.schema.where}, which the event {schema.name!r} is published with: {shown}. "
+                        "Write the file anew (flowbridge schema infer), or publish with what it says",
+                    )
             schema = own.schema
         if self._registry is not None:
             registered = self._registry.writing(f"{topic_of(name)}-value", name, schema)
@@ -281,17 +289,3 @@ class Encoder:
 
 def _name(event: str | EventType[Any]) -> str:
     return event if isinstance(event, str) else event.name
-
-
-def _require_same(ours: EventSchema, theirs: EventSchema) -> None:
-    """Refuse an event type whose schema writes other bytes than the folder's, or means something else by them."""
-    from flowbridge_sdk.avro.changes import changes  # noqa: PLC0415 - for the first event of a type alone
-
-    found = [change for change in changes(ours, theirs) if change.matters]
-    if found:
-        shown = "; ".join(str(change) for change in found[:5]) + ("; ..." if len(found) > 5 else "")  # noqa: PLR2004
-        raise SchemaError(
-            ours.where,
-            f"differs from {theirs.where}, which the event {ours.name!r} is published with: {shown}. Write the "
-            "file anew (flowbridge schema infer), or publish with what it says",
-        )

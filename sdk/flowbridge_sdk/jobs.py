@@ -173,30 +173,25 @@ class JobEvent:
             _log.info("local run: event %s will not be published", self._name)
         else:
             self._run = _run_of(self._name, self._run_given)
-            self._check_publisher()
+            if self._publisher is None:
+                with process_publisher.taken():
+                    """It is made, and so reads its settings."""
+            elif not isinstance(self._publisher, Publisher):
+                raise SettingsError(
+                    f"event {self._name!r}: expected a Publisher, on asyncio too, found {described(self._publisher)}; "
+                    "or leave it out"
+                )
+            elif self._publisher.on_failure is not None:
+                raise SettingsError(
+                    f"event {self._name!r}: its publisher has an on_failure, so a lost event would not fail the job; "
+                    "pass a publisher without one"
+                )
         self._started = datetime.now(UTC)
         self._token = _current.set(self)
         return self
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
-
-    def _check_publisher(self) -> None:
-        if self._publisher is None:
-            with process_publisher.taken():  # which makes it, and so reads its settings
-                return
-        if not isinstance(self._publisher, Publisher):
-            raise SettingsError(
-                f"event {self._name!r}: expected a Publisher, on asyncio too, found {described(self._publisher)}; "
-                "or leave it out"
-            )
-        if self._publisher.on_failure is not None:
-            raise SettingsError(
-                f"event {self._name!r}: its publisher has an on_failure, so a lost event would not fail the job; "
-                "pass a publisher without one"
-            )
-
-    # -- after the work ------------------------------------------------------------------------------------------------
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -251,7 +246,16 @@ class JobEvent:
                 raise
             error.add_note(f"event {self._name} was not published: {undelivered}")
         if error is None:
-            _warn_of_second((self._name, self._source, identity, run.attempt))
+            success = self._name, self._source, identity, run.attempt
+            if success in _succeeded:  # one attempt has succeeded twice: often a loop whose events need a `part`
+                _log.warning(
+                    "event %s was published before by this process, with the same id: it is no new event; "
+                    "pass `part` to tell several events of one run apart",
+                    self._name,
+                )
+            _succeeded[success] = None
+            if len(_succeeded) > _REMEMBERED:
+                _succeeded.pop(next(iter(_succeeded)), None)
         elif error is not raised:
             raise error
 
@@ -329,19 +333,6 @@ def publishes(
 _current: ContextVar[JobEvent] = ContextVar("flowbridge_job_event")
 _succeeded: dict[tuple[str, str | None, str, int | None], None] = {}
 """What this process published, the oldest first: (name, source, id, attempt) of successes."""
-
-
-def _warn_of_second(success: tuple[str, str | None, str, int | None]) -> None:
-    """Log a warning where one attempt has succeeded twice: often a loop whose events need a ``part``."""
-    if success in _succeeded:
-        _log.warning(
-            "event %s was published before by this process, with the same id: it is no new event; "
-            "pass `part` to tell several events of one run apart",
-            success[0],
-        )
-    _succeeded[success] = None
-    if len(_succeeded) > _REMEMBERED:
-        _succeeded.pop(next(iter(_succeeded)), None)
 
 
 # -- which run this is -------------------------------------------------------------------------------------------------

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from bridge.cli.output import Output
 from bridge.cli.schema.sources import (
     event_of,
     files_of,
-    is_model,
     read_schema,
     registry_of,
-    schema_from,
+    schemas_in,
     sdk_errors,
     subject_of,
 )
@@ -26,20 +25,6 @@ from bridge.triggers.sources.folder import TriggerFolder
 from flowbridge_sdk.avro.changes import Incompatibility, incompatibilities
 from flowbridge_sdk.registry import Registry
 from flowbridge_sdk.schemas import EventSchema
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A schema to check.
-
-    Attributes:
-        schema: The schema.
-        file: Its file; None for a model's.
-
-    """
-
-    schema: EventSchema
-    file: Path | None
 
 
 def execute(
@@ -57,37 +42,32 @@ def execute(
     if not chosen:
         raise UsageError("there is nothing to check", "name files or folders, or set FLOWBRIDGE_SCHEMAS")
     registry = registry_of(settings)
-    candidates = [candidate for source in chosen for candidate in _candidates(source, name, registry)]
-    failed = False
-    for candidate in candidates:
-        versions = list(_earlier(candidate, against or settings.schemas, registry, every=mode.endswith("-transitive")))
-        wrong = list(_wrong(candidate.schema, versions, mode.removesuffix("-transitive")))
+    # a folder's older versions are what its current ones are held to
+    candidates = [candidate for source in chosen for candidate in schemas_in(source, name, registry)]
+    direction, failed = mode.removesuffix("-transitive"), False
+    for schema, file in candidates:
+        places = against or settings.schemas
+        versions = list(_earlier(schema, file, places, registry, every=mode.endswith("-transitive")))
+        wrong: list[tuple[str, EventSchema, Incompatibility]] = []
+        for version in versions:
+            if direction in ("backward", "full"):
+                wrong += [("backward", version, part) for part in incompatibilities(schema, version)]
+            if direction in ("forward", "full"):
+                wrong += [("forward", version, part) for part in incompatibilities(version, schema)]
         failed |= bool(wrong)
-        _report(candidate.schema, mode, versions, wrong, output)
+        _report(schema, mode, versions, wrong, output)
     if trigger_paths:
-        for error in _trigger_errors(trigger_paths, [candidate.schema for candidate in candidates], settings):
+        for error in _trigger_errors(trigger_paths, [schema for schema, _ in candidates], settings):
             failed = True
             output.result(f"{error.origin}: {error.message}", {**error.origin._asdict(), **error.texts()})
     return ExitCode.NOT_SO if failed else ExitCode.OK
 
 
-def _candidates(source: str, name: str | None, registry: Registry | None) -> Iterator[_Candidate]:
-    if is_model(source) and not Path(source).exists():
-        if not name:
-            raise UsageError(f"{source} does not say what its events are called", "name them with --name")
-        yield _Candidate(schema_from(source, registry, name), None)
-        return
-    for file in files_of(Path(source)):
-        event, version = event_of(file)
-        if not version or not Path(source).is_dir():  # a folder's older versions are what its current ones are held to
-            yield _Candidate(read_schema(file, event), file)
-
-
 def _earlier(
-    candidate: _Candidate, against: Sequence[Path], registry: Registry | None, *, every: bool
+    schema: EventSchema, own: Path | None, against: Sequence[Path], registry: Registry | None, *, every: bool
 ) -> Iterator[EventSchema]:
     """Yield the versions that a schema is compared with: of each place the last one, or every one."""
-    name, own = candidate.schema.name, candidate.file
+    name = schema.name
     folders = [own.parent] if own is not None else []
     seen = set() if own is None else {own.resolve()}
     for path in (*folders, *against):
@@ -99,19 +79,6 @@ def _earlier(
         with sdk_errors():
             versions = registry.versions(subject_of(name))
         yield from versions if every else versions[-1:]
-
-
-def _wrong(
-    schema: EventSchema, versions: Sequence[EventSchema], mode: str
-) -> Iterator[tuple[str, EventSchema, Incompatibility]]:
-    """Yield each incompatibility with its direction and the version that is concerned."""
-    for version in versions:
-        if mode in ("backward", "full"):
-            for part in incompatibilities(schema, version):
-                yield "backward", version, part
-        if mode in ("forward", "full"):
-            for part in incompatibilities(version, schema):
-                yield "forward", version, part
 
 
 def _report(

@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from bridge.cli.output import Output
-from bridge.cli.schema.sources import (
-    event_of,
-    files_of,
-    is_model,
-    needed,
-    read_schema,
-    registry_of,
-    schema_from,
-    sdk_errors,
-    subject_of,
-)
+from bridge.cli.schema.sources import needed, registry_of, schemas_in, sdk_errors, subject_of
 from bridge.errors import ExitCode, UsageError
 from bridge.settings.settings import Settings
 from flowbridge_sdk.registry import Registry
@@ -44,27 +32,13 @@ def execute(
         if match is None:
             raise UsageError(f"--reference: found {text!r}", "write TYPE=SUBJECT@VERSION, as shop.Line=shop-line@1")
         wanted.append(Reference(match[1], match[2], int(match[3])))
-    schemas = [schema for source in sources for schema in _schemas(source, name, registry, wanted)]
+    schemas = [schema for source in sources for schema, _ in schemas_in(source, name, registry, wanted)]
     if subject is not None and len(schemas) != 1:
         raise UsageError(f"--subject for {len(schemas)} schemas", "register them one by one, or leave it out")
     failed = False
     for schema in schemas:
         failed |= not _registered(registry, subject or subject_of(schema.name), schema, dry_run, output)
     return ExitCode.NOT_SO if failed else ExitCode.OK
-
-
-def _schemas(
-    source: str, name: str | None, registry: Registry, references: Sequence[Reference]
-) -> Iterator[EventSchema]:
-    if is_model(source) and not Path(source).exists():
-        if not name:
-            raise UsageError(f"{source} does not say what its events are called", "name them with --name")
-        yield schema_from(source, registry, name)
-        return
-    for file in files_of(Path(source)):
-        event, version = event_of(file)
-        if not version or not Path(source).is_dir():
-            yield read_schema(file, event, registry, references)
 
 
 def _registered(registry: Registry, subject: str, schema: EventSchema, dry_run: bool, output: Output) -> bool:  # noqa: FBT001

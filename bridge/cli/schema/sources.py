@@ -178,6 +178,36 @@ def schema_from(source: str, registry: Registry | None, name: str = "") -> Event
         return read_schema(path, event_of(path)[0])
 
 
+def schemas_in(
+    source: str, name: str | None, registry: Registry | None, references: Sequence[Reference] = ()
+) -> Iterator[tuple[EventSchema, Path | None]]:
+    """Yield the schemas of a file, a folder or a model, each with its file; None for a model's.
+
+    Of a folder only the current versions are yielded.
+
+    Args:
+        source: The file, the folder, or the model as MODULE:CLASS.
+        name: What the events of a model are called.
+        registry: The registry that models and references may need.
+        references: The types of other schemas that the files use.
+
+    Raises:
+        UsageError: There is no such source, or the events of a model have no name.
+        SchemasError: A file or a model has no schema.
+        RegistryUnreachableError: The registry does not answer.
+
+    """
+    if is_model(source) and not Path(source).exists():
+        if not name:
+            raise UsageError(f"{source} does not say what its events are called", "name them with --name")
+        yield schema_from(source, registry, name), None
+        return
+    for file in files_of(Path(source)):
+        event, version = event_of(file)
+        if not version or not Path(source).is_dir():
+            yield read_schema(file, event, registry, references), file
+
+
 def subject_of(name: str) -> str:
     """Return the subject of an event's schema.
 

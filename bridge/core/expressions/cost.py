@@ -137,9 +137,26 @@ class Cost:
             self.spent += _OPTIONAL_COST if "?" in name else 0
             return _item(first)
         if name in _SEARCHED:
-            return self._searched(name, first, second, parts)
+            # at worst the sought text is compared at each place of the other
+            self._pay(4 * first.text + first.text * second.text // 20, 0)
+            if name == "split":
+                self._pay(0, first.text + 1)
+                return Shape(first.text, first.text + 1, first.text + 1, Shape(first.text))
+            if name == "replace" and len(parts) > 2:  # noqa: PLR2004  (the replacement is the third)
+                made = first.text + (first.text + 1) * parts[2].text
+                self._pay(2 * made, 0)
+                return Shape(made)
+            return TINY
         if name in {"join", "format"}:
-            return self._joined(name, node, first, second)
+            if name == "join":
+                made = first.text + first.width * second.text
+            else:
+                pattern = node.target
+                is_fixed = pattern is not None and pattern.kind == "const" and isinstance(pattern.value, str)
+                directives = pattern.value.count("%") if pattern is not None and is_fixed else first.text // 2
+                made = first.text + directives * (_FORMAT_WIDTH + 8 * second.text + 32 * second.members)
+            self._pay(2 * made, first.width)
+            return Shape(made)
         if name in _HANDED_ON:
             return wider(first, parts[-1] if parts else TINY) or TINY
         if name == "@matches":
@@ -154,29 +171,6 @@ class Cost:
         self._pay(2 * text, members)
         made = max(text if name in _NO_LONGER else 4 * text, _NUMBER_WIDTH)
         return Shape(made, members, members, Shape(made, members) if members else None)
-
-    def _searched(self, name: str, text: Shape, sought: Shape, parts: list[Shape]) -> Shape:
-        """Weigh a search, which compares the sought text at each place of the other at worst."""
-        self._pay(4 * text.text + text.text * sought.text // 20, 0)
-        if name == "split":
-            self._pay(0, text.text + 1)
-            return Shape(text.text, text.text + 1, text.text + 1, Shape(text.text))
-        if name == "replace" and len(parts) > 2:  # noqa: PLR2004  (the replacement is the third)
-            made = text.text + (text.text + 1) * parts[2].text
-            self._pay(2 * made, 0)
-            return Shape(made)
-        return TINY
-
-    def _joined(self, name: str, node: Node, first: Shape, second: Shape) -> Shape:
-        if name == "join":
-            made = first.text + first.width * second.text
-        else:
-            pattern = node.target
-            is_fixed = pattern is not None and pattern.kind == "const" and isinstance(pattern.value, str)
-            directives = pattern.value.count("%") if pattern is not None and is_fixed else first.text // 2
-            made = first.text + directives * (_FORMAT_WIDTH + 8 * second.text + 32 * second.members)
-        self._pay(2 * made, first.width)
-        return Shape(made)
 
     def _loop(self, node: Node) -> Shape:
         around = self.of(node.parts[0])

@@ -93,88 +93,71 @@ def _node(data: bytes) -> Node:
             number = value
         else:
             where, content = at, value
+    optional: list[int] = []  # places of optional members
     match where:  # the fields of cel.expr.Expr, as `_encoded` writes them
         case 3:
-            return _const(number, content)
+            ((kind, value),) = list(_fields(content)) or [(_NULL, 0)]
+            read: Any = value
+            if kind == _NULL:
+                read = None
+            elif kind == _BOOL:
+                read = bool(value)
+            elif kind == _INT:
+                read = value - 2**64 if value >= 2**63 else value
+            elif kind == _DOUBLE:
+                read = struct.unpack("<d", value)[0]
+            elif kind == _STRING:
+                read = value.decode()
+            return Node("const", number, "uint" if kind == _UINT else "", value=read)
         case 4:
             return Node("ident", number, dict(_fields(content))[1].decode())
         case 5:
             members = dict(_fields(content))
-            kind = "has" if members.get(3) else "select"
-            return Node(kind, number, members.get(2, b"").decode(), parts=[_node(members[1])])
+            name = members.get(2, b"").decode()
+            return Node("has" if members.get(3) else "select", number, name, parts=[_node(members[1])])
         case 6:
-            return _call(number, content)
+            node = Node("call", number)
+            for at, value in _fields(content):
+                if at == 1:
+                    node.target = _node(value)
+                elif at == 2:  # noqa: PLR2004  (Call.function)
+                    node.name = value.decode()
+                else:
+                    node.parts.append(_node(value))
+            return node
         case 7:
-            return _list(number, content)
+            node = Node("list", number)
+            for at, value in _fields(content):
+                if at == 1:
+                    node.parts.append(_node(value))
+                elif isinstance(value, bytes):  # packed: one number after the other
+                    place = 0
+                    while place < len(value):
+                        index, place = _varint(value, place)
+                        optional.append(index)
+                else:
+                    optional.append(value)
+            node.optional = frozenset(optional)
+            return node
         case 8:
-            return _map(number, content)
+            node = Node("map", number)
+            for at, value in _fields(content):
+                if at == 1:
+                    node.name = value.decode()
+                    continue
+                entry = dict(_fields(value))
+                if entry.get(5):
+                    optional.append(len(node.parts) // 2)
+                key = _node(entry[3]) if 3 in entry else Node("const", value=entry.get(2, b"").decode())  # noqa: PLR2004
+                node.parts += (key, _node(entry[4]))
+            node.optional = frozenset(optional)
+            return node
         case 9:
             members = dict(_fields(content))
             parts = [_node(members[at]) for at in _LOOP_PARTS]
             names = [members.get(at, b"").decode() for at in (1, 3, 8)]
             return Node("loop", number, names[0], parts=parts, accumulator=names[1], second=names[2])
     raise KeyError(where)
-
-
-def _const(number: int, data: bytes) -> Node:
-    ((kind, value),) = list(_fields(data)) or [(_NULL, 0)]
-    read: Any = value
-    if kind == _NULL:
-        read = None
-    elif kind == _BOOL:
-        read = bool(value)
-    elif kind == _INT:
-        read = value - 2**64 if value >= 2**63 else value
-    elif kind == _DOUBLE:
-        read = struct.unpack("<d", value)[0]
-    elif kind == _STRING:
-        read = value.decode()
-    return Node("const", number, "uint" if kind == _UINT else "", value=read)
-
-
-def _call(number: int, data: bytes) -> Node:
-    node = Node("call", number)
-    for at, value in _fields(data):
-        if at == 1:
-            node.target = _node(value)
-        elif at == 2:  # noqa: PLR2004  (Call.function)
-            node.name = value.decode()
-        else:
-            node.parts.append(_node(value))
-    return node
-
-
-def _list(number: int, data: bytes) -> Node:
-    node = Node("list", number)
-    optional: list[int] = []
-    for at, value in _fields(data):
-        if at == 1:
-            node.parts.append(_node(value))
-        elif isinstance(value, bytes):  # packed: one number after the other
-            place = 0
-            while place < len(value):
-                index, place = _varint(value, place)
-                optional.append(index)
-        else:
-            optional.append(value)
-    node.optional = frozenset(optional)
-    return node
-
-
-def _map(number: int, data: bytes) -> Node:
-    node = Node("map", number)
-    optional: list[int] = []
-    for at, value in _fields(data):
-        if at == 1:
-            node.name = value.decode()
-            continue
-        entry = dict(_fields(value))
-        if entry.get(5):
-            optional.append(len(node.parts) // 2)
-        key = _node(entry[3]) if 3 in entry else Node("const", value=entry.get(2, b"").decode())  # noqa: PLR2004
-        node.parts += (key, _node(entry[4]))
-    node.optional = frozenset(optional)
-    return node
 
 
 def _encoded(node: Node) -> bytes:

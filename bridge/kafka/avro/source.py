@@ -60,7 +60,13 @@ def picker(schema: Schema, names: Sequence[str]) -> Callable[[bytes, int], tuple
     last = max(list(fields).index(name) for name in names)
     lines: list[str] = []
     for field in schema["fields"][: last + 1]:
-        lines += (_read if field["name"] in names else _skip)(field["type"], fields[field["name"]])
+        match _type(field["type"]):
+            case "string" | "bytes" if field["name"] not in names:
+                lines += _READ_SIZE
+            case "int" | "long" | "boolean" | "enum" if field["name"] not in names:
+                lines += ["while buf[pos] > 127:", f"{_INDENT}pos += 1", "pos += 1"]
+            case _:
+                lines += _read(field["type"], fields[field["name"]])
     lines += [*_END, f"return ({', '.join(fields[name] for name in names)},)"]
     pick: Callable[[bytes, int], tuple[Any, ...]] = _compiled("pick", "buf, pos", lines)
     return pick
@@ -171,18 +177,6 @@ def _read(schema: Schema, name: str) -> Iterator[str]:
             yield f"{name} = {{{', '.join(named)}}}"
         case kind:
             yield from _read_number(kind, schema, name)
-
-
-def _skip(schema: Schema, name: str) -> Iterator[str]:
-    match _type(schema):
-        case "string" | "bytes":
-            yield from _READ_SIZE
-        case "int" | "long" | "boolean" | "enum":
-            yield "while buf[pos] > 127:"
-            yield f"{_INDENT}pos += 1"
-            yield "pos += 1"
-        case _:
-            yield from _read(schema, name)
 
 
 def _read_number(kind: str, schema: Schema, name: str) -> Iterator[str]:

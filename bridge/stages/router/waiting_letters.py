@@ -293,10 +293,19 @@ class _Reading:
                 self._records.extend(record for record in self._reader.poll(_POLL) if record.offset < self._end)
             while self._records:
                 record = self._records.popleft()
-                if not self._are_marks_read:
-                    self._mark(record)
-                elif not self._is_marked(record.offset):
-                    return record
+                if self._are_marks_read:
+                    index = record.offset - self._letters[1]
+                    if index >= 8 * len(self._bits) or not self._bits[index >> 3] >> (index & 7) & 1:
+                        return record
+                    continue
+                try:
+                    index = SENT_BACK.decode(record.value or b"")["offset"] - self._letters[1]
+                except RecordError:  # of a newer version, which may say something else about a letter
+                    continue
+                if 0 <= index < self._letters[2] - self._letters[1]:  # others have expired
+                    if index >= 8 * len(self._bits):
+                        self._bits.extend(bytes((index >> 3) + 1 - len(self._bits)))
+                    self._bits[index >> 3] |= 1 << (index & 7)
             if self._reader.positions()[self._place] < self._end:
                 return None
             if self._are_marks_read:
@@ -311,20 +320,6 @@ class _Reading:
     def close(self) -> None:
         """Close the reader."""
         self._reader.close()
-
-    def _mark(self, record: Record) -> None:
-        try:
-            index = SENT_BACK.decode(record.value or b"")["offset"] - self._letters[1]
-        except RecordError:  # of a newer version, which may say something else about a letter
-            return
-        if 0 <= index < self._letters[2] - self._letters[1]:  # others have expired
-            if index >= 8 * len(self._bits):
-                self._bits.extend(bytes((index >> 3) + 1 - len(self._bits)))
-            self._bits[index >> 3] |= 1 << (index & 7)
-
-    def _is_marked(self, offset: int) -> bool:
-        index = offset - self._letters[1]
-        return index < 8 * len(self._bits) and bool(self._bits[index >> 3] >> (index & 7) & 1)
 
 
 _head_of = DEAD_LETTER.only("topic", "partition", "reason")

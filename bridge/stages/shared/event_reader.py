@@ -101,7 +101,12 @@ class EventReader:
                 payload = self._decoder.decode(topic, framed)
             else:
                 payload = self._decoder.decode(topic, value, headers)
-                if value[:1] not in _AVRO and "ce_id" not in by_name and _is_cloud_event(payload):
+                if (  # a whole CloudEvent in JSON, in a record whose headers do not say so
+                    value[:1] not in _AVRO
+                    and "ce_id" not in by_name
+                    and payload.get("specversion") == "1.0"
+                    and all(isinstance(payload.get(name), str) and payload[name] for name in REQUIRED)
+                ):
                     try:
                         event = read_object(payload)
                     except BadCloudEventError as error:
@@ -144,13 +149,6 @@ def _refusal(topic: str, error: BadCloudEventError) -> BadCloudEventError:
 
 def _head_of(event: CloudEvent, timestamp: int) -> EventHead:
     return EventHead(event.name, event.id, event.source, timestamp * 1000 if event.time_us is None else event.time_us)
-
-
-def _is_cloud_event(payload: Mapping[str, Any]) -> bool:
-    """Return whether an object of JSON is a whole CloudEvent, in a record whose headers do not say so."""
-    return payload.get("specversion") == "1.0" and all(
-        isinstance(payload.get(name), str) and payload[name] for name in REQUIRED
-    )
 
 
 def place_identity(record: Record) -> EventIdentity:

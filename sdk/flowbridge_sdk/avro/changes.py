@@ -232,17 +232,15 @@ class _Resolution:
             case "fixed" if reader["size"] != writer["size"]:
                 return [self._wrong(path, "the sizes differ", reader, writer)]
             case "enum":
-                return self._enum(reader, writer, path)
+                missing = [symbol for symbol in writer["symbols"] if symbol not in reader["symbols"]]
+                if missing and reader.get("default") not in reader["symbols"]:
+                    symbols = ", ".join(missing)
+                    rule = f"the reader has no symbol {symbols}, and no default for those that it does not know"
+                    own, others = ", ".join(reader["symbols"]), ", ".join(writer["symbols"])
+                    return [Incompatibility(_text(path), rule, own, others)]
             case "record" | "error":
                 return self._record(reader, writer, path)
         return []
-
-    def _enum(self, reader: _Definition, writer: _Definition, path: Path) -> list[Incompatibility]:
-        missing = [symbol for symbol in writer["symbols"] if symbol not in reader["symbols"]]
-        if not missing or reader.get("default") in reader["symbols"]:
-            return []
-        rule = f"the reader has no symbol {', '.join(missing)}, and no default for those that it does not know"
-        return [Incompatibility(_text(path), rule, ", ".join(reader["symbols"]), ", ".join(writer["symbols"]))]
 
     def _record(self, reader: _Definition, writer: _Definition, path: Path) -> list[Incompatibility]:
         found: list[Incompatibility] = []
@@ -283,7 +281,9 @@ def _changes(old: _Side, new: _Side, was: Any, now: Any, path: Path, seen: set[t
             return
         seen.add(pair)
     if before["type"] != kind or _meaning(before) != _meaning(after) or before.get("size") != after.get("size"):
-        yield _type_change(where, before, after)
+        promoted = " (promoted)" if kind in _PROMOTIONS.get(before["type"], ()) else ""
+        text = f"type changed from {kind_text(before)} to {kind_text(after)}{promoted}"
+        yield Change(where, "type", text, _plain(before), _plain(after))
         return
     if "name" in after:
         if before["name"] != after["name"]:
@@ -362,12 +362,6 @@ def _union_changes(
     for mark, branch in zip(are, later, strict=True):
         if mark in were:
             yield from _changes(old, new, earlier[were.index(mark)], branch, path, seen)
-
-
-def _type_change(where: str, before: _Definition, after: _Definition) -> Change:
-    promoted = " (promoted)" if after["type"] in _PROMOTIONS.get(before["type"], ()) else ""
-    text = f"type changed from {kind_text(before)} to {kind_text(after)}{promoted}"
-    return Change(where, "type", text, _plain(before), _plain(after))
 
 
 def _default_change(where: str, before: _Definition, after: _Definition) -> Iterator[Change]:

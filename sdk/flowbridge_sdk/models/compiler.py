@@ -33,7 +33,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 from uuid import UUID
 
@@ -272,24 +271,20 @@ class ModelCompiler:
         elif isinstance(annotation, str | typing.ForwardRef):
             raise self._refusal(f"the type {annotation!r} is not known; define it at the top of its module")
         elif origin is Literal:
-            yield from self._literal(get_args(annotation))
+            by_type: dict[type, list[Any]] = {}  # those of one type together
+            for value in get_args(annotation):
+                by_type.setdefault(type(value), []).append(value)
+            for kind, members in by_type.items():
+                if kind is types.NoneType or issubclass(kind, Enum):
+                    yield kind, ()
+                elif kind in (str, int, bool):
+                    yield Literal, tuple(members)
+                else:
+                    raise self._refusal(
+                        f"expected a Literal of str, int, bool or members of an Enum, found {kind.__name__}"
+                    )
         else:
             yield (types.NoneType if annotation is None else annotation), metadata
-
-    def _literal(self, values: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
-        """Yield the types of a Literal's values, with those of one type together."""
-        by_type: dict[type, list[Any]] = {}
-        for value in values:
-            by_type.setdefault(type(value), []).append(value)
-        for kind, members in by_type.items():
-            if kind is types.NoneType or issubclass(kind, Enum):
-                yield kind, ()
-            elif kind in (str, int, bool):
-                yield Literal, tuple(members)
-            else:
-                raise self._refusal(
-                    f"expected a Literal of str, int, bool or members of an Enum, found {kind.__name__}"
-                )
 
     def _single(self, kind: Any, metadata: tuple[Any, ...]) -> _Node:
         """Return the node of a type that is no union."""
@@ -300,9 +295,25 @@ class ModelCompiler:
                 return self._stated(item.schema)
         origin, arguments = get_origin(kind), get_args(kind)
         if origin in _LISTS or kind in _LISTS:
-            return self._list(kind, origin or kind, arguments)
+            is_open = len(arguments) == 2 and arguments[1] is ...  # noqa: PLR2004 - tuple[X, ...]
+            if (origin or kind) is tuple and not is_open:
+                raise self._refusal(
+                    f"{_shown(kind)} has parts of its own types; expected tuple[X, ...], or a dataclass"
+                )
+            if not arguments:
+                raise self._refusal(f"{_shown(kind)} does not say what it holds; expected for example list[str]")
+            self._path.append("[]")
+            node = self._node(arguments[0])
+            self._path.pop()
+            return _Node({"type": "array", "items": node.schema}, array_writer(node.write), (list, tuple))
         if origin in _MAPS or kind in _MAPS:
-            return self._map(kind, arguments)
+            keys = list(self._branches(arguments[0], ())) if arguments else []
+            if len(keys) != 1 or keys[0][0] is not str:
+                raise self._refusal(f"{_shown(kind)} is no mapping from str; expected for example dict[str, int]")
+            self._path.append("{}")
+            node = self._node(arguments[1])
+            self._path.pop()
+            return _Node({"type": "map", "values": node.schema}, map_writer(node.write), (dict,))
         if not isinstance(kind, type):
             raise self._refusal(f"{_shown(kind)} has no Avro counterpart; expected {_ACCEPTED}")
         if dataclasses.is_dataclass(kind) or _is_pydantic(kind):
@@ -319,25 +330,6 @@ class ModelCompiler:
             if base in _SCALARS:
                 return _Node(*_SCALARS[base], (kind, base))
         raise self._refusal(f"{_shown(kind)} has no Avro counterpart; expected {_ACCEPTED}")
-
-    def _list(self, kind: Any, origin: Any, arguments: tuple[Any, ...]) -> _Node:
-        if origin is tuple and (len(arguments) != 2 or arguments[1] is not ...):  # noqa: PLR2004 - tuple[X, ...]
-            raise self._refusal(f"{_shown(kind)} has parts of its own types; expected tuple[X, ...], or a dataclass")
-        if not arguments:
-            raise self._refusal(f"{_shown(kind)} does not say what it holds; expected for example list[str]")
-        self._path.append("[]")
-        node = self._node(arguments[0])
-        self._path.pop()
-        return _Node({"type": "array", "items": node.schema}, array_writer(node.write), (list, tuple))
-
-    def _map(self, kind: Any, arguments: tuple[Any, ...]) -> _Node:
-        keys = list(self._branches(arguments[0], ())) if arguments else []
-        if len(keys) != 1 or keys[0][0] is not str:
-            raise self._refusal(f"{_shown(kind)} is no mapping from str; expected for example dict[str, int]")
-        self._path.append("{}")
-        node = self._node(arguments[1])
-        self._path.pop()
-        return _Node({"type": "map", "values": node.schema}, map_writer(node.write), (dict,))
 
     def _decimal(self, metadata: tuple[Any, ...]) -> _Node:
         precision = scale = None
@@ -445,8 +437,13 @@ class ModelCompiler:
 
     def _record(self, model: type) -> _Node:
         full, shown = self._name(_avro_name(model), model)
-        if model in self._writes:
-            return _Node(shown, partial(_later, self._writes, model), (model,))
+        writers = self._writes
+        if model in writers:
+
+            def write_later(out: bytearray, value: object, depth: int) -> None:
+                writers[model](out, value, depth)  # the writer of a model that stands inside itself is made later
+
+            return _Node(shown, write_later, (model,))
         self._writes[model] = _unfinished
         space, owner = self._space, self._owner
         plain: dict[str, Any] = {"type": "record", "name": shown}
@@ -524,11 +521,6 @@ class ModelCompiler:
 
 def _unfinished(_out: bytearray, _value: object, _depth: int) -> None:
     raise AssertionError("a writer runs when its model is whole")
-
-
-def _later(writes: dict[type, Write], model: type, out: bytearray, value: object, depth: int) -> None:
-    """Write an object of a model that stands inside itself."""
-    writes[model](out, value, depth)
 
 
 def _shown(kind: Any) -> str:

@@ -6,7 +6,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import Enum
-from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -26,7 +25,11 @@ def object_writer(model: type, attributes: Sequence[tuple[str, str]], writes: Se
 
     """
     parts, names = [part for part, _ in attributes], [name for _, name in attributes]
-    get: Callable[[Any], tuple[Any, ...]] = attrgetter(*parts) if len(parts) > 1 else partial(_taken, parts)
+    get: Callable[[Any], tuple[Any, ...]] = (
+        attrgetter(*parts)
+        if len(parts) > 1
+        else lambda value: tuple(getattr(value, part) for part in parts)  # of a single one, attrgetter makes no tuple
+    )
     expected = f"{'an' if model.__name__[0] in 'AEIOUaeiou' else 'a'} {model.__name__}"
 
     classes = {model}  # and its subclasses without attributes of their own
@@ -122,10 +125,6 @@ def choice_writer(values: Sequence[Any], write: Write) -> Write:
         write(out, value, depth)
 
     return write_choice
-
-
-def _taken(parts: Sequence[str], value: Any) -> tuple[Any, ...]:
-    return tuple(getattr(value, part) for part in parts)  # of a single attribute, attrgetter makes no tuple
 
 
 def _names_of(model: Any) -> list[str]:

@@ -136,7 +136,17 @@ class RowEncoder:
         position = {name: index for index, (name, _) in enumerate(headers)}
         own = {position["ce_id"]: ids.cast(pa.binary())}
         if chosen.time is not None:
-            own[position["ce_time"]] = _times(chosen.time, arrays[chosen.time])
+            times = arrays[chosen.time]
+            if times.null_count:
+                row = times.is_null().to_pylist().index(True)
+                raise RefusedError(
+                    f"time: expected a moment in column {chosen.time} of each row, found null in row {row} of a batch; "
+                    "filter such rows, or give them a moment (coalesce)"
+                )
+            micros = times.cast(pa.timestamp("us", times.type.tz)).cast(pa.int64())
+            if len(micros) and (pc.min(micros).as_py() < _EARLIEST or pc.max(micros).as_py() > _LATEST):
+                raise RefusedError(f"time: expected moments in the years 1 to 9999 in UTC in column {chosen.time}")
+            own[position["ce_time"]] = _rfc_3339(micros.to_numpy())
         if chosen.source is not None:
             sources = _column_values(chosen.source, arrays[chosen.source])
             texts = [self._encoder.source if text is None else text_of("source", text) for text in sources]
@@ -147,21 +157,17 @@ class RowEncoder:
             keys = (keys.cast(pa.string()) if pa.types.is_integer(keys.type) else keys).cast(pa.binary())
         values = self._writer.write(arrays, rows)
         if values is None:
-            values = pa.array(self._one_by_one(arrays, rows, ids), pa.binary())
+            columns = [_column_values(column, arrays[column]) for column in chosen.payload]
+            cells = zip(*columns, strict=True) if columns else repeat((), rows)
+            payloads = map(dict, map(zip, repeat(chosen.payload), cells))
+            encoded: list[bytes] = []
+            try:
+                encoded.extend(map(self._encoder.encode_payload, repeat(chosen.name), payloads))
+            except RefusedError as error:  # the values before it are in the list
+                error.add_note(f"in the row of the event with the id {ids[len(encoded)]}")
+                raise
+            values = pa.array(encoded, pa.binary())
         return EncodedRows(self._topic, keys, values, ids, headers, own)
-
-    def _one_by_one(self, arrays: dict[str, pa.Array], rows: int, ids: pa.Array) -> list[bytes]:
-        chosen = self._columns
-        columns = [_column_values(column, arrays[column]) for column in chosen.payload]
-        cells = zip(*columns, strict=True) if columns else repeat((), rows)
-        payloads = map(dict, map(zip, repeat(chosen.payload), cells))
-        values: list[bytes] = []
-        try:
-            values.extend(map(self._encoder.encode_payload, repeat(chosen.name), payloads))
-        except RefusedError as error:  # the values before it are in the list
-            error.add_note(f"in the row of the event with the id {ids[len(values)]}")
-            raise
-        return values
 
     def _ids(self, arrays: dict[str, pa.Array]) -> pa.Array:
         """Return the id of each row."""
@@ -181,7 +187,13 @@ class RowEncoder:
                     text_of("id", text)
             return texts
         parts = [_column_values(column, arrays[column]) for column in chosen.id]
-        parts = [[_part(value) for value in values] for values in parts]
+        parts = [  # a date is its text, as a part of an id
+            [
+                value.isoformat() if isinstance(value, date) and not isinstance(value, datetime) else value
+                for value in values
+            ]
+            for values in parts
+        ]
         ids = [event_id(*self._scope, *row) for row in zip(*parts, strict=True)]
         if chosen.id_of_kafka and ids:  # several rows of a record have the same place, and only the first would count
             for index, (before, after) in enumerate(pairwise((self._last_id, *ids))):
@@ -192,25 +204,6 @@ class RowEncoder:
                     )
             self._last_id = ids[-1]
         return pa.array(ids, pa.string())
-
-
-def _part(value: Any) -> Any:
-    """Return a value as a part of an id: a date is its text."""
-    return value.isoformat() if isinstance(value, date) and not isinstance(value, datetime) else value
-
-
-def _times(column: str, array: pa.Array) -> pa.Array:
-    """Return moments as the content of ``ce_time``."""
-    if array.null_count:
-        row = array.is_null().to_pylist().index(True)
-        raise RefusedError(
-            f"time: expected a moment in column {column} of each row, found null in row {row} of a batch; "
-            "filter such rows, or give them a moment (coalesce)"
-        )
-    micros = array.cast(pa.timestamp("us", array.type.tz)).cast(pa.int64())
-    if len(micros) and (pc.min(micros).as_py() < _EARLIEST or pc.max(micros).as_py() > _LATEST):
-        raise RefusedError(f"time: expected moments in the years 1 to 9999 in UTC in column {column}")
-    return _rfc_3339(micros.to_numpy())
 
 
 def _rfc_3339(micros: np.ndarray[Any, Any]) -> pa.Array:

@@ -130,7 +130,12 @@ class EventColumns:
                 "and offset of a Kafka source"
             )
         for column in ids:
-            if not _identifies(types[column]):
+            kind = types[column]
+            if not isinstance(kind, str) or not (
+                _is_text(kind)
+                or _DECIMAL.fullmatch(kind)
+                or kind in ("boolean", *_INTEGERS, "binary", "date", "timestamp")
+            ):
                 raise _wrong_type("id", column, _ID_TYPES, types[column])
         payload = tuple(column for column in types if column not in left_out)
         typed = encoder.schema_of(name)
@@ -144,16 +149,6 @@ class EventColumns:
 
 def _is_text(kind: SparkType) -> bool:
     return isinstance(kind, str) and bool(_TEXT.fullmatch(kind))
-
-
-def _identifies(kind: SparkType) -> bool:
-    if not isinstance(kind, str):
-        return False
-    return (
-        _is_text(kind)
-        or bool(_DECIMAL.fullmatch(kind))
-        or kind in ("boolean", *_INTEGERS, "binary", "date", "timestamp")
-    )
 
 
 def _wrong_type(option: str, column: str, expected: str, found: SparkType) -> SettingsError:

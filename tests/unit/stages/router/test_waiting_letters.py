@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bridge.core import slot_filters
 from bridge.core.event import HOUR, moment
-from bridge.core.route import route
+from bridge.core.route import unless_filtered
 from bridge.core.trigger import Slot, Trigger
 from bridge.kafka.log import LogError
 from bridge.kafka.records import SENT_BACK
-from bridge.stages.router import router
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.headers import write_headers
 from flowbridge_sdk.schemas import EventSchema, EventSchemas
@@ -283,12 +283,12 @@ def test_marks_that_cannot_be_read_delay_these_letters_and_nothing_else() -> Non
 def test_an_event_whose_processing_fails_when_it_is_sent_back_stays_a_dead_letter_and_stops_no_other(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fails(definition: Definition, slot: CompiledSlot, event: Event) -> Accepted | Decision:
+    def fails(definition: Definition, slot: CompiledSlot, event: Event) -> Accepted | Decision | None:
         if event.payload["order"] == "bad":
             raise KeyError("a bug")
-        return route(definition, slot, event)
+        return unless_filtered(definition, slot, event)
 
-    monkeypatch.setattr(router, "route", fails)
+    monkeypatch.setattr(slot_filters, "unless_filtered", fails)
     world, folder, _ = begun()
     for order in ("1", "bad", "2"):
         publish(world, order)

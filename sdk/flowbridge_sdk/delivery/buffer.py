@@ -45,6 +45,7 @@ _kafka_log = logging.getLogger("flowbridge_sdk.kafka")  # for librdkafka's own l
 
 _ROOM_POLL_S = 0.05
 _SERVED_EACH = 1000  # events between two looks for failures
+_ANY_PARTITION, _NOW = -1, 0  # librdkafka's words; arguments with names would take a fifth longer
 _FIRST_LOOK_S = 0.5  # each further look for Kafka may take twice as long: a large cluster answers slowly
 
 
@@ -149,7 +150,7 @@ class Buffer:
         produce, undelivered = producer.produce, partial(self._failures.report, name, "")
         for number, (key, value, headers) in enumerate(records):
             try:
-                produce(topic, value, key, headers=headers, on_delivery=undelivered)  # type: ignore[arg-type] # as in ``offer``
+                produce(topic, value, key, _ANY_PARTITION, undelivered, None, _NOW, headers)  # type: ignore[arg-type] # as in ``offer``
             except (BufferError, KafkaException):  # ``put`` waits for room, and explains what librdkafka refuses
                 self.put(EncodedEvent(topic, key, value, headers, ""), name)
             if number % _SERVED_EACH == 0:

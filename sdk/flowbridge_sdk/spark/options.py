@@ -50,9 +50,9 @@ _OWN = (
 )
 _KAFKA = "kafka."
 _OF_SPARK = ("checkpointlocation", "queryname")  # Spark hands a query's own options to its sink
-_DEFAULTS = {"queue.buffering.max.kbytes": 65_536, "linger.ms": 50}
-"""An executor has little memory outside of its JVM, and librdkafka's buffer may take 1 GiB. A task's flush does not
-wait for the linger, so a long one only makes larger requests."""
+_DEFAULTS = {"queue.buffering.max.messages": 10_000, "queue.buffering.max.kbytes": 65_536, "linger.ms": 5}
+"""An executor has little memory outside of its JVM, and librdkafka's buffer may take 1 GiB. A small buffer also stays
+in the processor's cache: with librdkafka's 100,000 messages an event costs nearly twice the processor time."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ COLUMNS = {"key": "customer", "time": "at", "id": "order_id"}
 KAFKA = {
     "kafka.bootstrap.servers": SETTINGS["bootstrap"],
     "kafka.compression.type": "lz4",
-    "kafka.linger.ms": "50",
+    "kafka.linger.ms": "5",
 }
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -20,6 +20,8 @@ from bridge.core.slot_filters import Decisions, SlotFilters
 DecisionSink = Callable[[str, Sequence[Decision | RunDecision]], None]
 """Takes the decisions of a stage in one batch, after its commit: the stage's name and the decisions."""
 
+_KEPT = 1_000  # indexes over filters whose counts wait until somebody asks
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -117,6 +119,8 @@ class Metrics:
                             filtered = self._filtered[stage, rejection.filters] = _Filtered()
                         filtered.events += 1
                         filtered.others.update(rejection.others)
+                if len(self._filtered) > _KEPT:  # an index of earlier definitions is kept until it is counted
+                    self._count_filtered()
         tally = Tally([(decision.trigger, decision.reason._value_) for decision in made])  # `value` is a call
         for (trigger, reason), number in tally.items():
             self._decisions.labels(stage, trigger, reason).inc(number)
@@ -183,10 +187,14 @@ class Metrics:
         self._sent_back.inc(events)
 
     def text(self) -> bytes:
-        """Return all metrics in Prometheus' text format.
+        """Return all metrics in Prometheus' text format."""
+        self._count_filtered()
+        return generate_latest(self._registry)
 
-        The events that slots have filtered out are counted here. Otherwise each batch would cost something for each of
-        ten thousand slots.
+    def _count_filtered(self) -> None:
+        """Count the events that slots have filtered out.
+
+        That is done when somebody asks. Otherwise each batch would cost something for each of ten thousand slots.
         """
         with self._lock:
             filtered, self._filtered = self._filtered, {}
@@ -197,4 +205,3 @@ class Metrics:
             for trigger, count in tally.items():
                 if count:
                     self._decisions.labels(stage, trigger, Reason.FILTERED._value_).inc(count)
-        return generate_latest(self._registry)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.console.metrics import DecisionSink, Metrics
 from bridge.core.decision import Decision, Reason, RunDecision, RunReason
-from bridge.core.event import EventIdentity
+from bridge.core.definition import Definition
+from bridge.core.event import Event, EventIdentity
+from bridge.core.slot_filters import Decisions, Rejection, SlotFilters
+from bridge.core.trigger import RunPlan, Slot, Trigger
 
 LABELS = ("stage", "trigger", "reason", "outcome", "topic", "partition")
 EVENT = EventIdentity("order.created", "shop", "secret-id")
@@ -60,6 +66,33 @@ def test_records_of_whose_time_or_content_nothing_is_known_are_counted_by_topic(
         ("flowbridge_open_windows",): 0,
         ("flowbridge_sent_back_total",): 0,
     }
+
+
+def test_events_that_slots_filter_out_are_counted_exactly_whenever_somebody_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bridge.console.metrics._KEPT", 2)
+    metrics = Metrics()
+    expected = Counter[str]()
+    for edit in range(8):  # each time with other definitions, and the metrics are asked for now and then
+        triggers = [
+            Trigger("ml", f"t{number}", (Slot("e", "it", where=f"payload.n == {number}"),), RunPlan("w", "ml"), 1)
+            for number in range(4)
+        ]
+        definitions = [Definition(trigger) for trigger in triggers]
+        filters = SlotFilters([(definition, definition.slots[0]) for definition in definitions])
+        for n in (1, 1, 3, 9):
+            decisions = Decisions()
+            decisions.rejections.append(
+                Rejection(filters, Event("e", "s", "1", 0, 0, None, {"n": n}), [n] if n < 4 else [])
+            )
+            metrics.decided("router", decisions)
+            expected.update(f"ml/t{number}" for number in range(4) if number != n)
+        if edit % 3 == 2:
+            metrics.text()
+    assert len(metrics._filtered) <= 2
+    counted = {key[2]: value for key, value in samples(metrics).items() if key[0] == "flowbridge_decisions_total"}
+    assert counted == dict(expected) == {"ml/t0": 32, "ml/t1": 16, "ml/t2": 32, "ml/t3": 24}
 
 
 def test_lag_is_told_of_the_partitions_that_are_here() -> None:

@@ -10,13 +10,13 @@ ten thousand of them for an event. A :class:`Rejection` stands for them, and mak
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from typing_extensions import override
 
-from bridge.core.decision import Decision, RunDecision
+from bridge.core.decision import Decision, Reason, RunDecision, RunReason
 from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.event import Event
 from bridge.core.expressions.equality import UNSURE, Equality, sought
@@ -144,6 +144,13 @@ class Decisions(Sequence[Decision | RunDecision]):
     def __bool__(self) -> bool:
         """Return whether there is any."""
         return bool(self.made or self.rejections)
+
+    def reasons(self) -> Counter[Reason | RunReason]:
+        """Return how many there are of each reason, without making any."""
+        counts: Counter[Reason | RunReason] = Counter([decision.reason for decision in self.made])
+        if self.rejections:
+            counts[Reason.FILTERED] += sum([len(rejection) for rejection in self.rejections])
+        return counts
 
     @override
     def __len__(self) -> int:

@@ -23,6 +23,7 @@ from bench import (
     revisions,
     spark,
     throughput,
+    triggers,
 )
 from bench.bed import Bed, bed
 from bench.cores import CLIENT, SERVERS, pin_self
@@ -34,6 +35,7 @@ Measure = Callable[[Bed, Scale], list[Figure]]
 MEASURES: dict[str, Measure] = {
     "routers": throughput.routers,
     "matchers": throughput.matchers,
+    "triggers": triggers.many,
     "kinds": kinds.kinds,
     "submitters": throughput.submitters,
     "publish": publishing.publishers,

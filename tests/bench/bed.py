@@ -55,7 +55,7 @@ class Bed:
         return self.kafka.bootstrap
 
     def installation(self, trigger: str = "") -> tuple[InternalTopics, Definition | None]:
-        """Make internal topics under a prefix of their own, with the text of one trigger in force."""
+        """Make internal topics under a prefix of their own, with the text of triggers in force; return one of them."""
         topics = InternalTopics(f"bench-{next(self._numbers)}.", PARTITIONS)
         log = ConfluentLog({"bootstrap.servers": self.bootstrap})
         admin = log.admin()
@@ -67,18 +67,19 @@ class Bed:
         file = write_trigger(self.folder, topics.prefix.rstrip("."), trigger)
         around = dependencies(self.bootstrap, topics, triggers=str(file), schemas=str(self.schemas))
         definitions = Definitions(log, topics.triggers, steady_clock)
+        number = trigger.count("kind: Trigger")
 
         def in_force() -> bool:
             try:
                 definitions.refresh()
             except LogError:  # topics that were created a moment ago may have no leader yet
                 return False
-            return bool(definitions.in_force) and definitions.topics() <= definitions.starts.keys()
+            return len(definitions.in_force) == number and definitions.topics() <= definitions.starts.keys()
 
         controller = Process({"controller": partial(open_loop, "controller", around)}, Health(["controller"]).stage)
         controller.start()
         try:
-            wait_for(in_force, _SECONDS, "the trigger to come into force")
+            wait_for(in_force, _SECONDS, "the triggers to come into force")
         finally:
             controller.stop.set()
             controller.wait()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bench.clients.progress import Progress, processor_seconds
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.console.metrics import Metrics
+from bridge.core.slot_filters import Decisions
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.settings.groups import WindowSettings
@@ -72,7 +73,8 @@ def run_stage(
     def count(name: str, decisions: Sequence[Decision | RunDecision]) -> None:
         metrics.decided(name, decisions)
         progress.add(len(decisions))
-        made.update([decision.reason._value_ for decision in decisions])
+        if isinstance(decisions, Decisions):  # those that nobody looks at are not made here either
+            made.update({reason.value: number for reason, number in decisions.reasons().items()})
 
     topics = InternalTopics(prefix, partitions)
     loop = open_loop(stage, dependencies(bootstrap, topics, schemas=schemas, sink=count))

@@ -165,6 +165,7 @@ def test_decisions_are_counted_without_being_made() -> None:
     decisions.rejections.append(Rejection(index, event({"n": 3}), [3]))
     decisions.append(Decision(Reason.MATCHED, "default/t3", "it", event({}).identity))
     assert len(decisions) == 5
+    assert decisions.reasons() == {Reason.MATCHED: 1, Reason.FILTERED: 4}
     assert [(decision.trigger[-1], str(decision.reason)) for decision in decisions] == [
         ("3", "matched"), ("0", "filtered"), ("1", "filtered"), ("2", "filtered"), ("4", "filtered"),
     ]  # fmt: skip

@@ -56,15 +56,6 @@ def _same_event(random: Random) -> Trigger:
     )
 
 
-def _chosen(random: Random) -> Trigger:
-    topic = random.choice(TOPICS)
-    other = random.choice(("payload.n in [3, 4, 5]", "payload.n > 1 && 2.0 == payload.n", 'event.source == "nowhere"'))
-    one = slot_of(topic, "one", where=random.choice(("payload.n == 1", "payload.n == 3 && payload.k != 'a'")))
-    return sliding(
-        random, (one, slot_of(topic, "two", where="payload.n == 2"), slot_of(topic, "other", where=other)), 2
-    )
-
-
 def _count(random: Random) -> Trigger:
     first, second = random.sample(TOPICS, 2)
     return sliding(random, (replace(slot_of(first), count=2), slot_of(second)))
@@ -177,7 +168,6 @@ KIND = Kind(
         "sequence": Condition(1, _sequence),
         "reset": Condition(1, _reset),
         "absent": Condition(2, _absent),
-        "chosen": Condition(2, _chosen),
     },
     scenes=(
         Scene(

@@ -258,8 +258,8 @@ class Freezer:
         for place in places:
             range_begin = max(begin_at[place], starts[place])
             first = min(max(first_at[place], starts[place]), range_begin)
-            last = max(min(end_at[place], ends[place]), range_begin)
-            reads[place] = ReadRange(min(first, last), range_begin, last)
+            last = max(min(end_at[place], ends[place]), first)  # also where the range begins behind the live routers
+            reads[place] = ReadRange(first, min(range_begin, last), last)
             if first != starts[place] or not first:
                 continue
             kept = self._time_of(reader, place, first, true_ends[place])

@@ -487,3 +487,17 @@ def test_a_record_is_fed_again_while_the_schema_registry_is_silent_at_most_ten_t
         with pytest.raises(RegistryUnavailableError):
             dependencies.patiently(feed, "a record", is_inside=True)
     assert waits == [1.0] * min(silent, 9)
+
+
+def test_what_no_router_has_read_fills_no_window_of_a_range_that_begins_behind_it() -> None:
+    world = begun(two_slots())
+    ahead = (world.now + 30 * SECOND) // 1000  # by the clock of its publisher
+    world.publish("order.created", {"order": "1"}, timestamp=ahead)
+    world.run(5)
+    world.triggers.append(replace(world.triggers[0], name="later"))
+    world.run(5)
+    world.processes[0].crash()
+    world.publish("payment.done", {"order": "1", "amount": "1"}, partition=1)
+    made = draft(world, "default/later", Bound(world.now + 10 * SECOND))
+    assert outcomes(made) == {}
+    assert all(part.end <= made.frozen.routed[place] for place, part in made.frozen.reads.items())

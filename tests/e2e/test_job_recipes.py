@@ -90,7 +90,7 @@ def bridge(installation: Installation) -> Iterator[BridgeProcess]:
     triggers = {
         name: TRIGGER.format(
             name=name,
-            event="report.done",
+            event="report.finished",
             where=f"event.source == '{name}' && payload.outcome == 'succeeded'",
             field="rows",
         )
@@ -165,7 +165,7 @@ def _settings(scheduler: str, installation: Installation, folder: Path) -> dict[
 def _run_twice(scheduler: str, environment: Environment, installation: Installation, folder: Path) -> None:
     """Run the recipe until its task has succeeded after a failure, then the same run again; look at what came of it."""
     variables = environment.variables(_settings(scheduler, installation, folder))
-    topic = Topic(installation.bootstrap, "report.done", scheduler)
+    topic = Topic(installation.bootstrap, "report.finished", scheduler)
     with (folder / "log").open("w") as log:
         command = [str(environment.python), str(FRAMEWORKS / scheduler / "run_twice.py")]
         jobs = subprocess.Popen(command, env=variables, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
@@ -282,7 +282,7 @@ def test_a_step_of_argo_publishes_the_same_event_when_it_is_tried_again(
                 subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
             )
     assert [run.returncode for run in runs] == [0] * 4, [run.stderr for run in runs]
-    events = Topic(installation.bootstrap, "report.done", "argo").events()
+    events = Topic(installation.bootstrap, "report.finished", "argo").events()
     assert [payload["attempt"] for _, payload in events] == [1, 2]
     assert len({id_ for id_, _ in events}) == 1
     told = Topic(installation.bootstrap, "daily-report.ended", "argo").events()

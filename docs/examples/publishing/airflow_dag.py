@@ -13,7 +13,7 @@ from flowbridge_sdk import JobEvent, publishes
 @dag(schedule="@daily", catchup=False)
 def daily_report() -> None:
     @task(retries=3, retry_delay=timedelta(seconds=5))
-    @publishes("report.done")
+    @publishes("report.finished")
     def report() -> None:
         rows = json.loads(Path(os.environ["REPORT_FILE"]).read_text())
         JobEvent.current().add_to_payload("rows", len(rows))

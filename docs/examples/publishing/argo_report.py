@@ -6,6 +6,6 @@ from pathlib import Path
 
 from flowbridge_sdk import JobEvent
 
-with JobEvent("report.done") as event:
+with JobEvent("report.finished") as event:
     rows = json.loads(Path(os.environ["REPORT_FILE"]).read_text())
     event.add_to_payload("rows", len(rows))

@@ -10,7 +10,7 @@ from flowbridge_sdk import JobEvent, publishes
 
 
 @dg.asset(retry_policy=dg.RetryPolicy(max_retries=3, delay=5))
-@publishes("report.done")
+@publishes("report.finished")
 def report() -> None:
     rows = json.loads(Path(os.environ["REPORT_FILE"]).read_text())
     JobEvent.current().add_to_payload("rows", len(rows))

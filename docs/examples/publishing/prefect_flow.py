@@ -10,7 +10,7 @@ from flowbridge_sdk import JobEvent, publishes
 
 
 @task(retries=3, retry_delay_seconds=5)
-@publishes("report.done")
+@publishes("report.finished")
 def report(file: str) -> int:
     rows = json.loads(Path(file).read_text())
     JobEvent.current().add_to_payload("rows", len(rows))

@@ -30,7 +30,7 @@ from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sources.folder import Reading, TriggerFolder, merge
 from bridge.triggers.topic_mapping import internal_topic_error, placed
-from flowbridge_sdk.shared_topics import SharedTopics
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 
 _PATIENCE = 3.0  # seconds that Kafka has for a first answer
 _WINDOWS_SHOWN = 3

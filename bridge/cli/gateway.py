@@ -31,7 +31,7 @@ from bridge.kafka.log import Log
 from bridge.settings.groups import GatewaySettings
 from bridge.settings.settings import Settings
 from bridge.settings.values import Address
-from flowbridge_sdk.shared_topics import SharedTopics
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 
 PART = "gateway"
 """The name of a gateway among the parts of a process that report their health."""

@@ -24,7 +24,7 @@ from bridge.settings.settings import Settings
 from bridge.stages.shared.garbage import BatchGarbageCollector
 from bridge.triggers.sources.folder import TriggerFolder
 from bridge.triggers.topic_mapping import placed
-from flowbridge_sdk.shared_topics import SharedTopics
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

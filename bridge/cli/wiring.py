@@ -37,11 +37,11 @@ from bridge.triggers.sensors.compile import SensorRules
 from bridge.triggers.sensors.source import SensorSource
 from bridge.triggers.sources.folder import FileSource
 from bridge.triggers.sources.source import AllSources, TriggerSource
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 from flowbridge_sdk.avro.checks import parse
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.errors import SchemaError
 from flowbridge_sdk.schemas import EventSchemas
-from flowbridge_sdk.shared_topics import SharedTopics
 
 logger = logging.getLogger(__name__)
 

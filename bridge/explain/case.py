@@ -28,7 +28,7 @@ from bridge.triggers.documents import Document, DocumentError, read_documents
 from bridge.triggers.errors import FieldPath, Misfit, Origin, TriggerError, path_text, quote_value
 from bridge.triggers.shapes import Part, Shapes, misfits_of
 from bridge.triggers.values import text as text_value
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 BEGIN: Micros = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 """The time of the first event that names none."""

@@ -15,7 +15,8 @@ from urllib.parse import unquote
 from bridge.gateway.answers import Answer, malformed
 from bridge.gateway.incoming import Incoming, parse
 from flowbridge_sdk.avro.logical import EPOCH
-from flowbridge_sdk.cloudevents import (
+from flowbridge_sdk.errors import BadCloudEventError, UnreadContentTypeError
+from flowbridge_sdk.payloads.cloudevents import (
     STRUCTURED,
     STRUCTURED_JSON,
     CloudEvent,
@@ -24,7 +25,6 @@ from flowbridge_sdk.cloudevents import (
     read_structured,
     shown,
 )
-from flowbridge_sdk.errors import BadCloudEventError, UnreadContentTypeError
 from flowbridge_sdk.payloads.json_values import is_json_type
 
 EXTENSIONS_LIMIT = 4_096

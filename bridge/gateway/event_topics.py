@@ -25,8 +25,8 @@ from bridge.gateway.answers import NOT_RECORDED, Answer, malformed, no_topic
 from bridge.kafka.log import Admin, LogError, TopicSpec
 from bridge.kafka.outage import ABOUT_KAFKA
 from bridge.settings.groups import ControllerSettings
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 from flowbridge_sdk.errors import BadNameError
-from flowbridge_sdk.shared_topics import SharedTopics
 
 _REFRESH_S = 30.0
 _PACE_S = 1.0  # between two questions to Kafka, however many names are unknown

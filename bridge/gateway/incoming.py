@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from bridge.gateway.answers import Answer, malformed
-from flowbridge_sdk.attributes import text_of
+from flowbridge_sdk.attributes.checked import text_of
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.errors import BadAttributeError, BadPayloadError, RefusedError, TooLargeError
 from flowbridge_sdk.headers import OwnHeaders, write_headers

@@ -225,7 +225,7 @@ def _shared_topics(value: Any) -> Any:
     """Read ``BEGINNING*=TOPIC`` texts, separated by commas, or a mapping."""
     if not value:
         return {}
-    from flowbridge_sdk.shared_topics import SharedTopics  # noqa: PLC0415 - 0.2 s that --help need not wait
+    from flowbridge_sdk.attributes.shared_topics import SharedTopics  # noqa: PLC0415 - 0.2 s that --help need not wait
 
     if isinstance(value, Mapping):
         return SharedTopics({str(pattern): str(topic) for pattern, topic in value.items()}).patterns

@@ -40,8 +40,8 @@ from bridge.stages.submitter.submitter import Submitter
 from bridge.stages.submitter.templates import Templates
 from bridge.triggers.sources.source import TriggerSource
 from bridge.triggers.topic_mapping import with_shared_topics
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 from flowbridge_sdk.codec import Decoder
-from flowbridge_sdk.shared_topics import SharedTopics
 
 SESSION: Micros = 6 * SECOND
 """How long a member may be silent before its partitions move."""

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from bridge.triggers.errors import FieldPath, quote_value
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 SIZE_LIMIT = 1_048_576
 """Characters in a file."""

@@ -21,7 +21,7 @@ from bridge.triggers.documents import Document, DocumentError, read_documents
 from bridge.triggers.errors import FieldPath, Misfit, Origin, TriggerError, path_text, quote_value
 from bridge.triggers.sensors.api import LABELS
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 from bridge.core.event import DAY, HOUR, MINUTE, SECOND, Micros
 from bridge.triggers import values
 from bridge.triggers.errors import quote_value
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 Rate = tuple[int, Micros]
 """A number of runs, and the time in which they are counted."""

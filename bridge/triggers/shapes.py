@@ -12,7 +12,7 @@ from typing import Any, TypeGuard, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bridge.triggers.errors import FieldPath, Misfit, quote_value
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 
 class Part(BaseModel):

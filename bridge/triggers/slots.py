@@ -9,7 +9,7 @@ from itertools import combinations
 from bridge.core.expressions.expression import RESERVED_WORDS, TYPE_NAMES
 from bridge.triggers.errors import FieldPath, Misfit
 from bridge.triggers.model import SlotPart, SpecPart
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 _NO_IDENTIFIER = re.compile(r"[^A-Za-z0-9_]")
 

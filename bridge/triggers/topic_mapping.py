@@ -15,7 +15,7 @@ from bridge.core.trigger import Slot, Trigger
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sources.source import Sources, TriggerSource
-from flowbridge_sdk.shared_topics import SharedTopics
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 from flowbridge_sdk.topics import topic_of
 
 

@@ -13,7 +13,7 @@ from bridge.core.duration import DurationError, parse_duration
 from bridge.core.event import DAY, SECOND, Micros
 from bridge.core.expressions.expression import RESERVED_WORDS, TYPE_NAMES
 from bridge.triggers.errors import quote_value
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 DURATION_LIMIT: Micros = 366 * DAY
 EVENT_NAME_LIMIT = 249

@@ -27,7 +27,7 @@ from bridge.core.windows.kinds.kind import Kind
 from bridge.triggers.errors import FieldPath, Misfit, quote_value
 from bridge.triggers.model import CronPart, SpecPart, WindowPart
 from bridge.triggers.values import DURATION_LIMIT
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 _WINDOW: FieldPath = ("spec", "window")
 _ONE_KIND = f"write one of {', '.join(KINDS)}"

@@ -12,6 +12,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if _TYPE_CHECKING:
+    from flowbridge_sdk.attributes.shared_topics import SharedTopics
     from flowbridge_sdk.encoder import EncodedEvent, EventEncoder
     from flowbridge_sdk.errors import (
         BadAttributeError,
@@ -37,11 +38,10 @@ if _TYPE_CHECKING:
     from flowbridge_sdk.ids import event_id
     from flowbridge_sdk.jobs import JobEvent, publishes
     from flowbridge_sdk.models.compiler import Avro, Digits
+    from flowbridge_sdk.models.typed import EventType, event_type, schema_of
     from flowbridge_sdk.publisher import AsyncPublisher, Publisher
     from flowbridge_sdk.schemas import EventSchemas
-    from flowbridge_sdk.shared_topics import SharedTopics
     from flowbridge_sdk.topics import name_of, topic_of
-    from flowbridge_sdk.typed import EventType, event_type, schema_of
 
 __all__ = [
     "AsyncPublisher",
@@ -89,15 +89,15 @@ _HOMES = {
     "Event": "event",
     "EventEncoder": "encoder",
     "EventSchemas": "schemas",
-    "EventType": "typed",
+    "EventType": "models.typed",
     "JobEvent": "jobs",
     "Publisher": "publisher",
-    "SharedTopics": "shared_topics",
+    "SharedTopics": "attributes.shared_topics",
     "event_id": "ids",
-    "event_type": "typed",
+    "event_type": "models.typed",
     "name_of": "topics",
     "publishes": "jobs",
-    "schema_of": "typed",
+    "schema_of": "models.typed",
     "topic_of": "topics",
 }
 """The modules of the names that are no errors."""

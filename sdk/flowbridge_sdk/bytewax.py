@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from flowbridge_sdk.attributes.places import PlaceIds
+from flowbridge_sdk.delivery.settings import DEFAULTS
 from flowbridge_sdk.encoder import EventEncoder
 from flowbridge_sdk.errors import BadAttributeError, BadPayloadError, PublishError, SettingsError
-from flowbridge_sdk.places import PlaceIds
-from flowbridge_sdk.settings import DEFAULTS
 
 try:
     from bytewax.connectors.kafka import KafkaSinkMessage, KafkaSourceMessage

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from flowbridge_sdk.avro.logical import UnreadableError
+from flowbridge_sdk.avro.misfit import MisfitError
 from flowbridge_sdk.errors import (
     CONTENT_TYPES,
     BadPayloadError,
@@ -31,7 +32,6 @@ from flowbridge_sdk.errors import (
     UnknownFingerprintError,
     UnknownSchemaIdError,
 )
-from flowbridge_sdk.misfit import MisfitError
 from flowbridge_sdk.payloads.json_values import JsonTopics, is_json, json_payload
 from flowbridge_sdk.schemas import GENERIC, EventSchemas
 from flowbridge_sdk.topics import name_of, topic_of
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from flowbridge_sdk.avro.encoding import Write
     from flowbridge_sdk.avro.reading import Read
     from flowbridge_sdk.headers import Headers
+    from flowbridge_sdk.models.typed import EventType
     from flowbridge_sdk.registry import Registry
-    from flowbridge_sdk.typed import EventType
 
 PAYLOAD_LIMIT = 1 << 20
 """Bytes of an encoded payload, its prefix left out."""

@@ -9,20 +9,20 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
-from flowbridge_sdk.attributes import key_of, moment_of, text_of
+from flowbridge_sdk.attributes.checked import key_of, moment_of, text_of
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 from flowbridge_sdk.codec import Encoder
+from flowbridge_sdk.delivery.settings import DEFAULT_SOURCE
 from flowbridge_sdk.headers import OwnHeader, OwnHeaders, joined_headers, source_header, type_header
 from flowbridge_sdk.ids import random_id
 from flowbridge_sdk.schemas import EventSchema, EventSchemas
-from flowbridge_sdk.settings import DEFAULT_SOURCE
-from flowbridge_sdk.shared_topics import SharedTopics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from flowbridge_sdk.models.typed import EventType
     from flowbridge_sdk.registry import Registry
-    from flowbridge_sdk.typed import EventType
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ import threading
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
+from flowbridge_sdk.delivery.settings import is_local
 from flowbridge_sdk.publisher import Publisher
-from flowbridge_sdk.settings import is_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

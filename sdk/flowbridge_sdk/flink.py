@@ -10,10 +10,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from flowbridge_sdk.attributes.places import PlaceIds
 from flowbridge_sdk.encoder import EventEncoder
 from flowbridge_sdk.errors import BadAttributeError, SettingsError
 from flowbridge_sdk.ids import event_id
-from flowbridge_sdk.places import PlaceIds
 
 try:
     from pyflink.common import Row, Types

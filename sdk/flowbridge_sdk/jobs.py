@@ -36,13 +36,13 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Self, TypeAlias, TypeVar, cast
 from uuid import UUID
 
-from flowbridge_sdk.attributes import key_of, text_of
+from flowbridge_sdk.attributes.checked import key_of, text_of
+from flowbridge_sdk.avro.misfit import described
+from flowbridge_sdk.delivery.settings import says_local
 from flowbridge_sdk.errors import BadPayloadError, PublishError, SettingsError, UnknownRunError
 from flowbridge_sdk.event import process_publisher
 from flowbridge_sdk.ids import IdPart, event_id
-from flowbridge_sdk.misfit import described
 from flowbridge_sdk.publisher import Publisher
-from flowbridge_sdk.settings import says_local
 from flowbridge_sdk.topics import topic_of
 
 if TYPE_CHECKING:

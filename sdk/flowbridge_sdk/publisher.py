@@ -13,10 +13,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from flowbridge_sdk.delivery.buffer import Buffer
+from flowbridge_sdk.delivery.settings import PublisherSettings
 from flowbridge_sdk.encoder import EventEncoder
 from flowbridge_sdk.errors import PublishError
 from flowbridge_sdk.schemas import EventSchemas
-from flowbridge_sdk.settings import PublisherSettings
 
 if TYPE_CHECKING:
     import os
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from flowbridge_sdk.errors import Failure
+    from flowbridge_sdk.models.typed import EventType
     from flowbridge_sdk.registry import Registry
-    from flowbridge_sdk.typed import EventType
 
 T = TypeVar("T")
 

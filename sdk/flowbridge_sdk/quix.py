@@ -9,9 +9,9 @@ import time as clock
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from flowbridge_sdk.attributes.places import PlaceIds
 from flowbridge_sdk.encoder import EncodedEvent, EventEncoder
 from flowbridge_sdk.errors import BadAttributeError, BadPayloadError, SettingsError
-from flowbridge_sdk.places import PlaceIds
 
 try:
     from quixstreams import message_context

@@ -11,7 +11,7 @@ from bridge.stages.router.reached_time import is_append_time
 from bridge.triggers.errors import TriggerError
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.topic_mapping import placed, slot_topic
-from flowbridge_sdk.shared_topics import SharedTopics
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 
 
 class ClaimedTime(NamedTuple):

@@ -20,9 +20,9 @@ from bridge.settings.settings import Settings
 from bridge.stages.matcher.window_store import Bounds
 from bridge.triggers.sources.folder import Reading, TriggerFolder
 from bridge.triggers.topic_mapping import placed
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 from flowbridge_sdk.errors import RefusedError
 from flowbridge_sdk.schemas import EventSchemas
-from flowbridge_sdk.shared_topics import SharedTopics
 
 _SUFFIXES = frozenset({".yaml", ".yml", ".jsonl"})
 

@@ -17,9 +17,9 @@ import click
 from bridge.cli.schema.sources import MODEL_REMEDY, is_model, model_of, sdk_errors
 from bridge.errors import SchemasError, UsageError
 from bridge.plain_text import visible
-from flowbridge_sdk.misfit import path_text
+from flowbridge_sdk.avro.misfit import path_text
+from flowbridge_sdk.models.typed import schema_of
 from flowbridge_sdk.schemas import EventSchema
-from flowbridge_sdk.typed import schema_of
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONG = 1 << 63

@@ -16,10 +16,10 @@ from bridge.errors import RegistryUnreachableError, SchemasError, UsageError
 from bridge.settings.settings import Settings
 from flowbridge_sdk.avro.changes import changes
 from flowbridge_sdk.errors import BadNameError, RegistryUnavailableError, SchemaError, SettingsError
+from flowbridge_sdk.models.typed import schema_of
 from flowbridge_sdk.registry import Registry
 from flowbridge_sdk.schemas import SUFFIX, EventSchema, Reference
 from flowbridge_sdk.topics import name_of, topic_of
-from flowbridge_sdk.typed import schema_of
 
 FROM_REGISTRY = "registry:"
 MODEL_REMEDY = "correct the model; docs/sdk.md lists the types that it may have"

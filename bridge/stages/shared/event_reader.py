@@ -9,10 +9,10 @@ from bridge.core.event import Event, EventIdentity, Micros
 from bridge.kafka.log import Headers, Record
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
-from flowbridge_sdk.cloudevents import REQUIRED, CloudEvent, read_object, read_structured, structured_type
 from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Encoder, is_framed
 from flowbridge_sdk.errors import BadCloudEventError, NullValueError, RefusedError, UndecodableError
 from flowbridge_sdk.headers import EventHead, read_attributes, read_headers
+from flowbridge_sdk.payloads.cloudevents import REQUIRED, CloudEvent, read_object, read_structured, structured_type
 from flowbridge_sdk.payloads.json_values import checked_payload
 
 VALUE_LIMIT = 1024 * 1024 + 1024

@@ -16,7 +16,7 @@ from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.slot_filters import SlotFilters
 from bridge.kafka.log import Headers
 from bridge.triggers.topic_mapping import slot_topic
-from flowbridge_sdk.cloudevents import structured_type
+from flowbridge_sdk.payloads.cloudevents import structured_type
 from flowbridge_sdk.topics import CONTROL, name_of
 
 

@@ -16,7 +16,7 @@ from bridge.core.windows.kinds.kind import Kind
 from bridge.triggers.errors import FieldPath, Misfit
 from bridge.triggers.model import SpecPart
 from bridge.triggers.windows import default_collect, window_kind
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 SHARED_LIMIT = 50
 """Events of a condition in which one event name stands at two slots. Sharing out 100 of them takes a good part of a

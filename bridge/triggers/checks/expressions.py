@@ -12,7 +12,7 @@ from bridge.triggers.checks.event_types import ANYTHING, EVENT, FieldType, Schem
 from bridge.triggers.errors import FieldPath, Misfit
 from bridge.triggers.model import SlotPart, SpecPart
 from bridge.triggers.slots import is_list, variable_of
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 EVENT_VARIABLES = frozenset({"payload", "event"})
 """The variables of ``where`` and ``key``."""

@@ -30,7 +30,7 @@ from bridge.triggers.sensors.parts import Part, SensorMisfitError
 from bridge.triggers.sensors.templates import read_parameter
 from bridge.triggers.sensors.workflow import WorkflowPart, marks, read_workflow
 from bridge.triggers.windows import default_dedupe
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 Read = TypeVar("Read")
 

@@ -22,7 +22,7 @@ from bridge.triggers import values
 from bridge.triggers.errors import FieldPath
 from bridge.triggers.sensors.filters import field_of
 from bridge.triggers.sensors.parts import Part, SensorMisfitError
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 PREFIX = "flowbridge.dev/"
 WINDOW, KEY, ALLOW_SHELL = "window", "key", "allow-shell"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from bridge.core.expressions.expression import RESERVED_WORDS
 from bridge.triggers import values
 from bridge.triggers.sensors.parts import Part, SensorMisfitError
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 _PATH = re.compile(r"body\.payload\.([A-Za-z0-9_-]+)")
 _COMPARED = re.compile(r"(name|field) == '([^'\\\x00-\x1f\x7f]*)'")

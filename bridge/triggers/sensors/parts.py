@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.triggers.errors import FieldPath, quote_value
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 REDEPLOY = "deploy the flow again with a current Metaflow, or write a Trigger for it"
 """The advice for a Sensor that is not as Metaflow writes it."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bridge.core.trigger import Schedule
 from bridge.triggers import values
 from bridge.triggers.sensors.parts import Part, SensorMisfitError
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 
 SENSOR_LABEL = "events.argoproj.io/sensor"
 TRIGGER_LABEL = "events.argoproj.io/trigger"

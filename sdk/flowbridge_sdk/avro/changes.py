@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from flowbridge_sdk.avro.misfit import MisfitError
 from flowbridge_sdk.avro.writing import WriterCompiler
-from flowbridge_sdk.misfit import MisfitError
 
 if TYPE_CHECKING:
     from flowbridge_sdk.schemas import EventSchema

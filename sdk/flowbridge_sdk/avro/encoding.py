@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
 from typing import Any, TypeAlias
 
+from flowbridge_sdk.avro.misfit import MisfitError
 from flowbridge_sdk.avro.reading import DEPTH_LIMIT
-from flowbridge_sdk.misfit import MisfitError
 from flowbridge_sdk.payloads.foreign import as_mapping, plain
 
 Write: TypeAlias = Callable[[bytearray, Any, int], None]

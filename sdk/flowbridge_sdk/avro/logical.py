@@ -13,7 +13,7 @@ from decimal import Context, Decimal
 from typing import Any
 from uuid import UUID
 
-from flowbridge_sdk.misfit import path_text
+from flowbridge_sdk.avro.misfit import path_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOCAL_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - Avro's local-timestamp has no zone by definition

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from flowbridge_sdk.avro.logical import DAYS_BEFORE_EPOCH, DIGITS_LIMIT, EPOCH, LOCAL_EPOCH
-from flowbridge_sdk.misfit import MisfitError
+from flowbridge_sdk.avro.misfit import MisfitError
 from flowbridge_sdk.payloads.foreign import plain
 
 Convert: TypeAlias = Callable[[Any], Any]

@@ -25,8 +25,8 @@ from flowbridge_sdk.avro.encoding import (
     write_varint,
 )
 from flowbridge_sdk.avro.logical_writing import LENIENT, STRICT
+from flowbridge_sdk.avro.misfit import MisfitError, described
 from flowbridge_sdk.avro.reading import Schema
-from flowbridge_sdk.misfit import MisfitError, described
 
 DEFAULT_LIMIT = 1 << 20
 """Bytes of an encoded default: no payload has more."""

@@ -40,10 +40,10 @@ from flowbridge_sdk.avro.checks import Measures, UnusableSchemaError, parse
 from flowbridge_sdk.avro.encoding import PRIMITIVES, Write, array_writer, map_writer
 from flowbridge_sdk.avro.logical import DIGITS_LIMIT
 from flowbridge_sdk.avro.logical_writing import STRICT
+from flowbridge_sdk.avro.misfit import MisfitError
 from flowbridge_sdk.avro.reading import DEPTH_LIMIT, ReaderCompiler
 from flowbridge_sdk.avro.writing import WriterCompiler
 from flowbridge_sdk.errors import SchemaError
-from flowbridge_sdk.misfit import MisfitError
 from flowbridge_sdk.models.writers import choice_writer, member_writer, object_writer, symbol_writer, typed_union_writer
 
 

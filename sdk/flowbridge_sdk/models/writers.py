@@ -10,9 +10,9 @@ from operator import attrgetter
 from typing import Any
 
 from flowbridge_sdk.avro.encoding import Write, check_depth, write_varint
+from flowbridge_sdk.avro.misfit import MisfitError
 from flowbridge_sdk.avro.reading import DEPTH_LIMIT
 from flowbridge_sdk.avro.writing import union_writer
-from flowbridge_sdk.misfit import MisfitError
 
 
 def object_writer(model: type, attributes: Sequence[tuple[str, str]], writes: Sequence[Write]) -> Write:

@@ -32,6 +32,7 @@ from flowbridge_sdk.avro.encoding import (
 )
 from flowbridge_sdk.avro.logical import CONVERSIONS, DIGITS_LIMIT, UnreadableError, decimal_of
 from flowbridge_sdk.avro.logical_writing import micros_of, scaled, twos_complement
+from flowbridge_sdk.avro.misfit import MisfitError
 from flowbridge_sdk.avro.reading import (
     DEPTH_LIMIT,
     Read,
@@ -45,7 +46,6 @@ from flowbridge_sdk.avro.reading import (
     read_null,
     read_string,
 )
-from flowbridge_sdk.misfit import MisfitError
 from flowbridge_sdk.payloads.foreign import as_mapping, plain
 
 _UUID_BYTES = 16

@@ -25,8 +25,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from flowbridge_sdk.avro.encoding import LONG_MAX, LONG_MIN
+from flowbridge_sdk.avro.misfit import MisfitError
 from flowbridge_sdk.errors import SettingsError, UndecodableError
-from flowbridge_sdk.misfit import MisfitError
 from flowbridge_sdk.schemas import GENERIC
 from flowbridge_sdk.topics import TOPIC_LIMIT
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flowbridge_sdk.attributes import TEXT_LIMIT, text_of
+from flowbridge_sdk.attributes.checked import TEXT_LIMIT, text_of
 from flowbridge_sdk.encoder import EventEncoder
 from flowbridge_sdk.errors import RefusedError
 from flowbridge_sdk.headers import OwnHeaders, write_headers

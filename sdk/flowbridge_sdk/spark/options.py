@@ -27,10 +27,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowbridge_sdk.delivery.buffer import Buffer
+from flowbridge_sdk.delivery.settings import PublisherSettings
 from flowbridge_sdk.encoder import EventEncoder
 from flowbridge_sdk.errors import SettingsError
 from flowbridge_sdk.schemas import EventSchemas
-from flowbridge_sdk.settings import PublisherSettings
 from flowbridge_sdk.spark.columns import EventColumns
 
 _OWN = (

@@ -14,10 +14,10 @@ from pyspark import TaskContext
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, DataSourceStreamWriter, WriterCommitMessage
 
 from flowbridge_sdk.delivery.buffer import Buffer
+from flowbridge_sdk.delivery.settings import PublisherSettings
 from flowbridge_sdk.encoder import EventEncoder
 from flowbridge_sdk.errors import PublishError, SettingsError
 from flowbridge_sdk.ids import event_id
-from flowbridge_sdk.settings import PublisherSettings
 from flowbridge_sdk.spark.batches import RowEncoder, StreamBatch
 from flowbridge_sdk.spark.columns import EventColumns
 from flowbridge_sdk.spark.options import SinkOptions, connected

@@ -12,7 +12,7 @@ from bench.clients.progress import processor_seconds
 from bench.clients.restoring import resident
 from bench.material import order
 from flowbridge_sdk import EventEncoder, Publisher
-from flowbridge_sdk.settings import PublisherSettings
+from flowbridge_sdk.delivery.settings import PublisherSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from bridge.kafka.log import TopicSpec
 from bridge.kafka.memory.log import MemoryBroker, MemoryLog
 from bridge.settings.settings import Settings
 from bridge.triggers.sources.folder import TriggerFolder
-from flowbridge_sdk.shared_topics import SharedTopics
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 from unit.cli.test_check import checked
 from unit.stages.world import World, two_slots
 

@@ -18,9 +18,9 @@ from bridge.gateway.metrics import GatewayMetrics
 from bridge.gateway.tokens import NoTokens, Tokens
 from bridge.kafka.log import TopicSpec
 from bridge.kafka.memory.log import MemoryBroker, MemoryLog
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.headers import EventHead, read_headers
-from flowbridge_sdk.shared_topics import SharedTopics
 
 WEBHOOK = "/metaflow-event"
 CLOUDEVENTS = "/cloudevents"

@@ -15,7 +15,7 @@ from starlette.types import Message
 from bridge.gateway.event_topics import TopicRules
 from bridge.gateway.gateway import BODY_LIMIT, SMALL_BODY, Bounds
 from bridge.kafka.log import LogError, TopicSpec
-from flowbridge_sdk.shared_topics import SharedTopics
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 from unit.gateway.house import CLOUDEVENTS, House, creating, metaflow_body, new_topic, run, until
 
 TOKENS = """\

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flowbridge_sdk
-from flowbridge_sdk.cloudevents import (
+from flowbridge_sdk.errors import BadCloudEventError, DecodeError, UnreadContentTypeError
+from flowbridge_sdk.payloads.cloudevents import (
     ATTRIBUTES_LIMIT,
     STRUCTURED_AVRO,
     STRUCTURED_JSON,
@@ -23,7 +24,6 @@ from flowbridge_sdk.cloudevents import (
     read_structured,
     structured_type,
 )
-from flowbridge_sdk.errors import BadCloudEventError, DecodeError, UnreadContentTypeError
 
 ATTRIBUTES: dict[str, Any] = {"specversion": "1.0", "id": "e-1", "source": "/shop", "type": "order.created"}
 DATA: dict[str, Any] = {"order_id": "o-1", "amount": 12.5}

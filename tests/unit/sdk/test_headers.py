@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowbridge_sdk.attributes import moment_of
+from flowbridge_sdk.attributes.checked import moment_of
 from flowbridge_sdk.avro.logical import EPOCH
 from flowbridge_sdk.errors import BadAttributeError, BadHeaderError
 from flowbridge_sdk.headers import EventHead, read_headers, write_headers

@@ -6,8 +6,8 @@ from importlib import import_module
 
 import pytest
 
+from flowbridge_sdk.attributes.places import PlaceIds
 from flowbridge_sdk.errors import BadAttributeError, SettingsError
-from flowbridge_sdk.places import PlaceIds
 
 
 def test_each_record_has_an_id_of_its_own_the_same_in_each_process() -> None:

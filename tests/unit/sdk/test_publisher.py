@@ -26,8 +26,8 @@ from flowbridge_sdk import (
 )
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.delivery import buffer
+from flowbridge_sdk.delivery.settings import PublisherSettings, is_local
 from flowbridge_sdk.headers import read_headers
-from flowbridge_sdk.settings import PublisherSettings, is_local
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 NEARLY_NO_TIME = {"delivery.timeout.ms": 300}

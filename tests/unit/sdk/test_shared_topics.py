@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowbridge_sdk import SettingsError, SharedTopics
+from flowbridge_sdk.delivery.settings import PublisherSettings
 from flowbridge_sdk.errors import BadNameError
-from flowbridge_sdk.settings import PublisherSettings
 from flowbridge_sdk.topics import topic_of
 
 SHARED = SharedTopics.from_text("metaflow.*=metaflow-events, metaflow.big.*=big-flows,ci.*=metaflow-events")

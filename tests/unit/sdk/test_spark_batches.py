@@ -18,9 +18,9 @@ from flowbridge_sdk import BadPayloadError, EventEncoder, NotDeliveredError, Ref
 from flowbridge_sdk.avro.encoding import write_varint
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.delivery.buffer import Buffer
+from flowbridge_sdk.delivery.settings import PublisherSettings
 from flowbridge_sdk.errors import RegistryUnavailableError, TooLargeError
 from flowbridge_sdk.schemas import EventSchema, EventSchemas
-from flowbridge_sdk.settings import PublisherSettings
 from flowbridge_sdk.spark.batches import EncodedRows, RowEncoder, StreamBatch
 from flowbridge_sdk.spark.columnar import ColumnWriter, varints
 from flowbridge_sdk.spark.columns import EventColumns

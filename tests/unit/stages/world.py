@@ -30,9 +30,9 @@ from bridge.stages.shared.schema_lookups import SchemaLookups
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sources.source import Sources, TriggerSource
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.headers import write_headers
-from flowbridge_sdk.shared_topics import SharedTopics
 from unit.stages.effects import Hook, HookedApi, HookedLog, KilledError
 
 STAGES = ("controller", "router", "matcher", "submitter")

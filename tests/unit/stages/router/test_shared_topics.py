@@ -14,7 +14,7 @@ from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.stages.shared.slot_index import SlotIndex
 from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sources.source import Sources, TriggerSource
-from flowbridge_sdk.shared_topics import SharedTopics
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 from unit.stages.world import World, one_slot, two_slots
 
 SHARED = {"order.*": "shop", "payment.*": "shop"}

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from flowbridge_sdk.avro.logical_writing import micros_of
+from flowbridge_sdk.avro.misfit import MisfitError
 from flowbridge_sdk.errors import BadAttributeError
-from flowbridge_sdk.misfit import MisfitError
 from flowbridge_sdk.payloads.foreign import plain
 
 TEXT_LIMIT = 1024

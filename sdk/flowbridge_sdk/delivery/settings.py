@@ -23,8 +23,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 from flowbridge_sdk.errors import SettingsError
-from flowbridge_sdk.shared_topics import SharedTopics
 
 DEFAULT_SOURCE = "flowbridge-sdk"
 KAFKA_PREFIX = "FLOWBRIDGE_KAFKA_"

@@ -271,7 +271,7 @@ class Encoder:
                     raise SchemaError(
                         schema.where,
                         f"differs from {own.schema.where}, which the event {schema.name!r} is published with: {shown}. "
-                        "Write the file anew (flowbridge schema infer), or publish with what it says",
+                        "Write the file again (flowbridge schema infer), or publish with what it says",
                     )
             schema = own.schema
         if self._registry is not None:

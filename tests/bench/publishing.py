@@ -93,11 +93,11 @@ def _imports() -> list[Figure]:
 def _footprints(bed: Bed, scale: Scale) -> list[Figure]:
     found = [measured("footprint", bootstrap=bed.bootstrap, name=SINGLE, count=scale.events) for _ in range(3)]
     return [
-        Figure("memory of a publisher that has published nothing", "MB", [one["made"] / _MB for one in found]),
-        Figure("… in use", "MB", [one["used"] / _MB for one in found]),
-        Figure("… while events are published as fast as possible", "MB", [one["busy"] / _MB for one in found]),
-        Figure("… after that", "MB", [one["after"] / _MB for one in found]),
-        Figure("… while Kafka is away, 100,000 events in the buffer", "MB", [one["full"] / _MB for one in found]),
-        Figure("threads of a publisher that has published nothing", "", [one["made threads"] for one in found]),
-        Figure("… in use, with one broker", "", [one["threads"] for one in found]),
+        Figure("memory of a publisher that has published nothing", "MB", [size["made"] / _MB for size in found]),
+        Figure("… in use", "MB", [size["used"] / _MB for size in found]),
+        Figure("… while events are published as fast as possible", "MB", [size["busy"] / _MB for size in found]),
+        Figure("… after that", "MB", [size["after"] / _MB for size in found]),
+        Figure("… while Kafka is away, 100,000 events in the buffer", "MB", [size["full"] / _MB for size in found]),
+        Figure("threads of a publisher that has published nothing", "", [size["made threads"] for size in found]),
+        Figure("… in use, with one broker", "", [size["threads"] for size in found]),
     ]

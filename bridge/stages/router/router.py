@@ -253,7 +253,7 @@ class Router(Stage):
         return again
 
     def is_due(self, now: Micros) -> bool:
-        """Return True if dead letters are to be read again."""
+        """Return whether dead letters have to be read again."""
         del now
         return self._letters.is_due()
 

@@ -129,7 +129,7 @@ class WaitingLetters:
     # -- sending back --------------------------------------------------------------------------------------------------
 
     def is_due(self) -> bool:
-        """Return whether letters are to be read now."""
+        """Return whether letters have to be read now."""
         self._decoder.look_for_schemas()
         if self._decoder.digest != self._digest:
             self._digest = self._decoder.digest

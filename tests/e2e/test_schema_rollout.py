@@ -158,9 +158,9 @@ def test_a_schema_that_comes_while_no_bridge_runs_is_found_at_the_restart(
 
 
 def test_nothing_waits_where_the_bridge_is_level_with_its_publisher(installation: Installation, ahead: Path) -> None:
+    _give_schema(installation, "level")
     with installation.process("level") as bridge:
         installation.wait_triggers(*NAMES)
-        _give_schema(installation, "level")
         _publish(installation, ahead, "level", 20)
         installation.wait_workflows("level", 20)
         installation.wait_decisions(bridge, "level", matched=20)

@@ -146,7 +146,7 @@ class ServerProcess:
 
         """
         if not self.running:
-            raise ServerError(f"{self.name} does not run, so it cannot be paused")
+            raise ServerError(f"{self.name} has ended, so it cannot be paused. The end of {self.log}:\n{self._tail()}")
         self._signal(signal.SIGSTOP)
         wait_for(self._stopped_or_gone, _PAUSE_SECONDS, f"{self.name} to pause")  # a busy machine takes its time
 

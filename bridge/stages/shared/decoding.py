@@ -1,8 +1,8 @@
 """Decode events. For an unknown fingerprint, read the schema folder once more.
 
-A publisher may be ahead of our schemas. So when a fingerprint is unknown, the schemas are read again, at most once in a
-few seconds. An event whose fingerprint is still unknown is a dead letter, which waits. Routers look every few seconds
-whether the files of schemas have changed (:mod:`bridge.stages.router.waiting_letters`).
+A publisher may be ahead of our schemas. So when a fingerprint is unknown, the schemas are read again: at once if their
+files have changed, else at most once in a few seconds. An event whose fingerprint is still unknown is a dead letter,
+which waits. Routers look every few seconds whether the files have changed (:mod:`bridge.stages.router.waiting_letters`).
 
 A schema of a registry is requested in the background (:mod:`bridge.stages.shared.schema_lookups`), and its partition is
 held until the schema is there.
@@ -28,6 +28,7 @@ from flowbridge_sdk.headers import Headers
 logger = logging.getLogger(__name__)
 
 _PACE = 5 * SECOND
+_LOOK_PACE = SECOND // 5  # between looks at the files, of which each may examine a thousand
 
 
 class EventDecoder:
@@ -75,7 +76,7 @@ class EventDecoder:
                 self._lookups.ask(topic, awaited.schema_id)
             raise
         except UnknownFingerprintError:
-            if self._clock() - self._loaded < _PACE:
+            if not self._changed(_LOOK_PACE) and self._clock() - self._loaded < _PACE:
                 raise
             self._load_again()
             return self._decoder.decode(topic, value, headers)
@@ -86,11 +87,15 @@ class EventDecoder:
 
     def look_for_schemas(self) -> None:
         """Read the schemas again if their files have changed; look at most once in a few seconds."""
-        if self._clock() - self._looked < _PACE:
-            return
-        self._looked = self._clock()
-        if self._file_state() != self._state:
+        if self._changed(_PACE):
             self._load_again()
+
+    def _changed(self, pace: Micros) -> bool:
+        """Return whether the files have changed since they were read; False without a look before the pace is over."""
+        if self._clock() - self._looked < pace:
+            return False
+        self._looked = self._clock()
+        return self._file_state() != self._state
 
     def _load_again(self) -> None:
         self._loaded = self._clock()

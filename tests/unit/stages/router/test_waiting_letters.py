@@ -72,6 +72,21 @@ def marks(world: World) -> Counter[tuple[int, int]]:
     return Counter((mark["partition"], mark["offset"]) for mark in sent)
 
 
+def test_an_event_does_not_wait_if_its_schema_came_moments_before_it() -> None:
+    world, folder, _ = begun()
+    for version in (1, 2):
+        publish(world, f"early {version}", version)
+        world.run(0.5)
+        folder.versions.add(version)
+        world.run(0.5)
+        publish(world, f"late {version}", version)
+        world.run(0.5)
+    assert len(world.letters()) == 2
+    world.run(10)
+    assert orders(world) == ["early 1", "early 2", "late 1", "late 2"]
+    assert marks(world).total() == 2
+
+
 def test_an_event_waits_for_its_schema_and_runs_once_when_it_appears(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "bridge.stages.router.waiting_letters")
     world, folder, _ = begun()

@@ -207,6 +207,16 @@ def test_an_object_of_a_pydantic_model_becomes_its_workflow_by_the_schema_that_w
 
 
 @pytest.mark.usefixtures("bridge")
+def test_infer_prints_the_schema_of_the_last_events_of_a_topic(installation: Installation) -> None:
+    for number in range(3):
+        _produce(installation, "orders.seen", json.dumps({"order_id": f"o-{number}", "amount": number}).encode())
+    done = installation.command("schema", "infer", "topic:orders.seen", "--last", "5000")
+    assert done.returncode == 0, done.stderr
+    fields = [{"name": "order_id", "type": "string"}, {"name": "amount", "type": "long"}]
+    assert json.loads(done.stdout) == {"type": "record", "name": "OrdersSeen", "fields": fields}
+
+
+@pytest.mark.usefixtures("bridge")
 @pytest.mark.parametrize("language", ["java", "go"])
 def test_an_event_of_cloudevents_sdks_becomes_one_workflow_in_whichever_modes_it_comes(
     language: str, installation: Installation

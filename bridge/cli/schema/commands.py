@@ -9,6 +9,7 @@ import click
 
 from bridge.cli.output import output_option
 from bridge.cli.setting_options import settings_options
+from bridge.settings.values import Group
 
 MODES = (
     "backward",
@@ -24,6 +25,7 @@ MODES = (
 _EXAMPLES = """\b
 Examples:
   flowbridge schema infer shop.events:Order > schemas/order.created.avsc
+  flowbridge schema infer topic:order.created --last 5000 > schemas/order.created.avsc
   flowbridge schema check schemas/ --against deployed/schemas/
   flowbridge schema register schemas/order.created.avsc --schema-registry-url http://localhost:8081
   flowbridge schema diff schemas/order.created@1.avsc schemas/order.created.avsc
@@ -48,16 +50,25 @@ def schema() -> None:
 
 
 @schema.command("infer")
-@click.argument("source", metavar="MODULE:CLASS|FILE|-")
-@click.option("--name", metavar="NAME", help="Name of the events, which names the record of samples.")
+@click.argument("source", metavar="MODULE:CLASS|FILE|-|topic:TOPIC")
+@click.option("--name", metavar="NAME", help="Name of the events: it names the record, and selects them in a topic.")
 @click.option("--namespace", metavar="NAMESPACE", default="", help="Namespace of the records.")
 @click.option(
     "--logical",
     is_flag=True,
     help="Take texts that are all times with a zone, dates or UUIDs in the samples for these.",
 )
+@click.option(
+    "--last",
+    type=click.IntRange(1, 1_000_000),
+    default=1_000,
+    show_default=True,
+    metavar="N",
+    help="Records of the topic that are read.",
+)
+@settings_options(Group.KAFKA, "schemas", "schema_registry_url")
 def infer(**options: Any) -> Any:
-    """Print the Avro schema of a model, or of sample events.
+    """Print the Avro schema of a model, of sample events, or of the last events of a topic.
 
     MODULE:CLASS is a dataclass or a pydantic model, looked for from the current folder too. A FILE has events as JSON:
     an object a line, one object, or an array of them. The path - is standard input.

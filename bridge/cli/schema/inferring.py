@@ -1,4 +1,4 @@
-"""``flowbridge schema infer``: the Avro schema of a model, or of events that are there as samples."""
+"""``flowbridge schema infer``: the Avro schema of a model, or of events: samples in a file, or those of a topic."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from math import ceil
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import click
 
-from bridge.cli.schema.sources import MODEL_REMEDY, is_model, model_of, sdk_errors
-from bridge.errors import SchemasError, UsageError
+from bridge.cli.schema.sources import FROM_TOPIC, MODEL_REMEDY, is_model, model_of, sdk_errors
+from bridge.cli.wiring import replay_dependencies
+from bridge.core.runs.parameters import carried_payload
+from bridge.errors import KafkaUnreachableError, SchemasError, UsageError
+from bridge.kafka.log import LogError, Partition
 from bridge.plain_text import visible
+from bridge.replay.merge import merged
+from bridge.settings.settings import Settings
+from bridge.stages.shared.decoding import EventDecoder
+from bridge.stages.shared.event_reader import EventReader
 from flowbridge_sdk.avro.misfit import path_text
+from flowbridge_sdk.errors import DecodeError
 from flowbridge_sdk.models.typed import schema_of
 from flowbridge_sdk.schemas import EventSchema
 
@@ -30,35 +40,46 @@ _LOGICAL = {
 }
 
 
-def execute(*, source: str, name: str | None, namespace: str, logical: bool) -> None:
-    """Print the schema of a model or of samples."""
+def execute(*, source: str, name: str | None, namespace: str, logical: bool, last: int, settings: Settings) -> None:
+    """Print the schema of a model, of samples, or of the last events of a topic."""
     if is_model(source) and not Path(source).exists():
         with sdk_errors(MODEL_REMEDY):
             schema = schema_of(model_of(source), namespace)
     else:
-        schema = _of_samples(source, name, namespace, logical=logical)
+        root = _Seen(())
+        if source.startswith(FROM_TOPIC):
+            where = source.removeprefix(FROM_TOPIC)
+            samples, stem = _events_of_topic(where, name, last, settings), where
+        else:
+            content, where = _read(source)
+            samples, stem = _events(content, where), Path(source).name.partition(".")[0] if source != "-" else "Event"
+        try:
+            for place, event in samples:
+                if not isinstance(event, dict):
+                    raise UsageError(f"{place} is no JSON object", 'an event is an object, {"field": value}')
+                root.add(event, place)
+        except LogError as error:
+            raise KafkaUnreachableError(f"no answer from {settings.bootstrap_servers}: {error}") from error
+        if not root.objects:
+            raise UsageError(f"{where} holds no event", "give at least one JSON object")
+        schema = _of_samples(root, name or stem, where, namespace, logical=logical)
         with sdk_errors():
             EventSchema.parse(name or "", json.dumps(schema), source)
     click.echo(json.dumps(schema, indent=2, ensure_ascii=False))
 
 
-def _of_samples(source: str, name: str | None, namespace: str, *, logical: bool) -> dict[str, Any]:
+def _read(source: str) -> tuple[bytes, str]:
+    """Return the content of a file, and what a person calls it."""
     if source == "-":
-        content, where = sys.stdin.buffer.read(), "standard input"
-    else:
-        try:
-            content, where = Path(source).read_bytes(), source
-        except OSError as error:
-            advice = "name a file of JSON events, - for standard input, or MODULE:CLASS"
-            raise UsageError(f"{source} cannot be read: {error.strerror}", advice) from error
-    root = _Seen(())
-    for place, event in _events(content, where):
-        if not isinstance(event, dict):
-            raise UsageError(f"{place} is no JSON object", 'an event is an object, {"field": value}')
-        root.add(event, place)
-    if not root.objects:
-        raise UsageError(f"{where} holds no event", "give at least one JSON object")
-    stem = name or (Path(source).name.partition(".")[0] if source != "-" else "Event")
+        return sys.stdin.buffer.read(), "standard input"
+    try:
+        return Path(source).read_bytes(), source
+    except OSError as error:
+        advice = "name a file of JSON events, - for standard input, topic:TOPIC, or MODULE:CLASS"
+        raise UsageError(f"{source} cannot be read: {error.strerror}", advice) from error
+
+
+def _of_samples(root: _Seen, stem: str, where: str, namespace: str, *, logical: bool) -> dict[str, Any]:
     record = "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", stem))
     root_name = record if _NAME.fullmatch(record) else f"Event{record}"
     schema = root.record(root_name, logical=logical)
@@ -68,6 +89,42 @@ def _of_samples(source: str, name: str | None, namespace: str, *, logical: bool)
     for note in root.notes():
         click.echo(visible(f"note: {note}"), err=True)
     return {"type": "record", "name": root_name, **({"namespace": namespace} if namespace else {}), **schema}
+
+
+def _events_of_topic(topic: str, name: str | None, last: int, settings: Settings) -> Iterator[tuple[str, Any]]:
+    """Yield the payloads of the last events of a topic as JSON, each with its place.
+
+    Args:
+        topic: The Kafka topic.
+        name: Name of the events that are wanted, where the topic holds several; None for all.
+        last: Records that are read; of each partition an equal share.
+        settings: Where Kafka is, and the schemas that some events may be written with.
+
+    """
+    around = replay_dependencies(settings.model_copy(update={"json_topics": (*settings.json_topics, topic)}))
+    reader = EventReader(EventDecoder(around.decoder, around.pace))
+    with closing(around.log.admin()) as admin:
+        number = admin.topics().get(topic, 0)
+        if not number:
+            raise UsageError(f"there is no topic {topic}", "check its name, and that this user may read it")
+        places = [Partition(topic, index) for index in range(number)]
+        starts, ends = admin.start_offsets(places), admin.stable_ends(places)
+    firsts = {place: max(starts[place], ends[place] - ceil(last / number)) for place in places}
+    unread = 0
+    with closing(around.log.ranges(firsts)) as ranges:
+        for time, record in merged(ranges, ends, around.pace, around.clock() // 1000):
+            place = f"{topic}/{record.partition} offset {record.offset}"
+            try:
+                event = around.patiently(reader.read, record, time, time * 1000).event
+            except DecodeError as error:
+                unread += 1
+                if unread == 1:
+                    click.echo(visible(f"note: {place} is left out: {error}"), err=True)
+                continue
+            if name is None or event.name == name:
+                yield place, json.loads(carried_payload(event.payload))
+    if unread > 1:
+        click.echo(f"note: {unread} records are left out", err=True)
 
 
 def _events(content: bytes, where: str) -> Iterator[tuple[str, Any]]:

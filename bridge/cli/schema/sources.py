@@ -22,6 +22,7 @@ from flowbridge_sdk.schemas import SUFFIX, EventSchema, Reference
 from flowbridge_sdk.topics import name_of, topic_of
 
 FROM_REGISTRY = "registry:"
+FROM_TOPIC = "topic:"
 MODEL_REMEDY = "correct the model; docs/sdk.md lists the types that it may have"
 _MODEL = re.compile(r"[\w.]+:[\w.]+")
 
@@ -64,7 +65,7 @@ def needed(registry: Registry | None) -> Registry:
 
 def is_model(source: str) -> bool:
     """Return whether a source is MODULE:CLASS."""
-    return bool(_MODEL.fullmatch(source)) and not source.startswith(FROM_REGISTRY)
+    return bool(_MODEL.fullmatch(source)) and not source.startswith((FROM_REGISTRY, FROM_TOPIC))
 
 
 def model_of(source: str) -> type:

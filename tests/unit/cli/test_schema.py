@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bridge.cli.main import cli
+from bridge.cli.schema import inferring
 from bridge.cli.schema.commands import schema as group
 from bridge.errors import ExitCode
+from bridge.replay.planner import ReplayDependencies
+from bridge.settings.settings import Settings
+from flowbridge_sdk.codec import Decoder
+from servers.loopback import free_port
+from unit.replay.replaying import around
 from unit.sdk.registry_server import FakeRegistry, serving
 from unit.sdk.shop_models import ORDER_SCHEMA
+from unit.stages.world import World, one_slot
 
 MODEL = "unit.sdk.shop_models:Order"
 TRIGGER = """
@@ -168,6 +176,44 @@ def test_samples_of_which_no_schema_can_be_made_are_refused(text: str, problem: 
     else:
         assert run("infer", "-", stdin=text).exit_code == ExitCode.OK
     assert "cannot be read: No such file" in refused("infer", "missing.jsonl")
+
+
+def test_the_last_events_of_a_topic_print_a_schema_that_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(one_slot())
+
+    def dependencies(settings: Settings) -> ReplayDependencies:
+        return replace(around(world), decoder=lambda: Decoder(json_topics=settings.json_topics))
+
+    monkeypatch.setattr(inferring, "replay_dependencies", dependencies)
+    world.publish("order.created", {"order": "too old"}, partition=0)
+    for number in range(4):
+        world.publish("order.created", {"order": str(number), "paid": number > 1}, partition=number % 2)
+    world.broker.append("order.created", 0, None, b"no event", [], None)
+    world.broker.append("order.created", 1, None, b'{"order": "5", "note": "as JSON"}', [("ce_type", b"noted")], None)
+    result = run("infer", "topic:order.created", "--last", "6")
+    assert result.exit_code == ExitCode.OK, result.exception
+    assert json.loads(result.stdout) == {
+        "type": "record",
+        "name": "OrderCreated",
+        "fields": [
+            {"name": "order", "type": "string"},
+            {"name": "paid", "type": ["null", "boolean"], "default": None},
+            {"name": "note", "type": ["null", "string"], "default": None},
+        ],
+    }
+    assert result.stderr.startswith("note: order.created/0 offset 3 is left out: ")
+    result = run("infer", "topic:order.created", "--name", "noted")
+    assert json.loads(result.stdout)["name"] == "Noted"
+    assert [field["name"] for field in json.loads(result.stdout)["fields"]] == ["order", "note"]
+    assert "there is no topic nowhere" in refused("infer", "topic:nowhere")
+    assert "order.created holds no event" in refused("infer", "topic:order.created", "--name", "never")
+
+
+def test_a_topic_without_kafka_is_an_error_that_says_so() -> None:
+    told = refused(
+        "infer", "topic:order.created", "--bootstrap-servers", f"127.0.0.1:{free_port()}", code=ExitCode.KAFKA
+    )
+    assert told.startswith("no answer from 127.0.0.1")
 
 
 # -- check -------------------------------------------------------------------------------------------------------------

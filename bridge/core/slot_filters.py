@@ -36,6 +36,7 @@ class SlotFilters:
 
     Attributes:
         places: The slots.
+        always: The numbers of those that have to look at every event.
 
     """
 
@@ -58,7 +59,7 @@ class SlotFilters:
             everyone = [number for number, _ in asking]
             self._groups.append((field, dict(by_value), everyone))
             indexed.update(everyone)
-        self._always = [number for number in range(len(places)) if number not in indexed]
+        self.always = [number for number in range(len(places)) if number not in indexed]
         self._future = min([places[number][0].trigger.future for number in indexed], default=0)
 
     def routed(self, event: Event) -> list[tuple[int, Accepted | Decision]]:
@@ -85,8 +86,8 @@ class SlotFilters:
             elif value in by_value:
                 found += by_value[value]
         if not found:
-            return self._always
-        return sorted(self._always + found)
+            return self.always
+        return sorted(self.always + found)
 
 
 class Rejection:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from typing_extensions import override
 
-from bridge.kafka.confluent.errors import error_of, meaning
+from bridge.kafka.confluent.errors import error_of, meaning, port_errors
 from bridge.kafka.confluent.producer import Membership
 from bridge.kafka.confluent.properties import logger
 from bridge.kafka.confluent.records import records_of
@@ -67,15 +67,16 @@ class ConfluentConsumer(GroupConsumer):
     def subscribe(self, topics: Iterable[str], rebalance: Rebalance) -> None:
         self._rebalance = rebalance
         names = sorted(topics)
-        if not names:  # librdkafka takes no empty list
-            self._consumer.unsubscribe()
-            return
-        self._consumer.subscribe(
-            names,
-            on_assign=self._on_assign,
-            on_revoke=partial(self._let_go, rebalance.revoked),
-            on_lost=partial(self._let_go, rebalance.lost),
-        )
+        with port_errors():
+            if not names:  # librdkafka takes no empty list
+                self._consumer.unsubscribe()
+                return
+            self._consumer.subscribe(
+                names,
+                on_assign=self._on_assign,
+                on_revoke=partial(self._let_go, rebalance.revoked),
+                on_lost=partial(self._let_go, rebalance.lost),
+            )
 
     @override
     def poll(self, seconds: float, limit: int = 500) -> list[Record]:
@@ -168,7 +169,9 @@ class ConfluentConsumer(GroupConsumer):
     @override
     def positions(self) -> dict[Partition, int]:
         asked = [TopicPartition(*partition) for partition in self._next]
-        for each in self._consumer.position(asked) if asked else []:
+        with port_errors():
+            places = self._consumer.position(asked) if asked else []
+        for each in places:
             if each.offset >= 0:
                 self._next[Partition(each.topic, each.partition)] = each.offset
         return dict(self._next)
@@ -178,41 +181,43 @@ class ConfluentConsumer(GroupConsumer):
         if partition not in self._next:
             raise LogError(f"cannot seek in {partition.topic}/{partition.number}: it is not assigned")
         place = TopicPartition(*partition, offset)
-        try:
-            self._consumer.seek(place)
-        except KafkaException as exception:
-            if error_of(exception).code() != KafkaError._STATE:  # noqa: SLF001 - spelt so
-                raise meaning(error_of(exception)) from exception
-            # It is not being fetched: its offset was lost, or it was assigned a moment ago. A pause survives this.
-            self._consumer.incremental_unassign([place])
-            self._consumer.incremental_assign([place])
+        with port_errors():
+            try:
+                self._consumer.seek(place)
+            except KafkaException as exception:
+                if error_of(exception).code() != KafkaError._STATE:  # noqa: SLF001 - spelt so
+                    raise
+                # It is not being fetched: its offset was lost, or it was assigned a moment ago. A pause survives this.
+                self._consumer.incremental_unassign([place])
+                self._consumer.incremental_assign([place])
         self._next[partition] = offset
 
     @override
     def pause(self, partitions: Iterable[Partition]) -> None:
-        self._consumer.pause([TopicPartition(*partition) for partition in partitions if partition in self._next])
+        with port_errors():
+            self._consumer.pause([TopicPartition(*partition) for partition in partitions if partition in self._next])
 
     @override
     def resume(self, partitions: Iterable[Partition]) -> None:
         known = [partition for partition in partitions if partition in self._next]
         places = [TopicPartition(*partition) for partition in known]
         # librdkafka resumes at the last position, and a partition that was paused before its first record has none
-        for place in self._consumer.position(places) if places else []:
-            if place.offset < 0:
-                partition = Partition(place.topic, place.partition)
-                self.seek(partition, self._next[partition])
-        self._consumer.resume(places)
+        with port_errors():
+            for place in self._consumer.position(places) if places else []:
+                if place.offset < 0:
+                    partition = Partition(place.topic, place.partition)
+                    self.seek(partition, self._next[partition])
+            self._consumer.resume(places)
 
     @override
     def metadata(self) -> Membership:
-        return Membership(self._consumer, self._consumer.consumer_group_metadata())
+        with port_errors():
+            return Membership(self._consumer, self._consumer.consumer_group_metadata())
 
     @override
     def close(self) -> None:
-        try:
+        with port_errors():
             self._consumer.close()
-        except KafkaException as exception:
-            raise meaning(error_of(exception)) from exception
         left = sorted(self._next)
         self._next.clear()
         if left and self._rebalance is not None:  # a fenced client does not tell what became of its partitions

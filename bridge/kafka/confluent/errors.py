@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -9,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from bridge.kafka.log import AbortableError, FencedError, LogError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -40,6 +41,15 @@ def meaning(error: KafkaError) -> LogError:
     if error.txn_requires_abort() or error.code() in _REFUSED:
         return AbortableError(text)
     return LogError(text)
+
+
+@contextmanager
+def port_errors() -> Iterator[None]:
+    """Raise the port's error where confluent-kafka raises its own: another error would stop the whole process."""
+    try:
+        yield
+    except KafkaException as exception:
+        raise meaning(error_of(exception)) from exception
 
 
 def patiently(call: Callable[[float], T], clock: Callable[[], float], seconds: float) -> T:

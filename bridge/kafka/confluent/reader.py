@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from typing_extensions import override
 
-from bridge.kafka.confluent.errors import error_of, meaning
+from bridge.kafka.confluent.errors import meaning, port_errors
 from bridge.kafka.confluent.properties import logger
 from bridge.kafka.confluent.records import records_of
 from bridge.kafka.log import LogError, Partition, RangeReader, Reader, Record
@@ -42,12 +42,10 @@ class ConfluentReader(Reader):
     def read(self, partition: Partition, start: int, end: int) -> Iterator[list[Record]]:
         if start >= end:
             return
-        try:
+        with port_errors():
             # Tells the client who leads the topic's partitions; otherwise it asks up to a second later.
             self._consumer.list_topics(partition.topic, timeout=self._patience)
             watermarks = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=self._patience)
-        except KafkaException as exception:
-            raise meaning(error_of(exception)) from exception
         if watermarks is None or watermarks[0] < 0:
             raise LogError(
                 f"where {partition.topic}/{partition.number} begins is not known: Kafka answered {watermarks}"
@@ -63,7 +61,8 @@ class ConfluentReader(Reader):
             records = _polled(self._consumer, _POLL)
             if records and records[0].partition != partition.number:
                 records = [record for record in records if record[:2] == partition]
-            moved = max(self._consumer.position([place])[0].offset, position)
+            with port_errors():
+                moved = max(self._consumer.position([place])[0].offset, position)
             if moved == position and time.monotonic() - heard > self._patience:
                 raise LogError(f"{partition.topic}/{partition.number} does not go on at {position}, before {end}")
             if moved > position:
@@ -95,18 +94,22 @@ class ConfluentRangeReader(RangeReader):
     @override
     def positions(self) -> dict[Partition, int]:
         asked = [TopicPartition(*partition) for partition in self._positions]
-        for place in self._consumer.position(asked):
+        with port_errors():
+            places = self._consumer.position(asked)
+        for place in places:
             if place.offset >= 0:  # unknown before the first record
                 self._positions[Partition(place.topic, place.partition)] = place.offset
         return dict(self._positions)
 
     @override
     def pause(self, partitions: Iterable[Partition]) -> None:
-        self._consumer.pause([TopicPartition(*partition) for partition in partitions])
+        with port_errors():
+            self._consumer.pause([TopicPartition(*partition) for partition in partitions])
 
     @override
     def resume(self, partitions: Iterable[Partition]) -> None:
-        self._consumer.resume([TopicPartition(*partition) for partition in partitions])
+        with port_errors():
+            self._consumer.resume([TopicPartition(*partition) for partition in partitions])
 
     @override
     def close(self) -> None:
@@ -120,13 +123,11 @@ def _polled(consumer: Consumer, seconds: float, limit: int = _AT_ONCE) -> list[R
         LogError: An error that does not pass by itself.
 
     """
-    try:
+    with port_errors():
         first = consumer.poll(seconds)
         messages: list[Message] = [] if first is None else [first]
         if first is not None and first.error() is None:
             messages.extend(consumer.consume(limit - 1, 0))
-    except KafkaException as exception:
-        raise meaning(error_of(exception)) from exception
     records, errors = records_of(messages)
     for message in errors:
         error = message.error()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 from bridge.core.decision import Decision, Reason
-from bridge.core.event import DAY, MINUTE, SECOND, Micros
+from bridge.core.event import DAY, MINUTE, SECOND, Event, Micros
 from bridge.core.route import Accepted
-from bridge.core.slot_filters import Rejection
+from bridge.core.slot_filters import Rejection, SlotFilters
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import (
     Admin,
@@ -37,17 +38,36 @@ from bridge.stages.router.waiting_letters import WaitingLetters
 from bridge.stages.shared.dead_letters import UNKNOWN_SCHEMA
 from bridge.stages.shared.decoding import EventDecoder, hold_for_schema
 from bridge.stages.shared.definitions import Definitions
-from bridge.stages.shared.event_reader import EventReader, excess_of, place_identity
+from bridge.stages.shared.event_reader import DecodedEvent, EventReader, excess_of, place_identity
 from bridge.stages.shared.run_sender import TOGETHER
 from flowbridge_sdk.errors import DecodeError, NullValueError, UnknownFingerprintError
 
 logger = logging.getLogger(__name__)
 
+_READ_TOGETHER = 200  # events, each step for all before the next: code and data of a step stay in the caches
+_SLOTS_A_STEP = 5  # slots that look at each event cost as much as reading one more
 _ROUND_BYTES = 8 * 1024 * 1024  # of values that are sent together
 _LOOK_PACE = 10 * SECOND  # between two looks whether a topic that could not be read can be now
 _READ_AGAIN = DAY  # of a truncated partition; the ledger remembers runs for a week
 _DESCRIBE_PACE = MINUTE  # between two looks whether the settings of topics have changed
 _ASKED_AHEAD = 64  # records of a held partition that are looked at for further schemas
+
+
+class _ReadEvent(NamedTuple):
+    """An event that was read, before any slot has decided.
+
+    Attributes:
+        filters: Those of the slots that read it.
+        event: The event as they see it.
+        decoded: The event as runs are made of it.
+        windowed: The event as arrivals are made of it.
+
+    """
+
+    filters: SlotFilters
+    event: Event
+    decoded: DecodedEvent
+    windowed: DecodedEvent
 
 
 class StartChangedError(LogError):
@@ -273,89 +293,104 @@ class Router(Stage):
         end = self._pace() + BATCH_TIME
         self._writer.begin()
         self._send_back(out)
-        ahead: Counter[Partition] = Counter()
+        ahead: Counter[tuple[str, int]] = Counter()
         while records and out.size < BATCH_BYTES and self._pace() < end:
-            passed: list[RoutedEvent] = []
             self._reached.begin()
-            size = 0
-            while records and len(passed) < TOGETHER and size < _ROUND_BYTES and self._pace() < end:
+            read: list[_ReadEvent] = []
+            size = weight = 0
+            while records and weight < _READ_TOGETHER and size < _ROUND_BYTES and self._pace() < end:
                 record = records.popleft()
-                place = Partition(record.topic, record.partition)
+                place = (record.topic, record.partition)  # equal to a Partition
                 if place not in out.held:
                     out.at = record
-                    before = len(passed)
-                    self._route(record, passed, out)
-                    size += len(record.value or b"") * (1 + len(passed) - before)
+                    event = self._read(record, out)
+                    if event is not None:
+                        read.append(event)
+                        size += len(event.decoded.value) * (1 + len(event.filters.places))  # if it passes all
+                        weight += 1 + len(event.filters.always) // _SLOTS_A_STEP
                 elif ahead[place] < _ASKED_AHEAD:
                     ahead[place] += 1
                     if self._definitions.reading(record) and excess_of(record) is None:
                         self._decoder.ask_ahead(record.topic, record.value, record.headers)
-            self._writer.send(passed, out)
-            out.at = None
-            self._writer.send_letters(self._clock(), out)
+            self._pass(read, out)
 
-    def _route(self, record: Record, passed: list[RoutedEvent], out: Outbox, *, is_sent_back: bool = False) -> None:
-        """Route the event of a record, which a dead letter may have kept."""
+    def _read(self, record: Record, out: Outbox, *, is_sent_back: bool = False) -> _ReadEvent | None:
+        """Return the event of a record, which a dead letter may have kept; None if no slot reads it, or none can."""
         reading = self._definitions.reading(record)
         if not reading:
-            return
+            return None
         excess = excess_of(record)
         if excess is not None:
             self._refuse(record, Reason.OVERSIZE, excess, out)
-            return
+            return None
         timestamp = self._reached.timestamp(record)
         try:
             decoded = self._events.read(record, timestamp, self._reached.of(record, timestamp))
         except NullValueError as error:
             self._decide_all(record, Reason.UNDECODABLE, str(error), out)
-            return
+            return None
         except DecodeError as error:
             if isinstance(error, UnknownFingerprintError):
                 self._refuse(record, Reason.UNDECODABLE, str(error), out, UNKNOWN_SCHEMA)
                 self._letters.wait(record.topic, error.fingerprint)
             elif is_sent_back or not hold_for_schema(record, error, out):
                 self._refuse(record, Reason.UNDECODABLE, str(error), out)
-            return
+            return None
         event = decoded.event
         if decoded.value is not record.value:  # perhaps a whole CloudEvent, which says its name in its value
             reading = self._definitions.reading_named(record.topic, event.name, reading)
         if is_sent_back:  # it reaches us now. An arrival does when it is appended: the matcher bounds its time by that
             decoded = decoded._replace(event=event._replace(reached=self._clock()))
-            event, later = decoded.event, decoded._replace(event=event._replace(reached=self._clock() + DAY))
-        elif event.reached > timestamp * 1000:  # by our clock, which may be ahead: it does not excuse a future event
+            later = decoded._replace(event=event._replace(reached=self._clock() + DAY))
+            return _ReadEvent(reading.filters, decoded.event, decoded, later)
+        if event.reached > timestamp * 1000:  # by our clock, which may be ahead: it does not excuse a future event
             event = event._replace(reached=timestamp * 1000)
-        filters = reading.filters
-        routed = filters.routed(event)
-        if len(routed) < len(filters.places):
-            out.decisions.rejections.append(Rejection(filters, event, [number for number, _ in routed]))
-        for number, decided in routed:
-            if isinstance(decided, Accepted):
-                definition, slot = filters.places[number]
-                is_later = is_sent_back and definition.trigger.is_windowed
-                passed.append(RoutedEvent(definition, slot, later if is_later else decoded, decided.key))
-            else:
-                out.decisions.append(decided)
-                if decided.reason is Reason.UNKEYED:
-                    self._writer.keep(record, decided, decided.evidence["error"])
+        return _ReadEvent(reading.filters, event, decoded, decoded)
+
+    def _pass(self, read: Iterable[_ReadEvent], out: Outbox) -> None:
+        """Decide at the slots that read each of some events, and send what passes."""
+        passed: list[RoutedEvent] = []
+        size = 0
+        for filters, event, decoded, windowed in read:
+            out.at = decoded.record
+            routed = filters.routed(event)
+            if len(routed) < len(filters.places):
+                out.decisions.rejections.append(Rejection(filters, event, [number for number, _ in routed]))
+            for number, decided in routed:
+                if isinstance(decided, Accepted):
+                    definition, slot = filters.places[number]
+                    is_windowed = definition.trigger.is_windowed
+                    passed.append(RoutedEvent(definition, slot, windowed if is_windowed else decoded, decided.key))
+                    size += len(decoded.value)
+                else:
+                    out.decisions.append(decided)
+                    if decided.reason is Reason.UNKEYED:
+                        self._writer.keep(decoded.record, decided, decided.evidence["error"])
+            if len(passed) >= TOGETHER or size >= _ROUND_BYTES:
+                self._writer.send(passed, out)
+                passed, size = [], 0
+        self._writer.send(passed, out)
+        out.at = None
+        self._writer.send_letters(self._clock(), out)
 
     def _send_back(self, out: Outbox) -> None:
         """Route the events of dead letters that waited for their schemas, as if they had reached us now."""
-        passed: list[RoutedEvent] = []
         self._reached.begin()
+        read: list[_ReadEvent] = []
         try:
-            for event in self._letters.events(out):
-                if self._definitions.reading(event.record):
-                    out.at = event.record
-                    self._letters.mark(event, out)
-                    self._route(event.record, passed, out, is_sent_back=True)
-            self._writer.send(passed, out)
+            for waiting in self._letters.events(out):
+                if self._definitions.reading(waiting.record):
+                    out.at = waiting.record
+                    self._letters.mark(waiting, out)
+                    event = self._read(waiting.record, out, is_sent_back=True)
+                    if event is not None:
+                        read.append(event)
+            self._pass(read, out)
         except LogError:
             raise
         except Exception:
             self._letters.give_up(out.at)
             raise
-        out.at = None
-        self._writer.send_letters(self._clock(), out)
 
     def _refuse(self, record: Record, reason: Reason, text: str, out: Outbox, letter_reason: str = "") -> None:
         """Decide at every slot about a record that is no event, and keep it as a dead letter."""

@@ -499,7 +499,7 @@ def _last_owner_goes_on(self: Any, log: Any, topics: Any, name: str) -> None:
 
 def _open_to_others(filters: SlotFilters, event: Event) -> list[int]:
     del event
-    return filters._always
+    return filters.always
 
 
 MUTATIONS = (

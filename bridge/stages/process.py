@@ -155,7 +155,14 @@ def _open_router(around: ProcessDependencies) -> StageLoop:
     definitions, admin = _definitions(around), around.log.admin()
     decoder = EventDecoder(around.decoder, around.pace, around.lookups, around.schema_state)
     letters = WaitingLetters(
-        around.topics, decoder, admin, around.log.ranges, around.clock, around.pace, around.observer
+        around.topics,
+        decoder,
+        admin,
+        around.log.ranges,
+        around.clock,
+        around.pace,
+        around.observer,
+        around.isolation.survives,
     )
     stage = Router(
         definitions,

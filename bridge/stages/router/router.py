@@ -31,6 +31,7 @@ from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.ownership import read_note
 from bridge.kafka.stage import BATCH_BYTES, BATCH_TIME, Stage
+from bridge.kafka.suspects import POISON_TEXT
 from bridge.settings.groups import RouterSettings
 from bridge.stages.router.reached_time import EndOffsetLog, ReachedTimes
 from bridge.stages.router.route_writer import RoutedEvent, RouteWriter
@@ -124,6 +125,7 @@ class Router(Stage):
         self._described: dict[str, TopicInfo] = {}
         self._next_describe: Micros = pace()
         self._letters = letters
+        self._are_suspected = False  # the records of the partitions that are taken on
         self._writer = RouteWriter(topics, self.name)
 
     def topics(self) -> frozenset[str]:
@@ -222,6 +224,7 @@ class Router(Stage):
         """
         self._definitions.refresh()
         self._check_starts()
+        self._are_suspected = any(read_note(former).owner for former in committed.values())
         offsets: dict[Partition, int] = {}
         for partition in partitions:
             former, start = committed.get(partition), self._definitions.starts.get(partition.topic)
@@ -237,7 +240,7 @@ class Router(Stage):
 
     def take(self, offsets: Mapping[Partition, int]) -> None:
         """Remember under which start each topic was begun."""
-        self._letters.take(offsets)
+        self._letters.take(offsets, are_suspected=self._are_suspected)
         for topic in {partition.topic for partition in offsets}:
             start = self._definitions.starts.get(topic)
             self._begun[topic] = start.written if start else 0
@@ -377,14 +380,20 @@ class Router(Stage):
         """Route the events of dead letters that waited for their schemas, as if they had reached us now."""
         self._reached.begin()
         read: list[_ReadEvent] = []
+        waiting = [event for event in self._letters.events(out) if self._definitions.reading(event.record)]
+        killers = self._letters.killers(waiting, self.try_out)
         try:
-            for waiting in self._letters.events(out):
-                if self._definitions.reading(waiting.record):
-                    out.at = waiting.record
-                    self._letters.mark(waiting, out)
-                    event = self._read(waiting.record, out, is_sent_back=True)
-                    if event is not None:
-                        read.append(event)
+            for letter in waiting:
+                out.at = letter.record
+                self._letters.mark(letter, out)
+                if letter in killers:
+                    place = f"{letter.record.topic}/{letter.record.partition}@{letter.record.offset}"
+                    logger.error("%s, which waited for its schema, is poison: %s", place, POISON_TEXT)
+                    self._refuse(letter.record, Reason.POISON, POISON_TEXT, out)
+                    continue
+                event = self._read(letter.record, out, is_sent_back=True)
+                if event is not None:
+                    read.append(event)
             self._pass(read, out)
         except LogError:
             raise

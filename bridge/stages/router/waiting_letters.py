@@ -16,16 +16,21 @@ are all marks there?                                 yes: the owner has fenced t
 
 So a process that is killed while it sends back leaves marks, and its successor goes on where they end. Reading never
 waits: each batch takes what has arrived. During a reading the marks are one bit for each letter.
+
+An event may kill the process when its schema is known. So the successor of a process that did not release a partition
+tries the events in a child process before it sends them back (:mod:`bridge.kafka.child_trial`), many at a time. An
+event that kills is ``poison``, as if it had been read from its topic.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bridge.core.event import SECOND, Micros
+from bridge.kafka.child_trial import survives
 from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.log import Admin, LogError, Partition, RangeReader, Record
 from bridge.kafka.observer import Observer
@@ -66,6 +71,7 @@ class WaitingLetters:
         clock: The process's clock.
         pace: A steady clock.
         observer: Counts the events that are sent back.
+        survives: Does work in a child process; returns False if it certainly kills.
 
     """
 
@@ -78,7 +84,10 @@ class WaitingLetters:
         clock: Callable[[], Micros],
         pace: Callable[[], Micros],
         observer: Observer,
+        survives: Callable[[Callable[[], object]], bool] = survives,
     ) -> None:
+        self._survives = survives
+        self._are_suspected = False  # an owner of their partition did not release it
         self._topics = topics
         self._decoder = decoder
         self._admin = admin
@@ -98,8 +107,15 @@ class WaitingLetters:
 
     # -- partitions ----------------------------------------------------------------------------------------------------
 
-    def take(self, partitions: Collection[Partition]) -> None:
-        """Take event partitions on: their letters are read again."""
+    def take(self, partitions: Collection[Partition], *, are_suspected: bool) -> None:
+        """Take event partitions on: their letters are read again.
+
+        Args:
+            partitions: The partitions.
+            are_suspected: A former owner did not release one of them, and may have been killed by an event.
+
+        """
+        self._are_suspected = self._are_suspected or are_suspected
         self._owned.update(partitions)
         self._unread.update(self._numbers(partitions))
 
@@ -206,6 +222,28 @@ class WaitingLetters:
         place = (topic, partition, fields["offset"], fields["timestamp"])
         return WaitingEvent(letter, Record(*place, fields["key"], fields["value"], headers))
 
+    def killers(self, events: Sequence[WaitingEvent], try_out: Callable[[Record], None]) -> list[WaitingEvent]:
+        """Return which of some events kill their process, as far as they are suspected.
+
+        Args:
+            events: The events.
+            try_out: Processes a record without keeping anything.
+
+        """
+        if not events or not self._are_suspected:
+            return []
+
+        def try_all() -> None:
+            for event in events:
+                try_out(event.record)
+
+        if self._survives(try_all):
+            return []
+        if len(events) == 1:
+            return list(events)
+        half = len(events) // 2
+        return self.killers(events[:half], try_out) + self.killers(events[half:], try_out)
+
     def mark(self, event: WaitingEvent, out: Outbox) -> None:
         """Mark a letter as sent back, in the transaction that routes its event."""
         letter, record = event
@@ -242,6 +280,8 @@ class WaitingLetters:
 
     def committed(self) -> None:
         """Count what the transaction has sent back."""
+        if not self._unread and self._reading is None:
+            self._are_suspected = False
         if self._sent:
             self._observer.sent_back(self._sent.total())
             self._told.update(self._sent)

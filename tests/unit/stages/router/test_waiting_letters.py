@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -45,8 +45,11 @@ class Folder:
         world.decoder = self.decoder
         world.schema_state = lambda: frozenset(self.versions)
 
+    def schemas(self) -> EventSchemas:
+        return EventSchemas.of([], [schema(version) for version in self.versions])
+
     def decoder(self) -> Decoder:
-        return Decoder(EventSchemas.of([], [schema(version) for version in self.versions]))
+        return Decoder(self.schemas())
 
 
 def begun(*triggers: Trigger) -> tuple[World, Folder, Process]:
@@ -315,3 +318,35 @@ def test_an_event_whose_processing_fails_when_it_is_sent_back_stays_a_dead_lette
     assert orders(world) == ["1", "2", "3"]
     assert (len(world.created), marks(world).total()) == (3, 2)
     assert sum("a bug" in (record.exc_text or record.getMessage()) for record in caplog.records) == 1
+
+
+def test_an_event_that_kills_when_it_is_sent_back_is_poison_to_the_successor_and_stops_no_other() -> None:
+    world, folder, process = begun()
+
+    class DeadlyDecoder(Decoder):
+        def decode(self, topic: str, value: bytes | None, headers: Any = None) -> dict[str, Any]:
+            payload = super().decode(topic, value, headers)
+            if payload["order"] == "poison":
+                next(each for each in world.processes if each.is_busy and not each.is_dead).kill_here()
+            return payload
+
+    world.decoder = lambda: DeadlyDecoder(folder.schemas())
+    process.stop()
+    process = world.start("first")
+    for number, order in enumerate(["1", "2", "poison", "3", "4"]):
+        publish(world, order, partition=number % 2)
+    world.run(10)
+    folder.versions.add(1)
+    world.run(20)
+    assert process.is_dead
+    second = world.start("second")
+    world.run(30)
+    assert not second.is_dead
+    assert orders(world) == ["1", "2", "3", "4"]
+    assert [letter["reason"] for letter in world.letters()] == ["unknown-schema"] * 5 + ["poison"]
+    assert world.reasons_of(f"{TOPIC}/0/1") == ["undecodable", "poison"]  # its place: its id was never read
+    assert (marks(world).total(), set(marks(world).values())) == (5, {1})
+    second.stop()  # it is no longer tried
+    third = world.start("third")
+    world.run(20)
+    assert (third.is_dead, len(world.created), len(world.letters())) == (False, 4, 6)

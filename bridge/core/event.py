@@ -19,6 +19,7 @@ HOUR: Micros = 60 * MINUTE
 DAY: Micros = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_new_tuple = tuple.__new__
 
 
 def moment(time: Micros) -> datetime:
@@ -71,4 +72,4 @@ class Event(NamedTuple):
     @property
     def identity(self) -> EventIdentity:
         """Return name, source and id."""
-        return EventIdentity(self.name, self.source, self.id)
+        return _new_tuple(EventIdentity, self[:3])  # a third of what calling EventIdentity costs

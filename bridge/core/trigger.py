@@ -224,7 +224,7 @@ class Trigger:
     sensitive: tuple[str, ...] = ()
     written_grace: Micros | None = field(default=None, metadata=_UNWRITTEN)
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Return ``namespace/name``."""
         return f"{self.namespace}/{self.name}"

@@ -13,7 +13,7 @@ from bridge.core.definition import Definition, attributes
 from bridge.core.event import Event, EventIdentity, Micros
 from bridge.core.expressions.expression import Expression, ExpressionError
 from bridge.core.route import route
-from bridge.core.runs.identity import RunIdentity, workflow_name
+from bridge.core.runs.identity import run_key_of, workflow_name
 from bridge.core.runs.run import Run
 from bridge.core.runs.run_of_match import UnrunnableError
 from bridge.replay.history import History
@@ -279,5 +279,5 @@ def repeated(run: Run, base: str, attempt: int, installation: str) -> Run:
 
     """
     match = ("run.repeats", base, str(attempt))
-    run_key = RunIdentity(installation, run.trigger, run.key, match, run.replay_id).run_key()
+    run_key = run_key_of(installation, run.trigger, run.key, match, run.replay_id)
     return run._replace(run_key=run_key, name=workflow_name(run.template, run_key), repeats=base)

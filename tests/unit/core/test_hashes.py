@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.core.runs.identity import RunIdentity, workflow_name
+from bridge.core.runs.identity import run_key_of, workflow_name
 from bridge.core.trigger import RunPlan, Slot, Trigger, later
 from bridge.triggers.resources import read_text
 
@@ -30,8 +30,8 @@ def test_hashes_are_those_of_the_version_before(released: dict[str, Any]) -> Non
 
 
 def test_run_keys_and_names_are_those_of_the_version_before() -> None:
-    event = RunIdentity("flowbridge.", "default/ship", "o-1", ("order", "shop", "e-1")).run_key()
-    frame = RunIdentity("flowbridge.", "default/ship", "", ("window.frame", "0", "3600000000")).run_key()
+    event = run_key_of("flowbridge.", "default/ship", "o-1", ("order", "shop", "e-1"))
+    frame = run_key_of("flowbridge.", "default/ship", "", ("window.frame", "0", "3600000000"))
     assert (event, frame) == (
         "5jahk5iqec7mlhilk7qo4jhpt4d7gb4at7amry2jhjxifjhoqkvq",
         "ejgqtmj6tqluv7pwy6ell4qzqistn2u5eqfn3tconregwtwl52ta",

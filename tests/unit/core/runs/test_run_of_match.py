@@ -9,7 +9,7 @@ import pytest
 
 from bridge.core.definition import Definition
 from bridge.core.event import Event
-from bridge.core.runs.identity import RunIdentity
+from bridge.core.runs.identity import run_key_of
 from bridge.core.runs.run import Run
 from bridge.core.runs.run_of_match import UnrunnableError, make_run
 from bridge.core.trigger import RunPlan, Trigger, WindowPlan
@@ -47,7 +47,7 @@ def test_an_event_of_another_name_is_another_event() -> None:
     names = ("a", "OrderCreated", "OrderCancelled")
     runs = [run_of(trigger, [event("a1")._replace(name=name)]) for name in names]
     assert len({run.run_key for run in runs}) == 3
-    kept = RunIdentity("fb.", trigger.identity, "", ("a0", "shop", "a1")).run_key()  # as released
+    kept = run_key_of("fb.", trigger.identity, "", ("a0", "shop", "a1"))  # as released
     assert runs[0].run_key == kept
 
 

@@ -14,7 +14,7 @@ from bridge.argo.manifest import REPLAY as REPLAY_LABEL
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, Fault
 from bridge.core.decision import RunDecision
 from bridge.core.event import HOUR, MINUTE, SECOND, EventIdentity
-from bridge.core.runs.identity import RunIdentity, workflow_name
+from bridge.core.runs.identity import run_key_of, workflow_name
 from bridge.core.runs.run import Run, RunFacts
 from bridge.core.trigger import RunLimits, RunPlan, Schedule, Trigger, WindowPlan
 from bridge.core.windows.kinds.all_kinds import KINDS
@@ -29,7 +29,7 @@ MAPPED = (("order", "order_created.payload.order"),)
 
 def replayed(number: int, trigger: Trigger, **fields: Any) -> Run:
     """Return a run that the replay ``gap`` asks for."""
-    run_key = RunIdentity("fb.", trigger.identity, "", (f"replayed-{number}",)).run_key()
+    run_key = run_key_of("fb.", trigger.identity, "", (f"replayed-{number}",))
     return Run(
         run_key,
         trigger.identity,

@@ -10,7 +10,7 @@ import pytest
 
 from bridge.argo.doubt import Doubt
 from bridge.core.event import DAY, HOUR, SECOND, EventIdentity, Micros
-from bridge.core.runs.identity import RunIdentity
+from bridge.core.runs.identity import run_key_of
 from bridge.core.runs.run import Run
 from bridge.kafka.log import LogError, Partition, Reader, Record, TopicSpec
 from bridge.kafka.memory.admin import MemoryAdmin
@@ -26,7 +26,7 @@ PLACE = Partition("fb.ledger", 0)
 
 
 def run(number: int, trigger: str = "default/ship") -> Run:
-    key = RunIdentity("fb.", trigger, "", (str(number),)).run_key()
+    key = run_key_of("fb.", trigger, "", (str(number),))
     events = (("order", EventIdentity("order.created", "shop", f"o-{number}")),)
     parameters = (("order", str(number)),)
     return Run(key, trigger, "d" * 20, "", "default", "ship-1", "ship", parameters, None, (), (), events, NOW, NOW)

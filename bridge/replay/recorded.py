@@ -117,14 +117,18 @@ class _Sieve:
 
     def __init__(self, *, is_full: bool = False) -> None:
         self._bits = bytearray(b"\xff" if is_full else b"\0") * _SIEVE_BYTES
+        self._is_empty = not is_full
 
     def add(self, key: object) -> None:
         """Add a key."""
+        self._is_empty = False
         place = hash(key)
         self._bits[(place >> 3) % _SIEVE_BYTES] |= 1 << (place & 7)
 
     def lets_through(self, key: object) -> bool:
         """Return False if a key was not added; True if it was, and rarely if it was not."""
+        if self._is_empty:  # as for a trigger that was added afterwards; a look at the bits is slow: few are in a cache
+            return False
         place = hash(key)
         return bool(self._bits[(place >> 3) % _SIEVE_BYTES] & 1 << (place & 7))
 

@@ -345,7 +345,7 @@ class Explainer:
         }
         for event in traced:
             then = history.at(event.reached) or definition
-            decisions = joined(self._definitions.starts, event, then, live, names, reading)
+            decisions = joined(self._definitions.starts, event, history, then, live, names, reading)
             story.events.append(event_story(event, decisions))
         windows = [window for window in live.windows if not keys or window.key in keys]
         if keys or not definition.trigger.is_windowed or len(windows) <= _WINDOWS_TOLD:

@@ -33,6 +33,7 @@ from bridge.explain.tracing import (
     told,
 )
 from bridge.kafka.log import Partition
+from bridge.replay.history import History
 from bridge.replay.past import PastDecision
 from bridge.stages.shared.dead_letters import UNKNOWN_SCHEMA
 from bridge.stages.shared.definitions import Start
@@ -42,6 +43,7 @@ from bridge.triggers.topic_mapping import slot_topic
 def joined(
     starts: Mapping[str, Start],
     event: Traced,
+    history: History,
     then: Definition,
     live: LiveRecords,
     names: dict[tuple[str, EventIdentity], str],
@@ -63,7 +65,7 @@ def joined(
     joined: list[Told] = []
     for slot in dict.fromkeys((*read_at, *by_slot, *recorded_at)):
         run = names.get((slot, event.identity), "")
-        decisions = _at_slot(event, then, slot, by_slot.get(slot, ()), live, run)
+        decisions = _at_slot(event, history, then, slot, by_slot.get(slot, ()), live, run)
         is_unapplied = (slot, event.identity) in live.unapplied
         state = _state_of(starts, event, then, slot, reading, is_unapplied=is_unapplied)
         is_recomputed = all(made.known == "recomputed" for made in decisions)
@@ -106,6 +108,7 @@ def _state_of(
 
 def _at_slot(
     event: Traced,
+    history: History,
     then: Definition,
     slot: str,
     computed: Sequence[PastDecision],
@@ -113,7 +116,9 @@ def _at_slot(
     run: str,
 ) -> list[Told]:
     recomputed = [told(then, made.decision, made.at, "recomputed", run) for made in computed]
-    recorded = [told(then, made.decision, made.at, "recorded", run) for made in _recorded(event, then, slot, live, run)]
+    recorded = [
+        told(then, made.decision, made.at, "recorded", run) for made in _recorded(event, history, then, slot, live, run)
+    ]
     for decision in recorded:  # the record says that it was so; the rules say in more detail why
         alike = next((other for other in recomputed if other.reason == decision.reason), None)
         if alike is not None:
@@ -151,7 +156,9 @@ def _in_order(decisions: list[Told]) -> list[Told]:
     return sorted(decisions, key=lambda decision: (decision.at or "~", decision.reason != Reason.WAITING.value))
 
 
-def _recorded(event: Traced, then: Definition, slot: str, live: LiveRecords, run: str) -> list[MadeDecision]:
+def _recorded(
+    event: Traced, history: History, then: Definition, slot: str, live: LiveRecords, run: str
+) -> list[MadeDecision]:
     """Return the decisions about an event at a slot that the live bridge recorded somewhere."""
     key = (slot, event.identity)
     made = list(live.decisions.get(key, ()))
@@ -174,6 +181,8 @@ def _recorded(event: Traced, then: Definition, slot: str, live: LiveRecords, run
         add(Reason.MATCHED, None, {"replay": replay} if replay else {})
     letters = [letter for place in event.places for letter in live.letters.get(place, ())]
     for letter in (*letters, *live.event_letters.get(key, ())):
+        if letter.is_of_all and history.at(letter.at) is None:  # of the triggers that were in force then
+            continue
         reason = letter_reason(letter)
         if letter.reason == UNKNOWN_SCHEMA:
             state = {"waits_for": "schema"} if letter.sent_back is None else {"sent_back": time_text(letter.sent_back)}

@@ -94,7 +94,18 @@ class LedgerRun(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A dead letter about an event or a run. Its event may have been sent back since, at ``sent_back``."""
+    """A dead letter about an event or a run.
+
+    Attributes:
+        stage: The stage that has kept it.
+        reason: Why.
+        text: What is wrong.
+        run_key: The run; empty for an event.
+        at: When it was kept.
+        sent_back: When its event was sent back; None if it was not.
+        is_of_all: It is about all triggers that read the record, and names none.
+
+    """
 
     stage: str
     reason: str
@@ -102,6 +113,7 @@ class Letter(NamedTuple):
     run_key: str
     at: Micros
     sent_back: Micros | None = None
+    is_of_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -356,12 +368,19 @@ class _Reading:
             for record in self._records(Partition(self._topics.dead_letters, number), since=self._chosen.begin):
                 fields = DEAD_LETTER.decode(record.value or b"")
                 sent_back = marks.get(record.offset)
-                letter = Letter(
-                    fields["stage"], fields["reason"], fields["text"], fields["run_key"], fields["at"], sent_back
-                )
                 concerned = fields["triggers"] or [fields["trigger"]]
-                if self._trigger not in concerned and concerned not in ([""], []):
+                is_of_all = concerned in ([""], [])
+                if self._trigger not in concerned and not is_of_all:
                     continue
+                letter = Letter(
+                    fields["stage"],
+                    fields["reason"],
+                    fields["text"],
+                    fields["run_key"],
+                    fields["at"],
+                    sent_back,
+                    is_of_all,
+                )
                 place = RecordPlace(fields["topic"], fields["partition"], fields["offset"])
                 if place in places:
                     self._found.letters[place].append(letter)

@@ -101,7 +101,10 @@ def _wrong_decisions(world: World, trigger: str, story: Story, made: defaultdict
             if "replay" in decision.evidence:  # the live bridge decided before it, and that may be forgotten
                 told.pop(decision.slot, None)
         for slot, decisions in told.items():
-            times = made.get((slot, identity), Counter())
+            times = Counter(made.get((slot, identity), Counter()))
+            for place in event.places:  # a record that could not be read, or that killed, is decided by its place
+                topic = place.split("/")[0]
+                times += made.get((slot, EventIdentity(topic, topic, place)), Counter())
             expected = set(times)
             final = expected - {"waiting"} or expected
             found = {reason for reason, _ in decisions if reason in _CLOSED}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bench.bed import Bed, bed
 from bench.checkouts import RevisionError, checkout
@@ -83,21 +83,32 @@ HEADS = {"peers": peers.HEAD}
 """The heads of tables that are unlike the others."""
 
 
-def main() -> int:
-    """Measure what was asked for.
+class Options(NamedTuple):
+    """What a person asked for.
 
-    Returns:
-        0 whether or not targets are met: figures are for people to judge. 1 if a group could not be measured.
+    Attributes:
+        names: The groups, in the order in which they are measured.
+        scale: How much is measured.
+        compare: A revision or a folder that takes turns with this checkout, or None.
 
     """
+
+    names: Sequence[str]
+    scale: Scale
+    compare: str | None
+
+
+def read_options(arguments: Sequence[str]) -> Options:
+    """Return what the arguments ask for; explain and exit with 2 if they ask for what does not exist."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Speeds, latencies and memory, measured.")
+    groups = sorted({*MEASURES, *APART})
     parser.add_argument("--quick", action="store_true", help="small counts: shows that it works, measures little")
     parser.add_argument(
         "--only",
         action="append",
-        choices=sorted({*MEASURES, *APART}),
+        choices=groups,
         metavar="NAME",
-        help=f"measure this group alone; may be repeated; one of {', '.join(sorted({*MEASURES, *APART}))}",
+        help=f"measure this group alone; may be repeated; one of {', '.join(groups)}",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="COUNT=N", help=f"one of {', '.join(vars(FULL))}, otherwise"
@@ -108,29 +119,46 @@ def main() -> int:
         help="measure this checkout next to a revision (or to the folder of a checkout that is set up), in turns; "
         f"compares {', '.join(TRIALS)}",
     )
-    given = parser.parse_args()
-    counts = {name: int(number) for name, _, number in (assignment.partition("=") for assignment in given.set)}
-    scale = dataclasses.replace(QUICK if given.quick else FULL, **counts)
+    given = parser.parse_args(arguments)
+    counts = {}
+    for assignment in given.set:
+        name, _, number = assignment.partition("=")
+        if name not in vars(FULL) or not number.isdecimal():
+            parser.error(f"--set {assignment}: expected COUNT=N, with one of {', '.join(vars(FULL))}")
+        counts[name] = int(number)
     names = given.only or list(TRIALS if given.compare else MEASURES)
     if given.compare and not set(names) <= TRIALS.keys():
         parser.error(f"--compare knows {', '.join(TRIALS)}, not {', '.join(sorted(set(names) - TRIALS.keys()))}")
+    return Options(names, dataclasses.replace(QUICK if given.quick else FULL, **counts), given.compare)
+
+
+def main() -> int:
+    """Measure what was asked for.
+
+    Returns:
+        0 whether or not targets are met: figures are for people to judge. 1 if a group could not be measured.
+
+    """
+    options = read_options(sys.argv[1:])
     pin_self(SERVERS)
-    print(f"{circumstances()}\n", flush=True)
+    measures = {**MEASURES, **APART}
     with ExitStack() as stack:
-        measures = {**MEASURES, **APART}
-        if given.compare:
+        if options.compare:
             try:
-                other = stack.enter_context(checkout(given.compare))
+                other = stack.enter_context(checkout(options.compare))
             except RevisionError as error:
-                parser.error(str(error))
-            print(f"before: {given.compare}, now: this checkout\n", flush=True)
+                print(f"--compare {options.compare}: {error}", file=sys.stderr)
+                return 2
             measures = {name: partial(_compare, make, other) for name, make in TRIALS.items()}
-        servers = stack.enter_context(bed())
+        print(f"{circumstances()}\n", flush=True)
+        if options.compare:
+            print(f"before: {options.compare}, now: this checkout\n", flush=True)
         began = time.monotonic()
-        warm(servers, scale)
-        print(f"warming: {time.monotonic() - began:.0f} s", file=sys.stderr)
-        are_measured = [_print_group(name, measures[name], servers, scale) for name in names]
-        print(f"all groups: {time.monotonic() - began:.0f} s", file=sys.stderr)
+        servers = stack.enter_context(bed())
+        warm(servers, options.scale)
+        print(f"warming the broker: {time.monotonic() - began:.0f} s", file=sys.stderr)
+        are_measured = [_print_group(name, measures[name], servers, options.scale) for name in options.names]
+        print(f"everything: {time.monotonic() - began:.0f} s", file=sys.stderr)
     return 0 if all(are_measured) else 1
 
 

@@ -56,7 +56,7 @@ def measured(name: str, checkout: Path | None = None, /, **settings: Any) -> dic
     environment = dict(os.environ)
     python = sys.executable
     if checkout:
-        python, environment["PYTHONPATH"] = str(checkout / ".venv/bin/python"), str(tests_of(name, checkout))
+        python, environment["PYTHONPATH"] = str(checkout / ".venv/bin/python"), str(bench_for(name, checkout))
     return run_pinned(f"client {name}", [python, "-m", "bench.child", name], settings, environment, checkout)
 
 
@@ -96,7 +96,7 @@ def run_pinned(
     return found
 
 
-def tests_of(name: str, checkout: Path) -> Path:
+def bench_for(name: str, checkout: Path) -> Path:
     """Return the folder with the bench that runs a client on another checkout.
 
     The checkout's own bench knows the checkout's own code. This bench stands in where that one lacks the client.

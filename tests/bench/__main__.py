@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -140,6 +141,7 @@ def main() -> int:
 
     """
     options = read_options(sys.argv[1:])
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # servers and worktrees are removed then
     pin_self(SERVERS)
     measures = {**MEASURES, **APART}
     with ExitStack() as stack:

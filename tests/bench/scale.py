@@ -41,7 +41,7 @@ class Scale:
     events: int = 150_000
     pairs: int = 50_000
     filter_rounds: int = 3
-    filtered: int = 15_000
+    filtered: int = 12_000
     kind_rounds: int = 3
     kind_pairs: int = 12_000
     creates: int = 1_000
@@ -68,7 +68,7 @@ QUICK = Scale(
     events=30_000,
     pairs=5_000,
     filter_rounds=1,
-    filtered=12_000,  # more than one batch
+    filtered=11_000,  # more than one batch
     kind_rounds=1,
     kind_pairs=6_000,  # more than one batch, also where a pair has one arrival
     creates=200,

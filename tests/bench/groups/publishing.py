@@ -65,7 +65,7 @@ def _compared(bed: Bed, scale: Scale, rounds: int, kinds: Mapping[str, str]) -> 
 
     sides = {}
     for kind, name in kinds.items():
-        bare = f"bare produce, the bytes of a {kind} event"
+        bare = f"bare produce, bytes made beforehand, {kind}"
         sides[bare] = Side(bare, partial(run, "produce", name), is_yardstick=True)
         what = f"publish, {kind}"
         sides[what] = Side(what, partial(run, "publish", name), ("the bare produce", bare), at_least(90, "90 %"))

@@ -23,7 +23,7 @@ from bridge.console.health import Health
 from bridge.core.definition import Definition
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
-from bridge.kafka.log import LogError, TopicSpec
+from bridge.kafka.log import LogError, Partition, TopicSpec
 from bridge.stages.process import open_loop
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.stage_thread import Process, steady_clock
@@ -82,21 +82,32 @@ class Bed:
         """Remove all topics, and create those of events."""
         self._remove(set())
         admin = ConfluentLog({"bootstrap.servers": self.bootstrap}).admin()
-        admin.create([TopicSpec(name, PARTITIONS) for name in (EVENT, PARTNER, PAST, NEVER)])
+        names = (EVENT, PARTNER, PAST, NEVER)
+        admin.create([TopicSpec(name, PARTITIONS) for name in names])
+        partitions = [Partition(name, number) for name in names for number in range(PARTITIONS)]
+
+        def have_leaders() -> bool:
+            try:
+                return not any(admin.end_offsets(partitions).values())
+            except LogError:
+                return False
+
+        wait_for(have_leaders, _SECONDS, "topics to have leaders")
         admin.close()
 
     @contextmanager
     def round(self) -> Iterator[None]:
         """Remove the topics that a round has made, when it ends: the next one starts on the same broker."""
-        before = self._topics()
+        before = self.topics()
         yield
         self._remove(before)
 
-    def _topics(self) -> set[str]:
+    def topics(self) -> set[str]:
+        """Return the names of all topics."""
         return set(self._kafka_admin.list_topics(timeout=_SECONDS).topics)
 
     def _remove(self, kept: set[str]) -> None:
-        names = [name for name in self._topics() - kept if not name.startswith(_KEPT)]
+        names = [name for name in self.topics() - kept if not name.startswith(_KEPT)]
         if not names:
             return
         for removed in self._kafka_admin.delete_topics(names, operation_timeout=_SECONDS).values():

@@ -53,10 +53,8 @@ def measured(name: str, checkout: Path | None = None, /, **settings: Any) -> dic
         ChildError: It failed.
 
     """
-    environment = dict(os.environ)
-    python = sys.executable
-    if checkout:
-        python, environment["PYTHONPATH"] = str(checkout / ".venv/bin/python"), str(bench_for(name, checkout))
+    python = str(checkout / ".venv/bin/python") if checkout else sys.executable
+    environment = {**os.environ, "PYTHONPATH": str(bench_for(name, checkout) if checkout else TESTS)}
     return run_pinned(f"client {name}", [python, "-m", "bench.child", name], settings, environment, checkout)
 
 

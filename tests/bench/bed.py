@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from bridge.console.health import Health
 from bridge.core.definition import Definition
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
-from bridge.kafka.log import LogError, Partition, TopicSpec
+from bridge.kafka.log import Admin, LogError, Partition, TopicSpec
 from bridge.stages.process import open_loop
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.stage_thread import Process, steady_clock
@@ -84,15 +84,7 @@ class Bed:
         admin = ConfluentLog({"bootstrap.servers": self.bootstrap}).admin()
         names = (EVENT, PARTNER, PAST, NEVER)
         admin.create([TopicSpec(name, PARTITIONS) for name in names])
-        partitions = [Partition(name, number) for name in names for number in range(PARTITIONS)]
-
-        def have_leaders() -> bool:
-            try:
-                return not any(admin.end_offsets(partitions).values())
-            except LogError:
-                return False
-
-        wait_for(have_leaders, _SECONDS, "topics to have leaders")
+        _wait_for_leaders(admin, [Partition(name, number) for name in names for number in range(PARTITIONS)])
         admin.close()
 
     @contextmanager
@@ -123,6 +115,7 @@ class Bed:
         log = ConfluentLog({"bootstrap.servers": self.bootstrap})
         admin = log.admin()
         topics.ensure(admin)
+        _wait_for_leaders(admin, [Partition(topics.triggers, 0)])
         admin.close()
         return topics, self._enforce(topics, log, trigger) if trigger else None
 
@@ -158,6 +151,18 @@ class Bed:
                 "argoproj.io", "v1alpha1", name, "workflowtemplates", body
             )
         return name
+
+
+def _wait_for_leaders(admin: Admin, partitions: Sequence[Partition]) -> None:
+    """Wait until partitions that were just created can be read and written."""
+
+    def have_leaders() -> bool:
+        try:
+            return admin.end_offsets(partitions).keys() == set(partitions)
+        except LogError:
+            return False
+
+    wait_for(have_leaders, _SECONDS, "topics to have leaders")
 
 
 @contextmanager

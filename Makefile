@@ -58,8 +58,12 @@ soak: setup ## simulated worlds in which everything breaks: make soak SEEDS=2000
 	$(TESTS_ON_PATH) $(RUN) python -m simulation --seeds $(SEEDS)
 
 .PHONY: bench
-bench: setup ## speeds, latencies and memory, measured on real servers
-	$(TESTS_ON_PATH) $(RUN) python -m bench
+bench: setup ## speeds, latencies and memory, measured on real servers; make bench COMPARE=main for two revisions
+	$(TESTS_ON_PATH) $(RUN) python -m bench $(if $(COMPARE),--compare $(COMPARE))
+
+.PHONY: bench-peers
+bench-peers: setup ## Quix Streams and Bytewax next to Flowbridge: the same jobs on the same broker
+	$(TESTS_ON_PATH) $(RUN) python -m bench --only peers
 
 .PHONY: cluster-up
 cluster-up: setup ## start Kafka and a Kubernetes API server for you, and print the settings to use

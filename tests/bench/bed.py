@@ -1,16 +1,19 @@
-"""The servers of the bench and its folder, and how triggers come into force on them."""
+"""The servers of the bench and its folder, and how triggers come into force on them.
+
+All groups of a run share the servers. Each group finds the topics of events empty, and those of others removed.
+"""
 
 from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka.admin import AdminClient
 from kubernetes import client
 
 from bench.clients.stages import dependencies
@@ -20,7 +23,7 @@ from bridge.console.health import Health
 from bridge.core.definition import Definition
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
-from bridge.kafka.log import LogError, TopicSpec
+from bridge.kafka.log import Admin, LogError, Partition, TopicSpec
 from bridge.stages.process import open_loop
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.stage_thread import Process, steady_clock
@@ -29,30 +32,82 @@ from servers.kubernetes import KubernetesServer
 from servers.process import wait_for
 
 _SECONDS = 30.0
+_PROPERTIES = {"log.segment.delete.delay.ms": "1000"}  # a minute by default, in which the next group is measured
 
 
-@dataclass
+_KEPT = "__"
+"""What the names of Kafka's own topics begin with."""
+
+
 class Bed:
     """Where the bench runs.
 
     Attributes:
         kafka: The broker; it keeps away from the clients' core.
-        kubernetes: The API server; the same.
         folder: For triggers and schemas.
         schemas: The folder of schemas.
 
     """
 
-    kafka: KafkaServer
-    kubernetes: KubernetesServer
-    folder: Path
-    schemas: Path
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    def __init__(self, kafka: KafkaServer, folder: Path, servers: ExitStack) -> None:
+        """Take over a broker that runs.
+
+        Args:
+            kafka: The broker.
+            folder: An empty folder.
+            servers: Stops the servers that are started later.
+
+        """
+        self.kafka = kafka
+        self.folder = folder
+        self.schemas = write_schemas(folder / "schemas")
+        self._servers = servers
+        self._numbers = itertools.count()
+        self._kafka_admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+
+    @cached_property
+    def kubernetes(self) -> KubernetesServer:
+        """The API server, which is started when the first group needs it; it keeps away from the clients' core."""
+        server = self._servers.enter_context(KubernetesServer())
+        for pid in server.pids:
+            pin(pid, SERVERS)
+        return server
 
     @property
     def bootstrap(self) -> str:
         """Where Kafka answers."""
         return self.kafka.bootstrap
+
+    def empty(self) -> None:
+        """Remove all topics, and create those of events."""
+        self._remove(set())
+        admin = ConfluentLog({"bootstrap.servers": self.bootstrap}).admin()
+        names = (EVENT, PARTNER, PAST, NEVER)
+        admin.create([TopicSpec(name, PARTITIONS) for name in names])
+        _wait_for_leaders(admin, [Partition(name, number) for name in names for number in range(PARTITIONS)])
+        admin.close()
+
+    @contextmanager
+    def round(self) -> Iterator[None]:
+        """Remove the topics that a round has made, when it ends: the next one starts on the same broker."""
+        before = self.topics()
+        yield
+        self._remove(before)
+
+    def topics(self) -> set[str]:
+        """Return the names of all topics."""
+        return set(self._kafka_admin.list_topics(timeout=_SECONDS).topics)
+
+    def _remove(self, kept: set[str]) -> None:
+        names = [name for name in self.topics() - kept if not name.startswith(_KEPT)]
+        if not names:
+            return
+        for removed in self._kafka_admin.delete_topics(names, operation_timeout=_SECONDS).values():
+            removed.result(_SECONDS)
+        # The broker applies a deletion later than it confirms it. What is sent to a new topic of the same name before
+        # that goes to the old one, and is lost.
+        partitions = [self.kafka.folder / "data" / f"{name}-0" for name in names]
+        wait_for(lambda: not any(folder.exists() for folder in partitions), _SECONDS, "topics to be removed")
 
     def installation(self, trigger: str = "") -> tuple[InternalTopics, Definition | None]:
         """Make internal topics under a prefix of their own, with the text of triggers in force; return one of them."""
@@ -60,6 +115,7 @@ class Bed:
         log = ConfluentLog({"bootstrap.servers": self.bootstrap})
         admin = log.admin()
         topics.ensure(admin)
+        _wait_for_leaders(admin, [Partition(topics.triggers, 0)])
         admin.close()
         return topics, self._enforce(topics, log, trigger) if trigger else None
 
@@ -97,17 +153,23 @@ class Bed:
         return name
 
 
+def _wait_for_leaders(admin: Admin, partitions: Sequence[Partition]) -> None:
+    """Wait until partitions that were just created can be read and written."""
+
+    def have_leaders() -> bool:
+        try:
+            return admin.end_offsets(partitions).keys() == set(partitions)
+        except LogError:
+            return False
+
+    wait_for(have_leaders, _SECONDS, "topics to have leaders")
+
+
 @contextmanager
 def bed() -> Iterator[Bed]:
-    """Start the servers, away from the clients' core, and stop them again."""
+    """Start a broker, away from the clients' core, and stop all servers again."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flowbridge-bench-")))
-        kafka = stack.enter_context(KafkaServer(java_options=RUN_FAST))
-        kubernetes = stack.enter_context(KubernetesServer())
-        for pid in (kafka.pid, *kubernetes.pids):
-            pin(pid, SERVERS)
-        made = Bed(kafka, kubernetes, folder, write_schemas(folder / "schemas"))
-        admin = ConfluentLog({"bootstrap.servers": made.bootstrap}).admin()
-        admin.create([TopicSpec(name, PARTITIONS) for name in (EVENT, PARTNER, PAST, NEVER)])
-        admin.close()
-        yield made
+        kafka = stack.enter_context(KafkaServer(properties=_PROPERTIES, java_options=RUN_FAST))
+        pin(kafka.pid, SERVERS)
+        yield Bed(kafka, folder, stack)

@@ -29,3 +29,8 @@ def pin(pid: int, cores: set[int]) -> None:
 def pin_self(cores: set[int]) -> None:
     """Keep this process to ``cores``; threads that it starts later stay there, too."""
     os.sched_setaffinity(0, cores)
+
+
+def on_cores(cores: set[int]) -> list[str]:
+    """Return what a command begins with that runs on ``cores``."""
+    return ["taskset", "-c", ",".join(map(str, sorted(cores)))]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
 
 from bench.material import order
 from bridge.core.event import SECOND, EventIdentity
@@ -35,16 +35,24 @@ class _Filler:
 
     def __init__(self, bootstrap: str) -> None:
         self._producer = Producer(
-            {"bootstrap.servers": bootstrap, "linger.ms": "20", "queue.buffering.max.kbytes": "65536"}
+            {
+                "bootstrap.servers": bootstrap,
+                "linger.ms": "20",
+                "queue.buffering.max.kbytes": "65536",
+                "delivery.report.only.error": True,
+            }
         )
         self._produce: Callable[..., None] = self._producer.produce  # its own types refuse what it accepts
+        self._failures: list[KafkaError] = []
 
     def send(
         self, topic: str, partition: int, key: bytes, value: bytes, headers: Any = None, timestamp: int = 0
     ) -> None:
         while True:
             try:
-                self._produce(topic, value, key, partition, headers=headers, timestamp=timestamp)
+                self._produce(
+                    topic, value, key, partition, headers=headers, timestamp=timestamp, on_delivery=self._reported
+                )
             except BufferError:
                 self._producer.poll(0.1)
             else:
@@ -52,12 +60,23 @@ class _Filler:
 
     def flush(self) -> None:
         left = self._producer.flush(60)
-        if left:
-            raise TimeoutError(f"{left} records could not be written")
+        if left or self._failures:
+            raise TimeoutError(f"{left + len(self._failures)} records could not be written: {self._failures[:1]}")
+
+    def _reported(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._failures.append(error)
 
 
 def fill_events(
-    bootstrap: str, schemas: Path, names: Iterable[str], count: int, partitions: int, past: timedelta = timedelta(0)
+    bootstrap: str,
+    schemas: Path,
+    names: Iterable[str],
+    count: int,
+    partitions: int,
+    past: timedelta = timedelta(0),
+    *,
+    is_keyed: bool = False,
 ) -> None:
     """Fill the topics of events, ``count`` in each; the n-th of each has the same order.
 
@@ -68,15 +87,17 @@ def fill_events(
         count: Events of each name.
         partitions: Of each topic.
         past: The time over which the events are spread, up to now.
+        is_keyed: Kafka's key is the order. Without, all events have the same key.
 
     """
     encoder, filler, now = Encoder(EventSchemas.load(schemas)), _Filler(bootstrap), datetime.now(UTC)
     for number in range(count):
         payload, time_ = order(number), now - past * ((count - number) / count)
         timestamp = int(time_.timestamp() * 1000)
+        key = str(payload["order_id"]).encode() if is_keyed else b"key"
         for name in names:
             headers = write_headers(name, f"{name}-{number}", "bench", time_)
-            filler.send(name, number % partitions, b"key", encoder.encode(name, payload), headers, timestamp)
+            filler.send(name, number % partitions, key, encoder.encode(name, payload), headers, timestamp)
     filler.flush()
 
 

@@ -1,4 +1,4 @@
-"""How much is measured: the whole bench, or a quick look that shows no more than that everything works."""
+"""How much is measured: in full, or just enough to see that the bench works."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ class Scale:
     """The counts of one run of the bench.
 
     Attributes:
+        warm_ups: How often the broker is loaded at most before anything is measured.
         rounds: How often each kind of client runs; the kinds take turns.
         events: Events that a ceiling and a router consume.
         pairs: Pairs of events that a matcher completes.
+        filter_rounds: How often each number of filters has its turn.
+        filtered: Events that pass through the filters.
         kind_rounds: How often each kind of window has its turn.
         kind_pairs: Pairs of events of each.
         creates: Workflows that a submitter, and a bare client, create in one round.
+        published: Events that a publisher, and a bare client, publish in one round.
+        posts: Requests to the gateway in one round.
         latencies: Samples of each side.
         block: Samples of one side before the next side has its turn.
         windows: Open windows that are restored.
@@ -26,35 +31,49 @@ class Scale:
         replayed: Events that a replay reads, of all topics together.
         kills: Processes killed inside an open transaction.
         kill_windows: Open windows while they are.
+        peer_rounds: How often each peer has its turn.
+        peer_events: Events of each topic that the peers read.
 
     """
 
-    rounds: int = 7
-    events: int = 300_000
-    pairs: int = 60_000
+    warm_ups: int = 5
+    rounds: int = 5
+    events: int = 150_000
+    pairs: int = 50_000
+    filter_rounds: int = 3
+    filtered: int = 12_000
     kind_rounds: int = 3
-    kind_pairs: int = 20_000
-    creates: int = 2_000
-    latencies: int = 2_000
+    kind_pairs: int = 12_000
+    creates: int = 1_000
+    published: int = 150_000
+    posts: int = 10_000
+    latencies: int = 600
     block: int = 100
     windows: int = 100_000
     window_restores: int = 5
     entries: int = 1_000_000
     entry_restores: int = 3
-    replay_rounds: int = 3
-    replayed: int = 1_000_000
-    kills: int = 10
+    replay_rounds: int = 2
+    replayed: int = 100_000
+    kills: int = 5
     kill_windows: int = 100_000
+    peer_rounds: int = 5
+    peer_events: int = 100_000
 
 
 FULL = Scale()
 QUICK = Scale(
+    warm_ups=1,
     rounds=2,
     events=30_000,
     pairs=5_000,
+    filter_rounds=1,
+    filtered=11_000,  # more than one batch
     kind_rounds=1,
     kind_pairs=6_000,  # more than one batch, also where a pair has one arrival
     creates=200,
+    published=20_000,
+    posts=1_000,
     latencies=100,
     block=50,
     windows=10_000,
@@ -65,4 +84,6 @@ QUICK = Scale(
     replayed=20_000,
     kills=1,
     kill_windows=5_000,
+    peer_rounds=1,
+    peer_events=20_000,
 )

@@ -27,7 +27,7 @@ _CREATED = 201
 
 
 def submit_runs(*, bootstrap: str, prefix: str, partitions: int, kubeconfig: str, count: int) -> dict[str, float]:
-    """Run a submitter until it has created ``count`` Workflows; return how many a second."""
+    """Run a submitter until it has created ``count`` Workflows; return their rate."""
     progress = Progress()
 
     def take(_: str, decisions: Sequence[Decision | RunDecision]) -> None:
@@ -47,11 +47,11 @@ def submit_runs(*, bootstrap: str, prefix: str, partitions: int, kubeconfig: str
         if time.monotonic() > deadline:
             raise TimeoutError(f"{progress.done} Workflows of {count}")
     loop.close()
-    return {"rate": progress.rate()}
+    return {"rate": progress.rate(), "per_core": progress.per_core()}
 
 
 def create_bare(*, kubeconfig: str, namespace: str, count: int) -> dict[str, float]:
-    """Create ``count`` Workflows as fast as the client can; return how many a second."""
+    """Create ``count`` Workflows as fast as the client can; return their rate."""
     api = KubernetesWorkflowApi(kubeconfig, concurrency=_CONCURRENCY)
     manifests = [workflow_manifest(bench_run(namespace, number)) for number in range(count)]
 
@@ -64,4 +64,4 @@ def create_bare(*, kubeconfig: str, namespace: str, count: int) -> dict[str, flo
     with ThreadPoolExecutor(_CONCURRENCY) as workers:
         for _ in workers.map(create, manifests):
             progress.add(1)
-    return {"rate": progress.rate()}
+    return {"rate": progress.rate(), "per_core": progress.per_core()}

@@ -29,10 +29,14 @@ class Progress:
         self.done += count
         self._ended, self._used = now, processor_seconds()
 
-    def rate(self, worth: float = 1.0) -> float:
-        """Return how many were done in a second, each of them ``worth`` so much; NaN where one batch was all."""
+    def extend(self) -> None:
+        """Count the time until now, in which what was done was finished."""
+        self._ended, self._used = time.perf_counter(), processor_seconds()
+
+    def rate(self) -> float:
+        """Return how many were done in a second; NaN where one batch was all."""
         lasted = self._ended - self._began
-        return (self.done - self._first) * worth / lasted if lasted else math.nan
+        return (self.done - self._first) / lasted if lasted else math.nan
 
     def per_core(self) -> float:
         """Return how many were done in a second of the process's own processor time; NaN where one batch was all."""

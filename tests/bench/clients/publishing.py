@@ -69,7 +69,7 @@ def _measured(send: Callable[[int], None], flush: Callable[[], None], count: int
     send(count)
     flush()
     seconds, spent = time.perf_counter() - began, processor_seconds() - used
-    return {"rate": count / seconds, "cpu": 1e6 * spent / count}
+    return {"rate": count / seconds, "per_core": count / spent}
 
 
 def footprint(*, bootstrap: str, name: str, count: int) -> dict[str, float]:

@@ -7,6 +7,7 @@ import gc
 import time
 from pathlib import Path
 
+from bench.clients.progress import processor_seconds
 from bench.clients.stages import collecting, dependencies
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.kafka.internal_topics import InternalTopics
@@ -22,7 +23,8 @@ def restore(*, stage: str, bootstrap: str, prefix: str, partitions: int, trigger
     """Let a stage take all its partitions on.
 
     Returns:
-        ``seconds`` that it took, ``bytes`` that the process has grown by, and ``count`` of windows or entries.
+        ``seconds`` that it took, ``cpu_seconds`` of processor time meanwhile, ``bytes`` that the process has grown by,
+        and ``count`` of windows or entries.
 
     """
     around = dependencies(bootstrap, InternalTopics(prefix, partitions), triggers=triggers, api=MemoryWorkflowApi())
@@ -32,16 +34,16 @@ def restore(*, stage: str, bootstrap: str, prefix: str, partitions: int, trigger
     topic = around.topics.arrivals if stage == "matcher" else around.topics.runs
     taker.topics()  # reads the definitions
     before = resident()
-    began = time.perf_counter()
+    began, used = time.perf_counter(), processor_seconds()
     taker.take({Partition(topic, number): 0 for number in range(partitions)})
-    seconds = time.perf_counter() - began
+    seconds, spent = time.perf_counter() - began, processor_seconds() - used
     grown = resident() - before
     count = 0
     if isinstance(taker, Matcher):
         count = sum(window.open_windows for window in taker.windows.values())
     elif isinstance(taker, Submitter):
         count = sum(len(ledger.final) for ledger in taker.book.ledger.values())
-    return {"seconds": seconds, "bytes": grown, "count": count}
+    return {"seconds": seconds, "cpu_seconds": spent, "bytes": grown, "count": count}
 
 
 def resident() -> int:

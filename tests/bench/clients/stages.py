@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bench.clients.progress import Progress, processor_seconds
+from bench.clients.progress import Progress
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.console.metrics import Metrics
 from bridge.core.slot_filters import Decisions
@@ -63,7 +63,7 @@ def run_stage(
     """Run a stage until it has made the decisions that its topics hold.
 
     Returns:
-        ``rate``: decisions a second. ``per_core``: the same by processor time. ``cpu``: seconds of it in all.
+        ``rate``: decisions a second. ``per_core``: the same by processor time.
 
     """
     progress = Progress()
@@ -89,7 +89,7 @@ def run_stage(
     loop.close()
     if made != reasons:
         raise ValueError(f"{stage} made {made}, not {reasons}")
-    return {"rate": progress.rate(), "per_core": progress.per_core(), "cpu": processor_seconds()}
+    return {"rate": progress.rate(), "per_core": progress.per_core()}
 
 
 def collecting() -> BatchGarbageCollector:
@@ -116,4 +116,4 @@ def fill_arrivals(*, bootstrap: str, prefix: str, partitions: int, schemas: str,
         if time.monotonic() > deadline:
             raise TimeoutError(f"the router has passed {progress.done} events of {count}")
     loop.close()
-    return {"rate": progress.rate(), "per_core": progress.per_core(), "cpu": processor_seconds()}
+    return {"rate": progress.rate(), "per_core": progress.per_core()}

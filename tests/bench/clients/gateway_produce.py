@@ -1,7 +1,8 @@
-"""A bare idempotent produce with acks=all, what the gateway's speed is put beside: ``python -m bench.gateway_produce``.
+"""A bare idempotent produce with acks=all, with which the gateway is compared.
 
-The same event as the gateway's, encoded anew for each record, so that what is left between the two is HTTP. Settings
-come as JSON on stdin; speed (with so many under way at once) or latencies (one by one, at a rate) go to stdout.
+``python -m bench.clients.gateway_produce``. The same event as the gateway's, encoded anew for each record, so that what
+is left between the two is HTTP. Settings come as JSON on stdin; speed (with so many under way at once) or latencies
+(one by one, at a rate) go to stdout.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.bed import Bed
-from bench.cores import CLIENT, SERVERS, pin
+from bench.cores import CLIENT, SERVERS, on_cores, pin
 from bench.figures import Figure, at_least, percentile
 from bench.scale import Scale
 from integration.gateway_process import GatewayProcess
@@ -35,7 +35,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 def gateways(bed: Bed, scale: Scale) -> list[Figure]:
     """Measure both, in turns."""
     found: dict[str, list[float]] = defaultdict(list)
-    posts, samples = max(1_000, scale.events // 15), max(200, scale.latencies // 2)
+    posts, samples = scale.posts, scale.latencies
     with GatewayProcess(bed.bootstrap, bed.folder / "gateway.log") as gateway:
         pin(gateway.pid, CLIENT)
         _post(gateway, 500, 0)
@@ -66,8 +66,7 @@ def load_generator() -> Path:
 def _post(gateway: GatewayProcess, events: int, rate: int) -> dict[str, Any]:
     address = ["-address", f"127.0.0.1:{gateway.port}", "-event", _TOPIC]
     counts = ["-events", str(events), "-rate", str(rate), "-connections", str(CONNECTIONS)]
-    cores = ",".join(map(str, sorted(SERVERS)))
-    found = _run(["taskset", "-c", cores, str(load_generator()), *address, *counts])
+    found = _run([*on_cores(SERVERS), str(load_generator()), *address, *counts])
     assert found["published"] == events, found["first_error"]
     return found
 
@@ -80,7 +79,7 @@ def _produce(bed: Bed, events: int, rate: int) -> dict[str, Any]:
         "rate": rate,
         "under_way": CONNECTIONS,
     }
-    return _run([sys.executable, "-m", "bench.gateway_produce"], json.dumps(settings))
+    return _run([sys.executable, "-m", "bench.clients.gateway_produce"], json.dumps(settings))
 
 
 def _run(command: Sequence[str], given: str = "") -> dict[str, Any]:
@@ -97,11 +96,11 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _figures(found: Mapping[str, list[float]]) -> list[Figure]:
+    bare = f"bare produce, acks=all, {CONNECTIONS} under way"
+    target = at_least(TARGET, "2,000/s")
     figures = [
-        Figure(f"bare produce, acks=all, {CONNECTIONS} under way", "/s", found["bare /s"]),
-        Figure(f"gateway, {CONNECTIONS} connections", "/s", found["/s"], at_least(TARGET, "2,000/s")),
-        Figure("CPU time of a bare produce", "µs", found["bare cpu"]),
-        Figure("CPU time of a request to the gateway", "µs", found["cpu"]),
+        Figure(bare, "/s", found["bare /s"], cpu=found["bare cpu"]),
+        Figure(f"gateway, {CONNECTIONS} connections", "/s", found["/s"], target, cpu=found["cpu"]),
     ]
     for name, what in (("bare ms", "bare produce"), ("ms", "gateway")):
         for share in (0.5, 0.99):

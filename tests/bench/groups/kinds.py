@@ -7,13 +7,15 @@ before a matcher begins, since all events are published before the rounds: none 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from functools import partial
+from pathlib import Path
 
 from bench.bed import Bed
 from bench.child import measured
-from bench.figures import Figure, at_least, ratios
+from bench.figures import at_least
 from bench.filling import fill_events
 from bench.material import EVENT, HEAD, PARTITIONS, PARTNER, Measured, place
+from bench.rounds import Side, Speed, Trial, speed
 from bench.scale import Scale
 from kinds import KINDS
 
@@ -22,27 +24,26 @@ _KEYED = next(iter(_MEASURED))
 """The keyed two-slot match, which is the first of the first kind."""
 
 
-def kinds(bed: Bed, scale: Scale) -> list[Figure]:
+def kinds(bed: Bed, scale: Scale) -> Trial:
     """Measure a matcher on each kind of window; a real router makes its arrivals."""
     fill_events(bed.bootstrap, bed.schemas, [EVENT, PARTNER], scale.kind_pairs, PARTITIONS)
-    rates: dict[str, list[float]] = defaultdict(list)
-    for _ in range(scale.kind_rounds):
-        for name, condition in _MEASURED.items():
-            rates[name].append(_rate(bed, condition, scale.kind_pairs))
-    figures = [Figure(f"matcher, {_KEYED} (matches)", "/s", rates[_KEYED])]
-    for name in list(_MEASURED)[1:]:
-        figures += [
-            Figure(f"matcher, {name} (matches)", "/s", rates[name]),
-            Figure("… of two slots within", "%", ratios(rates[name], rates[_KEYED]), at_least(50, "50 %")),
-        ]
-    return figures
+    sides = {}
+    for name, condition in _MEASURED.items():
+        turn = partial(_match, bed, condition, scale.kind_pairs)
+        what = f"matcher, {name} (matches)"
+        if name == _KEYED:
+            sides[name] = Side(what, turn)
+        else:
+            sides[name] = Side(what, turn, ("two slots within", _KEYED), at_least(50, "50 %"))
+    return Trial(scale.kind_rounds, sides)
 
 
-def _rate(bed: Bed, condition: Measured, pairs: int) -> float:
+def _match(bed: Bed, condition: Measured, pairs: int, checkout: Path | None) -> Speed:
+    """Return the speed of matches."""
     trigger = f"{HEAD}{condition.text}  key: payload.order_id\n  run: {{workflowTemplate: bench}}\n"
     topics, _ = bed.installation(trigger)
     where = place(bed.bootstrap, topics.prefix, bed.schemas)
-    measured("arrivals", **where, count=condition.arrivals * pairs)
+    measured("arrivals", checkout, **where, count=condition.arrivals * pairs)
     decisions = {reason: count * pairs for reason, count in condition.decisions.items()}
-    decided = float(measured("stage", stage="matcher", **where, reasons=decisions)["rate"])
-    return decided / sum(condition.decisions.values())
+    decided = measured("stage", checkout, stage="matcher", **where, reasons=decisions)
+    return speed(decided, worth=1 / sum(condition.decisions.values()))

@@ -10,7 +10,7 @@ import json
 import subprocess
 
 from bench.bed import Bed
-from bench.cores import CLIENT
+from bench.cores import CLIENT, on_cores
 from bench.figures import Figure, at_least, ratios
 from bench.material import EVENT, PARTITIONS, SINGLE
 from bench.scale import Scale
@@ -41,9 +41,8 @@ def spark(bed: Bed, scale: Scale) -> list[Figure]:
         "rows": _ROWS_EACH * scale.events,
         "rounds": max(3, scale.rounds // 2),
     }
-    cores = ",".join(map(str, sorted(CLIENT)))
     done = subprocess.run(
-        ["taskset", "-c", cores, str(installed.python), str(ROOT / "spark" / "rates.py"), json.dumps(settings)],
+        [*on_cores(CLIENT), str(installed.python), str(ROOT / "spark" / "rates.py"), json.dumps(settings)],
         env=installed.variables({"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": str(installed.python)}),
         capture_output=True,
         text=True,

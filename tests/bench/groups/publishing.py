@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # its stubs do not export it
 
 from bench.bed import Bed
 from bench.child import measured
-from bench.cores import CLIENT, SERVERS, pin, pin_self
-from bench.figures import Figure, at_least, at_most, ratios
+from bench.cores import CLIENT, SERVERS, on_cores, pin
+from bench.figures import Figure, at_least, at_most
 from bench.material import EVENT, PARTITIONS, SINGLE
+from bench.rounds import Side, Speed, Speeds, Trial, measure, speed
 from bench.scale import Scale
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.log import TopicSpec
@@ -28,12 +30,17 @@ _SECONDS = 30
 _MB = 1 << 20
 
 
-def publishers(bed: Bed, scale: Scale) -> list[Figure]:
-    """Measure both kinds of events, in turns with the bare produce: on one broker, and with a replica on another."""
+def publishing(bed: Bed, scale: Scale) -> Trial:
+    """Measure both kinds of events, in turns with the bare produce, on one broker."""
     admin = ConfluentLog({"bootstrap.servers": bed.bootstrap}).admin()
     admin.create([TopicSpec(SINGLE, PARTITIONS)])
     admin.close()
-    figures = _compared(bed, scale, _KINDS)
+    return _compared(bed, scale, scale.rounds, _KINDS)
+
+
+def publishers(bed: Bed, scale: Scale) -> list[Figure]:
+    """Measure publishing on one broker and with a replica on another, imports, and the size of a publisher."""
+    figures = measure(bed, publishing(bed, scale))
     (bed.schemas / f"{EVENT}.replicated.avsc").write_text((bed.schemas / f"{EVENT}.avsc").read_text())
     replicated = {f"{kind}, two replicas": f"{name}.replicated" for kind, name in _KINDS.items()}
     with KafkaServer(java_options=RUN_FAST, beside=bed.kafka) as second:
@@ -42,34 +49,38 @@ def publishers(bed: Bed, scale: Scale) -> list[Figure]:
         made = client.create_topics([NewTopic(name, PARTITIONS, replication_factor=2) for name in replicated.values()])
         for future in made.values():
             future.result(_SECONDS)
-        figures += _compared(bed, scale, replicated)
+        trial = _compared(bed, scale, scale.kind_rounds, replicated)
+        for side in trial.sides.values():  # the second broker is cold
+            side.turn(None)
+        figures += measure(bed, trial)
     return [*figures, *_imports(), *_footprints(bed, scale)]
 
 
-def _compared(bed: Bed, scale: Scale, kinds: Mapping[str, str]) -> list[Figure]:
-    """Measure events of these names, by what they are called in the table."""
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for _ in range(scale.rounds):
-        for kind, name in kinds.items():
-            for client in ("produce", "publish"):
-                where = {"bootstrap": bed.bootstrap, "schemas": str(bed.schemas)}
-                of_round = measured(client, **where, name=name, count=scale.events)
-                found[kind, f"{client} rate"].append(of_round["rate"])
-                found[kind, f"{client} cpu"].append(of_round["cpu"])
-    figures = []
-    for kind in kinds:
-        rate, bare_rate = found[kind, "publish rate"], found[kind, "produce rate"]
-        cpu, bare_cpu = found[kind, "publish cpu"], found[kind, "produce cpu"]
-        times = [mine / bare for mine, bare in zip(cpu, bare_cpu, strict=True)]
-        figures += [
-            Figure(f"bare produce, the bytes of a {kind} event", "/s", bare_rate),
-            Figure(f"publish, {kind}", "/s", rate),
-            Figure("… of the bare produce", "%", ratios(rate, bare_rate), at_least(90, "90 %")),
-            Figure(f"CPU time of a bare produce, {kind}", "µs", bare_cpu),
-            Figure(f"CPU time of a publish, {kind}", "µs", cpu),
-            Figure("… of the bare produce", "times", times, at_most(2.5, "2.5 times")),
-        ]
-    return figures
+def _compared(bed: Bed, scale: Scale, rounds: int, kinds: Mapping[str, str]) -> Trial:
+    """Compare events of these names, by what they are called in the table, with the bare produce."""
+
+    def run(client: str, name: str, checkout: Path | None) -> Speed:
+        where = {"bootstrap": bed.bootstrap, "schemas": str(bed.schemas)}
+        return speed(measured(client, checkout, **where, name=name, count=scale.published))
+
+    sides = {}
+    for kind, name in kinds.items():
+        bare = f"bare produce, bytes made beforehand, {kind}"
+        sides[bare] = Side(bare, partial(run, "produce", name), is_yardstick=True)
+        what = f"publish, {kind}"
+        sides[what] = Side(what, partial(run, "publish", name), ("the bare produce", bare), at_least(90, "90 %"))
+
+    def processor_time(found: Speeds) -> list[Figure]:
+        figures = []
+        for what, side in sides.items():
+            if side.of is not None:
+                bare = found[side.of[1]]
+                times = [mine.cpu / its.cpu for mine, its in zip(found[what], bare, strict=True)]
+                label = f"CPU of a {what}, of the bare produce"
+                figures.append(Figure(label, "times", times, at_most(2.5, "2.5 times")))
+        return figures
+
+    return Trial(rounds, sides, processor_time)
 
 
 def _imports() -> list[Figure]:
@@ -78,20 +89,15 @@ def _imports() -> list[Figure]:
         code = f"import time; began = time.perf_counter(); import {module}; print(time.perf_counter() - began)"
         seconds = []
         for _ in range(_IMPORT_ROUNDS):
-            done = subprocess.run(
-                [sys.executable, "-c", code],
-                capture_output=True,
-                text=True,
-                check=True,
-                preexec_fn=lambda: pin_self(CLIENT),
-            )
+            command = [*on_cores(CLIENT), sys.executable, "-c", code]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
             seconds.append(1000 * float(done.stdout))
         figures.append(Figure(f"import {module}", "ms", seconds, at_most(most, f"{most:.0f} ms")))
     return figures
 
 
 def _footprints(bed: Bed, scale: Scale) -> list[Figure]:
-    found = [measured("footprint", bootstrap=bed.bootstrap, name=SINGLE, count=scale.events) for _ in range(3)]
+    found = [measured("footprint", bootstrap=bed.bootstrap, name=SINGLE, count=scale.published) for _ in range(3)]
     return [
         Figure("memory of a publisher that has published nothing", "MB", [size["made"] / _MB for size in found]),
         Figure("… in use", "MB", [size["used"] / _MB for size in found]),

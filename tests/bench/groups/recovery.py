@@ -23,10 +23,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it offers t
 from bench.bed import Bed
 from bench.cores import CLIENT, pin
 from bench.figures import Figure, at_most
-from bench.latency import environment
+from bench.groups.latency import environment
+from bench.groups.sightings import Sightings
 from bench.material import EVENT, PARTNER, TWO_SLOTS, order, write_trigger
 from bench.scale import Scale
-from bench.sightings import Sightings
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import PARTITIONS, InternalTopics, partition_of
 from bridge.kafka.log import Partition

@@ -18,9 +18,9 @@ from bench.bed import Bed
 from bench.cores import CLIENT, pin
 from bench.figures import Figure, at_most, percentile
 from bench.filling import bench_run
+from bench.groups.sightings import Sightings
 from bench.material import EVENT, ONE_SLOT, PARTNER, SINGLE, TWO_SLOTS, order, write_trigger
 from bench.scale import Scale
-from bench.sightings import Sightings
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.manifest import workflow_manifest
 from e2e.bridge_process import BridgeProcess
@@ -28,8 +28,8 @@ from flowbridge_sdk import Publisher
 from flowbridge_sdk.schemas import EventSchemas
 
 _PERIOD = 1 / 20
-_WARM_UP = 400
-"""Samples of each side that do not count: the broker's just-in-time compiler is busy with itself for half a minute."""
+_WARM_UP = 100
+"""Samples of each side that do not count: the bridge and its connections are new."""
 _SECONDS = 60.0
 _P50_BOUND, _P99_BOUND = 12.0, 35.0  # milliseconds above bare creates
 

@@ -28,6 +28,7 @@ _SPREAD = timedelta(days=5)
 
 _MEGABYTE = 1_000_000
 _WORKERS = 2
+_SPINNING = 3.0  # seconds
 _MOMENTS = ("after a tenth", "half way", "near the end")
 """When the memory of a plan's process is read."""
 
@@ -66,6 +67,12 @@ def replays(bed: Bed, scale: Scale) -> Trial:
         cpu = sum(part.cpu for part in made) / workers
         return Speed(count / lasted, cpu, {})
 
+    def spin(workers: int, _checkout: Path | None) -> Speed:
+        """Compute with processes on all cores, without Kafka."""
+        with ThreadPoolExecutor(workers) as pool:
+            parts = list(pool.map(lambda _: speed(measured("spin", seconds=_SPINNING)), range(workers)))
+        return Speed(sum(part.rate for part in parts), sum(part.cpu for part in parts) / workers, {})
+
     def live_pairs(checkout: Path | None) -> Speed:
         """Run a router and a matcher on the same core, one after the other."""
         return one_after_the_other(pairs.route(checkout), pairs.match(checkout))
@@ -91,6 +98,8 @@ def replays(bed: Bed, scale: Scale) -> Trial:
             ("one process", "one process"),
             at_least(180, "180 %"),
         ),
+        "one loop": Side("yardstick: a process that only computes, on any core", partial(spin, 1), is_yardstick=True),
+        "loops": Side("… two of them", partial(spin, _WORKERS), ("one process", "one loop"), is_yardstick=True),
         "ceiling of pairs": ceiling(bed, count, EVENT, PARTNER),
         "pairs, live": Side("live router and matcher, one after the other, keyed pairs", live_pairs),
         "pairs": Side(

@@ -22,6 +22,7 @@ from bench import (
     restores,
     revisions,
     spark,
+    starts,
     throughput,
     triggers,
 )
@@ -46,6 +47,7 @@ MEASURES: dict[str, Measure] = {
     "windows": restores.windows,
     "ledger": restores.entries,
     "recovery": recovery.recoveries,
+    "start": starts.starts,
 }
 
 APART: dict[str, Measure] = {"spark": spark.spark}

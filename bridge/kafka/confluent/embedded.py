@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException, Producer
 from typing_extensions import override
 
-from bridge.kafka.confluent.admin import ConfluentAdmin
+from bridge.kafka.confluent.admin import ConfluentAdmin, SharedClient
 from bridge.kafka.confluent.errors import error_of, meaning
 from bridge.kafka.confluent.properties import logger
 from bridge.kafka.log import MISSING, TopicInfo
@@ -123,8 +123,8 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 class EmbeddedAdmin(ConfluentAdmin):
     """An admin client for the embedded broker: topics come by being asked for, and have no id and no settings."""
 
-    def __init__(self, config: Mapping[str, str]) -> None:
-        super().__init__(config)
+    def __init__(self, config: Mapping[str, str], shared: SharedClient) -> None:
+        super().__init__(config, shared)
         self._producer = Producer(dict(config), logger=logger)
 
     @override

@@ -70,6 +70,7 @@ def test_the_version_needs_nothing_but_the_command_line() -> None:
         *("bridge", "bridge.errors", "bridge.plain_text", "bridge.kafka", "bridge.kafka.outage"),
         *("bridge.cli", "bridge.cli.main", "bridge.cli.logs"),
     }
+    assert not imported & {"asyncio", "email", "importlib.metadata", "ssl"}
     foreign = {name.partition(".")[0] for name in imported - ours} - sys.stdlib_module_names
     assert foreign <= {"__main__", "click", "_virtualenv", "cython_runtime"}
 

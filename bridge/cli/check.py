@@ -6,33 +6,30 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from datetime import UTC
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
 
-from bridge.cli.checks.templates import Finding, template_findings
-from bridge.cli.checks.timestamps import timestamp_findings
+from bridge.cli.checks.templates import Finding
 from bridge.cli.output import Output
-from bridge.cli.wiring import connect, connect_cluster, event_schemas, require_kafka, sensor_rules
+from bridge.cli.wiring.schemas import event_schemas
+from bridge.cli.wiring.triggers import sensor_rules
 from bridge.core.duration import duration_text
 from bridge.core.event import Micros, moment
 from bridge.core.trigger import default_grace
 from bridge.core.windows.boundaries import FAR_AHEAD, next_boundary
-from bridge.errors import ExitCode, KafkaUnreachableError, UsageError
-from bridge.kafka.log import LogError
+from bridge.errors import ExitCode, UsageError
 from bridge.plain_text import visible
 from bridge.settings.settings import Settings
 from bridge.triggers.checks.cycles import without_cycles
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.folder import Reading, TriggerFolder, merge
+from bridge.triggers.sources.folder import TriggerFolder, merge
 from bridge.triggers.topic_mapping import internal_topic_error, placed
 from flowbridge_sdk.attributes.shared_topics import SharedTopics
 
-_PATIENCE = 3.0  # seconds that Kafka has for a first answer
 _WINDOWS_SHOWN = 3
 
 
@@ -61,9 +58,9 @@ def execute(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
     notes = (*reading.left_alone, *calendar_notes(reading.loaded, time.time_ns() // 1000))
     findings += [Finding("note", note) for note in notes]
     if cluster:
-        with closing(connect_cluster(settings)) as api:
-            findings += template_findings(reading.loaded, api)
-        findings += _topic_findings(reading, settings)
+        from bridge.cli.checks.cluster import cluster_findings  # noqa: PLC0415 - its clients take long to import
+
+        findings += cluster_findings(reading, settings)
     for finding in findings:
         error = finding.error
         text = click.style(visible(f"{error.origin}: "), bold=True)
@@ -81,23 +78,6 @@ def execute(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
     counts = (f"{number} {noun.removesuffix('s') if number == 1 else noun}" for noun, number in numbers.items())
     output.result(", ".join(counts), numbers)
     return ExitCode.NOT_SO if tally["error"] else ExitCode.OK
-
-
-def _topic_findings(reading: Reading, settings: Settings) -> list[Finding]:
-    """Return the warnings about topics. There are none if no Kafka is set, or if it does not answer."""
-    if "bootstrap_servers" not in settings.model_fields_set:
-        return []
-    shared, servers = SharedTopics(settings.shared_topics), settings.bootstrap_servers
-    try:
-        require_kafka(settings, _PATIENCE)
-        admin = connect(settings).admin()
-        try:
-            return list(timestamp_findings(reading.loaded, shared, admin, servers))
-        finally:
-            admin.close()
-    except (LogError, KafkaUnreachableError) as error:
-        click.echo(f"warning: the topics of {servers} are not looked at: {error}", err=True)
-        return []
 
 
 def calendar_notes(loaded: Iterable[LoadedTrigger], now: Micros) -> Iterator[TriggerError]:

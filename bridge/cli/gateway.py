@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from prometheus_client import CollectorRegistry
 
 from bridge.cli import logs
-from bridge.cli.wiring import accepted_by_client, connect, new_topic
+from bridge.cli.wiring.kafka import accepted_by_client, connect, new_topic
 from bridge.console.health import Health, StageHealth
 from bridge.console.metrics import Metrics
 from bridge.console.server import ConsoleServer, application, open_listener

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 import click
 
+import bridge
 from bridge.cli.logs import TextLines
 from bridge.errors import ExitCode, FlowbridgeError, UsageError
 from bridge.plain_text import visible
@@ -117,7 +118,7 @@ class CommandGroup(click.Group):
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="flowbridge", message="flowbridge %(version)s")
+@click.version_option(bridge.__version__, message="flowbridge %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of a bug.")
 def cli(*, debug: bool) -> None:
     """Start Argo Workflows from events on Kafka, exactly once for each match."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.wiring import event_schemas
+from bridge.cli.wiring.schemas import event_schemas
 from bridge.core.definition import Definition
 from bridge.core.duration import DurationError, parse_duration
 from bridge.core.event import Micros, time_text

@@ -13,7 +13,10 @@ from prometheus_client import CollectorRegistry
 
 from bridge.cli import logs
 from bridge.cli.gateway import LINGER_S, PART, gateway_server
-from bridge.cli.wiring import connect, connect_cluster, dependencies, internal_topics, prepare_topics, trigger_source
+from bridge.cli.wiring.cluster import connect_cluster
+from bridge.cli.wiring.kafka import connect, internal_topics, prepare_topics
+from bridge.cli.wiring.process import dependencies
+from bridge.cli.wiring.triggers import trigger_source
 from bridge.console.health import Health
 from bridge.console.metrics import Metrics
 from bridge.console.server import ConsoleServer, application, open_listener

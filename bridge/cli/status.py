@@ -13,7 +13,7 @@ import click
 from bridge.cli.checks.timestamps import claimed_times
 from bridge.cli.output import Output
 from bridge.cli.replay.carrying_out import counts_text, summary
-from bridge.cli.wiring import connect, internal_topics, require_kafka
+from bridge.cli.wiring.kafka import connect, internal_topics, require_kafka
 from bridge.core.event import Micros, time_text
 from bridge.errors import KafkaRefusedError, KafkaUnreachableError, NewerRecordsError
 from bridge.kafka.internal_topics import InternalTopics

@@ -62,6 +62,7 @@ class Follower:
             for record in records:
                 self._apply(record)
         self.offset = end
+        self._reader.rest()  # the topics that are followed change seldom
         return True
 
     def close(self) -> None:

@@ -265,6 +265,9 @@ class Reader(ABC):
 
         """
 
+    def rest(self) -> None:  # noqa: B027  (a reader without connections has none to close)
+        """Close the connections until the next call of :meth:`read`, which may be long after this one."""
+
     @abstractmethod
     def close(self) -> None:
         """Close the client."""
@@ -376,6 +379,9 @@ class Admin(ABC):
     @abstractmethod
     def purge(self, offsets: Mapping[Partition, int]) -> None:
         """Delete the records below these offsets."""
+
+    def rest(self) -> None:  # noqa: B027  (an admin without connections has none to close)
+        """Close the connections that :meth:`committed` has opened, until its next call, which may be much later."""
 
     @abstractmethod
     def close(self) -> None:

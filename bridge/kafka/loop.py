@@ -366,6 +366,7 @@ class StageLoop:
         # Taken first: a process that is paused after this for longer than its session cannot claim another's partition.
         self._metadata = self._consumer.metadata()
         committed = take_over(self._admin, self._group, partitions, self._id)
+        self._admin.rest()
         offsets = self._stage.begin(partitions, committed)
         if self._stage.is_careful:
             self._careful.suspect(committed, offsets, self._admin)

@@ -17,8 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from bridge.core.event import Micros
 from bridge.errors import SettingProblem, SettingsError
@@ -65,10 +64,10 @@ def _length(micros: Micros) -> timedelta:
     return timedelta(microseconds=micros)
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of the bridge; :func:`load_settings` reads them."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
     bootstrap_servers: Annotated[Servers, Group.KAFKA] = Field(
         "localhost:9092",
@@ -339,7 +338,12 @@ class Settings(BaseSettings):
 
     def __init__(self, *sources: PlacedSource, **values: Any) -> None:
         """Merge ``values`` and ``sources``. The earlier wins, and nothing else is read."""
-        super().__init__(_build_sources=((OptionsSource(type(self), values), *sources), values))
+        merged: dict[str, Any] = {}
+        for source in (*reversed(sources), OptionsSource(values)):
+            for name, value in source.values.items():
+                later = merged.get(name)
+                merged[name] = {**later, **value} if isinstance(later, dict) and isinstance(value, dict) else value
+        super().__init__(**merged)
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return list(self.without_secrets().items())
@@ -409,7 +413,7 @@ def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], co
         SettingsError: A setting is wrong. The error says where, what was found and what was expected.
 
     """
-    sources: list[PlacedSource] = [OptionsSource(Settings, options), EnvironmentSource(Settings, environment)]
+    sources: list[PlacedSource] = [OptionsSource(options), EnvironmentSource(Settings, environment)]
     path = config or (Path(environment[CONFIG]) if environment.get(CONFIG) else None)
     if path:
         sources.append(FileSource(Settings, path))

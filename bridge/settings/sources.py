@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from pydantic import BaseModel
 
 from bridge.errors import SettingProblem, SettingsError
 from bridge.settings.values import Trait
@@ -33,7 +32,7 @@ FORMER = {"gateway_topic_bound": "topic_bound"}
 Values = Mapping[str, Any]
 
 
-class PlacedSource(PydanticBaseSettingsSource):
+class PlacedSource:
     """One source of settings.
 
     Attributes:
@@ -41,17 +40,8 @@ class PlacedSource(PydanticBaseSettingsSource):
 
     """
 
-    def __init__(self, settings: type[BaseSettings], values: Values) -> None:
-        super().__init__(settings)
+    def __init__(self, values: Values) -> None:
         self.values = dict(values)
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - given by the base
-        """Return the value that it sets for a field."""
-        return self.values.get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """Return all values that it sets."""
-        return self.values
 
     def sets(self, field: str, kafka_property: str | None = None) -> bool:
         """Tell whether it sets this field, or this property of ``kafka``."""
@@ -77,7 +67,7 @@ class OptionsSource(PlacedSource):
 class EnvironmentSource(PlacedSource):
     """``FLOWBRIDGE_<FIELD>`` and ``FLOWBRIDGE_KAFKA_<PROPERTY>`` of an environment."""
 
-    def __init__(self, settings: type[BaseSettings], environment: Mapping[str, str]) -> None:
+    def __init__(self, settings: type[BaseModel], environment: Mapping[str, str]) -> None:
         """Read ``environment``.
 
         Raises:
@@ -98,7 +88,7 @@ class EnvironmentSource(PlacedSource):
             for variable, value in environment.items()
             if variable.startswith(KAFKA_PREFIX)
         }
-        super().__init__(settings, values | ({"kafka": kafka} if kafka else {}))
+        super().__init__(values | ({"kafka": kafka} if kafka else {}))
         known = {PREFIX + field.upper() for field in (*fields, *FORMER)} | {CONFIG}
         problems = []
         for variable in environment:
@@ -121,7 +111,7 @@ class EnvironmentSource(PlacedSource):
 class FileSource(PlacedSource):
     """A YAML, JSON or TOML file with the names of the fields as keys. Its relative paths start at its folder."""
 
-    def __init__(self, settings: type[BaseSettings], path: Path) -> None:
+    def __init__(self, settings: type[BaseModel], path: Path) -> None:
         """Read the file at ``path``.
 
         Raises:
@@ -145,7 +135,7 @@ class FileSource(PlacedSource):
             if isinstance(texts, list):
                 parts = [part.strip() for text in texts for part in str(text).replace(os.pathsep, ",").split(",")]
                 values[name] = [str(path.parent / part) for part in parts if part]
-        super().__init__(settings, values)
+        super().__init__(values)
 
     def place(self, field: str, kafka_property: str | None = None) -> str:
         """Return the file and the key."""
@@ -153,7 +143,7 @@ class FileSource(PlacedSource):
         return f"{self.path}: {key}"
 
 
-def _with_trait(settings: type[BaseSettings], trait: Trait) -> set[str]:
+def _with_trait(settings: type[BaseModel], trait: Trait) -> set[str]:
     return {name for name, field in settings.model_fields.items() if trait in field.metadata}
 
 

@@ -1,4 +1,7 @@
-"""Build the stages of one process. Each has its own Kafka clients, so no stage waits for another."""
+"""Build the stages of one process. Each has its own consumer and producer, so no stage waits for another.
+
+All share one admin client, which serves several threads at once.
+"""
 
 from __future__ import annotations
 

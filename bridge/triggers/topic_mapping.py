@@ -58,12 +58,22 @@ class _Placing(TriggerSource):
     def __init__(self, source: TriggerSource, shared: SharedTopics) -> None:
         self._source = source
         self._shared = shared
+        self._in_force: Mapping[str, LoadedTrigger] = {}
+        self._plain: Mapping[str, LoadedTrigger] = {}
+        self._last: tuple[Sources, Sources] | None = None
 
     def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
-        plain = {name: replace(loaded, trigger=placed(loaded.trigger, _NONE)) for name, loaded in in_force.items()}
-        reading = self._source.read(plain)
+        if in_force is not self._in_force:
+            self._in_force = in_force
+            self._plain = {
+                name: replace(loaded, trigger=placed(loaded.trigger, _NONE)) for name, loaded in in_force.items()
+            }
+        reading = self._source.read(self._plain)
+        if self._last is not None and self._last[0] is reading:
+            return self._last[1]
         triggers = [replace(loaded, trigger=placed(loaded.trigger, self._shared)) for loaded in reading.triggers]
-        return reading._replace(triggers=triggers)
+        self._last = reading, reading._replace(triggers=triggers)
+        return self._last[1]
 
     def tell(self, errors: Sequence[TriggerError]) -> None:
         self._source.tell(errors)

@@ -29,6 +29,7 @@ from bench.groups import (
     replays,
     restores,
     spark,
+    starts,
     throughput,
     triggers,
 )
@@ -75,6 +76,7 @@ MEASURES: dict[str, Measure] = {
     "gateway": gateway.gateways,
     "latency": latency.latencies,
     "recovery": recovery.recoveries,
+    "start": starts.starts,
 }
 
 APART: dict[str, Measure] = {"peers": peers.peers, "spark": spark.spark}

@@ -493,6 +493,35 @@ def test_a_reader_reads_one_partition_after_another(bed: Bed) -> None:
     assert found == [[b"0"], [b"1"], [b"2"]]
 
 
+def test_a_reader_reads_on_after_it_has_rested(bed: Bed) -> None:
+    topic, place = (name := bed.topic()), Partition(name, 0)
+    for value in (b"1", b"2"):
+        bed.publish(topic, 0, None, value, T0)
+    reader = bed.log().reader()
+    reader.rest()  # before it has read anything
+    assert values([record for records in reader.read(place, 0, 1) for record in records]) == [b"1"]
+    reader.rest()
+    reader.rest()
+    assert values([record for records in reader.read(place, 1, 2) for record in records]) == [b"2"]
+    reader.close()
+
+
+def test_admins_of_a_log_are_closed_one_by_one(bed: Bed, group: str) -> None:
+    place = Partition(bed.topic(), 0)
+    log = bed.log()
+    first, second = log.admin(), log.admin()
+    assert first.end_offsets([place]) == {place: 0}
+    first.close()
+    assert second.end_offsets([place]) == {place: 0}
+    assert second.committed(group, [place], stable=True) == {}
+    second.rest()
+    assert second.committed(group, [place], stable=True) == {}
+    second.close()
+    third = log.admin()
+    assert third.end_offsets([place]) == {place: 0}
+    third.close()
+
+
 def test_a_reader_begins_at_the_first_record_that_is_left(bed: Bed) -> None:
     topic, place = (name := bed.topic()), Partition(name, 0)
     for value in (b"a", b"b", b"c"):

@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.cli.checks.timestamps import claimed_times
-from bridge.cli.wiring import new_topic
+from bridge.cli.wiring.kafka import new_topic
 from bridge.core.decision import Decision
 from bridge.core.event import MINUTE, SECOND, moment
 from bridge.core.trigger import Slot, Trigger, WindowPlan

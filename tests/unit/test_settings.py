@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pytest
 
 from bridge.cli.settings_page import page
-from bridge.cli.wiring import connect, require_kafka, sensor_rules
+from bridge.cli.wiring.kafka import connect, require_kafka
+from bridge.cli.wiring.triggers import sensor_rules
 from bridge.core.event import MINUTE, SECOND
 from bridge.errors import SettingsError
 from bridge.settings.groups import ControllerSettings, RouterSettings, SubmitterSettings, WindowSettings

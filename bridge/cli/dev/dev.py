@@ -28,7 +28,10 @@ from bridge.cli.dev.memory_cluster import StandIn
 from bridge.cli.dev.watch import Watch
 from bridge.cli.gateway import gateway_server, webhook_url
 from bridge.cli.output import Output
-from bridge.cli.wiring import connect, connect_cluster, dependencies, internal_topics, prepare_topics, trigger_source
+from bridge.cli.wiring.cluster import connect_cluster
+from bridge.cli.wiring.kafka import connect, internal_topics, prepare_topics
+from bridge.cli.wiring.process import dependencies
+from bridge.cli.wiring.triggers import trigger_source
 from bridge.console.health import Health
 from bridge.core.decision import RunReason
 from bridge.errors import ExitCode, UsageError

@@ -10,7 +10,8 @@ from bridge.cli.explain.telling import story_lines
 from bridge.cli.output import Output
 from bridge.cli.past import ReadingProgress, bound, identity_of
 from bridge.cli.replay.carrying_out import kafka
-from bridge.cli.wiring import connect_cluster, replay_dependencies
+from bridge.cli.wiring.cluster import connect_cluster
+from bridge.cli.wiring.process import replay_dependencies
 from bridge.errors import ExitCode, KubernetesUnreachableError, UsageError
 from bridge.explain.explainer import Explainer
 from bridge.explain.question_reader import Question

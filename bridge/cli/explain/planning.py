@@ -11,7 +11,7 @@ from bridge.cli.explain.telling import decision_lines, wrapped
 from bridge.cli.output import Output
 from bridge.cli.past import ReadingProgress, bound, definitions_in
 from bridge.cli.replay.carrying_out import kafka
-from bridge.cli.wiring import replay_dependencies
+from bridge.cli.wiring.process import replay_dependencies
 from bridge.core.duration import DurationError, parse_duration
 from bridge.errors import ExitCode, UsageError
 from bridge.explain.comparison import Comparison, can_be_divided, compare_divided, joined_reads

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bridge.cli.explain.explaining import asked, explaining
-from bridge.cli.wiring import schema_errors
+from bridge.cli.wiring.schemas import schema_errors
 from bridge.errors import ExitCode, UsageError
 from bridge.explain.recording import record_case
 from bridge.settings.settings import Settings

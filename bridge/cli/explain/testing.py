@@ -10,7 +10,7 @@ import click
 
 from bridge.cli.explain.telling import event_lines, run_lines, window_lines
 from bridge.cli.output import Output
-from bridge.cli.wiring import event_schemas, schema_errors
+from bridge.cli.wiring.schemas import event_schemas, schema_errors
 from bridge.core.definition import Definition
 from bridge.errors import CaseFileError, ExitCode, UsageError
 from bridge.explain.case import Case, read_case

@@ -14,7 +14,7 @@ import click
 
 from bridge.cli.output import Output
 from bridge.cli.replay.cluster import Cluster
-from bridge.cli.wiring import connect, internal_topics, require_kafka
+from bridge.cli.wiring.kafka import connect, internal_topics, require_kafka
 from bridge.core.duration import duration_text
 from bridge.core.event import SECOND, Micros, time_text
 from bridge.errors import (

@@ -6,7 +6,7 @@ from bridge.argo.api import Unavailable, WorkflowApi
 from bridge.argo.manifest import REPLAY as REPLAY_LABEL
 from bridge.argo.manifest import TRIGGER as TRIGGER_LABEL
 from bridge.argo.manifest import trigger_label
-from bridge.cli.wiring import connect_cluster
+from bridge.cli.wiring.cluster import connect_cluster
 from bridge.core.definition import Definition
 from bridge.errors import KubernetesRefusedError, KubernetesUnreachableError
 from bridge.replay.replays import Replay, definition_of

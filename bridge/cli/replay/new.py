@@ -12,7 +12,7 @@ from bridge.cli.output import Output
 from bridge.cli.past import ReadingProgress, bound, definitions_in, identity_of
 from bridge.cli.replay.carrying_out import agrees, carry_out, kafka
 from bridge.cli.replay.cluster import Cluster
-from bridge.cli.wiring import replay_dependencies
+from bridge.cli.wiring.process import replay_dependencies
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND, Micros, time_text
 from bridge.core.expressions.errors import ExpressionSyntaxError

@@ -17,7 +17,7 @@ from bridge.cli.schema.sources import (
     sdk_errors,
     subject_of,
 )
-from bridge.cli.wiring import sensor_rules
+from bridge.cli.wiring.triggers import sensor_rules
 from bridge.errors import ExitCode, UsageError
 from bridge.settings.settings import Settings
 from bridge.triggers.errors import TriggerError

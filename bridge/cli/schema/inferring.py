@@ -17,7 +17,7 @@ from uuid import UUID
 import click
 
 from bridge.cli.schema.sources import FROM_TOPIC, MODEL_REMEDY, is_model, model_of, sdk_errors
-from bridge.cli.wiring import replay_dependencies
+from bridge.cli.wiring.process import replay_dependencies
 from bridge.core.runs.parameters import carried_payload
 from bridge.errors import KafkaUnreachableError, SchemasError, UsageError
 from bridge.kafka.log import LogError, Partition

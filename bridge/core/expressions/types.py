@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from cel_expr_python import cel
@@ -34,9 +35,8 @@ def refuse_wrong_types(source: str, allowed: Collection[str], types: Mapping[str
 
     """
     variables = {**dict.fromkeys(allowed, "dyn"), **types}
-    env = cel.NewEnv(variables={name: _kind(kind) for name, kind in variables.items()}, extensions=extensions())
     try:
-        env.compile(source)
+        _environment(tuple(sorted(variables.items()))).compile(source)
     except Exception as error:
         for line, column, reason in _AT.findall(str(error)):
             compared = _COMPARED.search(reason)
@@ -44,6 +44,12 @@ def refuse_wrong_types(source: str, allowed: Collection[str], types: Mapping[str
                 raise type_error(int(line), int(column), reason) from error
         if not _AT.search(str(error)):
             raise ExpressionSyntaxError("it is no CEL") from error
+
+
+@lru_cache(maxsize=64)
+def _environment(variables: tuple[tuple[str, str], ...]) -> cel.Env:
+    """Return an environment with variables of these types; most expressions of an installation share a few."""
+    return cel.NewEnv(variables={name: _kind(kind) for name, kind in variables}, extensions=extensions())
 
 
 def _bare(kind: str) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import threading
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException, Producer, cimpl
 from typing_extensions import override
 
-from bridge.kafka.confluent.admin import ConfluentAdmin
+from bridge.kafka.confluent.admin import ConfluentAdmin, SharedClient
 from bridge.kafka.confluent.errors import error_of, meaning
 from bridge.kafka.confluent.properties import logger
 from bridge.kafka.log import MISSING, TopicInfo
@@ -28,6 +29,7 @@ PARTITIONS = 4
 """Partitions of every topic on the embedded broker."""
 
 _TIMEOUT = 10.0
+_JOIN_DELAY_MS = 10  # a group waits three seconds for further members by default, and here each stage is the only one
 _CHUNK = 65_536  # bytes that a door passes on at a time
 
 
@@ -47,10 +49,16 @@ class EmbeddedBroker:
     """
 
     def __init__(self, port: int | None = None) -> None:
-        self._client = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "embedded"}, logger=logger)
-        (broker,) = self._client.list_topics(timeout=_TIMEOUT).brokers.values()
-        self.bootstrap = f"{broker.host}:{broker.port}"
-        self._door = _Door(port, broker.host, broker.port) if port is not None else None
+        self._cluster: _Cluster | Producer
+        try:
+            self._cluster = _Cluster()
+            host, _, number = self._cluster.address.rpartition(":")
+        except (AttributeError, OSError):  # the client's library offers its functions to no others
+            self._cluster = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "embedded"}, logger=logger)
+            (broker,) = self._cluster.list_topics(timeout=_TIMEOUT).brokers.values()
+            host, number = broker.host, str(broker.port)
+        self.bootstrap = f"{host}:{number}"
+        self._door = _Door(port, host, int(number)) if port is not None else None
         self.has_door = self._door is not None and self._door.is_open
         if self.has_door:
             self.bootstrap = f"localhost:{port}"
@@ -59,7 +67,41 @@ class EmbeddedBroker:
         """End it, and all that it held."""
         if self._door is not None:
             self._door.close()
-        self._client.close()
+        self._cluster.close()
+
+
+class _Cluster:
+    """A mock cluster of librdkafka that lets groups begin at once. confluent-kafka has no function for that.
+
+    Attributes:
+        address: Where its broker listens.
+
+    Raises:
+        AttributeError, OSError: librdkafka's functions cannot be reached here.
+
+    """
+
+    def __init__(self) -> None:
+        self._library = library = ctypes.CDLL(cimpl.__file__)  # its own functions, and those of librdkafka
+        for name in ("conf_new", "new", "mock_cluster_new"):
+            getattr(library, f"rd_kafka_{name}").restype = ctypes.c_void_p
+        library.rd_kafka_mock_cluster_bootstraps.restype = ctypes.c_char_p
+        wait, self._end = library.rd_kafka_mock_group_initial_rebalance_delay_ms, library.rd_kafka_mock_cluster_destroy
+        error = ctypes.create_string_buffer(512)
+        conf = ctypes.c_void_p(library.rd_kafka_conf_new())
+        library.rd_kafka_conf_set(conf, b"log_level", b"0", error, ctypes.c_size_t(len(error)))
+        client = library.rd_kafka_new(0, conf, error, ctypes.c_size_t(len(error)))
+        if not client:
+            raise OSError(error.value.decode(errors="replace"))
+        self._client = ctypes.c_void_p(client)
+        self._mock = ctypes.c_void_p(library.rd_kafka_mock_cluster_new(self._client, 1))
+        wait(self._mock, _JOIN_DELAY_MS)
+        self.address: str = library.rd_kafka_mock_cluster_bootstraps(self._mock).decode()
+
+    def close(self) -> None:
+        """End it."""
+        self._end(self._mock)
+        self._library.rd_kafka_destroy(self._client)
 
 
 class _Door:
@@ -123,8 +165,8 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 class EmbeddedAdmin(ConfluentAdmin):
     """An admin client for the embedded broker: topics come by being asked for, and have no id and no settings."""
 
-    def __init__(self, config: Mapping[str, str]) -> None:
-        super().__init__(config)
+    def __init__(self, config: Mapping[str, str], shared: SharedClient) -> None:
+        super().__init__(config, shared)
         self._producer = Producer(dict(config), logger=logger)
 
     @override

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from bridge.kafka.confluent.admin import ConfluentAdmin
+from bridge.kafka.confluent.admin import ConfluentAdmin, SharedClient
 from bridge.kafka.confluent.consumer import ConfluentConsumer
 from bridge.kafka.confluent.embedded import EmbeddedAdmin
 from bridge.kafka.confluent.producer import ConfluentProducer, EmbeddedProducer
@@ -59,6 +59,7 @@ class ConfluentLog(Log):
         patience: float = PATIENCE,
     ) -> None:
         self._config = dict(config)
+        self._shared = SharedClient(config)
         self._embedded = embedded
         self._session_ms = session_ms
         self._heartbeat_ms = heartbeat_ms
@@ -86,4 +87,4 @@ class ConfluentLog(Log):
 
     @override
     def admin(self) -> ConfluentAdmin:
-        return EmbeddedAdmin(self._config) if self._embedded else ConfluentAdmin(self._config)
+        return (EmbeddedAdmin if self._embedded else ConfluentAdmin)(self._config, self._shared)

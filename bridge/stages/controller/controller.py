@@ -33,7 +33,7 @@ from bridge.stages.shared.definitions import (
 from bridge.stages.shared.source_errors import by_place, encode_errors
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sources.source import TriggerSource
+from bridge.triggers.sources.source import Sources, TriggerSource
 from bridge.triggers.topic_mapping import internal_topic_error, topics_of
 
 logger = logging.getLogger(__name__)
@@ -96,6 +96,9 @@ class Controller(Stage):
         self._absent: set[str] = set()  # topics that this process does not create, looked for at each reading
         self._unbegun: set[str] = set()  # topics that exist, and whose starts cannot be asked for now
         self._said: frozenset[TriggerError] = frozenset()
+        self._in_force: Mapping[str, LoadedTrigger] = {}
+        self._known = -1  # the offset of `triggers` up to which these are known
+        self._written: Sources | None = None  # the sources as last read, if nothing of them is left to write
 
     def topics(self) -> frozenset[str]:
         """Return the topic whose one owner leads."""
@@ -109,7 +112,7 @@ class Controller(Stage):
         """Lead."""
         del offsets
         self._definitions.refresh(to_true_end=True)
-        self._leads, self._next, self._next_topics = True, self._pace(), self._pace()
+        self._leads, self._next, self._next_topics, self._written = True, self._pace(), self._pace(), None
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Lead no longer."""
@@ -135,12 +138,18 @@ class Controller(Stage):
             return
         self._next = self._pace() + self._reload
         self._definitions.refresh(to_true_end=True)
-        origins = self._definitions.origins
-        in_force = {
-            name: LoadedTrigger(definition.trigger, origins.get(definition.hash, Origin("")))
-            for name, definition in self._definitions.in_force.items()
-        }
-        sources = self._source.read(in_force)
+        if self._known != self._definitions.offset:
+            self._known = self._definitions.offset
+            origins = self._definitions.origins
+            self._in_force = {
+                name: LoadedTrigger(definition.trigger, origins.get(definition.hash, Origin("")))
+                for name, definition in self._definitions.in_force.items()
+            }
+        sources = self._source.read(self._in_force)
+        is_written, self._written = sources is self._written, None
+        if is_written and self._pace() < self._next_topics:
+            self._written = sources
+            return
         wanted, errors = [], list(sources.errors)
         for loaded in sources.triggers:
             error = internal_topic_error(loaded.trigger, self._topics.prefix, loaded.origin)
@@ -149,6 +158,9 @@ class Controller(Stage):
             else:
                 errors.append(error)
         self._begin_topics([loaded.trigger for loaded in wanted], now, out)
+        if is_written and not (self._refused or self._unbegun or out.sent):
+            self._written = sources
+            return
         for loaded in wanted:
             # A trigger waits until all of its topics can be begun where it says.
             if self._unbegun.isdisjoint(topics_of(loaded.trigger)):
@@ -167,6 +179,8 @@ class Controller(Stage):
             if topic in self._refused
         ]
         self._say(errors, now, out, complete=sources.complete)
+        if not (errors or self._gone or self._unbegun or out.sent):
+            self._written = sources
 
     def _say(self, errors: Sequence[TriggerError], now: Micros, out: Outbox, *, complete: bool) -> None:
         """Log new errors, tell the sources, and write the errors of each place where they have changed."""

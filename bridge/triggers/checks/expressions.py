@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 
 from bridge.core.correlation_key import UnkeyedError, key_text
 from bridge.core.expressions.expression import Expression, ExpressionError, ExpressionSyntaxError
@@ -101,7 +102,7 @@ def _match_misfits(
 
     wrong = list(_checked(source, variables, path, expected))
     yield from wrong
-    taken = [] if wrong else [use for use in Expression(source).uses if use.root in lists and use.steps]
+    taken = [] if wrong else [use for use in _compiled(source).uses if use.root in lists and use.steps]
     for use in taken[:1]:
         found = f"{use.root}.{use.steps[0]}, but {use.root} is a list of events here"
         write = f"write {use.root}[0].{'.'.join(use.steps)}, or {use.root}.map(e, e.{'.'.join(use.steps)})"
@@ -111,7 +112,7 @@ def _match_misfits(
 def _checked(source: str, variables: Variables, path: FieldPath, expected: _Expected) -> Iterator[Misfit]:
     """Yield the misfit of one expression, at its line and column."""
     try:
-        expression = Expression(source)
+        expression = _compiled(source)
         _refuse_unknown_names(expression, variables, expected)
         _refuse_unknown_fields(expression, variables)
         expression.check(variables, _types(expression, variables))
@@ -196,8 +197,14 @@ def _constant(source: str | None) -> Expression | None:
     if source is None:
         return None
     try:
-        expression = Expression(source)
+        expression = _compiled(source)
         expression.check(())
     except ExpressionSyntaxError:
         return None
     return expression
+
+
+@lru_cache(maxsize=256)
+def _compiled(source: str) -> Expression:
+    """Return an expression, which several checks of a trigger look at, and which many triggers may share."""
+    return Expression(source)

@@ -2,13 +2,18 @@
 
 A folder is read with those below it, ``*.yaml`` and ``*.yml``. Names that start with a dot are left out. A mounted
 ConfigMap needs this, because its files are links into a hidden ``..data``.
+
+A file is read again when its inode, its size or a time of its last change differs. Those times are as coarse as the
+clock of a file system, up to two seconds. So files that have changed are read at each reading until they have been the
+same for a while.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -22,11 +27,16 @@ from bridge.triggers.sources.source import Sources, TriggerSource, rival_error
 
 STDIN = "-"
 """The path that stands for standard input, where a caller offers it."""
-SUFFIXES = frozenset({".yaml", ".yml"})
+SUFFIXES = (".yaml", ".yml")
 FILE_LIMIT = 10_000
 """Files in one folder."""
 SIZE_LIMIT = 4 * 1_048_576
 """Bytes in a file."""
+
+_SETTLED = 5.0  # seconds after which a change shows in the times of its file
+
+FileStates = tuple[tuple[str, int, int, int, int], ...]
+"""Path, inode, both times of the last change in nanoseconds, and size of each file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,7 @@ class TriggerFolder:
         stdin: The stream that the path ``-`` reads; None to treat ``-`` as a file's path.
         schemas: The known Avro schemas, by event name.
         namespaces: Namespaces that files may name; empty for any. Sensors have their own rules.
+        clock: A steady clock, in seconds.
 
     """
 
@@ -79,6 +90,7 @@ class TriggerFolder:
         stdin: BinaryIO | None = None,
         schemas: Schemas | None = None,
         namespaces: Collection[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._paths = tuple(str(path) for path in paths)
         self._stdin = stdin
@@ -86,22 +98,37 @@ class TriggerFolder:
         self._sensors = sensors
         self._schemas = schemas
         self._namespaces = namespaces
+        self._clock = clock
         self._digest = b""
         self._reading = Reading(complete=False)
+        self._states: FileStates | None = None
+        self._seen = 0.0  # since when the files have these states
+        self._is_sure = False  # the files were read after they had settled
 
     def read(self) -> Reading:
         """Return the triggers that are there now. Return the same object as before if no byte has changed."""
-        contents, errors, silent = self._contents()
+        listed: list[TriggerError] = []
+        files = {root: [] if root == STDIN and self._stdin else list(_files(root, listed)) for root in self._paths}
+        states = None if listed else _states_of(files)
+        now = self._clock()
+        if states is None or states != self._states:
+            self._states, self._seen, self._is_sure = states, now, False
+        elif self._is_sure:
+            return self._reading
+        contents, errors, silent = self._contents(files, listed)
+        self._is_sure = states is not None and not errors and now - self._seen >= _SETTLED
         digest = hashlib.sha256(repr((sorted(contents), sorted(errors), sorted(silent))).encode()).digest()
         if digest != self._digest:
             self._digest = digest
             self._reading = self._read(contents, errors, silent)
         return self._reading
 
-    def _contents(self) -> tuple[list[tuple[str, str, str]], list[TriggerError], set[str]]:
+    def _contents(
+        self, files: Mapping[str, Sequence[str]], listed: Sequence[TriggerError]
+    ) -> tuple[list[tuple[str, str, str]], list[TriggerError], set[str]]:
         """Return (root, file, text) of each file that could be read, the errors, and the roots that are silent."""
         contents: dict[str, tuple[str, str, str]] = {}
-        errors: list[TriggerError] = []
+        errors = list(listed)
         silent: set[str] = set()
         for root in self._paths:
             has_text = False
@@ -110,7 +137,7 @@ class TriggerFolder:
                 if text:
                     contents[root] = (root, "<stdin>", text)
                 continue
-            for file in _files(root, errors):
+            for file in files[root]:
                 try:
                     with Path(file).open("rb") as opened:
                         content = opened.read(SIZE_LIMIT + 1)
@@ -182,10 +209,13 @@ class FileSource(TriggerSource):
         self._roots = [str(path) for path in paths]
         self._namespaces = namespaces
         self._folder = TriggerFolder(paths, namespace, schemas=schemas, namespaces=namespaces)
+        self._last: tuple[Reading, Mapping[str, LoadedTrigger], Sources] | None = None
 
     def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
         """Return the triggers of the files, and those kept from broken files (:meth:`TriggerSource.read`)."""
         reading = self._folder.read()
+        if self._last is not None and self._last[0] is reading and self._last[1] is in_force:
+            return self._last[2]
         before = [
             self._under_root(known, reading)
             for known in in_force.values()
@@ -201,7 +231,9 @@ class FileSource(TriggerSource):
         }
         found, expected = "it holds no trigger file", "write one; until then what came from here before stays in force"
         silences = [TriggerError(Origin(path, 1), "", found, expected) for path in sorted(reading.silent - named)]
-        return Sources(merged, [*reading.errors, *silences])
+        sources = Sources(merged, [*reading.errors, *silences])
+        self._last = reading, in_force, sources
+        return sources
 
     def _under_root(self, known: LoadedTrigger, reading: Reading) -> LoadedTrigger:
         """Return a trigger of a file with the configured path above this file.
@@ -252,8 +284,9 @@ def _files(root: str, errors: list[TriggerError]) -> Iterator[str]:
     count = 0
     for folder, folders, names in os.walk(root, onerror=unreadable.append, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        prefix = str(Path(folder, "-"))[:-1]  # a path is joined for each file, once a second
         for name in sorted(names):
-            if name.startswith(".") or Path(name).suffix not in SUFFIXES:
+            if name.startswith(".") or not name.endswith(SUFFIXES):
                 continue
             count += 1
             if count > FILE_LIMIT:
@@ -261,11 +294,26 @@ def _files(root: str, errors: list[TriggerError]) -> Iterator[str]:
                     TriggerError(Origin(root, 1), "", f"more than {FILE_LIMIT} files", "name a smaller folder")
                 )
                 return
-            yield str(Path(folder, name))
+            yield prefix + name
     errors += [
         TriggerError(Origin(str(failure.filename), 1), "", f"cannot be read: {failure.strerror}", "make it readable")
         for failure in unreadable
     ]
+
+
+def _states_of(files: Mapping[str, Sequence[str]]) -> FileStates | None:
+    """Return the states of files by root; None if a root has no file, or a file cannot be examined."""
+    states = []
+    for some in files.values():
+        if not some:
+            return None
+        for file in some:
+            try:
+                status = os.stat(file)  # noqa: PTH116 - once a second for each file
+            except OSError:
+                return None
+            states.append((file, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size))
+    return tuple(states)
 
 
 def _decoded(content: bytes, file: str, errors: list[TriggerError]) -> str:

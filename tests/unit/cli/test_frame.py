@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 import pytest
@@ -55,6 +56,38 @@ def test_help_imports_no_more_than_it_needs() -> None:
         f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr.strip() == "[]"
+
+
+def test_the_version_needs_nothing_but_the_command_line() -> None:
+    code = "import sys\nfrom bridge.cli.main import main\nsys.argv = ['flowbridge', '--version']\n"
+    code += "try:\n    main()\nfinally:\n    print(*sorted(sys.modules), file=sys.stderr)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == f"flowbridge {bridge.__version__}\n"
+    imported = set(ended.stderr.split())
+    ours = {name for name in imported if name.startswith(("bridge", "flowbridge_sdk"))}
+    assert ours == {
+        *("bridge", "bridge.errors", "bridge.plain_text", "bridge.kafka", "bridge.kafka.outage"),
+        *("bridge.cli", "bridge.cli.main", "bridge.cli.logs"),
+    }
+    assert not imported & {"asyncio", "email", "importlib.metadata", "ssl"}
+    foreign = {name.partition(".")[0] for name in imported - ours} - sys.stdlib_module_names
+    assert foreign <= {"__main__", "click", "_virtualenv", "cython_runtime"}
+
+
+def test_a_check_of_files_imports_no_clients_and_no_stages(tmp_path: Path) -> None:
+    (tmp_path / "trigger.yaml").write_text(
+        "apiVersion: flowbridge.dev/v1\nkind: Trigger\nmetadata: {name: a}\n"
+        "spec:\n  events: [{name: order.created, where: payload.amount > 1}]\n  run: {workflowTemplate: ship}\n"
+    )
+    heavy = "confluent_kafka", "kubernetes", "starlette", "uvicorn", "asyncio", "bridge.stages.process", "bridge.replay"
+    code = (
+        "import sys\nfrom bridge.cli.main import cli\n"
+        f"cli.main(['check', {str(tmp_path)!r}], standalone_mode=False)\n"
+        f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "1 trigger, 1 file, 0 errors, 0 warnings"
     assert ended.stderr.strip() == "[]"
 
 

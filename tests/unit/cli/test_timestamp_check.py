@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from bridge.argo.memory import MemoryWorkflowApi
-from bridge.cli import check, status
+from bridge.cli import status
+from bridge.cli.checks import cluster as cluster_checks
 from bridge.cli.checks.timestamps import claimed_times, timestamp_findings
 from bridge.cli.output import Output
-from bridge.cli.wiring import new_topic
+from bridge.cli.wiring.kafka import new_topic
 from bridge.errors import ExitCode
 from bridge.kafka.log import TopicSpec
 from bridge.kafka.memory.log import MemoryBroker, MemoryLog
@@ -83,15 +84,15 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> MemoryWorkflowApi:
     """Return the API server that ``check`` meets; it has the template of the triggers."""
     api = MemoryWorkflowApi(clock=lambda: 0.0)
     api.add_template("default", "ship", parameters=())
-    monkeypatch.setattr(check, "connect_cluster", lambda _: api)
+    monkeypatch.setattr(cluster_checks, "connect_cluster", lambda _: api)
     return api
 
 
 @pytest.mark.usefixtures("cluster")
 def test_check_warns_and_does_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "t.yaml").write_text(TRIGGERS)
-    monkeypatch.setattr(check, "require_kafka", lambda *_: None)
-    monkeypatch.setattr(check, "connect", lambda _: MemoryLog(broker()))
+    monkeypatch.setattr(cluster_checks, "require_kafka", lambda *_: None)
+    monkeypatch.setattr(cluster_checks, "connect", lambda _: MemoryLog(broker()))
     result = checked(str(tmp_path), "--cluster", "--bootstrap-servers", "kafka:9092")
     assert result.exit_code == ExitCode.OK, result.output
     assert "t.yaml:1: warning: spec.events[1].name: topic order.created has" in result.stdout

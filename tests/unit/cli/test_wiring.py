@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bridge.cli.wiring import dependencies, internal_topics
+from bridge.cli.wiring.kafka import internal_topics
+from bridge.cli.wiring.process import dependencies
 from bridge.settings.settings import Settings
 from flowbridge_sdk.codec import Encoder
 from flowbridge_sdk.errors import UnknownFingerprintError

@@ -3,11 +3,16 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge.triggers.resources import LoadedTrigger
+from bridge.triggers.sources import folder as folders
 from bridge.triggers.sources.folder import FileSource, Reading, TriggerFolder, merge
+from bridge.triggers.sources.source import AllSources
+from bridge.triggers.topic_mapping import with_shared_topics
+from flowbridge_sdk.attributes.shared_topics import SharedTopics
 
 BROKEN = "kind: [\n"
 
@@ -234,3 +239,80 @@ def test_a_trigger_in_force_whose_namespace_files_may_no_longer_name_is_not_kept
     now = FileSource([tmp_path], "default", namespaces=["default"]).read(before)
     assert [sourced.trigger.identity for sourced in now.triggers] == ["default/a"]
     assert [error.trigger for error in now.errors] == ["elsewhere/e"]
+
+
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_files_that_stay_as_they_are_are_opened_until_they_have_settled(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, opened = Clock(), list[Path]()
+    plain = Path.open
+
+    def open_and_note(path: Path, mode: str = "r", **options: Any) -> Any:
+        if mode == "rb":
+            opened.append(path)
+        return plain(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", open_and_note)
+    folder = TriggerFolder([home], "default", clock=clock)
+    first = folder.read()
+    clock.now = 4.0
+    assert folder.read() is first
+    clock.now = 6.0
+    assert folder.read() is first
+    assert opened == 3 * sorted(home.iterdir())
+    for clock.now in (7.0, 60.0, 3_600.0):
+        assert folder.read() is first
+    assert opened == 3 * sorted(home.iterdir())
+    (home / "two.yml").write_text(trigger("d"))
+    assert names(merge((), folder.read())) == ["a", "b", "d"]
+
+
+def test_a_change_within_the_tick_of_a_coarse_file_system_is_seen(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(folders, "_states_of", lambda files: tuple((file, 1, 1, 1, 1) for file in files))
+    folder = TriggerFolder([home], "default", clock=clock)
+    folder.read()
+    (home / "two.yml").write_text(trigger("d"))  # its size and its times stay the same
+    clock.now = 0.5
+    assert names(merge((), folder.read())) == ["a", "b", "d"]
+    (home / "two.yml").write_text(trigger("e"))
+    clock.now = 9.0
+    assert names(merge((), folder.read())) == ["a", "b", "e"]
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(home: Path) -> None:
+    clock = Clock()
+    folder = TriggerFolder([home], "default", clock=clock)
+    (home / "three.yaml").symlink_to(home / "absent.yaml")
+    for clock.now in (0.0, 10.0, 20.0):
+        assert [error.found for error in folder.read().errors] == ["cannot be read: No such file or directory"]
+    (home / "absent.yaml").write_text(trigger("d"))
+    assert names(merge((), folder.read())) == ["a", "b", "c", "d"]
+
+
+def test_sources_that_have_not_changed_are_the_same_object(home: Path) -> None:
+    shared = SharedTopics({"a*": "events"})
+    source = with_shared_topics(AllSources([FileSource([home], "default")]), shared)
+    in_force: dict[str, LoadedTrigger] = {}
+    first = source.read(in_force)
+    assert [loaded.trigger.slots[0].shared_topic for loaded in first.triggers] == ["events"] * 3
+    assert source.read(in_force) is first
+    now_in_force = {loaded.trigger.identity: loaded for loaded in first.triggers}
+    second = source.read(now_in_force)
+    assert second is not first
+    assert second == first
+    (home / "two.yml").write_text(BROKEN)
+    third = source.read(now_in_force)
+    assert names(tuple(third.triggers)) == ["a", "b", "c"]
+    assert third.errors
+    assert not first.errors

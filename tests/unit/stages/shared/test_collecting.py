@@ -50,6 +50,19 @@ def test_now_and_then_it_looks_at_everything(collector: BatchGarbageCollector, n
     assert rounds()[2] == before[2] + 1
 
 
+def test_it_looks_at_everything_soon_after_the_start_and_more_and_more_seldom(
+    collector: BatchGarbageCollector, now: list[float]
+) -> None:
+    before, looks, last = rounds()[2], list[float](), 0
+    while now[0] < 2_000.0:
+        now[0] += 1.0
+        collector.between_batches()
+        if rounds()[2] - before > last:
+            last = rounds()[2] - before
+            looks.append(now[0])
+    assert looks == [15.0, 45.0, 105.0, 225.0, 465.0, 945.0, 1_545.0]
+
+
 @pytest.mark.parametrize(("restored", "is_left_alone"), [(LARGE - 1, False), (LARGE, True)])
 def test_only_large_state_is_left_alone(restored: int, is_left_alone: bool) -> None:  # noqa: FBT001 - a case of the test
     leave_alone(restored)

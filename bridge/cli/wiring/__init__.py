@@ -1,0 +1,1 @@
+"""Make the parts of commands from the settings. They meet nowhere else, and a command imports only those it uses."""

@@ -28,7 +28,6 @@ from kinds import KINDS
 from servers.process import ServerProcess, wait_for
 
 _COMMAND_ROUNDS = 15
-_DEV_ROUNDS = 5
 _FILES = 100
 _TRIGGERS = 1_000
 _IN_FORCE = 120.0
@@ -43,17 +42,18 @@ _WINDOWS = tuple(condition.text for kind in KINDS.values() for condition in kind
 
 def starts(bed: Bed, scale: Scale) -> list[Figure]:
     """Measure commands, ``flowbridge dev``, and a bridge with nothing to do."""
-    few = scale.rounds < _DEV_ROUNDS
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(bed.folder / "compiled")}
     checked = _write_triggers(bed.folder / "checked", _FILES)
-    versions = [1_000 * seconds for seconds in _commands(compiled, _COMMAND_ROUNDS, "--version")]
-    checks = _commands(compiled, scale.rounds, "check", "--schemas", str(bed.schemas), str(checked))
-    dev = [_dev(bed, compiled, number) for number in range(2 if few else 1 + _DEV_ROUNDS)][1:]
+    versions, version_times = _commands(compiled, _COMMAND_ROUNDS, "--version")
+    checks, check_times = _commands(compiled, scale.rounds, "check", "--schemas", str(bed.schemas), str(checked))
+    dev = [_dev(bed, compiled, number) for number in range(1 + scale.rounds)][1:]  # the first compiles modules
     idle = [_idle(bed, compiled, _write_triggers(bed.folder / f"idle-{count}", count)) for count in (1, _TRIGGERS)]
     (one_share, one_memory), (share, memory) = idle
     return [
-        Figure("flowbridge --version", "ms", versions, at_most(150, "150 ms")),
+        Figure("flowbridge --version", "ms", [1_000 * seconds for seconds in versions], at_most(150, "150 ms")),
+        Figure("… processor time", "ms", [1_000 * seconds for seconds in version_times]),
         Figure(f"flowbridge check, {_FILES} files", "s", checks, at_most(1, "1 s")),
+        Figure("… processor time", "s", check_times),
         Figure("flowbridge dev, until it is ready", "s", dev, at_most(3, "3 s")),
         Figure(f"flowbridge run, idle, {_TRIGGERS:,} triggers, of a core", "%", [share], at_most(1, "1 %")),
         Figure("… with one trigger", "%", [one_share]),
@@ -77,11 +77,14 @@ def _write_triggers(folder: Path, count: int) -> Path:
     return folder
 
 
-def _commands(compiled: Mapping[str, str], rounds: int, *arguments: str) -> list[float]:
-    """Return how many seconds a command took, round by round. The first round compiles modules and does not count."""
-    seconds = []
+def _commands(compiled: Mapping[str, str], rounds: int, *arguments: str) -> tuple[list[float], list[float]]:
+    """Return how many seconds a command took, round by round, and how many of them it computed.
+
+    The first round compiles modules and does not count.
+    """
+    seconds, computed = [], []
     for _ in range(1 + rounds):
-        began = time.perf_counter()
+        before, began = os.times(), time.perf_counter()
         subprocess.run(
             [*in_environment(compiled), str(FLOWBRIDGE), *arguments],
             stdout=subprocess.DEVNULL,
@@ -89,7 +92,9 @@ def _commands(compiled: Mapping[str, str], rounds: int, *arguments: str) -> list
             preexec_fn=lambda: pin_self(CLIENT),
         )
         seconds.append(time.perf_counter() - began)
-    return seconds[1:]
+        after = os.times()
+        computed.append(sum(after[2:4]) - sum(before[2:4]))  # of children that have ended
+    return seconds[1:], computed[1:]
 
 
 def _dev(bed: Bed, compiled: Mapping[str, str], number: int) -> float:

@@ -2,7 +2,7 @@
 
 A publisher may be ahead of our schemas. So when a fingerprint is unknown, the schemas are read again: at once if their
 files have changed, else at most once in a few seconds. An event whose fingerprint is still unknown is a dead letter,
-which waits. Routers look every few seconds whether the files have changed (:mod:`bridge.stages.router.waiting_letters`).
+which waits. Routers look every few seconds whether files have changed (:mod:`bridge.stages.router.waiting_letters`).
 
 A schema of a registry is requested in the background (:mod:`bridge.stages.shared.schema_lookups`), and its partition is
 held until the schema is there.

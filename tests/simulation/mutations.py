@@ -38,6 +38,8 @@ from bridge.stages import process
 from bridge.stages.matcher import safe_time, window_restore
 from bridge.stages.matcher.matcher import Matcher
 from bridge.stages.matcher.safe_time import Safe, SafeTime
+from bridge.stages.matcher.window_records import Place
+from bridge.stages.matcher.window_states import WindowState
 from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.router.reached_time import ReachedTimes
 from bridge.stages.router.router import Router
@@ -185,7 +187,7 @@ _apply_step, _keep_retiring = WindowStore.apply, WindowStore.keep_retiring
 def _forget_matched(self: Any, key: Any, trigger: Any, step: Any, out: Any, **more: Any) -> None:
     for arrival, spent in step.spent:
         if spent.fate is Reason.MATCHED:
-            self._remembered.pop((key, arrival.slot, arrival.event), None)
+            _forget_uncounted(self, Place(key, arrival.slot, arrival.event))
     left = tuple(spent for spent in step.spent if spent[1].fate is not Reason.MATCHED)
     _apply_step(self, key, trigger, step._replace(spent=left), out, **more)
 
@@ -266,7 +268,11 @@ def _go_on_at_the_end(self: Any, partition: Partition, offset: int) -> int | Non
 
 
 def _forget_uncounted(self: Any, place: Any) -> None:
-    self._remembered.pop(place, None)
+    held = self._windows.get(place.window)
+    if isinstance(held, WindowState):
+        held.pop(place[1:], None)
+    else:
+        self._windows.pop(place.window, None)
 
 
 # -- Kafka in trouble, and clocks that are set -------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 Only the window store writes them, together with its windows.
 
 A timer belongs to one place (an arrival that waits by itself, an identity that will be forgotten), or to a window as a
-whole. A heap cannot remove a timer that is no longer needed, so the store checks whether the first timer is still
-current. A window as a whole has one timer, at the earliest time at which anything in it could be due. If the window is
-due later when that time comes, the timer moves.
+whole. It names the parts of its place, so that a place whose timer is set takes no object of its own. A heap cannot
+remove a timer that is no longer needed, so the store checks whether the first timer is still current. A window as a
+whole has one timer, at the earliest time at which anything in it could be due. If the window is due later when that
+time comes, the timer moves.
 
 Memory is counted as it changes: the bytes of each arrival, and those that Python needs to keep it. Measured with
 200,000 of each kind, a remembered identity takes 550 bytes and its texts, and a waiting arrival takes 400 bytes and its
@@ -39,15 +40,30 @@ _SHARE = 3
 
 
 class Timer(NamedTuple):
-    """Something that ends by a tick; ordered as timers of a condition fire."""
+    """Something that ends by a tick; ordered as timers of a condition fire.
+
+    Attributes:
+        due: When it ends.
+        window: Its window.
+        slot: Its slot, or :data:`WHOLE`.
+        event: Its event, or :data:`NOTHING`.
+
+    """
 
     due: Micros
-    place: Place
+    window: WindowKey
+    slot: int
+    event: EventIdentity
+
+    @property
+    def place(self) -> Place:
+        """Return the place to which the timer belongs."""
+        return Place(self.window, self.slot, self.event)
 
     @property
     def is_whole(self) -> bool:
         """Return True if the timer belongs to a window as a whole."""
-        return self.place.slot == WHOLE
+        return self.slot == WHOLE
 
 
 class Timers(dict[Condition, list[Timer]]):
@@ -62,24 +78,25 @@ class Timers(dict[Condition, list[Timer]]):
         super().__init__()
         self.alarms: dict[WindowKey, Micros] = {}
 
-    def set(self, due: Micros, place: Place) -> None:
+    def set(self, due: Micros, key: WindowKey, slot: int, event: EventIdentity) -> None:
         """Set a timer."""
-        condition = place.window[:2]
+        condition = key[:2]
         heap = self.get(condition)
         if heap is None:
             heap = self[condition] = []
-        heapq.heappush(heap, Timer(due, place))
+        heapq.heappush(heap, Timer(due, key, slot, event))
 
     def set_whole(self, key: WindowKey, due: Micros) -> None:
         """Set the timer of a window as a whole, unless it is set for an earlier time already."""
         if due < self.alarms.get(key, due + 1):
             self.alarms[key] = due
-            self.set(due, Place(key, WHOLE, NOTHING))
+            self.set(due, key, WHOLE, NOTHING)
 
     def restore(self, heaps: dict[Condition, list[Timer]]) -> None:
         """Take over timers of places in any order: one heapify is faster than a push for each timer."""
-        self.update(heaps)
-        for heap in heaps.values():
+        for condition, timers in heaps.items():
+            heap = self.setdefault(condition, [])
+            heap.extend(timers)
             heapq.heapify(heap)
 
     def first(self, condition: Condition) -> Timer | None:
@@ -90,8 +107,8 @@ class Timers(dict[Condition, list[Timer]]):
     def drop_first(self, condition: Condition) -> None:
         """Remove the first timer of a condition."""
         timer = heapq.heappop(self[condition])
-        if timer.is_whole and self.alarms.get(timer.place.window) == timer.due:
-            del self.alarms[timer.place.window]
+        if timer.is_whole and self.alarms.get(timer.window) == timer.due:
+            del self.alarms[timer.window]
         if not self[condition]:
             del self[condition]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from bridge.core.definition import Definition
 from bridge.core.event import Micros
@@ -39,6 +40,7 @@ from bridge.stages.matcher.window_records import (
     read_key_beside,
     read_place,
 )
+from bridge.stages.matcher.window_states import Held, WindowState, new_state
 
 Kept = tuple[bytes, bytes]
 """Key and last value of a record of a changelog."""
@@ -104,16 +106,11 @@ def restored(
     return state
 
 
-class _Parts:
-    """The parts of one window that were read so far."""
+class _Beside(NamedTuple):
+    """The pending matches and calendar windows of a window that were read so far."""
 
-    __slots__ = ("fired", "pending", "spent", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: list[Arrival] = []
-        self.spent: list[tuple[int, Spent]] = []
-        self.pending: list[tuple[int, Micros, frozenset[int]]] = []
-        self.fired: list[Frame] = []
+    pending: list[tuple[int, Micros, frozenset[int]]]
+    fired: list[Frame]
 
 
 class Restored:
@@ -123,7 +120,6 @@ class Restored:
         definitions: A definition of each condition, by its hash.
 
     Attributes:
-        remembered: What is known of each event at each slot.
         timers: The timers of places, by condition, in any order.
         clocks: How far time has come, by condition.
         retiring: The conditions whose retirement is under way, or None.
@@ -132,39 +128,35 @@ class Restored:
 
     def __init__(self, definitions: Mapping[str, Definition]) -> None:
         self._definitions = definitions
-        self.remembered: dict[Place, Arrival | Spent] = {}
         self.timers: dict[Condition, list[Timer]] = {}
         self.clocks: dict[Condition, ConditionClock] = {}
         self.retiring: tuple[Condition, ...] | None = None
-        self._alone: dict[WindowKey, Arrival] = {}  # windows of which only this arrival was read; most are such
-        self._parts: dict[WindowKey, _Parts] = {}
+        self._windows: dict[WindowKey, Held] = {}
+        self._beside: dict[WindowKey, _Beside] = {}
 
     def add(self, key: bytes, value: bytes) -> None:
         """Apply one record."""
         if value.startswith(WAITING.prefix):
             place = read_place(key)
             arrival, trigger = decode_waiting(place, value), self._trigger(place.window)
-            if place.window in self._alone or place.window in self._parts:
-                self._of(place.window).waiting.append(arrival)
+            if place.window in self._windows or not trigger.is_plain:
+                self._state(place.window)[place[1:]] = arrival
             else:
-                self._alone[place.window] = arrival
-            self.remembered[place] = arrival
+                self._windows[place.window] = arrival
             if has_own_deadlines(trigger):
                 self._add_timer(deadline(trigger, arrival), place)
         elif value.startswith(SPENT.prefix):
             place = read_place(key)
-            spent, trigger = decode_spent(value), self._trigger(place.window)
-            self.remembered[place] = spent
+            spent = decode_spent(value)
+            self._trigger(place.window)
+            self._state(place.window)[place[1:]] = spent
             self._add_timer(spent.until, place)
-            if has_own_deadlines(trigger) and spent.fate in USED:
-                self._of(place.window).spent.append((place.slot, spent))
         elif value.startswith(PENDING.prefix):
             window, offset = read_key_beside(key)
-            pending = (offset, *decode_pending(value))
-            self._of(window).pending.append(pending)
+            self._beside_of(window).pending.append((offset, *decode_pending(value)))
         elif value.startswith(FIRED.prefix):
             window, frame = read_key_beside(key)[0], decode_fired(value)
-            self._of(window).fired.append(frame)
+            self._beside_of(window).fired.append(frame)
         elif value.startswith(CLOCK.prefix):
             self.clocks[read_clock_key(key)] = decode_clock(value)
         elif value.startswith(RETIRING.prefix):
@@ -172,38 +164,53 @@ class Restored:
         else:
             raise RecordError(f"expected a record of the windows' changelog, found one of kind {kind_of(value)}")
 
-    def windows(self) -> Iterator[tuple[WindowKey, Window]]:
+    def windows(self) -> Iterator[tuple[WindowKey, Held]]:
         """Yield each window, once all records are applied."""
-        for key in [key for key in self._alone if not self._trigger(key).is_plain]:
-            self._of(key)
-        for key, arrival in self._alone.items():
-            yield key, empty_window(len(self._trigger(key).slots)).with_arrival(arrival)
-        for key, parts in self._parts.items():
-            trigger = self._trigger(key)
-            taken = {offset for _, _, offsets in parts.pending for offset in offsets}
-            waiting: list[list[Arrival]] = [[] for _ in trigger.slots]
-            for arrival in parts.waiting:
-                if arrival.offset not in taken:
-                    waiting[arrival.slot].append(arrival)
-            window = empty_window(len(trigger.slots))._replace(
-                waiting=tuple([tuple(sorted(slot)) for slot in waiting]), fired=tuple(sorted(parts.fired))
-            )
-            for offset, until, offsets in parts.pending:
-                arrivals = [kept for kept in parts.waiting if kept.offset in offsets]
-                window = window.with_pending(absence.restored(trigger, offset, until, arrivals))
-            yield key, kind_of_window(trigger).restore(trigger, window, parts.waiting, parts.spent)
+        for key in self._beside:
+            self._state(key)
+        for key, held in self._windows.items():
+            if isinstance(held, WindowState):
+                held.window = self._window(key, held)
+            yield key, held
 
-    def _of(self, key: WindowKey) -> _Parts:
-        """Return the parts of a window that has more than one waiting arrival."""
-        parts = self._parts.get(key)
-        if parts is None:
-            parts = self._parts[key] = _Parts()
-            if key in self._alone:
-                parts.waiting.append(self._alone.pop(key))
-        return parts
+    def _window(self, key: WindowKey, state: WindowState) -> Window | None:
+        """Return the window that follows from what is remembered of it; None if nothing waits or is marked in it."""
+        trigger, beside = self._trigger(key), self._beside.get(key)
+        read = [arrival for arrival in state.values() if isinstance(arrival, Arrival)]
+        spent = []
+        if has_own_deadlines(trigger):
+            spent = [(slot, held) for (slot, _), held in state.items() if isinstance(held, Spent) and held.fate in USED]
+        if not read and not spent and beside is None:
+            return None
+        pending, fired = beside or _Beside([], [])
+        taken = {offset for _, _, offsets in pending for offset in offsets}
+        waiting: list[list[Arrival]] = [[] for _ in trigger.slots]
+        for arrival in read:
+            if arrival.offset not in taken:
+                waiting[arrival.slot].append(arrival)
+        window = empty_window(len(trigger.slots))._replace(
+            waiting=tuple([tuple(sorted(slot)) for slot in waiting]), fired=tuple(sorted(fired))
+        )
+        for offset, until, offsets in pending:
+            arrivals = [kept for kept in read if kept.offset in offsets]
+            window = window.with_pending(absence.restored(trigger, offset, until, arrivals))
+        return kind_of_window(trigger).restore(trigger, window, read, spent)
+
+    def _state(self, key: WindowKey) -> WindowState:
+        """Return the state of a window of which more is known than one waiting arrival."""
+        held = self._windows.get(key)
+        if isinstance(held, WindowState):
+            return held
+        state = self._windows[key] = new_state()
+        if held is not None:
+            state[held.slot, held.event] = held
+        return state
+
+    def _beside_of(self, key: WindowKey) -> _Beside:
+        return self._beside.setdefault(key, _Beside([], []))
 
     def _add_timer(self, due: Micros, place: Place) -> None:
-        self.timers.setdefault(place.window[:2], []).append(Timer(due, place))
+        self.timers.setdefault(place.window[:2], []).append(Timer(due, *place))
 
     def _trigger(self, key: WindowKey) -> Trigger:
         return self._definitions[key.condition_hash].trigger

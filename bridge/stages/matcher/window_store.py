@@ -29,12 +29,12 @@ from bridge.core.windows.expiry import (
     needs_clock,
     next_due,
 )
-from bridge.core.windows.window import Arrival, Spent, Window, empty_window
+from bridge.core.windows.window import Arrival, Spent, Window
 from bridge.core.windows.window_step import Step
 from bridge.kafka.log import Partition
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import RecordError
-from bridge.stages.matcher.window_indexes import Condition, Timer, Timers, Usage, held_bytes, waiting_bytes
+from bridge.stages.matcher.window_indexes import WHOLE, Condition, Timer, Timers, Usage, held_bytes, waiting_bytes
 from bridge.stages.matcher.window_records import (
     RETIRING_KEY,
     Place,
@@ -48,6 +48,7 @@ from bridge.stages.matcher.window_records import (
     place_key,
 )
 from bridge.stages.matcher.window_restore import Kept, restored
+from bridge.stages.matcher.window_states import Held, WindowState, at, new_state, places, window_of
 
 _TEXTS_BYTES = 128 * 1024  # more than an arrival's key, id and source take, which a router bounds
 
@@ -107,8 +108,9 @@ class WindowStore:
     def __init__(self, changelog: Partition | None) -> None:
         self._is_logged = changelog is not None
         self._topic, self._partition = changelog or Partition("", 0)
-        self._open: dict[WindowKey, Window] = {}
-        self._remembered: dict[Place, Arrival | Spent] = {}
+        self._windows: dict[WindowKey, Held] = {}
+        self._slots: dict[str, int] = {}  # by the condition hash of each window that is kept as its one arrival
+        self._open = 0
         self._clocks: dict[Condition, ConditionClock] = {}
         self._retiring: tuple[Condition, ...] | None = None
         self._timers = Timers()
@@ -124,7 +126,7 @@ class WindowStore:
     @property
     def open_windows(self) -> int:
         """Return the number of windows in which something waits or is marked."""
-        return len(self._open)
+        return self._open
 
     @property
     def retiring(self) -> tuple[Condition, ...] | None:
@@ -134,9 +136,16 @@ class WindowStore:
     def contents(self) -> Contents:
         """Return a copy of all contents, for comparisons of stores."""
         usage = self._usage
+        opened: dict[WindowKey, Window] = {}
+        remembered: dict[Place, Arrival | Spent] = {}
+        for key, held in self._windows.items():
+            window = held.window if isinstance(held, WindowState) else window_of(held, self._slots[key.condition_hash])
+            if window is not None:
+                opened[key] = window
+            remembered.update((Place(key, *spot), what) for spot, what in places(held))
         return Contents(
-            dict(self._open),
-            dict(self._remembered),
+            opened,
+            remembered,
             dict(usage.counts),
             dict(usage.sizes),
             usage.size,
@@ -146,7 +155,7 @@ class WindowStore:
 
     def window(self, key: WindowKey, slots: int) -> Window:
         """Return a window; an empty one if nothing has happened in it."""
-        return self._open.get(key) or empty_window(slots)
+        return window_of(self._windows.get(key), slots)
 
     def step(self, key: WindowKey, trigger: Trigger, arrival: Arrival, bounds: Bounds) -> Step | Excess:
         """Return what the rules make of a new arrival, or why there is no room for it. Nothing is changed yet.
@@ -169,16 +178,15 @@ class WindowStore:
 
     def known(self, key: WindowKey, event: EventIdentity, trigger: Trigger) -> dict[int, Arrival | Spent]:
         """Return, by slot, what is remembered of an event in a window."""
-        by_slot = {}
-        for slot in range(len(trigger.slots)):
-            held = self._remembered.get((key, slot, event))  # type: ignore[call-overload]  # equal to a Place
-            if held is not None:
-                by_slot[slot] = held
-        return by_slot
+        held = self._windows.get(key)
+        if isinstance(held, WindowState):
+            known = [(slot, held.get((slot, event))) for slot in range(len(trigger.slots))]
+            return {slot: what for slot, what in known if what is not None}
+        return {} if held is None or held.event != event else {held.slot: held}
 
-    def remembered(self, place: Place) -> Arrival | Spent:
-        """Return what is remembered of a place of which a timer is due."""
-        return self._remembered[place]
+    def remembered(self, place: Place) -> Arrival | Spent | None:
+        """Return what is remembered of an event at a slot of a window; None if nothing is."""
+        return at(self._windows.get(place.window), place[1:])
 
     def count(self, condition: Condition) -> int:
         """Return how many arrivals of a condition wait or are remembered."""
@@ -213,7 +221,7 @@ class WindowStore:
             size += held_bytes(Place(key, step.kept.slot, step.kept.event), step.kept)
         for left, spent in step.spent:
             place = Place(key, left.slot, left.event)
-            before = self._remembered.get(place)
+            before = self.remembered(place)
             size += held_bytes(place, spent) if before is None else -waiting_bytes(before)
         if size <= 0 or usage.has_room(condition, size, bound):
             return None
@@ -236,8 +244,8 @@ class WindowStore:
         """Return the first timer of a condition that is due at ``time``; stale timers are dropped."""
         timers = self._timers
         while (timer := timers.first(condition)) is not None and timer.due <= time:
-            key, slot, _ = timer.place
-            if timer.is_whole:
+            _, key, slot, event = timer
+            if slot == WHOLE:
                 due = None
                 if timers.alarms.get(key) == timer.due:
                     due = next_due(trigger, self.window(key, len(trigger.slots)), self.clock(condition))
@@ -247,13 +255,13 @@ class WindowStore:
                 if due is not None:  # the window has changed: it is due later
                     timers.set_whole(key, due)
                 continue
-            held = self._remembered.get(timer.place)
+            held = at(self._windows.get(key), (slot, event))
             if isinstance(held, Spent):
                 is_current = held.until == timer.due
             else:
                 is_current = held is not None and deadline(trigger, held) == timer.due
                 if is_current and trigger.absent_slots:  # it may wait in a pending match instead
-                    is_current = held in self._open[key].waiting[slot]
+                    is_current = held in self.window(key, len(trigger.slots)).waiting[slot]
             if is_current:
                 return timer
             timers.drop_first(condition)
@@ -292,9 +300,9 @@ class WindowStore:
                 send(topic, partition, place_key(place), None)
         if (kept := step.kept) is not None:
             place = Place(key, kept.slot, kept.event)
-            self._remember(place, kept)
+            self._remember(place, kept, trigger)
             if has_own_deadlines(trigger):
-                self._timers.set(deadline(trigger, kept), place)
+                self._timers.set(deadline(trigger, kept), *place)
             if is_logged:
                 send(topic, partition, place_key(place), encode_waiting(kept, arrived))
         if not trigger.is_plain:
@@ -302,13 +310,13 @@ class WindowStore:
                 send(topic, partition, record_key, value)
             if step.through is not None:
                 self._set_clock(key[:2], self.clock(key[:2])._replace(through=step.through), trigger, out)
-        self._put(key, step.window, trigger)
         for arrival, spent in step.spent:
             place = Place(key, arrival.slot, arrival.event)
-            self._remember(place, spent)
-            self._timers.set(spent.until, place)
+            self._remember(place, spent, trigger)
+            self._timers.set(spent.until, *place)
             if is_logged:
                 send(topic, partition, place_key(place), encode_spent(spent))
+        self._put(key, step.window, trigger)
 
     def forget_due(self, condition: Condition, time: Micros, trigger: Trigger, out: Outbox) -> None:
         """Forget the identities that are due at ``time``, up to the first timer that may end something else.
@@ -316,11 +324,12 @@ class WindowStore:
         It does what ``due``, :func:`bridge.stages.matcher.ticks.ended_by` and ``apply`` do for each of them. Nothing is
         decided about an identity that is forgotten, and most timers are of such identities, or stale.
         """
-        timers, remembered = self._timers, self._remembered
+        timers, windows = self._timers, self._windows
         while (timer := timers.first(condition)) is not None and timer.due <= time:
             place = timer.place
-            held = remembered.get(place)
-            if not isinstance(held, Spent):
+            state = windows.get(place.window)
+            held = at(state, place[1:])
+            if not isinstance(held, Spent) or not isinstance(state, WindowState):
                 return
             timers.drop_first(condition)
             if held.until != timer.due:  # its deadline, which it did not come to
@@ -328,9 +337,8 @@ class WindowStore:
             self._forget(place)
             if self._is_logged:
                 out.send(self._topic, self._partition, place_key(place), None)
-            window = self._open.get(place.window)
-            if window is not None:
-                self._put(place.window, forget(trigger, window, place.slot, held), trigger)
+            if state.window is not None:
+                self._put(place.window, forget(trigger, state.window, place.slot, held), trigger)
 
     def advance(self, condition: Condition, trigger: Trigger, time: Micros, out: Outbox) -> None:
         """Set the clock of a condition to the time of a tick that is over, where its rules need a clock."""
@@ -373,36 +381,72 @@ class WindowStore:
 
         """
         state = restored(records, definitions, unreadable)
-        self._remembered, self._clocks, self._retiring = state.remembered, state.clocks, state.retiring
+        self._clocks, self._retiring = state.clocks, state.retiring
         self._timers.restore(state.timers)
-        for place, held in self._remembered.items():
-            self._usage.add(place.window[:2], held_bytes(place, held))
-        for key, window in state.windows():
-            self._put(key, window, definitions[key.condition_hash].trigger)
+        for key, held in state.windows():
+            self._windows[key] = held
+            for (slot, event), what in places(held):
+                self._usage.add(key[:2], held_bytes(Place(key, slot, event), what))
+            if not isinstance(held, WindowState):
+                self._slots[key.condition_hash] = len(definitions[key.condition_hash].trigger.slots)
+                self._open += 1
+            elif (window := held.window) is not None:
+                held.window = None
+                self._put(key, window, definitions[key.condition_hash].trigger)
         for condition, clock in self._clocks.items():
             self._set_switch(condition, clock, definitions[condition[1]].trigger)
 
     def _put(self, key: WindowKey, window: Window, trigger: Trigger) -> None:
         """Keep a window, or release one in which nothing waits, and set its timer."""
-        if window.is_empty:
-            self._open.pop(key, None)
-        else:
-            self._open[key] = window
+        held = self._windows.get(key)
+        if isinstance(held, WindowState):
+            opened = None if window.is_empty else window
+            self._open += (opened is not None) - (held.window is not None)
+            held.window = opened
+            if opened is None and not held:
+                del self._windows[key]
+        elif held is None and not window.is_empty:
+            self._windows[key] = new_state(window)
+            self._open += 1
         if not trigger.is_plain and (due := next_due(trigger, window, self.clock(key[:2]))) is not None:
             self._timers.set_whole(key, due)
 
-    def _remember(self, place: Place, held: Arrival | Spent) -> None:
-        before = self._remembered.get(place)
+    def _remember(self, place: Place, what: Arrival | Spent, trigger: Trigger) -> None:
+        """Keep an arrival or its spent identity; :meth:`_put` follows."""
+        key, spot = place.window, place[1:]
+        held = self._windows.get(key)
+        if held is None and trigger.is_plain and isinstance(what, Arrival):
+            self._windows[key] = what
+            self._slots[key.condition_hash] = len(trigger.slots)
+            self._open += 1
+            self._usage.add(key[:2], held_bytes(place, what))
+            return
+        if not isinstance(held, WindowState):
+            state = self._windows[key] = new_state()
+            if held is not None:
+                state[held.slot, held.event] = held
+                self._open -= 1
+            held = state
+        before = held.get(spot)
         if before is None:
-            self._usage.add(place.window[:2], held_bytes(place, held))
-        elif (more := waiting_bytes(held) - waiting_bytes(before)) != 0:
-            self._usage.resize(place.window[:2], more)
-        self._remembered[place] = held
+            self._usage.add(key[:2], held_bytes(place, what))
+        elif (more := waiting_bytes(what) - waiting_bytes(before)) != 0:
+            self._usage.resize(key[:2], more)
+        held[spot] = what
 
     def _forget(self, place: Place) -> None:
-        held = self._remembered.pop(place, None)
-        if held is not None:
-            self._usage.remove(place.window[:2], held_bytes(place, held))
+        held, spot = self._windows.get(place.window), place[1:]
+        what = at(held, spot)
+        if what is None:
+            return
+        self._usage.remove(place.window[:2], held_bytes(place, what))
+        if isinstance(held, WindowState):
+            del held[spot]
+            if not held and held.window is None:
+                del self._windows[place.window]
+        else:
+            del self._windows[place.window]
+            self._open -= 1
 
     def _set_clock(self, condition: Condition, clock: ConditionClock, trigger: Trigger, out: Outbox) -> None:
         self._clocks[condition] = clock

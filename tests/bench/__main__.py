@@ -22,6 +22,7 @@ from bench import (
     restores,
     revisions,
     spark,
+    spilling,
     throughput,
     triggers,
 )
@@ -44,6 +45,7 @@ MEASURES: dict[str, Measure] = {
     "replay": replays.replays,
     "plan": plans.plans,
     "windows": restores.windows,
+    "spill": spilling.spills,
     "ledger": restores.entries,
     "recovery": recovery.recoveries,
 }

@@ -28,6 +28,7 @@ _CLIENTS = {
     "produce": "bench.clients.publishing:produce",
     "footprint": "bench.clients.publishing:footprint",
     "restore": "bench.clients.restoring:restore",
+    "complete": "bench.clients.completing:complete",
 }
 _SECONDS = 600
 

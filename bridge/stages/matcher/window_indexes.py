@@ -16,12 +16,14 @@ value more.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Collection
 from sys import getsizeof
 from typing import NamedTuple
 
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.windows.window import Arrival, Spent
 from bridge.stages.matcher.window_records import Place, WindowKey
+from bridge.stages.matcher.window_states import Held, at, places
 
 NOTHING = EventIdentity("", "", "")
 """The event of a place that stands for its whole window."""
@@ -34,6 +36,8 @@ Condition = tuple[str, str]
 
 _PLACE_BYTES = 550  # the place and its tuples, its entry in the dict of remembered places, its timer, its `Spent`
 _WAITING_BYTES = 400  # the arrival, and a window of its own
+
+_PUSHES = 8  # timers that join a heap one by one are fewer than a part of it; more are ordered with all of it
 
 _SHARE = 3
 """A condition may hold this many times the free bytes of its partition."""
@@ -95,9 +99,29 @@ class Timers(dict[Condition, list[Timer]]):
     def restore(self, heaps: dict[Condition, list[Timer]]) -> None:
         """Take over timers of places in any order: one heapify is faster than a push for each timer."""
         for condition, timers in heaps.items():
-            heap = self.setdefault(condition, [])
-            heap.extend(timers)
-            heapq.heapify(heap)
+            heap = self.get(condition)
+            if heap is not None and len(timers) * _PUSHES < len(heap):
+                for timer in timers:
+                    heapq.heappush(heap, timer)
+            elif timers:
+                self[condition] = [*timers, *(heap or ())]
+                heapq.heapify(self[condition])
+
+    def take(self, windows: Collection[WindowKey]) -> dict[WindowKey, list[Timer]]:
+        """Remove the timers of windows and return them, by window."""
+        taken: dict[WindowKey, list[Timer]] = {key: [] for key in windows}
+        for condition in {key[:2] for key in windows} & self.keys():
+            kept: list[Timer] = []
+            for timer in self[condition]:
+                taken.get(timer.window, kept).append(timer)
+            heapq.heapify(kept)
+            self[condition] = kept
+            if not kept:
+                del self[condition]
+        for key, timers in taken.items():
+            alarm = self.alarms.pop(key, None)
+            timers[:] = [timer for timer in timers if not timer.is_whole or timer.due == alarm]
+        return taken
 
     def first(self, condition: Condition) -> Timer | None:
         """Return the first timer of a condition."""
@@ -130,7 +154,11 @@ class Usage:
 
     def add(self, condition: Condition, size: int) -> None:
         """Count one more arrival."""
-        self.counts[condition] = self.counts.get(condition, 0) + 1
+        self.add_all(condition, 1, size)
+
+    def add_all(self, condition: Condition, count: int, size: int) -> None:
+        """Count more arrivals, and the bytes of all of them."""
+        self.counts[condition] = self.counts.get(condition, 0) + count
         self.sizes[condition] = self.sizes.get(condition, 0) + size
         self.size += size
 
@@ -141,8 +169,7 @@ class Usage:
 
     def remove(self, condition: Condition, size: int) -> None:
         """Count one arrival less."""
-        self.size -= size
-        self.sizes[condition] -= size
+        self.resize(condition, -size)
         self.counts[condition] -= 1
         if not self.counts[condition]:
             del self.counts[condition], self.sizes[condition]
@@ -161,6 +188,17 @@ def held_bytes(place: Place, held: Arrival | Spent) -> int:
     """Return the bytes of memory that a waiting or remembered arrival takes."""
     (_, _, key), _, (_, source, id_) = place
     return _PLACE_BYTES + getsizeof(key) + getsizeof(source) + getsizeof(id_) + waiting_bytes(held)
+
+
+def size_of(key: WindowKey, held: Held) -> int:
+    """Return the bytes of memory that all of a window takes."""
+    return sum([held_bytes(Place(key, slot, event), what) for (slot, event), what in places(held)])
+
+
+def is_of(timer: Timer, held: Held) -> bool:
+    """Return True if what is held of a window has the place of a timer, and an identity is forgotten at its time."""
+    what = at(held, (timer.slot, timer.event))
+    return what.until == timer.due if isinstance(what, Spent) else what is not None
 
 
 def waiting_bytes(held: Arrival | Spent) -> int:

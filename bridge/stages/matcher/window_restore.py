@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from typing import NamedTuple
+from zlib import crc32
 
 from bridge.core.definition import Definition
 from bridge.core.event import Micros
@@ -26,7 +29,7 @@ from bridge.kafka.records import (
     UnreadableRecordError,
     kind_of,
 )
-from bridge.stages.matcher.window_indexes import Condition, Timer
+from bridge.stages.matcher.window_indexes import Condition, Timer, held_bytes
 from bridge.stages.matcher.window_records import (
     Place,
     WindowKey,
@@ -41,40 +44,152 @@ from bridge.stages.matcher.window_records import (
     read_place,
 )
 from bridge.stages.matcher.window_states import Held, WindowState, new_state
+from bridge.stages.shared.spill_file import explained_spill_errors, spill_file
 
 Kept = tuple[bytes, bytes]
 """Key and last value of a record of a changelog."""
 
+_CREATE = """
+CREATE TABLE records (batch INTEGER, key BLOB, value BLOB, PRIMARY KEY (batch, key)) WITHOUT ROWID;
+BEGIN;
+"""
+_BATCHES = 1_024
+_RECORD_BYTES = 300  # of a record in memory, besides its value
 
-def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[Kept]:
+
+class LastRecords:
+    """The last record of each key of a changelog, tombstones left out.
+
+    They are in memory up to a bound. If they are more, they go to a spill file while the changelog is read, and come
+    back in batches.
+
+    Args:
+        bound: Bytes in memory; None for any number.
+
+    """
+
+    def __init__(self, bound: float | None = None) -> None:
+        self._bound = inf if bound is None else bound
+        self._size = 0
+        self._last: dict[bytes, bytes | None] = {}  # None for a key that may be in the file, and is gone
+        self._file: sqlite3.Connection | None = None
+
+    def __len__(self) -> int:
+        """Return how many records there are."""
+        if self._file is None:
+            return len(self._last)
+        self._write(self._file)
+        row: tuple[int] = self._file.execute("SELECT count(*) FROM records").fetchone()
+        return row[0]
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the last value of a key."""
+        if self._file is None or key in self._last:
+            return self._last.get(key)
+        row = self._file.execute("SELECT value FROM records WHERE batch = ? AND key = ?", (_batch(key), key)).fetchone()
+        return None if row is None else row[0]
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Keep a record in place of the last one of its key; None removes it.
+
+        Raises:
+            SpillFileError: The disk is full, or cannot be written.
+
+        """
+        if key in self._last:
+            self._size -= _RECORD_BYTES + len(self._last.pop(key) or b"")
+        if value is not None or self._file is not None:
+            self._last[key] = value
+            self._size += _RECORD_BYTES + len(value or b"")
+        if self._size > self._bound:
+            if self._file is None:
+                with explained_spill_errors():
+                    self._file = spill_file(_CREATE)
+            self._write(self._file)
+
+    def batches(self) -> Iterator[list[Kept]]:
+        """Yield the records in batches, and release them.
+
+        All records of a window are in one batch. Those that belong to no window are in the first.
+
+        Raises:
+            SpillFileError: The disk is full, or cannot be read.
+
+        """
+        if self._file is None:
+            last, self._last = self._last, {}
+            yield [(key, value) for key, value in last.items() if value is not None]
+            return
+        self._write(self._file)
+        with explained_spill_errors():
+            batches = self._file.execute("SELECT DISTINCT batch FROM records ORDER BY batch").fetchall()
+        for batch in batches:
+            with explained_spill_errors():
+                records = self._file.execute("SELECT key, value FROM records WHERE batch = ?", batch).fetchall()
+            yield records
+        self._file.close()
+
+    def _write(self, file: sqlite3.Connection) -> None:
+        """Move what is in memory to the file, in the order of the file: fewer of its pages are touched."""
+        rows = sorted([(_batch(key), key, value) for key, value in self._last.items()])
+        with explained_spill_errors():
+            file.executemany("DELETE FROM records WHERE batch = ? AND key = ?", [row[:2] for row in rows if not row[2]])
+            file.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", [row for row in rows if row[2]])
+        self._last.clear()
+        self._size = 0
+
+
+def read_last_records(reader: Reader, admin: Admin, partition: Partition, bound: float | None = None) -> LastRecords:
     """Return the last value of each key of a compacted partition, tombstones left out.
 
     The former owner has been fenced: nothing of it is open, and the true end is what it committed.
 
+    Args:
+        reader: Reads the partition.
+        admin: Says where it ends.
+        partition: The partition.
+        bound: Bytes of records in memory; more than that are on disk.
+
     Raises:
         UnreadableRecordError: A record has a format that only a newer version reads.
+        SpillFileError: The disk is full, or cannot be written.
 
     """
     end = admin.all_ends([partition])[partition]
-    last: dict[bytes, bytes] = {}
+    last = LastRecords(bound)
     of_newer: dict[bytes, Record] = {}  # records that say from which version on their format is read
     for records in reader.read(partition, 0, end):
         for record in records:
             if record.key is None:
                 continue
-            if record.value is None:
-                last.pop(record.key, None)
-            else:
-                last[record.key] = record.value
-                if record.headers:
-                    of_newer[record.key] = record
+            last.put(record.key, record.value)
+            if record.value is not None and record.headers:
+                of_newer[record.key] = record
     for key, record in of_newer.items():
         if last.get(key) == record.value:
             try:
                 kind_of(record.value or b"")
             except NewerFormatError as error:
                 raise UnreadableRecordError(record[:3], record.headers or (), error) from error
-    return list(last.items())
+    return last
+
+
+def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[Kept]:
+    """Return all that :func:`read_last_records` reads, in memory."""
+    (records,) = read_last_records(reader, admin, partition).batches()
+    return records
+
+
+def _batch(record_key: bytes) -> int:
+    """Return the number of the batch of a record: that of its window; -1 if it belongs to none."""
+    try:
+        window = read_place(record_key).window
+    except RecordError:
+        try:
+            window = read_key_beside(record_key)[0]
+        except RecordError:
+            return -1
+    return crc32("\0".join(window).encode()) % _BATCHES
 
 
 def restored(
@@ -121,6 +236,7 @@ class Restored:
 
     Attributes:
         timers: The timers of places, by condition, in any order.
+        usage: How many arrivals wait or are remembered, and their bytes of memory, by condition.
         clocks: How far time has come, by condition.
         retiring: The conditions whose retirement is under way, or None.
 
@@ -129,6 +245,7 @@ class Restored:
     def __init__(self, definitions: Mapping[str, Definition]) -> None:
         self._definitions = definitions
         self.timers: dict[Condition, list[Timer]] = {}
+        self.usage: dict[Condition, list[int]] = {}
         self.clocks: dict[Condition, ConditionClock] = {}
         self.retiring: tuple[Condition, ...] | None = None
         self._windows: dict[WindowKey, Held] = {}
@@ -138,19 +255,21 @@ class Restored:
         """Apply one record."""
         if value.startswith(WAITING.prefix):
             place = read_place(key)
-            arrival, trigger = decode_waiting(place, value), self._trigger(place.window)
-            if place.window in self._windows or not trigger.is_plain:
-                self._state(place.window)[place[1:]] = arrival
+            arrival, window = decode_waiting(place, value), place.window
+            trigger = self._trigger(window)
+            if window in self._windows or not trigger.is_plain:
+                self._state(window)[place[1:]] = arrival
             else:
-                self._windows[place.window] = arrival
-            if has_own_deadlines(trigger):
-                self._add_timer(deadline(trigger, arrival), place)
+                self._windows[window] = arrival
+            timers = self._counted(place, arrival)
+            if trigger.is_plain or has_own_deadlines(trigger):
+                timers.append(Timer(deadline(trigger, arrival), *place))
         elif value.startswith(SPENT.prefix):
             place = read_place(key)
             spent = decode_spent(value)
             self._trigger(place.window)
             self._state(place.window)[place[1:]] = spent
-            self._add_timer(spent.until, place)
+            self._counted(place, spent).append(Timer(spent.until, *place))
         elif value.startswith(PENDING.prefix):
             window, offset = read_key_beside(key)
             self._beside_of(window).pending.append((offset, *decode_pending(value)))
@@ -209,8 +328,15 @@ class Restored:
     def _beside_of(self, key: WindowKey) -> _Beside:
         return self._beside.setdefault(key, _Beside([], []))
 
-    def _add_timer(self, due: Micros, place: Place) -> None:
-        self.timers.setdefault(place.window[:2], []).append(Timer(due, *place))
+    def _counted(self, place: Place, held: Arrival | Spent) -> list[Timer]:
+        """Count a place, and return the timers of its condition."""
+        condition = place.window[:2]
+        usage = self.usage.get(condition)
+        if usage is None:
+            usage, self.timers[condition] = self.usage.setdefault(condition, [0, 0]), []
+        usage[0] += 1
+        usage[1] += held_bytes(place, held)
+        return self.timers[condition]
 
     def _trigger(self, key: WindowKey) -> Trigger:
         return self._definitions[key.condition_hash].trigger

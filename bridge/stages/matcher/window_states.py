@@ -9,6 +9,9 @@ from __future__ import annotations
 from bridge.core.event import EventIdentity
 from bridge.core.windows.window import Arrival, Spent, Window, empty_window
 
+LARGEST = 100
+"""Events that a window may remember and still be moved to disk, and back: a larger one would take milliseconds."""
+
 Spot = tuple[int, EventIdentity]
 """A place inside its window: slot and event."""
 

@@ -7,11 +7,17 @@ What it sends joins the transaction of the batch. After an abort its owner drops
 Rules decide (:mod:`bridge.core.windows.apply`, :mod:`bridge.core.windows.expiry`) and return a
 :class:`~bridge.core.windows.window_step.Step`, which the store applies. Only values and bytes cross this interface, so
 no other object holds a part of the store that may change.
+
+Beyond a bound of memory, the windows that were not touched lately move to disk
+(:mod:`bridge.stages.matcher.spilled_windows`). Each of them comes back as a whole when an arrival or a timer asks for
+it. What a store decides and sends does not depend on where a window is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from math import inf
 from typing import NamedTuple
 
 from bridge.core.definition import Definition
@@ -34,7 +40,18 @@ from bridge.core.windows.window_step import Step
 from bridge.kafka.log import Partition
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import RecordError
-from bridge.stages.matcher.window_indexes import WHOLE, Condition, Timer, Timers, Usage, held_bytes, waiting_bytes
+from bridge.stages.matcher.spilled_windows import SpilledWindow, SpilledWindows
+from bridge.stages.matcher.window_indexes import (
+    WHOLE,
+    Condition,
+    Timer,
+    Timers,
+    Usage,
+    held_bytes,
+    is_of,
+    size_of,
+    waiting_bytes,
+)
 from bridge.stages.matcher.window_records import (
     RETIRING_KEY,
     Place,
@@ -48,8 +65,10 @@ from bridge.stages.matcher.window_records import (
     place_key,
 )
 from bridge.stages.matcher.window_restore import Kept, restored
-from bridge.stages.matcher.window_states import Held, WindowState, at, new_state, places, window_of
+from bridge.stages.matcher.window_states import LARGEST, Held, WindowState, at, new_state, places, window_of
 
+_BROUGHT_BACK = 8  # a part of the memory: windows that are due come back from disk so many at a time
+_SPILLED_AT_ONCE = 16 * 1024 * 1024
 _TEXTS_BYTES = 128 * 1024  # more than an arrival's key, id and source take, which a router bounds
 
 
@@ -83,12 +102,14 @@ class Bounds(NamedTuple):
         window: Arrivals that wait in one window.
         remembered: Events of one condition that are remembered.
         bytes: Bytes of memory.
+        disk: Bytes of windows that are on disk, counted as in memory; 0 for a store that keeps all in memory.
 
     """
 
     window: int
     remembered: int
     bytes: int
+    disk: int = 0
 
 
 class Excess(NamedTuple):
@@ -102,10 +123,11 @@ class WindowStore:
 
     Args:
         changelog: The partition of ``windows`` that it writes; None for a store that is not restored, as of a replay.
+        bounds: How much it may hold, in memory and on disk; None for a store that keeps all in memory.
 
     """
 
-    def __init__(self, changelog: Partition | None) -> None:
+    def __init__(self, changelog: Partition | None, bounds: Bounds | None = None) -> None:
         self._is_logged = changelog is not None
         self._topic, self._partition = changelog or Partition("", 0)
         self._windows: dict[WindowKey, Held] = {}
@@ -115,13 +137,22 @@ class WindowStore:
         self._retiring: tuple[Condition, ...] | None = None
         self._timers = Timers()
         self._usage = Usage()
+        self._large = Usage()  # of windows with too many events for the disk
+        self._memory: float = bounds.bytes if bounds is not None and bounds.disk else inf
+        self._disk = bounds.disk if bounds is not None else 0
+        self._spilled: SpilledWindows | None = None
 
     # -- what it holds -------------------------------------------------------------------------------------------------
 
     @property
     def size(self) -> int:
-        """Return the bytes of memory that all contents take."""
+        """Return the bytes that all contents take, counted as in memory."""
         return self._usage.size
+
+    @property
+    def size_on_disk(self) -> int:
+        """Return the bytes that the windows on disk would take in memory."""
+        return self._spilled.size if self._spilled is not None else 0
 
     @property
     def open_windows(self) -> int:
@@ -138,7 +169,7 @@ class WindowStore:
         usage = self._usage
         opened: dict[WindowKey, Window] = {}
         remembered: dict[Place, Arrival | Spent] = {}
-        for key, held in self._windows.items():
+        for key, held in chain(self._windows.items(), self._spilled.windows() if self._spilled is not None else ()):
             window = held.window if isinstance(held, WindowState) else window_of(held, self._slots[key.condition_hash])
             if window is not None:
                 opened[key] = window
@@ -155,7 +186,7 @@ class WindowStore:
 
     def window(self, key: WindowKey, slots: int) -> Window:
         """Return a window; an empty one if nothing has happened in it."""
-        return window_of(self._windows.get(key), slots)
+        return window_of(self._held(key), slots)
 
     def step(self, key: WindowKey, trigger: Trigger, arrival: Arrival, bounds: Bounds) -> Step | Excess:
         """Return what the rules make of a new arrival, or why there is no room for it. Nothing is changed yet.
@@ -167,18 +198,20 @@ class WindowStore:
             bounds: How much the store may hold.
 
         """
+        if self._usage.size > self._memory:
+            self._make_room()
         known, condition = self.known(key, arrival.event, trigger), key[:2]
         if not known and self.count(condition) >= bounds.remembered:
             return Excess({"bound": str(bounds.remembered)})
         ticked = None if trigger.is_plain else self.ticked(condition, trigger)
         window = self.window(key, len(trigger.slots))
         step = apply_arrival(trigger, window, key.key, arrival, known, bound=bounds.window, ticked=ticked)
-        excess = self.excess(key, arrival, step, bounds.bytes)
+        excess = self._excess(key, arrival, step, bounds)
         return step if excess is None else Excess(excess)
 
     def known(self, key: WindowKey, event: EventIdentity, trigger: Trigger) -> dict[int, Arrival | Spent]:
         """Return, by slot, what is remembered of an event in a window."""
-        held = self._windows.get(key)
+        held = self._held(key)
         if isinstance(held, WindowState):
             known = [(slot, held.get((slot, event))) for slot in range(len(trigger.slots))]
             return {slot: what for slot, what in known if what is not None}
@@ -186,7 +219,7 @@ class WindowStore:
 
     def remembered(self, place: Place) -> Arrival | Spent | None:
         """Return what is remembered of an event at a slot of a window; None if nothing is."""
-        return at(self._windows.get(place.window), place[1:])
+        return at(self._held(place.window), place[1:])
 
     def count(self, condition: Condition) -> int:
         """Return how many arrivals of a condition wait or are remembered."""
@@ -200,50 +233,53 @@ class WindowStore:
         """Return the time of a condition's last tick; None where its rules do not need it."""
         return self.clock(condition).ticked if needs_clock(trigger) else None
 
-    def excess(self, key: WindowKey, arrival: Arrival, step: Step, bound: int) -> dict[str, str] | None:
+    def _excess(self, key: WindowKey, arrival: Arrival, step: Step, bounds: Bounds) -> dict[str, str] | None:
         """Return the evidence that there is no room for what the step of an arrival adds, or None.
 
         No step adds more than its new arrival, and a step that completes a match may add less than nothing. So a step
-        is measured only where its arrival might not fit.
-
-        Args:
-            key: The window.
-            arrival: The new arrival.
-            step: What the rules make of it.
-            bound: Bytes that this store may hold.
-
+        is measured only where its arrival might not fit. A window with too many events for the disk must fit into the
+        memory, whatever else is on disk.
         """
-        usage, condition = self._usage, key[:2]
-        if usage.has_room(condition, len(arrival.value) + _TEXTS_BYTES, bound):
+        usage, condition, bound, held = self._usage, key[:2], bounds.bytes + bounds.disk, self._windows.get(key)
+        is_large = isinstance(held, WindowState) and len(held) >= LARGEST and bounds.disk > 0
+        if not is_large and usage.has_room(condition, len(arrival.value) + _TEXTS_BYTES, bound):
             return None
         size = 0
         if step.kept is not None:
             size += held_bytes(Place(key, step.kept.slot, step.kept.event), step.kept)
         for left, spent in step.spent:
             place = Place(key, left.slot, left.event)
-            before = self.remembered(place)
+            before = at(held, place[1:])
             size += held_bytes(place, spent) if before is None else -waiting_bytes(before)
+        if is_large and usage.has_room(condition, size, bound):
+            usage, bound = self._large, bounds.bytes
         if size <= 0 or usage.has_room(condition, size, bound):
             return None
-        held = usage.sizes.get(condition, 0)
-        return {"bound": f"{bound} bytes", "held": str(usage.size), "held_by_trigger": str(held), "more": str(size)}
+        of_trigger = usage.sizes.get(condition, 0)
+        return {
+            "bound": f"{bound} bytes",
+            "held": str(usage.size),
+            "held_by_trigger": str(of_trigger),
+            "more": str(size),
+        }
 
     # -- what is due ---------------------------------------------------------------------------------------------------
 
     def conditions(self) -> Iterator[Condition]:
         """Yield each trigger and condition hash of which something is held."""
-        yield from list(self._timers)
-        yield from [condition for condition in self._clocks if condition not in self._timers]
+        spilled = self._spilled.conditions() if self._spilled is not None else ()
+        yield from dict.fromkeys(chain(self._timers, spilled, self._clocks))
 
     def next_due(self, condition: Condition) -> Micros | None:
         """Return when the first timer of a condition is due; a stale timer may make this earlier than needed."""
         timer = self._timers.first(condition)
-        return timer.due if timer is not None else None
+        spilled = self._spilled.first_due(condition) if self._spilled is not None else None
+        return min([first[0] for first in (timer, spilled) if first is not None], default=None)
 
     def due(self, condition: Condition, time: Micros, trigger: Trigger) -> Timer | None:
         """Return the first timer of a condition that is due at ``time``; stale timers are dropped."""
         timers = self._timers
-        while (timer := timers.first(condition)) is not None and timer.due <= time:
+        while (timer := self._first(condition, time)) is not None:
             _, key, slot, event = timer
             if slot == WHOLE:
                 due = None
@@ -294,6 +330,7 @@ class WindowStore:
 
         """
         topic, partition, send, is_logged = self._topic, self._partition, out.send, self._is_logged
+        self._held(key)
         for place in forgotten:
             self._forget(place)
             if is_logged:
@@ -317,6 +354,11 @@ class WindowStore:
             if is_logged:
                 send(topic, partition, place_key(place), encode_spent(spent))
         self._put(key, step.window, trigger)
+        windows = self._windows
+        if (held := windows.pop(key, None)) is not None:
+            windows[key] = held  # the last to be moved to disk
+        if self._usage.size > self._memory:
+            self._make_room()
 
     def forget_due(self, condition: Condition, time: Micros, trigger: Trigger, out: Outbox) -> None:
         """Forget the identities that are due at ``time``, up to the first timer that may end something else.
@@ -325,7 +367,7 @@ class WindowStore:
         decided about an identity that is forgotten, and most timers are of such identities, or stale.
         """
         timers, windows = self._timers, self._windows
-        while (timer := timers.first(condition)) is not None and timer.due <= time:
+        while (timer := self._first(condition, time)) is not None:
             place = timer.place
             state = windows.get(place.window)
             held = at(state, place[1:])
@@ -365,14 +407,15 @@ class WindowStore:
 
     def restore(
         self,
-        records: list[Kept],
+        batches: Iterable[list[Kept]],
         definitions: Mapping[str, Definition],
         unreadable: Callable[[bytes, RecordError], None],
     ) -> None:
-        """Bring an empty store to the state that the records of its changelog describe; the list is used up.
+        """Bring an empty store to the state that the records of its changelog describe; the lists are used up.
 
         Args:
-            records: The last record of each key.
+            batches: The last record of each key. All records of a window are in one batch, and those that belong to no
+                window are in the first.
             definitions: A definition of each condition, by its hash.
             unreadable: Hears of each record that is left out because it cannot be read, by its key.
 
@@ -380,21 +423,91 @@ class WindowStore:
             NewerFormatError: A newer version has written something that this one cannot read.
 
         """
-        state = restored(records, definitions, unreadable)
-        self._clocks, self._retiring = state.clocks, state.retiring
-        self._timers.restore(state.timers)
-        for key, held in state.windows():
-            self._windows[key] = held
-            for (slot, event), what in places(held):
-                self._usage.add(key[:2], held_bytes(Place(key, slot, event), what))
-            if not isinstance(held, WindowState):
-                self._slots[key.condition_hash] = len(definitions[key.condition_hash].trigger.slots)
-                self._open += 1
-            elif (window := held.window) is not None:
-                held.window = None
-                self._put(key, window, definitions[key.condition_hash].trigger)
+        for records in batches:
+            state = restored(records, definitions, unreadable)
+            self._clocks.update(state.clocks)
+            self._retiring = self._retiring or state.retiring
+            self._timers.restore(state.timers)
+            for condition, usage in state.usage.items():
+                self._usage.add_all(condition, *usage)
+                self._slots[condition[1]] = len(definitions[condition[1]].trigger.slots)
+            for key, held in state.windows():
+                self._windows[key] = held
+                if not isinstance(held, WindowState):
+                    self._open += 1
+                    continue
+                if len(held) > LARGEST:
+                    self._large.add(key[:2], size_of(key, held))
+                if (window := held.window) is not None:
+                    held.window = None
+                    self._put(key, window, definitions[key.condition_hash].trigger)
+            if self._usage.size > self._memory:
+                self._make_room()
         for condition, clock in self._clocks.items():
             self._set_switch(condition, clock, definitions[condition[1]].trigger)
+
+    # -- memory and disk -----------------------------------------------------------------------------------------------
+
+    def _held(self, key: WindowKey) -> Held | None:
+        """Return what is held of a window, which comes back from disk if it is there."""
+        held = self._windows.get(key)
+        if held is None and self._spilled is not None and (spilled := self._spilled.take(key)) is not None:
+            self._bring_back(spilled)
+            return spilled.held
+        return held
+
+    def _bring_back(self, spilled: SpilledWindow) -> None:
+        self._windows[spilled.key] = spilled.held
+        for timer in spilled.timers:
+            if timer.is_whole:
+                self._timers.set_whole(timer.window, timer.due)
+            else:
+                self._timers.set(*timer)
+
+    def _first(self, condition: Condition, time: Micros) -> Timer | None:
+        """Return the first timer of a condition that is due at ``time``; windows that are due before it come back."""
+        timer = self._timers.first(condition)
+        while self._spilled is not None:
+            spilled = self._spilled.first_due(condition)
+            if spilled is None or spilled[0] > time:
+                break
+            if timer is not None and (timer.due, timer.window.key) < spilled:
+                break
+            self._make_room()
+            for window in self._spilled.take_due(condition, time, int(self._memory) // _BROUGHT_BACK):
+                self._bring_back(window)
+            timer = self._timers.first(condition)
+        return timer if timer is not None and timer.due <= time else None
+
+    def _make_room(self) -> None:
+        """Move windows to disk that were not touched lately, if windows take more memory than they may.
+
+        Windows with too many events for the disk stay in memory. The others have a quarter of it at least.
+        """
+        memory = int(self._memory)
+        room = max(memory - self._large.size, memory // 4)
+        left = self._usage.size - self.size_on_disk - self._large.size - room
+        if left <= 0:
+            return
+        left += min(room // 4, _SPILLED_AT_ONCE)
+        sizes: dict[WindowKey, int] = {}
+        for key, held in self._windows.items():
+            if isinstance(held, WindowState) and len(held) > LARGEST:
+                continue
+            size = sizes[key] = size_of(key, held)
+            left -= size
+            if left <= 0:
+                break
+        windows = []
+        for key, timers in self._timers.take(sizes).items():
+            held = self._windows.pop(key)
+            current = [timer for timer in timers if timer.is_whole or is_of(timer, held)]
+            windows.append(SpilledWindow(key, held, current, sizes[key]))
+        if self._spilled is None:
+            self._spilled = SpilledWindows(self._disk)
+        self._spilled.put(windows)
+
+    # -- parts of changes ----------------------------------------------------------------------------------------------
 
     def _put(self, key: WindowKey, window: Window, trigger: Trigger) -> None:
         """Keep a window, or release one in which nothing waits, and set its timer."""
@@ -428,19 +541,30 @@ class WindowStore:
                 self._open -= 1
             held = state
         before = held.get(spot)
+        held[spot] = what
         if before is None:
-            self._usage.add(key[:2], held_bytes(place, what))
+            more = held_bytes(place, what)
+            self._usage.add(key[:2], more)
+            if len(held) == LARGEST + 1:
+                self._large.add(key[:2], size_of(key, held))
+                return
         elif (more := waiting_bytes(what) - waiting_bytes(before)) != 0:
             self._usage.resize(key[:2], more)
-        held[spot] = what
+        if len(held) > LARGEST:
+            self._large.resize(key[:2], more)
 
     def _forget(self, place: Place) -> None:
         held, spot = self._windows.get(place.window), place[1:]
         what = at(held, spot)
         if what is None:
             return
-        self._usage.remove(place.window[:2], held_bytes(place, what))
+        size = held_bytes(place, what)
+        self._usage.remove(place.window[:2], size)
         if isinstance(held, WindowState):
+            if len(held) == LARGEST + 1:
+                self._large.remove(place.window[:2], size_of(place.window, held))
+            elif len(held) > LARGEST:
+                self._large.resize(place.window[:2], -size)
             del held[spot]
             if not held and held.window is None:
                 del self._windows[place.window]

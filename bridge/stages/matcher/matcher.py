@@ -203,7 +203,9 @@ class Matcher(Stage):
         return not (record.value or b"").startswith(TICK.prefix)
 
     def try_out(self, record: Record) -> None:
-        """Apply an arrival without keeping anything."""
+        """Apply an arrival without keeping anything, in a child process."""
+        for store in self.windows.values():
+            store.leave_disk_alone()
         matched: list[ReadMatch] = []
         out = Discard()
         self._apply_arrival(record, matched, out)

@@ -67,11 +67,13 @@ class SpilledWindows:
 
     Attributes:
         size: Bytes that they take, counted as in memory. On disk they take less.
+        is_read_only: The file stays as it is. So it is in a child process, which has its parent's file.
 
     """
 
     def __init__(self, bound: int) -> None:
         self.size = 0
+        self.is_read_only = False
         self._counts = bytearray(max(_LEAST_COUNTS, bound // _WINDOW_BYTES * _COUNTS))
         self._numbers: dict[Condition, int] = {}
         self._conditions: list[Condition] = []
@@ -174,8 +176,9 @@ class SpilledWindows:
 
     def _taken(self, condition: Condition, number: int, row: tuple[Any, ...]) -> SpilledWindow:
         id_, text, due, size, body = row
-        with explained_spill_errors():
-            self._database.execute("DELETE FROM windows WHERE id = ?", (id_,))
+        if not self.is_read_only:
+            with explained_spill_errors():
+                self._database.execute("DELETE FROM windows WHERE id = ?", (id_,))
         key = WindowKey(*condition, text.decode())
         self._kept[number] -= 1
         self.size -= size

@@ -31,7 +31,6 @@ from bridge.kafka.records import (
 )
 from bridge.stages.matcher.window_indexes import Condition, Timer, held_bytes
 from bridge.stages.matcher.window_records import (
-    Place,
     WindowKey,
     decode_clock,
     decode_fired,
@@ -192,7 +191,7 @@ def _batch(record_key: bytes) -> int:
     return crc32("\0".join(window).encode()) % _BATCHES
 
 
-def restored(
+def restored_state(
     records: list[Kept], definitions: Mapping[str, Definition], unreadable: Callable[[bytes, RecordError], None]
 ) -> Restored:
     """Return what the records of a changelog describe; the list is used up.
@@ -228,6 +227,28 @@ class _Beside(NamedTuple):
     fired: list[Frame]
 
 
+class RestoredCondition:
+    """What the windows of one condition have in common, and what was counted of them.
+
+    Attributes:
+        trigger: A trigger of the condition.
+        ends_arrivals: Each waiting arrival ends by a deadline of its own.
+        timers: The timers of places, in any order.
+        count: Arrivals that wait or are remembered.
+        size: Bytes of memory that they take.
+
+    """
+
+    __slots__ = ("count", "ends_arrivals", "size", "timers", "trigger")
+
+    def __init__(self, trigger: Trigger) -> None:
+        self.trigger = trigger
+        self.ends_arrivals = has_own_deadlines(trigger)
+        self.timers: list[Timer] = []
+        self.count = 0
+        self.size = 0
+
+
 class Restored:
     """What the records of a changelog describe.
 
@@ -235,8 +256,8 @@ class Restored:
         definitions: A definition of each condition, by its hash.
 
     Attributes:
-        timers: The timers of places, by condition, in any order.
-        usage: How many arrivals wait or are remembered, and their bytes of memory, by condition.
+        windows: What is held of each window.
+        conditions: The conditions of these windows.
         clocks: How far time has come, by condition.
         retiring: The conditions whose retirement is under way, or None.
 
@@ -244,11 +265,11 @@ class Restored:
 
     def __init__(self, definitions: Mapping[str, Definition]) -> None:
         self._definitions = definitions
-        self.timers: dict[Condition, list[Timer]] = {}
-        self.usage: dict[Condition, list[int]] = {}
+        self.windows: dict[WindowKey, Held] = {}
+        self.conditions: dict[Condition, RestoredCondition] = {}
         self.clocks: dict[Condition, ConditionClock] = {}
         self.retiring: tuple[Condition, ...] | None = None
-        self._windows: dict[WindowKey, Held] = {}
+        self._states: dict[WindowKey, WindowState] = {}
         self._beside: dict[WindowKey, _Beside] = {}
 
     def add(self, key: bytes, value: bytes) -> None:
@@ -256,20 +277,24 @@ class Restored:
         if value.startswith(WAITING.prefix):
             place = read_place(key)
             arrival, window = decode_waiting(place, value), place.window
-            trigger = self._trigger(window)
-            if window in self._windows or not trigger.is_plain:
+            condition = self.conditions.get(window[:2]) or self._condition(window)
+            trigger = condition.trigger
+            if window in self.windows or not trigger.is_plain:
                 self._state(window)[place[1:]] = arrival
             else:
-                self._windows[window] = arrival
-            timers = self._counted(place, arrival)
-            if trigger.is_plain or has_own_deadlines(trigger):
-                timers.append(Timer(deadline(trigger, arrival), *place))
+                self.windows[window] = arrival
+            condition.count += 1
+            condition.size += held_bytes(place, arrival)
+            if condition.ends_arrivals:
+                condition.timers.append(Timer(deadline(trigger, arrival), *place))
         elif value.startswith(SPENT.prefix):
             place = read_place(key)
-            spent = decode_spent(value)
-            self._trigger(place.window)
-            self._state(place.window)[place[1:]] = spent
-            self._counted(place, spent).append(Timer(spent.until, *place))
+            spent, window = decode_spent(value), place.window
+            condition = self.conditions.get(window[:2]) or self._condition(window)
+            self._state(window)[place[1:]] = spent
+            condition.count += 1
+            condition.size += held_bytes(place, spent)
+            condition.timers.append(Timer(spent.until, *place))
         elif value.startswith(PENDING.prefix):
             window, offset = read_key_beside(key)
             self._beside_of(window).pending.append((offset, *decode_pending(value)))
@@ -283,14 +308,13 @@ class Restored:
         else:
             raise RecordError(f"expected a record of the windows' changelog, found one of kind {kind_of(value)}")
 
-    def windows(self) -> Iterator[tuple[WindowKey, Held]]:
-        """Yield each window, once all records are applied."""
+    def states(self) -> Iterator[tuple[WindowKey, WindowState]]:
+        """Yield each window that is more than one waiting arrival, once all records are applied."""
         for key in self._beside:
             self._state(key)
-        for key, held in self._windows.items():
-            if isinstance(held, WindowState):
-                held.window = self._window(key, held)
-            yield key, held
+        for key, state in self._states.items():
+            state.window = self._window(key, state)
+            yield key, state
 
     def _window(self, key: WindowKey, state: WindowState) -> Window | None:
         """Return the window that follows from what is remembered of it; None if nothing waits or is marked in it."""
@@ -317,10 +341,10 @@ class Restored:
 
     def _state(self, key: WindowKey) -> WindowState:
         """Return the state of a window of which more is known than one waiting arrival."""
-        held = self._windows.get(key)
+        held = self.windows.get(key)
         if isinstance(held, WindowState):
             return held
-        state = self._windows[key] = new_state()
+        state = self.windows[key] = self._states[key] = new_state()
         if held is not None:
             state[held.slot, held.event] = held
         return state
@@ -328,15 +352,8 @@ class Restored:
     def _beside_of(self, key: WindowKey) -> _Beside:
         return self._beside.setdefault(key, _Beside([], []))
 
-    def _counted(self, place: Place, held: Arrival | Spent) -> list[Timer]:
-        """Count a place, and return the timers of its condition."""
-        condition = place.window[:2]
-        usage = self.usage.get(condition)
-        if usage is None:
-            usage, self.timers[condition] = self.usage.setdefault(condition, [0, 0]), []
-        usage[0] += 1
-        usage[1] += held_bytes(place, held)
-        return self.timers[condition]
+    def _condition(self, key: WindowKey) -> RestoredCondition:
+        return self.conditions.setdefault(key[:2], RestoredCondition(self._trigger(key)))
 
     def _trigger(self, key: WindowKey) -> Trigger:
         return self._definitions[key.condition_hash].trigger

@@ -64,7 +64,7 @@ from bridge.stages.matcher.window_records import (
     encode_waiting,
     place_key,
 )
-from bridge.stages.matcher.window_restore import Kept, restored
+from bridge.stages.matcher.window_restore import Kept, restored_state
 from bridge.stages.matcher.window_states import LARGEST, Held, WindowState, at, new_state, places, window_of
 
 _BROUGHT_BACK = 8  # a part of the memory: windows that are due come back from disk so many at a time
@@ -138,7 +138,8 @@ class WindowStore:
         self._timers = Timers()
         self._usage = Usage()
         self._large = Usage()  # of windows with too many events for the disk
-        self._memory: float = bounds.bytes if bounds is not None and bounds.disk else inf
+        self._room = bounds.bytes if bounds is not None else 0
+        self._memory: float = self._room if bounds is not None and bounds.disk else inf
         self._disk = bounds.disk if bounds is not None else 0
         self._spilled: SpilledWindows | None = None
 
@@ -424,18 +425,17 @@ class WindowStore:
 
         """
         for records in batches:
-            state = restored(records, definitions, unreadable)
+            state = restored_state(records, definitions, unreadable)
             self._clocks.update(state.clocks)
             self._retiring = self._retiring or state.retiring
-            self._timers.restore(state.timers)
-            for condition, usage in state.usage.items():
-                self._usage.add_all(condition, *usage)
-                self._slots[condition[1]] = len(definitions[condition[1]].trigger.slots)
-            for key, held in state.windows():
-                self._windows[key] = held
-                if not isinstance(held, WindowState):
-                    self._open += 1
-                    continue
+            self._timers.restore({condition: restored.timers for condition, restored in state.conditions.items()})
+            for condition, restored in state.conditions.items():
+                self._usage.add_all(condition, restored.count, restored.size)
+                self._slots[condition[1]] = len(restored.trigger.slots)
+            states = dict(state.states())
+            self._open += len(state.windows) - len(states)
+            self._windows.update(state.windows)
+            for key, held in states.items():
                 if len(held) > LARGEST:
                     self._large.add(key[:2], size_of(key, held))
                 if (window := held.window) is not None:
@@ -447,6 +447,12 @@ class WindowStore:
             self._set_switch(condition, clock, definitions[condition[1]].trigger)
 
     # -- memory and disk -----------------------------------------------------------------------------------------------
+
+    def leave_disk_alone(self) -> None:
+        """Write nothing to disk any more: the store is in a child process, which has its parent's file."""
+        self._memory = inf
+        if self._spilled is not None:
+            self._spilled.is_read_only = True
 
     def _held(self, key: WindowKey) -> Held | None:
         """Return what is held of a window, which comes back from disk if it is there."""
@@ -474,7 +480,7 @@ class WindowStore:
             if timer is not None and (timer.due, timer.window.key) < spilled:
                 break
             self._make_room()
-            for window in self._spilled.take_due(condition, time, int(self._memory) // _BROUGHT_BACK):
+            for window in self._spilled.take_due(condition, time, self._room // _BROUGHT_BACK):
                 self._bring_back(window)
             timer = self._timers.first(condition)
         return timer if timer is not None and timer.due <= time else None
@@ -484,7 +490,9 @@ class WindowStore:
 
         Windows with too many events for the disk stay in memory. The others have a quarter of it at least.
         """
-        memory = int(self._memory)
+        memory = self._room
+        if self._usage.size <= self._memory:
+            return
         room = max(memory - self._large.size, memory // 4)
         left = self._usage.size - self.size_on_disk - self._large.size - room
         if left <= 0:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from bridge.core.event import HOUR, SECOND, EventIdentity
 from bridge.core.trigger import WindowPlan
 from bridge.errors import SpillFileError
+from bridge.kafka.log import Partition
+from bridge.kafka.records import ARRIVAL
 from bridge.stages.matcher.spilled_windows import SpilledWindow, SpilledWindows
 from bridge.stages.matcher.window_records import Place, WindowKey, clock_key, fired_key, pending_key, place_key
 from bridge.stages.matcher.window_restore import LastRecords
@@ -139,6 +141,22 @@ def test_a_full_disk_is_an_error_that_says_what_to_do_and_nothing_is_lost(monkey
     for number in range(12):
         bridge.pay(number)
     assert bridge.reasons() == ["matched"] * 24
+
+
+def test_a_trial_in_a_child_process_leaves_the_file_of_its_parent_alone() -> None:
+    bridge = small_bridge()
+    for number in range(12):
+        large_order(bridge, number)
+    spilled = bridge.windows()[0]._spilled
+    assert spilled is not None
+    before = spilled._database.execute("SELECT count(*), sum(id) FROM windows").fetchone()
+    arrivals = Partition(bridge.world.topics.arrivals, 0)
+    end = bridge.world.broker.topics[arrivals.topic].logs[0].end
+    read = [record for records in bridge.process.memory.reader().read(arrivals, 0, end) for record in records]
+    for record in [record for record in read if (record.value or b"").startswith(ARRIVAL.prefix)]:
+        bridge.process.stage("matcher").try_out(record)
+    assert spilled._database.execute("SELECT count(*), sum(id) FROM windows").fetchone() == before
+    assert bridge.windows()[0].size_on_disk == 0  # in the memory of the child, all have come back
 
 
 def test_a_table_that_is_too_small_for_its_windows_still_finds_them_all() -> None:

@@ -7,6 +7,7 @@ FlowbridgeError
 ├── SettingsError              2  an option, an environment variable or the file is wrong
 ├── SchemasError               2  the folder of schemas cannot be read
 ├── ListenError                2  an address to listen on cannot be had
+├── SpillFileError             2  a temporary file cannot be written or read
 ├── KafkaUnreachableError      3  no broker answers
 ├── KafkaRefusedError          3  Kafka answers, and refuses
 ├── NewerRecordsError          3  a newer version has written to our topics
@@ -138,6 +139,17 @@ class ListenError(FlowbridgeError):
     code = "listen"
     exit_code = ExitCode.USAGE
     default_remedy = "name another address with --listen HOST:PORT; port 0 takes a free one, an empty text turns it off"
+
+
+class SpillFileError(FlowbridgeError):
+    """A temporary file cannot be written or read."""
+
+    code = "spill-file"
+    exit_code = ExitCode.USAGE
+    default_remedy = (
+        "free the folder that TMPDIR names (/tmp without it) or make it larger; nothing is lost, and the next start "
+        "restores it from Kafka"
+    )
 
 
 class KafkaUnreachableError(FlowbridgeError):

@@ -76,6 +76,12 @@ class Metrics:
             ["partition"],
             registry=self._registry,
         )
+        self._window_disk_bytes = Gauge(
+            "flowbridge_window_disk_bytes",
+            "Bytes that the windows of a partition of this process hold on disk, counted as in memory.",
+            ["partition"],
+            registry=self._registry,
+        )
         self._held = Gauge(
             "flowbridge_held_runs",
             "Runs of a trigger that wait because more were asked for than its storm limit: worth an alert.",
@@ -150,13 +156,14 @@ class Metrics:
         """Set how many windows hold arrivals."""
         self._open_windows.set(number)
 
-    def window_bytes(self, partition: int, held: int | None) -> None:
+    def window_bytes(self, partition: int, in_memory: int | None, on_disk: int | None) -> None:
         """Set how many bytes the windows of a partition hold; None if another process has the partition now."""
-        if held is not None:
-            self._window_bytes.labels(str(partition)).set(held)
-        else:
-            with suppress(KeyError):
-                self._window_bytes.remove(str(partition))
+        for gauge, held in ((self._window_bytes, in_memory), (self._window_disk_bytes, on_disk)):
+            if held is not None:
+                gauge.labels(str(partition)).set(held)
+            else:
+                with suppress(KeyError):
+                    gauge.remove(str(partition))
 
     def held(self, trigger: str, runs: int) -> None:
         """Set how many runs of a trigger are held by its storm limit. A trigger that is not held has no such metric."""

@@ -138,6 +138,7 @@ class Comparison:
                 held.window_bound,
                 held.remembered_bound * self._around.topics.partitions,
                 held.window_bytes // self._share.of,
+                held.window_disk_bytes // self._share.of,
             ),
             needs=Needs(payloads=False, recorded_runs=True, runs=False),
         )

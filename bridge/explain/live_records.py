@@ -314,7 +314,7 @@ class _Reading:
                 if record[0].startswith(prefix)
             ]
             store = WindowStore(None)
-            store.restore(self._chosen_records(kept), self._definitions.conditions, lambda _key, _error: None)
+            store.restore([self._chosen_records(kept)], self._definitions.conditions, lambda _key, _error: None)
             for place, held in store.contents().remembered.items():
                 if place.event in self._events:
                     slots = self._definitions.conditions[place.window.condition_hash].trigger.slots

@@ -201,7 +201,12 @@ class QuestionReader:
             recorded,
             reader,
             decoder,
-            Bounds(held.window_bound, held.remembered_bound * around.topics.partitions, held.window_bytes),
+            Bounds(
+                held.window_bound,
+                held.remembered_bound * around.topics.partitions,
+                held.window_bytes,
+                held.window_disk_bytes,
+            ),
             key=question.key,
             needs=EVERYTHING,
             decided=hear,

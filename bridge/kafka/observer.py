@@ -23,8 +23,8 @@ class Observer(Protocol):
     def open_windows(self, number: int) -> None:
         """Hear how many windows are open in the partitions that are owned."""
 
-    def window_bytes(self, partition: int, held: int | None) -> None:
-        """Hear how many bytes the windows of a partition hold in memory; None when it is no longer owned."""
+    def window_bytes(self, partition: int, in_memory: int | None, on_disk: int | None) -> None:
+        """Hear how many bytes the windows of a partition take; None when it is no longer owned."""
 
     def created(self, outcome: str) -> None:
         """Hear the outcome of a request to create a Workflow."""
@@ -63,7 +63,7 @@ class Unobserved:
     def open_windows(self, number: int) -> None:
         """Ignore it."""
 
-    def window_bytes(self, partition: int, held: int | None) -> None:
+    def window_bytes(self, partition: int, in_memory: int | None, on_disk: int | None) -> None:
         """Ignore it."""
 
     def created(self, outcome: str) -> None:

@@ -192,7 +192,7 @@ class Past:
         self.routed: Callable[[CompiledSlot, Decision | None], None] | None = None
         self.follows: Callable[[str], bool] | None = None if key is None else key.__eq__
         self._out = Discard()
-        self._store = WindowStore(None)
+        self._store = WindowStore(None, bounds)
         self._bounds = bounds
         self._aside: dict[str, _Aside] = {}
         self._matches: list[PastMatch] = []  # those that are not returned yet

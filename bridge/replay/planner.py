@@ -224,7 +224,12 @@ class Planner:
             recorded,
             EventReader(decoder, self._definitions),
             decoder,
-            Bounds(held.window_bound, held.remembered_bound * self._around.topics.partitions, held.window_bytes),
+            Bounds(
+                held.window_bound,
+                held.remembered_bound * self._around.topics.partitions,
+                held.window_bytes,
+                held.window_disk_bytes,
+            ),
             replay_id=request.replay_id,
             key=request.key,
             needs=Needs(needs_payload, recorded_runs=request.mode != "missing" or bool(request.replay_id)),

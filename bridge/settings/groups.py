@@ -69,6 +69,7 @@ class WindowSettings(SettingsGroup):
         window_bound: Arrivals that wait in one window.
         remembered_bound: Events of one condition that one partition remembers.
         window_bytes: Bytes that the windows of all partitions take in memory. Each partition has an equal share.
+        window_disk_bytes: Bytes of windows that are on disk beyond that, counted as in memory; 0 keeps all in memory.
         clock_skew: Bound on the difference between clocks.
 
     """
@@ -76,6 +77,7 @@ class WindowSettings(SettingsGroup):
     window_bound: int = 10_000
     remembered_bound: int = 1_000_000
     window_bytes: int = 1024**3
+    window_disk_bytes: int = 4 * 1024**3
     clock_skew: Micros = 2 * SECOND
 
 

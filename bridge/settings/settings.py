@@ -205,16 +205,23 @@ class Settings(BaseModel):
         ge=PARTITION_BYTES,
         description="Bytes of memory that all windows may take, arrivals that wait and identities that are remembered: "
         "at most so many in a process, also in one that has all partitions. Each partition has an equal share, at "
-        "least 4 MiB. A trigger may hold three times what is free in the share: three quarters if it is alone. An "
-        "arrival beyond that is `over-bound`, unless it completes a match that makes room. The memory limit of a pod "
-        "must be at least twice this.",
+        "least 4 MiB. Beyond it, windows that were not touched lately are on disk (`window_disk_bytes`). The memory "
+        "limit of a pod must be at least twice this.",
+    )
+    window_disk_bytes: Annotated[int, Group.RUNS] = Field(
+        WindowSettings.window_disk_bytes,
+        ge=0,
+        description="Bytes of windows that may be on disk beyond `window_bytes`, counted as in memory: on disk they "
+        "take less. They lie in a temporary file, and each partition has an equal share; 0 keeps all windows in "
+        "memory. A trigger may hold three times what is free in both shares together: three quarters if it is alone. "
+        "An arrival beyond that is `over-bound`, unless it completes a match that makes room.",
     )
     remembered_bound: Annotated[int, Group.RUNS] = Field(
         WindowSettings.remembered_bound,
         ge=2,
         le=100_000_000,
         description="Events of one trigger that one partition remembers, those that wait and those that are known "
-        "only so that a repeat is a `duplicate`. Each takes about 800 bytes of `window_bytes`.",
+        "only so that a repeat is a `duplicate`. Each takes about 800 bytes of `window_bytes` or `window_disk_bytes`.",
     )
     retry_for: Annotated[Duration, Group.RUNS] = Field(
         _length(SubmitterSettings.retry_for),

@@ -24,7 +24,7 @@ from bridge.stages.controller.controller import Controller
 from bridge.stages.matcher.matcher import Matcher
 from bridge.stages.matcher.safe_time import SafeTime
 from bridge.stages.matcher.ticks import TickPlanner
-from bridge.stages.matcher.window_restore import Kept, read_changelog
+from bridge.stages.matcher.window_restore import LastRecords, read_last_records
 from bridge.stages.router.reached_time import EndOffsetLog
 from bridge.stages.router.router import Router
 from bridge.stages.router.waiting_letters import WaitingLetters
@@ -186,8 +186,8 @@ def _open_matcher(around: ProcessDependencies) -> StageLoop:
     definitions, admin, reader = _definitions(around), around.log.admin(), around.log.reader()
     safe_time = SafeTime(admin, group_of(around.topics, "router"), around.clock, around.pace, around.windows.clock_skew)
 
-    def restore(partition: Partition) -> list[Kept]:
-        return read_changelog(reader, admin, partition)
+    def restore(partition: Partition, bound: float) -> LastRecords:
+        return read_last_records(reader, admin, partition, bound)
 
     planner = TickPlanner(definitions, safe_time, admin, around.windows.clock_skew)
     stage = Matcher(

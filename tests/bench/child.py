@@ -33,6 +33,7 @@ _CLIENTS = {
     "produce": "bench.clients.publishing:produce",
     "footprint": "bench.clients.publishing:footprint",
     "restore": "bench.clients.restoring:restore",
+    "complete": "bench.clients.completing:complete",
     "spin": "bench.clients.spinning:spin",
 }
 _SECONDS = 600

@@ -182,7 +182,15 @@ class _Unbroken:
         decoder = EventDecoder(Decoder, lambda: 0)
         nothing: Any = None
         self._matcher = Matcher(
-            nothing, topics, decoder, _NoTicks(), lambda _: [], lambda: 0, lambda: 0, Unobserved(), settings
+            nothing,
+            topics,
+            decoder,
+            _NoTicks(),
+            nothing,
+            lambda: 0,
+            lambda: 0,
+            Unobserved(),
+            settings,
         )
         self._matcher._next_tick = 2**63
         self._changelog = topics.windows

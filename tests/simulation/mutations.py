@@ -35,9 +35,13 @@ from bridge.replay.past import Past
 from bridge.replay.recorded import Outcome, Recorded
 from bridge.replay.replays import ReplayOwner
 from bridge.stages import process
-from bridge.stages.matcher import safe_time, window_restore
+from bridge.stages.matcher import safe_time, spilled_windows, window_restore
 from bridge.stages.matcher.matcher import Matcher
 from bridge.stages.matcher.safe_time import Safe, SafeTime
+from bridge.stages.matcher.spilled_windows import SpilledWindows
+from bridge.stages.matcher.window_records import Place
+from bridge.stages.matcher.window_restore import LastRecords
+from bridge.stages.matcher.window_states import WindowState
 from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.router.reached_time import ReachedTimes
 from bridge.stages.router.router import Router
@@ -145,11 +149,12 @@ def _take_over_softly(
     return admin.committed(group, tuple(partitions), stable=False)
 
 
-def _read_to_stable(reader: Any, admin: Admin, partition: Partition) -> list[tuple[bytes, bytes]]:
-    last: dict[bytes, bytes | None] = {}
+def _read_to_stable(reader: Any, admin: Admin, partition: Partition, bound: float) -> LastRecords:
+    last = LastRecords(bound)
     for records in reader.read(partition, 0, admin.stable_ends([partition])[partition]):
-        last.update((record.key, record.value) for record in records)
-    return [(key, value) for key, value in last.items() if value is not None]
+        for record in records:
+            last.put(record.key, record.value)
+    return last
 
 
 def _fetch_uncommitted(self: Any, offset: int, limit: int, size: float = 0) -> tuple[list[Any], int]:
@@ -180,12 +185,13 @@ def _note_of_all(committed: Committed | None) -> Note:
 # -- the matcher -------------------------------------------------------------------------------------------------------
 
 _apply_step, _keep_retiring = WindowStore.apply, WindowStore.keep_retiring
+_take_from_disk, _insert = SpilledWindows._taken, spilled_windows._INSERT
 
 
 def _forget_matched(self: Any, key: Any, trigger: Any, step: Any, out: Any, **more: Any) -> None:
     for arrival, spent in step.spent:
         if spent.fate is Reason.MATCHED:
-            self._remembered.pop((key, arrival.slot, arrival.event), None)
+            _forget_uncounted(self, Place(key, arrival.slot, arrival.event))
     left = tuple(spent for spent in step.spent if spent[1].fate is not Reason.MATCHED)
     _apply_step(self, key, trigger, step._replace(spent=left), out, **more)
 
@@ -193,6 +199,21 @@ def _forget_matched(self: Any, key: Any, trigger: Any, step: Any, out: Any, **mo
 def _decide_each_slice(self: Any, retiring: Any, out: Any) -> None:
     _keep_retiring(self, retiring, out)
     self._retiring = None
+
+
+def _in_memory_only(self: Any, key: Any) -> Any:
+    return self._windows.get(key)
+
+
+def _never_due(self: Any, condition: Any) -> None:
+    del self, condition
+
+
+def _left_on_disk(self: Any, condition: Any, number: int, row: tuple[Any, ...]) -> Any:
+    """Bring a window back, and leave it on disk as it was."""
+    window = _take_from_disk(self, condition, number, row)
+    self._database.execute("INSERT INTO windows VALUES (?, ?, ?, ?, ?, ?)", (row[0], number, *row[1:]))
+    return window
 
 
 def _known_only(self: Any, known: str) -> Any:
@@ -266,7 +287,11 @@ def _go_on_at_the_end(self: Any, partition: Partition, offset: int) -> int | Non
 
 
 def _forget_uncounted(self: Any, place: Any) -> None:
-    self._remembered.pop(place, None)
+    held = self._windows.get(place.window)
+    if isinstance(held, WindowState):
+        held.pop(place[1:], None)
+    else:
+        self._windows.pop(place.window, None)
 
 
 # -- Kafka in trouble, and clocks that are set -------------------------------------------------------------------------
@@ -513,7 +538,7 @@ MUTATIONS = (
     Mutation("state kept in memory after an abort", ((StageLoop, "_take_again", _keep_state),)),
     Mutation(
         "restore to the stable offset only",
-        ((process, "read_changelog", _read_to_stable), (loop_module, "take_over", _take_over_softly)),
+        ((process, "read_last_records", _read_to_stable), (loop_module, "take_over", _take_over_softly)),
     ),
     Mutation("former owners are not fenced", ((loop_module, "take_over", _take_over_softly),)),
     Mutation("read_uncommitted", ((PartitionLog, "fetch", _fetch_uncommitted),)),
@@ -525,6 +550,15 @@ MUTATIONS = (
         "a retirement decided again at each slice", ((WindowStore, "keep_retiring", _decide_each_slice),), within=150
     ),
     Mutation("a restart counts remembered events twice", ((WindowStore, "_forget", _forget_uncounted),)),
+    Mutation("a window on disk does not come back", ((WindowStore, "_held", _in_memory_only),)),
+    Mutation("time passes windows on disk by", ((SpilledWindows, "first_due", _never_due),)),
+    Mutation(
+        "a window comes back from disk as it was before",
+        (
+            (SpilledWindows, "_taken", _left_on_disk),
+            (spilled_windows, "_INSERT", _insert.replace("INSERT", "INSERT OR IGNORE")),
+        ),
+    ),
     Mutation("a lost offset passed unasked", ((Router, "lost_offset", _go_on),)),
     Mutation("what stands behind a lost offset passed", ((Router, "lost_offset", _go_on_at_the_end),)),
     Mutation("rate not kept", ((Brake, "wait_for_rate", _no_wait),)),

@@ -423,7 +423,7 @@ class Replays:
             log=process.log,
             topics=world.topics,
             decoder=lambda: HarmedDecoder(process),  # type: ignore[arg-type, return-value]  # it decodes as one does
-            windows=world.windows,
+            windows=world.windows_of_processes,
             horizon=SubmitterSettings().ledger_horizon,
             clock=process.clock,
             pace=process.pace,

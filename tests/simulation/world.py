@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from random import Random
 
@@ -111,6 +112,9 @@ class World:
         self.routing = RoutingCheck(self.broker, self.triggers, script.lost_offsets, self.stamping)
         self.reached = ReachedCheck(self.topics.arrivals, SKEW)
         self.windows = WindowSettings(script.bound, script.remembered, clock_skew=2 * SKEW)
+        # In a third of the worlds each partition has memory for one or two windows, and all others are on disk.
+        memory = 1_500 * script.partitions if script.seed % 3 == 1 else self.windows.window_bytes
+        self.windows_of_processes = replace(self.windows, window_bytes=memory)
         self.matching = MatchingCheck(self.topics, self.history, self.triggers, self.windows)
         self.time = TimeCheck(self.broker, self.topics, self.triggers, self.routing.read_on)
         self.written: list[Written] = []
@@ -130,7 +134,7 @@ class World:
             sink=lambda _, __: None,
             controller=ControllerSettings(hold_off=3 * SECOND),
             router=RouterSettings(self.routing.lost_offsets),
-            windows=self.windows,
+            windows=self.windows_of_processes,
             submitter=SubmitterSettings(
                 concurrency=self.script.concurrency,
                 waiting_runs=self.script.parked,

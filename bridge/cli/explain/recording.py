@@ -36,7 +36,8 @@ def execute(
     traced = [] if read is None else list(read.tracer.traced.values())
     if not traced:
         raise UsageError(story.answer[0] if story.answer else "there is no such event", "look further back with --from")
-    bounds = Bounds(settings.windows.window_bound, settings.windows.remembered_bound, settings.windows.window_bytes)
+    held = settings.windows
+    bounds = Bounds(held.window_bound, held.remembered_bound, held.window_bytes, held.window_disk_bytes)
     text = record_case(definition, story, traced, trigger_file, schemas, bounds)
     if file is None:
         click.echo(text, nl=False)

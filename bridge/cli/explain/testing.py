@@ -35,7 +35,8 @@ def execute(
         schemas = EventSchemas.load(*settings.schemas)
     checked = event_schemas(settings)
     shared = SharedTopics(settings.shared_topics)
-    bounds = Bounds(settings.windows.window_bound, settings.windows.remembered_bound, settings.windows.window_bytes)
+    held = settings.windows
+    bounds = Bounds(held.window_bound, held.remembered_bound, held.window_bytes, held.window_disk_bytes)
 
     @cache
     def reading_of(paths: tuple[Path, ...]) -> Reading:

@@ -13,6 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from math import inf
 from sys import intern
 from typing import Any
 
@@ -30,7 +31,7 @@ from bridge.stages.matcher.run_writer import ReadMatch, RunWriter, redact_keys
 from bridge.stages.matcher.ticks import TickPlanner, TickRound
 from bridge.stages.matcher.window_indexes import Condition
 from bridge.stages.matcher.window_records import WindowKey
-from bridge.stages.matcher.window_restore import Kept
+from bridge.stages.matcher.window_restore import LastRecords
 from bridge.stages.matcher.window_store import Bounds, Excess, WindowStore
 from bridge.stages.shared.arrival_records import arrival_key, arrival_of, decode_arrival
 from bridge.stages.shared.decoding import EventDecoder
@@ -43,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 _TICK_PACE = SECOND
 _LOOK_PACE = SECOND // 10
+_RECORDS_SHARE = 2  # windows take about twice the memory of their records
 
 
 class Matcher(Stage):
@@ -53,7 +55,7 @@ class Matcher(Stage):
         topics: The internal topics.
         decoder: Reads the events of a match.
         planner: Says which ticks are due and safe.
-        restore: Reads one partition's windows back from the changelog.
+        restore: Reads one partition's changelog, with a number of bytes of it in memory.
         clock: The process's clock.
         pace: A steady clock, for waiting.
         observer: Hears how many windows are open.
@@ -72,7 +74,7 @@ class Matcher(Stage):
         topics: InternalTopics,
         decoder: EventDecoder,
         planner: TickPlanner,
-        restore: Callable[[Partition], list[Kept]],
+        restore: Callable[[Partition, float], LastRecords],
         clock: Callable[[], Micros],
         pace: Callable[[], Micros],
         observer: Observer,
@@ -88,7 +90,10 @@ class Matcher(Stage):
         self._pace = pace
         self._observer = observer
         self._bounds = Bounds(
-            settings.window_bound, settings.remembered_bound, settings.window_bytes // topics.partitions
+            settings.window_bound,
+            settings.remembered_bound,
+            settings.window_bytes // topics.partitions,
+            settings.window_disk_bytes // topics.partitions,
         )
         self._next_tick: Micros = 0
         self._armed = -1  # the offset of `triggers` up to which dead man's switches are armed
@@ -111,20 +116,21 @@ class Matcher(Stage):
         """
         for partition in offsets:
             changelog = Partition(self._topics.windows, partition.number)
-            kept = self._restore(changelog)
-            restored = len(kept)
+            bounds = self._bounds
+            records = self._restore(changelog, bounds.bytes / _RECORDS_SHARE if bounds.disk else inf)
+            restored = len(records)
             self._definitions.refresh()
-            store = WindowStore(changelog)
-            store.restore(kept, self._definitions.conditions, partial(self._left_out, partition.number))
+            store = WindowStore(changelog, bounds)
+            store.restore(records.batches(), self._definitions.conditions, partial(self._left_out, partition.number))
             self.windows[partition.number] = store
             leave_alone(restored)
-            if store.size > self._bounds.bytes:
+            if store.size > bounds.bytes + bounds.disk:
                 logger.error(
-                    "the windows of partition %d take %d bytes, more than the %d that its share of window_bytes is: "
-                    "further arrivals are over-bound until they take less",
+                    "the windows of partition %d take %d bytes, more than the %d that its share of window_bytes and "
+                    "window_disk_bytes is: further arrivals are over-bound until they take less",
                     partition.number,
                     store.size,
-                    self._bounds.bytes,
+                    bounds.bytes + bounds.disk,
                 )
         self._armed = -1
 
@@ -136,7 +142,7 @@ class Matcher(Stage):
         """Forget the windows of partitions."""
         for partition in partitions:
             self.windows.pop(partition.number, None)
-            self._observer.window_bytes(partition.number, None)
+            self._observer.window_bytes(partition.number, None, None)
 
     def is_due(self, now: Micros) -> bool:
         """Return True if it is time to append a tick."""
@@ -197,7 +203,9 @@ class Matcher(Stage):
         return not (record.value or b"").startswith(TICK.prefix)
 
     def try_out(self, record: Record) -> None:
-        """Apply an arrival without keeping anything."""
+        """Apply an arrival without keeping anything, in a child process."""
+        for store in self.windows.values():
+            store.leave_disk_alone()
         matched: list[ReadMatch] = []
         out = Discard()
         self._apply_arrival(record, matched, out)
@@ -225,7 +233,7 @@ class Matcher(Stage):
         """Report the number of open windows, and the memory that they take."""
         self._observer.open_windows(sum(store.open_windows for store in self.windows.values()))
         for partition, store in self.windows.items():
-            self._observer.window_bytes(partition, store.size)
+            self._observer.window_bytes(partition, store.size - store.size_on_disk, store.size_on_disk)
 
     # -- arrivals ------------------------------------------------------------------------------------------------------
 

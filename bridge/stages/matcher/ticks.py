@@ -174,7 +174,7 @@ def ended_by(store: WindowStore, timer: Timer, definition: Definition, *, is_ret
         is_retired: The condition is no longer in force.
 
     """
-    key, place, trigger = timer.place.window, timer.place, definition.trigger
+    key, place, trigger = timer.window, timer.place, definition.trigger
     window = store.window(key, len(trigger.slots))
     held = None if timer.is_whole else store.remembered(place)
     if isinstance(held, Spent):
@@ -228,7 +228,7 @@ class TickRound:
         size = 0
         for times, is_retired in ((self.times, False), (dict.fromkeys(self.retired, EVER), True)):
             for timer in self._due(times):
-                definition = self._definitions.conditions[timer.place.window.condition_hash]
+                definition = self._definitions.conditions[timer.window.condition_hash]
                 ended = ended_by(self._store, timer, definition, is_retired=is_retired)
                 size += ended.size
                 yield ended
@@ -253,4 +253,4 @@ class TickRound:
         if self._store.next_due(condition) is None:
             return None
         timer = self._store.due(condition, time, self._definitions.conditions[condition[1]].trigger)
-        return None if timer is None else ((timer.due, condition[0], timer.place.window.key), condition, timer)
+        return None if timer is None else ((timer.due, condition[0], timer.window.key), condition, timer)

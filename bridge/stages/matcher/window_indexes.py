@@ -3,9 +3,10 @@
 Only the window store writes them, together with its windows.
 
 A timer belongs to one place (an arrival that waits by itself, an identity that will be forgotten), or to a window as a
-whole. A heap cannot remove a timer that is no longer needed, so the store checks whether the first timer is still
-current. A window as a whole has one timer, at the earliest time at which anything in it could be due. If the window is
-due later when that time comes, the timer moves.
+whole. It names the parts of its place, so that a place whose timer is set takes no object of its own. A heap cannot
+remove a timer that is no longer needed, so the store checks whether the first timer is still current. A window as a
+whole has one timer, at the earliest time at which anything in it could be due. If the window is due later when that
+time comes, the timer moves.
 
 Memory is counted as it changes: the bytes of each arrival, and those that Python needs to keep it. Measured with
 200,000 of each kind, a remembered identity takes 550 bytes and its texts, and a waiting arrival takes 400 bytes and its
@@ -15,12 +16,14 @@ value more.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Collection
 from sys import getsizeof
 from typing import NamedTuple
 
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.windows.window import Arrival, Spent
 from bridge.stages.matcher.window_records import Place, WindowKey
+from bridge.stages.matcher.window_states import Held, at, places
 
 NOTHING = EventIdentity("", "", "")
 """The event of a place that stands for its whole window."""
@@ -34,20 +37,37 @@ Condition = tuple[str, str]
 _PLACE_BYTES = 550  # the place and its tuples, its entry in the dict of remembered places, its timer, its `Spent`
 _WAITING_BYTES = 400  # the arrival, and a window of its own
 
+_PUSHES = 8  # timers that join a heap one by one are fewer than a part of it; more are ordered with all of it
+
 _SHARE = 3
 """A condition may hold this many times the free bytes of its partition."""
 
 
 class Timer(NamedTuple):
-    """Something that ends by a tick; ordered as timers of a condition fire."""
+    """Something that ends by a tick; ordered as timers of a condition fire.
+
+    Attributes:
+        due: When it ends.
+        window: Its window.
+        slot: Its slot, or :data:`WHOLE`.
+        event: Its event, or :data:`NOTHING`.
+
+    """
 
     due: Micros
-    place: Place
+    window: WindowKey
+    slot: int
+    event: EventIdentity
+
+    @property
+    def place(self) -> Place:
+        """Return the place to which the timer belongs."""
+        return Place(self.window, self.slot, self.event)
 
     @property
     def is_whole(self) -> bool:
         """Return True if the timer belongs to a window as a whole."""
-        return self.place.slot == WHOLE
+        return self.slot == WHOLE
 
 
 class Timers(dict[Condition, list[Timer]]):
@@ -62,25 +82,46 @@ class Timers(dict[Condition, list[Timer]]):
         super().__init__()
         self.alarms: dict[WindowKey, Micros] = {}
 
-    def set(self, due: Micros, place: Place) -> None:
+    def set(self, due: Micros, key: WindowKey, slot: int, event: EventIdentity) -> None:
         """Set a timer."""
-        condition = place.window[:2]
+        condition = key[:2]
         heap = self.get(condition)
         if heap is None:
             heap = self[condition] = []
-        heapq.heappush(heap, Timer(due, place))
+        heapq.heappush(heap, Timer(due, key, slot, event))
 
     def set_whole(self, key: WindowKey, due: Micros) -> None:
         """Set the timer of a window as a whole, unless it is set for an earlier time already."""
         if due < self.alarms.get(key, due + 1):
             self.alarms[key] = due
-            self.set(due, Place(key, WHOLE, NOTHING))
+            self.set(due, key, WHOLE, NOTHING)
 
     def restore(self, heaps: dict[Condition, list[Timer]]) -> None:
         """Take over timers of places in any order: one heapify is faster than a push for each timer."""
-        self.update(heaps)
-        for heap in heaps.values():
-            heapq.heapify(heap)
+        for condition, timers in heaps.items():
+            heap = self.get(condition)
+            if heap is not None and len(timers) * _PUSHES < len(heap):
+                for timer in timers:
+                    heapq.heappush(heap, timer)
+            elif timers:
+                self[condition] = [*timers, *(heap or ())]
+                heapq.heapify(self[condition])
+
+    def take(self, windows: Collection[WindowKey]) -> dict[WindowKey, list[Timer]]:
+        """Remove the timers of windows and return them, by window."""
+        taken: dict[WindowKey, list[Timer]] = {key: [] for key in windows}
+        for condition in {key[:2] for key in windows} & self.keys():
+            kept: list[Timer] = []
+            for timer in self[condition]:
+                taken.get(timer.window, kept).append(timer)
+            heapq.heapify(kept)
+            self[condition] = kept
+            if not kept:
+                del self[condition]
+        for key, timers in taken.items():
+            alarm = self.alarms.pop(key, None)
+            timers[:] = [timer for timer in timers if not timer.is_whole or timer.due == alarm]
+        return taken
 
     def first(self, condition: Condition) -> Timer | None:
         """Return the first timer of a condition."""
@@ -90,8 +131,8 @@ class Timers(dict[Condition, list[Timer]]):
     def drop_first(self, condition: Condition) -> None:
         """Remove the first timer of a condition."""
         timer = heapq.heappop(self[condition])
-        if timer.is_whole and self.alarms.get(timer.place.window) == timer.due:
-            del self.alarms[timer.place.window]
+        if timer.is_whole and self.alarms.get(timer.window) == timer.due:
+            del self.alarms[timer.window]
         if not self[condition]:
             del self[condition]
 
@@ -113,7 +154,11 @@ class Usage:
 
     def add(self, condition: Condition, size: int) -> None:
         """Count one more arrival."""
-        self.counts[condition] = self.counts.get(condition, 0) + 1
+        self.add_all(condition, 1, size)
+
+    def add_all(self, condition: Condition, count: int, size: int) -> None:
+        """Count more arrivals, and the bytes of all of them."""
+        self.counts[condition] = self.counts.get(condition, 0) + count
         self.sizes[condition] = self.sizes.get(condition, 0) + size
         self.size += size
 
@@ -124,8 +169,7 @@ class Usage:
 
     def remove(self, condition: Condition, size: int) -> None:
         """Count one arrival less."""
-        self.size -= size
-        self.sizes[condition] -= size
+        self.resize(condition, -size)
         self.counts[condition] -= 1
         if not self.counts[condition]:
             del self.counts[condition], self.sizes[condition]
@@ -144,6 +188,17 @@ def held_bytes(place: Place, held: Arrival | Spent) -> int:
     """Return the bytes of memory that a waiting or remembered arrival takes."""
     (_, _, key), _, (_, source, id_) = place
     return _PLACE_BYTES + getsizeof(key) + getsizeof(source) + getsizeof(id_) + waiting_bytes(held)
+
+
+def size_of(key: WindowKey, held: Held) -> int:
+    """Return the bytes of memory that all of a window takes."""
+    return sum([held_bytes(Place(key, slot, event), what) for (slot, event), what in places(held)])
+
+
+def is_of(timer: Timer, held: Held) -> bool:
+    """Return True if what is held of a window has the place of a timer, and an identity is forgotten at its time."""
+    what = at(held, (timer.slot, timer.event))
+    return what.until == timer.due if isinstance(what, Spent) else what is not None
 
 
 def waiting_bytes(held: Arrival | Spent) -> int:

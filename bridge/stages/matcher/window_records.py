@@ -60,13 +60,12 @@ def read_place(record_key: bytes) -> Place:
 
     """
     try:
-        trigger, condition, slot, *lengths, rest = record_key.decode().split("\0", 6)
-        key_end, source_size, id_size = map(int, lengths)
-        index = int(slot)
+        trigger, condition, slot, key_size, source_size, id_size, rest = record_key.decode().split("\0", 6)
+        index, key_end = int(slot), int(key_size)
+        source_end = key_end + int(source_size)
+        id_end = source_end + int(id_size)
     except ValueError as error:
         raise _damaged(record_key) from error
-    source_end = key_end + source_size
-    id_end = source_end + id_size
     # Texts that many windows have in common are kept once. This saves a fifth of a window's memory.
     event = EventIdentity(intern(rest[id_end:]), intern(rest[key_end:source_end]), rest[source_end:id_end])
     return Place(WindowKey(intern(trigger), intern(condition), rest[:key_end]), index, event)

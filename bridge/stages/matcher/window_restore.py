@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
+from typing import NamedTuple
+from zlib import crc32
 
 from bridge.core.definition import Definition
 from bridge.core.event import Micros
@@ -25,9 +29,8 @@ from bridge.kafka.records import (
     UnreadableRecordError,
     kind_of,
 )
-from bridge.stages.matcher.window_indexes import Condition, Timer
+from bridge.stages.matcher.window_indexes import Condition, Timer, held_bytes
 from bridge.stages.matcher.window_records import (
-    Place,
     WindowKey,
     decode_clock,
     decode_fired,
@@ -39,43 +42,156 @@ from bridge.stages.matcher.window_records import (
     read_key_beside,
     read_place,
 )
+from bridge.stages.matcher.window_states import Held, WindowState, new_state
+from bridge.stages.shared.spill_file import explained_spill_errors, spill_file
 
 Kept = tuple[bytes, bytes]
 """Key and last value of a record of a changelog."""
 
+_CREATE = """
+CREATE TABLE records (batch INTEGER, key BLOB, value BLOB, PRIMARY KEY (batch, key)) WITHOUT ROWID;
+BEGIN;
+"""
+_BATCHES = 1_024
+_RECORD_BYTES = 300  # of a record in memory, besides its value
 
-def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[Kept]:
+
+class LastRecords:
+    """The last record of each key of a changelog, tombstones left out.
+
+    They are in memory up to a bound. If they are more, they go to a spill file while the changelog is read, and come
+    back in batches.
+
+    Args:
+        bound: Bytes in memory; None for any number.
+
+    """
+
+    def __init__(self, bound: float | None = None) -> None:
+        self._bound = inf if bound is None else bound
+        self._size = 0
+        self._last: dict[bytes, bytes | None] = {}  # None for a key that may be in the file, and is gone
+        self._file: sqlite3.Connection | None = None
+
+    def __len__(self) -> int:
+        """Return how many records there are."""
+        if self._file is None:
+            return len(self._last)
+        self._write(self._file)
+        row: tuple[int] = self._file.execute("SELECT count(*) FROM records").fetchone()
+        return row[0]
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the last value of a key."""
+        if self._file is None or key in self._last:
+            return self._last.get(key)
+        row = self._file.execute("SELECT value FROM records WHERE batch = ? AND key = ?", (_batch(key), key)).fetchone()
+        return None if row is None else row[0]
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Keep a record in place of the last one of its key; None removes it.
+
+        Raises:
+            SpillFileError: The disk is full, or cannot be written.
+
+        """
+        if key in self._last:
+            self._size -= _RECORD_BYTES + len(self._last.pop(key) or b"")
+        if value is not None or self._file is not None:
+            self._last[key] = value
+            self._size += _RECORD_BYTES + len(value or b"")
+        if self._size > self._bound:
+            if self._file is None:
+                with explained_spill_errors():
+                    self._file = spill_file(_CREATE)
+            self._write(self._file)
+
+    def batches(self) -> Iterator[list[Kept]]:
+        """Yield the records in batches, and release them.
+
+        All records of a window are in one batch. Those that belong to no window are in the first.
+
+        Raises:
+            SpillFileError: The disk is full, or cannot be read.
+
+        """
+        if self._file is None:
+            last, self._last = self._last, {}
+            yield [(key, value) for key, value in last.items() if value is not None]
+            return
+        self._write(self._file)
+        with explained_spill_errors():
+            batches = self._file.execute("SELECT DISTINCT batch FROM records ORDER BY batch").fetchall()
+        for batch in batches:
+            with explained_spill_errors():
+                records = self._file.execute("SELECT key, value FROM records WHERE batch = ?", batch).fetchall()
+            yield records
+        self._file.close()
+
+    def _write(self, file: sqlite3.Connection) -> None:
+        """Move what is in memory to the file, in the order of the file: fewer of its pages are touched."""
+        rows = sorted([(_batch(key), key, value) for key, value in self._last.items()])
+        with explained_spill_errors():
+            file.executemany("DELETE FROM records WHERE batch = ? AND key = ?", [row[:2] for row in rows if not row[2]])
+            file.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", [row for row in rows if row[2]])
+        self._last.clear()
+        self._size = 0
+
+
+def read_last_records(reader: Reader, admin: Admin, partition: Partition, bound: float | None = None) -> LastRecords:
     """Return the last value of each key of a compacted partition, tombstones left out.
 
     The former owner has been fenced: nothing of it is open, and the true end is what it committed.
 
+    Args:
+        reader: Reads the partition.
+        admin: Says where it ends.
+        partition: The partition.
+        bound: Bytes of records in memory; more than that are on disk.
+
     Raises:
         UnreadableRecordError: A record has a format that only a newer version reads.
+        SpillFileError: The disk is full, or cannot be written.
 
     """
     end = admin.all_ends([partition])[partition]
-    last: dict[bytes, bytes] = {}
+    last = LastRecords(bound)
     of_newer: dict[bytes, Record] = {}  # records that say from which version on their format is read
     for records in reader.read(partition, 0, end):
         for record in records:
             if record.key is None:
                 continue
-            if record.value is None:
-                last.pop(record.key, None)
-            else:
-                last[record.key] = record.value
-                if record.headers:
-                    of_newer[record.key] = record
+            last.put(record.key, record.value)
+            if record.value is not None and record.headers:
+                of_newer[record.key] = record
     for key, record in of_newer.items():
         if last.get(key) == record.value:
             try:
                 kind_of(record.value or b"")
             except NewerFormatError as error:
                 raise UnreadableRecordError(record[:3], record.headers or (), error) from error
-    return list(last.items())
+    return last
 
 
-def restored(
+def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[Kept]:
+    """Return all that :func:`read_last_records` reads, in memory."""
+    (records,) = read_last_records(reader, admin, partition).batches()
+    return records
+
+
+def _batch(record_key: bytes) -> int:
+    """Return the number of the batch of a record: that of its window; -1 if it belongs to none."""
+    try:
+        window = read_place(record_key).window
+    except RecordError:
+        try:
+            window = read_key_beside(record_key)[0]
+        except RecordError:
+            return -1
+    return crc32("\0".join(window).encode()) % _BATCHES
+
+
+def restored_state(
     records: list[Kept], definitions: Mapping[str, Definition], unreadable: Callable[[bytes, RecordError], None]
 ) -> Restored:
     """Return what the records of a changelog describe; the list is used up.
@@ -104,16 +220,33 @@ def restored(
     return state
 
 
-class _Parts:
-    """The parts of one window that were read so far."""
+class _Beside(NamedTuple):
+    """The pending matches and calendar windows of a window that were read so far."""
 
-    __slots__ = ("fired", "pending", "spent", "waiting")
+    pending: list[tuple[int, Micros, frozenset[int]]]
+    fired: list[Frame]
 
-    def __init__(self) -> None:
-        self.waiting: list[Arrival] = []
-        self.spent: list[tuple[int, Spent]] = []
-        self.pending: list[tuple[int, Micros, frozenset[int]]] = []
-        self.fired: list[Frame] = []
+
+class RestoredCondition:
+    """What the windows of one condition have in common, and what was counted of them.
+
+    Attributes:
+        trigger: A trigger of the condition.
+        ends_arrivals: Each waiting arrival ends by a deadline of its own.
+        timers: The timers of places, in any order.
+        count: Arrivals that wait or are remembered.
+        size: Bytes of memory that they take.
+
+    """
+
+    __slots__ = ("count", "ends_arrivals", "size", "timers", "trigger")
+
+    def __init__(self, trigger: Trigger) -> None:
+        self.trigger = trigger
+        self.ends_arrivals = has_own_deadlines(trigger)
+        self.timers: list[Timer] = []
+        self.count = 0
+        self.size = 0
 
 
 class Restored:
@@ -123,8 +256,8 @@ class Restored:
         definitions: A definition of each condition, by its hash.
 
     Attributes:
-        remembered: What is known of each event at each slot.
-        timers: The timers of places, by condition, in any order.
+        windows: What is held of each window.
+        conditions: The conditions of these windows.
         clocks: How far time has come, by condition.
         retiring: The conditions whose retirement is under way, or None.
 
@@ -132,39 +265,42 @@ class Restored:
 
     def __init__(self, definitions: Mapping[str, Definition]) -> None:
         self._definitions = definitions
-        self.remembered: dict[Place, Arrival | Spent] = {}
-        self.timers: dict[Condition, list[Timer]] = {}
+        self.windows: dict[WindowKey, Held] = {}
+        self.conditions: dict[Condition, RestoredCondition] = {}
         self.clocks: dict[Condition, ConditionClock] = {}
         self.retiring: tuple[Condition, ...] | None = None
-        self._alone: dict[WindowKey, Arrival] = {}  # windows of which only this arrival was read; most are such
-        self._parts: dict[WindowKey, _Parts] = {}
+        self._states: dict[WindowKey, WindowState] = {}
+        self._beside: dict[WindowKey, _Beside] = {}
 
     def add(self, key: bytes, value: bytes) -> None:
         """Apply one record."""
         if value.startswith(WAITING.prefix):
             place = read_place(key)
-            arrival, trigger = decode_waiting(place, value), self._trigger(place.window)
-            if place.window in self._alone or place.window in self._parts:
-                self._of(place.window).waiting.append(arrival)
+            arrival, window = decode_waiting(place, value), place.window
+            condition = self.conditions.get(window[:2]) or self._condition(window)
+            trigger = condition.trigger
+            if window in self.windows or not trigger.is_plain:
+                self._state(window)[place[1:]] = arrival
             else:
-                self._alone[place.window] = arrival
-            self.remembered[place] = arrival
-            if has_own_deadlines(trigger):
-                self._add_timer(deadline(trigger, arrival), place)
+                self.windows[window] = arrival
+            condition.count += 1
+            condition.size += held_bytes(place, arrival)
+            if condition.ends_arrivals:
+                condition.timers.append(Timer(deadline(trigger, arrival), *place))
         elif value.startswith(SPENT.prefix):
             place = read_place(key)
-            spent, trigger = decode_spent(value), self._trigger(place.window)
-            self.remembered[place] = spent
-            self._add_timer(spent.until, place)
-            if has_own_deadlines(trigger) and spent.fate in USED:
-                self._of(place.window).spent.append((place.slot, spent))
+            spent, window = decode_spent(value), place.window
+            condition = self.conditions.get(window[:2]) or self._condition(window)
+            self._state(window)[place[1:]] = spent
+            condition.count += 1
+            condition.size += held_bytes(place, spent)
+            condition.timers.append(Timer(spent.until, *place))
         elif value.startswith(PENDING.prefix):
             window, offset = read_key_beside(key)
-            pending = (offset, *decode_pending(value))
-            self._of(window).pending.append(pending)
+            self._beside_of(window).pending.append((offset, *decode_pending(value)))
         elif value.startswith(FIRED.prefix):
             window, frame = read_key_beside(key)[0], decode_fired(value)
-            self._of(window).fired.append(frame)
+            self._beside_of(window).fired.append(frame)
         elif value.startswith(CLOCK.prefix):
             self.clocks[read_clock_key(key)] = decode_clock(value)
         elif value.startswith(RETIRING.prefix):
@@ -172,38 +308,52 @@ class Restored:
         else:
             raise RecordError(f"expected a record of the windows' changelog, found one of kind {kind_of(value)}")
 
-    def windows(self) -> Iterator[tuple[WindowKey, Window]]:
-        """Yield each window, once all records are applied."""
-        for key in [key for key in self._alone if not self._trigger(key).is_plain]:
-            self._of(key)
-        for key, arrival in self._alone.items():
-            yield key, empty_window(len(self._trigger(key).slots)).with_arrival(arrival)
-        for key, parts in self._parts.items():
-            trigger = self._trigger(key)
-            taken = {offset for _, _, offsets in parts.pending for offset in offsets}
-            waiting: list[list[Arrival]] = [[] for _ in trigger.slots]
-            for arrival in parts.waiting:
-                if arrival.offset not in taken:
-                    waiting[arrival.slot].append(arrival)
-            window = empty_window(len(trigger.slots))._replace(
-                waiting=tuple([tuple(sorted(slot)) for slot in waiting]), fired=tuple(sorted(parts.fired))
-            )
-            for offset, until, offsets in parts.pending:
-                arrivals = [kept for kept in parts.waiting if kept.offset in offsets]
-                window = window.with_pending(absence.restored(trigger, offset, until, arrivals))
-            yield key, kind_of_window(trigger).restore(trigger, window, parts.waiting, parts.spent)
+    def states(self) -> Iterator[tuple[WindowKey, WindowState]]:
+        """Yield each window that is more than one waiting arrival, once all records are applied."""
+        for key in self._beside:
+            self._state(key)
+        for key, state in self._states.items():
+            state.window = self._window(key, state)
+            yield key, state
 
-    def _of(self, key: WindowKey) -> _Parts:
-        """Return the parts of a window that has more than one waiting arrival."""
-        parts = self._parts.get(key)
-        if parts is None:
-            parts = self._parts[key] = _Parts()
-            if key in self._alone:
-                parts.waiting.append(self._alone.pop(key))
-        return parts
+    def _window(self, key: WindowKey, state: WindowState) -> Window | None:
+        """Return the window that follows from what is remembered of it; None if nothing waits or is marked in it."""
+        trigger, beside = self._trigger(key), self._beside.get(key)
+        read = [arrival for arrival in state.values() if isinstance(arrival, Arrival)]
+        spent = []
+        if has_own_deadlines(trigger):
+            spent = [(slot, held) for (slot, _), held in state.items() if isinstance(held, Spent) and held.fate in USED]
+        if not read and not spent and beside is None:
+            return None
+        pending, fired = beside or _Beside([], [])
+        taken = {offset for _, _, offsets in pending for offset in offsets}
+        waiting: list[list[Arrival]] = [[] for _ in trigger.slots]
+        for arrival in read:
+            if arrival.offset not in taken:
+                waiting[arrival.slot].append(arrival)
+        window = empty_window(len(trigger.slots))._replace(
+            waiting=tuple([tuple(sorted(slot)) for slot in waiting]), fired=tuple(sorted(fired))
+        )
+        for offset, until, offsets in pending:
+            arrivals = [kept for kept in read if kept.offset in offsets]
+            window = window.with_pending(absence.restored(trigger, offset, until, arrivals))
+        return kind_of_window(trigger).restore(trigger, window, read, spent)
 
-    def _add_timer(self, due: Micros, place: Place) -> None:
-        self.timers.setdefault(place.window[:2], []).append(Timer(due, place))
+    def _state(self, key: WindowKey) -> WindowState:
+        """Return the state of a window of which more is known than one waiting arrival."""
+        held = self.windows.get(key)
+        if isinstance(held, WindowState):
+            return held
+        state = self.windows[key] = self._states[key] = new_state()
+        if held is not None:
+            state[held.slot, held.event] = held
+        return state
+
+    def _beside_of(self, key: WindowKey) -> _Beside:
+        return self._beside.setdefault(key, _Beside([], []))
+
+    def _condition(self, key: WindowKey) -> RestoredCondition:
+        return self.conditions.setdefault(key[:2], RestoredCondition(self._trigger(key)))
 
     def _trigger(self, key: WindowKey) -> Trigger:
         return self._definitions[key.condition_hash].trigger

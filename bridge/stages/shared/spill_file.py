@@ -7,7 +7,10 @@ start.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from bridge.errors import SpillFileError
 
 
 def spill_file(schema: str, cache_kib: int = 2_048) -> sqlite3.Connection:
@@ -25,6 +28,20 @@ def spill_file(schema: str, cache_kib: int = 2_048) -> sqlite3.Connection:
     database.execute(f"PRAGMA cache_size = -{cache_kib}")
     database.executescript(schema)
     return database
+
+
+@contextmanager
+def explained_spill_errors() -> Iterator[None]:
+    """Raise what SQLite raises as an error that says what a person can do.
+
+    Raises:
+        SpillFileError: A spill file cannot be written or read.
+
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise SpillFileError(f"a temporary file cannot be written or read: {error}") from error
 
 
 class DiskKeys:

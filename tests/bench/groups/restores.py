@@ -1,21 +1,24 @@
-"""State that comes back from the log: how fast, and how much memory it takes."""
+"""State that comes back from the log: how fast, how much memory it takes, and what it costs if it is on disk."""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from bench.bed import Bed
 from bench.child import measured
-from bench.figures import Figure, at_least, at_most
-from bench.filling import fill_ledger, fill_windows
-from bench.material import PAIRS, PARTITIONS
+from bench.figures import Figure, at_least, at_most, ratios
+from bench.filling import fill_events, fill_ledger, fill_windows
+from bench.material import EVENT, PAIRS, PARTITIONS, PARTNER, place
 from bench.rounds import Side, Speed, Speeds, Trial
 from bench.scale import Scale
 
 _MEGABYTE = 1_000_000
+_MEMORY = {"in memory": 10**6, "on disk": 140}
+"""Bytes of memory for each window; it takes about 1,400."""
 
 
 def windows(bed: Bed, scale: Scale) -> Trial:
@@ -59,3 +62,37 @@ def _restore(bed: Bed, stage: str, prefix: str, count: int, checkout: Path | Non
         raise ValueError(f"{done['count']} came back, not {count}")
     cpu = 1e6 * done.get("cpu_seconds", math.nan) / count  # earlier revisions do not tell it
     return Speed(count / done["seconds"], cpu, done)
+
+
+def spills(bed: Bed, scale: Scale) -> list[Figure]:
+    """Measure matchers that take over windows, each with one arrival, and complete all of them."""
+    pairs, values = scale.windows, defaultdict[str, list[float]](list)
+    fill_events(bed.bootstrap, bed.schemas, [EVENT], pairs, PARTITIONS)
+    installed = [(what, bed.installation(PAIRS)[0].prefix) for _ in range(scale.kind_rounds) for what in _MEMORY]
+    for _, prefix in installed:
+        at = place(bed.bootstrap, prefix, bed.schemas)
+        measured("arrivals", **at, count=pairs)
+        measured("stage", stage="matcher", **at, reasons={"waiting": pairs})
+    fill_events(bed.bootstrap, bed.schemas, [PARTNER], pairs, PARTITIONS)
+    for what, prefix in installed:
+        at = place(bed.bootstrap, prefix, bed.schemas)
+        measured("arrivals", **at, count=2 * pairs)
+        done = measured("complete", **at, matched=2 * pairs, window_bytes=pairs * _MEMORY[what])
+        values[f"restored, {what}"].append(pairs / done["seconds"])
+        values[f"memory, {what}"].append(done["bytes"] / pairs)
+        values[f"completed, {what}"].append(done["rate"])
+        values[f"share, {what}"].append(100 * done["on_disk"])
+    return [
+        Figure("windows on disk once restored, of their bytes", "%", values["share, on disk"]),
+        *(
+            Figure(f"{name}, {what}", unit, values[f"{name.split()[-1]}, {what}"])
+            for name, unit in (("windows restored", "/s"), ("memory", "bytes"), ("windows completed", "/s"))
+            for what in _MEMORY
+        ),
+        Figure("restoring on disk, of that in memory", "%", ratios(*_both(values, "restored"))),
+        Figure("completing on disk, of that in memory", "%", ratios(*_both(values, "completed"))),
+    ]
+
+
+def _both(values: dict[str, list[float]], name: str) -> tuple[list[float], list[float]]:
+    return values[f"{name}, on disk"], values[f"{name}, in memory"]

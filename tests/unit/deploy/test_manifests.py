@@ -55,6 +55,13 @@ def test_a_pod_has_twice_the_memory_that_windows_may_take(container: dict[str, A
     assert int(limit.removesuffix("Gi")) * 1024**3 >= 2 * settings.window_bytes
 
 
+def test_a_pod_has_disk_for_windows_and_for_the_runs_of_a_trigger_that_wait(pod: dict[str, Any]) -> None:
+    settings = load_settings({}, the("ConfigMap", "flowbridge-settings")["data"])
+    limit = next(volume for volume in pod["volumes"] if volume["name"] == "tmp")["emptyDir"]["sizeLimit"]
+    assert limit.endswith("Gi")
+    assert int(limit.removesuffix("Gi")) * 1024**3 >= settings.window_disk_bytes + settings.waiting_bytes
+
+
 def test_every_manifest_belongs_to_the_base() -> None:
     listed = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
     assert sorted(listed) == sorted(path.name for path in BASE.glob("*.yaml") if path.name != "kustomization.yaml")

@@ -9,7 +9,7 @@ from bridge.core.event import HOUR, MINUTE, SECOND
 from bridge.core.trigger import RunPlan, Schedule, Slot, Trigger, WindowPlan
 from bridge.kafka.log import Partition
 from bridge.kafka.records import RecordError
-from bridge.stages.matcher.window_restore import read_changelog
+from bridge.stages.matcher.window_restore import read_last_records
 from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.shared.definitions import Definitions
 from unit.stages.world import Process, World, parameters_of
@@ -84,7 +84,8 @@ class Bridge:
         for number, held in self.windows().items():
             changelog = Partition(self.world.topics.windows, number)
             restored = WindowStore(changelog)
-            restored.restore(read_changelog(reader, admin, changelog), definitions.conditions, _unreadable)
+            records = read_last_records(reader, admin, changelog)
+            restored.restore(records.batches(), definitions.conditions, _unreadable)
             assert restored.contents() == held.contents()
 
     def runs(self) -> list[dict[str, str]]:

@@ -217,6 +217,7 @@ class World:
         topic_bound: The setting of that name.
         survives: How processes find out whether a record kills.
         window_bytes: The setting of that name.
+        window_disk_bytes: The setting of that name; all windows are in memory without it.
         created: Each Workflow that was ever created.
         shared: The topics that names share, for publishers and for processes that start from now on.
 
@@ -237,6 +238,7 @@ class World:
         self.sensitive: tuple[str, ...] = ()
         self.observer: Observer = Unobserved()
         self.window_bytes = WindowSettings.window_bytes
+        self.window_disk_bytes = 0
         self.new_topic: Callable[[str], TopicSpec] | None = lambda name: TopicSpec(name, 2)
         self.topic_bound = ControllerSettings.topic_bound
         self.survives: Callable[[Callable[[], object]], bool] = survives
@@ -277,7 +279,7 @@ class World:
             controller=ControllerSettings(sensitive=self.sensitive, topic_bound=self.topic_bound),
             router=RouterSettings(self.lost_offsets),
             observer=self.observer,
-            windows=WindowSettings(window_bytes=self.window_bytes),
+            windows=WindowSettings(window_bytes=self.window_bytes, window_disk_bytes=self.window_disk_bytes),
             submitter=self.submitter,
             executor=lambda _: InlineExecutor(),
             random=Random(1),

@@ -27,7 +27,7 @@ def large_order(bridge: Bridge, number: int) -> None:
 
 def bounded(bridge: Bridge, held: int = BOUND) -> None:
     matcher = bridge.process.stage("matcher")
-    matcher._bounds = matcher._bounds._replace(bytes=held)
+    matcher._bounds = matcher._bounds._replace(bytes=held, disk=0)
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])
@@ -123,9 +123,10 @@ class Told(Unobserved):
     def __init__(self) -> None:
         self.by_partition: dict[int, int | None] = {}
 
-    def window_bytes(self, partition: int, held: int | None) -> None:
+    def window_bytes(self, partition: int, in_memory: int | None, on_disk: int | None) -> None:
         """Keep it."""
-        self.by_partition[partition] = held
+        del on_disk
+        self.by_partition[partition] = in_memory
 
 
 def test_the_bytes_that_a_partition_holds_are_told() -> None:

@@ -18,10 +18,15 @@ from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import ARRIVAL, RecordError
 from bridge.stages.matcher.ticks import TickRound
 from bridge.stages.matcher.window_records import WindowKey
-from bridge.stages.matcher.window_store import WindowStore
+from bridge.stages.matcher.window_restore import LastRecords
+from bridge.stages.matcher.window_store import Bounds, WindowStore
 from unit.core.windows.sequences import FAR, Came, Tick, arrivals_of, happenings, key_of, searched, triggers
 
 CHANGELOG = Partition("fb.windows", 3)
+SPILLING = Bounds(3, 1_000, 900, 1024**3)
+"""Memory for one arrival that waits: nearly all windows are on disk."""
+
+bounds_of_stores = st.sampled_from([None, SPILLING])
 
 
 class Changelog:
@@ -55,12 +60,12 @@ class Known:
 class Owner:
     """What a matcher does with a store of one trigger's windows."""
 
-    def __init__(self, trigger: Trigger) -> None:
-        self.trigger, self.known = trigger, Known(trigger)
+    def __init__(self, trigger: Trigger, bounds: Bounds | None = None) -> None:
+        self.trigger, self.known, self.bounds = trigger, Known(trigger), bounds
         self.condition = (self.known.definition.identity, self.known.definition.condition_hash)
         self.changelog = Changelog()
         self.out = Outbox(self.changelog)  # type: ignore[arg-type]  # what an outbox asks of a producer
-        self.store = WindowStore(CHANGELOG)
+        self.store = WindowStore(CHANGELOG, bounds)
 
     def arrive(self, text: str, arrival: Arrival) -> None:
         """Apply one arrival."""
@@ -100,10 +105,13 @@ class Owner:
         return decided
 
     def restored(self) -> Owner:
-        """Return an owner that has taken over from what the changelog says."""
-        other = Owner(self.trigger)
+        """Return an owner that has taken over from what the changelog says: on disk, unless this one is."""
+        other = Owner(self.trigger, SPILLING if self.bounds is None else None)
         other.changelog.last = dict(self.changelog.last)
-        other.store.restore(list(self.changelog.last.items()), other.known.conditions, unreadable)
+        records = LastRecords(0 if other.bounds is not None else None)
+        for key, value in self.changelog.last.items():
+            records.put(key, value)
+        other.store.restore(records.batches(), other.known.conditions, unreadable)
         return other
 
     def check(self) -> None:
@@ -134,9 +142,9 @@ def unreadable(key: bytes, error: RecordError) -> None:
     raise AssertionError(f"{key!r} cannot be read: {error}")
 
 
-def after(trigger: Trigger, happened: list[Came | Tick]) -> Owner:
+def after(trigger: Trigger, happened: list[Came | Tick], bounds: Bounds | None) -> Owner:
     """Return the owner of a store to which all this has happened, checked after each step."""
-    owner, offset = Owner(trigger), 0
+    owner, offset = Owner(trigger, bounds), 0
     for happening in happened:
         if isinstance(happening, Tick):
             owner.tick(happening.time)
@@ -149,17 +157,19 @@ def after(trigger: Trigger, happened: list[Came | Tick]) -> Owner:
 
 
 @searched
-@given(triggers(), happenings)
-def test_what_a_store_holds_is_what_its_changelog_says(trigger: Trigger, happened: list[Came | Tick]) -> None:
-    after(trigger, happened)
+@given(triggers(), happenings, bounds_of_stores)
+def test_what_a_store_holds_is_what_its_changelog_says(
+    trigger: Trigger, happened: list[Came | Tick], bounds: Bounds | None
+) -> None:
+    after(trigger, happened, bounds)
 
 
 @searched
-@given(triggers(), happenings, st.integers(0, FAR))
+@given(triggers(), happenings, bounds_of_stores, st.integers(0, FAR))
 def test_a_restored_store_ends_what_the_first_one_ends_in_the_same_order(
-    trigger: Trigger, happened: list[Came | Tick], time: int
+    trigger: Trigger, happened: list[Came | Tick], bounds: Bounds | None, time: int
 ) -> None:
-    owner = after(trigger, happened)
+    owner = after(trigger, happened, bounds)
     other = owner.restored()
     assert other.tick(time) == owner.tick(time)
     assert other.store.contents() == owner.store.contents()
@@ -167,11 +177,11 @@ def test_a_restored_store_ends_what_the_first_one_ends_in_the_same_order(
 
 
 @searched
-@given(triggers(), happenings)
+@given(triggers(), happenings, bounds_of_stores)
 def test_nothing_is_left_of_a_retired_condition_in_memory_indexes_or_changelog(
-    trigger: Trigger, happened: list[Came | Tick]
+    trigger: Trigger, happened: list[Came | Tick], bounds: Bounds | None
 ) -> None:
-    owner = after(trigger, happened)
+    owner = after(trigger, happened, bounds)
     owner.retire()
     assert owner.changelog.last == {}
     assert owner.store.contents() == WindowStore(CHANGELOG).contents()
@@ -179,9 +189,11 @@ def test_nothing_is_left_of_a_retired_condition_in_memory_indexes_or_changelog(
 
 
 @searched
-@given(triggers(), happenings)
-def test_bytes_and_counts_are_those_of_what_is_remembered(trigger: Trigger, happened: list[Came | Tick]) -> None:
-    owner = after(trigger, happened)
+@given(triggers(), happenings, bounds_of_stores)
+def test_bytes_and_counts_are_those_of_what_is_remembered(
+    trigger: Trigger, happened: list[Came | Tick], bounds: Bounds | None
+) -> None:
+    owner = after(trigger, happened, bounds)
     contents = owner.store.contents()
     assert owner.store.count(owner.condition) == len(contents.remembered)
     assert owner.store.size == sum(contents.sizes.values())

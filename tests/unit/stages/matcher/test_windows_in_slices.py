@@ -18,6 +18,7 @@ from bridge.kafka.records import ARRIVAL, TICK
 from bridge.settings.groups import WindowSettings
 from bridge.stages.matcher.matcher import Matcher
 from bridge.stages.matcher.ticks import SLICE
+from bridge.stages.matcher.window_restore import LastRecords
 from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.shared.decoding import EventDecoder
 from flowbridge_sdk.codec import Decoder
@@ -93,7 +94,7 @@ def matcher_of(trigger: Trigger) -> Matcher:
         InternalTopics("fb.", 1),
         EventDecoder(Decoder, lambda: 0),
         NoTicks(),  # type: ignore[arg-type]  # no tick is planned here
-        lambda _: [],
+        lambda _, bound: LastRecords(bound),
         lambda: 0,
         lambda: -(2**62),
         Unobserved(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from math import inf
 from typing import NamedTuple
 from zlib import crc32
@@ -49,10 +50,12 @@ Kept = tuple[bytes, bytes]
 """Key and last value of a record of a changelog."""
 
 _CREATE = """
-CREATE TABLE records (batch INTEGER, key BLOB, value BLOB, PRIMARY KEY (batch, key)) WITHOUT ROWID;
+CREATE TABLE records (window_group INTEGER, key BLOB, value BLOB, PRIMARY KEY (window_group, key)) WITHOUT ROWID;
 BEGIN;
 """
-_BATCHES = 1_024
+_ALL = "SELECT window_group, key, value FROM records ORDER BY window_group"
+_GROUPS = 1_024  # of windows; a batch has at least one
+_PARTS = 8  # a batch is about this part of the bound
 _RECORD_BYTES = 300  # of a record in memory, besides its value
 
 
@@ -85,7 +88,9 @@ class LastRecords:
         """Return the last value of a key."""
         if self._file is None or key in self._last:
             return self._last.get(key)
-        row = self._file.execute("SELECT value FROM records WHERE batch = ? AND key = ?", (_batch(key), key)).fetchone()
+        row = self._file.execute(
+            "SELECT value FROM records WHERE window_group = ? AND key = ?", (_group(key), key)
+        ).fetchone()
         return None if row is None else row[0]
 
     def put(self, key: bytes, value: bytes | None) -> None:
@@ -120,19 +125,25 @@ class LastRecords:
             yield [(key, value) for key, value in last.items() if value is not None]
             return
         self._write(self._file)
-        with explained_spill_errors():
-            batches = self._file.execute("SELECT DISTINCT batch FROM records ORDER BY batch").fetchall()
-        for batch in batches:
-            with explained_spill_errors():
-                records = self._file.execute("SELECT key, value FROM records WHERE batch = ?", batch).fetchall()
+        with explained_spill_errors(), closing(self._file):
+            records: list[Kept] = []
+            size, last_group = 0, -1
+            for group, key, value in self._file.execute(_ALL):
+                if group != last_group and size > self._bound / _PARTS:
+                    yield records
+                    records, size = [], 0
+                last_group = group
+                records.append((key, value))
+                size += _RECORD_BYTES + len(value)
             yield records
-        self._file.close()
 
     def _write(self, file: sqlite3.Connection) -> None:
         """Move what is in memory to the file, in the order of the file: fewer of its pages are touched."""
-        rows = sorted([(_batch(key), key, value) for key, value in self._last.items()])
+        rows = sorted([(_group(key), key, value) for key, value in self._last.items()])
         with explained_spill_errors():
-            file.executemany("DELETE FROM records WHERE batch = ? AND key = ?", [row[:2] for row in rows if not row[2]])
+            file.executemany(
+                "DELETE FROM records WHERE window_group = ? AND key = ?", [row[:2] for row in rows if not row[2]]
+            )
             file.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", [row for row in rows if row[2]])
         self._last.clear()
         self._size = 0
@@ -179,8 +190,8 @@ def read_changelog(reader: Reader, admin: Admin, partition: Partition) -> list[K
     return records
 
 
-def _batch(record_key: bytes) -> int:
-    """Return the number of the batch of a record: that of its window; -1 if it belongs to none."""
+def _group(record_key: bytes) -> int:
+    """Return the group of a record: that of its window; -1 if it belongs to none."""
     try:
         window = read_place(record_key).window
     except RecordError:
@@ -188,7 +199,7 @@ def _batch(record_key: bytes) -> int:
             window = read_key_beside(record_key)[0]
         except RecordError:
             return -1
-    return crc32("\0".join(window).encode()) % _BATCHES
+    return crc32("\0".join(window).encode()) % _GROUPS
 
 
 def restored_state(

@@ -59,6 +59,14 @@ def at(held: Held | None, spot: Spot) -> Arrival | Spent | None:
     return held if held is not None and (held.slot, held.event) == spot else None
 
 
+def known_at(held: Held | None, event: EventIdentity, slots: int) -> dict[int, Arrival | Spent]:
+    """Return, by slot, what is remembered of an event."""
+    if isinstance(held, WindowState):
+        known = [(slot, held.get((slot, event))) for slot in range(slots)]
+        return {slot: what for slot, what in known if what is not None}
+    return {} if held is None or held.event != event else {held.slot: held}
+
+
 def places(held: Held) -> list[tuple[Spot, Arrival | Spent]]:
     """Return all that is remembered of a window."""
     return list(held.items()) if isinstance(held, WindowState) else [((held.slot, held.event), held)]

@@ -65,7 +65,7 @@ from bridge.stages.matcher.window_records import (
     place_key,
 )
 from bridge.stages.matcher.window_restore import Kept, restored_state
-from bridge.stages.matcher.window_states import LARGEST, Held, WindowState, at, new_state, places, window_of
+from bridge.stages.matcher.window_states import LARGEST, Held, WindowState, at, known_at, new_state, places, window_of
 
 _BROUGHT_BACK = 8  # a part of the memory: windows that are due come back from disk so many at a time
 _SPILLED_AT_ONCE = 16 * 1024 * 1024
@@ -201,22 +201,20 @@ class WindowStore:
         """
         if self._usage.size > self._memory:
             self._make_room()
-        known, condition = self.known(key, arrival.event, trigger), key[:2]
+        held, slots, condition = self._held(key), len(trigger.slots), key[:2]
+        known = known_at(held, arrival.event, slots)
         if not known and self.count(condition) >= bounds.remembered:
             return Excess({"bound": str(bounds.remembered)})
         ticked = None if trigger.is_plain else self.ticked(condition, trigger)
-        window = self.window(key, len(trigger.slots))
-        step = apply_arrival(trigger, window, key.key, arrival, known, bound=bounds.window, ticked=ticked)
+        step = apply_arrival(
+            trigger, window_of(held, slots), key.key, arrival, known, bound=bounds.window, ticked=ticked
+        )
         excess = self._excess(key, arrival, step, bounds)
         return step if excess is None else Excess(excess)
 
     def known(self, key: WindowKey, event: EventIdentity, trigger: Trigger) -> dict[int, Arrival | Spent]:
         """Return, by slot, what is remembered of an event in a window."""
-        held = self._held(key)
-        if isinstance(held, WindowState):
-            known = [(slot, held.get((slot, event))) for slot in range(len(trigger.slots))]
-            return {slot: what for slot, what in known if what is not None}
-        return {} if held is None or held.event != event else {held.slot: held}
+        return known_at(self._held(key), event, len(trigger.slots))
 
     def remembered(self, place: Place) -> Arrival | Spent | None:
         """Return what is remembered of an event at a slot of a window; None if nothing is."""
@@ -331,7 +329,8 @@ class WindowStore:
 
         """
         topic, partition, send, is_logged = self._topic, self._partition, out.send, self._is_logged
-        self._held(key)
+        if self._spilled is not None:
+            self._held(key)
         for place in forgotten:
             self._forget(place)
             if is_logged:
@@ -355,9 +354,8 @@ class WindowStore:
             if is_logged:
                 send(topic, partition, place_key(place), encode_spent(spent))
         self._put(key, step.window, trigger)
-        windows = self._windows
-        if (held := windows.pop(key, None)) is not None:
-            windows[key] = held  # the last to be moved to disk
+        if self._spilled is not None and (held := self._windows.pop(key, None)) is not None:
+            self._windows[key] = held  # the last to be moved to disk
         if self._usage.size > self._memory:
             self._make_room()
 

@@ -40,7 +40,7 @@ def complete(
 
     topics = InternalTopics(prefix, partitions)
     around = dependencies(bootstrap, topics, schemas=schemas, sink=count)
-    bounds = WindowSettings(window_bytes=window_bytes, window_disk_bytes=8 * 1024**3)
+    bounds = WindowSettings(window_bytes=window_bytes, window_disk_bytes=matched * 2_000)
     loop = open_loop("matcher", replace(around, windows=bounds))
     stage, collector = loop._stage, collecting()
     assert isinstance(stage, Matcher)

@@ -44,7 +44,9 @@ ROWS = 200
 FILES, LINES = 5, 40
 NAMES = [f"spark.{rows_of}.{way}" for rows_of in ("rate", "files") for way in WAYS]
 EXAMPLE_NAMES = {"kafka": "order.created", "flowbridge": "order.shipped"}
-SECONDS = 150.0
+pytestmark = pytest.mark.timeout(1200)
+
+SECONDS = 300.0
 """For a program that takes ten on an idle machine."""
 
 

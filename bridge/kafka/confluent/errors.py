@@ -45,11 +45,17 @@ def meaning(error: KafkaError) -> LogError:
 
 @contextmanager
 def port_errors() -> Iterator[None]:
-    """Raise the port's error where confluent-kafka raises its own: another error would stop the whole process."""
+    """Raise the port's error where confluent-kafka raises its own: another error would stop the whole process.
+
+    It raises RuntimeError where librdkafka has nothing to give, as the group's metadata once another member has taken
+    the place of this one.
+    """
     try:
         yield
     except KafkaException as exception:
         raise meaning(error_of(exception)) from exception
+    except RuntimeError as error:
+        raise LogError(str(error)) from error
 
 
 def patiently(call: Callable[[float], T], clock: Callable[[], float], seconds: float) -> T:

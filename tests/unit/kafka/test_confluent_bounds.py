@@ -57,6 +57,8 @@ class BrokenClient:
         """Return a call that fails."""
 
         def fail(*_: object, **__: object) -> NoReturn:
+            if name == "consumer_group_metadata":
+                raise RuntimeError("Consumer group metadata not available")
             raise KafkaException(KafkaError(KafkaError._STATE if name == "seek" else KafkaError._FATAL))
 
         return fail
@@ -87,7 +89,7 @@ def test_an_error_of_a_member_s_client_is_an_error_of_the_port(call: str, monkey
     monkeypatch.setattr(consumer_module, "Consumer", BrokenClient)
     member = ConfluentConsumer({})
     member._next[PLACE] = 3
-    with pytest.raises(FencedError):
+    with pytest.raises(LogError if call == "metadata" else FencedError):
         MEMBER[call](member)
 
 

@@ -20,6 +20,8 @@ from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from bridge.cli.main import cli
+from bridge.kafka.confluent.log import ConfluentLog
+from bridge.kafka.log import TopicSpec
 from e2e.expected import ExpectedEvent, ExpectedRun, assert_is
 from flowbridge_sdk import Event, event_type
 from flowbridge_sdk.registry import Registry
@@ -208,6 +210,9 @@ def test_an_object_of_a_pydantic_model_becomes_its_workflow_by_the_schema_that_w
 
 @pytest.mark.usefixtures("bridge")
 def test_infer_prints_the_schema_of_the_last_events_of_a_topic(installation: Installation) -> None:
+    admin = ConfluentLog({"bootstrap.servers": installation.bootstrap}).admin()
+    admin.create([TopicSpec("orders.seen", 2)])
+    admin.close()
     for number in range(3):
         _produce(installation, "orders.seen", json.dumps({"order_id": f"o-{number}", "amount": number}).encode())
     done = installation.command("schema", "infer", "topic:orders.seen", "--last", "5000")

@@ -16,7 +16,9 @@ from click.testing import CliRunner
 
 from bridge.cli.main import cli
 from bridge.errors import ExitCode
-from flowbridge_sdk import Digits, EventEncoder, EventSchemas, event_type
+from bridge.kafka.confluent.log import ConfluentLog
+from bridge.kafka.log import TopicSpec
+from flowbridge_sdk import Digits, EventEncoder, EventSchemas, Publisher, event_type
 from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Decoder, Encoder
 from flowbridge_sdk.errors import (
     NotRegisteredError,
@@ -29,6 +31,7 @@ from flowbridge_sdk.registry import Registry
 from flowbridge_sdk.schemas import EventSchema
 
 if TYPE_CHECKING:
+    from servers.choice import AnyKafka
     from servers.registry import RegistryServer
 
 SCHEMA: dict[str, Any] = {"type": "record", "name": "Order", "fields": [{"name": "order_id", "type": "string"}]}
@@ -254,11 +257,17 @@ def test_a_registry_that_is_away_ends_each_command_with_5(schema_registry: Regis
 
 
 def test_the_commands_of_the_page_run_as_it_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema_registry: RegistryServer
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema_registry: RegistryServer, kafka: AnyKafka
 ) -> None:
     page = (Path(__file__).parents[2] / "docs" / "sdk.md").read_text("utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("FLOWBRIDGE_BOOTSTRAP_SERVERS", kafka.bootstrap)
+    admin = ConfluentLog({"bootstrap.servers": kafka.bootstrap}).admin()
+    admin.create([TopicSpec("order.placed", 1)])
+    admin.close()
+    with Publisher() as publisher:
+        publisher.publish("order.placed", {"order_id": "o-1"})
     monkeypatch.setenv("FLOWBRIDGE_SCHEMA_REGISTRY_URL", schema_registry.url)
     for folder in ("shop", "schemas", "deployed/schemas", "triggers"):
         (tmp_path / folder).mkdir(parents=True)

@@ -9,9 +9,10 @@ from typing import NoReturn
 from unittest.mock import Mock
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from bridge.kafka.confluent import consumer as consumer_module
+from bridge.kafka.confluent import embedded
 from bridge.kafka.confluent import reader as reader_module
 from bridge.kafka.confluent.consumer import ConfluentConsumer
 from bridge.kafka.confluent.producer import StuckError, within
@@ -99,3 +100,18 @@ def test_an_error_of_a_reader_s_client_is_an_error_of_the_port(call: str, monkey
     reader = ConfluentRangeReader({}, {PLACE: 3})
     with pytest.raises(LogError):
         RANGES[call](reader)
+
+
+@pytest.mark.parametrize("library", ["offered", "closed"])
+def test_the_embedded_broker_answers_whether_or_not_the_client_s_library_offers_its_functions(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if library == "closed":
+        monkeypatch.setattr(embedded, "_Cluster", Mock(side_effect=AttributeError("rd_kafka_new")))
+    broker = embedded.EmbeddedBroker()
+    try:
+        client = Producer({"bootstrap.servers": broker.bootstrap})
+        assert len(client.list_topics(timeout=10).brokers) == 1
+        client.close()
+    finally:
+        broker.close()

@@ -6,10 +6,8 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from math import ceil
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,17 +15,10 @@ from uuid import UUID
 import click
 
 from bridge.cli.schema.sources import FROM_TOPIC, MODEL_REMEDY, is_model, model_of, sdk_errors
-from bridge.cli.wiring.process import replay_dependencies
-from bridge.core.runs.parameters import carried_payload
-from bridge.errors import KafkaUnreachableError, SchemasError, UsageError
-from bridge.kafka.log import LogError, Partition
+from bridge.errors import SchemasError, UsageError
 from bridge.plain_text import visible
-from bridge.replay.merge import merged
 from bridge.settings.settings import Settings
-from bridge.stages.shared.decoding import EventDecoder
-from bridge.stages.shared.event_reader import EventReader
 from flowbridge_sdk.avro.misfit import path_text
-from flowbridge_sdk.errors import DecodeError
 from flowbridge_sdk.models.typed import schema_of
 from flowbridge_sdk.schemas import EventSchema
 
@@ -48,18 +39,17 @@ def execute(*, source: str, name: str | None, namespace: str, logical: bool, las
     else:
         root = _Seen(())
         if source.startswith(FROM_TOPIC):
+            from bridge.cli.schema.topic_events import events_of_topic  # noqa: PLC0415 - for Kafka, which few need
+
             where = source.removeprefix(FROM_TOPIC)
-            samples, stem = _events_of_topic(where, name, last, settings), where
+            samples, stem = events_of_topic(where, name, last, settings), where
         else:
             content, where = _read(source)
             samples, stem = _events(content, where), Path(source).name.partition(".")[0] if source != "-" else "Event"
-        try:
-            for place, event in samples:
-                if not isinstance(event, dict):
-                    raise UsageError(f"{place} is no JSON object", 'an event is an object, {"field": value}')
-                root.add(event, place)
-        except LogError as error:
-            raise KafkaUnreachableError(f"no answer from {settings.bootstrap_servers}: {error}") from error
+        for place, event in samples:
+            if not isinstance(event, dict):
+                raise UsageError(f"{place} is no JSON object", 'an event is an object, {"field": value}')
+            root.add(event, place)
         if not root.objects:
             raise UsageError(f"{where} holds no event", "give at least one JSON object")
         schema = _of_samples(root, name or stem, where, namespace, logical=logical)
@@ -89,42 +79,6 @@ def _of_samples(root: _Seen, stem: str, where: str, namespace: str, *, logical: 
     for note in root.notes():
         click.echo(visible(f"note: {note}"), err=True)
     return {"type": "record", "name": root_name, **({"namespace": namespace} if namespace else {}), **schema}
-
-
-def _events_of_topic(topic: str, name: str | None, last: int, settings: Settings) -> Iterator[tuple[str, Any]]:
-    """Yield the payloads of the last events of a topic as JSON, each with its place.
-
-    Args:
-        topic: The Kafka topic.
-        name: Name of the events that are wanted, where the topic holds several; None for all.
-        last: Records that are read; of each partition an equal share.
-        settings: Where Kafka is, and the schemas that some events may be written with.
-
-    """
-    around = replay_dependencies(settings.model_copy(update={"json_topics": (*settings.json_topics, topic)}))
-    reader = EventReader(EventDecoder(around.decoder, around.pace))
-    with closing(around.log.admin()) as admin:
-        number = admin.topics().get(topic, 0)
-        if not number:
-            raise UsageError(f"there is no topic {topic}", "check its name, and that this user may read it")
-        places = [Partition(topic, index) for index in range(number)]
-        starts, ends = admin.start_offsets(places), admin.stable_ends(places)
-    firsts = {place: max(starts[place], ends[place] - ceil(last / number)) for place in places}
-    unread = 0
-    with closing(around.log.ranges(firsts)) as ranges:
-        for time, record in merged(ranges, ends, around.pace, around.clock() // 1000):
-            place = f"{topic}/{record.partition} offset {record.offset}"
-            try:
-                event = around.patiently(reader.read, record, time, time * 1000).event
-            except DecodeError as error:
-                unread += 1
-                if unread == 1:
-                    click.echo(visible(f"note: {place} is left out: {error}"), err=True)
-                continue
-            if name is None or event.name == name:
-                yield place, json.loads(carried_payload(event.payload))
-    if unread > 1:
-        click.echo(f"note: {unread} records are left out", err=True)
 
 
 def _events(content: bytes, where: str) -> Iterator[tuple[str, Any]]:

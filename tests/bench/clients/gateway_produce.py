@@ -1,7 +1,7 @@
 """A bare idempotent produce with acks=all, with which the gateway is compared.
 
-``python -m bench.clients.gateway_produce``. The same event as the gateway's, encoded anew for each record, so that what
-is left between the two is HTTP. Settings come as JSON on stdin; speed (with so many under way at once) or latencies
+``python -m bench.clients.gateway_produce``. It encodes the gateway's event for each record, as the gateway does. So the
+two differ by HTTP alone. Settings come as JSON on stdin; speed (with so many under way at once) or latencies
 (one by one, at a rate) go to stdout.
 """
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bridge.cli.main import cli
-from bridge.cli.schema import inferring
+from bridge.cli.schema import topic_events
 from bridge.cli.schema.commands import schema as group
 from bridge.errors import ExitCode
 from bridge.replay.planner import ReplayDependencies
@@ -184,7 +184,7 @@ def test_the_last_events_of_a_topic_print_a_schema_that_takes_them(monkeypatch: 
     def dependencies(settings: Settings) -> ReplayDependencies:
         return replace(around(world), decoder=lambda: Decoder(json_topics=settings.json_topics))
 
-    monkeypatch.setattr(inferring, "replay_dependencies", dependencies)
+    monkeypatch.setattr(topic_events, "replay_dependencies", dependencies)
     world.publish("order.created", {"order": "too old"}, partition=0)
     for number in range(4):
         world.publish("order.created", {"order": str(number), "paid": number > 1}, partition=number % 2)

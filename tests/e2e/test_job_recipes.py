@@ -24,6 +24,7 @@ from e2e.installation import DEADLINE, parameters
 from flowbridge_sdk.codec import Decoder
 from servers.argo import substituted_by_argo
 from servers.process import wait_for
+from servers.topics import end_offsets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,7 @@ class Topic:
     """Reads what is in the topic of an event: ids and payloads of one source, again and again from the beginning."""
 
     def __init__(self, bootstrap: str, name: str, source: str) -> None:
+        self._bootstrap = bootstrap
         self._settings = {"bootstrap.servers": bootstrap, "group.id": f"recipes-{name}", "log_level": 0}
         self._name = name
         self._source = source.encode()
@@ -68,12 +70,9 @@ class Topic:
         """Return the id and the payload of each event that is there now."""
         consumer = Consumer({**self._settings, "enable.auto.commit": False})
         try:
-            left = 0
-            partitions = consumer.list_topics(self._name, timeout=10).topics[self._name].partitions
-            for partition in partitions:
-                place = TopicPartition(self._name, partition, 0)
-                left += consumer.get_watermark_offsets(place, timeout=10)[1]
-            consumer.assign([TopicPartition(self._name, partition, 0) for partition in partitions])
+            ends = end_offsets(self._bootstrap, self._name)
+            left = sum(ends.values())
+            consumer.assign([TopicPartition(self._name, partition, 0) for partition in ends])
             records: list[Any] = []
             while len(records) < left:
                 records += [record for record in consumer.consume(left, timeout=10) if record.error() is None]

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from e2e.expected import ExpectedEvent, ExpectedRun, assert_is
 from e2e.installation import names_in, parameters
+from servers.topics import make_topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,7 +57,7 @@ AS_PARAMETERS = {
 @pytest.fixture(scope="module")
 def bridge(installation: Installation) -> Iterator[BridgeProcess]:
     """A bridge with the triggers of ``single_slot.yaml``; two of their topics hold an event before it starts."""
-    _create_topics(installation, "single.earliest", "single.now")
+    make_topics(installation.bootstrap, "single.earliest", "single.now", partitions=2)
     for name in ("earliest", "now"):
         _publish(installation, name, {"number": 1}, "before")
     installation.create_template("takes-every-type", **dict.fromkeys(OF_EVERY_TYPE), mode="full", missing="none")
@@ -69,12 +68,6 @@ def bridge(installation: Installation) -> Iterator[BridgeProcess]:
     with installation.process() as process:
         installation.wait_triggers(*names_in(TRIGGERS.read_text()))
         yield process
-
-
-def _create_topics(installation: Installation, *names: str) -> None:
-    admin = AdminClient({"bootstrap.servers": installation.bootstrap})
-    for made in admin.create_topics([NewTopic(name, 2, 1) for name in names]).values():
-        made.result(timeout=30)
 
 
 def _publish(installation: Installation, trigger: str, payload: Mapping[str, Any], *ids: str) -> None:

@@ -18,9 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from e2e.installation import parameters
 from flowbridge_sdk import event_id
@@ -28,6 +25,7 @@ from flowbridge_sdk.codec import Decoder
 from frameworks import golden
 from servers.loopback import free_port
 from servers.process import ServerProcess, wait_for
+from servers.topics import make_topics, record_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,28 +124,10 @@ def _program(spark: Environment, file: Path, folder: Path, settings: dict[str, A
     return ServerProcess(file.name, command, folder / f"{file.stem}.log")
 
 
-def _topics(bootstrap: str, *names: str) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    absent = set(names) - admin.list_topics(timeout=10).topics.keys()
-    for created in admin.create_topics([NewTopic(name, 2, 1) for name in absent]).values() if absent else ():
-        created.result(30)
-
-
-def _count(bootstrap: str, topic: str) -> int:
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"count-{topic}", "log_level": 0})
-    try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        return sum(
-            consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1] for number in partitions
-        )
-    finally:
-        consumer.close()
-
-
 def _is_once_each(installation: Installation, bridge: BridgeProcess, name: str, rows: set[str]) -> None:
     """Assert that there is a run for each row and no other, although rows were published more than once."""
     trigger = name.replace(".", "-")
-    records = _count(installation.bootstrap, name)
+    records = record_count(installation.bootstrap, name)
     assert records > len(rows), "the trouble published nothing twice"
     installation.wait_workflows(trigger, len(rows), SECONDS)
     installation.wait_decisions(bridge, trigger, matched=records)
@@ -191,7 +171,7 @@ def test_a_driver_that_is_killed_and_restarted_from_its_checkpoint_adds_no_run(
         (tmp_path / way).mkdir()
         (tmp_path / way / "hold").touch()
     done = "spark.files.flowbridge.done"
-    _topics(installation.bootstrap, done)
+    make_topics(installation.bootstrap, done, partitions=2)
     names = [f"spark.files.{way}" for way in WAYS]
     settings = {
         "bootstrap": installation.bootstrap,
@@ -204,12 +184,12 @@ def test_a_driver_that_is_killed_and_restarted_from_its_checkpoint_adds_no_run(
     first = _program(spark, PROGRAMS / "stream.py", tmp_path, settings)
     first.start()
     try:  # both are in their second batch
-        first.wait_until(lambda: all(_count(installation.bootstrap, name) > LINES for name in names), SECONDS)
+        first.wait_until(lambda: all(record_count(installation.bootstrap, name) > LINES for name in names), SECONDS)
     finally:
         os.killpg(os.getpgid(first.pid), signal.SIGKILL)  # the driver's JVM as well
         first.kill()
     for way, name in zip(WAYS, names, strict=True):
-        assert LINES < _count(installation.bootstrap, name) < 2 * LINES
+        assert LINES < record_count(installation.bootstrap, name) < 2 * LINES
         (tmp_path / way / "hold").unlink()
     _program(spark, PROGRAMS / "stream.py", tmp_path, settings).run(SECONDS)
     for name in names:
@@ -237,10 +217,10 @@ def test_the_golden_event_and_one_of_each_type_have_their_bytes(
     spark: Environment, kafka: AnyKafka, tmp_path: Path
 ) -> None:
     every = "spark.every"
-    _topics(kafka.bootstrap, golden.NAME, every)
+    make_topics(kafka.bootstrap, golden.NAME, every, partitions=2)
     (tmp_path / "schemas").mkdir()
     (tmp_path / "schemas" / f"{golden.NAME}.avsc").write_text(golden.SCHEMA)
-    before = _count(kafka.bootstrap, golden.NAME)  # other frameworks write to this topic, too
+    before = record_count(kafka.bootstrap, golden.NAME)  # other frameworks write to this topic, too
     settings = {"bootstrap": kafka.bootstrap, "source": golden.SOURCE, "every": every}
     settings["schemas"] = str(tmp_path / "schemas")
     _program(spark, PROGRAMS / "golden.py", tmp_path, settings).run(SECONDS)
@@ -274,7 +254,7 @@ def test_the_golden_event_and_one_of_each_type_have_their_bytes(
 def test_wrong_options_and_lost_events_fail_the_job_with_a_clear_error(
     spark: Environment, kafka: AnyKafka, tmp_path: Path
 ) -> None:
-    _topics(kafka.bootstrap, "spark.refused", "spark.refused.sunk")
+    make_topics(kafka.bootstrap, "spark.refused", "spark.refused.sunk", partitions=2)
     settings = {"bootstrap": kafka.bootstrap, "source": "shop", "checkpoint": str(tmp_path / "c")}
     settings["master"] = "local[1]"  # where a task has one attempt
     program = _program(spark, PROGRAMS / "errors.py", tmp_path, settings)
@@ -298,7 +278,7 @@ def test_wrong_options_and_lost_events_fail_the_job_with_a_clear_error(
     for case, text in expected.items():
         assert text in found[case], case
     assert "in the row of the event with the id 13" in found["refused row"]
-    assert _count(kafka.bootstrap, "spark.refused") == 10  # the batches of Arrow before it
+    assert record_count(kafka.bootstrap, "spark.refused") == 10  # the batches of Arrow before it
 
 
 @pytest.mark.usefixtures("bridge")
@@ -307,7 +287,7 @@ def test_the_programs_of_the_page_publish_orders(
     way: str, spark: Environment, installation: Installation, tmp_path: Path
 ) -> None:
     name = EXAMPLE_NAMES[way]
-    _topics(installation.bootstrap, f"{name}.done")
+    make_topics(installation.bootstrap, f"{name}.done", partitions=2)
     orders = tmp_path / "orders"
     orders.mkdir()
     lines = [

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import pytest
 from confluent_kafka import Consumer, IsolationLevel, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # missing in its __all__
-from confluent_kafka.cimpl import NewTopic
 
 from e2e.installation import DEADLINE, parameters
-from servers.process import ServerError, ServerProcess, wait_for
+from servers.process import ServerError, ServerProcess
+from servers.topics import make_topics, remove_topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,14 +78,9 @@ CASES = (FLINK_TABLE, FLINK_STREAM, QUIX, BYTEWAX)
 @pytest.fixture(scope="module")
 def bridge(installation: Installation) -> Iterator[BridgeProcess]:
     """A bridge with a trigger for each program, and the topics, which are new."""
-    admin = AdminClient({"bootstrap.servers": installation.bootstrap})
-    wanted = {topic for case in CASES for topic in (case.source, case.name)}
-    if old := wanted & admin.list_topics(timeout=10).topics.keys():  # of another module's programs
-        for gone in admin.delete_topics(list(old)).values():
-            gone.result(timeout=30)
-        wait_for(lambda: not old & admin.list_topics(timeout=10).topics.keys(), 30, f"topics {old} to be gone")
-    for made in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in wanted]).values():
-        made.result(timeout=30)
+    topics = {topic for case in CASES for topic in (case.source, case.name)}
+    remove_topics(installation.bootstrap, *topics)  # of another module's programs
+    make_topics(installation.bootstrap, *topics, partitions=PARTITIONS)
     installation.create_template("take-event", reference=None)
     installation.write_triggers("\n---\n".join(_trigger(case) for case in CASES))
     with installation.process() as process:

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # offered, not exported
 from typing_extensions import override
 
 from bridge.gateway.event_log import EventLog, NotRecordedError
@@ -18,6 +17,7 @@ from bridge.gateway.kafka_log import KafkaEventLog
 from bridge.gateway.memory_log import MemoryEventLog
 from integration.gateway_process import records_of
 from servers.kafka import KafkaServer
+from servers.topics import make_topics
 
 PATIENCE = 6.0
 
@@ -82,8 +82,7 @@ class KafkaBed(Bed):
     @override
     def topic(self) -> str:
         name = uuid.uuid4().hex
-        admin = AdminClient({"bootstrap.servers": self._server.bootstrap})
-        admin.create_topics([NewTopic(name, 2, 1)])[name].result(20)
+        make_topics(self._server.bootstrap, name, partitions=2)
         return name
 
     @override

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import fastavro
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from confluent_kafka.schema_registry import SchemaRegistryClient, header_schema_id_serializer
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
@@ -23,6 +21,7 @@ from flowbridge_sdk.headers import EventHead, read_headers
 from flowbridge_sdk.registry import Registry
 from flowbridge_sdk.schemas import EventSchema, EventSchemas
 from servers.kafka import KafkaServer
+from servers.topics import make_topics
 
 if TYPE_CHECKING:
     from servers.choice import AnyKafka
@@ -44,9 +43,7 @@ PAYLOAD = {"order_id": "o-1", "amount": 12.5}
 def _new_name(kafka: AnyKafka, stem: str = "order.created") -> str:
     """Return the name of an event whose topic exists, with one partition."""
     name = f"{stem}.{uuid.uuid4().hex[:8]}"
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    (made,) = admin.create_topics([NewTopic(topic_of(name), 1, 1)]).values()
-    made.result(timeout=30)
+    make_topics(kafka.bootstrap, topic_of(name))
     return name
 
 

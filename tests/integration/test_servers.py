@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from kubernetes import client
 from urllib3.exceptions import HTTPError
 
@@ -33,6 +31,7 @@ from servers.kafka import KafkaServer
 from servers.kubernetes import KubernetesServer
 from servers.process import ServerError, ServerProcess, wait_for
 from servers.proxy import Proxy
+from servers.topics import make_topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +50,7 @@ WORKFLOW: dict[str, Any] = {
 
 def new_topic(bootstrap: str) -> str:
     topic = f"test.{uuid.uuid4().hex[:12]}"
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(SECONDS)
+    make_topics(bootstrap, topic)
     return topic
 
 

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from frameworks import golden
-from servers.process import wait_for
+from servers.topics import make_topics, remove_topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,18 +40,17 @@ NAIVE = (
 @pytest.fixture
 def golden_topic(kafka: AnyKafka) -> Iterator[str]:
     """The golden event's topic, empty, on the broker that all tests share."""
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    _delete(admin, golden.NAME)
-    _create(admin, golden.NAME)
+    remove_topics(kafka.bootstrap, golden.NAME)
+    make_topics(kafka.bootstrap, golden.NAME)
     yield golden.NAME
-    _delete(admin, golden.NAME)
+    remove_topics(kafka.bootstrap, golden.NAME)
 
 
 @pytest.fixture
 def new_topic(kafka: AnyKafka) -> str:
     """A topic of the test's own."""
     topic = f"streaming-{uuid.uuid4().hex[:10]}"
-    _create(AdminClient({"bootstrap.servers": kafka.bootstrap}), topic)
+    make_topics(kafka.bootstrap, topic)
     return topic
 
 
@@ -64,19 +61,6 @@ def schemas(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / f"{golden.NAME}.avsc").write_text(golden.SCHEMA)
     return folder
-
-
-def _create(admin: AdminClient, topic: str) -> None:
-    (made,) = admin.create_topics([NewTopic(topic, 1, 1)]).values()
-    made.result(timeout=30)
-
-
-def _delete(admin: AdminClient, topic: str) -> None:
-    if topic not in admin.list_topics(timeout=10).topics:
-        return
-    (gone,) = admin.delete_topics([topic]).values()
-    gone.result(timeout=30)
-    wait_for(lambda: topic not in admin.list_topics(timeout=10).topics, 30, f"topic {topic} to be gone")
 
 
 def _run(
@@ -135,7 +119,7 @@ def test_flink_writes_the_golden_event_by_both_apis_and_refuses_tables_without_a
 def test_quix_writes_the_golden_event_and_a_publisher_works_beside_it(
     kafka: AnyKafka, quix: Environment, golden_topic: str, new_topic: str, schemas: Path, tmp_path: Path
 ) -> None:
-    _create(AdminClient({"bootstrap.servers": kafka.bootstrap}), f"{new_topic}.published")
+    make_topics(kafka.bootstrap, f"{new_topic}.published")
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
     producer.produce(new_topic, json.dumps({"fields": golden.FIELDS}))
     assert producer.flush(30) == 0

@@ -114,9 +114,8 @@ class Metrics:
 
     def decided(self, stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
         """Count the decisions of a stage in one batch (a :data:`DecisionSink`)."""
-        made: Sequence[Decision | RunDecision] = decisions
         if isinstance(decisions, Decisions):
-            made = decisions.made
+            tally = decisions.tally()
             if decisions.rejections:
                 with self._lock:
                     for rejection in decisions.rejections:
@@ -124,10 +123,12 @@ class Metrics:
                         if filtered is None:
                             filtered = self._filtered[stage, rejection.filters] = _Filtered()
                         filtered.events += 1
-                        filtered.others.update(rejection.others)
+                        if rejection.others:
+                            filtered.others.update(rejection.others)
                 if len(self._filtered) > _KEPT:  # an index of earlier definitions is kept until it is counted
                     self._count_filtered()
-        tally = Tally([(decision.trigger, decision.reason._value_) for decision in made])  # `value` is a call
+        else:
+            tally = Tally([(decision.trigger, decision.reason._value_) for decision in decisions])
         for (trigger, reason), number in tally.items():
             self._decisions.labels(stage, trigger, reason).inc(number)
 

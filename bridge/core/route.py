@@ -19,6 +19,9 @@ class Accepted(NamedTuple):
     key: str
 
 
+_WITHOUT_KEY = Accepted("")
+
+
 def route(definition: Definition, slot: CompiledSlot, event: Event) -> Accepted | Decision:
     """Return whether ``event`` passes ``slot``, or the decision that ends its way there."""
     routed = unless_filtered(definition, slot, event)
@@ -39,7 +42,7 @@ def unless_filtered(definition: Definition, slot: CompiledSlot, event: Event) ->
         ahead = (event.time - event.reached) // 1_000_000
         return _decide(definition, slot, event, Reason.FROM_THE_FUTURE, {"seconds_ahead": str(ahead)})
     if slot.where is None and slot.key is None:
-        return Accepted("")
+        return _WITHOUT_KEY
     variables = variables_of(slot, event)
     if slot.where is not None:
         try:
@@ -48,7 +51,7 @@ def unless_filtered(definition: Definition, slot: CompiledSlot, event: Event) ->
         except ExpressionError:
             return None
     if slot.key is None:
-        return Accepted("")
+        return _WITHOUT_KEY
     try:
         return Accepted(key_text(slot.key.evaluate(variables)))
     except (ExpressionError, UnkeyedError) as error:

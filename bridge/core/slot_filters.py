@@ -76,7 +76,9 @@ class SlotFilters:
 
     def open_to(self, event: Event) -> Sequence[int]:
         """Return the numbers of the slots that have to look at an event, in their order."""
-        if event.time - event.reached > self._future and self._groups:  # that decides before the filter
+        if not self._groups:
+            return self.always
+        if event.time - event.reached > self._future:  # that decides before the filter
             return range(len(self.places))
         found: list[int] = []
         for field, by_value, everyone in self._groups:
@@ -139,12 +141,21 @@ class Decisions(Sequence[Decision | RunDecision]):
     def __init__(self) -> None:
         self.made: list[Decision | RunDecision] = []
         self.rejections: list[Rejection] = []
+        self._tally: Counter[tuple[str, str]] = Counter()
+        self._tallied = 0
         self.append = self.made.append
         self.extend = self.made.extend
 
     def __bool__(self) -> bool:
         """Return whether there is any."""
         return bool(self.made or self.rejections)
+
+    def tally(self) -> Counter[tuple[str, str]]:
+        """Return how many were made of each trigger and reason, by the reason's text."""
+        if self._tallied != len(self.made):
+            self._tally = Counter([(decision.trigger, decision.reason._value_) for decision in self.made])
+            self._tallied = len(self.made)
+        return self._tally
 
     def reasons(self) -> Counter[Reason | RunReason]:
         """Return how many there are of each reason, without making any."""

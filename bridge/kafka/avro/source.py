@@ -137,7 +137,7 @@ def _write_many(schema: Schema, name: str) -> Iterator[str]:
 
 
 def _sized(name: str) -> str:
-    return f"{name}_n = sizes[len({name})] if len({name}) < short else long_bytes(len({name}))"
+    return f"{name}_n = sizes[n] if (n := len({name})) < short else long_bytes(n)"
 
 
 def _parts(schema: Schema, name: str) -> list[str]:

@@ -26,6 +26,9 @@ from bridge.stages.shared.run_sender import RunnableMatch, RunSender
 _LETTER_TEXT = 4_000  # characters of a dead letter's text
 
 
+_new_tuple = tuple.__new__  # a third of what calling a named tuple costs
+
+
 class RoutedEvent(NamedTuple):
     """An event that passes a slot, under a correlation key."""
 
@@ -57,9 +60,8 @@ class RoutedEvent(NamedTuple):
     def decide(self, reason: Reason, evidence: dict[str, str]) -> Decision:
         """Return a decision about the event at the slot."""
         key = self.definition.redacted_key(self.key)
-        return Decision(
-            reason, self.definition.identity, self.slot.slot.variable, self.decoded.event.identity, key, evidence
-        )
+        event, variable = self.decoded.event.identity, self.slot.slot.variable
+        return _new_tuple(Decision, (reason, self.definition.identity, variable, event, key, evidence))
 
 
 @dataclass
@@ -121,8 +123,8 @@ class RouteWriter:
             place = arrival_key(routed.definition.identity, routed.key)
             out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, arrival)
         matches = [
-            RunnableMatch(routed.definition, routed.key, ((routed.decoded.event,),), routed.decoded.record)
-            for routed in at_once
+            RunnableMatch(definition, key, ((decoded.event,),), decoded.record)
+            for definition, _, decoded, key in at_once
         ]
         for routed, run in zip(at_once, self._runs.send(matches, out), strict=True):
             if isinstance(run, Run):

@@ -51,8 +51,10 @@ class DecisionSample:
             self._minute_ends = now + MINUTE
             self._sent.clear()
             self._events.clear()
-        for decision in out.decisions.made:
-            self._offer(stage, decision, now, out)
+        sent = self._sent
+        if any(sent.get(kind, 0) < self._alike for kind in out.decisions.tally()):
+            for decision in out.decisions.made:
+                self._offer(stage, decision, now, out)
         for rejection in out.decisions.rejections:
             filters = rejection.filters
             events = self._events.get(filters, 0)

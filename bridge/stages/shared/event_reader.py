@@ -28,6 +28,9 @@ _NO_HEADERS: dict[str, bytes | None] = {}
 _MANDATORY = ("ce_specversion", "ce_id", "ce_source", "ce_type")
 
 
+_new_tuple = tuple.__new__  # a third of what calling a named tuple costs
+
+
 class DecodedEvent(NamedTuple):
     """An event, its record, and its value with all of its framing in front."""
 
@@ -124,7 +127,8 @@ class EventReader:
                 raise UndecodableError(f"a record of {topic} cannot be kept as Avro: {error}") from error
         name, id_, source, time = head
         text = key.decode(errors="replace") if key is not None else None
-        return DecodedEvent(Event(name, source, id_, time, reached, text, payload), record, framed)
+        read = _new_tuple(Event, (name, source, id_, time, reached, text, payload))
+        return _new_tuple(DecodedEvent, (read, record, framed))
 
     def _structured(self, topic: str, value: bytes, headers: Headers | None) -> CloudEvent | None:
         """Return the whole CloudEvent in a value; None if the record's headers do not say that it is one."""

@@ -15,8 +15,8 @@ from bridge.core.event import EventIdentity
 from bridge.core.trigger import WindowPlan
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.suspects import SuspectRecords
-from bridge.stages.matcher import window_store
 from bridge.stages.matcher.ticks import TickPlanner
+from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.shared import run_sender
 from bridge.stages.submitter import submitter
 from bridge.stages.submitter.lanes import Lane
@@ -97,7 +97,7 @@ def test_an_event_of_which_no_run_can_be_made_for_a_bug_is_a_dead_letter(monkeyp
 
 
 def test_an_arrival_that_cannot_be_applied_leaves_its_window_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, window_store, "apply_arrival", "bad-id")
+    failing(monkeypatch, WindowStore, "step", "bad-id")
     world = World(two_slots())
     world.start()
     world.run(3)
@@ -116,7 +116,7 @@ def test_an_arrival_that_cannot_be_applied_leaves_its_window_as_it_was(monkeypat
 def test_the_decision_about_an_arrival_that_is_set_aside_has_the_events_own_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    failing(monkeypatch, window_store, "apply_arrival", "bad-id")
+    failing(monkeypatch, WindowStore, "step", "bad-id")
     world = World(two_slots())
     world.start()
     world.run(3)

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from bridge.core.windows.apply import apply_arrival
 from bridge.kafka.log import AbortableError, Committed, Partition
 from bridge.kafka.ownership import Note, disown, read_note
 from bridge.kafka.suspects import IsolationLock
-from bridge.stages.matcher import window_store
+from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.process import group_of
 from flowbridge_sdk.codec import Decoder
 from unit.stages.world import Process, World, one_slot, two_slots
@@ -91,14 +90,14 @@ def test_an_event_deep_in_a_backlog_is_found_in_a_few_starts() -> None:
 def test_an_arrival_that_kills_two_matchers_is_poison_to_the_third_and_its_partner_goes_on_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = World(two_slots())
+    world, step = World(two_slots()), WindowStore.step
 
     def kills(*arguments: Any, **named: Any) -> Any:
         if "poison" in repr(arguments[3]):
             stepping(world).kill_here()
-        return apply_arrival(*arguments, **named)
+        return step(*arguments, **named)
 
-    monkeypatch.setattr(window_store, "apply_arrival", kills)
+    monkeypatch.setattr(WindowStore, "step", kills)
     world.start("rest", ("controller", "router", "submitter"))
     world.run(3)
     world.publish(TOPIC, {"order": "7"}, id="partner")

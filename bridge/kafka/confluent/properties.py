@@ -89,6 +89,10 @@ def producer_properties(config: Mapping[str, str], transactional_id: str, timeou
         # What a batch sends goes out while its offsets are still being sent, which saves a round trip; a smaller value
         # would wake the client's thread for nearly each record that a stage sends at its own pace.
         "linger.ms": "5",
+        # The coordinator refuses the offsets of a transaction until the markers of the one before are written, some
+        # milliseconds. 100 by default, which two transactions in a row would nearly always wait for. It doubles with
+        # each try, so a broker in trouble is not asked more often than by default.
+        "retry.backoff.ms": "2",
     }
     needed: dict[str, str | bool] = {
         "transactional.id": transactional_id,

@@ -14,5 +14,5 @@ def test_what_a_user_sets_wins_over_what_is_chosen_and_loses_against_what_the_st
 
 
 def test_a_transaction_is_tried_again_soon_while_the_markers_of_the_one_before_are_written() -> None:
-    """librdkafka would wait for 100 ms, and then nearly every transaction that follows another one would."""
+    """By its default the client waits for 100 ms, and nearly every transaction in a row would."""
     assert producer_properties({}, "bridge.router-1", 10_000)["retry.backoff.ms"] == "2"

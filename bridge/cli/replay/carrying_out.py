@@ -135,8 +135,9 @@ def kafka(settings: Settings) -> Iterator[tuple[Log, InternalTopics]]:
         if topics.triggers not in existing:
             found = f"there is no installation with the prefix {topics.prefix!r} at {settings.bootstrap_servers}"
             raise KafkaRefusedError(found, "check --internal-prefix, or start one with flowbridge run")
-        if topics.replays not in existing or topics.replay_plans not in existing:
-            found = f"the installation has no topics {topics.replays} and {topics.replay_plans}"
+        missing = [name for name in (topics.replays, topics.replay_plans, topics.retries) if name not in existing]
+        if missing:
+            found = f"the installation has no topic {' and no topic '.join(missing)}"
             raise KafkaRefusedError(found, "start a process of this version with flowbridge run: it creates them")
         yield log, replace(topics, partitions=existing[topics.runs])
     except ReplayError as error:
@@ -149,15 +150,19 @@ def kafka(settings: Settings) -> Iterator[tuple[Log, InternalTopics]]:
         raise KafkaUnreachableError(f"no answer from {settings.bootstrap_servers}: {error}") from error
 
 
-def agrees(question: str) -> bool:
+def agrees(question: str, remedy: str = "use --yes to start the runs, or --dry-run to see the plan alone") -> bool:
     """Ask the person at the terminal.
+
+    Args:
+        question: The question.
+        remedy: What to do if nobody is there.
 
     Raises:
         UsageError: Nobody is there.
 
     """
     if not sys.stdin.isatty():
-        raise UsageError("nobody is there to ask", "use --yes to start the runs, or --dry-run to see the plan alone")
+        raise UsageError("nobody is there to ask", remedy)
     return click.confirm(question, err=True)
 
 

@@ -31,7 +31,11 @@ def run_record(run: Run) -> bytes:
 
 
 def encode_run(run: Run) -> bytes:
-    """Return the record of a run; one that a replay asks for has a record around it, which 0.1.0 does not know."""
+    """Return the record of a run.
+
+    One that a replay asks for, or that is made in place of another one, has a record around it, which 0.1.0 does not
+    know.
+    """
     plan = _plan(
         run.trigger,
         run.definition_hash,
@@ -58,7 +62,7 @@ def encode_run(run: Run) -> bytes:
             "start_by": run.start_by,
         }
     )
-    if not run.replay:
+    if not (run.replay or run.repeats):
         return value
     return REPLAYED_RUN.encode({"run": value, "replay": run.replay, "replay_id": run.replay_id, "repeats": run.repeats})
 

@@ -18,14 +18,15 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridge.core.event import Micros
-from bridge.core.runs.run import Run
 from bridge.kafka.log import Record
 from bridge.kafka.records import DEAD_LETTER, RecordError
 from bridge.stages.shared.dead_letters import Cause
-from bridge.stages.shared.run_records import decode_run
+
+if TYPE_CHECKING:
+    from bridge.core.runs.run import Run
 
 Place = tuple[int, int]
 """Partition and offset of a letter in ``dead-letters``."""
@@ -120,6 +121,8 @@ class Letter:
 
     def run(self) -> Run | None:
         """Return the run that it keeps; None if it keeps none that can be read."""
+        from bridge.stages.shared.run_records import decode_run  # noqa: PLC0415 - 0.2 s that a list need not wait
+
         with suppress(RecordError):
             return decode_run(self.record.value or b"")
         return None

@@ -18,11 +18,9 @@ from typing import NamedTuple
 
 from bridge.core.event import MINUTE, Micros
 from bridge.kafka.internal_topics import InternalTopics, partition_of
-from bridge.kafka.log import Headers, Log, LogError, Partition, Record
+from bridge.kafka.log import Headers, Log, LogError, Partition, Record, transact
 from bridge.kafka.records import SENT_BACK, NewerFormatError, RecordError, headers_of
 from bridge.letters.letter import Choice, Letter, Mark, Place, letter_of
-from bridge.replay.replays import transact
-from bridge.stages.process import group_of
 from bridge.stages.shared.dead_letters import Cause, letter_headers, mark_record
 
 _POLL = 0.1  # seconds
@@ -186,9 +184,7 @@ class LetterOwner:
             trigger = letter.triggers[0] if len(letter.triggers) == 1 else ""
             home = letter.record.topic or trigger
             record = letter.record if letter.record.topic else None
-            headers = letter_headers(
-                group_of(self._topics, letter.stage), letter.stage, letter.reason, letter.text, trigger, record
-            )
+            headers = letter_headers(self._topics, letter.stage, letter.reason, letter.text, trigger, record)
             value = letter.encode()
             number = partition_of(home, self._topics.partitions)
             records.append(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import getpass
 import json
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -20,7 +20,7 @@ from bridge.core.event import SECOND, Micros
 from bridge.core.runs.run import Run
 from bridge.core.trigger import Trigger
 from bridge.kafka.internal_topics import InternalTopics, partition_of
-from bridge.kafka.log import AbortableError, Headers, Log, LogError, Partition, Record, TransactionalProducer
+from bridge.kafka.log import Log, Partition, Record, transact
 from bridge.kafka.records import REPLAY, headers_of
 from bridge.replay.frozen import ReadRange
 from bridge.replay.planner import Draft
@@ -37,7 +37,6 @@ STALE: Micros = 15 * SECOND
 
 _PLANNED_AT_ONCE = 500  # runs of a plan that are written in one transaction, and
 _PLANNED_BYTES = 8 * 1024 * 1024  # their bytes
-_COMMIT_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -324,45 +323,3 @@ class ReplayOwner:
     def close(self) -> None:
         """Close the client."""
         self._producer.close()
-
-
-def transact(
-    producer: TransactionalProducer,
-    records: Sequence[tuple[str, int, bytes | None, bytes | None, Headers | None]],
-) -> None:
-    """Send records in one transaction, again if it is aborted.
-
-    Args:
-        producer: The producer.
-        records: Topic, partition, key, value and headers of each.
-
-    Raises:
-        FencedError: Another process has the transactional id now.
-        LogError: Kafka did not answer, or refuses. It is not known whether the records were sent.
-
-    """
-    for tries in range(_COMMIT_TRIES):
-        producer.begin()
-        try:
-            for record in records:
-                producer.send(*record)
-            _commit(producer)
-        except AbortableError:
-            producer.abort()
-            if tries == _COMMIT_TRIES - 1:
-                raise
-        else:
-            return
-
-
-def _commit(producer: TransactionalProducer) -> None:
-    for tries in range(_COMMIT_TRIES):
-        try:
-            producer.commit()
-        except AbortableError:
-            raise
-        except LogError as error:
-            if type(error) is not LogError or tries == _COMMIT_TRIES - 1:
-                raise
-        else:
-            return

@@ -77,7 +77,7 @@ def dead_letters() -> None:
 @output_option
 def list_(**options: Any) -> Any:
     """Show dead letters by reason and trigger: how many, the first and the last."""
-    from bridge.cli.letters.showing import execute_list  # noqa: PLC0415 - the point of this module
+    from bridge.cli.letters.listing import execute_list  # noqa: PLC0415 - the point of this module
 
     return execute_list(**options)
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import click
 
-from bridge.cli.letters.choosing import Desk, chosen, desk, letter_log, require_choice, summary
+from bridge.cli.letters.choosing import chosen, letter_log, require_choice, summary
+from bridge.cli.letters.desk import Desk, desk
 from bridge.cli.letters.showing import one
 from bridge.cli.output import Output
 from bridge.cli.publish import payload_of, registry_of, sdk_errors
-from bridge.cli.replay.carrying_out import agrees
+from bridge.cli.wiring.installation import agrees
 from bridge.core.event import Event, moment
 from bridge.errors import ExitCode, KafkaUnreachableError, UsageError
 from bridge.kafka.internal_topics import InternalTopics

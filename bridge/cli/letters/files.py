@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from bridge.cli.letters.choosing import chosen, desk, letter_log
+from bridge.cli.letters.choosing import chosen, letter_log
+from bridge.cli.letters.desk import desk
 from bridge.cli.letters.showing import payload_of
 from bridge.cli.output import Output
 from bridge.errors import ExitCode, UsageError

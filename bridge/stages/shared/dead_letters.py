@@ -13,13 +13,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from struct import pack
+from typing import TYPE_CHECKING
 
 from bridge.core.event import Micros
 from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.log import Headers, Record
-from bridge.kafka.outbox import Outbox
-from bridge.kafka.records import DEAD_LETTER, SENT_BACK
-from bridge.stages.shared.run_records import SENT_LIMIT
+from bridge.kafka.records import DEAD_LETTER, SENT_BACK, SENT_LIMIT
+
+if TYPE_CHECKING:
+    from bridge.kafka.outbox import Outbox
 
 UNKNOWN_SCHEMA = "unknown-schema"
 """Reason of the letter of an event that waits for its schema. The decision about the event is ``undecodable``."""
@@ -75,11 +77,13 @@ def mark_record(
     return partition, f"{partition}/{offset}".encode(), SENT_BACK.encode(mark)
 
 
-def letter_headers(group: str, stage: str, reason: str, text: str, trigger: str, record: Record | None) -> Headers:
+def letter_headers(
+    topics: InternalTopics, stage: str, reason: str, text: str, trigger: str, record: Record | None
+) -> Headers:
     """Return the headers of a dead letter: ours, and those that other consoles show.
 
     Args:
-        group: The consumer group of the stage.
+        topics: The internal topics.
         stage: The stage.
         reason: The decision.
         text: What is wrong.
@@ -95,7 +99,7 @@ def letter_headers(group: str, stage: str, reason: str, text: str, trigger: str,
         ("__streams.errors.message", text.encode()),
         ("kafka_dlt-exception-fqcn", reason.encode()),
         ("kafka_dlt-exception-message", text.encode()),
-        ("kafka_dlt-original-consumer-group", group.encode()),
+        ("kafka_dlt-original-consumer-group", f"{topics.prefix}{stage}".encode()),
     ]
     if record is not None:
         headers += [
@@ -172,7 +176,7 @@ class DeadLetters:
             }
         )
         key = place.encode()
-        headers = letter_headers(self._topics.prefix + self._stage, self._stage, reason, text, trigger, record)
+        headers = letter_headers(self._topics, self._stage, reason, text, trigger, record)
         out.send(self._topics.dead_letters, partition_of(key, self._topics.partitions), key, letter, headers)
 
 

@@ -8,11 +8,7 @@ from typing import Any
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.runs.run import Run, RunFacts
 from bridge.core.runs.run_of_match import UnrunnableError
-from bridge.kafka.outbox import RECORD_LIMIT
-from bridge.kafka.records import REPLAYED_RUN, RUN, RUN_FACTS, RUN_PLAN
-
-SENT_LIMIT = RECORD_LIMIT // 2
-"""Bytes of a run or an arrival when it is sent, so that later stages can keep it whole, with its identity as a key."""
+from bridge.kafka.records import REPLAYED_RUN, RUN, RUN_FACTS, RUN_PLAN, SENT_LIMIT
 
 _PLANS = 4_096  # definitions whose share of a run is kept as written and as read
 

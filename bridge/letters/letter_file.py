@@ -8,7 +8,8 @@ field               meaning
 ==================  ===============================================================================================
 ``format``          1
 ``letter``          where the letter was: PARTITION/OFFSET
-``state``           what became of it, and ``marks``: by whom, when and why
+``state``           what became of it
+``marks``           what was done with it: by whom, when and why
 ``stage``           the stage that wrote it
 ``reason``          why
 ``text``            what was wrong

@@ -60,12 +60,14 @@ class Office:
         clock = lambda: self.world.now  # noqa: E731
         return WayBack(self.world.topics, topics, self.definitions, self._recorded, clock, is_named=is_named)
 
-    def verdict(self, letter: Letter, *, is_named: bool = False) -> Verdict:
+    def judge(self) -> Judge:
         clock = lambda: self.world.now  # noqa: E731
         templates = Templates(self.world.api, clock, Random(1))
         decoder = EventDecoder(self.world.decoder, clock)
-        judge = Judge(self.world.topics, self.definitions, decoder, templates, clock)
-        return judge.verdict(letter, self.way(is_named=is_named).of(letter))
+        return Judge(self.world.topics, self.definitions, decoder, templates, clock)
+
+    def verdict(self, letter: Letter) -> Verdict:
+        return self.judge().verdict(letter, self.way().of(letter))
 
     def retry(
         self,

@@ -39,8 +39,11 @@ LETTER = "flowbridge-letter"
 PARENT = "ce_parentid"
 """Header of an event that an edit made: the id of the event that it corrects, as an attribute of CloudEvents."""
 
-OUTCOME_UNKNOWN = "outcome-unknown"
-"""Reason of the letter of a run whose Workflow may exist. It is sent back only if it is asked for by name."""
+BY_NAME = {
+    "outcome-unknown": "its Workflow may have been created. Look for its traces first",
+    "poison": "it has ended the processes that read it. Find out why first",
+}
+"""Reasons of letters that are sent back only if a person asks for them by name, and why."""
 
 _AGAIN = frozenset({Outcome.DEAD, Outcome.SKIPPED, Outcome.FAILED})
 _STAYING = {
@@ -70,7 +73,7 @@ class WayBack:
         definitions: The triggers.
         recorded: Returns what the ledger says about the runs of a trigger.
         now: When the letters are sent back.
-        is_named: Whether letters whose outcome is unknown were asked for by name.
+        is_named: Whether the letters were asked for by name, or by their reason.
 
     """
 
@@ -95,6 +98,8 @@ class WayBack:
         """Return what is sent for a letter, or why nothing can be sent."""
         if letter.reason in _STAYING:
             return Stays(_STAYING[letter.reason])
+        if letter.reason in BY_NAME and not self._is_named:
+            return Stays(f"{BY_NAME[letter.reason]}. Then name the letters, or use --reason {letter.reason}")
         if letter.run_key or letter.record.topic in ("", self._topics.runs):
             return self._run(letter)
         if letter.record.topic == self._topics.arrivals:
@@ -130,11 +135,6 @@ class WayBack:
         run = letter.run()
         if run is None:
             return Stays("it keeps no run that can be read")
-        if letter.reason == OUTCOME_UNKNOWN and not self._is_named:
-            return Stays(
-                "its Workflow may have been created. Look for its traces; if there are none, ask for this letter by "
-                f"its name ({letter.name}) or by --reason {OUTCOME_UNKNOWN}"
-            )
         base = run.repeats or run.run_key
         stands = self._recorded(run.trigger).find(base)
         if stands is not None and stands.outcome not in _AGAIN:

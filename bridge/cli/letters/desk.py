@@ -18,7 +18,7 @@ from bridge.kafka.log import Log
 from bridge.letters.judging import Judge
 from bridge.letters.letter import Choice
 from bridge.letters.letter_log import LetterLog
-from bridge.letters.way_back import OUTCOME_UNKNOWN, WayBack
+from bridge.letters.way_back import BY_NAME, WayBack
 from bridge.replay.frozen import read_recorded
 from bridge.replay.recorded import Recorded
 from bridge.settings.settings import Settings
@@ -72,7 +72,7 @@ def desk(settings: Settings, choice: Choice, *, asks_cluster: bool) -> Iterator[
                 read_recorded(log, topics, runs)
                 return runs
 
-            is_named = choice.places is not None or choice.reason == OUTCOME_UNKNOWN
+            is_named = choice.places is not None or choice.reason in BY_NAME
             way = WayBack(topics, partitions, definitions, recorded, wall_clock, is_named=is_named)
             decoder = EventDecoder(replay_dependencies(settings).decoder, steady_clock)
             templates = _templates(settings) if asks_cluster else None

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from bridge.letters.letter_file import line_of
-from bridge.letters.way_back import OUTCOME_UNKNOWN
+from bridge.letters.way_back import BY_NAME
 from bridge.stages.shared.dead_letters import UNKNOWN_SCHEMA
 from unit.letters.test_letters import letter
 
@@ -27,4 +27,4 @@ def test_each_reason_has_a_place_of_its_own_on_the_page_of_errors() -> None:
     rows = re.findall(r"^\| (?!reason |---)(.*?) \|", section, re.MULTILINE)
     names = [re.fullmatch(r'<a id="letter-([a-z-]+)"></a>`\1`', row) for row in rows]
     assert all(names)
-    assert {UNKNOWN_SCHEMA, OUTCOME_UNKNOWN, "undecodable", "unkeyed", "refused"} <= {name[1] for name in names if name}
+    assert {UNKNOWN_SCHEMA, *BY_NAME, "undecodable", "unkeyed", "refused"} <= {name[1] for name in names if name}

@@ -172,13 +172,16 @@ def test_a_run_that_exists_by_now_stays() -> None:
     assert stays.why.startswith("its run is there by now: ran (default/ship-")
 
 
-def test_a_run_whose_workflow_may_exist_is_sent_back_only_by_name() -> None:
+@pytest.mark.parametrize(
+    ("reason", "why"), [("outcome-unknown", "may have been created"), ("poison", "has ended the processes")]
+)
+def test_what_can_do_harm_is_sent_back_only_by_name(reason: str, why: str) -> None:
     world = refused()
     (letter,) = Office(world).read()
-    doubtful = replace(letter, reason="outcome-unknown")
+    doubtful = replace(letter, reason=reason)
     stays = Office(world).way().of(doubtful)
     assert isinstance(stays, Stays)
-    assert "may have been created" in stays.why
+    assert why in stays.why
     assert not isinstance(Office(world).way(is_named=True).of(doubtful), Stays)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bridge.errors import ExitCode
 from e2e.bridge_process import FLOWBRIDGE, in_environment
@@ -226,6 +227,59 @@ def test_letters_are_exported_and_added_again_with_the_same_bytes(bed: Bed, tmp_
     )
     moved.write_text(moved.read_text() + '{"format": 1}\n')
     assert f"{moved}:4: stage: expected a text, found None" in bed.refuses("import", str(moved))
+
+
+def test_bytes_that_cannot_be_decoded_are_replaced_by_an_event_with_a_payload_of_a_file(
+    bed: Bed, tmp_path: Path
+) -> None:
+    bed.trigger("raw", "id")
+    producer = Producer({"bootstrap.servers": bed.installation.bootstrap})
+    producer.produce("letters.raw", b"no event of ours", key=b"k-1")
+    assert producer.flush(DEADLINE) == 0
+    bed.wait_letters("raw", 1)
+    ((name, verdict),) = [
+        (line["letter"], line)
+        for line in bed.ask("retry", "--topic", "letters.raw", "--key", "k-1", "--dry-run", code=ExitCode.NOT_SO)
+        if line["kind"] == "verdict"
+    ]
+    assert (verdict["outcome"], verdict["field"]) == ("fails", "value")
+    (shown,) = bed.ask("show", name)
+    assert (shown["payload"], shown["size"], shown["key"]) == (None, 16, "k-1")
+    assert "give the whole payload with --payload" in bed.refuses("edit", name, "id=o-1", "--yes")
+    file = tmp_path / "payload.json"
+    file.write_text("[1]")
+    assert "holds no JSON object" in bed.refuses("edit", name, "--payload", str(file), "--yes")
+    file.write_text('{"id": "o-1"}')
+    (edited,) = bed.ask("edit", name, "--payload", str(file), "--id", "corrected-1", "--because", "garbage", "--yes")
+    assert (edited["event"], edited["now"]) == ("corrected-1", "passes")
+    bed.installation.wait_idle()
+    assert bed.orders("raw") == {"o-1": 1}
+
+
+def test_a_retry_that_is_interrupted_stops_between_two_letters_and_goes_on_later(bed: Bed) -> None:
+    bed.trigger("stopped")
+    bed.publish("stopped", 4)
+    bed.wait_letters("stopped", 4)
+    bed.trigger("stopped", "id")
+    words = ["dead-letters", "retry", "--trigger", "stopped", "--from", "1h", "--yes"]
+    process = subprocess.Popen(
+        [*in_environment(bed.installation.environment), str(FLOWBRIDGE), *words, "--rate", "0.2"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(lambda: bed.letters("stopped", "sent") >= 1, DEADLINE, "the first letter to be sent")
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=DEADLINE)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert "the same command goes on" in printed
+    before = bed.letters("stopped", "sent")
+    assert before < 4
+    assert bed.ask(*words[1:])[-1]["done"] == 4 - before
+    assert set(bed.sent("stopped").values()) == {1}
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "test": ("bridge.cli.explain.commands", "Try triggers out on events in files, without Kafka."),
     "record": ("bridge.cli.explain.commands", "Write such a file from the events of the log."),
     "replay": ("bridge.cli.replay.commands", "Start the runs of the past that are missing, by the live rules."),
+    "dead-letters": ("bridge.cli.letters.commands", "Show, retry, edit or discard what could not be done."),
     "status": ("bridge.cli.commands", "Show lag, open windows and runs by outcome, read from Kafka."),
     "check": ("bridge.cli.commands", "Validate triggers and, with --cluster, their WorkflowTemplates."),
     "publish": ("bridge.cli.publish", "Publish an event."),
@@ -59,7 +60,7 @@ class CommandGroup(click.Group):
         """Return the command of that name, None if there is none."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - given by the base

@@ -1,37 +1,26 @@
 """What the commands about the past share: ``replay``, ``explain``, ``plan`` and ``record``.
 
-They name triggers and ranges in the same way, read the same topics, and show how far reading has come.
+They read files of triggers in the same way, and show how far reading has come.
 """
 
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
+from bridge.cli.naming import identity_of
 from bridge.cli.wiring.schemas import event_schemas
 from bridge.core.definition import Definition
-from bridge.core.duration import DurationError, parse_duration
-from bridge.core.event import Micros, time_text
+from bridge.core.event import time_text
 from bridge.errors import UsageError
-from bridge.kafka.log import Partition
 from bridge.replay.planner import Progress
-from bridge.replay.request import Bound
 from bridge.settings.settings import Settings
 from bridge.stages.shared.garbage import BatchGarbageCollector
 from bridge.triggers.sources.folder import TriggerFolder
 from bridge.triggers.topic_mapping import placed
 from flowbridge_sdk.attributes.shared_topics import SharedTopics
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def identity_of(trigger: str, settings: Settings) -> str:
-    """Return the identity, ``namespace/name``, of a trigger that is named with or without its namespace."""
-    return trigger if "/" in trigger else f"{settings.namespace}/{trigger}"
 
 
 def definitions_in(file: Path, trigger: str | None, settings: Settings) -> list[Definition]:
@@ -55,37 +44,6 @@ def definitions_in(file: Path, trigger: str | None, settings: Settings) -> list[
         names = ", ".join(loaded.trigger.identity for loaded in reading.loaded) or "none"
         raise UsageError(f"{file} has no trigger {identity or ''}".rstrip(), f"it has: {names}")
     return found
-
-
-def bound(text: str, now: Micros) -> Bound:
-    """Return the bound that a text names: a time, a length of time ago, ``earliest``, or offsets.
-
-    Raises:
-        UsageError: It names none.
-
-    """
-    if text == "earliest":
-        return Bound(text=text)
-    if "=" in text:
-        offsets: dict[Partition, int] = {}
-        for part in text.split(","):
-            place, _, offset = part.strip().rpartition("=")
-            topic, _, number = place.rpartition("/")
-            if not topic or not number.isdecimal() or not offset.isdecimal():
-                raise UsageError(
-                    f"{part.strip()!r} names no offset", "write TOPIC/PARTITION=OFFSET, several with commas"
-                )
-            offsets[Partition(topic, int(number))] = int(offset)
-        return Bound(offsets=offsets, text=text)
-    with suppress(DurationError):
-        return Bound(now - parse_duration(text), text=text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        expected = "write 2026-01-31T12:00Z, 2h (so long ago), earliest, or offsets as TOPIC/0=120"
-        raise UsageError(f"{text!r} names no time", expected) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return Bound((moment - _EPOCH) // timedelta(microseconds=1), text=text)
 
 
 class ReadingProgress:

@@ -25,6 +25,7 @@ from bridge.settings.values import Group
 
 if TYPE_CHECKING:
     from flowbridge_sdk import Publisher
+    from flowbridge_sdk.registry import Registry
 
 _LINES = "-"
 _QUIET = {"log_level": "0"}  # librdkafka would repeat on stderr, many times, what the error says once
@@ -206,20 +207,35 @@ def _publishing(settings: Settings, timeout_text: str) -> Iterator[Publisher]:
         raise UsageError(f"--timeout: {error}") from None
     if timeout < _LEAST_TIMEOUT:
         raise UsageError(f"--timeout: found {timeout_text!r}", "give Kafka at least 1s")
-    registry = None
-    try:
-        if settings.schema_registry_url is not None:
-            from flowbridge_sdk.registry import Registry  # noqa: PLC0415 - its packages are an optional extra
-
-            registry = Registry(settings.schema_registry_url)
-        milliseconds = str(timeout // timedelta(milliseconds=1))
-        with sdk.Publisher(
+    milliseconds = str(timeout // timedelta(milliseconds=1))
+    with (
+        sdk_errors(settings),
+        sdk.Publisher(
             schemas=sdk.EventSchemas.load(*settings.schemas),
-            registry=registry,
+            registry=registry_of(settings),
             shared_topics=settings.shared_topics,
             config=_QUIET | settings.client_properties() | {"delivery.timeout.ms": milliseconds},
-        ) as publisher:
-            yield publisher
+        ) as publisher,
+    ):
+        yield publisher
+
+
+def registry_of(settings: Settings) -> Registry | None:
+    """Return the schema registry that the settings name, if they name one."""
+    if settings.schema_registry_url is None:
+        return None
+    from flowbridge_sdk.registry import Registry  # noqa: PLC0415 - its packages are an optional extra
+
+    return Registry(settings.schema_registry_url)
+
+
+@contextmanager
+def sdk_errors(settings: Settings) -> Iterator[None]:
+    """Turn the errors of the SDK about an event into ours."""
+    import flowbridge_sdk as sdk  # noqa: PLC0415 - as above
+
+    try:
+        yield
     except (sdk.RefusedError, sdk.NotRegisteredError) as error:
         raise EventRefusedError(str(error)) from error
     except sdk.SchemaError as error:

@@ -38,7 +38,7 @@ from bridge.stages.matcher.window_restore import Kept, read_changelog
 from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.process import group_of
 from bridge.stages.shared.arrival_records import arrival_key, decode_arrival
-from bridge.stages.shared.dead_letters import UNKNOWN_SCHEMA
+from bridge.stages.shared.dead_letters import SENDING, UNKNOWN_SCHEMA
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.shared.run_records import decode_facts, decode_run, encode_facts
 from bridge.triggers.topic_mapping import topics_of
@@ -364,7 +364,8 @@ class _Reading:
             for record in self._records(Partition(self._topics.retries, number), since=self._chosen.begin):
                 with suppress(RecordError):  # of a newer version
                     mark = SENT_BACK.decode(record.value or b"")
-                    marks[mark["offset"]] = mark["at"]
+                    if mark["cause"] in SENDING:
+                        marks[mark["offset"]] = mark["at"]
             for record in self._records(Partition(self._topics.dead_letters, number), since=self._chosen.begin):
                 fields = DEAD_LETTER.decode(record.value or b"")
                 sent_back = marks.get(record.offset)

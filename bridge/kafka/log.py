@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, Protocol
 
 Headers = Sequence[tuple[str, bytes]]
 
+_COMMIT_TRIES = 5  # each waits in the client for as long as a transaction may take
+
 LARGEST_RECORD = 4 * 1024 * 1024
 """Bytes: an event's payload of 1 MiB in the largest envelope, several times over."""
 
@@ -248,6 +250,48 @@ class TransactionalProducer(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the client; an open transaction is aborted if that can be done at once."""
+
+
+def transact(
+    producer: TransactionalProducer,
+    records: Sequence[tuple[str, int, bytes | None, bytes | None, Headers | None]],
+) -> None:
+    """Send records in one transaction, again if it is aborted.
+
+    Args:
+        producer: The producer.
+        records: Topic, partition, key, value and headers of each.
+
+    Raises:
+        FencedError: Another process has the transactional id now.
+        LogError: Kafka did not answer, or refuses. It is not known whether the records were sent.
+
+    """
+    for tries in range(_COMMIT_TRIES):
+        producer.begin()
+        try:
+            for record in records:
+                producer.send(*record)
+            _commit(producer)
+        except AbortableError:
+            producer.abort()
+            if tries == _COMMIT_TRIES - 1:
+                raise
+        else:
+            return
+
+
+def _commit(producer: TransactionalProducer) -> None:
+    for tries in range(_COMMIT_TRIES):
+        try:
+            producer.commit()
+        except AbortableError:
+            raise
+        except LogError as error:
+            if type(error) is not LogError or tries == _COMMIT_TRIES - 1:
+                raise
+        else:
+            return
 
 
 class Reader(ABC):

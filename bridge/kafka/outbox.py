@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.core.slot_filters import Decisions
-from bridge.kafka.log import LogError, Partition, TransactionalProducer
+from bridge.kafka.log import Headers, LogError, Partition, TransactionalProducer
 from bridge.kafka.records import headers_of
 
 RECORD_LIMIT = 4 * 1024 * 1024
@@ -38,8 +38,15 @@ class Outbox:
         self.size = 0
         self.at: object = None
 
-    def send(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
+    def send(self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Headers | None = None) -> None:
         """Send a record in the batch's transaction; None for the value is a tombstone.
+
+        Args:
+            topic: The topic.
+            partition: The partition.
+            key: The key.
+            value: The value.
+            headers: Headers besides the one that its format has.
 
         Raises:
             OversizeError: The record is larger than our topics take.
@@ -50,7 +57,8 @@ class Outbox:
             if size > RECORD_LIMIT:
                 raise OversizeError(size)
             self.size += size
-        self._producer.send(topic, partition, key, value, headers_of(value))
+        own = headers_of(value)
+        self._producer.send(topic, partition, key, value, own if headers is None else [*(own or ()), *headers])
         self.sent += 1
 
     def hold(self, partition: Partition, offset: int, seconds: float) -> None:
@@ -71,5 +79,5 @@ class Discard(Outbox):
     def __init__(self) -> None:
         self.decisions, self.held, self.sent, self.size, self.at = Decisions(), {}, 0, 0, None
 
-    def send(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
+    def send(self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Headers | None = None) -> None:
         """Drop it."""

@@ -22,9 +22,13 @@ from fastavro.schema import fingerprint, parse_schema, to_parsing_canonical_form
 
 import bridge
 from bridge.kafka.avro import source
+from bridge.kafka.log import LARGEST_RECORD
 
 if TYPE_CHECKING:
     from bridge.kafka.log import Headers
+
+SENT_LIMIT = LARGEST_RECORD // 2
+"""Bytes of a run or an arrival when it is sent, so that later stages can keep it whole, with its identity as a key."""
 
 VERSION_HEADER = "flowbridge-version"
 """Header of a record whose format is newer than 0.1.0: the first version that reads it."""

@@ -20,7 +20,7 @@ from bridge.core.event import SECOND, Micros
 from bridge.core.runs.run import Run
 from bridge.core.trigger import Trigger
 from bridge.kafka.internal_topics import InternalTopics, partition_of
-from bridge.kafka.log import AbortableError, Log, LogError, Partition, Record
+from bridge.kafka.log import Log, Partition, Record, transact
 from bridge.kafka.records import REPLAY, headers_of
 from bridge.replay.frozen import ReadRange
 from bridge.replay.planner import Draft
@@ -37,7 +37,6 @@ STALE: Micros = 15 * SECOND
 
 _PLANNED_AT_ONCE = 500  # runs of a plan that are written in one transaction, and
 _PLANNED_BYTES = 8 * 1024 * 1024  # their bytes
-_COMMIT_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -319,30 +318,7 @@ class ReplayOwner:
         self._send([*sent, (self._topics.replays, 0, replay.name.encode(), replay.encode())])
 
     def _send(self, records: list[tuple[str, int, bytes, bytes]]) -> None:
-        for tries in range(_COMMIT_TRIES):
-            self._producer.begin()
-            try:
-                for topic, partition, key, value in records:
-                    self._producer.send(topic, partition, key, value, headers_of(value))
-                self._commit()
-            except AbortableError:
-                self._producer.abort()
-                if tries == _COMMIT_TRIES - 1:
-                    raise
-            else:
-                return
-
-    def _commit(self) -> None:
-        for tries in range(_COMMIT_TRIES):
-            try:
-                self._producer.commit()
-            except AbortableError:
-                raise
-            except LogError as error:
-                if type(error) is not LogError or tries == _COMMIT_TRIES - 1:
-                    raise
-            else:
-                return
+        transact(self._producer, [(*record, headers_of(record[-1])) for record in records])
 
     def close(self) -> None:
         """Close the client."""

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 from bridge.argo.api import Unavailable, WorkflowApi
 from bridge.cli.explain.telling import story_lines
+from bridge.cli.naming import bound, identity_of
 from bridge.cli.output import Output
-from bridge.cli.past import ReadingProgress, bound, identity_of
-from bridge.cli.replay.carrying_out import kafka
+from bridge.cli.past import ReadingProgress
 from bridge.cli.wiring.cluster import connect_cluster
+from bridge.cli.wiring.installation import kafka
 from bridge.cli.wiring.process import replay_dependencies
 from bridge.errors import ExitCode, KubernetesUnreachableError, UsageError
 from bridge.explain.explainer import Explainer

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from bridge.cli.explain.telling import decision_lines, wrapped
+from bridge.cli.naming import bound
 from bridge.cli.output import Output
-from bridge.cli.past import ReadingProgress, bound, definitions_in
-from bridge.cli.replay.carrying_out import kafka
+from bridge.cli.past import ReadingProgress, definitions_in
+from bridge.cli.wiring.installation import kafka
 from bridge.cli.wiring.process import replay_dependencies
 from bridge.core.duration import DurationError, parse_duration
 from bridge.errors import ExitCode, UsageError

@@ -5,35 +5,23 @@ from __future__ import annotations
 import signal
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import click
 
 from bridge.cli.output import Output
 from bridge.cli.replay.cluster import Cluster
-from bridge.cli.wiring.kafka import connect, internal_topics, require_kafka
 from bridge.core.duration import duration_text
 from bridge.core.event import SECOND, Micros, time_text
 from bridge.errors import (
     ExitCode,
-    KafkaRefusedError,
     KafkaUnreachableError,
-    NewerRecordsError,
-    RegistryUnreachableError,
-    UsageError,
 )
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Log, LogError
-from bridge.kafka.records import RecordError
 from bridge.replay.execution import DEAD, MEANWHILE, SKIPPED, SUBMITTED, Execution, State
 from bridge.replay.replays import COMPLETED, PAUSED, Replay, ReplayOwner, user_and_machine
-from bridge.replay.request import ReplayError
-from bridge.settings.settings import Settings
 from bridge.stages.stage_thread import steady_clock, wall_clock
-from flowbridge_sdk.errors import DecodeError
 
 _PATIENCE = 5.0  # seconds that Kafka has for a first answer
 _RECENT: Micros = 30 * SECOND  # the time over which the present rate is measured
@@ -119,46 +107,6 @@ class _SendingProgress:
     def end(self) -> None:
         if self._is_shown:
             click.echo("\r\x1b[K", err=True, nl=False)
-
-
-@contextmanager
-def kafka(settings: Settings) -> Iterator[tuple[Log, InternalTopics]]:
-    """Connect to Kafka, and turn the errors of a replay into those of a command."""
-    require_kafka(settings, _PATIENCE)
-    log, topics = connect(settings), internal_topics(settings)
-    try:
-        admin = log.admin()
-        try:
-            existing = admin.topics()
-        finally:
-            admin.close()
-        if topics.triggers not in existing:
-            found = f"there is no installation with the prefix {topics.prefix!r} at {settings.bootstrap_servers}"
-            raise KafkaRefusedError(found, "check --internal-prefix, or start one with flowbridge run")
-        if topics.replays not in existing or topics.replay_plans not in existing:
-            found = f"the installation has no topics {topics.replays} and {topics.replay_plans}"
-            raise KafkaRefusedError(found, "start a process of this version with flowbridge run: it creates them")
-        yield log, replace(topics, partitions=existing[topics.runs])
-    except ReplayError as error:
-        raise UsageError(error.found, error.remedy) from error
-    except RecordError as error:
-        raise NewerRecordsError(str(error)) from error
-    except DecodeError as error:
-        raise RegistryUnreachableError(str(error)) from error
-    except LogError as error:
-        raise KafkaUnreachableError(f"no answer from {settings.bootstrap_servers}: {error}") from error
-
-
-def agrees(question: str) -> bool:
-    """Ask the person at the terminal.
-
-    Raises:
-        UsageError: Nobody is there.
-
-    """
-    if not sys.stdin.isatty():
-        raise UsageError("nobody is there to ask", "use --yes to start the runs, or --dry-run to see the plan alone")
-    return click.confirm(question, err=True)
 
 
 def tell_state(replay: Replay, finished: int | None, output: Output) -> None:

@@ -9,8 +9,9 @@ from collections import Counter
 from dataclasses import asdict, replace
 
 from bridge.cli.output import Output
-from bridge.cli.replay.carrying_out import agrees, carry_out, counts_text, kafka, summary, tell_state
+from bridge.cli.replay.carrying_out import carry_out, counts_text, summary, tell_state
 from bridge.cli.replay.cluster import Cluster
+from bridge.cli.wiring.installation import agrees, kafka
 from bridge.core.event import time_text
 from bridge.errors import ExitCode, UsageError
 from bridge.kafka.internal_topics import InternalTopics

@@ -8,10 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bridge.cli.naming import bound, identity_of
 from bridge.cli.output import Output
-from bridge.cli.past import ReadingProgress, bound, definitions_in, identity_of
-from bridge.cli.replay.carrying_out import agrees, carry_out, kafka
+from bridge.cli.past import ReadingProgress, definitions_in
+from bridge.cli.replay.carrying_out import carry_out
 from bridge.cli.replay.cluster import Cluster
+from bridge.cli.wiring.installation import agrees, kafka
 from bridge.cli.wiring.process import replay_dependencies
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND, Micros, time_text

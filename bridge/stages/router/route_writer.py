@@ -17,10 +17,10 @@ from bridge.core.runs.run import Run
 from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
+from bridge.kafka.records import SENT_LIMIT
 from bridge.stages.shared.arrival_records import arrival_key, encode_arrival
 from bridge.stages.shared.dead_letters import DeadLetters
 from bridge.stages.shared.event_reader import DecodedEvent
-from bridge.stages.shared.run_records import SENT_LIMIT
 from bridge.stages.shared.run_sender import RunnableMatch, RunSender
 
 _LETTER_TEXT = 4_000  # characters of a dead letter's text

@@ -7,8 +7,8 @@ on, and when the set of schemas that it knows has changed. It routes the events 
 ==================================================== ===================================================================
 question                                             answer
 ==================================================== ===================================================================
-who sends a letter back?                             the router that owns the partition of its event
-was a letter sent back already?                      a mark in ``retries`` says so. It is written in the transaction
+who sends such a letter back?                        the router that owns the partition of its event
+was a letter dealt with already?                     a mark in ``retries`` says so. It is written in the transaction
                                                      that routes the event, in the partition of the letter's number
 are all marks there?                                 yes: the owner has fenced the former owner, and reads marks up to
                                                      the end of the log, past each open transaction, before letters
@@ -37,13 +37,12 @@ from bridge.kafka.observer import Observer
 from bridge.kafka.outage import ABOUT_KAFKA
 from bridge.kafka.outbox import Discard, Outbox
 from bridge.kafka.records import DEAD_LETTER, SENT_BACK, RecordError
-from bridge.stages.shared.dead_letters import UNKNOWN_SCHEMA
+from bridge.stages.shared.dead_letters import UNKNOWN_SCHEMA, Cause, mark_record
 from bridge.stages.shared.decoding import EventDecoder
 from flowbridge_sdk.codec import fingerprint_in
 
 logger = logging.getLogger(__name__)
 
-_BY_SCHEMA = "schema"
 _IN_BATCH = 500  # letters that a batch sends back
 _READ_IN_BATCH = 5_000  # letters and marks that a batch reads
 _BYTES_IN_BATCH = 4 * 1024 * 1024  # of the values of letters that it sends back
@@ -247,15 +246,7 @@ class WaitingLetters:
     def mark(self, event: WaitingEvent, out: Outbox) -> None:
         """Mark a letter as sent back, in the transaction that routes its event."""
         letter, record = event
-        mark = {
-            "partition": letter.partition,
-            "offset": letter.offset,
-            "cause": _BY_SCHEMA,
-            "by": "",
-            "at": self._clock(),
-        }
-        key = f"{letter.partition}/{letter.offset}".encode()
-        out.send(self._topics.retries, letter.partition, key, SENT_BACK.encode(mark))
+        out.send(self._topics.retries, *mark_record((letter.partition, letter.offset), Cause.SCHEMA, self._clock()))
         fingerprint = (fingerprint_in(record.value) or b"").hex()
         if fingerprint in self._sent or len(self._sent) < _TOLD_LIMIT:
             self._sent[fingerprint] += 1

@@ -8,11 +8,7 @@ from typing import Any
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.runs.run import Run, RunFacts
 from bridge.core.runs.run_of_match import UnrunnableError
-from bridge.kafka.outbox import RECORD_LIMIT
-from bridge.kafka.records import REPLAYED_RUN, RUN, RUN_FACTS, RUN_PLAN
-
-SENT_LIMIT = RECORD_LIMIT // 2
-"""Bytes of a run or an arrival when it is sent, so that later stages can keep it whole, with its identity as a key."""
+from bridge.kafka.records import REPLAYED_RUN, RUN, RUN_FACTS, RUN_PLAN, SENT_LIMIT
 
 _PLANS = 4_096  # definitions whose share of a run is kept as written and as read
 
@@ -31,7 +27,11 @@ def run_record(run: Run) -> bytes:
 
 
 def encode_run(run: Run) -> bytes:
-    """Return the record of a run; one that a replay asks for has a record around it, which 0.1.0 does not know."""
+    """Return the record of a run.
+
+    One that a replay asks for, or that is made in place of another one, has a record around it, which 0.1.0 does not
+    know.
+    """
     plan = _plan(
         run.trigger,
         run.definition_hash,
@@ -58,7 +58,7 @@ def encode_run(run: Run) -> bytes:
             "start_by": run.start_by,
         }
     )
-    if not run.replay:
+    if not (run.replay or run.repeats):
         return value
     return REPLAYED_RUN.encode({"run": value, "replay": run.replay, "replay_id": run.replay_id, "repeats": run.repeats})
 

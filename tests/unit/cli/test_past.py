@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.past import definitions_in, identity_of
+from bridge.cli.naming import identity_of
+from bridge.cli.past import definitions_in
 from bridge.errors import UsageError
 from bridge.settings.settings import Settings
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.cli.past import bound
+from bridge.cli.naming import bound
 from bridge.cli.replay.carrying_out import counts_text
 from bridge.cli.replay.existing import _request_text, _state_text
 from bridge.cli.replay.new import _expression, _name_for

@@ -1,0 +1,1 @@
+"""``flowbridge dead-letters``: what could not be done, and what a person does about it."""

@@ -10,7 +10,8 @@ a run                           a run in place of it, with a key of its own, as 
 ==============================  ======================================================================================
 
 All of this goes the usual way from there. A trigger that has used the event already decides ``duplicate`` or
-``already-ran``, so a retry starts no run twice.
+``already-ran``, so a retry starts no run twice. That holds for as long as the trigger remembers the event (``dedupe``)
+or the ledger remembers the run: a windowed trigger takes an event that it used before that as a new one.
 """
 
 from __future__ import annotations

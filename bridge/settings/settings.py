@@ -241,6 +241,13 @@ class Settings(BaseModel):
         description="How long a finished Workflow stays on the cluster at least, where its template sets no TTL: a "
         "create whose outcome is unknown is settled within it.",
     )
+    followed_runs: Annotated[int, Group.RUNS] = Field(
+        SubmitterSettings.followed_runs,
+        ge=0,
+        le=1_000_000,
+        description="Created runs whose Workflows a process follows to their end at most; 0 follows none. The account "
+        "needs the right to list and watch Workflows. Of runs beyond the bound the end is not recorded.",
+    )
     clock_skew: Annotated[Duration, Group.RUNS] = Field(
         _length(WindowSettings.clock_skew),
         ge=timedelta(0),

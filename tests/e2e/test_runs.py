@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubernetes import client
 
+from bridge.kafka.records import LEDGER_ENTRY
+from bridge.stages.shared.run_records import decode_facts
 from e2e.installation import DEADLINE
 from servers.process import wait_for
 
@@ -76,6 +78,26 @@ def _metaflow_like() -> Manifest:
     }
 
 
+def phases(installation: Installation, trigger: str) -> list[str]:
+    """Return the phases of the runs of a trigger, as the ledger has them."""
+    last: dict[str, str] = {}
+    for value in installation.records("ledger"):
+        entry = LEDGER_ENTRY.decode(value)
+        facts = decode_facts(entry["run"]) if entry["state"] == "done" else None
+        if facts is not None and facts.phase is not None and entry["trigger"].endswith(f"/{trigger}"):
+            last[entry["workflow"]] = facts.phase.value
+    return list(last.values())
+
+
+def wait_recorded(installation: Installation, trigger: str, *wanted: str) -> None:
+    """Wait until the runs of a trigger have these phases in the ledger."""
+    try:
+        wait_for(lambda: sorted(phases(installation, trigger)) == sorted(wanted), DEADLINE, "the phases")
+    except TimeoutError:
+        found = phases(installation, trigger)
+        raise AssertionError(f"waited in vain for {wanted} of {trigger} in the ledger; there are {found}") from None
+
+
 def start(installation: Installation, name: str, order: str) -> Manifest:
     """Publish an event of a trigger; return the Workflow that it starts."""
     before = len(installation.workflows(name))
@@ -116,6 +138,7 @@ def test_a_run_succeeds_fails_and_times_out(
     status = wait_phase(installation, name, phase)["status"]
     assert message is None or message in status["message"]
     assert status["finishedAt"]
+    wait_recorded(installation, name, phase.lower())
 
 
 @pytest.mark.usefixtures("bridge")

@@ -99,7 +99,7 @@ def test_replays_have_a_role_of_their_own_that_no_account_of_the_base_gets() -> 
     bindings = [thing for thing in objects() if thing["kind"].endswith("RoleBinding")]
     assert [binding["roleRef"]["name"] for binding in bindings] == ["flowbridge"]
     verbs = {verb for rule in the("Role")["rules"] if "workflows" in rule["resources"] for verb in rule["verbs"]}
-    assert verbs == {"create", "get"}
+    assert verbs == {"create", "get", "list", "watch"}
 
 
 def test_nothing_secret_is_in_the_manifests() -> None:

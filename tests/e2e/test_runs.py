@@ -14,7 +14,7 @@ from kubernetes import client
 
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.shared.run_records import decode_facts
-from e2e.installation import DEADLINE
+from e2e.installation import DEADLINE, parameters
 from servers.process import wait_for
 
 if TYPE_CHECKING:
@@ -78,24 +78,15 @@ def _metaflow_like() -> Manifest:
     }
 
 
-def phases(installation: Installation, trigger: str) -> list[str]:
-    """Return the phases of the runs of a trigger, as the ledger has them."""
-    last: dict[str, str] = {}
+def recorded(installation: Installation, workflow: Manifest) -> str | None:
+    """Return the phase of a Workflow's run, as the ledger has it."""
+    place = f"{installation.namespace}/{workflow['metadata']['name']}"
+    phase = None
     for value in installation.records("ledger"):
         entry = LEDGER_ENTRY.decode(value)
-        facts = decode_facts(entry["run"]) if entry["state"] == "done" else None
-        if facts is not None and facts.phase is not None and entry["trigger"].endswith(f"/{trigger}"):
-            last[entry["workflow"]] = facts.phase.value
-    return list(last.values())
-
-
-def wait_recorded(installation: Installation, trigger: str, *wanted: str) -> None:
-    """Wait until the runs of a trigger have these phases in the ledger."""
-    try:
-        wait_for(lambda: sorted(phases(installation, trigger)) == sorted(wanted), DEADLINE, "the phases")
-    except TimeoutError:
-        found = phases(installation, trigger)
-        raise AssertionError(f"waited in vain for {wanted} of {trigger} in the ledger; there are {found}") from None
+        facts = decode_facts(entry["run"]) if entry["state"] == "done" and entry["workflow"] == place else None
+        phase = facts.phase.value if facts is not None and facts.phase is not None else phase
+    return phase
 
 
 def start(installation: Installation, name: str, order: str) -> Manifest:
@@ -134,11 +125,11 @@ def wait_phase(installation: Installation, name: str, phase: str) -> Manifest:
 def test_a_run_succeeds_fails_and_times_out(
     name: str, phase: str, message: str | None, installation: Installation
 ) -> None:
-    start(installation, name, f"o-{name}")
+    workflow = start(installation, name, f"o-{name}")
     status = wait_phase(installation, name, phase)["status"]
     assert message is None or message in status["message"]
     assert status["finishedAt"]
-    wait_recorded(installation, name, phase.lower())
+    wait_for(lambda: recorded(installation, workflow) == phase.lower(), DEADLINE, "the phase in the ledger")
 
 
 @pytest.mark.usefixtures("bridge")
@@ -160,3 +151,88 @@ def test_a_pod_of_a_run_gets_the_event_in_its_environment(
     environment = {variable.name: variable.value for variable in main.env}
     assert environment[_ENVIRONMENT] == "o-7"
     assert environment["RUN_ID"] == f"argo-{name}"
+
+
+def listed(installation: Installation, *words: str) -> list[Manifest]:
+    """Return what ``flowbridge runs list`` prints."""
+    done = installation.command("runs", "list", *words, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.usefixtures("bridge")
+def test_runs_are_listed_by_trigger_phase_time_key_and_parameter_and_shown(installation: Installation) -> None:
+    workflow = start(installation, "ends-well", "o-listed")
+    start(installation, "stays", "o-stays")
+    name = workflow["metadata"]["name"]
+    wanted = ("--trigger", "ends-well", "--param", "order=o-listed")
+    wait_for(lambda: [run["phase"] for run in listed(installation, *wanted)] == ["succeeded"], DEADLINE, "the phase")
+    (run,) = listed(installation, *wanted, "--phase", "succeeded", "--from", "1h", "--limit", "1")
+    assert run["workflow"] == f"{installation.namespace}/{name}"
+    assert run["parameters"] == {"order": "o-listed"}
+    assert run["ended"] > run["decided"] >= run["since"]
+    assert listed(installation, *wanted, "--phase", "failed") == []
+    assert listed(installation, *wanted, "--to", "1h") == []
+    assert listed(installation, *wanted, "--key", "other") == []
+    assert [run["phase"] for run in listed(installation, "--trigger", "stays")] == ["running"]
+    (text,) = installation.command("runs", "list", *wanted).stdout.splitlines()
+    assert f"succeeded  {installation.namespace}/ends-well" in text
+    address = "https://argo.example/workflows/{namespace}/{name}"
+    shown = installation.command("runs", "show", name, "-o", "json", FLOWBRIDGE_ARGO_URL=address)
+    assert shown.returncode == 0, shown.stderr
+    record = json.loads(shown.stdout)
+    assert record["url"] == f"https://argo.example/workflows/{installation.namespace}/{name}"
+    assert record["cluster"]["phase"] == "Succeeded"
+    assert [event["name"] for event in record["events"]] == ["runs.ends-well"]
+    lines = installation.command("runs", "show", run["run_key"]).stdout
+    assert "phase        succeeded" in lines
+    assert "parameter    order=o-listed" in lines
+    none = installation.command("runs", "show", "no-such-run")
+    assert (none.returncode, none.stdout) == (2, "")
+    assert "the ledger has no run" in none.stderr
+
+
+@pytest.mark.usefixtures("bridge")
+def test_a_rerun_has_the_same_parameters_and_is_made_once_for_each_id(installation: Installation) -> None:
+    parent = start(installation, "times-out", "o-again")["metadata"]["name"]
+    wait_for(
+        lambda: [run["phase"] for run in listed(installation, "--param", "order=o-again")] == ["failed"],
+        DEADLINE,
+        "the failure",
+    )
+    before = len(installation.workflows("times-out"))
+    made = [installation.command("runs", "rerun", parent, "--id", id_, "-o", "json") for id_ in ("a", "a", "b")]
+    assert [done.returncode for done in made] == [0, 0, 0], [done.stderr for done in made]
+    answers = [json.loads(done.stdout) for done in made]
+    assert [answer["is_new"] for answer in answers] == [True, False, True]
+    assert answers[0]["run_key"] == answers[1]["run_key"] != answers[2]["run_key"]
+    workflows = installation.workflows("times-out")
+    assert len(workflows) == before + 2
+    again = {f"{installation.namespace}/{each['metadata']['name']}": each for each in workflows}
+    for answer in answers:
+        workflow = again[answer["workflow"]]
+        assert parameters(workflow) == {"order": "o-again"}
+        assert workflow["metadata"]["annotations"]["flowbridge.dev/repeats"] == answer["of"]
+    shown = json.loads(installation.command("runs", "show", parent, "-o", "json").stdout)
+    keys = {each["run_key"] for each in shown["runs_in_its_place"]}
+    assert keys == {answer["run_key"] for answer in answers}
+
+
+@pytest.mark.usefixtures("bridge")
+def test_a_run_that_is_terminated_fails_and_only_then_can_be_made_again(installation: Installation) -> None:
+    name = start(installation, "stays", "o-stopped")["metadata"]["name"]
+
+    def phase() -> list[str]:
+        return [run["phase"] for run in listed(installation, "--param", "order=o-stopped")]
+
+    wait_for(lambda: phase() == ["running"], DEADLINE, "the run")
+    refused = installation.command("runs", "rerun", name)
+    assert refused.returncode == 2
+    assert "is running" in refused.stderr
+    done = installation.command("runs", "terminate", name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "is being terminated" in done.stdout
+    wait_for(lambda: phase() == ["failed"], DEADLINE, "the end")
+    again = installation.command("runs", "terminate", name)
+    assert again.returncode == 1
+    assert "is failed" in again.stdout

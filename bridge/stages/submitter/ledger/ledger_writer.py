@@ -81,7 +81,14 @@ class LedgerWriter:
             self.write("dead" if isinstance(event, Buried) else "done", run, now, out)
 
     def write_end(self, ended: EndedRun, now: Micros, out: Outbox) -> None:
-        """Write the entry of a created run again, whose Workflow has ended."""
+        """Write the entry of a created run again, whose Workflow has ended.
+
+        The ledger may have forgotten the run meanwhile, and may have taken up another one of the same key. That one's
+        entry stays.
+        """
+        ledger = self._ledger[ended.partition]
+        if ended.run_key in ledger.open or ended.run_key in ledger.waiting_runs:
+            return
         entry = encode_end(ended.entry, ended.phase, now)
         out.send(self._topics.ledger, ended.partition, ended.run_key.encode(), entry)
 

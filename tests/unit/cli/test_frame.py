@@ -26,7 +26,7 @@ Usage: flowbridge [OPTIONS] COMMAND [ARGS]...
 
   Start Argo Workflows from events on Kafka, exactly once for each match.
 """
-_WITHOUT_OUTPUT = ("run", "gateway", "record", "schema")  # logs, a file, and commands of their own
+_WITHOUT_OUTPUT = ("run", "gateway", "record", "schema", "runs")  # logs, a file, and commands of their own
 FLOWBRIDGE = [sys.executable, "-c", "from bridge.cli.main import main; main()"]
 
 

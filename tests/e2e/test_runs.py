@@ -170,7 +170,7 @@ def test_runs_are_listed_by_trigger_phase_time_key_and_parameter_and_shown(insta
     (run,) = listed(installation, *wanted, "--phase", "succeeded", "--from", "1h", "--limit", "1")
     assert run["workflow"] == f"{installation.namespace}/{name}"
     assert run["parameters"] == {"order": "o-listed"}
-    assert run["ended"] > run["decided"] >= run["since"]
+    assert run["ended"] >= run["decided"] >= run["since"]
     assert listed(installation, *wanted, "--phase", "failed") == []
     assert listed(installation, *wanted, "--to", "1h") == []
     assert listed(installation, *wanted, "--key", "other") == []

@@ -66,8 +66,8 @@ bench-peers: setup ## Quix Streams and Bytewax next to Flowbridge: the same jobs
 	$(TESTS_ON_PATH) $(RUN) python -m bench --only peers
 
 .PHONY: cluster-up
-cluster-up: setup ## start Kafka and a Kubernetes API server for you, and print the settings to use
-	@$(TESTS_ON_PATH) $(RUN) python -m servers up
+cluster-up: setup ## start Kafka and a Kubernetes API server for you, with ARGO=1 also Argo's controller; print the settings to use
+	@$(TESTS_ON_PATH) $(RUN) python -m servers up $(if $(ARGO),--argo)
 
 .PHONY: cluster-down
 cluster-down: setup ## stop them again and remove their data

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import uuid
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from servers.choice import AnyKafka, AnyKubernetes
+    from servers.controller import ArgoController
     from servers.java_avro import Question
 
 # How long an example takes says more of the machine than of the code. CI tries the same examples each time: what a new
@@ -37,6 +39,7 @@ settings.load_profile("here")
 _FRAMEWORKS = ("spark", "flink", "quix", "bytewax", "airflow", "dagster", "prefect")
 _LARGE_FIXTURES: dict[str, Callable[[], object]] = {
     "argo": builds.argo_programs,
+    "argo_controller": builds.argo_controller,
     **{name: partial(environment, name) for name in _FRAMEWORKS},
 }
 """Fixtures that rest on large builds, and what makes them."""
@@ -150,6 +153,18 @@ def namespace(kubernetes: AnyKubernetes) -> str:
 def argo(pytestconfig: pytest.Config) -> None:
     """Argo's own code as programs (servers/argo.py)."""
     _buildable(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def argo_controller(
+    kubernetes: AnyKubernetes, pytestconfig: pytest.Config
+) -> Iterator[Callable[[str], ArgoController]]:
+    """Start Argo's own controller in a namespace: from then on its Workflows run. Those of other tests do not."""
+    from servers.controller import ArgoController  # noqa: PLC0415 - the clients of servers take long to import
+
+    _buildable(pytestconfig)
+    with ExitStack() as started:
+        yield lambda namespace: started.enter_context(ArgoController(kubernetes, namespace))
 
 
 @pytest.fixture(scope="session")

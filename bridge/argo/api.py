@@ -9,11 +9,13 @@ Nothing here raises for an error of a cluster or a network. Each outcome is a va
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from bridge.argo.workflow import Workflow, WorkflowTemplate
+from bridge.argo.workflow import SeenWorkflow, Workflow, WorkflowTemplate
 from bridge.cluster.responses import Plain, Response
+from bridge.cluster.watch import Away, Change, Listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,23 @@ class Unavailable:
 
     reason: str
     passes: bool = False
+
+
+class PhaseWatch(Protocol):
+    """A watch on the bridge's Workflows in a namespace. Nothing in it waits for the API."""
+
+    @property
+    def lists_begun(self) -> int:
+        """Return how many lists were begun. A Workflow that exists now is in each list that begins after this."""
+
+    def take(self) -> Sequence[Listing[SeenWorkflow] | Change[SeenWorkflow]] | Away:
+        """Return the changes since the last call, in order, or why there can be none; a listing comes first."""
+
+    def list_again(self) -> None:
+        """Have all Workflows listed again."""
+
+    def stop(self) -> None:
+        """End the watch."""
 
 
 class WorkflowApi(ABC):
@@ -64,6 +83,10 @@ class WorkflowApi(ABC):
             selector: Labels with their values.
 
         """
+
+    @abstractmethod
+    def watch_phases(self, namespace: str) -> PhaseWatch:
+        """Start a watch on the Workflows of a namespace that the bridge has created, with their phases."""
 
     @abstractmethod
     def terminate(self, namespace: str, name: str) -> Response:

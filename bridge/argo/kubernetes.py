@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 from bridge.argo.api import Unavailable, WorkflowApi
-from bridge.argo.workflow import API_GROUP, API_VERSION, Workflow, WorkflowTemplate, phases_of
+from bridge.argo.workflow import API_GROUP, API_VERSION, MANAGED, SeenWorkflow, Workflow, WorkflowTemplate, phases_of
 from bridge.cluster.api_server import READ_TIMEOUT, ApiServer
 from bridge.cluster.config import cluster_client
 from bridge.cluster.responses import Answer, Plain, Response
+from bridge.cluster.watch import Watch
 
 _NAMESPACES = f"/apis/{API_GROUP}/{API_VERSION}/namespaces"
 _PATIENCE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.GONE)  # 410: a list expired
@@ -66,6 +67,11 @@ class KubernetesWorkflowApi(WorkflowApi):
         if isinstance(listed, Answer) and listed.status == HTTPStatus.GONE:
             listed = self._listed(namespace, selector)  # all pages are of one moment, which the server has forgotten
         return _failure(listed) if isinstance(listed, Answer) else listed
+
+    def watch_phases(self, namespace: str) -> Watch[SeenWorkflow]:
+        """Watch the metadata of the bridge's Workflows (:meth:`WorkflowApi.watch_phases`)."""
+        path = _path("workflows", namespace)
+        return Watch(self._server, path, MANAGED, SeenWorkflow.from_metadata, only_metadata=True)
 
     def terminate(self, namespace: str, name: str) -> Response:
         """Ask Argo to stop a Workflow at once (:meth:`WorkflowApi.terminate`)."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from bridge.argo.workflow import API_GROUP, API_VERSION, PREFIX, RUN_KEY
+from bridge.argo.workflow import API_GROUP, API_VERSION, MANAGED, PREFIX, RUN_KEY
 from bridge.core.runs.parameters import inert
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ EVENT_TIME = PREFIX + "event-time"
 DEFINITION = PREFIX + "definition"
 REPLAY = PREFIX + "replay"
 REPEATS = PREFIX + "repeats"
-MANAGED_BY = "app.kubernetes.io/managed-by"
-MANAGER = "flowbridge"
 
 EVENTS_LIMIT = 32_768
 """Bytes of the list of events. All annotations of an object may have 262,144 together."""
@@ -79,7 +77,7 @@ def workflow_manifest(run: Run) -> dict[str, Any]:
     if run.key:
         shown = run.key if len(run.key) <= KEY_LIMIT else run.key[:KEY_LIMIT] + "…"
         marks[KEY] = shown.replace("{", "\\u007b")  # templates can write annotations next to other texts, too
-    labels = {**_users(run.labels), TRIGGER: trigger_label(run.trigger), MANAGED_BY: MANAGER}
+    labels = {**_users(run.labels), TRIGGER: trigger_label(run.trigger), **MANAGED}
     if run.replay:
         labels[REPLAY] = marks[REPLAY] = run.replay
     if run.repeats:

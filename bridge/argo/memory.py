@@ -13,16 +13,27 @@ import itertools
 import re
 import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from bridge.argo.api import Unavailable, WorkflowApi
-from bridge.argo.workflow import API_GROUP, TemplateParameter, Workflow, WorkflowTemplate, phases_of
+from bridge.argo.workflow import (
+    API_GROUP,
+    MANAGED,
+    RUN_KEY,
+    SeenWorkflow,
+    TemplateParameter,
+    Workflow,
+    WorkflowTemplate,
+    phases_of,
+)
 from bridge.cluster.responses import Answer, Plain, Response, Unknown, Unreachable
+from bridge.cluster.watch import Away, Change, Listing
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAME_LIMIT = 253  # the API server's own; that Argo wants 63 is not its business
@@ -63,6 +74,41 @@ class _Stored:
     ttl: float | None
 
 
+class MemoryPhaseWatch:
+    """A watch on a cluster in memory.
+
+    Args:
+        seen: Returns the Workflows of the bridge in a namespace; None while the cluster cannot be reached.
+
+    """
+
+    def __init__(self, namespace: str, seen: Callable[[str], Sequence[SeenWorkflow] | None]) -> None:
+        self.namespace = namespace
+        self.changes: list[Change[SeenWorkflow]] = []
+        self.lists_begun = 0
+        self._seen = seen
+        self._has_to_list = True
+
+    def take(self) -> Sequence[Listing[SeenWorkflow] | Change[SeenWorkflow]] | Away:
+        """Return the changes since the last call (:meth:`PhaseWatch.take`)."""
+        seen = self._seen(self.namespace) if self._has_to_list or self.changes else ()
+        if seen is None:
+            return Away("connection refused")
+        changes, self.changes = self.changes, []
+        if not self._has_to_list:
+            return changes
+        self._has_to_list = False
+        self.lists_begun += 1
+        return [Listing(seen, self.lists_begun)]
+
+    def list_again(self) -> None:
+        """List all Workflows at the next call."""
+        self._has_to_list = True
+
+    def stop(self) -> None:
+        """Do nothing: a watch that nothing refers to ends."""
+
+
 class MemoryWorkflowApi(WorkflowApi):
     """One cluster in memory. Safe for several threads.
 
@@ -89,6 +135,7 @@ class MemoryWorkflowApi(WorkflowApi):
         self._faults: deque[Fault] = deque()
         self._is_cut = False
         self._uids = itertools.count(1)
+        self._watches: weakref.WeakSet[MemoryPhaseWatch] = weakref.WeakSet()
         self._lock = threading.RLock()
 
     def create(self, manifest: Plain, *, timeout: float) -> Response:
@@ -109,6 +156,7 @@ class MemoryWorkflowApi(WorkflowApi):
                 reference = manifest.get("spec", {}).get("workflowTemplateRef", {}).get("name")
                 template = self._templates.get((namespace, reference))
                 self._workflows[namespace, name] = _Stored(stored, template.ttl if template is not None else None)
+                self._tell("put", (namespace, name))
                 answer = Answer(HTTPStatus.CREATED, object=copy.deepcopy(stored))
         if answer.status == HTTPStatus.CREATED and answer.object is not None and self._on_created is not None:
             self._on_created(Workflow.from_manifest(answer.object))
@@ -138,6 +186,13 @@ class MemoryWorkflowApi(WorkflowApi):
             self._forget_expired()
             homed = (stored.manifest for (home, _), stored in self._workflows.items() if home == namespace)
             return phases_of(homed, selector)
+
+    def watch_phases(self, namespace: str) -> MemoryPhaseWatch:
+        """Start a watch (:meth:`WorkflowApi.watch_phases`)."""
+        watch = MemoryPhaseWatch(namespace, self._seen)
+        with self._lock:
+            self._watches.add(watch)
+        return watch
 
     def terminate(self, namespace: str, name: str) -> Response:
         """Note in a Workflow that it is to stop (:meth:`WorkflowApi.terminate`)."""
@@ -211,6 +266,7 @@ class MemoryWorkflowApi(WorkflowApi):
         with self._lock:
             stored = self._workflows[namespace, name]
             stored.manifest.setdefault("status", {})["phase"] = phase
+            self._tell("put", (namespace, name))
             if stored.ttl is not None:
                 self._gone_at.setdefault((namespace, name), self._clock() + stored.ttl)
 
@@ -262,12 +318,40 @@ class MemoryWorkflowApi(WorkflowApi):
         for place in [place for place, moment in self._gone_at.items() if now >= moment]:
             self._remove(place)
 
+    def _seen(self, namespace: str) -> Sequence[SeenWorkflow] | None:
+        """Return the Workflows of the bridge in a namespace; None while connections are refused."""
+        with self._lock:
+            if self._is_cut:
+                return None
+            self._forget_expired()
+            stored = [stored for (home, _), stored in self._workflows.items() if home == namespace]
+            return [_seen_of(each) for each in stored if _is_ours(each)]
+
+    def _tell(self, kind: Literal["put", "deleted"], place: _Place) -> None:
+        """Tell watches of a change."""
+        stored = self._workflows[place]
+        if self._watches and _is_ours(stored):
+            for watch in self._watches:
+                if watch.namespace == place[0]:
+                    watch.changes.append(Change(kind, _seen_of(stored)))
+
     def _remove(self, place: _Place) -> None:
+        self._tell("deleted", place)
         del self._workflows[place]
         self._gone_at.pop(place, None)
 
     def _now(self) -> str:
         return datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _is_ours(stored: _Stored) -> bool:
+    return MANAGED.items() <= (stored.manifest["metadata"].get("labels") or {}).items()
+
+
+def _seen_of(stored: _Stored) -> SeenWorkflow:
+    metadata = stored.manifest["metadata"]
+    phase = stored.manifest.get("status", {}).get("phase", "")
+    return SeenWorkflow(metadata["name"], (metadata.get("annotations") or {}).get(RUN_KEY, ""), phase)
 
 
 def _failure(status: int, reason: str, message: str, retry_after: float | None = None) -> Answer:

@@ -16,6 +16,10 @@ API_VERSION = "v1alpha1"
 PREFIX = "flowbridge.dev/"
 """Labels and annotations below this prefix belong to the bridge. A trigger cannot set them."""
 RUN_KEY = PREFIX + "run-key"
+MANAGED = {"app.kubernetes.io/managed-by": "flowbridge"}
+"""The label of the bridge's Workflows."""
+
+_PHASE_LABEL = "workflows.argoproj.io/phase"  # Argo's controller keeps it equal to status.phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,34 @@ class Workflow:
             terminating=metadata.get("deletionTimestamp") is not None,
             manifest=manifest,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWorkflow:
+    """A Workflow as a watch sees it.
+
+    Attributes:
+        name: Its name.
+        run_key: The run that it was created for; empty for none.
+        phase: Its phase in Argo's words; empty while Argo has given it none.
+
+    """
+
+    name: str
+    run_key: str
+    phase: str
+
+    @classmethod
+    def from_metadata(cls, manifest: Plain) -> SeenWorkflow:
+        """Return the Workflow of which the API answered the metadata.
+
+        Raises:
+            KeyError, TypeError: It has no name.
+
+        """
+        metadata = manifest["metadata"]
+        run_key = str(_mapping(metadata.get("annotations")).get(RUN_KEY) or "")
+        return cls(str(metadata["name"]), run_key, str(_mapping(metadata.get("labels")).get(_PHASE_LABEL) or ""))
 
 
 @dataclass(frozen=True, slots=True)

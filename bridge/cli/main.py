@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "test": ("bridge.cli.explain.commands", "Try triggers out on events in files, without Kafka."),
     "record": ("bridge.cli.explain.commands", "Write such a file from the events of the log."),
     "replay": ("bridge.cli.replay.commands", "Start the runs of the past that are missing, by the live rules."),
+    "runs": ("bridge.cli.runs.commands", "List runs and their phases, show one, make one again, terminate one."),
     "dead-letters": ("bridge.cli.letters.commands", "Show, retry, edit or discard what could not be done."),
     "status": ("bridge.cli.commands", "Show lag, open windows and runs by outcome, read from Kafka."),
     "check": ("bridge.cli.commands", "Validate triggers and, with --cluster, their WorkflowTemplates."),

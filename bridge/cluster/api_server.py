@@ -36,6 +36,8 @@ LIST_TIMEOUT = 30.0
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+METADATA = JSON + ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = JSON + ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
 _OBJECT_LIMIT = 8 * 1024 * 1024  # bytes of an answer that are read; an object in etcd is smaller
@@ -107,16 +109,19 @@ class ApiServer:
         """
         return self._whole("GET", path, None, "", Timeout(total=timeout))
 
-    def list(self, path: str, query: Mapping[str, str]) -> Response:
+    def list(self, path: str, query: Mapping[str, str], *, only_metadata: bool = False) -> Response:
         """Ask for a list of objects, whose body may take up to :data:`LIST_TIMEOUT`.
 
         Args:
             path: Path of the resource, quoted.
             query: Its query.
+            only_metadata: Ask for the metadata of each object alone.
 
         """
+        accept = METADATA_LIST if only_metadata else JSON
+        limits = Timeout(total=READ_TIMEOUT)
         with body_takes(LIST_TIMEOUT):
-            return self._whole("GET", f"{path}?{urlencode(query)}", None, "", Timeout(total=READ_TIMEOUT), _LIST_LIMIT)
+            return self._whole("GET", f"{path}?{urlencode(query)}", None, "", limits, _LIST_LIMIT, accept)
 
     def post(self, path: str, body: Plain, *, timeout: float = READ_TIMEOUT) -> Response:
         """Ask once, without any retry, that an object be created.
@@ -140,17 +145,21 @@ class ApiServer:
         """
         return self._whole("PATCH", path, _encoded(body), MERGE_PATCH, Timeout(total=timeout))
 
-    def watch(self, path: str, query: Mapping[str, str], *, timeout: float) -> Stream | Response:
+    def watch(
+        self, path: str, query: Mapping[str, str], *, timeout: float, only_metadata: bool = False
+    ) -> Stream | Response:
         """Ask for a watch. Return its stream, or the response of a server that does not start one.
 
         Args:
             path: Path of the resource, quoted.
             query: Its query.
             timeout: Seconds after which the watch is broken off. The server should end it before.
+            only_metadata: Ask for the metadata of each object alone.
 
         """
         limits = Timeout(connect=READ_TIMEOUT, total=timeout)
-        response = self._sent("GET", f"{path}?{urlencode(query)}", None, "", limits)
+        accept = METADATA if only_metadata else JSON
+        response = self._sent("GET", f"{path}?{urlencode(query)}", None, "", limits, accept)
         if isinstance(response, Unreachable | Unknown):
             return response
         return Stream(response) if response.status == HTTPStatus.OK else _read_answer(response, _OBJECT_LIMIT)
@@ -160,16 +169,23 @@ class ApiServer:
         self._client.close()
 
     def _whole(
-        self, method: str, path: str, body: bytes | None, kind: str, limits: Timeout, size: int = _OBJECT_LIMIT
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        kind: str,
+        limits: Timeout,
+        size: int = _OBJECT_LIMIT,
+        accept: str = JSON,
     ) -> Response:
-        response = self._sent(method, path, body, kind, limits)
+        response = self._sent(method, path, body, kind, limits, accept)
         return response if isinstance(response, Unreachable | Unknown) else _read_answer(response, size)
 
     def _sent(
-        self, method: str, path: str, body: bytes | None, kind: str, limits: Timeout
+        self, method: str, path: str, body: bytes | None, kind: str, limits: Timeout, accept: str = JSON
     ) -> BaseHTTPResponse | Unreachable | Unknown:
         """Send a request; return the response, whose body is not read yet."""
-        headers = {"Accept": JSON, "User-Agent": "flowbridge"} | ({"Content-Type": kind} if kind else {})
+        headers = {"Accept": accept, "User-Agent": "flowbridge"} | ({"Content-Type": kind} if kind else {})
         try:
             self._client.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
         except Exception as error:  # noqa: BLE001  (credential plugins raise what they like, and nothing was sent yet)

@@ -92,6 +92,7 @@ class SubmitterSettings(SettingsGroup):
         retry_for: How long after its first refusal a run that is refused is tried again before it is a dead letter.
         ledger_horizon: How long run keys are remembered.
         workflow_lifetime: How long a finished Workflow lives at least, when its template says nothing.
+        followed_runs: Created runs whose Workflows one process follows to their end at most; 0 follows none.
         outcome_pace: How long an outcome waits for others, or for new runs, to share a transaction with, while more
             creates are in flight; a twentieth of that when none is.
         backlog: Runs that may wait while the API server is unreachable. Beyond it the log is held back.
@@ -104,6 +105,7 @@ class SubmitterSettings(SettingsGroup):
     retry_for: Micros = DAY
     ledger_horizon: Micros = 7 * DAY
     workflow_lifetime: Micros = HOUR
+    followed_runs: int = 100_000
     outcome_pace: Micros = field(default=SECOND, metadata=NO_SETTING)
     backlog: int = field(default=1_000, metadata=NO_SETTING)
 

@@ -32,6 +32,7 @@ from bridge.settings.sources import CONFIG, EnvironmentSource, FileSource, Optio
 from bridge.settings.values import (
     HIDDEN,
     Address,
+    ArgoUrl,
     Duration,
     FieldPaths,
     FilePath,
@@ -240,6 +241,18 @@ class Settings(BaseModel):
         ge=timedelta(minutes=1),
         description="How long a finished Workflow stays on the cluster at least, where its template sets no TTL: a "
         "create whose outcome is unknown is settled within it.",
+    )
+    followed_runs: Annotated[int, Group.RUNS] = Field(
+        SubmitterSettings.followed_runs,
+        ge=0,
+        le=1_000_000,
+        description="Created runs whose Workflows a process follows to their end at most; 0 follows none. The account "
+        "needs the right to list and watch Workflows. Of runs beyond the bound the end is not recorded.",
+    )
+    argo_url: Annotated[ArgoUrl, Group.RUNS] = Field(
+        "",
+        description="Where a Workflow is seen in Argo's UI, with `{namespace}` and `{name}` in it: "
+        "`https://argo.example/workflows/{namespace}/{name}`. `flowbridge runs` shows these addresses.",
     )
     clock_skew: Annotated[Duration, Group.RUNS] = Field(
         _length(WindowSettings.clock_skew),

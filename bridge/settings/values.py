@@ -346,6 +346,16 @@ UrlPath = Annotated[
     Metavar("/PATH"),
 ]
 """A path of HTTP that is not one of the health pages'."""
+ArgoUrl = Annotated[
+    str,
+    _matching(
+        r"|https?://(?=.*\{namespace\})(?=.*\{name\})[^\s]{1,500}",
+        "an address with {namespace} and {name} is right, such as https://argo.example/workflows/{namespace}/{name}",
+    ),
+    Metavar("URL"),
+    Trait.EMPTY,
+]
+"""The address of a Workflow in Argo's UI, with its namespace and name left open; empty for none."""
 SharedTopicPatterns = Annotated[dict[str, str], BeforeValidator(_shared_topics), Metavar("PREFIX*=TOPIC,...")]
 """Topics that the names with a common beginning share: pattern to topic."""
 TopicPatterns = Annotated[tuple[str, ...], BeforeValidator(_json_topics), Metavar("TOPIC|PREFIX*,...")]

@@ -247,7 +247,9 @@ def _open_submitter(around: ProcessDependencies) -> StageLoop:
         bulkheads.close()
         executor.shutdown(wait=False)
 
-    loop = _loop(stage, around, end_workers, definitions.close, replays.close, admin.close, reader.close)
+    loop = _loop(
+        stage, around, end_workers, stage.followed.stop, definitions.close, replays.close, admin.close, reader.close
+    )
     return loop
 
 

@@ -27,8 +27,9 @@ from bridge.argo.create_attempt import (
 )
 from bridge.argo.kubernetes import KubernetesWorkflowApi
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, MemoryWorkflowApi
-from bridge.argo.workflow import RUN_KEY, TemplateParameter, Workflow
+from bridge.argo.workflow import MANAGED, RUN_KEY, SeenWorkflow, TemplateParameter, Workflow
 from bridge.cluster.responses import Answer, Unknown, Unreachable
+from bridge.cluster.watch import Away, Change, Listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +154,7 @@ class RealCluster(Cluster):
         self._objects.delete_namespaced_custom_object(*self._place("workflows"), name)
 
     def run(self, name: str, phase: str) -> None:
-        body = {"status": {"phase": phase}}
+        body = {"metadata": {"labels": {"workflows.argoproj.io/phase": phase}}, "status": {"phase": phase}}
         self._objects.patch_namespaced_custom_object(*self._place("workflows"), name, body)
 
     def unreachable(self) -> WorkflowApi:
@@ -378,6 +379,31 @@ def test_phases_are_those_of_the_workflows_with_all_labels(cluster: Cluster) -> 
     assert phases == {"refresh-1": "", "refresh-2": "Succeeded", "refresh-3": "Failed"}
     assert cluster.api.phases(cluster.namespace, {"replay": "none"}) == {}
     assert cluster.api.phases("not-there", {"replay": "gap"}) == {}
+
+
+def test_a_watch_tells_the_phases_of_the_bridges_workflows_first_all_and_then_each_change(cluster: Cluster) -> None:
+    cluster.given("refresh-1", **MANAGED)
+    cluster.given("of-a-person")
+    watch = cluster.api.watch_phases(cluster.namespace)
+
+    def next_news() -> list[Any]:
+        news: list[Any] = []
+
+        def has_come() -> bool:
+            taken = watch.take()
+            news.extend(() if isinstance(taken, Away) else taken)
+            return bool(news)
+
+        wait_for(has_come)
+        return news
+
+    assert next_news() == [Listing([SeenWorkflow("refresh-1", OURS, "")], watch.lists_begun)]
+    cluster.run("refresh-1", "Failed")
+    assert next_news()[-1] == Change("put", SeenWorkflow("refresh-1", OURS, "Failed"))
+    cluster.run("of-a-person", "Failed")
+    cluster.delete("refresh-1", held=False)
+    assert next_news() == [Change("deleted", SeenWorkflow("refresh-1", OURS, "Failed"))]
+    watch.stop()
 
 
 def test_phases_come_from_every_page(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

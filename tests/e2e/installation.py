@@ -110,11 +110,15 @@ class Installation:
             {"name": parameter, **({} if value is None else {"value": value})}
             for parameter, value in parameters.items()
         ]
+        self.create_template_of(name, {"arguments": {"parameters": listed}})
+
+    def create_template_of(self, name: str, spec: Manifest) -> None:
+        """Create a WorkflowTemplate with this ``spec``."""
         body = {
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "WorkflowTemplate",
             "metadata": {"name": name},
-            "spec": {"arguments": {"parameters": listed}},
+            "spec": spec,
         }
         with self._kubernetes.api() as api:
             custom = client.CustomObjectsApi(api)

@@ -21,6 +21,7 @@ KUBERNETES_VERSION = "v1.37.2"
 
 _BROKER = Path(__file__).with_name("broker")
 _APISERVER = Path(__file__).with_name("apiserver")
+_ARGO_CONTROLLER = Path(__file__).with_name("argo_controller")
 _ARGO = {"workflows": Path(__file__).with_name("argo_events"), "templates": Path(__file__).with_name("argo_workflows")}
 _JAVA_AVRO = Path(__file__).with_name("java_avro")
 _REGISTRY = Path(__file__).with_name("schema_registry")
@@ -59,6 +60,16 @@ def argo_programs() -> Path:
     """
     sources = [content for folder in _ARGO.values() for content in _go_sources(folder)]
     return cached("argo", [_machine().encode(), *sources], _compile_argo)
+
+
+def argo_controller() -> Path:
+    """Return the folder of Argo's own controller: the program ``workflow-controller``, and its kinds in ``crds``.
+
+    Raises:
+        ServerError: Go is missing, or the build failed.
+
+    """
+    return cached("argo-controller", [_machine().encode(), *_go_sources(_ARGO_CONTROLLER)], _compile_argo_controller)
 
 
 def schema_registry() -> Path:
@@ -126,6 +137,15 @@ def _compile_argo(folder: Path) -> None:
         _go_build(module, f"{folder}/{program}", "-s -w", f"./{program}")
 
 
+def _compile_argo_controller(folder: Path) -> None:
+    say("building Argo's workflow-controller (about four minutes on two cores, once)")
+    need("go", "Go, version 1.26 or later")
+    module = "github.com/argoproj/argo-workflows/v4"
+    _go_build(_ARGO_CONTROLLER, f"{folder}/workflow-controller", "-s -w", f"{module}/cmd/workflow-controller")
+    sources = run(["go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module], _ARGO_CONTROLLER).strip()
+    shutil.copytree(Path(sources, "manifests", "base", "crds", "minimal"), folder / "crds")
+
+
 def _compile_registry(folder: Path) -> None:
     say("building a schema registry (about a quarter of a minute, once)")
     need("go", "Go, version 1.26 or later")
@@ -146,8 +166,8 @@ def need(program: str, what: str) -> None:
         )
 
 
-def run(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> None:
-    """Run a step of a build in a folder; a ServerError has the end of what a failed one printed."""
+def run(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> str:
+    """Run a step of a build in a folder; return its output. A ServerError has the end of what a failed one printed."""
     result = subprocess.run(
         command,
         cwd=folder,
@@ -162,6 +182,7 @@ def run(command: list[str], folder: Path, environment: dict[str, str] | None = N
     if result.returncode != 0:
         tail = "\n".join(result.stdout.splitlines()[-_SHOWN_LINES:])
         raise ServerError(f"`{' '.join(command[:2])}` failed with exit code {result.returncode}:\n{tail}")
+    return result.stdout
 
 
 def say(text: str) -> None:

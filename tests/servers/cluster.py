@@ -89,8 +89,11 @@ class Cluster:
         write_kubeconfig(path, entry, {"token": token}, namespace)
         return path
 
-    def install_kinds(self) -> None:
-        """Install Argo's CustomResourceDefinitions and wait until they are served.
+    def install_kinds(self, *files: Path) -> None:
+        """Install CustomResourceDefinitions and wait until they are served. Those that are there stay as they are.
+
+        Args:
+            files: Files with the definitions; Argo's kinds as the tests need them, if none is named.
 
         Raises:
             TimeoutError: One was not established within 30 s.
@@ -98,7 +101,8 @@ class Cluster:
         """
         with self.api() as api:
             extensions = client.ApiextensionsV1Api(api)
-            names = [_apply(extensions, kind) for kind in yaml.safe_load_all(_KINDS.read_text())]
+            texts = [file.read_text() for file in files or (_KINDS,)]
+            names = [_apply(extensions, kind) for text in texts for kind in yaml.load_all(text, yaml.CSafeLoader)]
             wait_for(
                 lambda: all(_established(extensions, name) for name in names),
                 _ESTABLISHED_SECONDS,

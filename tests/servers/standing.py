@@ -20,6 +20,7 @@ from typing import Any
 from kubernetes import client
 
 from bridge.triggers.resources import read_text
+from servers.controller import ArgoController
 from servers.kafka import RUN_FAST, KafkaServer
 from servers.kubernetes import KubernetesServer
 from servers.process import ServerError, wait_for
@@ -27,6 +28,10 @@ from servers.process import ServerError, wait_for
 NAMESPACE = "demo"
 """The namespace of the examples in the documentation that name none; it has the WorkflowTemplates of all of them."""
 
+ARGO_NAMESPACE = "argo"
+"""The namespace of Argo's controller, if it runs."""
+
+_CONTROLLER = "workflow-controller"
 _STOP_SECONDS = 10.0
 _SHOWN = 80  # characters of a command line
 _ROOT = Path(__file__).parents[2]
@@ -85,26 +90,38 @@ def standing() -> Standing | None:
     return known if known and all(program.runs() for program in known.programs) else None
 
 
-def stand_up() -> Standing:
+def stand_up(*, with_argo: bool = False) -> Standing:
     """Return the servers that stand, or start them. A start that fails leaves nothing behind.
 
+    Args:
+        with_argo: Also run Argo's controller, so that Workflows run. The example's templates then need no pods.
+
     Raises:
-        ServerError: They cannot be built or started.
+        ServerError: They cannot be built or started, or they run without Argo's controller.
 
     """
     already = standing()
     if already is not None:
+        if with_argo and not any(program.name == _CONTROLLER for program in already.programs):
+            raise ServerError("the servers run without Argo's controller: end them with `make cluster-down` first")
         return already
     take_down()  # what is left of an earlier one
     kafka = KafkaServer(_FOLDER / "kafka", java_options=RUN_FAST, tethered=False)
     kubernetes = KubernetesServer(_FOLDER / "kubernetes", tethered=False)
+    argo: ArgoController | None = None
     try:
         kafka.start()
         kubernetes.start()
-        _create_templates(kubernetes)
-        result = _described(kafka, kubernetes)
+        _create_templates(kubernetes, need_no_pods=with_argo)
+        if with_argo:
+            kubernetes.create_namespace(ARGO_NAMESPACE)
+            argo = ArgoController(kubernetes, ARGO_NAMESPACE, is_everywhere=True, tethered=False)
+            argo.start()
+        result = _described(kafka, kubernetes, argo)
         _STATE.write_text(json.dumps(asdict(result), indent=2) + "\n")
     except BaseException:
+        if argo is not None:
+            argo.stop()
         kubernetes.stop()
         kafka.stop()
         raise
@@ -143,15 +160,21 @@ def _known() -> Standing | None:
         raise ServerError(f"{_STATE} cannot be read ({error}); end the servers by hand and remove {_FOLDER}") from None
 
 
-def _described(kafka: KafkaServer, kubernetes: KubernetesServer) -> Standing:
+def _described(kafka: KafkaServer, kubernetes: KubernetesServer, argo: ArgoController | None) -> Standing:
     etcd, apiserver = kubernetes.pids
     pids = {"kube-apiserver": apiserver, "etcd": etcd, "Kafka": kafka.pid}  # the API server before its etcd
+    if argo is not None:
+        pids = {_CONTROLLER: argo.pid, **pids}
     programs = tuple(Program(name, pid, _started(pid) or 0, _command(pid)) for name, pid in pids.items())
     return Standing(kafka.bootstrap, str(kubernetes.kubeconfig), programs)
 
 
-def _create_templates(kubernetes: KubernetesServer) -> None:
+def _create_templates(kubernetes: KubernetesServer, *, need_no_pods: bool) -> None:
     templates = example_templates()
+    for template in templates if need_no_pods else ():
+        (step,) = template["spec"]["templates"]
+        del step["container"]
+        step["suspend"] = {"duration": "0s"}  # no kubelet runs, and this step ends without a pod
     for namespace in {NAMESPACE, *(template["metadata"]["namespace"] for template in templates)}:
         kubernetes.create_namespace(namespace)
     with kubernetes.api() as api:

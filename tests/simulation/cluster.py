@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from zlib import crc32
 
-from bridge.argo.api import Unavailable, WorkflowApi
+from bridge.argo.api import PhaseWatch, Unavailable, WorkflowApi
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, REFUSED_CONNECTION, MemoryWorkflowApi, answered
 from bridge.argo.workflow import Workflow, WorkflowTemplate
 from bridge.cluster.responses import Answer, Plain, Response, Unknown
@@ -202,6 +202,9 @@ class HarmedApi(WorkflowApi):
 
     def phases(self, namespace: str, selector: Mapping[str, str]) -> Mapping[str, str] | Unavailable:
         return self._cluster.api.phases(namespace, selector)
+
+    def watch_phases(self, namespace: str) -> PhaseWatch:
+        return self._cluster.api.watch_phases(namespace)
 
     def terminate(self, namespace: str, name: str) -> Response:
         return self._cluster.api.terminate(namespace, name)

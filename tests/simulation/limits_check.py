@@ -7,7 +7,7 @@ however wrong the clocks are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from bridge.core.decision import RunReason
@@ -16,7 +16,7 @@ from bridge.core.trigger import RunLimits
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Record
 from bridge.kafka.records import LEDGER_ENTRY
-from bridge.stages.shared.run_records import decode_run
+from bridge.stages.shared.run_records import decode_facts, decode_run
 from simulation.history import History
 from simulation.replay_check import is_of_a_replay
 from simulation.trigger_log import TriggerLog
@@ -36,7 +36,11 @@ def wrong_starts(
 ) -> Iterator[str]:
     """Say which runs started too soon or too late; ``expired`` are those of which Kafka deleted entries by age."""
     asked_for = _asked_for(history, topics)
-    records = [record for record in history.records(topics.ledger) if record.value is not None]
+    records = [
+        record
+        for record in history.records(topics.ledger)
+        if record.value is not None and not _is_of_an_end(LEDGER_ENTRY.decode(record.value))
+    ]
     intents: set[str] = set()
     ended: dict[str, int] = {}
     for record in records:
@@ -55,6 +59,12 @@ def wrong_starts(
         if limits is not None:
             for begun in _begun(records, trigger, expired):
                 yield from _wrong_by_limits(trigger, limits, begun)
+
+
+def _is_of_an_end(entry: Mapping[str, Any]) -> bool:
+    """Return whether an entry was written again since its Workflow has ended, which is no start."""
+    facts = decode_facts(entry["run"]) if entry["state"] == "done" else None
+    return facts is not None and facts.ended is not None
 
 
 def _asked_for(history: History, topics: InternalTopics) -> dict[str, list[tuple[int, Micros | None]]]:

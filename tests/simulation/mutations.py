@@ -225,9 +225,8 @@ def _known_only(self: Any, known: str) -> Any:
 _write, _confirm = LedgerWriter.write, create_attempt.confirm
 
 
-def _write_no_intent(self: Any, state: Any, run: Any, now: Any, out: Any) -> None:
-    if state != "intent":
-        _write(self, state, run, now, out)
+def _write_no_intent(self: Any, state: Any, run: Any, now: Any, out: Any, phase: Any = None) -> bytes:
+    return b"" if state == "intent" else _write(self, state, run, now, out, phase)
 
 
 def _pass_the_rest(self: Any, now: Any, out: Any) -> None:

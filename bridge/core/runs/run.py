@@ -5,6 +5,7 @@ It holds all that its Workflow needs. So it runs the same after its trigger was 
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import NamedTuple
 
 from bridge.core.event import EventIdentity, Micros
@@ -70,6 +71,24 @@ class Run(NamedTuple):
         return f"{self.trigger}{REPLAY_LANE}{self.replay}" if self.replay else self.trigger
 
 
+class RunPhase(StrEnum):
+    """How far the Workflow of a run has come, as the ledger has it. The order is that of the record's enum.
+
+    ``gone``: the Workflow was deleted before its end was seen. ``unknown``: the Workflow is not followed.
+    """
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ERROR = "error"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+PHASE_OF_ARGO = {"Succeeded": RunPhase.SUCCEEDED, "Failed": RunPhase.FAILED, "Error": RunPhase.ERROR}
+"""The phases in which Argo has ended a Workflow."""
+
+
 class RunFacts(NamedTuple):
     """The facts about a run that the ledger keeps after its end.
 
@@ -83,6 +102,9 @@ class RunFacts(NamedTuple):
         replay: Name of the replay that asked for it; empty for the live bridge.
         replay_id: Id of the second set of runs that it belongs to; empty for the live set.
         repeats: Run key of the run that it was made in place of; empty for none.
+        phase: How far its Workflow has come; None for a run without a Workflow, and in older entries.
+        ended: When the end of its Workflow was seen; None before, and where it is not known.
+        parameters: Name and text of the Workflow's parameters; None where they are not kept.
 
     """
 
@@ -95,3 +117,6 @@ class RunFacts(NamedTuple):
     replay: str = ""
     replay_id: str = ""
     repeats: str = ""
+    phase: RunPhase | None = None
+    ended: Micros | None = None
+    parameters: tuple[tuple[str, str], ...] | None = None

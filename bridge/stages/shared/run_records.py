@@ -6,9 +6,16 @@ from functools import lru_cache
 from typing import Any
 
 from bridge.core.event import EventIdentity, Micros
-from bridge.core.runs.run import Run, RunFacts
+from bridge.core.runs.run import Run, RunFacts, RunPhase
 from bridge.core.runs.run_of_match import UnrunnableError
-from bridge.kafka.records import REPLAYED_RUN, RUN, RUN_FACTS, RUN_PLAN, SENT_LIMIT
+from bridge.kafka.records import CREATED_RUN, REPLAYED_RUN, RUN, RUN_FACTS, RUN_PLAN, SENT_LIMIT
+
+KEPT_PARAMETERS = 16 * 1024
+"""Bytes of a run's parameters that the ledger keeps after its Workflow was created, at most."""
+
+RUNNING_MARK = CREATED_RUN.prefix + bytes([0])
+"""Bytes in the ledger's entry of a run whose Workflow has not ended, and in no other. No text has them: C3 01 is no
+UTF-8."""
 
 _PLANS = 4_096  # definitions whose share of a run is kept as written and as read
 
@@ -118,16 +125,17 @@ def decode_run(value: bytes) -> Run:
     )
 
 
-def encode_facts(run: Run, frame: tuple[Micros, Micros] | None) -> bytes:
+def encode_facts(run: Run, frame: tuple[Micros, Micros] | None, phase: RunPhase | None = None) -> bytes:
     """Return the record of the facts that the ledger keeps about a run that has ended.
 
     Args:
         run: The run.
         frame: The calendar window of its match; None for other windows.
+        phase: How far its Workflow has come; None if it has none.
 
     """
     start, end = frame or (None, None)
-    return RUN_FACTS.encode(
+    facts = RUN_FACTS.encode(
         {
             "definition": run.definition_hash,
             "key": run.key,
@@ -143,6 +151,46 @@ def encode_facts(run: Run, frame: tuple[Micros, Micros] | None) -> bytes:
             "repeats": run.repeats,
         }
     )
+    if phase is None:
+        return facts
+    parameters = dict(run.parameters or ())
+    size = sum(len(name) + len(text.encode()) for name, text in parameters.items())
+    kept = parameters if size <= KEPT_PARAMETERS else None
+    return CREATED_RUN.encode({"phase": phase.value, "ended": None, "parameters": kept, "facts": facts})
+
+
+def ended_facts(value: bytes, phase: RunPhase, ended: Micros) -> bytes:
+    """Return the facts about a run whose Workflow has ended now.
+
+    Args:
+        value: The facts that were kept when it was created.
+        phase: Its last phase.
+        ended: When its end was seen.
+
+    Raises:
+        RecordError: The facts cannot be read.
+
+    """
+    return CREATED_RUN.encode(CREATED_RUN.decode(value) | {"phase": phase.value, "ended": ended})
+
+
+def replay_of_facts(value: bytes) -> str:
+    """Return the name of the replay that asked for a run, from the facts about it; empty for the live bridge.
+
+    Raises:
+        RecordError: They are in a form that this version cannot read.
+
+    """
+    replay: str = _replay(_facts(value) if value.startswith(CREATED_RUN.prefix) else value)[0]
+    return replay
+
+
+_replay = RUN_FACTS.only("replay")
+
+
+def _facts(value: bytes) -> bytes:
+    facts: bytes = CREATED_RUN.decode(value)["facts"]
+    return facts
 
 
 def decode_facts(value: bytes | None) -> RunFacts | None:
@@ -154,7 +202,12 @@ def decode_facts(value: bytes | None) -> RunFacts | None:
     """
     if value is None:
         return None
+    created: dict[str, Any] = {}
+    if value.startswith(CREATED_RUN.prefix):
+        created = CREATED_RUN.decode(value)
+        value = created["facts"]
     fields = RUN_FACTS.decode(value)
+    parameters = created.get("parameters")
     start, end = fields["frame_start"], fields["frame_end"]
     return RunFacts(
         fields["definition"],
@@ -168,6 +221,9 @@ def decode_facts(value: bytes | None) -> RunFacts | None:
         fields["replay"],
         fields["replay_id"],
         fields["repeats"],
+        RunPhase(created["phase"]) if created else None,
+        created.get("ended"),
+        None if parameters is None else tuple(parameters.items()),
     )
 
 

@@ -110,6 +110,7 @@ class Attempts:
         applied_within: How long after it was sent a create may be applied.
 
     Attributes:
+        api: The cluster.
         templates: The WorkflowTemplates.
         under_way: How many runs workers have.
 
@@ -125,7 +126,7 @@ class Attempts:
         templates: Templates,
         applied_within: Micros = APPLIED_WITHIN,
     ) -> None:
-        self._api = api
+        self.api = api
         self._bulkheads = bulkheads
         self._clock = clock
         self._fresh = fresh
@@ -244,7 +245,7 @@ class Attempts:
     def _try(self, run: OpenRun, doubt: Doubt | None) -> tuple[Worked, Doubt | None]:
         """Send a create."""
         began = self._clock()
-        outcome = attempt(self._api, workflow_manifest(run.run), run.run.run_key)
+        outcome = attempt(self.api, workflow_manifest(run.run), run.run.run_key)
         sent = _sent(outcome)
         if sent is Sent.UNKNOWN or (sent is Sent.VANISHED and doubt is None):
             return _worked(outcome), self._in_doubt(doubt, began)
@@ -273,7 +274,7 @@ class Attempts:
         look, age = None, Age.OPEN
         if sent in (Sent.NOTHING, Sent.REFUSED_FOR_NOW, Sent.REFUSED):
             began = self._clock()
-            look = confirm(self._api, run.namespace, run.name, run.run_key)
+            look = confirm(self.api, run.namespace, run.name, run.run_key)
             age = doubt.age(began, self._clock(), self._applied_within)
             if look.standing in (NameOwner.ABSENT, NameOwner.FOREIGN) and age is not Age.OUTLIVED:
                 doubt = doubt.seen_absent(began)

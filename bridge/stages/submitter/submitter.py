@@ -14,6 +14,9 @@ The submitter itself decides nothing about a run. A record or a worker's result 
 becomes an event, the event happens to the run by the table of :mod:`bridge.stages.submitter.run_life`, and the effects
 are carried out in their order.
 
+A created run has ended for the submitter. Its Workflow has not. It is followed until then, and its entry in the ledger
+gets the last phase (:mod:`bridge.stages.submitter.ledger.followed_runs`).
+
 While many runs wait, transactions are few and large. Intents are written well ahead of their creates, and more of them
 when half are done.
 """
@@ -40,6 +43,7 @@ from bridge.stages.shared.unreadable_records import set_aside
 from bridge.stages.submitter.answers import Answers
 from bridge.stages.submitter.attempts import Attempts, Result
 from bridge.stages.submitter.bulkheads import Bulkheads
+from bridge.stages.submitter.ledger.followed_runs import FollowedRuns
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter, decide, lateness
 from bridge.stages.submitter.limits_in_force import LimitsInForce
@@ -67,6 +71,7 @@ _WHILE_BUSY = 0.02  # seconds to wait for new runs while creates are in flight: 
 _AT_ONCE = 2_000  # runs that one batch takes up
 _SKIPPED_AT_ONCE = 1_000  # runs that one batch skips because their trigger went
 _REWRITTEN_AT_ONCE = 500  # entries of each partition that one batch writes again before retention takes them
+_ENDED_AT_ONCE = 1_000  # ends of Workflows that one batch records
 _PROGRESS: Micros = 10 * SECOND  # a trigger that created a Workflow so lately makes progress, however many runs wait
 _STEP: Micros = 5 * SECOND  # the wall clock moves less than that by being adjusted, and more by being set
 _HOLD = 1.0  # seconds that a partition of the log is held back at the bound of a trigger that makes progress
@@ -99,6 +104,10 @@ class Submitter(Stage):
         settings: How it behaves under load and trouble.
         observer: Hears the outcomes of creates.
 
+    Attributes:
+        book: The runs that have not ended.
+        followed: The runs whose Workflows have not ended.
+
     """
 
     name = "submitter"
@@ -121,6 +130,7 @@ class Submitter(Stage):
         self._limits_in_force = governing
         self._attempts = attempts
         self._bulkheads = bulkheads
+        self.followed = FollowedRuns(attempts.api, settings.followed_runs, pace)
         self._templates = attempts.templates
         self._read_ledgers = read_ledgers
         self._clock = clock
@@ -129,7 +139,7 @@ class Submitter(Stage):
         self._settings = settings
         self._observer = observer
         self.book = RunBook(governing.limits_of)
-        self._writer = LedgerWriter(topics, self.book.ledger, governing.frame)
+        self._writer = LedgerWriter(topics, self.book.ledger, governing.frame, self.followed)
         self._answers = Answers(settings.retry_for, random, governing.redacted_key)
         self._results = Results(self.book, self._answers, bulkheads, self._templates, ApiOutage(pace), observer)
         self._held: set[str] = set()
@@ -151,6 +161,7 @@ class Submitter(Stage):
         if self._limits_in_force.refresh_when_due():
             self.book.lanes.reconsider(self._clock())
         self._bulkheads.look()
+        self.followed.look()
         return frozenset([self._topics.runs])
 
     def take(self, offsets: Mapping[Partition, int]) -> None:
@@ -160,12 +171,14 @@ class Submitter(Stage):
         restored = self._read_ledgers([Partition(self._topics.ledger, partition.number) for partition in offsets])
         for number, ledger in restored.items():
             self.book.restore(number, ledger)
+            self.followed.restore(number, ledger.running)
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget partitions; results of their creates that are still under way are ignored."""
         numbers = {partition.number for partition in partitions}
         self._attempts.withdraw(numbers)
         self.book.drop(numbers)
+        self.followed.drop(numbers)
 
     def appetite(self) -> int:
         """Return how many more runs to take up. Only an API server that is unreachable holds back the log.
@@ -185,7 +198,7 @@ class Submitter(Stage):
         pace = self._settings.outcome_pace // (1 if self._attempts.in_flight else 20)
         if self._attempts.has_answers() or self._attempts.results_age(now) >= pace:
             return True
-        if self.book.is_due(now):
+        if self.book.is_due(now) or self.followed.is_due(self._settings.outcome_pace):
             return True
         for namespace in self.book.namespaces(now):
             if self._bulkheads.wants(namespace, now):
@@ -203,6 +216,9 @@ class Submitter(Stage):
         for result in self._attempts.results():
             out.at = result.run
             self._conclude(result, now, out)
+        out.at = None
+        for ended in self.followed.take_ended(_ENDED_AT_ONCE):
+            self._writer.write_end(ended, now, out)
         while records:
             record = records.popleft()
             if Partition(record.topic, record.partition) not in out.held:

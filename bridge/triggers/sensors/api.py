@@ -8,50 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from bridge.cluster.responses import Plain
+from bridge.cluster.watch import Away, Change, Listing
 
 LABELS = {"app.kubernetes.io/name": "metaflow-sensor"}
 """The label of Metaflow's Sensors."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """All Sensors of a namespace at one moment. Other Sensors do not exist.
-
-    Attributes:
-        sensors: The Sensors; each has a name.
-
-    """
-
-    sensors: Sequence[Plain]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A Sensor that was put or deleted.
-
-    Attributes:
-        kind: Whether it was put or deleted.
-        sensor: The Sensor; its last state if it was deleted.
-
-    """
-
-    kind: Literal["put", "deleted"]
-    sensor: Plain
-
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """The API could not be asked, or it refused. Nothing follows for any Sensor."""
-
-    reason: str
-
-
-News = Sequence[Listing | Change]
-"""The changes of a namespace, in order."""
+News = Sequence[Listing[Plain] | Change[Plain]]
+"""The changes of the Sensors of a namespace, in order. Each Sensor has a name."""
 
 
 class SensorApi(ABC):

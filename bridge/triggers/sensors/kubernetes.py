@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from bridge.cluster.api_server import ApiServer
 from bridge.cluster.responses import Plain
-from bridge.triggers.sensors.api import Away, News, SensorApi
+from bridge.cluster.watch import Away, Watch
+from bridge.triggers.sensors.api import LABELS, News, SensorApi
 from bridge.triggers.sensors.notices import Notices
-from bridge.triggers.sensors.watch import Watch
 
 
 class KubernetesSensorApi(SensorApi):
@@ -22,13 +23,14 @@ class KubernetesSensorApi(SensorApi):
     def __init__(self, client: Any) -> None:
         self._server = ApiServer(client)
         self._notices = Notices(self._server)
-        self._watches: dict[str, Watch] = {}
+        self._watches: dict[str, Watch[Plain]] = {}
 
     def news(self, namespace: str) -> News | Away:
         """Return the changes of a namespace (:meth:`SensorApi.news`)."""
         watch = self._watches.get(namespace)
         if watch is None:
-            watch = self._watches[namespace] = Watch(self._server, namespace)
+            path = f"/apis/argoproj.io/v1alpha1/namespaces/{quote(namespace, safe='')}/sensors"
+            watch = self._watches[namespace] = Watch(self._server, path, LABELS, named_sensor)
         return watch.take()
 
     def report(self, sensor: Plain, message: str) -> None:
@@ -39,3 +41,16 @@ class KubernetesSensorApi(SensorApi):
         """End all watches."""
         while self._watches:
             self._watches.popitem()[1].stop()
+
+
+def named_sensor(sensor: Any) -> Plain:
+    """Return a Sensor of the API, which has a name.
+
+    Raises:
+        KeyError, TypeError: It has none.
+
+    """
+    if not isinstance(sensor["metadata"]["name"], str):
+        raise TypeError("a Sensor without a name")
+    named: Plain = sensor
+    return named

@@ -6,7 +6,8 @@ import copy
 from typing import Any
 
 from bridge.cluster.responses import Plain
-from bridge.triggers.sensors.api import LABELS, Away, Change, Listing, News, SensorApi
+from bridge.cluster.watch import Away, Change, Listing
+from bridge.triggers.sensors.api import LABELS, News, SensorApi
 
 
 class MemorySensorApi(SensorApi):
@@ -24,7 +25,7 @@ class MemorySensorApi(SensorApi):
         self.is_slow = False
         self.reports: list[tuple[str, str]] = []
         self._sensors: dict[tuple[str, str], dict[str, Any]] = {}
-        self._changes: list[Change] = []
+        self._changes: list[Change[Plain]] = []
         self._taken: dict[str, int] = {}
 
     def put(self, sensor: Plain) -> None:
@@ -59,7 +60,7 @@ class MemorySensorApi(SensorApi):
             listed = [sensor for (home, _), sensor in self._sensors.items() if home == namespace]
             return [Listing(copy.deepcopy([sensor for sensor in listed if _is_selected(sensor)]))]
         changes = self._changes[taken:]
-        return [change for change in changes if change.sensor["metadata"]["namespace"] == namespace]
+        return [change for change in changes if change.object["metadata"]["namespace"] == namespace]
 
     def report(self, sensor: Plain, message: str) -> None:
         """Remember a warning (:meth:`SensorApi.report`)."""
@@ -70,7 +71,7 @@ class MemorySensorApi(SensorApi):
         """Start with listings again."""
         self._taken.clear()
 
-    def _note(self, change: Change) -> None:
+    def _note(self, change: Change[Plain]) -> None:
         self._changes.append(copy.deepcopy(change))
 
 

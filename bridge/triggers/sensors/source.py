@@ -14,10 +14,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from bridge.cluster.responses import Plain
+from bridge.cluster.watch import Away, Listing
 from bridge.core.trigger import Trigger
 from bridge.triggers.errors import Origin, TriggerError, path_text
 from bridge.triggers.resources import LoadedTrigger
-from bridge.triggers.sensors.api import Away, Listing, SensorApi
+from bridge.triggers.sensors.api import SensorApi
 from bridge.triggers.sensors.compile import SensorRules, compile_sensor
 from bridge.triggers.sources.source import Sources, TriggerSource
 
@@ -97,14 +98,14 @@ class _View:
         for new in news:
             if isinstance(new, Listing):
                 self.is_read = True
-                for origin in self._sensors.keys() - {_origin_of(self._namespace, sensor) for sensor in new.sensors}:
+                for origin in self._sensors.keys() - {_origin_of(self._namespace, sensor) for sensor in new.objects}:
                     self._remove(origin)
-                for sensor in new.sensors:
+                for sensor in new.objects:
                     self._put(sensor)
             elif new.kind == "put":
-                self._put(new.sensor)
+                self._put(new.object)
             else:
-                self._remove(_origin_of(self._namespace, new.sensor))
+                self._remove(_origin_of(self._namespace, new.object))
         return None
 
     def triggers(self, before: Mapping[Origin, LoadedTrigger], *, is_sure: bool) -> list[LoadedTrigger]:

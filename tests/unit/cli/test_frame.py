@@ -26,7 +26,14 @@ Usage: flowbridge [OPTIONS] COMMAND [ARGS]...
 
   Start Argo Workflows from events on Kafka, exactly once for each match.
 """
-_WITHOUT_OUTPUT = ("run", "gateway", "record", "schema", "dead-letters")  # logs, a file, and commands of their own
+_WITHOUT_OUTPUT = (
+    "run",
+    "gateway",
+    "record",
+    "schema",
+    "runs",
+    "dead-letters",
+)  # logs, a file, or commands of their own
 FLOWBRIDGE = [sys.executable, "-c", "from bridge.cli.main import main; main()"]
 
 

@@ -94,12 +94,12 @@ def test_the_role_is_bound_to_the_account_of_the_pods_and_to_no_other(pod: dict[
 
 def test_replays_have_a_role_of_their_own_that_no_account_of_the_base_gets() -> None:
     assert the("Role", "flowbridge-replay")["rules"] == [
-        {"apiGroups": ["argoproj.io"], "resources": ["workflows"], "verbs": ["list", "patch"]}
+        {"apiGroups": ["argoproj.io"], "resources": ["workflows"], "verbs": ["get", "list", "patch"]}
     ]
     bindings = [thing for thing in objects() if thing["kind"].endswith("RoleBinding")]
     assert [binding["roleRef"]["name"] for binding in bindings] == ["flowbridge"]
     verbs = {verb for rule in the("Role")["rules"] if "workflows" in rule["resources"] for verb in rule["verbs"]}
-    assert verbs == {"create", "get"}
+    assert verbs == {"create", "get", "list", "watch"}
 
 
 def test_nothing_secret_is_in_the_manifests() -> None:

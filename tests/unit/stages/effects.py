@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from bridge.argo.api import Unavailable, WorkflowApi
+from bridge.argo.api import PhaseWatch, Unavailable, WorkflowApi
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.argo.workflow import Workflow, WorkflowTemplate
 from bridge.cluster.responses import Plain, Response
@@ -162,6 +162,9 @@ class HookedApi(WorkflowApi):
 
     def phases(self, namespace: str, selector: Mapping[str, str]) -> Mapping[str, str] | Unavailable:
         return self._inner.phases(namespace, selector)
+
+    def watch_phases(self, namespace: str) -> PhaseWatch:
+        return self._inner.watch_phases(namespace)
 
     def terminate(self, namespace: str, name: str) -> Response:
         return self._inner.terminate(namespace, name)

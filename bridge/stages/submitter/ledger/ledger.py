@@ -3,8 +3,9 @@
 One record a run key, in the partition of its trigger: *parked* (waits, with its whole run), *intent* (a create may have
 been sent), and the final *done* (created, there already, or skipped) and *dead*. A final record has the facts about its
 run, which a replay reads (:class:`bridge.core.runs.run.RunFacts`). Of these runs only the key stays in memory
-(:mod:`bridge.stages.submitter.ledger.ended_runs`). Runs that wait lie on a shelf
-(:mod:`bridge.stages.submitter.waiting_runs`). How a new owner reads it all back is
+(:mod:`bridge.stages.submitter.ledger.ended_runs`). A created run is *followed* until its Workflow has ended
+(:mod:`bridge.stages.submitter.ledger.followed_runs`). Its record is then written once more, with the phase. Runs that
+wait lie on a shelf (:mod:`bridge.stages.submitter.waiting_runs`). How a new owner reads it all back is
 :mod:`bridge.stages.submitter.ledger.ledger_restore`.
 
 Kafka deletes entries by their age. Final ones may go: they are older than the ledger's horizon then. Those of runs
@@ -18,9 +19,10 @@ from collections import defaultdict
 from typing import Literal
 
 from bridge.core.event import DAY, Micros
+from bridge.core.runs.run import RunPhase
 from bridge.core.windows.window import Frame
 from bridge.kafka.records import LEDGER_ENTRY
-from bridge.stages.shared.run_records import encode_facts, encode_run
+from bridge.stages.shared.run_records import encode_facts, encode_run, ended_facts
 from bridge.stages.submitter.ledger.ended_runs import FinalKeys
 from bridge.stages.submitter.open_run import OpenRun
 from bridge.stages.submitter.waiting_runs import WaitingRuns
@@ -42,6 +44,8 @@ class LedgerPartition:
         waiting_runs: The other runs that have not ended.
         asked: When the latest ended runs of a lane were taken up, for its limits; filled by restoring.
         started: When its latest runs were started, ended or not; the same.
+        running: Entries of created runs whose Workflows have not ended, by key; filled by restoring, until they are
+            followed (:mod:`bridge.stages.submitter.ledger.followed_runs`).
 
     """
 
@@ -51,6 +55,7 @@ class LedgerPartition:
         self.waiting_runs = WaitingRuns(number)
         self.asked: defaultdict[str, list[Micros]] = defaultdict(list)
         self.started: defaultdict[str, list[Micros]] = defaultdict(list)
+        self.running: dict[str, bytes] = {}
         self.rewrite_after = retention // 4
 
     def __len__(self) -> int:
@@ -72,7 +77,9 @@ class LedgerPartition:
         self.final.add(run.run.run_key, at)
 
 
-def encode_entry(state: State, open_run: OpenRun, at: Micros, frame: Frame | None = None) -> bytes:
+def encode_entry(
+    state: State, open_run: OpenRun, at: Micros, frame: Frame | None = None, phase: RunPhase | None = None
+) -> bytes:
     """Return the ledger's record of a run: with the whole run, or with the facts about one that has ended.
 
     The time of an intent is that of the first one that stands. The time of a parked run is that of its first refusal,
@@ -83,11 +90,12 @@ def encode_entry(state: State, open_run: OpenRun, at: Micros, frame: Frame | Non
         open_run: The run.
         at: The time.
         frame: Of a final one: the calendar window of its match.
+        phase: Of a final one: how far its Workflow has come; None if it has none.
 
     """
     run, moment = open_run.run, at
     if state in ("done", "dead"):
-        body = encode_facts(run, frame)
+        body = encode_facts(run, frame, phase)
     else:
         body = open_run.body = open_run.body or encode_run(run)
         moment = (open_run.refused or 0) if state == "parked" else at if open_run.intent is None else open_run.intent
@@ -103,3 +111,19 @@ def encode_entry(state: State, open_run: OpenRun, at: Micros, frame: Frame | Non
             "run": body,
         }
     )
+
+
+def encode_end(entry: bytes, phase: RunPhase, ended: Micros) -> bytes:
+    """Return the entry of a created run whose Workflow has ended. Its other fields stay.
+
+    Args:
+        entry: The entry that was written when it was created.
+        phase: Its last phase.
+        ended: When its end was seen.
+
+    Raises:
+        RecordError: The entry cannot be read.
+
+    """
+    fields = LEDGER_ENTRY.decode(entry)
+    return LEDGER_ENTRY.encode(fields | {"run": ended_facts(fields["run"], phase, ended)})

@@ -15,8 +15,8 @@ from bridge.core.decision import RunReason
 from bridge.core.event import DAY, MINUTE, Micros
 from bridge.kafka.log import Admin, Partition, Reader, Record
 from bridge.kafka.observer import Observer
-from bridge.kafka.records import LEDGER_ENTRY, RUN_FACTS, NewerFormatError, RecordError, UnreadableRecordError
-from bridge.stages.shared.run_records import decode_run
+from bridge.kafka.records import LEDGER_ENTRY, NewerFormatError, RecordError, UnreadableRecordError
+from bridge.stages.shared.run_records import RUNNING_MARK, decode_run, replay_of_facts
 from bridge.stages.shared.unreadable_records import set_aside
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.ledger.spill_map import Spool
@@ -31,8 +31,6 @@ NO_REFUSALS = ("rate", "storm", FOR_ROOM, FOR_TEMPLATE)
 
 _SAME_AGE = 60_000  # milliseconds that make no difference to how long a key is remembered
 _CLOCKS_APART = 5 * MINUTE  # as far as clocks may be apart by the setting `clock_skew`
-
-_replay = RUN_FACTS.only("replay")
 
 LooksBack = Callable[[str], Micros]
 """How far back the limits of a trigger count; 0 for one without limits."""
@@ -95,6 +93,7 @@ class _Restoring:
         self._counts_since = now - looks_back("") if looks_back("") else 2**62
         self._unfinished: dict[str, int] = {}  # when Kafka appended the last record of each, in milliseconds
         self._values = Spool()
+        self._counted: set[bytes] = set()
 
     def apply(self, records: Sequence[Record]) -> None:
         """Apply records in their order.
@@ -106,7 +105,7 @@ class _Restoring:
         if not records:
             return
         ended: list[bytes] = []
-        unfinished, counts_since = self._unfinished, self._counts_since
+        unfinished, counts_since, running = self._unfinished, self._counts_since, self._ledger.running
         age = records[0].timestamp
         for topic, partition, offset, timestamp, key, value, headers in records:
             if key is None:
@@ -117,12 +116,16 @@ class _Restoring:
             if unfinished and (run_key := key.decode(errors="replace")) in unfinished:
                 del unfinished[run_key]
                 self._values.discard(run_key)
+            if running:
+                running.pop(key.decode(errors="replace"), None)
             if value is None:
                 continue
             if value[:_HEAD] in _FINAL:
                 ended.append(key)
+                if RUNNING_MARK in value:
+                    running[key.decode(errors="replace")] = value
                 if timestamp * 1000 >= counts_since and (entry := self._read(key, value)) is not None:
-                    self._count(entry, timestamp * 1000)
+                    self._count(key, entry, timestamp * 1000)
             else:
                 try:
                     self._apply_other(key, value, timestamp, ended)
@@ -136,7 +139,7 @@ class _Restoring:
             if entry is None or entry["state"] in ("done", "dead"):
                 ended.append(key)
                 if entry is not None and timestamp * 1000 >= self._counts_since:
-                    self._count(entry, timestamp * 1000)
+                    self._count(key, entry, timestamp * 1000)
                 return
         run_key = key.decode(errors="replace")
         self._unfinished[run_key] = timestamp
@@ -159,9 +162,12 @@ class _Restoring:
             self._observer, self._partition.topic, place, error, "The run counts as ended: it is not created again"
         )
 
-    def _count(self, entry: dict[str, Any], appended: Micros) -> None:
+    def _count(self, key: bytes, entry: dict[str, Any], appended: Micros) -> None:
         """Count a run that has ended for its trigger's limits, unless a replay asked for it."""
-        if entry["run"] is not None and _replay(entry["run"])[0]:
+        if key in self._counted:  # its Workflow has ended since
+            return
+        self._counted.add(key)
+        if entry["run"] is not None and replay_of_facts(entry["run"]):
             return
         trigger = entry["trigger"]
         oldest = self._now - self._looks_back(trigger)

@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping
 
 from bridge.core.decision import RunDecision, RunReason
 from bridge.core.event import Micros, time_text
-from bridge.core.runs.run import Run
+from bridge.core.runs.run import Run, RunPhase
 from bridge.core.windows.window import Frame
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
 from bridge.stages.shared.dead_letters import DeadLetters
 from bridge.stages.shared.run_records import encode_run
-from bridge.stages.submitter.ledger.ledger import LedgerPartition, State, encode_entry
+from bridge.stages.submitter.ledger.followed_runs import EndedRun, FollowedRuns
+from bridge.stages.submitter.ledger.ledger import LedgerPartition, State, encode_end, encode_entry
 from bridge.stages.submitter.open_run import OpenRun, RunState
-from bridge.stages.submitter.run_events import Buried, RunEvent
+from bridge.stages.submitter.run_events import Buried, Created, RunEvent
 from bridge.stages.submitter.run_life import Effect
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class LedgerWriter:
         topics: The internal topics.
         ledger: The partitions of the ledger that are owned, by number.
         frame: Returns the calendar window of a run's match; None for other windows.
+        followed: Follows the Workflows of created runs.
 
     Attributes:
         entries: Carries out the effects that are written, within the transaction of the batch.
@@ -38,20 +40,29 @@ class LedgerWriter:
     """
 
     def __init__(
-        self, topics: InternalTopics, ledger: Mapping[int, LedgerPartition], frame: Callable[[Run], Frame | None]
+        self,
+        topics: InternalTopics,
+        ledger: Mapping[int, LedgerPartition],
+        frame: Callable[[Run], Frame | None],
+        followed: FollowedRuns,
     ) -> None:
         self._topics = topics
         self._letters = DeadLetters(topics, "submitter")
         self._ledger = ledger
         self._frame = frame
+        self._followed = followed
         self.entries: Mapping[Effect, Callable[[OpenRun, RunEvent, Micros, Outbox], None]] = {
             Effect.WRITE_PARKED: self._park,
-            Effect.WRITE_INTENT: lambda run, _, now, out: self.write("intent", run, now, out),
+            Effect.WRITE_INTENT: self._intend,
             Effect.WRITE_FINAL: self._end,
             Effect.ERASE: self._erase,
             Effect.WRITE_LETTER: self._write_dead_letter,
             Effect.DECIDE: self._decide,
         }
+
+    def _intend(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
+        del event
+        self.write("intent", run, now, out)
 
     def _park(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         reason = run.reason
@@ -61,7 +72,25 @@ class LedgerWriter:
 
     def _end(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         self._ledger[run.partition].end(run, now)
-        self.write("dead" if isinstance(event, Buried) else "done", run, now, out)
+        if isinstance(event, Created):
+            has_room = self._followed.has_room()
+            entry = self.write("done", run, now, out, RunPhase.RUNNING if has_room else RunPhase.UNKNOWN)
+            if has_room:
+                self._followed.follow(run.run.run_key, run.partition, entry)
+        else:
+            self.write("dead" if isinstance(event, Buried) else "done", run, now, out)
+
+    def write_end(self, ended: EndedRun, now: Micros, out: Outbox) -> None:
+        """Write the entry of a created run again, whose Workflow has ended.
+
+        The ledger may have forgotten the run meanwhile, and may have taken up another one of the same key. That one's
+        entry stays.
+        """
+        ledger = self._ledger[ended.partition]
+        if ended.run_key in ledger.open or ended.run_key in ledger.waiting_runs:
+            return
+        entry = encode_end(ended.entry, ended.phase, now)
+        out.send(self._topics.ledger, ended.partition, ended.run_key.encode(), entry)
 
     def _erase(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         del event, now
@@ -76,11 +105,13 @@ class LedgerWriter:
             attempts = {"attempts": str(run.attempts)} if run.state is RunState.ENDED else {}
             out.decisions.append(decide(reason, run, {**attempts, **evidence}))
 
-    def write(self, state: State, run: OpenRun, now: Micros, out: Outbox) -> None:
-        """Write an entry of a run."""
+    def write(self, state: State, run: OpenRun, now: Micros, out: Outbox, phase: RunPhase | None = None) -> bytes:
+        """Write an entry of a run; return it. ``phase``: that of its Workflow, if it has one."""
         frame = self._frame(run.run) if state in ("done", "dead") else None
-        out.send(self._topics.ledger, run.partition, run.run.run_key.encode(), encode_entry(state, run, now, frame))
+        entry = encode_entry(state, run, now, frame, phase)
+        out.send(self._topics.ledger, run.partition, run.run.run_key.encode(), entry)
         run.written = now
+        return entry
 
     def _write_dead_letter(self, open_run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         if not isinstance(event, Buried):

@@ -8,10 +8,12 @@ from itertools import product
 import pytest
 
 from bridge.argo.doubt import Doubt
+from bridge.argo.memory import MemoryWorkflowApi
 from bridge.core.decision import RunReason
 from bridge.core.event import HOUR, SECOND
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.stages.submitter import run_events, run_life
+from bridge.stages.submitter.ledger.followed_runs import FollowedRuns
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter
 from bridge.stages.submitter.open_run import OpenRun, RunState
@@ -95,7 +97,9 @@ def test_every_event_and_every_state_is_in_the_table() -> None:
 
 def test_each_effect_has_one_place_that_carries_it_out() -> None:
     places = set(RunBook(lambda *_: pytest.fail("no lane is asked for")).places)
-    entries = set(LedgerWriter(InternalTopics(), {}, lambda _: None).entries)
+    entries = set(
+        LedgerWriter(InternalTopics(), {}, lambda _: None, FollowedRuns(MemoryWorkflowApi(), 0, lambda: 0)).entries
+    )
     assert not places & entries
     assert set(Effect) - places - entries == {Effect.READ_TEMPLATE, Effect.CREATE}
     assert {effect for moves in LIFE.values() for move in moves.values() for effect in move.effects} == set(Effect)

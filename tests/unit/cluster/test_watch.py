@@ -7,21 +7,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
 import pytest
 from kubernetes.client import ApiClient, Configuration
 
+from bridge.cluster import watch as watch_module
 from bridge.cluster.api_server import ApiServer
-from bridge.triggers.sensors import watch as watch_module
-from bridge.triggers.sensors.api import Away, Change, Listing
-from bridge.triggers.sensors.notices import event_of
-from bridge.triggers.sensors.watch import Watch
+from bridge.cluster.responses import Plain
+from bridge.cluster.watch import Away, Change, Listing, Watch
+from bridge.triggers.sensors.kubernetes import named_sensor
 
 DEADLINE = 10.0
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Answer(NamedTuple):
@@ -93,15 +91,15 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def watch(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Watch]]:
+def watch(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Watch[Plain]]]:
     """Start to watch."""
     monkeypatch.setattr(watch_module, "_RETRY_SECONDS", 0.01)
     settings = Configuration()
     settings.host = f"http://127.0.0.1:{server.server_port}"
-    started: list[Watch] = []
+    started: list[Watch[Plain]] = []
 
-    def start() -> Watch:
-        started.append(Watch(ApiServer(ApiClient(settings)), "jobs"))
+    def start() -> Watch[Plain]:
+        started.append(Watch(ApiServer(ApiClient(settings)), "/sensors", {"app": "x"}, named_sensor))
         return started[-1]
 
     yield start
@@ -121,9 +119,9 @@ def line(kind: str, thing: Any) -> bytes:
     return json.dumps({"type": kind, "object": thing}).encode() + b"\n"
 
 
-def taken(watch: Watch, number: int) -> list[Listing | Change]:
+def taken(watch: Watch[Plain], number: int) -> list[Listing[Plain] | Change[Plain]]:
     """Return the news once there are so many; troubles in between are passed over."""
-    news: list[Listing | Change] = []
+    news: list[Listing[Plain] | Change[Plain]] = []
     until(
         lambda: news.extend(batch) if not isinstance(batch := watch.take(), Away) else None,
         lambda: len(news) >= number,
@@ -131,7 +129,7 @@ def taken(watch: Watch, number: int) -> list[Listing | Change]:
     return news
 
 
-def trouble(watch: Watch) -> str:
+def trouble(watch: Watch[Plain]) -> str:
     """Return what is wrong once something is; nothing may have come before."""
     reasons: list[str] = []
 
@@ -153,16 +151,16 @@ def until(look: Callable[[], object], holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def names(news: list[Listing | Change]) -> list[Any]:
+def names(news: list[Listing[Plain] | Change[Plain]]) -> list[Any]:
     return [
-        [sensor["metadata"]["name"] for sensor in each.sensors]
+        [sensor["metadata"]["name"] for sensor in each.objects]
         if isinstance(each, Listing)
-        else (each.kind, each.sensor["metadata"]["name"])
+        else (each.kind, each.object["metadata"]["name"])
         for each in news
     ]
 
 
-def test_a_list_comes_first_and_then_what_changes(server: Server, watch: Callable[[], Watch]) -> None:
+def test_a_list_comes_first_and_then_what_changes(server: Server, watch: Callable[[], Watch[Plain]]) -> None:
     server.lists.append(Answer(200, listing("a", "b")))
     server.watches.append(Answer(200, line("ADDED", sensor("c")) + line("DELETED", sensor("a"))))
     server.watches.append(Answer(200, line("BOOKMARK", sensor("")) + line("MODIFIED", sensor("b"))))
@@ -175,7 +173,6 @@ def test_a_list_comes_first_and_then_what_changes(server: Server, watch: Callabl
     [
         Answer(200, listing("a"), cut=True),
         Answer(200, listing("a")[:40]),
-        Answer(200, listing("a", **{"continue": "more"})),
         Answer(200, b'{"metadata": {"resourceVersion": "5"}, "items": [{"metadata": {}}]}'),
         Answer(200, b'{"metadata": {"resourceVersion": "5"}, "items": null}'),
         Answer(200, b"[]"),
@@ -187,7 +184,7 @@ def test_a_list_comes_first_and_then_what_changes(server: Server, watch: Callabl
     ],
 )
 def test_what_is_no_whole_list_says_nothing_of_any_sensor(
-    answer: Answer, server: Server, watch: Callable[[], Watch]
+    answer: Answer, server: Server, watch: Callable[[], Watch[Plain]]
 ) -> None:
     server.lists += [answer, Answer(200, listing("b"))]
     opened = watch()
@@ -203,7 +200,7 @@ def test_what_is_no_whole_list_says_nothing_of_any_sensor(
     ],
 )
 def test_what_the_server_has_forgotten_is_listed_anew(
-    ending: Answer, server: Server, watch: Callable[[], Watch]
+    ending: Answer, server: Server, watch: Callable[[], Watch[Plain]]
 ) -> None:
     server.lists += [Answer(200, listing("a")), Answer(200, listing("b"))]
     server.watches.append(ending)
@@ -225,7 +222,9 @@ def test_what_the_server_has_forgotten_is_listed_anew(
         Answer(500, b"{}"),
     ],
 )
-def test_a_watch_that_breaks_goes_on_where_it_was(ending: Answer, server: Server, watch: Callable[[], Watch]) -> None:
+def test_a_watch_that_breaks_goes_on_where_it_was(
+    ending: Answer, server: Server, watch: Callable[[], Watch[Plain]]
+) -> None:
     server.lists.append(Answer(200, listing("a")))
     server.watches += [ending, Answer(200, line("ADDED", sensor("d")))]
     assert names(taken(watch(), 2)) == [["a"], ("put", "d")]
@@ -233,7 +232,7 @@ def test_a_watch_that_breaks_goes_on_where_it_was(ending: Answer, server: Server
 
 
 def test_changes_that_nobody_takes_become_a_list(
-    server: Server, watch: Callable[[], Watch], monkeypatch: pytest.MonkeyPatch
+    server: Server, watch: Callable[[], Watch[Plain]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch_module, "NEWS_LIMIT", 3)
     server.lists += [Answer(200, listing("a")), Answer(200, listing("b"))]
@@ -243,9 +242,24 @@ def test_changes_that_nobody_takes_become_a_list(
     assert names(taken(opened, 1)) == [["b"]]
 
 
-def test_the_same_thing_said_of_a_sensor_again_is_the_same_event() -> None:
-    plain = sensor("a" * 253) | {"kind": "Sensor"}
-    first, again, other = (event_of(plain, text, NOW) for text in ("wrong", "wrong", "worse" * 1_000))
-    assert first["metadata"]["name"] == again["metadata"]["name"] != other["metadata"]["name"]
-    assert len(first["metadata"]["name"]) <= 253
-    assert len(other["message"]) == 1_024
+def test_a_long_list_is_read_in_pages(server: Server, watch: Callable[[], Watch[Plain]]) -> None:
+    server.lists += [Answer(200, listing("a", **{"continue": "more"})), Answer(200, listing("b"))]
+    assert names(taken(watch(), 1)) == [["a", "b"]]
+    assert [("continue=more" in query, "limit=500" in query) for query in server.asked[:2]] == [
+        (False, True),
+        (True, True),
+    ]
+
+
+def test_a_list_that_is_asked_for_comes_and_says_how_many_were_begun(
+    server: Server, watch: Callable[[], Watch[Plain]]
+) -> None:
+    server.lists += [Answer(200, listing("a")), Answer(200, listing("b"))]
+    opened = watch()
+    first = taken(opened, 1)
+    begun = opened.lists_begun
+    opened.list_again()
+    (second,) = taken(opened, 1)
+    assert names([*first, second]) == [["a"], ["b"]]
+    assert isinstance(second, Listing)
+    assert second.number == begun + 1

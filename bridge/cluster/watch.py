@@ -164,7 +164,10 @@ class Watch(Generic[T]):
                 return Away(response.text())
             body: Any = response.object
             try:
-                objects += [self._read(item) for item in body["items"]]
+                items = body["items"]
+                if items is None and self._only_metadata:  # API servers write an empty list of metadata as null
+                    items = ()
+                objects += [self._read(item) for item in items]
                 version, rest = str(body["metadata"]["resourceVersion"]), body["metadata"].get("continue")
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 return Away(f"the list cannot be read: {plain_text(error)}")

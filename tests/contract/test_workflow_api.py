@@ -403,6 +403,9 @@ def test_a_watch_tells_the_phases_of_the_bridges_workflows_first_all_and_then_ea
     cluster.run("of-a-person", "Failed")
     cluster.delete("refresh-1", held=False)
     assert next_news() == [Change("deleted", SeenWorkflow("refresh-1", OURS, "Failed"))]
+    begun = watch.lists_begun
+    watch.list_again()
+    assert next_news() == [Listing([], begun + 1)]
     watch.stop()
 
 

@@ -98,8 +98,9 @@ def watch(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     settings.host = f"http://127.0.0.1:{server.server_port}"
     started: list[Watch[Plain]] = []
 
-    def start() -> Watch[Plain]:
-        started.append(Watch(ApiServer(ApiClient(settings)), "/sensors", {"app": "x"}, named_sensor))
+    def start(*, only_metadata: bool = False) -> Watch[Plain]:
+        server = ApiServer(ApiClient(settings))
+        started.append(Watch(server, "/sensors", {"app": "x"}, named_sensor, only_metadata=only_metadata))
         return started[-1]
 
     yield start
@@ -190,6 +191,13 @@ def test_what_is_no_whole_list_says_nothing_of_any_sensor(
     opened = watch()
     assert trouble(opened)
     assert names(taken(opened, 1)) == [["b"]]
+
+
+def test_a_list_of_metadata_alone_may_be_null_where_there_is_no_object(
+    server: Server, watch: Callable[..., Watch[Plain]]
+) -> None:
+    server.lists.append(Answer(200, b'{"metadata": {"resourceVersion": "5"}, "items": null}'))
+    assert names(taken(watch(only_metadata=True), 1)) == [[]]
 
 
 @pytest.mark.parametrize(

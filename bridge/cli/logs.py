@@ -28,12 +28,13 @@ class JsonLines(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as JSON: time, level, logger, message, and the traceback of a bug."""
+        """Return the record as JSON: time, level, logger, message, what it is about, and the traceback of a bug."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **getattr(record, "about", {}),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -24,6 +24,7 @@ from bridge.core.decision import Decision, RunDecision, RunReason
 from bridge.errors import ExitCode, NewerRecordsError
 from bridge.gateway.server import GatewayServer
 from bridge.kafka.records import RecordError
+from bridge.log_fields import about
 from bridge.settings.settings import Settings
 from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.stage_thread import Process
@@ -121,9 +122,16 @@ def logged(
                 text = f"{decision.reason}: event {event.name} {event.id!r} from {event.source!r} at {place}"
                 text += f", key {decision.key!r}" if decision.key else ""
             text += "".join(f", {name} {value}" for name, value in decision.evidence.items())
-            if is_created:
-                logger.info("%s", text)
+            if isinstance(decision, RunDecision):
+                shown = decision.evidence.get("key", "")
+                fields = about(
+                    trigger=decision.trigger, key=shown, run_key=decision.run_key, workflow=decision.workflow
+                )
             else:
-                logger.debug("%s: %s", stage, text)
+                fields = about(trigger=decision.trigger, key=decision.key)
+            if is_created:
+                logger.info("%s", text, extra=fields)
+            else:
+                logger.debug("%s: %s", stage, text, extra=fields)
 
     return take

@@ -20,6 +20,7 @@ from bridge.kafka.log import HIDDEN, MISSING, Admin, LogError, Partition, Record
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import DEFINITION, IN_FORCE
 from bridge.kafka.stage import Stage
+from bridge.log_fields import about
 from bridge.settings.groups import ControllerSettings
 from bridge.stages.shared.definitions import (
     Definitions,
@@ -171,7 +172,7 @@ class Controller(Stage):
             if self._pace() - since >= self._hold_off:
                 del self._gone[name]
                 self._enforce(name, None, now, out)
-                logger.info("trigger %s is retired: its source no longer holds it", name)
+                logger.info("trigger %s is retired: its source no longer holds it", name, extra=about(trigger=name))
         errors += [
             TriggerError(loaded.origin, "", self._refused[topic], _TOPIC_ADVICE, loaded.trigger.identity)
             for loaded in wanted
@@ -186,7 +187,7 @@ class Controller(Stage):
         """Log new errors, tell the sources, and write the errors of each place where they have changed."""
         for error in errors:
             if error not in self._said:
-                logger.error("%s", error)
+                logger.error("%s", error, extra=about(trigger=error.trigger))
         self._said = frozenset(errors) | (frozenset() if complete else self._said)
         self._source.tell(errors)
         wrong, written = by_place(errors), self._definitions.errors
@@ -226,7 +227,8 @@ class Controller(Stage):
         # Also where it is in force: 0.1.0 has to find it behind its definition, of which compaction keeps the newest.
         self._enforce(trigger.identity, trigger.definition_hash, now, out)
         if not is_in_force:
-            logger.info("trigger %s is in force as written at %s", trigger.identity, loaded.origin)
+            fields = about(trigger=trigger.identity)
+            logger.info("trigger %s is in force as written at %s", trigger.identity, loaded.origin, extra=fields)
         return None
 
     def _enforce(self, name: str, definition: str | None, now: Micros, out: Outbox) -> None:

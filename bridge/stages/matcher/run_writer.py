@@ -20,6 +20,7 @@ from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import TICK
+from bridge.log_fields import about
 from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.shared.dead_letters import DeadLetters
 from bridge.stages.shared.decoding import EventDecoder, hold_for_schema
@@ -125,7 +126,8 @@ class RunWriter:
 
     def bury(self, record: Record, trigger: str, text: str, out: Outbox, reason: str = "unrunnable") -> None:
         """Keep a record of which no run can be made as a dead letter, and log that."""
-        logger.error("%s/%d@%d: %s", record.topic, record.partition, record.offset, text)
+        fields = about(trigger=trigger)
+        logger.error("%s/%d@%d: %s", record.topic, record.partition, record.offset, text, extra=fields)
         triggers = [trigger] if trigger else []
         now = self._clock()
         self._letters.send(out, record, place=trigger, reason=reason, text=text, at=now, triggers=triggers)

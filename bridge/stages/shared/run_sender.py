@@ -18,6 +18,7 @@ from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.suspects import NOT_OF_A_RECORD, failure_text
+from bridge.log_fields import about
 from bridge.stages.shared.run_records import run_record
 
 logger = logging.getLogger(__name__)
@@ -108,5 +109,6 @@ def _failed(match: RunnableMatch, error: Exception) -> UnrunnableError:
     """
     if isinstance(error, NOT_OF_A_RECORD) or not match.by_tick:
         raise error
-    logger.error("no run of trigger %s can be made", match.definition.identity, exc_info=error)
+    trigger = match.definition.identity
+    logger.error("no run of trigger %s can be made", trigger, exc_info=error, extra=about(trigger=trigger))
     return UnrunnableError(failure_text(error))

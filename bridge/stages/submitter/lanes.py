@@ -19,6 +19,7 @@ from typing import Literal
 from bridge.core.event import Micros, time_text
 from bridge.core.runs.limits import Brake, Wait
 from bridge.core.runs.run import REPLAY_LANE
+from bridge.log_fields import about
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.limits_in_force import LaneLimits, RuleOf
 from bridge.stages.submitter.open_run import OpenRun
@@ -394,7 +395,8 @@ class Lanes:
                 "trigger %s is held: more than %s runs were asked for in %.0f s, %d wait. It goes on by itself when "
                 "that is over (not before %s), at once when it is edited; suspended or deleted, they are skipped",
                 *(lane.key[1], limits.storm, limits.storm_within / 1e6, len(lane), time_text(wait.until)),
+                extra=about(trigger=lane.key[1]),
             )
         elif lane.is_held and not is_held:
-            logger.warning("trigger %s is no longer held", lane.key[1])
+            logger.warning("trigger %s is no longer held", lane.key[1], extra=about(trigger=lane.key[1]))
         lane.is_held = is_held

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
 
+from bridge.cli.logs import JsonLines
 from bridge.cli.run import logged
 from bridge.core.decision import Decision, Reason, RunDecision, RunReason
 from bridge.core.event import EventIdentity
@@ -46,4 +48,15 @@ def test_at_debug_every_decision_is_a_line_with_its_evidence(caplog: pytest.LogC
         ("DEBUG", f"router: filtered: {event}"),
         WORKFLOW,
         ("DEBUG", "submitter: refused: workflow jobs/ship-2 of trigger jobs/ship, because a quota"),
+    ]
+
+
+def test_as_json_a_line_has_what_it_is_about_in_fields_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
+    lines(caplog, logging.DEBUG)
+    found = [json.loads(JsonLines().format(record)) for record in caplog.records]
+    fields = [{name: line.get(name) for name in ("trigger", "key", "run_key", "workflow")} for line in found]
+    assert fields == [
+        {"trigger": "jobs/ship", "key": "c-7", "run_key": None, "workflow": None},
+        {"trigger": "jobs/ship", "key": "c-7", "run_key": "key", "workflow": "jobs/ship-1"},
+        {"trigger": "jobs/ship", "key": None, "run_key": "key", "workflow": "jobs/ship-2"},
     ]

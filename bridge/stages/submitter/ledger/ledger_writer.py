@@ -12,6 +12,7 @@ from bridge.core.windows.window import Frame
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
+from bridge.log_fields import about
 from bridge.stages.shared.dead_letters import DeadLetters
 from bridge.stages.shared.run_records import encode_run
 from bridge.stages.submitter.ledger.followed_runs import EndedRun, FollowedRuns
@@ -129,7 +130,9 @@ class LedgerWriter:
             value=open_run.body or encode_run(run),
         )
         if not event.is_logged:
-            logger.error("run %s/%s is a dead letter (%s): %s", run.namespace, run.name, event.reason, event.text)
+            workflow = f"{run.namespace}/{run.name}"
+            fields = about(trigger=run.trigger, run_key=run.run_key, workflow=workflow)
+            logger.error("run %s is a dead letter (%s): %s", workflow, event.reason, event.text, extra=fields)
 
     def keep(self, record: Record, reason: str, text: str, now: Micros, out: Outbox) -> None:
         """Keep a record that cannot be read as a run as a dead letter; the caller logs it."""

@@ -1,4 +1,4 @@
-"""The metrics for Prometheus: decisions by reason, creates by outcome, lag, open windows, transactions.
+"""The metrics for Prometheus: decisions by reason, creates by outcome, latency, ends, lag, windows, transactions.
 
 Stages hand over their decisions a batch at a time (:data:`DecisionSink`), so that a batch costs one count for each
 trigger and reason, not one for each event. No label ever holds a payload, a key or an id.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from bridge.core.decision import Decision, Reason, RunDecision
 from bridge.core.slot_filters import Decisions, SlotFilters
@@ -20,6 +20,7 @@ from bridge.core.slot_filters import Decisions, SlotFilters
 DecisionSink = Callable[[str, Sequence[Decision | RunDecision]], None]
 """Takes the decisions of a stage in one batch, after its commit: the stage's name and the decisions."""
 
+_LATENCIES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _KEPT = 1_000  # indexes over filters whose counts wait until somebody asks
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -82,6 +83,23 @@ class Metrics:
             ["partition"],
             registry=self._registry,
         )
+        self._started = Histogram(
+            "flowbridge_event_to_workflow_seconds",
+            "Seconds from when the last event of a match reached the bridge until its Workflow was created.",
+            buckets=_LATENCIES,
+            registry=self._registry,
+        )
+        self._followed = Gauge(
+            "flowbridge_followed_runs",
+            "Created runs of this process whose Workflows have not ended.",
+            registry=self._registry,
+        )
+        self._ended = Counter(
+            "flowbridge_workflows_ended",
+            "Workflows of the bridge that have ended, by their last phase.",
+            ["trigger", "phase"],
+            registry=self._registry,
+        )
         self._held = Gauge(
             "flowbridge_held_runs",
             "Runs of a trigger that wait because more were asked for than its storm limit: worth an alert.",
@@ -135,6 +153,18 @@ class Metrics:
     def created(self, outcome: str) -> None:
         """Count a request to create a Workflow."""
         self._creates.labels(outcome).inc()
+
+    def started(self, seconds: float) -> None:
+        """Note how long after the last event of its match a Workflow was created."""
+        self._started.observe(seconds)
+
+    def followed(self, runs: int) -> None:
+        """Set how many created runs have Workflows that have not ended."""
+        self._followed.set(runs)
+
+    def ended(self, trigger: str, phase: str) -> None:
+        """Count a Workflow that has ended."""
+        self._ended.labels(trigger, phase).inc()
 
     def committed(self, stage: str) -> None:
         """Count a transaction that was committed."""

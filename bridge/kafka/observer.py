@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Observer(Protocol):
-    """Hears of transactions, lag, windows and creates. Safe for several threads."""
+    """Hears of transactions, lag, windows, creates and the ends of Workflows. Safe for several threads."""
 
     def committed(self, stage: str) -> None:
         """Hear that a transaction was committed."""
@@ -28,6 +28,15 @@ class Observer(Protocol):
 
     def created(self, outcome: str) -> None:
         """Hear the outcome of a request to create a Workflow."""
+
+    def started(self, seconds: float) -> None:
+        """Hear how long after the last event of its match reached us the Workflow of a live run was created."""
+
+    def followed(self, runs: int) -> None:
+        """Hear how many created runs are followed to the end of their Workflows."""
+
+    def ended(self, trigger: str, phase: str) -> None:
+        """Hear that the Workflow of a run of a trigger has ended, and in which phase."""
 
     def held(self, trigger: str, runs: int) -> None:
         """Hear how many runs of a trigger a storm holds; 0 when it is over."""
@@ -67,6 +76,15 @@ class Unobserved:
         """Ignore it."""
 
     def created(self, outcome: str) -> None:
+        """Ignore it."""
+
+    def started(self, seconds: float) -> None:
+        """Ignore it."""
+
+    def followed(self, runs: int) -> None:
+        """Ignore it."""
+
+    def ended(self, trigger: str, phase: str) -> None:
         """Ignore it."""
 
     def held(self, trigger: str, runs: int) -> None:

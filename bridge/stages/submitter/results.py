@@ -124,6 +124,8 @@ class Results:
                 self._outage.failed(run.run.namespace, outcome.reason)
         if isinstance(outcome, Done):
             self._book.lanes.lane(run).last_created = now
+            if outcome.kind == "created" and not (run.run.replay or run.run.repeats):
+                self._observer.started(max(0, now - run.run.reached) / SECOND)
         event = self._answers.after_attempt(run, outcome, doubt, now)
         if isinstance(outcome, RefusedForNow) and isinstance(event, TriedAgain):
             # Anything else that is tried again is the trouble of the cluster, not of this run.

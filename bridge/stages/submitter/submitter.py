@@ -43,7 +43,7 @@ from bridge.stages.shared.unreadable_records import set_aside
 from bridge.stages.submitter.answers import Answers
 from bridge.stages.submitter.attempts import Attempts, Result
 from bridge.stages.submitter.bulkheads import Bulkheads
-from bridge.stages.submitter.ledger.followed_runs import FollowedRuns
+from bridge.stages.submitter.ledger.followed_runs import EndedRun, FollowedRuns
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter, decide, lateness
 from bridge.stages.submitter.limits_in_force import LimitsInForce
@@ -144,6 +144,7 @@ class Submitter(Stage):
         self._results = Results(self.book, self._answers, bulkheads, self._templates, ApiOutage(pace), observer)
         self._held: set[str] = set()
         self._unread: set[str] = set()
+        self._ended: list[EndedRun] = []  # whose ends are not committed yet
         self._given_up: dict[str, str] = {}  # why, by the key of a run whose processing raised an exception
 
     # -- the stage -----------------------------------------------------------------------------------------------------
@@ -168,6 +169,7 @@ class Submitter(Stage):
         """Restore the ledger of partitions; runs that have not ended are tried again."""
         self._limits_in_force.refresh()
         self.book.lanes.reconsider(self._clock())
+        self._ended.clear()
         restored = self._read_ledgers([Partition(self._topics.ledger, partition.number) for partition in offsets])
         for number, ledger in restored.items():
             self.book.restore(number, ledger)
@@ -219,6 +221,7 @@ class Submitter(Stage):
         out.at = None
         for ended in self.followed.take_ended(_ENDED_AT_ONCE):
             self._writer.write_end(ended, now, out)
+            self._ended.append(ended)
         while records:
             record = records.popleft()
             if Partition(record.topic, record.partition) not in out.held:
@@ -263,6 +266,10 @@ class Submitter(Stage):
         for trigger in (*held, *(self._held - held.keys())):
             self._observer.held(trigger, held.get(trigger, 0))
         self._held = set(held)
+        for ended in self._ended:
+            self._observer.ended(ended.trigger, ended.phase.value)
+        self._ended.clear()
+        self._observer.followed(len(self.followed))
         unread = set(self._templates.unread(self._clock()))
         for template in unread ^ self._unread:
             self._observer.unread(template, is_unread=template in unread)

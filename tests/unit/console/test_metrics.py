@@ -14,7 +14,15 @@ from bridge.core.event import Event, EventIdentity
 from bridge.core.slot_filters import Decisions, Rejection, SlotFilters
 from bridge.core.trigger import RunPlan, Slot, Trigger
 
-LABELS = ("stage", "trigger", "reason", "outcome", "topic", "partition")
+LABELS = ("stage", "trigger", "reason", "phase", "outcome", "topic", "partition")
+NOTHING: dict[tuple[str, ...], float] = {
+    ("flowbridge_open_windows",): 0,
+    ("flowbridge_followed_runs",): 0,
+    ("flowbridge_sent_back_total",): 0,
+    ("flowbridge_event_to_workflow_seconds_count",): 0,
+    ("flowbridge_event_to_workflow_seconds_sum",): 0,
+}
+"""What is told of a process in which nothing has happened."""
 EVENT = EventIdentity("order.created", "shop", "secret-id")
 
 
@@ -24,7 +32,7 @@ def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
         (sample.name, *(sample.labels[label] for label in LABELS if label in sample.labels)): sample.value
         for family in families
         for sample in family.samples
-        if not sample.name.endswith("_created")
+        if not sample.name.endswith(("_created", "_bucket"))
     }
 
 
@@ -38,8 +46,7 @@ def test_every_decision_of_a_batch_is_counted_by_stage_trigger_and_reason() -> N
         ("flowbridge_decisions_total", "router", "ml/a", "filtered"): 3,
         ("flowbridge_decisions_total", "router", "ml/b", "matched"): 1,
         ("flowbridge_decisions_total", "submitter", "ml/b", "created"): 1,
-        ("flowbridge_open_windows",): 0,
-        ("flowbridge_sent_back_total",): 0,
+        **NOTHING,
     }
 
 
@@ -55,6 +62,23 @@ def test_creates_and_transactions_are_counted_by_how_they_ended() -> None:
     assert counted["flowbridge_transactions_total", "matcher", "aborted"] == 1
 
 
+def test_how_long_workflows_take_to_start_and_how_they_end_is_told() -> None:
+    metrics = Metrics()
+    for seconds in (0.02, 0.3, 4.0):
+        metrics.started(seconds)
+    metrics.followed(3)
+    for phase in ("succeeded", "failed", "succeeded"):
+        metrics.ended("ml/a", phase)
+    assert samples(metrics) == NOTHING | {
+        ("flowbridge_event_to_workflow_seconds_count",): 3,
+        ("flowbridge_event_to_workflow_seconds_sum",): pytest.approx(4.32),
+        ("flowbridge_followed_runs",): 3,
+        ("flowbridge_workflows_ended_total", "ml/a", "succeeded"): 2,
+        ("flowbridge_workflows_ended_total", "ml/a", "failed"): 1,
+    }
+    assert 'flowbridge_event_to_workflow_seconds_bucket{le="0.5"} 2.0' in metrics.text().decode()
+
+
 def test_records_of_whose_time_or_content_nothing_is_known_are_counted_by_topic() -> None:
     metrics = Metrics()
     metrics.untrusted_timestamps("order.created", 1)
@@ -63,8 +87,7 @@ def test_records_of_whose_time_or_content_nothing_is_known_are_counted_by_topic(
     assert samples(metrics) == {
         ("flowbridge_untrusted_timestamps_total", "order.created"): 3,
         ("flowbridge_unreadable_records_total", "fb.runs"): 1,
-        ("flowbridge_open_windows",): 0,
-        ("flowbridge_sent_back_total",): 0,
+        **NOTHING,
     }
 
 
@@ -102,10 +125,9 @@ def test_lag_is_told_of_the_partitions_that_are_here() -> None:
     metrics.forget_lag("order.created", 1)
     metrics.forget_lag("order.created", 2)
     metrics.open_windows(4)
-    assert samples(metrics) == {
+    assert samples(metrics) == NOTHING | {
         ("flowbridge_lag", "order.created", "0"): 7,
         ("flowbridge_open_windows",): 4,
-        ("flowbridge_sent_back_total",): 0,
     }
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Collection
+from sys import intern
 from typing import NamedTuple
 
 from bridge.argo.api import PhaseWatch, WorkflowApi
@@ -29,7 +30,7 @@ EARLY_ENDS = 10_000
 """Ends that are remembered of runs that are not followed."""
 
 _WARNED_EVERY: Micros = MINUTE
-_workflow = LEDGER_ENTRY.only("workflow")
+_names = LEDGER_ENTRY.only("trigger", "workflow")
 
 
 class FollowedRun(NamedTuple):
@@ -40,6 +41,7 @@ class FollowedRun(NamedTuple):
         partition: Its partition of the ledger.
         namespace: Where its Workflow is.
         name: Name of its Workflow.
+        trigger: ``namespace/name`` of its trigger.
         listed_from: Number of the first list of the namespace in which its Workflow stands, unless it was deleted.
 
     """
@@ -48,14 +50,25 @@ class FollowedRun(NamedTuple):
     partition: int
     namespace: str
     name: str
+    trigger: str
     listed_from: int
 
 
 class EndedRun(NamedTuple):
-    """A followed run whose Workflow has ended: its key and partition, its entry in the ledger, and its last phase."""
+    """A followed run whose Workflow has ended.
+
+    Attributes:
+        run_key: Its key.
+        partition: Its partition of the ledger.
+        trigger: ``namespace/name`` of its trigger.
+        entry: Its entry in the ledger.
+        phase: The last phase of its Workflow.
+
+    """
 
     run_key: str
     partition: int
+    trigger: str
     entry: bytes
     phase: RunPhase
 
@@ -99,11 +112,12 @@ class FollowedRuns:
             entry: Its entry in the ledger, by which its Workflow is created.
 
         """
-        namespace, _, name = _workflow(entry)[0].partition("/")
+        trigger, workflow = _names(entry)
+        namespace, _, name = workflow.partition("/")
         watch = self._watches.get(namespace)
         if watch is None:
             watch = self._watches[namespace] = self._api.watch_phases(namespace)
-        self._runs[run_key] = FollowedRun(run_key, partition, namespace, name, watch.lists_begun + 1)
+        self._runs[run_key] = FollowedRun(run_key, partition, namespace, name, intern(trigger), watch.lists_begun + 1)
         self._entries.put(run_key, entry)
         early = self._early.pop((namespace, name), None)
         if early is not None and early[0] == run_key:
@@ -167,7 +181,7 @@ class FollowedRuns:
             run_key, phase = self._ended.popleft()
             run = self._runs.pop(run_key, None)
             if run is not None:
-                taken.append(EndedRun(run_key, run.partition, self._entries.take(run_key), phase))
+                taken.append(EndedRun(run_key, run.partition, run.trigger, self._entries.take(run_key), phase))
         return taken
 
     def stop(self) -> None:

@@ -11,6 +11,8 @@ import pytest
 from bridge.core.event import HOUR
 from bridge.core.runs.run import RunFacts, RunPhase
 from bridge.core.trigger import RunLimits
+from bridge.kafka.log import AbortableError
+from bridge.kafka.observer import Unobserved
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.shared.run_records import KEPT_PARAMETERS, decode_facts
 from bridge.stages.submitter.ledger import followed_runs
@@ -152,6 +154,47 @@ def test_the_end_of_a_run_is_recorded_once_although_the_process_is_killed_while_
     here.run(30)
     assert last(here)["1"].phase is RunPhase.SUCCEEDED
     assert written(here) == {RunPhase.RUNNING: 1, RunPhase.SUCCEEDED: 1}
+
+
+class Listening(Unobserved):
+    """Keeps what it hears of live runs and their ends."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.ends: Counter[tuple[str, str]] = Counter()
+        self.still_followed = -1
+
+    def started(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+    def followed(self, runs: int) -> None:
+        self.still_followed = runs
+
+    def ended(self, trigger: str, phase: str) -> None:
+        self.ends[trigger, phase] += 1
+
+
+def test_an_observer_hears_once_how_a_run_began_and_ended_also_if_recording_its_end_is_aborted() -> None:
+    here = world()
+    here.observer = heard = Listening()
+    process = started(here)
+    publish(here, "1", "2")
+    here.run(3)
+    assert len(heard.seconds) == 2
+    assert all(0 <= seconds < 10 for seconds in heard.seconds)
+    assert (heard.still_followed, heard.ends) == (2, Counter())
+    first, second = here.api.workflows()
+    here.api.finish("default", first.name, "Succeeded")
+    here.api.finish("default", second.name, "Failed")
+
+    def abort() -> None:
+        raise AbortableError("the coordinator moved")
+
+    process.at("before commit", abort)
+    here.run(30)
+    (identity,) = {trigger.identity for trigger in here.triggers}
+    assert heard.ends == {(identity, "succeeded"): 1, (identity, "failed"): 1}
+    assert (heard.still_followed, len(heard.seconds)) == (0, 2)
 
 
 def test_no_more_runs_are_followed_than_the_bound_and_none_by_zero() -> None:

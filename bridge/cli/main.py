@@ -36,6 +36,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "runs": ("bridge.cli.runs.commands", "List runs and their phases, show one, make one again, terminate one."),
     "dead-letters": ("bridge.cli.letters.commands", "Show, retry, edit or discard what could not be done."),
     "status": ("bridge.cli.commands", "Show lag, open windows and runs by outcome, read from Kafka."),
+    "doctor": (
+        "bridge.cli.doctor.commands",
+        "Look for what will go wrong in Kafka, in the cluster and on this machine.",
+    ),
     "check": ("bridge.cli.commands", "Validate triggers and, with --cluster, their WorkflowTemplates."),
     "publish": ("bridge.cli.publish", "Publish an event."),
     "schema": ("bridge.cli.schema.commands", "Make, compare and register the Avro schemas of events."),

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from bridge.kafka.log import LARGEST_RECORD, TopicSpec
 
 if TYPE_CHECKING:
-    from bridge.kafka.log import Admin
+    from collections.abc import Mapping
+
+    from bridge.kafka.log import Admin, TopicInfo
 
 PREFIX = "flowbridge."
 PARTITIONS = 24
@@ -175,6 +177,17 @@ class InternalTopics:
         if missing:
             admin.create(missing)
             infos = admin.describe(names)
+        mismatches = self.mismatches(infos)
+        if mismatches:
+            raise TopicMismatchError(tuple(mismatches))
+
+    def mismatches(self, infos: Mapping[str, TopicInfo]) -> list[Mismatch]:
+        """Return each setting of existing internal topics that the stages cannot use.
+
+        Args:
+            infos: The topics as they are, by name.
+
+        """
         mismatches: list[Mismatch] = []
         for name, info in infos.items():
             if not info.id:
@@ -202,8 +215,7 @@ class InternalTopics:
                 command = f"kafka-configs --alter --entity-type topics --entity-name {name}"
                 fix = f"Run {command} --add-config {setting}={needed}"
                 mismatches.append(Mismatch(name, setting, value, f"at least {needed}" if is_least else needed, fix))
-        if mismatches:
-            raise TopicMismatchError(tuple(mismatches))
+        return mismatches
 
     def _count(self, name: str) -> int:
         return 1 if name in (self.triggers, self.replays) else self.partitions

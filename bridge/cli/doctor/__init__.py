@@ -1,0 +1,1 @@
+"""``flowbridge doctor``: what would go wrong, found before it does."""

@@ -53,8 +53,11 @@ def execute(*, cluster: bool, fix: bool, settings: Settings, output: Output) -> 
     try:
         triggers = _triggers(log, topics, settings)
         findings = list(_kafka_findings(log, topics, examination, triggers, settings))
-        if fix:
-            findings = _fixed(findings, examination, output)
+        for each in [finding.fix for finding in findings if finding.fix is not None] if fix else ():
+            examination.set_topic(each.topic, each.setting, each.value)
+            text = f"fixed: topic {each.topic} has {each.setting}={each.value} now"
+            output.result(text, {"kind": "fixed", "topic": each.topic, "setting": each.setting, "value": each.value})
+        findings = [finding for finding in findings if finding.fix is None or not fix]
     except RecordError as error:
         raise NewerRecordsError(str(error)) from error
     except LogError as error:
@@ -138,20 +141,6 @@ def _kafka_findings(
         yield Finding("transactions", "error", topics.decisions, found, remedy)
         return
     yield from clock_findings(time, settings.clock_skew)
-
-
-def _fixed(findings: list[Finding], examination: Examination, output: Output) -> list[Finding]:
-    """Set what can be set safely; return the other findings."""
-    left = []
-    for finding in findings:
-        fix = finding.fix
-        if fix is None:
-            left.append(finding)
-            continue
-        examination.set_topic(fix.topic, fix.setting, fix.value)
-        text = f"fixed: topic {fix.topic} has {fix.setting}={fix.value} now"
-        output.result(text, {"kind": "fixed", "topic": fix.topic, "setting": fix.setting, "value": fix.value})
-    return left
 
 
 def _cluster_findings(triggers: list[LoadedTrigger], settings: Settings) -> Iterator[Finding]:

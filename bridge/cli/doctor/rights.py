@@ -55,24 +55,20 @@ def access_findings(server: ApiServer, rights: Iterable[Right]) -> Iterator[Find
     """
     lacking: dict[tuple[str, str, str], list[str]] = {}
     for right in rights:
-        if not _is_allowed(server, right):
+        asked = {"namespace": right.namespace, "group": right.group, "resource": right.resource, "verb": right.verb}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        response = server.post(_PATH, review)
+        if not isinstance(response, Answer):
+            raise KubernetesUnreachableError(f"the API server does not say what the account may do: {response.reason}")
+        if response.status != HTTPStatus.CREATED or response.object is None:
+            raise KubernetesRefusedError(f"the API server does not say what the account may do: {response.text()}")
+        if not (response.object.get("status") or {}).get("allowed"):
             lacking.setdefault(right[:3], []).append(right.verb)
     for (namespace, group, resource), verbs in lacking.items():
         found = f"the account may not {', '.join(verbs)} {resource}.{group} in the namespace {namespace}"
         remedy = "bind the Role of deploy/base/role.yaml there"
         yield Finding("rights in the cluster", "error", f"namespace {namespace}", found, remedy)
-
-
-def _is_allowed(server: ApiServer, right: Right) -> bool:
-    attributes = {"namespace": right.namespace, "group": right.group, "resource": right.resource, "verb": right.verb}
-    body = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
-    response = server.post(_PATH, body)
-    if not isinstance(response, Answer):
-        raise KubernetesUnreachableError(f"the API server does not say what the account may do: {response.reason}")
-    if response.status != HTTPStatus.CREATED or response.object is None:
-        raise KubernetesRefusedError(f"the API server does not say what the account may do: {response.text()}")
-    return bool((response.object.get("status") or {}).get("allowed"))

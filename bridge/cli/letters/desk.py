@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from random import Random
 from typing import NamedTuple
 
-from bridge.argo.api import WorkflowApi
 from bridge.cli.letters.choosing import letter_log
 from bridge.cli.wiring.cluster import connect_cluster
 from bridge.cli.wiring.process import replay_dependencies
@@ -75,15 +74,10 @@ def desk(settings: Settings, choice: Choice, *, asks_cluster: bool) -> Iterator[
             is_named = choice.places is not None or choice.reason in BY_NAME
             way = WayBack(topics, partitions, definitions, recorded, wall_clock, is_named=is_named)
             decoder = EventDecoder(replay_dependencies(settings).decoder, steady_clock)
-            templates = _templates(settings) if asks_cluster else None
+            templates = None
+            if asks_cluster:
+                with suppress(KubernetesUnreachableError):
+                    templates = Templates(connect_cluster(settings), wall_clock, Random())  # noqa: S311 - jitter
             yield Desk(
                 log, topics, letters, definitions, way, Judge(topics, definitions, decoder, templates, wall_clock)
             )
-
-
-def _templates(settings: Settings) -> Templates | None:
-    try:
-        api: WorkflowApi = connect_cluster(settings)
-    except KubernetesUnreachableError:
-        return None
-    return Templates(api, wall_clock, Random())  # noqa: S311 - jitter

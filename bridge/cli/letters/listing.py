@@ -10,7 +10,6 @@ from bridge.cli.output import Output
 from bridge.core.event import time_text
 from bridge.errors import ExitCode, UsageError
 from bridge.letters.letter import LetterState, grouped
-from bridge.letters.letter_log import LetterLog
 from bridge.settings.settings import Settings
 
 _TEXT = 120  # characters of a letter's text
@@ -54,16 +53,12 @@ def execute_list(*, each: bool, limit: int | None, settings: Settings, output: O
                 )
         if not number:
             output.remark("no dead letter fits")
-        _tell_unreadable(letters, output)
+        if letters.unreadable:
+            text = f"{letters.unreadable} records of the topics of dead letters cannot be read, and are left out"
+            output.result(text, {"kind": "unreadable", "records": letters.unreadable})
     return ExitCode.OK
 
 
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _TEXT else f"{line[:_TEXT]} …"
-
-
-def _tell_unreadable(letters: LetterLog, output: Output) -> None:
-    if letters.unreadable:
-        text = f"{letters.unreadable} records of the topics of dead letters cannot be read, and are left out"
-        output.result(text, {"kind": "unreadable", "records": letters.unreadable})

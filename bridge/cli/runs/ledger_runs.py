@@ -157,7 +157,9 @@ def run_of_record(record: Record) -> LedgerRun | None:
         }
         known["parameters"] = run.parameters
     else:
-        known = _known(facts)
+        known = facts._asdict() if facts is not None else {}  # 0.1.0 kept none
+        for name in ("reached", "frame", "phase", "ended"):
+            known.pop(name, None)
     return LedgerRun(
         record.key.decode(errors="replace"),
         entry["trigger"],
@@ -170,15 +172,6 @@ def run_of_record(record: Record) -> LedgerRun | None:
         facts.ended if facts is not None else None,
         **known,
     )
-
-
-def _known(facts: RunFacts | None) -> dict[str, Any]:
-    if facts is None:  # an entry of 0.1.0
-        return {}
-    fields = facts._asdict()
-    for name in ("reached", "frame", "phase", "ended"):
-        del fields[name]
-    return fields
 
 
 def _phase(entry: Mapping[str, Any], facts: RunFacts | None) -> str:

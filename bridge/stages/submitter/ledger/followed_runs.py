@@ -157,7 +157,11 @@ class FollowedRuns:
         for namespace, watch in self._watches.items():
             news = watch.take()
             if isinstance(news, Away):
-                self._warn(namespace, news.reason)
+                now = self._pace()
+                if now - self._warned.get(namespace, -_WARNED_EVERY) >= _WARNED_EVERY:
+                    self._warned[namespace] = now
+                    text = "the Workflows of namespace %s cannot be watched: %s. The ends of runs are recorded later"
+                    logger.warning(text, namespace, news.reason)
                 continue
             for new in news:
                 if not isinstance(new, Listing):
@@ -208,13 +212,3 @@ class FollowedRuns:
         if not self._ended:
             self._ended_since = self._pace()
         self._ended.append((run_key, phase))
-
-    def _warn(self, namespace: str, reason: str) -> None:
-        now = self._pace()
-        if now - self._warned.get(namespace, -_WARNED_EVERY) >= _WARNED_EVERY:
-            self._warned[namespace] = now
-            logger.warning(
-                "the Workflows of namespace %s cannot be watched: %s. The ends of their runs are recorded later",
-                namespace,
-                reason,
-            )

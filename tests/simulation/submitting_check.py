@@ -166,8 +166,9 @@ def _allowed(letter: dict[str, Any], run: Run, history: History, topics: Interna
             if record.key == letter["run_key"].encode() and record.value is not None
             if (entry := LEDGER_ENTRY.decode(record.value))["state"] == "intent"
         ]
-        # Less than a lifetime later a look tells whether a Workflow is there: nothing is unknown yet.
-        return {0, 1} if intents and letter["at"] - max(intents) >= lifetime else set()
+        # Less than a lifetime after the intent that stands, a look tells whether a Workflow is there: nothing is
+        # unknown yet. It is the last one in the log, and earlier than another one if a clock was put back.
+        return {0, 1} if intents and letter["at"] - intents[-1] >= lifetime else set()
     return {1}
 
 

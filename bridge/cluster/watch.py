@@ -33,6 +33,7 @@ PAGE = 500
 """Objects in a page of a list."""
 
 _RETRY_SECONDS = 1.0
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 _SILENCE_SECONDS = WATCH_SECONDS + 10.0  # the server ends a watch before this; one that is silent for longer is gone
 _KINDS: dict[str, Any] = {"ADDED": "put", "MODIFIED": "put", "DELETED": "deleted"}
 
@@ -67,9 +68,16 @@ class Change(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """The API could not be asked, or it refused. Nothing follows for any object."""
+    """The API could not be asked, or it refused. Nothing follows for any object.
+
+    Attributes:
+        reason: What happened.
+        is_lasting: It does not pass by itself, as an outage does: the account may not ask, or an answer makes no sense.
+
+    """
 
     reason: str
+    is_lasting: bool = False
 
 
 class Watch(Generic[T]):
@@ -161,7 +169,7 @@ class Watch(Generic[T]):
             if not isinstance(response, Answer):
                 return Away(response.reason)
             if response.status != HTTPStatus.OK:
-                return Away(response.text())
+                return Away(response.text(), is_lasting=response.status in _REFUSALS)
             body: Any = response.object
             try:
                 items = body["items"]
@@ -170,7 +178,7 @@ class Watch(Generic[T]):
                 objects += [self._read(item) for item in items]
                 version, rest = str(body["metadata"]["resourceVersion"]), body["metadata"].get("continue")
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                return Away(f"the list cannot be read: {plain_text(error)}")
+                return Away(f"the list cannot be read: {plain_text(error)}", is_lasting=True)
             if not rest:
                 break
             query["continue"] = rest
@@ -186,7 +194,7 @@ class Watch(Generic[T]):
         stream = self._server.watch(self._path, query, timeout=_SILENCE_SECONDS, only_metadata=self._only_metadata)
         if isinstance(stream, Answer):
             if stream.status != HTTPStatus.GONE:
-                return Away(stream.text())
+                return Away(stream.text(), is_lasting=stream.status in _REFUSALS)
             self._version = ""
             return None
         if not isinstance(stream, Stream):

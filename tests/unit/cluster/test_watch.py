@@ -193,6 +193,30 @@ def test_what_is_no_whole_list_says_nothing_of_any_sensor(
     assert names(taken(opened, 1)) == [["b"]]
 
 
+@pytest.mark.parametrize(
+    ("answer", "is_lasting"),
+    [
+        (Answer(403, b'{"message": "forbidden"}'), True),
+        (Answer(200, b'{"metadata": {}}'), True),
+        (Answer(503, b""), False),
+        (Answer(429, b""), False),
+    ],
+)
+def test_what_does_not_pass_by_itself_is_told_from_an_outage(
+    answer: Answer,
+    is_lasting: bool,
+    server: Server,
+    watch: Callable[..., Watch[Plain]],  # noqa: FBT001
+) -> None:
+    server.lists.append(answer)
+    opened = watch()
+    found: list[object] = []
+    until(lambda: found.append(opened.take()), lambda: isinstance(found[-1], Away) if found else False)
+    away = found[-1]
+    assert isinstance(away, Away)
+    assert away.is_lasting is is_lasting
+
+
 def test_a_list_of_metadata_alone_may_be_null_where_there_is_no_object(
     server: Server, watch: Callable[..., Watch[Plain]]
 ) -> None:

@@ -158,7 +158,8 @@ class FollowedRuns:
             news = watch.take()
             if isinstance(news, Away):
                 now = self._pace()
-                if now - self._warned.get(namespace, -_WARNED_EVERY) >= _WARNED_EVERY:
+                is_told = now - self._warned.get(namespace, -_WARNED_EVERY) < _WARNED_EVERY
+                if news.is_lasting and not is_told:  # an outage has a line already, with the first run that it stops
                     self._warned[namespace] = now
                     text = "the Workflows of namespace %s cannot be watched: %s. The ends of runs are recorded later"
                     logger.warning(text, namespace, news.reason)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from bridge.argo.memory import MemoryWorkflowApi
+from bridge.cluster.watch import Away
 from bridge.core.event import HOUR
 from bridge.core.runs.run import RunFacts, RunPhase
 from bridge.core.trigger import RunLimits
@@ -195,6 +198,35 @@ def test_an_observer_hears_once_how_a_run_began_and_ended_also_if_recording_its_
     (identity,) = {trigger.identity for trigger in here.triggers}
     assert heard.ends == {(identity, "succeeded"): 1, (identity, "failed"): 1}
     assert (heard.still_followed, len(heard.seconds)) == (0, 2)
+
+
+class Barred(MemoryWorkflowApi):
+    """A cluster whose Workflows cannot be watched."""
+
+    away = Away("connection refused")
+
+    def watch_phases(self, namespace: str) -> Any:
+        del namespace
+        return SimpleNamespace(lists_begun=0, take=lambda: self.away, list_again=lambda: None, stop=lambda: None)
+
+
+def test_a_refusal_to_watch_is_a_warning_a_minute_and_an_outage_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    here = world()
+    here.api = barred = Barred(clock=lambda: here.now / 1_000_000)
+    barred.add_template("default", here.triggers[0].run.template, defaults=("order", "amount"))
+    started(here)
+    publish(here, "7")
+    here.run(90)
+
+    def warnings() -> int:
+        return sum("cannot be watched" in record.getMessage() for record in caplog.records)
+
+    assert warnings() == 0
+    barred.away = Away("403 Forbidden: no right", is_lasting=True)
+    here.run(3)
+    assert warnings() == 1
+    here.run(90)
+    assert warnings() == 2
 
 
 def test_no_more_runs_are_followed_than_the_bound_and_none_by_zero() -> None:

@@ -19,7 +19,7 @@ from kubernetes.utils import create_from_dict
 from bridge.argo.api import Unavailable
 from bridge.argo.create_attempt import Done, attempt
 from bridge.argo.kubernetes import KubernetesWorkflowApi
-from bridge.argo.workflow import RUN_KEY
+from bridge.argo.workflow import MANAGED, RUN_KEY, Workflow
 from bridge.cli.main import cli
 from bridge.cluster.responses import Answer
 from bridge.errors import ExitCode
@@ -75,12 +75,14 @@ def test_the_account_of_the_base_can_do_the_bridges_work(account: Path, namespac
     eventually(lambda: checked(account, namespace).exit_code == ExitCode.OK)
     numbers = json.loads(checked(account, namespace).stdout)
     assert numbers == {"triggers": 1, "files": 1, "errors": 0, "warnings": 0}
-    metadata = {"name": "refresh-model-1", "namespace": namespace, "annotations": {RUN_KEY: RUN}}
+    annotations = {RUN_KEY: RUN}
+    metadata = {"name": "refresh-model-1", "namespace": namespace, "annotations": annotations, "labels": MANAGED}
     workflow = {"apiVersion": "/".join(ARGO), "kind": "Workflow", "metadata": metadata, "spec": {}}
     api = KubernetesWorkflowApi(str(account))
     try:
         assert attempt(api, workflow, RUN) == Done("created")
         assert attempt(api, workflow, RUN) == Done("already")
+        assert api.phases(namespace, MANAGED) == {"refresh-model-1": ""}
     finally:
         api.close()
 
@@ -103,7 +105,7 @@ def test_the_account_of_the_base_is_refused_all_else(
             lambda: core.list_namespaced_pod(namespace),
             lambda: objects.delete_namespaced_custom_object(*ARGO, namespace, "workflowtemplates", "refresh-model"),
             lambda: objects.list_cluster_custom_object(*ARGO, "workflows"),
-            lambda: objects.list_namespaced_custom_object(*ARGO, namespace, "workflows"),
+            lambda: objects.list_namespaced_custom_object(*ARGO, "default", "workflows"),
             lambda: objects.patch_namespaced_custom_object(*ARGO, namespace, "workflows", "refresh-model-1", {}),
             lambda: objects.get_namespaced_custom_object(*ARGO, "default", "workflowtemplates", "refresh-model"),
         ]
@@ -131,7 +133,9 @@ def test_the_role_of_replays_is_enough_to_count_and_to_terminate_and_for_nothing
         CustomObjectsApi(admin).create_namespaced_custom_object(*ARGO, namespace, "workflows", workflow)
         RbacAuthorizationV1Api(admin).create_namespaced_role_binding(namespace, binding)
     with closing(KubernetesWorkflowApi(str(account))) as bridge:
-        assert isinstance(bridge.phases(namespace, {"replay": "gap"}), Unavailable)
+        refused = bridge.terminate(namespace, "refresh-model-1")
+        assert isinstance(refused, Answer)
+        assert refused.status == HTTPStatus.FORBIDDEN
     with closing(KubernetesWorkflowApi(str(kubernetes.kubeconfig_for(token, namespace=namespace)))) as api:
         eventually(lambda: api.phases(namespace, {"replay": "gap"}) == {"refresh-model-1": ""})
         terminated = api.terminate(namespace, "refresh-model-1")
@@ -140,7 +144,10 @@ def test_the_role_of_replays_is_enough_to_count_and_to_terminate_and_for_nothing
         created = api.create({**workflow, "metadata": {**metadata, "name": "other"}}, timeout=10)
         assert isinstance(created, Answer)
         assert created.status == HTTPStatus.FORBIDDEN
-        assert isinstance(api.find(namespace, "refresh-model-1"), Unavailable)
+        found = api.find(namespace, "refresh-model-1")
+        assert isinstance(found, Workflow)
+        assert found.manifest["spec"]["shutdown"] == "Terminate"
+        assert isinstance(api.template(namespace, "refresh-model"), Unavailable)
 
 
 def test_a_namespace_that_the_account_may_not_look_at_ends_a_check_with_4(account: Path) -> None:

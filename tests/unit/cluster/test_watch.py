@@ -203,10 +203,7 @@ def test_what_is_no_whole_list_says_nothing_of_any_sensor(
     ],
 )
 def test_what_does_not_pass_by_itself_is_told_from_an_outage(
-    answer: Answer,
-    is_lasting: bool,
-    server: Server,
-    watch: Callable[..., Watch[Plain]],  # noqa: FBT001
+    server: Server, watch: Callable[..., Watch[Plain]], *, answer: Answer, is_lasting: bool
 ) -> None:
     server.lists.append(answer)
     opened = watch()

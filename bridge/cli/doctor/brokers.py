@@ -89,8 +89,10 @@ def internal_findings(topics: InternalTopics, infos: Mapping[str, TopicInfo], br
             found, remedy = "it has one replica", "move it to more brokers with kafka-reassign-partitions"
             yield Finding("internal topics", "warning", spec.name, found, remedy)
     for mismatch in topics.mismatches(infos):
-        is_setting = "." in mismatch.setting
-        fix = TopicFix(mismatch.topic, mismatch.setting, mismatch.expected.split()[-1]) if is_setting else None
+        value = mismatch.expected.split()[-1]
+        # With as few replicas as have to be in sync, or fewer, the topic would take no record while one is away.
+        is_safe = mismatch.setting != "min.insync.replicas" or infos[mismatch.topic].replication > int(value)
+        fix = TopicFix(mismatch.topic, mismatch.setting, value) if "." in mismatch.setting and is_safe else None
         found = f"{mismatch.setting} is {mismatch.found}, needed is {mismatch.expected}"
         yield Finding("internal topics", "error", mismatch.topic, found, mismatch.fix, fix)
     ledger = infos.get(topics.ledger)

@@ -19,7 +19,7 @@ from bridge.core.runs.identity import run_key_of, workflow_name
 from bridge.core.runs.run import Run, RunPhase
 from bridge.errors import ExitCode, KubernetesRefusedError, KubernetesUnreachableError, UsageError
 from bridge.kafka.internal_topics import InternalTopics, partition_of
-from bridge.kafka.log import Log, Partition
+from bridge.kafka.log import Log, Partition, transact
 from bridge.kafka.records import headers_of
 from bridge.settings.settings import Settings
 from bridge.stages.shared.run_records import run_record
@@ -164,10 +164,8 @@ def _sent(log: Log, topics: InternalTopics, run: Run, wait: float) -> LedgerRun 
         end = admin.all_ends([ledger])[ledger]
     with closing(log.producer(f"{topics.prefix}rerun-{run.run_key}")) as producer:
         producer.init()
-        producer.begin()
         value = run_record(run)
-        producer.send(topics.runs, number, run.run_key.encode(), value, headers_of(value))
-        producer.commit()
+        transact(producer, [(topics.runs, number, run.run_key.encode(), value, headers_of(value))])
     stands: LedgerRun | None = None
     until = time.monotonic() + wait
     with closing(log.ranges({ledger: end})) as entries:

@@ -296,7 +296,7 @@ class ConfluentAdmin(Admin):
             return
         places = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
         for future in self._client.delete_records(places, request_timeout=_TIMEOUT).values():
-            _result(future)
+            result_of(future)
 
     @override
     def rest(self) -> None:
@@ -309,7 +309,13 @@ class ConfluentAdmin(Admin):
         self._shared.close()
 
 
-def _result(future: Future[T]) -> T:
+def result_of(future: Future[T]) -> T:
+    """Return the answer to a request.
+
+    Raises:
+        LogError: It was refused, or never answered.
+
+    """
     try:
         return future.result(_PATIENCE)
     except KafkaException as exception:
@@ -321,7 +327,7 @@ def _result(future: Future[T]) -> T:
 def _unless_gone(future: Future[T]) -> T | None:
     """Return the result, or None for a topic or partition that does not exist."""
     try:
-        return _result(future)
+        return result_of(future)
     except LogError as error:
         cause = error.__cause__
         if isinstance(cause, KafkaException) and error_of(cause).code() in _GONE:

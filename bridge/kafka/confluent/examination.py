@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaException, Message, Producer, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it offers these without exporting them
@@ -16,11 +15,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it offers t
     ResourceType,
 )
 
+from bridge.kafka.confluent.admin import result_of
 from bridge.kafka.confluent.errors import error_of, meaning
 from bridge.kafka.confluent.properties import logger, producer_properties
 from bridge.kafka.log import LogError
-
-T = TypeVar("T")
 
 _TIMEOUT = 15.0  # seconds of one request
 _TRANSACTION_MS = 10_000
@@ -60,7 +58,7 @@ class Examination:
         resources = [ConfigResource(ResourceType.BROKER, str(broker)) for broker in brokers]
         described = self._client.describe_configs(resources, request_timeout=_TIMEOUT)
         return {
-            int(resource.name): {name: entry.value or "" for name, entry in _result(future).items()}
+            int(resource.name): {name: entry.value or "" for name, entry in result_of(future).items()}
             for resource, future in described.items()
         }
 
@@ -78,7 +76,7 @@ class Examination:
         found: dict[str, frozenset[str] | None] = {}
         for name, future in described.items():
             try:
-                allowed = _result(future).authorized_operations
+                allowed = result_of(future).authorized_operations
             except LogError:
                 continue
             found[name] = None if allowed is None else frozenset(operation.name for operation in allowed)
@@ -130,13 +128,4 @@ class Examination:
         entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         for future in self._client.incremental_alter_configs([resource], request_timeout=_TIMEOUT).values():
-            _result(future)
-
-
-def _result(future: Future[T]) -> T:
-    try:
-        return future.result(_TIMEOUT)
-    except KafkaException as exception:
-        raise meaning(error_of(exception)) from exception
-    except TimeoutError as error:
-        raise LogError("a request was never answered") from error
+            result_of(future)

@@ -181,16 +181,13 @@ def replay_of_facts(value: bytes) -> str:
         RecordError: They are in a form that this version cannot read.
 
     """
-    replay: str = _replay(_facts(value) if value.startswith(CREATED_RUN.prefix) else value)[0]
+    if value.startswith(CREATED_RUN.prefix):
+        value = CREATED_RUN.decode(value)["facts"]
+    replay: str = _replay(value)[0]
     return replay
 
 
 _replay = RUN_FACTS.only("replay")
-
-
-def _facts(value: bytes) -> bytes:
-    facts: bytes = CREATED_RUN.decode(value)["facts"]
-    return facts
 
 
 def decode_facts(value: bytes | None) -> RunFacts | None:

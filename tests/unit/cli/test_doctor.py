@@ -111,6 +111,18 @@ def test_internal_topics_that_are_missing_or_set_otherwise_are_found_with_the_fi
     }
 
 
+@pytest.mark.parametrize(("replication", "is_fixed"), [(1, False), (2, False), (3, True)])
+def test_replicas_in_sync_are_not_set_where_a_topic_would_take_no_record_then(
+    *, replication: int, is_fixed: bool
+) -> None:
+    topics = replace(TOPICS, replication=3)
+    there = {spec.name: TopicInfo(spec.name, "id", spec.partitions, 3, spec.config) for spec in topics.specs()}
+    runs = there["fb.runs"]
+    there["fb.runs"] = replace(runs, replication=replication, config={**runs.config, "min.insync.replicas": "1"})
+    fixes = {each.fix for each in internal_findings(topics, there, 3) if each.found.startswith("min.insync.replicas")}
+    assert fixes == {TopicFix("fb.runs", "min.insync.replicas", "2") if is_fixed else None}
+
+
 def test_topics_of_events_that_are_set_well_have_no_finding() -> None:
     assert list(source_findings(["orders"], source(), 3, creates=True)) == []
     assert list(source_findings(["absent"], {}, 3, creates=True)) == []  # the bridge creates it

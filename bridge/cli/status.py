@@ -13,6 +13,7 @@ import click
 from bridge.cli.checks.timestamps import claimed_times
 from bridge.cli.output import Output
 from bridge.cli.replay.carrying_out import counts_text, summary
+from bridge.cli.runs.holding import order_text, plain_order, read_orders
 from bridge.cli.wiring.kafka import connect, internal_topics, require_kafka
 from bridge.core.event import Micros, time_text
 from bridge.errors import KafkaRefusedError, KafkaUnreachableError, NewerRecordsError
@@ -141,6 +142,10 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
         for replay in ReplayLog(log, topics).all().values():
             if not replay.is_over:
                 output.result(f"replay     {replay.name}   {replay.state}   {counts_text(replay)}", summary(replay))
+    if topics.holds in existing:
+        for scope, order in sorted(read_orders(log, topics).items()):
+            if order.allowed is not None:
+                output.result(f"held       {order_text(scope, order)}", plain_order(scope, order))
     counts, waiting, refused = _runs(reader, admin, topics, existing[topics.ledger])
     for outcome, count in sorted(counts.items()):
         output.result(f"runs       {count:>8} {outcome}", {"kind": "runs", "outcome": outcome, "count": count})

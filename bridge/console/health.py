@@ -28,12 +28,14 @@ class StageState:
         beat: When it last went around its loop, in seconds of a monotonic clock.
         ready: Whether it is ready.
         waits_for: What it waits for while it is not ready.
+        remark: What a person should know while it is ready; empty for nothing.
 
     """
 
     beat: float
     ready: bool = False
     waits_for: str = _JOINING
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,10 @@ def readiness(states: Mapping[str, StageState]) -> Verdict:
     """Return whether every stage has joined and restored."""
     return Verdict(
         all(state.ready for state in states.values()),
-        {stage: "ready" if state.ready else state.waits_for for stage, state in states.items()},
+        {
+            stage: ": ".join(filter(None, ("ready", state.remark))) if state.ready else state.waits_for
+            for stage, state in states.items()
+        },
     )
 
 
@@ -93,10 +98,10 @@ class Health:
         with self._lock:
             self._states[stage] = replace(self._states[stage], beat=self._clock())
 
-    def ready(self, stage: str, ready: bool, waits_for: str = _JOINING) -> None:  # noqa: FBT001 - the value is the report
-        """Note whether the stage has joined and restored, and if not, what it waits for."""
+    def ready(self, stage: str, ready: bool, waits_for: str = _JOINING, remark: str = "") -> None:  # noqa: FBT001 - the value is the report
+        """Note whether the stage has joined and restored, and what it waits for if not, or what to know if so."""
         with self._lock:
-            self._states[stage] = replace(self._states[stage], ready=ready, waits_for=waits_for)
+            self._states[stage] = replace(self._states[stage], ready=ready, waits_for=waits_for, remark=remark)
 
     def live(self) -> Verdict:
         """Return whether this process is alive."""
@@ -123,6 +128,6 @@ class StageHealth:
         """Note that the stage has gone around its loop."""
         self._health.beat(self._stage)
 
-    def ready(self, ready: bool, waits_for: str = _JOINING) -> None:  # noqa: FBT001 - the value is the report
-        """Note whether the stage has joined and restored, and if not, what it waits for."""
-        self._health.ready(self._stage, ready, waits_for)
+    def ready(self, ready: bool, waits_for: str = _JOINING, remark: str = "") -> None:  # noqa: FBT001 - the value is the report
+        """Note whether the stage has joined and restored, and what it waits for if not, or what to know if so."""
+        self._health.ready(self._stage, ready, waits_for, remark)

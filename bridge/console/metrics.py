@@ -102,8 +102,8 @@ class Metrics:
         )
         self._held = Gauge(
             "flowbridge_held_runs",
-            "Runs of a trigger that wait because more were asked for than its storm limit: worth an alert.",
-            ["trigger"],
+            "Runs of a trigger that wait because a storm holds them (worth an alert), or a person: by storm, hold.",
+            ["trigger", "by"],
             registry=self._registry,
         )
         self._unread = Gauge(
@@ -196,13 +196,13 @@ class Metrics:
                 with suppress(KeyError):
                     gauge.remove(str(partition))
 
-    def held(self, trigger: str, runs: int) -> None:
-        """Set how many runs of a trigger are held by its storm limit. A trigger that is not held has no such metric."""
+    def held(self, trigger: str, by: str, runs: int) -> None:
+        """Set how many runs of a trigger a storm or a person holds. A trigger that is not held has no such metric."""
         if runs:
-            self._held.labels(trigger).set(runs)
+            self._held.labels(trigger, by).set(runs)
         else:
             with suppress(KeyError):
-                self._held.remove(trigger)
+                self._held.remove(trigger, by)
 
     def unread(self, template: str, *, is_unread: bool) -> None:
         """Note whether runs wait for a WorkflowTemplate. A template that can be read has no such metric."""

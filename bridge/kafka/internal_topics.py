@@ -78,7 +78,7 @@ class InternalTopics:
 
     Attributes:
         prefix: The beginning of all their names.
-        partitions: Partition count of every topic but ``triggers`` and ``replays``, which have one partition.
+        partitions: Partition count of every topic but ``triggers``, ``replays`` and ``holds``, which have one.
         replication: Replicas of each partition; -1 leaves it, and min.insync.replicas, to the brokers.
         ledger_retention: Milliseconds that the ledger keeps the outcome of a run; longer than the ledger's horizon.
 
@@ -135,6 +135,11 @@ class InternalTopics:
         return self.prefix + "replays"
 
     @property
+    def holds(self) -> str:
+        """What people hold and release; by scope."""
+        return self.prefix + "holds"
+
+    @property
     def replay_plans(self) -> str:
         """The runs that replays are to start; by replay."""
         return self.prefix + "replay-plans"
@@ -153,6 +158,7 @@ class InternalTopics:
             self.decisions: _A_DAY,
             self.retries: _A_MONTH,
             self.replays: _QUICK_COMPACTION,
+            self.holds: _QUICK_COMPACTION,
             self.replay_plans: _A_WEEK,
         }
         return tuple(
@@ -197,6 +203,8 @@ class InternalTopics:
                 fix = "Delete the topic: it is written again from the triggers' sources."
                 if name == self.replays:
                     fix = "Delete the topic while no replay runs. The earlier replays are forgotten then."
+                if name == self.holds:
+                    fix = "Delete the topic. All that is held starts then, unless it is held again."
                 if count > 1:
                     fix = (
                         f"Set FLOWBRIDGE_PARTITIONS={info.partitions} if the installation was begun with that; the "
@@ -218,7 +226,7 @@ class InternalTopics:
         return mismatches
 
     def _count(self, name: str) -> int:
-        return 1 if name in (self.triggers, self.replays) else self.partitions
+        return 1 if name in (self.triggers, self.replays, self.holds) else self.partitions
 
     def _needed(self) -> dict[str, dict[str, str]]:
         kinds = {
@@ -231,6 +239,7 @@ class InternalTopics:
             self.decisions: _BOUNDED,
             self.retries: _BOUNDED,
             self.replays: _STATE,
+            self.holds: _STATE,
             self.replay_plans: _BOUNDED,
         }
         durable = {"min.insync.replicas": str(min(_DURABLE_REPLICAS, self.replication - 1))}

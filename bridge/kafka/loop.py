@@ -163,6 +163,11 @@ class StageLoop:
                 close()
 
     @property
+    def remark(self) -> str:
+        """Return the stage's remark for people who ask whether it is ready."""
+        return self._stage.remark
+
+    @property
     def owned(self) -> frozenset[Partition]:
         """Return the partitions that this loop owns."""
         return frozenset(self._committed)

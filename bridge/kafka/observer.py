@@ -38,8 +38,8 @@ class Observer(Protocol):
     def ended(self, trigger: str, phase: str) -> None:
         """Hear that the Workflow of a run of a trigger has ended, and in which phase."""
 
-    def held(self, trigger: str, runs: int) -> None:
-        """Hear how many runs of a trigger a storm holds; 0 when it is over."""
+    def held(self, trigger: str, by: str, runs: int) -> None:
+        """Hear how many runs of a trigger are held by a ``storm``, or by a person's ``hold``; 0 when it is over."""
 
     def unread(self, template: str, *, is_unread: bool) -> None:
         """Hear whether runs wait for a WorkflowTemplate, ``namespace/name``, that cannot be read."""
@@ -87,7 +87,7 @@ class Unobserved:
     def ended(self, trigger: str, phase: str) -> None:
         """Ignore it."""
 
-    def held(self, trigger: str, runs: int) -> None:
+    def held(self, trigger: str, by: str, runs: int) -> None:
         """Ignore it."""
 
     def unread(self, template: str, *, is_unread: bool) -> None:

@@ -38,6 +38,11 @@ class Stage(ABC):
     purges = False
     """Whether records below the committed offset may be deleted: the stage is their only reader."""
 
+    @property
+    def remark(self) -> str:
+        """Return what a person who asks whether the stage is ready should know; empty for nothing."""
+        return ""
+
     @abstractmethod
     def topics(self) -> frozenset[str]:
         """Return the topics to read now."""

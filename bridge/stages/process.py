@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from bridge.argo.api import WorkflowApi
@@ -38,7 +39,7 @@ from bridge.stages.submitter.bulkheads import Bulkheads, workers_for
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.ledger.ledger_restore import read_ledgers
 from bridge.stages.submitter.limits_in_force import LimitsInForce
-from bridge.stages.submitter.replays import Replays
+from bridge.stages.submitter.orders import Orders
 from bridge.stages.submitter.submitter import Submitter
 from bridge.stages.submitter.templates import Templates
 from bridge.triggers.sources.source import TriggerSource
@@ -206,13 +207,13 @@ def _open_matcher(around: ProcessDependencies) -> StageLoop:
 
 def _open_submitter(around: ProcessDependencies) -> StageLoop:
     definitions, admin, reader = _definitions(around), around.log.admin(), around.log.reader()
-    replays = Replays(around.log, around.topics.replays, around.pace)
-    governing = LimitsInForce(definitions, replays)
+    orders = Orders(around.log, around.topics, around.pace)
+    governing = LimitsInForce(definitions, orders)
     loop: StageLoop | None = None
 
     def restore(partitions: Collection[Partition]) -> dict[int, LedgerPartition]:
-        now, looks_back = around.clock(), governing.looks_back
-        horizon = around.submitter.ledger_horizon
+        now, horizon = around.clock(), around.submitter.ledger_horizon
+        looks_back = partial(governing.looks_back, now=now)
         return read_ledgers(reader, admin, partitions, horizon, now, looks_back, around.observer)
 
     def is_fresh() -> bool:
@@ -248,7 +249,7 @@ def _open_submitter(around: ProcessDependencies) -> StageLoop:
         executor.shutdown(wait=False)
 
     loop = _loop(
-        stage, around, end_workers, stage.followed.stop, definitions.close, replays.close, admin.close, reader.close
+        stage, around, end_workers, stage.followed.stop, definitions.close, orders.close, admin.close, reader.close
     )
     return loop
 

@@ -45,8 +45,8 @@ class StageHealth(Protocol):
     def beat(self) -> None:
         """Hear that the loop has turned."""
 
-    def ready(self, ready: bool, /) -> None:  # noqa: FBT001  (the value is the message)
-        """Hear whether the stage has joined and restored."""
+    def ready(self, ready: bool, /, *, remark: str = "") -> None:  # noqa: FBT001  (the value is the message)
+        """Hear whether the stage has joined and restored, and what a person should know then."""
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Running:
                         loop.step()
                         self.collector.between_batches()
                         self.health.beat()
-                        self.health.ready(loop.restored)
+                        self.health.ready(loop.restored, remark=loop.remark)
                 finally:
                     self.health.ready(False)  # noqa: FBT003  (as above)
                     loop.close()

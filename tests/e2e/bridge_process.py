@@ -91,6 +91,12 @@ class BridgeProcess(ServerProcess):
         """Return all that it has logged so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def get(self, path: str) -> str:
+        """Return what its console answers for a path such as ``/metrics``."""
+        with urllib.request.urlopen(f"http://{HOST}:{self.port}{path}", timeout=_ASK_SECONDS) as answer:
+            text: bytes = answer.read()
+        return text.decode()
+
     def __enter__(self) -> Self:
         self.start()
         return self

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 import uuid
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,6 @@ from bridge.kafka.records import DEAD_LETTER
 from bridge.triggers.sources.folder import TriggerFolder
 from e2e.bridge_process import BridgeProcess, flowbridge
 from flowbridge_sdk import Publisher
-from servers.loopback import HOST
 from servers.process import wait_for
 
 if TYPE_CHECKING:
@@ -174,7 +172,7 @@ class Installation:
     def decisions(self, bridge: BridgeProcess, trigger: str) -> Counter[str]:
         """Return how often a process decided what about the events and runs of a trigger."""
         counts: Counter[str] = Counter()
-        for family in text_string_to_metric_families(_metrics(bridge)):
+        for family in text_string_to_metric_families(bridge.get("/metrics")):
             for sample in family.samples:
                 is_ours = sample.labels.get("trigger") == f"{self.namespace}/{trigger}"
                 if sample.name == "flowbridge_decisions_total" and is_ours:
@@ -292,9 +290,3 @@ def _read_to_ends(consumer: Consumer, partitions: int) -> list[bytes]:
         elif message.value() is not None:
             values.append(message.value() or b"")
     return values
-
-
-def _metrics(bridge: BridgeProcess) -> str:
-    with urllib.request.urlopen(f"http://{HOST}:{bridge.port}/metrics", timeout=_REQUEST_SECONDS) as answer:
-        text: bytes = answer.read()
-    return text.decode()

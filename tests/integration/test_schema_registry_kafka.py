@@ -66,7 +66,7 @@ class Health:
     def beat(self) -> None:
         """Ignore it."""
 
-    def ready(self, ready: bool, /) -> None:  # noqa: FBT001  (the value is what is said)
+    def ready(self, ready: bool, /, *, remark: str = "") -> None:  # noqa: ARG002, FBT001  (what is said)
         """Keep it."""
         self.is_ready = ready
 

@@ -54,7 +54,7 @@ from bridge.stages.submitter.lanes import Lane, Lanes
 from bridge.stages.submitter.ledger import ledger_restore
 from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter
 from bridge.stages.submitter.open_run import OpenRun
-from bridge.stages.submitter.replays import Replays
+from bridge.stages.submitter.orders import Orders
 from bridge.stages.submitter.submitter import Submitter
 from bridge.stages.submitter.waiting_runs import WaitingRuns
 from bridge.triggers.sources import folder
@@ -655,6 +655,6 @@ MUTATIONS = (
     Mutation("a replay uses what live windows hold", ((Recorded, "is_held", _not_held),), 200, REPLAYS),
     Mutation("a cancelled run counts as done", ((LedgerWriter, "_erase", LedgerWriter._end),), 200, REPLAYS),
     Mutation("a cancelled run keeps its events", ((Recorded, "forget", _forget_the_run_alone),), 200, REPLAYS),
-    Mutation("a cancel is not heard of", ((Replays, "is_cancelled", _never_cancelled),), 200, REPLAYS),
+    Mutation("a cancel is not heard of", ((Orders, "is_cancelled", _never_cancelled),), 200, REPLAYS),
     Mutation("two processes carry a replay out", ((ReplayOwner, "__init__", _last_owner_goes_on),), 200, REPLAYS),
 )

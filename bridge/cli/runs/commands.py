@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -29,12 +30,31 @@ Examples:
   flowbridge runs show ship-order-8c1f0a...
   flowbridge runs rerun ship-order-8c1f0a... --id after-the-fix
   flowbridge runs terminate ship-order-8c1f0a...
+  flowbridge runs hold --trigger ship --because "the warehouse is closed"
+  flowbridge runs release --trigger ship --first 100
 """
 
 
 @click.group("runs", epilog=_EXAMPLES)
 def runs() -> None:
-    """List runs, show them, make one again, and terminate one. RUN is a run key or the name of a Workflow."""
+    """List runs, show them, make one again, terminate one, hold and release them.
+
+    RUN is a run key or the name of a Workflow.
+    """
+
+
+def _scope_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say which runs are held or released."""
+    options = (
+        click.option("--trigger", metavar="[NAMESPACE/]NAME", help="The runs of this trigger, and of its replays."),
+        click.option(
+            "--all-of", "namespace_of", metavar="NAMESPACE", help="All runs whose Workflows go to this namespace."
+        ),
+        click.option("--all", "is_all", is_flag=True, help="All runs of the installation."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @runs.command("list")
@@ -123,3 +143,46 @@ def terminate(**options: Any) -> Any:
     from bridge.cli.runs.changing import execute_terminate  # noqa: PLC0415
 
     return execute_terminate(**options)
+
+
+@runs.command("hold")
+@_scope_options
+@click.option("--because", "why", required=True, metavar="TEXT", help="The reason, for the people who see the hold.")
+@settings_options(*_SETTINGS)
+@output_option
+def hold(**options: Any) -> Any:
+    """Have runs wait until they are released. Events are matched meanwhile, and none is lost.
+
+    Workflows that exist go on. So do creates that are on their way, a second or two of them.
+    """
+    from bridge.cli.runs.holding import execute_hold  # noqa: PLC0415
+
+    return execute_hold(**options)
+
+
+@runs.command("release")
+@_scope_options
+@click.option(
+    "--first",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Release the N runs of the trigger that wait longest, and hold the others.",
+)
+@click.option("--because", "why", default="", metavar="TEXT", help="The reason.")
+@settings_options(*_SETTINGS)
+@output_option
+def release(**options: Any) -> Any:
+    """Let runs start that a person holds, in their order, and with --trigger also those that a storm holds."""
+    from bridge.cli.runs.holding import execute_release  # noqa: PLC0415
+
+    return execute_release(**options)
+
+
+@runs.command("holds")
+@settings_options(*_SETTINGS)
+@output_option
+def holds(**options: Any) -> Any:
+    """Show what people hold: since when, by whom, and why."""
+    from bridge.cli.runs.holding import execute_holds  # noqa: PLC0415
+
+    return execute_holds(**options)

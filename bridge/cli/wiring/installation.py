@@ -41,7 +41,8 @@ def kafka(settings: Settings) -> Iterator[tuple[Log, InternalTopics]]:
         if topics.triggers not in existing:
             found = f"there is no installation with the prefix {topics.prefix!r} at {settings.bootstrap_servers}"
             raise KafkaRefusedError(found, "check --internal-prefix, or start one with flowbridge run")
-        missing = [name for name in (topics.replays, topics.replay_plans, topics.retries) if name not in existing]
+        newer = (topics.replays, topics.replay_plans, topics.retries, topics.holds)
+        missing = [name for name in newer if name not in existing]
         if missing:
             found = f"the installation has no topic {' and no topic '.join(missing)}"
             raise KafkaRefusedError(found, "start a process of this version with flowbridge run: it creates them")

@@ -19,11 +19,14 @@ from typing import Literal, NamedTuple
 from bridge.core.event import Micros
 from bridge.core.trigger import RunLimits
 
+FOR_EVER: Micros = 2**62
+"""The end of a wait that only a person ends."""
+
 
 class Wait(NamedTuple):
-    """Why a trigger's next run does not start now, and when to look again."""
+    """Why a trigger's next run does not start now, and when to look again. What people hold has no such time."""
 
-    why: Literal["rate", "storm"]
+    why: Literal["rate", "storm", "hold"]
     until: Micros
 
 
@@ -85,6 +88,11 @@ class Brake:
     def changed(self, limits: RunLimits) -> Brake:
         """Return the brake after an edit of the trigger: no hold, and started runs still count."""
         return Brake(limits, started=self._started.moments() if self._started else ())
+
+    def lifted(self, moment: Micros) -> Brake:
+        """Return the brake after a person has ended its storm: what was asked for until then counts no more."""
+        asked = [asked for asked in (self._asked.moments() if self._asked else ()) if asked > moment]
+        return Brake(self.limits, asked, self._started.moments() if self._started else ())
 
     def ask(self, moment: Micros) -> None:
         """Count a run that is asked for."""

@@ -1,8 +1,9 @@
 """Lanes: the queues in which runs wait for their turn, one for each trigger and replay, so that none delays another.
 
 The lanes of a namespace whose next run may start take turns, one run at a time. A lane that its trigger's limits keep
-back leaves the turns until the moment that the limits give. A lane that waits for its WorkflowTemplate leaves them
-until it is read. All other lanes go on meanwhile. In a lane runs keep the order in which they were taken up.
+back leaves the turns until the moment that the limits give. A lane that a person holds leaves them until it is
+released, and one that waits for its WorkflowTemplate until that is read. All other lanes go on meanwhile. In a lane
+runs keep the order in which they were taken up.
 
 The first runs of a lane are in memory while it has turns. The others are on the shelf of its partition. While the lane
 is kept back, all of them are there.
@@ -12,12 +13,12 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
-from bridge.core.event import Micros, time_text
-from bridge.core.runs.limits import Brake, Wait
+from bridge.core.event import SECOND, Micros, time_text
+from bridge.core.runs.limits import FOR_EVER, Brake, Wait
 from bridge.core.runs.run import REPLAY_LANE
 from bridge.log_fields import about
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
@@ -51,10 +52,12 @@ class Lane:
         size: Bytes of the runs on the shelf.
         rule: The limits that govern them.
         brake: The counts of these limits.
+        let_go: Keys of runs that had their turn since a person last held them or released a number of them.
+        gone_before: How many more had it before this process took them over.
         place: Among the lanes that take turns, among those kept back, asking for its template, or empty.
         namespace: The namespace of its next run.
         alarm: When a lane that is kept back is looked at again.
-        is_held: A storm holds it, and this was logged.
+        held_by: What holds it: a storm, which was logged, a person, or nothing.
         is_unwanted: Its runs are skipped: its trigger went while a storm held them, or its replay is cancelled.
         last_created: When the last Workflow of it was created by this process.
         overflowed: When a run was last refused because too many wait.
@@ -69,10 +72,12 @@ class Lane:
         self.size = 0
         self.rule = rule
         self.brake = brake
+        self.let_go: set[str] = set()
+        self.gone_before = 0
         self.place: Literal["empty", "turn", "later", "asking"] = "empty"
         self.namespace = ""
         self.alarm: Micros | None = None
-        self.is_held = False
+        self.held_by: Literal["", "storm", "hold"] = ""
         self.is_unwanted = False
         self.last_created: Micros = -(2**62)
         self.overflowed: Micros = -(2**62)
@@ -93,8 +98,14 @@ class Lane:
 
     def wait(self, now: Micros) -> Wait | None:
         """Return why the first run cannot start now."""
+        hold = self.rule.hold
+        if hold is not None:
+            # No storm holds what a person releases by number.
+            is_free = bool(self.queue) and self.queue[0].run.run_key in self.let_go
+            is_free |= not self.is_replay and len(self.let_go) + self.gone_before < (hold.order.allowed or 0)
+            return self.brake.wait_for_rate(now) if is_free else Wait("hold", FOR_EVER)
         wait = self.brake.wait(now)
-        if wait is None or wait.why == "rate":
+        if wait is None or wait.why == "rate" or not self.queue:
             return wait
         # An edit has lifted the hold from all that other definitions asked for.
         is_held = self.queue[0].run.definition_hash == self.rule.definition
@@ -140,7 +151,9 @@ class Lanes:
     ) -> None:
         """Make the lane of this name, still empty, with the counts of its limits."""
         rule = self._rule_of(name, made_by)
-        self._lanes[partition, name] = Lane((partition, name), rule, Brake(rule.limits, asked, started))
+        counted = [moment for moment in asked if moment > rule.storm_lifted]
+        lane = self._lanes[partition, name] = Lane((partition, name), rule, Brake(rule.limits, counted, started))
+        lane.gone_before = sum(_counts(moment, rule) for moment in started)
 
     def restore_waiting(self, partition: int, waiting: Waiting) -> None:
         """Give a lane that was restored its runs on the shelf."""
@@ -148,7 +161,8 @@ class Lanes:
         lane.shelved, lane.put_off, lane.size = waiting.queued, waiting.put_off, waiting.size
         if lane.rule.limits.storm is not None:
             for moment in reversed(waiting_runs.latest(waiting.lane, lane.rule.definition, lane.rule.limits.storm + 1)):
-                lane.brake.ask(moment)
+                if moment > lane.rule.storm_lifted:
+                    lane.brake.ask(moment)
         if lane.shelved:
             self._give_turn(lane)
 
@@ -166,7 +180,7 @@ class Lanes:
             return False
         (lane.queue.appendleft if first else lane.queue.append)(run)
         self._in_memory += 1
-        if lane.place == "empty":
+        if lane.place == "empty" or (lane.place == "later" and run.run.run_key in lane.let_go):
             self._give_turn(lane)
         return True
 
@@ -238,7 +252,8 @@ class Lanes:
                 self._tell(lane, None)
             else:
                 lane.place = "later"
-                if lane.alarm is None or wait.until < lane.alarm:  # an earlier one looks at the lane again by itself
+                # An earlier alarm looks at the lane again by itself. What a person holds is looked at after an order.
+                if wait.until != FOR_EVER and (lane.alarm is None or wait.until < lane.alarm):
                     lane.alarm = wait.until
                     self._counter += 1
                     heapq.heappush(self._later, (wait.until, self._counter, lane))
@@ -305,7 +320,12 @@ class Lanes:
             if rule != lane.rule:
                 if not rule.is_over and rule.definition != lane.rule.definition:
                     lane.brake = lane.brake.changed(rule.limits)
-                lane.rule = rule if not rule.is_over else lane.rule._replace(is_over=True)
+                if rule.storm_lifted > lane.rule.storm_lifted:
+                    lane.brake = lane.brake.lifted(rule.storm_lifted)
+                if rule.hold != lane.rule.hold:
+                    lane.let_go, lane.gone_before = set(), 0
+                kept = lane.rule._replace(is_over=True, hold=rule.hold, storm_lifted=rule.storm_lifted)
+                lane.rule = kept if rule.is_over else rule
                 if lane.rule.is_cancelled:
                     self._ledger[lane.key[0]].waiting_runs.hasten(lane.key[1])
                 if lane.place == "later":
@@ -323,7 +343,10 @@ class Lanes:
         moment = now if run.started is None else max(now, run.started)
         if run.started is not None:
             self.give_back(run)
-        self.lane(run).brake.start(moment)
+        lane = self.lane(run)
+        lane.brake.start(moment)
+        if _counts(moment, lane.rule):
+            lane.let_go.add(run.run.run_key)
         run.started = moment
 
     def give_back(self, run: OpenRun) -> None:
@@ -340,13 +363,15 @@ class Lanes:
         lane = self.lane(run)
         if lane.place != "later":
             return None
-        return lane.wait(now) if lane.queue else lane.brake.wait(now)
+        return lane.wait(now)
 
-    def held(self) -> Iterator[tuple[str, int]]:
-        """Yield the triggers that a storm holds, each with how many of its runs wait."""
+    def held(self) -> Mapping[tuple[str, str], int]:
+        """Return how many runs wait by trigger and by what holds them: ``storm``, or ``hold`` for a person."""
+        held: defaultdict[tuple[str, str], int] = defaultdict(int)
         for lane in self._lanes.values():
-            if lane.is_held:
-                yield lane.key[1], len(lane)
+            if lane.held_by:
+                held[lane.key[1].partition(REPLAY_LANE)[0], lane.held_by] += len(lane)
+        return held
 
     def waiting(self) -> int:
         """Return how many runs wait, for any reason."""
@@ -387,16 +412,24 @@ class Lanes:
                 self._give_turn(lane)
 
     def _tell(self, lane: Lane, wait: Wait | None) -> None:
-        """Log when a storm begins to hold a trigger, and when that is over."""
-        is_held = wait is not None and wait.why == "storm"
-        if is_held and wait is not None and not lane.is_held:
+        """Note what holds a lane. Log when a storm begins to hold its trigger, and when that is over."""
+        before, lane.held_by = lane.held_by, "" if wait is None or wait.why == "rate" else wait.why
+        if lane.held_by == "storm" and before != "storm" and wait is not None:
             limits = lane.rule.limits
             logger.error(
                 "trigger %s is held: more than %s runs were asked for in %.0f s, %d wait. It goes on by itself when "
-                "that is over (not before %s), at once when it is edited; suspended or deleted, they are skipped",
+                "that is over (not before %s), at once when it is edited, or by flowbridge runs release; suspended or "
+                "deleted, they are skipped",
                 *(lane.key[1], limits.storm, limits.storm_within / 1e6, len(lane), time_text(wait.until)),
                 extra=about(trigger=lane.key[1]),
             )
-        elif lane.is_held and not is_held:
+        elif before == "storm" and not lane.held_by:
             logger.warning("trigger %s is no longer held", lane.key[1], extra=about(trigger=lane.key[1]))
-        lane.is_held = is_held
+
+
+def _counts(moment: Micros, rule: LaneLimits) -> bool:
+    """Return whether a start is one of those that a person lets happen by number.
+
+    The clocks of the person and of the process may differ by a little. So rather too few runs start than too many.
+    """
+    return rule.hold is not None and moment > rule.hold.order.at - SECOND

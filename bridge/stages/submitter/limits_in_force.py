@@ -1,11 +1,12 @@
-"""The run limits of each trigger's definition in force, and whether a replay goes on.
+"""The run limits of each trigger's definition in force, what people hold, and whether a replay goes on.
 
 A run is frozen when it is made, but its trigger's limits are not: an edit of ``run.limits`` also applies to runs that
 wait already. So the submitter reads the definitions, too. For a trigger that is gone, the limits are those of the
 definition that made the run, if it is still known.
 
 The runs of a replay have no limits but those of the replay itself, which sends them at its own rate. They count for no
-limit of their trigger. Once their replay is cancelled, those that wait are not wanted any more.
+limit of their trigger. Once their replay is cancelled, those that wait are not wanted any more. What is held, is held
+for them, too.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bridge.core.event import Micros
+from bridge.core.event import SECOND, Micros
 from bridge.core.evidence import REDACTED
+from bridge.core.runs.holds import Hold, hold_on, storm_lifted
 from bridge.core.runs.limits import look_back
 from bridge.core.runs.run import REPLAY_LANE, Run
 from bridge.core.trigger import RunLimits
 from bridge.core.windows.kinds.all_kinds import kind_of_window
 from bridge.core.windows.window import Frame
 from bridge.stages.shared.definitions import Definitions
-from bridge.stages.submitter.replays import Replays
+from bridge.stages.submitter.orders import Orders
 
 
 class LaneLimits(NamedTuple):
@@ -32,6 +34,8 @@ class LaneLimits(NamedTuple):
         limits: How many may start.
         is_over: The trigger is gone or suspended, so the runs that a storm holds are not wanted any more.
         is_cancelled: The replay is cancelled, so none of the runs that wait is wanted any more.
+        hold: What a person holds them by; None for nothing.
+        storm_lifted: When a person last ended a storm of theirs; 0 for never.
 
     """
 
@@ -39,6 +43,8 @@ class LaneLimits(NamedTuple):
     limits: RunLimits
     is_over: bool = False
     is_cancelled: bool = False
+    hold: Hold | None = None
+    storm_lifted: Micros = 0
 
 
 RuleOf = Callable[[str, str], LaneLimits]
@@ -50,28 +56,28 @@ class LimitsInForce:
 
     Args:
         definitions: The topic ``triggers`` as read so far.
-        replays: The topic ``replays`` as read so far.
+        orders: What people have ordered, as read so far.
 
     """
 
-    def __init__(self, definitions: Definitions, replays: Replays) -> None:
+    def __init__(self, definitions: Definitions, orders: Orders) -> None:
         self._definitions = definitions
-        self._replays = replays
+        self._orders = orders
 
     def refresh(self) -> bool:
-        """Read ``triggers`` and ``replays`` to their ends; return True if new records were read.
+        """Read ``triggers``, ``replays`` and ``holds`` to their ends; return True if new records were read.
 
         Raises:
             LogError: Kafka did not answer.
 
         """
-        has_new_replays = self._replays.refresh()
-        return self._definitions.refresh() or has_new_replays
+        has_new_orders = self._orders.refresh()
+        return self._definitions.refresh() or has_new_orders
 
     def refresh_when_due(self) -> bool:
         """Call :meth:`refresh`, if the last time is long enough ago."""
-        has_new_replays = self._replays.refresh_when_due()
-        return self._definitions.refresh_when_due() or has_new_replays
+        has_new_orders = self._orders.refresh_when_due()
+        return self._definitions.refresh_when_due() or has_new_orders
 
     def has_to_read_for(self, definition: str) -> bool:
         """Read ``triggers`` on, if a definition that made a run is not known yet; return True if new records were read.
@@ -83,17 +89,22 @@ class LimitsInForce:
     def limits_of(self, lane: str, made_by: str) -> LaneLimits:
         """Return the limits of the runs of a lane; ``made_by``: the definition hash of one of them."""
         trigger, _, replay = lane.partition(REPLAY_LANE)
+        in_force, made = self._definitions.in_force.get(trigger), self._definitions.known.get(made_by)
+        definition = in_force or made
+        namespace = trigger.partition("/")[0] if definition is None else definition.trigger.run.namespace
+        hold = hold_on(self._orders.holds, trigger, namespace)
         if replay:
-            return LaneLimits(made_by, RunLimits(), is_cancelled=self._replays.is_cancelled(replay))
-        in_force = self._definitions.in_force.get(trigger)
+            return LaneLimits(made_by, RunLimits(), is_cancelled=self._orders.is_cancelled(replay), hold=hold)
+        lifted = storm_lifted(self._orders.holds, trigger)
         if in_force is not None:
-            return LaneLimits(in_force.hash, in_force.trigger.run.limits, in_force.trigger.suspend)
-        known = self._definitions.known.get(made_by)
-        return LaneLimits(made_by, known.trigger.run.limits if known is not None else RunLimits(), is_over=True)
+            governing = in_force.trigger
+            return LaneLimits(in_force.hash, governing.run.limits, governing.suspend, hold=hold, storm_lifted=lifted)
+        limits = made.trigger.run.limits if made is not None else RunLimits()
+        return LaneLimits(made_by, limits, is_over=True, hold=hold, storm_lifted=lifted)
 
     def is_cancelled(self, run: Run) -> bool:
         """Return whether a run belongs to a replay that is cancelled."""
-        return bool(run.replay) and self._replays.is_cancelled(run.replay)
+        return bool(run.replay) and self._orders.is_cancelled(run.replay)
 
     def frame(self, run: Run) -> Frame | None:
         """Return the calendar window of a run's match; None for other windows, and if its definition is not known."""
@@ -110,13 +121,17 @@ class LimitsInForce:
         is_hidden = not is_known or any(definition.hides_key for definition in known if definition is not None)
         return REDACTED if run.key and is_hidden else run.key
 
-    def looks_back(self, lane: str) -> Micros:
-        """Return how far back the limits of a lane count; without a name the longest of all."""
+    def looks_back(self, lane: str, now: Micros) -> Micros:
+        """Return how far back the limits of a lane, and what a person lets start of it, count at a time.
+
+        Without a name the longest of all is returned.
+        """
         if REPLAY_LANE in lane:
             return 0
-        named = self._definitions.in_force.get(lane)
-        if named is not None:
-            return look_back(named.trigger.run.limits)
-        return max(
-            (look_back(definition.trigger.run.limits) for definition in self._definitions.known.values()), default=0
-        )
+        orders = self._orders.holds.items()
+        in_part = [now - order.at + SECOND for scope, order in orders if order.allowed and lane in ("", scope)]
+        if lane in self._definitions.in_force:
+            known = [self._definitions.in_force[lane]]
+        else:
+            known = list(self._definitions.known.values())
+        return max([*in_part, *(look_back(definition.trigger.run.limits) for definition in known)], default=0)

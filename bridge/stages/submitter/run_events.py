@@ -14,7 +14,7 @@ from typing_extensions import override
 from bridge.argo.doubt import Doubt
 from bridge.core.decision import RunReason
 from bridge.core.event import SECOND, Micros, time_text
-from bridge.core.runs.limits import Wait
+from bridge.core.runs.limits import FOR_EVER, Wait
 from bridge.core.runs.run import Run
 from bridge.stages.submitter.open_run import OpenRun
 
@@ -49,7 +49,8 @@ class LeftWaiting(RunEvent):
     def decision(self) -> tuple[RunReason, Mapping[str, str]] | None:
         if self.wait is None:
             return None
-        return RunReason.WAITING, {"waits_for": self.wait.why, "until": time_text(self.wait.until)}
+        until = {} if self.wait.until == FOR_EVER else {"until": time_text(self.wait.until)}
+        return RunReason.WAITING, {"waits_for": self.wait.why, **until}
 
     @override
     def waits_for(self) -> str:

@@ -142,12 +142,18 @@ class Submitter(Stage):
         self._writer = LedgerWriter(topics, self.book.ledger, governing.frame, self.followed)
         self._answers = Answers(settings.retry_for, random, governing.redacted_key)
         self._results = Results(self.book, self._answers, bulkheads, self._templates, ApiOutage(pace), observer)
-        self._held: set[str] = set()
+        self._held: Mapping[tuple[str, str], int] = {}
         self._unread: set[str] = set()
         self._ended: list[EndedRun] = []  # whose ends are not committed yet
         self._given_up: dict[str, str] = {}  # why, by the key of a run whose processing raised an exception
 
     # -- the stage -----------------------------------------------------------------------------------------------------
+
+    @property
+    def remark(self) -> str:
+        """Return how many runs are held; empty if none is."""
+        runs, triggers = sum(self._held.values()), len({trigger for trigger, _ in self._held})
+        return f"{runs} runs of {triggers} triggers are held" if self._held else ""
 
     def topics(self) -> frozenset[str]:
         """Return the one topic of runs.
@@ -262,10 +268,10 @@ class Submitter(Stage):
         for run in self.book.take_begun():
             for effect in self.book.advance(run, IntentCommitted()):
                 self._give_work(effect, run)
-        held = dict(self.book.lanes.held())
-        for trigger in (*held, *(self._held - held.keys())):
-            self._observer.held(trigger, held.get(trigger, 0))
-        self._held = set(held)
+        held = self.book.lanes.held()
+        for trigger, by in {**self._held, **held}:
+            self._observer.held(trigger, by, held.get((trigger, by), 0))
+        self._held = held
         for ended in self._ended:
             self._observer.ended(ended.trigger, ended.phase.value)
         self._ended.clear()

@@ -1,0 +1,125 @@
+"""What people have ordered about runs that wait, as the submitter reads it: cancelled replays, and holds.
+
+A replay is written by :mod:`bridge.replay`. Its runs come to the submitter like any others, and carry its name. The
+submitter needs to know one thing more: whether a person has cancelled the replay, so that the runs that still wait are
+not started. Holds are written by ``flowbridge runs hold`` and ``release`` (:mod:`bridge.core.runs.holds`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from bridge.core.event import Micros, time_text
+from bridge.core.runs.holds import Order
+from bridge.kafka.follower import Follower
+from bridge.kafka.internal_topics import InternalTopics
+from bridge.kafka.log import Log, Record
+from bridge.kafka.records import ORDER, REPLAY, NewerFormatError, RecordError, UnreadableRecordError
+
+logger = logging.getLogger(__name__)
+
+CANCELLED = frozenset({"cancelling", "cancelled"})
+"""The states of a replay in which no further run of it starts."""
+
+_state = REPLAY.only("state")
+
+
+class Orders:
+    """The topics ``replays`` and ``holds`` as read so far.
+
+    Args:
+        log: The Kafka cluster.
+        topics: The internal topics.
+        pace: A steady clock.
+
+    """
+
+    def __init__(self, log: Log, topics: InternalTopics, pace: Callable[[], Micros]) -> None:
+        self._followers = (
+            Follower(log, topics.replays, pace, self._apply_replay),
+            Follower(log, topics.holds, pace, self._apply_hold),
+        )
+        self._cancelled: set[str] = set()
+        self._holds: dict[str, Order] = {}
+
+    def is_cancelled(self, replay: str) -> bool:
+        """Return whether a replay is cancelled."""
+        return replay in self._cancelled
+
+    @property
+    def holds(self) -> Mapping[str, Order]:
+        """What people have said about holds, by scope."""
+        return self._holds
+
+    def refresh_when_due(self) -> bool:
+        """Read on, if the last time is long enough ago; return whether new records were read."""
+        return self._read_on([follower for follower in self._followers if follower.is_due()])
+
+    def refresh(self) -> bool:
+        """Read the topics to their ends; return whether new records were read.
+
+        Raises:
+            LogError: Kafka did not answer.
+            UnreadableRecordError: A newer version has written something that this one cannot read.
+
+        """
+        return self._read_on(self._followers)
+
+    def close(self) -> None:
+        """Close the clients."""
+        for follower in self._followers:
+            follower.close()
+
+    @staticmethod
+    def _read_on(followers: Iterable[Follower]) -> bool:
+        return sum(follower.read_on() for follower in followers) > 0
+
+    def _apply_replay(self, record: Record) -> None:
+        if record.key is None:
+            return
+        name = record.key.decode(errors="replace")
+        try:
+            is_cancelled = record.value is not None and _state(record.value)[0] in CANCELLED
+        except NewerFormatError as error:
+            raise UnreadableRecordError(record[:3], record.headers or (), error) from error
+        except RecordError:
+            is_cancelled = False  # it is none of ours, and no run of ours carries its name
+        (self._cancelled.add if is_cancelled else self._cancelled.discard)(name)
+
+    def _apply_hold(self, record: Record) -> None:
+        read = read_order(record)
+        if read is None:
+            return
+        scope, order = read
+        if order is None:
+            self._holds.pop(scope, None)
+            return
+        before = self._holds.get(scope)
+        self._holds[scope] = order
+        moment = time_text(order.at)
+        if order.allowed is not None:
+            which = f"all but {order.allowed} runs" if order.allowed else "the runs"
+            logger.warning("%s of %s are held since %s by %s: %s", which, scope, moment, order.who, order.why)
+        elif before is not None and before.allowed is not None:
+            logger.warning("the runs of %s are released since %s by %s", scope, moment, order.who)
+
+
+def read_order(record: Record) -> tuple[str, Order | None] | None:
+    """Return the scope of a record of ``holds`` and what was said about it; None for a record that is none of ours.
+
+    Raises:
+        UnreadableRecordError: A newer version has written it.
+
+    """
+    if record.key is None:
+        return None
+    scope = record.key.decode(errors="replace")
+    if record.value is None:
+        return scope, None
+    try:
+        return scope, Order(**ORDER.decode(record.value))
+    except NewerFormatError as error:
+        raise UnreadableRecordError(record[:3], record.headers or (), error) from error
+    except RecordError:
+        return None

@@ -21,6 +21,7 @@ from typing import Literal
 from bridge.core.event import DAY, Micros
 from bridge.core.runs.run import RunPhase
 from bridge.core.windows.window import Frame
+from bridge.kafka.log import Headers
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.shared.run_records import encode_facts, encode_run, ended_facts
 from bridge.stages.submitter.ledger.ended_runs import FinalKeys
@@ -28,6 +29,10 @@ from bridge.stages.submitter.open_run import OpenRun
 from bridge.stages.submitter.waiting_runs import WaitingRuns
 
 State = Literal["parked", "intent", "done", "dead"]
+
+RUNNING: Headers = (("flowbridge-running", b""),)
+"""Header of the entry of a run whose Workflow has not ended. A restore finds these entries by it: of all others it
+reads the first bytes alone."""
 
 
 class LedgerPartition:

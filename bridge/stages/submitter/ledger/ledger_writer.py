@@ -16,7 +16,7 @@ from bridge.log_fields import about
 from bridge.stages.shared.dead_letters import DeadLetters
 from bridge.stages.shared.run_records import encode_run
 from bridge.stages.submitter.ledger.followed_runs import EndedRun, FollowedRuns
-from bridge.stages.submitter.ledger.ledger import LedgerPartition, State, encode_end, encode_entry
+from bridge.stages.submitter.ledger.ledger import RUNNING, LedgerPartition, State, encode_end, encode_entry
 from bridge.stages.submitter.open_run import OpenRun, RunState
 from bridge.stages.submitter.run_events import Buried, Created, RunEvent
 from bridge.stages.submitter.run_life import Effect
@@ -110,7 +110,8 @@ class LedgerWriter:
         """Write an entry of a run; return it. ``phase``: that of its Workflow, if it has one."""
         frame = self._frame(run.run) if state in ("done", "dead") else None
         entry = encode_entry(state, run, now, frame, phase)
-        out.send(self._topics.ledger, run.partition, run.run.run_key.encode(), entry)
+        headers = RUNNING if phase is RunPhase.RUNNING else None
+        out.send(self._topics.ledger, run.partition, run.run.run_key.encode(), entry, headers)
         run.written = now
         return entry
 

@@ -10,7 +10,7 @@ limit of their trigger. Once their replay is cancelled, those that wait are not 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from bridge.core.event import Micros
@@ -94,6 +94,10 @@ class LimitsInForce:
     def is_cancelled(self, run: Run) -> bool:
         """Return whether a run belongs to a replay that is cancelled."""
         return bool(run.replay) and self._replays.is_cancelled(run.replay)
+
+    def progress(self) -> Mapping[tuple[str, str], tuple[int, int]]:
+        """Return, by name and state of each replay in progress, how many runs it has planned, and dealt with."""
+        return self._replays.progress()
 
     def frame(self, run: Run) -> Frame | None:
         """Return the calendar window of a run's match; None for other windows, and if its definition is not known."""

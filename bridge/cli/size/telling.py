@@ -21,6 +21,7 @@ from bridge.settings.settings import Settings
 from bridge.triggers.sources.folder import TriggerFolder
 
 _MB = 1_000_000
+_BOUNDED = ("dead-letters", "decisions")  # topics whose bytes do not follow from the load
 _KINDS_SHOWN = 20  # triggers that are shown, those with the most arrivals
 
 
@@ -213,7 +214,10 @@ def _tell(load: Load, size: Size, output: Output) -> None:
         f"processes     {size.processes} with all stages, {_bytes(size.process_memory)} of memory each at most",
         f"partitions    {size.partitions} of the internal topics",
         f"topics        {_bytes(topics)} a replica, {_bytes(load.replication * topics)} in all; of these",
-        *(f"              {name:<13} {_bytes(number)}" for name, number in size.topic_bytes.items()),
+        *(
+            f"              {name:<13} {_bytes(number)}{' at most' if name in _BOUNDED else ''}"
+            for name, number in size.topic_bytes.items()
+        ),
         f"              {_bytes(size.written)} a second are written to each replica",
         f"emptyDir      {ceil(size.disk / GIB)}Gi for /tmp of each process",
         "settings      " + ("set" if size.settings else "the defaults fit"),

@@ -164,7 +164,7 @@ def _compile_registry(folder: Path) -> None:
 
 
 def _compile_prometheus(folder: Path) -> None:
-    say("building Prometheus and promtool (about five minutes on two cores, once)")
+    say("building Prometheus and promtool (about four minutes on two cores, once)")
     need("go", "Go, version 1.26 or later")
     programs = [f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")]
     # Without the discovery of services in clouds it takes half the time. The UI is a tag that is not set.

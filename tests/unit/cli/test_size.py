@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +231,16 @@ def test_what_cannot_be_sized_is_wrong_usage_that_says_what_was_found(
     assert found in result.stderr
     assert "what to do: " in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_the_examples_of_the_page_of_operations_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (PERFORMANCE.parent / "operations.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^    flowbridge size (.+)$", page, re.MULTILINE)
+    assert len(examples) == 2
+    (tmp_path / "triggers").mkdir()
+    pair = PAIR.partition("---")[0].replace("name: order,", "name: order.created,").replace("payment,", "payment.done,")
+    (tmp_path / "triggers" / "ship.yaml").write_text(pair.replace("{name: pair}", "{name: ship}"))
+    monkeypatch.chdir(tmp_path)
+    for example in examples:
+        result = sized(*example.split())
+        assert result.exit_code == ExitCode.OK, result.output

@@ -73,7 +73,8 @@ def test_a_copy_on_another_kafka_makes_no_run_twice_and_completes_the_open_windo
     _publish(installation, f"{name}.a", "late", "a-late")
     _delete_workflows(kubernetes, installation)
     with KafkaServer() as other:
-        words = [str(COPY), installation.bootstrap, other.bootstrap, installation.prefix, f"{name}.a", f"{name}.b"]
+        words = [str(COPY), installation.bootstrap, other.bootstrap, installation.prefix, "24"]
+        words += [f"{name}.a", f"{name}.b"]
         copied = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=DEADLINE, check=False)
         assert copied.returncode == 0, copied.stderr
         assert len(copied.stdout.splitlines()) == 7
@@ -87,6 +88,7 @@ def test_a_copy_on_another_kafka_makes_no_run_twice_and_completes_the_open_windo
             installation.wait_idle()
             made = {tuple(parameters(workflow).values()) for workflow in installation.workflows()}
             decided = installation.decisions(bridge, "each") + installation.decisions(bridge, "pair")
+            assert f"topic {name}.a was deleted and created again" in bridge.text()  # as the page says
     assert made == {("a-open", "b-open"), ("a-late", "b-late"), ("a-late",)}
     assert decided["already-ran"] >= 2  # the runs of `each`, whose events are read again, and all in the copy of `runs`
     assert decided["duplicate"] >= 3  # the events of pairs: the windows remember them

@@ -168,7 +168,8 @@ def size_of(load: Load) -> Size:
             [
                 memory,
                 *(
-                    _window_bytes(kind.waiting, kind.remembered, load.event_bytes) * _spread(kind, partitions)
+                    _window_bytes(kind.waiting, kind.remembered, load.event_bytes)
+                    * (1 if kind.is_keyed else partitions)
                     for kind in windowed
                 ),
             ]
@@ -238,11 +239,6 @@ def size_of(load: Load) -> Size:
 
 def _window_bytes(waiting: float, remembered: float, event_bytes: int) -> float:
     return waiting * (costs.WAITING.value + event_bytes) + remembered * costs.SPENT.value
-
-
-def _spread(kind: TriggerLoad, partitions: int) -> int:
-    """Return how much more than its own bytes a trigger needs of a bound that all partitions share."""
-    return 1 if kind.is_keyed else partitions
 
 
 def _settings(

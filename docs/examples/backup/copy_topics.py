@@ -1,13 +1,14 @@
 """Copy topics from one Kafka to another: a backup of an installation, and its way back.
 
-``python copy_topics.py SOURCE TARGET PREFIX TOPIC…`` copies the internal topics with this prefix in the order in which
-they have to be copied, and then the event topics that are named. The topics must not exist on the target. Only
-committed records are copied, each into its partition, with its timestamp.
+``python copy_topics.py SOURCE TARGET PREFIX HOURS TOPIC…`` copies the internal topics with this prefix in the order in
+which they have to be copied, and then the events of the last hours in the event topics that are named. The topics must
+not exist on the target. Only committed records are copied, each into its partition, with its timestamp.
 """
 
 import sys
+import time
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 STATE = ("windows", "arrivals", "runs", "ledger", "triggers")
@@ -24,8 +25,8 @@ def settings_of(admin: AdminClient, topic: str) -> dict[str, str]:
     return {name: entry.value for name, entry in entries.items() if not entry.is_default and entry.value is not None}
 
 
-def copy(source: str, target: str, topic: str) -> int:
-    """Copy a topic, and return the number of its records."""
+def copy(source: str, target: str, topic: str, hours: float | None = None) -> int:
+    """Copy a topic, or what came in the last hours, and return the number of records."""
     there, here = AdminClient({"bootstrap.servers": source}), AdminClient({"bootstrap.servers": target})
     numbers = list(there.list_topics(topic, timeout=SECONDS).topics[topic].partitions)
     settings = settings_of(there, topic)
@@ -42,7 +43,11 @@ def copy(source: str, target: str, topic: str) -> int:
         }
     )
     producer = Producer({"bootstrap.servers": target, "acks": "all", "enable.idempotence": True})
-    consumer.assign([TopicPartition(topic, number, 0) for number in numbers])
+    places = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers]
+    if hours is not None:
+        since = round((time.time() - hours * 3600) * 1000)
+        places = consumer.offsets_for_times([TopicPartition(topic, number, since) for number in numbers], SECONDS)
+    consumer.assign(places)
     copied, ended = 0, set()
     while len(ended) < len(numbers):
         for message in consumer.consume(500, 1.0):
@@ -72,6 +77,8 @@ def copy(source: str, target: str, topic: str) -> int:
 
 
 if __name__ == "__main__":
-    source_servers, target_servers, prefix, *events = sys.argv[1:]
-    for name in [*(prefix + state for state in STATE), *events]:
+    source_servers, target_servers, prefix, last_hours, *events = sys.argv[1:]
+    for name in [prefix + state for state in STATE]:
         print(f"{name}: {copy(source_servers, target_servers, name)} records", flush=True)
+    for name in events:
+        print(f"{name}: {copy(source_servers, target_servers, name, float(last_hours))} records", flush=True)

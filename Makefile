@@ -44,7 +44,7 @@ else
 endif
 
 .PHONY: test-integrations
-test-integrations: setup ## the tests with Argo's own code, Metaflow, Spark, Flink and the like, which take large builds
+test-integrations: setup ## the tests with Argo's own code, Metaflow, Prometheus, Spark, Flink and the like, which take large builds
 	$(RUN) pytest -m integrations
 
 .PHONY: quick

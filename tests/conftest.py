@@ -40,6 +40,7 @@ _FRAMEWORKS = ("spark", "flink", "quix", "bytewax", "airflow", "dagster", "prefe
 _LARGE_FIXTURES: dict[str, Callable[[], object]] = {
     "argo": builds.argo_programs,
     "argo_controller": builds.argo_controller,
+    "prometheus": builds.prometheus_programs,
     **{name: partial(environment, name) for name in _FRAMEWORKS},
 }
 """Fixtures that rest on large builds, and what makes them."""
@@ -152,6 +153,12 @@ def namespace(kubernetes: AnyKubernetes) -> str:
 @pytest.fixture(scope="session")
 def argo(pytestconfig: pytest.Config) -> None:
     """Argo's own code as programs (servers/argo.py)."""
+    _buildable(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def prometheus(pytestconfig: pytest.Config) -> None:
+    """Prometheus and promtool as programs (servers/prometheus.py)."""
     _buildable(pytestconfig)
 
 

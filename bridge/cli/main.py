@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "bridge.cli.doctor.commands",
         "Look for what will go wrong in Kafka, in the cluster and on this machine.",
     ),
+    "size": ("bridge.cli.size.commands", "Tell how much an installation takes, from the rates of its events."),
     "check": ("bridge.cli.commands", "Validate triggers and, with --cluster, their WorkflowTemplates."),
     "publish": ("bridge.cli.publish", "Publish an event."),
     "schema": ("bridge.cli.schema.commands", "Make, compare and register the Avro schemas of events."),

@@ -1,4 +1,4 @@
-"""The metrics for Prometheus: decisions by reason, creates by outcome, latency, ends, lag, windows, transactions.
+"""The metrics for Prometheus: decisions, creates, latency, ends, lag, windows, dead letters, replays, transactions.
 
 Stages hand over their decisions a batch at a time (:data:`DecisionSink`), so that a batch costs one count for each
 trigger and reason, not one for each event. No label ever holds a payload, a key or an id.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter as Tally
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from bridge.core.decision import Decision, Reason, RunDecision
+from bridge.core.event import SECOND, Micros
 from bridge.core.slot_filters import Decisions, SlotFilters
 
 DecisionSink = Callable[[str, Sequence[Decision | RunDecision]], None]
@@ -41,6 +42,9 @@ class Metrics:
         """Count into ``registry``, which other parts of the process may share, or into a registry of its own."""
         self._registry = registry or CollectorRegistry()
         self._lock = threading.Lock()
+        self._whole = (
+            threading.Lock()
+        )  # of gauges whose series are replaced together, so that a scrape finds all of them
         self._filtered: dict[tuple[str, SlotFilters], _Filtered] = {}
         self._decisions = Counter(
             "flowbridge_decisions",
@@ -66,9 +70,26 @@ class Metrics:
             ["topic", "partition"],
             registry=self._registry,
         )
+        self._lag_seconds = Gauge(
+            "flowbridge_lag_seconds",
+            "Age of the first record of a partition of this process that is not committed, by its timestamp; else 0.",
+            ["topic", "partition"],
+            registry=self._registry,
+        )
         self._open_windows = Gauge(
             "flowbridge_open_windows",
             "Windows that hold arrivals, in the partitions of this process.",
+            registry=self._registry,
+        )
+        self._oldest_windows = Gauge(
+            "flowbridge_oldest_window_timestamp_seconds",
+            "When the oldest event in an open window of a trigger reached the bridge, to ten seconds (Unix time).",
+            ["trigger"],
+            registry=self._registry,
+        )
+        self._overdue_windows = Gauge(
+            "flowbridge_overdue_windows_seconds",
+            "Seconds for which the first window that is due has not ended: worth an alert.",
             registry=self._registry,
         )
         self._window_bytes = Gauge(
@@ -130,6 +151,25 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._open_letters = Gauge(
+            "flowbridge_open_dead_letters",
+            "Dead letters that nothing was done with, by reason. Only the process whose controller leads tells them.",
+            ["reason"],
+            registry=self._registry,
+        )
+        self._planned_runs = Gauge(
+            "flowbridge_replay_planned_runs",
+            "Runs that a replay in progress has planned. Each process with a submitter tells the same.",
+            ["replay", "state"],
+            registry=self._registry,
+        )
+        self._replayed_runs = Gauge(
+            "flowbridge_replay_done_runs",
+            "Runs of a replay in progress that were dealt with. Each process with a submitter tells the same.",
+            ["replay", "state"],
+            registry=self._registry,
+        )
+
     def decided(self, stage: str, decisions: Sequence[Decision | RunDecision]) -> None:
         """Count the decisions of a stage in one batch (a :data:`DecisionSink`)."""
         if isinstance(decisions, Decisions):
@@ -178,14 +218,27 @@ class Metrics:
         """Set how many records of a partition are not yet committed."""
         self._lag.labels(topic, str(partition)).set(records)
 
+    def lag_seconds(self, topic: str, partition: int, seconds: float) -> None:
+        """Set how old the first record of a partition is that is not committed."""
+        self._lag_seconds.labels(topic, str(partition)).set(seconds)
+
     def forget_lag(self, topic: str, partition: int) -> None:
         """Remove the lag of a partition that another process has now."""
-        with suppress(KeyError):
-            self._lag.remove(topic, str(partition))
+        for gauge in (self._lag, self._lag_seconds):
+            with suppress(KeyError):
+                gauge.remove(topic, str(partition))
 
     def open_windows(self, number: int) -> None:
         """Set how many windows hold arrivals."""
         self._open_windows.set(number)
+
+    def oldest_windows(self, since: Mapping[str, Micros]) -> None:
+        """Set since when the oldest event in an open window of each trigger waits. A trigger without has no metric."""
+        self._replace(self._oldest_windows, {(trigger,): time // SECOND for trigger, time in since.items()})
+
+    def overdue_windows(self, seconds: float) -> None:
+        """Set for how long the first window that is due has not ended."""
+        self._overdue_windows.set(seconds)
 
     def window_bytes(self, partition: int, in_memory: int | None, on_disk: int | None) -> None:
         """Set how many bytes the windows of a partition hold; None if another process has the partition now."""
@@ -224,10 +277,27 @@ class Metrics:
         """Count events that were dead letters and have been routed again."""
         self._sent_back.inc(events)
 
+    def open_letters(self, letters: Mapping[str, int]) -> None:
+        """Set how many dead letters nothing was done with, by reason."""
+        self._replace(self._open_letters, {(reason,): number for reason, number in letters.items()})
+
+    def replays(self, runs: Mapping[tuple[str, str], tuple[int, int]]) -> None:
+        """Set how far the replays in progress have come, by name and state. A replay that is over has no metric."""
+        self._replace(self._planned_runs, {labels: planned for labels, (planned, _) in runs.items()})
+        self._replace(self._replayed_runs, {labels: done for labels, (_, done) in runs.items()})
+
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         self._count_filtered()
-        return generate_latest(self._registry)
+        with self._whole:
+            return generate_latest(self._registry)
+
+    def _replace(self, gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
+        """Replace all series of a gauge, by the values of their labels."""
+        with self._whole:
+            gauge.clear()
+            for labels, value in values.items():
+                gauge.labels(*labels).set(value)
 
     def _count_filtered(self) -> None:
         """Count the events that slots have filtered out.

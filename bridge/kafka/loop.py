@@ -23,6 +23,7 @@ from typing import Any
 from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.kafka.careful_reading import CarefulReading, Work
+from bridge.kafka.lag import LagMeter
 from bridge.kafka.log import (
     FETCHED_BYTES,
     AbortableError,
@@ -33,7 +34,6 @@ from bridge.kafka.log import (
     OffsetLostError,
     Partition,
     Record,
-    UnansweredError,
     UnfetchableError,
     UnreadableTopicError,
 )
@@ -50,7 +50,6 @@ Sink = Callable[[str, Sequence[Decision | RunDecision]], None]
 """Takes the decisions of a committed batch, and the name of the stage that made them."""
 
 _PURGE_PACE = MINUTE
-_MEASURE_PACE = 10 * SECOND  # asking for the ends of all partitions takes a few milliseconds
 _SET_ASIDE = MINUTE
 _COMMIT_TRIES = 5  # each waits in the client for as long as a transaction may take
 _NEVER: Micros = 2**63
@@ -100,6 +99,7 @@ class StageLoop:
         self._admin = log.admin()
         self._producer = log.producer(member.transactional_id)
         self._consumer = log.consumer(member.group, instance=member.instance)
+        self._lag = LagMeter(self._admin, self._observer, clock, pace)
         self._topics: frozenset[str] = frozenset()
         self._queue: deque[Record] = deque()
         self._committed: dict[Partition, Committed] = {}
@@ -120,7 +120,6 @@ class StageLoop:
         self._is_sound = True  # until a batch fails in a way that only starting over mends
         self._last_commit: Micros = pace() - _MARKERS_AFTER
         self._last_purge: Micros = pace()
-        self._last_measured: Micros = pace()
         self.last_poll: Micros = pace()
         self.restored = False
 
@@ -149,7 +148,8 @@ class StageLoop:
             self._careful.transact()
         elif self._queue or self._stage.is_due(self._clock()) or self._owes():
             self._transact(self._stage.process)
-        self._measure_lag()
+        if self._lag.measure(self._committed, self._queue):
+            self._stage.measure()
 
     def close(self) -> None:
         """Finish, release all partitions, and leave the group at once."""
@@ -200,6 +200,7 @@ class StageLoop:
         try:
             polled = self._consumer.poll(barred if is_waiting else self._stage.patience(), max(room, 1))
             self._queue.extend(polled)
+            self._lag.hear(polled)
         except (OffsetLostError, UnfetchableError) as error:
             self._hold_unreadable(error)
         except UnreadableTopicError as error:
@@ -280,20 +281,6 @@ class StageLoop:
     def _send_sample(self, out: Outbox) -> None:
         if self._sample is not None and out.decisions:
             self._sample(self._stage.name, out)
-
-    def _measure_lag(self) -> None:
-        now = self._pace()
-        if now - self._last_measured < _MEASURE_PACE:
-            return
-        self._last_measured = now
-        try:
-            ends = self._admin.end_offsets(self._committed)
-        except UnansweredError as error:
-            ends = error.answered  # the lag of a partition without a leader is not known
-        except LogError:
-            return  # the lag is only shown, and is asked for again
-        for partition, end in ends.items():
-            self._observer.lag(*partition, max(0, end - self._committed[partition].offset))
 
     def _commit(self) -> None:
         """Commit; ask again while the outcome is not known."""
@@ -446,4 +433,4 @@ class StageLoop:
             self._committed.pop(partition, None)
             self._careful.forget(partition)
             self._held.pop(partition, None)
-            self._observer.forget_lag(*partition)
+            self._lag.forget(partition)

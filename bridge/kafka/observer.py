@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
+
+from bridge.core.event import Micros
 
 
 class Observer(Protocol):
@@ -17,11 +20,20 @@ class Observer(Protocol):
     def lag(self, topic: str, partition: int, records: int) -> None:
         """Hear how many records of an owned partition are not committed yet."""
 
+    def lag_seconds(self, topic: str, partition: int, seconds: float) -> None:
+        """Hear how old the first record of an owned partition is that is not committed yet; 0 if there is none."""
+
     def forget_lag(self, topic: str, partition: int) -> None:
         """Hear that a partition is no longer owned."""
 
     def open_windows(self, number: int) -> None:
         """Hear how many windows are open in the partitions that are owned."""
+
+    def oldest_windows(self, since: Mapping[str, Micros]) -> None:
+        """Hear since when the oldest event in an open window of each trigger waits, in partitions that are owned."""
+
+    def overdue_windows(self, seconds: float) -> None:
+        """Hear for how long the first window that is due has not ended; 0 if none is due."""
 
     def window_bytes(self, partition: int, in_memory: int | None, on_disk: int | None) -> None:
         """Hear how many bytes the windows of a partition take; None when it is no longer owned."""
@@ -53,6 +65,12 @@ class Observer(Protocol):
     def sent_back(self, events: int) -> None:
         """Hear of events that were dead letters and have been routed again."""
 
+    def open_letters(self, letters: Mapping[str, int]) -> None:
+        """Hear how many dead letters nothing was done with, by reason. All of them: no other process tells."""
+
+    def replays(self, runs: Mapping[tuple[str, str], tuple[int, int]]) -> None:
+        """Hear, by name and state of each replay that is not over, how many runs it has planned, and dealt with."""
+
 
 class Unobserved:
     """An observer that ignores everything."""
@@ -66,10 +84,19 @@ class Unobserved:
     def lag(self, topic: str, partition: int, records: int) -> None:
         """Ignore it."""
 
+    def lag_seconds(self, topic: str, partition: int, seconds: float) -> None:
+        """Ignore it."""
+
     def forget_lag(self, topic: str, partition: int) -> None:
         """Ignore it."""
 
     def open_windows(self, number: int) -> None:
+        """Ignore it."""
+
+    def oldest_windows(self, since: Mapping[str, Micros]) -> None:
+        """Ignore it."""
+
+    def overdue_windows(self, seconds: float) -> None:
         """Ignore it."""
 
     def window_bytes(self, partition: int, in_memory: int | None, on_disk: int | None) -> None:
@@ -100,4 +127,10 @@ class Unobserved:
         """Ignore it."""
 
     def sent_back(self, events: int) -> None:
+        """Ignore it."""
+
+    def open_letters(self, letters: Mapping[str, int]) -> None:
+        """Ignore it."""
+
+    def replays(self, runs: Mapping[tuple[str, str], tuple[int, int]]) -> None:
         """Ignore it."""

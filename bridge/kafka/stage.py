@@ -134,6 +134,10 @@ class Stage(ABC):
         """Learn that the transaction is committed: actions that wait for it may follow."""
         return
 
+    def measure(self) -> None:
+        """Tell the observer what is worth a look now and then: called every ten seconds, outside of a transaction."""
+        return
+
     def release(self, partitions: Collection[Partition], out: Outbox) -> None:
         """Finish the open work of partitions that are about to be released; bounded in time."""
         del partitions, out

@@ -22,6 +22,7 @@ from bridge.kafka.stage import Stage
 from bridge.kafka.suspects import IsolationLock
 from bridge.settings.groups import ControllerSettings, RouterSettings, SubmitterSettings, WindowSettings
 from bridge.stages.controller.controller import Controller
+from bridge.stages.controller.open_letters import OpenLetters
 from bridge.stages.matcher.matcher import Matcher
 from bridge.stages.matcher.safe_time import SafeTime
 from bridge.stages.matcher.ticks import TickPlanner
@@ -142,6 +143,7 @@ def _definitions(around: ProcessDependencies) -> Definitions:
 
 def _open_controller(around: ProcessDependencies) -> StageLoop:
     definitions, admin = _definitions(around), around.log.admin()
+    letters = OpenLetters(around.topics, admin, around.log.ranges, around.pace, around.observer)
     stage = Controller(
         definitions,
         around.topics,
@@ -151,8 +153,9 @@ def _open_controller(around: ProcessDependencies) -> StageLoop:
         around.pace,
         around.controller,
         around.new_topic,
+        letters,
     )
-    return _loop(stage, around, definitions.close, admin.close, around.source.rest)
+    return _loop(stage, around, definitions.close, letters.forget, admin.close, around.source.rest)
 
 
 def _open_router(around: ProcessDependencies) -> StageLoop:

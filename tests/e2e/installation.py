@@ -179,6 +179,15 @@ class Installation:
                     counts[sample.labels["reason"]] += int(sample.value)
         return counts
 
+    def samples(self, bridge: BridgeProcess, name: str) -> dict[tuple[str, ...], float]:
+        """Return the samples of a metric of a process, by the values of their labels in the order of their names."""
+        return {
+            tuple(value for _, value in sorted(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(bridge.get("/metrics"))
+            for sample in family.samples
+            if sample.name == name
+        }
+
     def wait_decisions(self, bridge: BridgeProcess, trigger: str, **wanted: int) -> Counter[str]:
         """Return the decisions about a trigger once there are so many of each reason (``from_the_future=1``)."""
         at_least = {reason.replace("_", "-"): number for reason, number in wanted.items()}

@@ -190,7 +190,7 @@ def _flood(night: Night) -> None:
 def _wrong_schema(night: Night) -> None:
     hold, listed, each, explain, edit, release = commands("3.")
     night.publish("shipped", {"shipped-1": {"id": "o-1"}})
-    night.wait_metric(r'flowbridge_decisions_total\{reason="unrunnable",stage="router",trigger=".*/notify"\} 1\.0')
+    night.wait_metric(r'flowbridge_open_dead_letters\{reason="unrunnable"\} 1\.0')
     night.types(hold, "are held", "wrong events")
     night.types(listed, "unrunnable", "order_id")
     night.types(each, "unrunnable")

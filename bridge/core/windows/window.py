@@ -149,6 +149,18 @@ class Window(NamedTuple):
             return waiting
         return waiting + sum(len(pending.arrivals) for pending in self.pending)
 
+    @property
+    def since(self) -> Micros | None:
+        """Return when the oldest event that waits in it reached us; None if none waits.
+
+        Of each slot, and of the match that is due first, the oldest event by event time counts.
+        """
+        since: Micros | None = None
+        for slot in self.waiting if not self.pending else (*self.waiting, *self.pending[0].match):
+            if slot and (since is None or slot[0].reached < since):
+                since = slot[0].reached
+        return since
+
     def with_arrival(self, arrival: Arrival) -> Window:
         """Return the window with one more waiting arrival."""
         slot = self.waiting[arrival.slot]

@@ -22,6 +22,7 @@ from bridge.kafka.records import DEFINITION, IN_FORCE
 from bridge.kafka.stage import Stage
 from bridge.log_fields import about
 from bridge.settings.groups import ControllerSettings
+from bridge.stages.controller.open_letters import OpenLetters
 from bridge.stages.shared.definitions import (
     Definitions,
     Start,
@@ -62,6 +63,7 @@ class Controller(Stage):
         settings: How often it reads, and what it hides and creates. Sensitive fields become part of the definitions, so
             that every process that shows decisions knows them, also where nothing is set.
         new_topic: Makes the spec of an event topic to create; None where topics are not created.
+        letters: Counts the dead letters that nothing was done with.
 
     """
 
@@ -77,6 +79,7 @@ class Controller(Stage):
         pace: Callable[[], Micros],
         settings: ControllerSettings,
         new_topic: Callable[[str], TopicSpec] | None,
+        letters: OpenLetters,
     ) -> None:
         self._definitions = definitions
         self._topics = topics
@@ -89,6 +92,7 @@ class Controller(Stage):
         self._sensitive = settings.sensitive
         self._topic_bound = settings.topic_bound
         self._new_topic = new_topic
+        self._letters = letters
         self._leads = False
         self._next: Micros = 0
         self._next_topics: Micros = 0
@@ -119,8 +123,14 @@ class Controller(Stage):
         """Lead no longer."""
         del partitions
         self._leads = False
+        self._letters.forget()
         self._gone.clear()
         self._source.rest()
+
+    def measure(self) -> None:
+        """Have open dead letters counted, by the leader alone."""
+        if self._leads:
+            self._letters.measure()
 
     def is_due(self, now: Micros) -> bool:
         """Return whether it is time to read the sources."""

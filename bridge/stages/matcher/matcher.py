@@ -236,6 +236,15 @@ class Matcher(Stage):
         for partition, store in self.windows.items():
             self._observer.window_bytes(partition, store.size - store.size_on_disk, store.size_on_disk)
 
+    def measure(self) -> None:
+        """Report since when events wait in open windows, and whether windows end in time."""
+        oldest: dict[str, Micros] = {}
+        for store in self.windows.values():
+            for (trigger, _), since in store.oldest_windows().items():
+                oldest[trigger] = min(since, oldest.get(trigger, since))
+        self._observer.oldest_windows(oldest)
+        self._observer.overdue_windows(self._planner.overdue(self.windows, self._clock()) / SECOND)
+
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
     def _apply_arrival(self, record: Record, matched: list[ReadMatch], out: Outbox) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from bridge.core.definition import Definition
 from bridge.core.event import Micros
+from bridge.core.windows.boundaries import LONG_AGO
 from bridge.core.windows.expiry import end, expire, forget, retire
 from bridge.core.windows.window import Spent
 from bridge.core.windows.window_step import Step
@@ -112,6 +113,21 @@ class TickPlanner:
                     times.append({"trigger": trigger, "condition": condition_hash, "time": time})
             if times or retired or partition == asking:
                 yield partition, {"safe": times, "retired": retired}
+
+    def overdue(self, windows: Mapping[int, WindowStore], now: Micros) -> Micros:
+        """Return for how long the first window that is due has not ended; 0 if none is due.
+
+        A window that is due ends within seconds, unless its time is not safe.
+        """
+        firsts = [
+            first
+            for store in windows.values()
+            for condition in store.conditions()
+            if self._definitions.is_in_force(*condition)
+            and (first := store.next_due(condition)) is not None
+            and first > LONG_AGO  # a dead man's switch that is not armed
+        ]
+        return max(0, now - self._skew - min(firsts, default=now))
 
     def _topics_of(self, condition: Condition) -> tuple[str, ...]:
         return topics_of(self._definitions.conditions[condition[1]].trigger)

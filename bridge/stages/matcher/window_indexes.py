@@ -1,4 +1,4 @@
-"""Indexes over the windows of one partition: timers, and the memory that each condition holds.
+"""Indexes over the windows of one partition: timers, the open windows by age, and the memory of each condition.
 
 Only the window store writes them, together with its windows.
 
@@ -20,7 +20,7 @@ from collections.abc import Collection
 from sys import getsizeof
 from typing import NamedTuple
 
-from bridge.core.event import EventIdentity, Micros
+from bridge.core.event import SECOND, EventIdentity, Micros
 from bridge.core.windows.window import Arrival, Spent
 from bridge.stages.matcher.window_records import Place, WindowKey
 from bridge.stages.matcher.window_states import Held, at, places
@@ -40,6 +40,8 @@ _PLACE_BYTES = 550  # the place and its tuples, its entry in the dict of remembe
 _WAITING_BYTES = 400  # the arrival, and a window of its own
 
 _PUSHES = 8  # timers that join a heap one by one are fewer than a part of it; more are ordered with all of it
+
+_AGES = 10 * SECOND  # the ages of windows are known to
 
 _SHARE = 3
 """A condition may hold this many times the free bytes of its partition."""
@@ -137,6 +139,48 @@ class Timers(dict[Condition, list[Timer]]):
             del self.alarms[timer.window]
         if not self[condition]:
             del self[condition]
+
+
+class OpenWindows:
+    """The windows in which something waits or is marked: how many, and how old.
+
+    Their ages are counts by periods of ten seconds. So a window that opens or ends costs the same, however many there
+    are.
+
+    Attributes:
+        count: How many there are.
+
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._counts: dict[Condition, dict[int, int]] = {}  # windows with waiting events, by period
+
+    def add(self, condition: Condition, since: Micros | None) -> None:
+        """Count a window, since when its oldest event waits; None if it only has marks."""
+        self.count += 1
+        if since is not None:
+            counts = self._counts.get(condition)
+            if counts is None:
+                counts = self._counts[condition] = {}
+            period = since // _AGES
+            counts[period] = counts.get(period, 0) + 1
+
+    def remove(self, condition: Condition, since: Micros | None) -> None:
+        """Count a window no longer, by what it was counted with."""
+        self.count -= 1
+        if since is not None:
+            counts, period = self._counts[condition], since // _AGES
+            if counts[period] > 1:
+                counts[period] -= 1
+            else:
+                del counts[period]
+                if not counts:
+                    del self._counts[condition]
+
+    def oldest(self) -> dict[Condition, Micros]:
+        """Return since when the oldest event of each condition waits, to ten seconds."""
+        return {condition: min(counts) * _AGES for condition, counts in self._counts.items()}
 
 
 class Usage:

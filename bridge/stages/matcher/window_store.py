@@ -45,6 +45,7 @@ from bridge.stages.matcher.spilled_windows import SpilledWindow, SpilledWindows
 from bridge.stages.matcher.window_indexes import (
     WHOLE,
     Condition,
+    OpenWindows,
     Timer,
     Timers,
     Usage,
@@ -134,7 +135,7 @@ class WindowStore:
         self._topic, self._partition = changelog or Partition("", 0)
         self._windows: dict[WindowKey, Held] = {}
         self._slots: dict[str, int] = {}  # by the condition hash of each window that is kept as its one arrival
-        self._open = 0
+        self._open = OpenWindows()
         self._clocks: dict[Condition, ConditionClock] = {}
         self._retiring: tuple[Condition, ...] | None = None
         self._timers = Timers()
@@ -160,7 +161,11 @@ class WindowStore:
     @property
     def open_windows(self) -> int:
         """Return the number of windows in which something waits or is marked."""
-        return self._open
+        return self._open.count
+
+    def oldest_windows(self) -> dict[Condition, Micros]:
+        """Return, by condition, since when the oldest event in an open window waits, to ten seconds."""
+        return self._open.oldest()
 
     @property
     def retiring(self) -> tuple[Condition, ...] | None:
@@ -437,7 +442,9 @@ class WindowStore:
                 self._usage.add_all(condition, restored.count, restored.size)
                 self._slots[condition[1]] = len(restored.trigger.slots)
             states = dict(state.states())
-            self._open += len(state.windows) - len(states)
+            for key, alone in state.windows.items():
+                if not isinstance(alone, WindowState):
+                    self._open.add(key[:2], alone.reached)
             self._windows.update(state.windows)
             for key, held in states.items():
                 if len(held) > LARGEST:
@@ -525,14 +532,17 @@ class WindowStore:
         """Keep a window, or release one in which nothing waits, and set its timer."""
         held = self._windows.get(key)
         if isinstance(held, WindowState):
-            opened = None if window.is_empty else window
-            self._open += (opened is not None) - (held.window is not None)
+            opened, before = None if window.is_empty else window, held.window
+            if before is not None:
+                self._open.remove(key[:2], before.since)
+            if opened is not None:
+                self._open.add(key[:2], opened.since)
             held.window = opened
             if opened is None and not held:
                 del self._windows[key]
         elif held is None and not window.is_empty:
             self._windows[key] = new_state(window)
-            self._open += 1
+            self._open.add(key[:2], window.since)
         if not trigger.is_plain and (due := next_due(trigger, window, self.clock(key[:2]))) is not None:
             self._timers.set_whole(key, due)
 
@@ -543,14 +553,14 @@ class WindowStore:
         if held is None and trigger.is_plain and isinstance(what, Arrival):
             self._windows[key] = what
             self._slots[key.condition_hash] = len(trigger.slots)
-            self._open += 1
+            self._open.add(key[:2], what.reached)
             self._usage.add(key[:2], held_bytes(place, what))
             return
         if not isinstance(held, WindowState):
             state = self._windows[key] = new_state()
             if held is not None:
                 state[held.slot, held.event] = held
-                self._open -= 1
+                self._open.remove(key[:2], held.reached)
             held = state
         before = held.get(spot)
         held[spot] = what
@@ -580,9 +590,9 @@ class WindowStore:
             del held[spot]
             if not held and held.window is None:
                 del self._windows[place.window]
-        else:
+        elif held is not None:
             del self._windows[place.window]
-            self._open -= 1
+            self._open.remove(place.window[:2], held.reached)
 
     def _set_clock(self, condition: Condition, clock: ConditionClock, trigger: Trigger, out: Outbox) -> None:
         self._clocks[condition] = clock

@@ -11,7 +11,7 @@ for them, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from bridge.core.event import SECOND, Micros
@@ -105,6 +105,10 @@ class LimitsInForce:
     def is_cancelled(self, run: Run) -> bool:
         """Return whether a run belongs to a replay that is cancelled."""
         return bool(run.replay) and self._orders.is_cancelled(run.replay)
+
+    def progress(self) -> Mapping[tuple[str, str], tuple[int, int]]:
+        """Return, by name and state of each replay in progress, how many runs it has planned, and dealt with."""
+        return self._orders.progress()
 
     def frame(self, run: Run) -> Frame | None:
         """Return the calendar window of a run's match; None for other windows, and if its definition is not known."""

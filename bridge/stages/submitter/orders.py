@@ -1,8 +1,9 @@
 """What people have ordered about runs that wait, as the submitter reads it: cancelled replays, and holds.
 
 A replay is written by :mod:`bridge.replay`. Its runs come to the submitter like any others, and carry its name. The
-submitter needs to know one thing more: whether a person has cancelled the replay, so that the runs that still wait are
-not started. Holds are written by ``flowbridge runs hold`` and ``release`` (:mod:`bridge.core.runs.holds`).
+submitter needs to know whether a person has cancelled the replay, so that the runs that still wait are not started. The
+progress is for the metrics: the process that carries a replay out may be a command on a person's machine. Holds are
+written by ``flowbridge runs hold`` and ``release`` (:mod:`bridge.core.runs.holds`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ logger = logging.getLogger(__name__)
 CANCELLED = frozenset({"cancelling", "cancelled"})
 """The states of a replay in which no further run of it starts."""
 
-_state = REPLAY.only("state")
+IN_PROGRESS = frozenset({"running", "paused"})
+"""The states of a replay of which some runs are dealt with, and others are not."""
+
+TOLD = 50
+"""Replays in progress whose progress is told, those that were written last."""
+
+_progress = REPLAY.only("state", "planned", "counts")
 
 
 class Orders:
@@ -41,11 +48,17 @@ class Orders:
             Follower(log, topics.holds, pace, self._apply_hold),
         )
         self._cancelled: set[str] = set()
+        self._in_progress: dict[str, tuple[str, int, int]] = {}  # state, runs planned and dealt with
         self._holds: dict[str, Order] = {}
 
     def is_cancelled(self, replay: str) -> bool:
         """Return whether a replay is cancelled."""
         return replay in self._cancelled
+
+    def progress(self) -> Mapping[tuple[str, str], tuple[int, int]]:
+        """Return, by name and state of each replay in progress, how many runs it has planned, and dealt with."""
+        told = list(self._in_progress.items())[-TOLD:]
+        return {(name, state): (planned, done) for name, (state, planned, done) in told}
 
     @property
     def holds(self) -> Mapping[str, Order]:
@@ -80,12 +93,15 @@ class Orders:
             return
         name = record.key.decode(errors="replace")
         try:
-            is_cancelled = record.value is not None and _state(record.value)[0] in CANCELLED
+            state, planned, counts = _progress(record.value) if record.value is not None else ("", 0, {})
         except NewerFormatError as error:
             raise UnreadableRecordError(record[:3], record.headers or (), error) from error
         except RecordError:
-            is_cancelled = False  # it is none of ours, and no run of ours carries its name
-        (self._cancelled.add if is_cancelled else self._cancelled.discard)(name)
+            state, planned, counts = "", 0, {}  # it is none of ours, and no run of ours carries its name
+        (self._cancelled.add if state in CANCELLED else self._cancelled.discard)(name)
+        self._in_progress.pop(name, None)
+        if state in IN_PROGRESS:
+            self._in_progress[name] = (state, planned, sum(counts.values()))
 
     def _apply_hold(self, record: Record) -> None:
         read = read_order(record)

@@ -281,6 +281,10 @@ class Submitter(Stage):
             self._observer.unread(template, is_unread=template in unread)
         self._unread = unread
 
+    def measure(self) -> None:
+        """Report how far replays have come. Each submitter reports the same."""
+        self._observer.replays(self._limits_in_force.progress())
+
     def release(self, partitions: Collection[Partition], out: Outbox) -> None:
         """Commit the outcomes of creates that are about to end; the others are left to the next owner.
 

@@ -14,9 +14,10 @@ from bridge.core.event import Event, EventIdentity
 from bridge.core.slot_filters import Decisions, Rejection, SlotFilters
 from bridge.core.trigger import RunPlan, Slot, Trigger
 
-LABELS = ("stage", "trigger", "reason", "phase", "outcome", "topic", "partition")
+LABELS = ("stage", "trigger", "reason", "phase", "outcome", "topic", "partition", "replay", "state")
 NOTHING: dict[tuple[str, ...], float] = {
     ("flowbridge_open_windows",): 0,
+    ("flowbridge_overdue_windows_seconds",): 0,
     ("flowbridge_followed_runs",): 0,
     ("flowbridge_sent_back_total",): 0,
     ("flowbridge_event_to_workflow_seconds_count",): 0,
@@ -124,10 +125,40 @@ def test_lag_is_told_of_the_partitions_that_are_here() -> None:
     metrics.lag("order.created", 1, 9)
     metrics.forget_lag("order.created", 1)
     metrics.forget_lag("order.created", 2)
+    metrics.lag_seconds("order.created", 0, 2.5)
+    metrics.lag_seconds("order.created", 1, 3.5)
+    metrics.forget_lag("order.created", 1)
     metrics.open_windows(4)
     assert samples(metrics) == NOTHING | {
         ("flowbridge_lag", "order.created", "0"): 7,
+        ("flowbridge_lag_seconds", "order.created", "0"): 2.5,
         ("flowbridge_open_windows",): 4,
+    }
+
+
+def test_windows_letters_and_replays_are_told_as_they_are_now_and_not_as_they_were() -> None:
+    metrics = Metrics()
+    metrics.oldest_windows({"ml/a": 1_700_000_010_000_000, "ml/b": 1_700_000_000_000_000})
+    metrics.overdue_windows(12.5)
+    metrics.open_letters({"refused": 3, "undecodable": 1})
+    metrics.replays({("june", "running"): (500, 20)})
+    assert samples(metrics) == NOTHING | {
+        ("flowbridge_oldest_window_timestamp_seconds", "ml/a"): 1_700_000_010,
+        ("flowbridge_oldest_window_timestamp_seconds", "ml/b"): 1_700_000_000,
+        ("flowbridge_overdue_windows_seconds",): 12.5,
+        ("flowbridge_open_dead_letters", "refused"): 3,
+        ("flowbridge_open_dead_letters", "undecodable"): 1,
+        ("flowbridge_replay_planned_runs", "june", "running"): 500,
+        ("flowbridge_replay_done_runs", "june", "running"): 20,
+    }
+    metrics.oldest_windows({"ml/b": 1_700_000_020_000_000})
+    metrics.overdue_windows(0)
+    metrics.open_letters({})
+    metrics.replays({("june", "paused"): (500, 21)})
+    assert samples(metrics) == NOTHING | {
+        ("flowbridge_oldest_window_timestamp_seconds", "ml/b"): 1_700_000_020,
+        ("flowbridge_replay_planned_runs", "june", "paused"): 500,
+        ("flowbridge_replay_done_runs", "june", "paused"): 21,
     }
 
 

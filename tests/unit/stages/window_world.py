@@ -87,6 +87,13 @@ class Bridge:
             records = read_last_records(reader, admin, changelog)
             restored.restore(records.batches(), definitions.conditions, _unreadable)
             assert restored.contents() == held.contents()
+            assert restored.open_windows == held.open_windows == len(held.contents().open)
+            oldest: dict[tuple[str, str], int] = {}
+            for key, window in held.contents().open.items():
+                if window.since is not None:
+                    since = window.since - window.since % (10 * SECOND)
+                    oldest[key[:2]] = min(since, oldest.get(key[:2], since))
+            assert restored.oldest_windows() == held.oldest_windows() == oldest
 
     def runs(self) -> list[dict[str, str]]:
         """Return the parameters of every Workflow that was created, in order."""

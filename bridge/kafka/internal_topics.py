@@ -10,6 +10,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bridge.core.runs.announcement import announced_names
 from bridge.kafka.log import LARGEST_RECORD, TopicSpec
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class InternalTopics:
         partitions: Partition count of every topic but ``triggers`` and ``replays``, which have one partition.
         replication: Replicas of each partition; -1 leaves it, and min.insync.replicas, to the brokers.
         ledger_retention: Milliseconds that the ledger keeps the outcome of a run; longer than the ledger's horizon.
+        announces_runs: Runs are announced, so there are topics for that.
 
     """
 
@@ -88,6 +90,7 @@ class InternalTopics:
     partitions: int = PARTITIONS
     replication: int = -1
     ledger_retention: int = 8 * _DAY
+    announces_runs: bool = False
 
     @property
     def arrivals(self) -> str:
@@ -139,6 +142,14 @@ class InternalTopics:
         """The runs that replays are to start; by replay."""
         return self.prefix + "replay-plans"
 
+    @property
+    def announcements(self) -> tuple[str, ...]:
+        """The events about runs, with the same partitions as ``runs``; none unless runs are announced.
+
+        They alone of the internal topics are for triggers to read.
+        """
+        return announced_names(self.prefix) if self.announces_runs else ()
+
     def specs(self) -> tuple[TopicSpec, ...]:
         """Return the topics with their settings at creation."""
         needed = self._needed()
@@ -154,6 +165,7 @@ class InternalTopics:
             self.retries: _A_MONTH,
             self.replays: _QUICK_COMPACTION,
             self.replay_plans: _A_WEEK,
+            **dict.fromkeys(self.announcements, _A_WEEK),
         }
         return tuple(
             TopicSpec(name, self._count(name), self.replication, {**more, **needed[name]})
@@ -197,7 +209,9 @@ class InternalTopics:
                 fix = "Delete the topic: it is written again from the triggers' sources."
                 if name == self.replays:
                     fix = "Delete the topic while no replay runs. The earlier replays are forgotten then."
-                if count > 1:
+                if name in self.announcements:
+                    fix = "Delete the topic: it is made again at the next start. The events in it are gone then."
+                elif count > 1:
                     fix = (
                         f"Set FLOWBRIDGE_PARTITIONS={info.partitions} if the installation was begun with that; the "
                         "count of an installation cannot be changed, so another one needs another "
@@ -232,6 +246,7 @@ class InternalTopics:
             self.retries: _BOUNDED,
             self.replays: _STATE,
             self.replay_plans: _BOUNDED,
+            **dict.fromkeys(self.announcements, _BOUNDED),
         }
         durable = {"min.insync.replicas": str(min(_DURABLE_REPLICAS, self.replication - 1))}
         everywhere = _EVERYWHERE | durable if self.replication > 1 else _EVERYWHERE

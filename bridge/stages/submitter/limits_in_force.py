@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bridge.core.definition import Definition
 from bridge.core.event import Micros
 from bridge.core.evidence import REDACTED
 from bridge.core.runs.limits import look_back
@@ -94,6 +95,10 @@ class LimitsInForce:
     def is_cancelled(self, run: Run) -> bool:
         """Return whether a run belongs to a replay that is cancelled."""
         return bool(run.replay) and self._replays.is_cancelled(run.replay)
+
+    def definition(self, definition_hash: str) -> Definition | None:
+        """Return a definition that made runs; None if it is not known."""
+        return self._definitions.known.get(definition_hash)
 
     def frame(self, run: Run) -> Frame | None:
         """Return the calendar window of a run's match; None for other windows, and if its definition is not known."""

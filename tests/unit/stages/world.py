@@ -223,11 +223,17 @@ class World:
 
     """
 
-    def __init__(self, *triggers: Trigger, partitions: int = 2, shared: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *triggers: Trigger,
+        partitions: int = 2,
+        shared: Mapping[str, str] | None = None,
+        announces_runs: bool = False,
+    ) -> None:
         self.now = BEGIN
         self.clock_error: Micros = 0
         self.broker = MemoryBroker(clock=lambda: self.now // 1000)
-        self.topics = InternalTopics("fb.", partitions)
+        self.topics = InternalTopics("fb.", partitions, announces_runs=announces_runs)
         self.created: list[Workflow] = []
         self.api = MemoryWorkflowApi(clock=lambda: self.now / SECOND, on_created=self.created.append)
         self.source: Callable[[str], TriggerSource] | None = None

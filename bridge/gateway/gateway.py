@@ -36,6 +36,7 @@ from bridge.gateway.tokens import Grant, Tokens
 from bridge.gateway.webhook import read_webhook
 from bridge.kafka.outage import ABOUT_KAFKA
 from bridge.settings.groups import GatewaySettings
+from flowbridge_sdk.attributes.trace import TRACEPARENT, read_traceparent
 
 BODY_LIMIT = 1 << 20
 """Bytes of a request's body."""
@@ -211,6 +212,9 @@ class Gateway:
         topic = self.topics.at_once(event.name)
         if isinstance(topic, Answer):
             return topic
+        trace = read_traceparent({TRACEPARENT: _header(headers, b"traceparent")})
+        if trace:
+            event = event._replace(extensions=(*event.extensions, (TRACEPARENT, trace.encode())))
         encoded = encode(event if endpoint.keeps_sources else event._replace(source=SOURCE))
         return encoded if isinstance(encoded, Answer) else (event.name, topic, encoded)
 

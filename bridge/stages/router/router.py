@@ -350,8 +350,8 @@ class Router(Stage):
             later = decoded._replace(event=event._replace(reached=self._clock() + DAY))
             return _ReadEvent(reading.filters, decoded.event, decoded, later)
         if event.reached > timestamp * 1000:  # by our clock, which may be ahead: it does not excuse a future event
-            name, source, event_id, time, _, key, payload = event
-            event = _new_tuple(Event, (name, source, event_id, time, timestamp * 1000, key, payload))
+            name, source, event_id, time, _, *rest = event
+            event = _new_tuple(Event, (name, source, event_id, time, timestamp * 1000, *rest))
         return _new_tuple(_ReadEvent, (reading.filters, event, decoded, decoded))
 
     def _pass(self, read: Iterable[_ReadEvent], out: Outbox) -> None:

@@ -41,6 +41,23 @@ def test_it_answers_as_argo_events_does() -> None:
     run(work)
 
 
+@pytest.mark.parametrize("path", ["/metaflow-event", CLOUDEVENTS])
+def test_the_trace_context_of_a_request_is_that_of_its_event(path: str) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    event = {"specversion": "1.0", "id": "1", "source": "s", "type": "a", "data": {}, "name": "a", "payload": {}}
+    event = {name: event[name] for name in event if (name in ("name", "payload")) is (path != CLOUDEVENTS)}
+
+    async def work() -> None:
+        house = House()
+        for given in (trace, "malformed", ""):
+            headers = {"content-type": "application/cloudevents+json", **({"traceparent": given} if given else {})}
+            assert (await house.post(event, headers, path)).status_code == 200
+        contexts = [dict(recorded.headers).get("traceparent") for recorded in house.log.events["a"]]
+        assert contexts == [trace.encode(), None, None]
+
+    run(work)
+
+
 def test_requests_are_held_while_kafka_is_away_and_it_stays_ready() -> None:
     async def work() -> None:
         house = House()

@@ -312,15 +312,17 @@ class World:
         ago: Micros = 0,
         partition: int = 0,
         timestamp: int | None = None,
+        traceparent: str = "",
     ) -> str:
         """Publish one event; ``ago`` is how long before now it happened. Returns its id.
 
-        Its record has a ``timestamp`` (ms), or that of the broker.
+        Its record has a ``timestamp`` (ms), or that of the broker, and a header ``traceparent`` if that is not empty.
         """
         self._ids += 1
         event_id = id or f"e{self._ids}"
         written = write_headers(name, event_id, "tests", moment(self.now - ago))
         headers = [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in written]
+        headers += [("traceparent", traceparent.encode())] if traceparent else []
         topic = self.shared.topic_for(name)
         self.broker.append(topic, partition, None, self.encoder.encode(name, payload), headers, timestamp)
         return event_id

@@ -338,6 +338,12 @@ class Settings(BaseModel):
         le=100_000,
         description="Requests that are held at once; beyond, the gateway is not ready.",
     )
+    traces_endpoint: Annotated[Url | None, Group.OBSERVATION] = Field(
+        None,
+        description="Where spans of traced events are sent by OTLP over HTTP, such as `http://collector:4318` "
+        "(docs/traces.md). Without it `OTEL_EXPORTER_OTLP_ENDPOINT` counts; without both there are none. It needs "
+        "`flowbridge[traces]`.",
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Group.OBSERVATION] = Field(
         "info", description="The least that is logged."
     )

@@ -343,6 +343,11 @@ class Router(Stage):
                 self._refuse(record, Reason.UNDECODABLE, str(error), out)
             return None
         event = decoded.event
+        if event.traceparent:
+            about = {"event": event.id, "source": event.source}
+            (context,) = out.trace(f"route {event.name}", (event.traceparent,), event.reached, **about)
+            event = event._replace(traceparent=context)
+            decoded = decoded._replace(event=event)
         if decoded.value is not record.value:  # perhaps a whole CloudEvent, which says its name in its value
             reading = self._definitions.reading_named(record.topic, event.name, reading)
         if is_sent_back:  # it reaches us now. An arrival does when it is appended: the matcher bounds its time by that

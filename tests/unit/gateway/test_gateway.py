@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
+from bridge.core.spans import Span
 from bridge.gateway.event_topics import TopicRules
 from bridge.gateway.gateway import BODY_LIMIT, SMALL_BODY, Bounds
 from bridge.kafka.log import LogError, TopicSpec
@@ -54,6 +55,26 @@ def test_the_trace_context_of_a_request_is_that_of_its_event(path: str) -> None:
             assert (await house.post(event, headers, path)).status_code == 200
         contexts = [dict(recorded.headers).get("traceparent") for recorded in house.log.events["a"]]
         assert contexts == [trace.encode(), None, None]
+
+    run(work)
+
+
+def test_a_traced_request_has_a_span_once_its_event_is_safe_and_the_event_its_context() -> None:
+    sampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    spans: list[Span] = []
+
+    async def work() -> None:
+        house = House(Bounds(hold=1), spans=spans)
+        for context in (sampled[:-1] + "0", "none", sampled):
+            assert spans == []
+            assert (await house.post(metaflow_body("a"), {"traceparent": context})).status_code == 200
+        house.log.go_away()
+        assert (await house.post(metaflow_body("a"), {"traceparent": sampled})).status_code == 500
+        (span,) = spans
+        contexts = [dict(recorded.headers).get("traceparent") for recorded in house.log.events["a"]]
+        assert contexts == [sampled[:-1].encode() + b"0", None, span.context.encode()]
+        assert (span.name, span.parent, span.is_publication) == ("publish a", sampled, True)
+        assert 0 < span.start <= span.end
 
     run(work)
 

@@ -19,7 +19,7 @@ from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.kafka.child_trial import survives
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import LogError, Partition, Record, TopicSpec
-from bridge.kafka.loop import StageLoop
+from bridge.kafka.loop import StageLoop, Trace
 from bridge.kafka.memory.log import CrashedError, MemoryBroker, MemoryLog
 from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.records import DEAD_LETTER
@@ -210,6 +210,7 @@ class World:
         source: Makes the source of a process, by its name, that stands instead of ``triggers``.
         decoder: Makes the decoders of processes.
         schema_state: The state of their files of schemas.
+        trace: Exports their spans, if events are traced.
         lookups: Where they look for schemas of a registry, if there is one.
         lost_offsets: The setting of that name.
         sensitive: The setting of that name.
@@ -240,6 +241,7 @@ class World:
         self.decoder: Callable[[], Decoder] = Decoder
         self.schema_state: Callable[[], object] = lambda: None
         self.lookups: SchemaLookups | None = None
+        self.trace: Trace | None = None
         self.lost_offsets = RouterSettings.lost_offsets
         self.sensitive: tuple[str, ...] = ()
         self.observer: Observer = Unobserved()
@@ -273,6 +275,7 @@ class World:
             topics=self.topics,
             decoder=self.decoder,
             lookups=self.lookups,
+            trace=self.trace,
             schema_state=self.schema_state,
             source=GivenSource(process),
             sink=lambda _, decisions: self.decisions.extend(decisions),

@@ -78,6 +78,10 @@ class LedgerWriter:
     def _end(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         self._ledger[run.partition].end(run, now)
         if isinstance(event, Created):
+            made = run.run
+            if made.traces:
+                about = {"trigger": made.trigger, "run_key": made.run_key, "workflow": f"{made.namespace}/{made.name}"}
+                out.trace(f"create {made.namespace}/{made.template}", made.traces, run.since, **about)
             has_room = self._followed.has_room()
             entry = self.write("done", run, now, out, RunPhase.RUNNING if has_room else RunPhase.UNKNOWN)
             if has_room:

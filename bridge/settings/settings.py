@@ -364,7 +364,7 @@ class Settings(BaseModel):
     @field_validator("announce_runs")
     @classmethod
     def _can_be_announced(cls, announces: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's own call
-        """Refuse to announce runs whose ends nobody sees, or whose events would be read from other topics."""
+        """Refuse to announce runs whose ends are not seen, or whose events triggers would read from other topics."""
         if not announces:
             return False
         if not info.data.get("followed_runs", 1):

@@ -28,6 +28,7 @@ EVENT_TIME = PREFIX + "event-time"
 DEFINITION = PREFIX + "definition"
 REPLAY = PREFIX + "replay"
 REPEATS = PREFIX + "repeats"
+TRACEPARENT = PREFIX + "traceparent"
 
 EVENTS_LIMIT = 32_768
 """Bytes of the list of events. All annotations of an object may have 262,144 together."""
@@ -82,6 +83,8 @@ def workflow_manifest(run: Run) -> dict[str, Any]:
         labels[REPLAY] = marks[REPLAY] = run.replay
     if run.repeats:
         marks[REPEATS] = run.repeats
+    if run.traces:
+        marks[TRACEPARENT] = run.traces[0]
     spec: dict[str, Any] = {"workflowTemplateRef": {"name": run.template}}
     if run.parameters:
         spec["arguments"] = {"parameters": [{"name": name, "value": text} for name, text in run.parameters]}

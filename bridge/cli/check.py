@@ -51,7 +51,9 @@ def execute(*, paths: tuple[Path, ...], cluster: bool, settings: Settings, outpu
     shared = SharedTopics(settings.shared_topics)
     for loaded in reading.loaded:
         trigger = placed(loaded.trigger, shared)
-        error = internal_topic_error(trigger, settings.internal_prefix, loaded.origin)
+        error = internal_topic_error(
+            trigger, settings.internal_prefix, loaded.origin, announces_runs=settings.announce_runs
+        )
         if error is not None:
             errors.append(error)
     findings = [Finding("error", error) for error in sorted(errors)]

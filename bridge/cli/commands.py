@@ -103,6 +103,7 @@ def status(**options: Any) -> Any:
     "schemas",
     "internal_prefix",
     "shared_topics",
+    "announce_runs",
     Group.KAFKA,
 )
 @output_option

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from bridge.cli import logs
 from bridge.cli.wiring.kafka import accepted_by_client, connect, new_topic
+from bridge.cli.wiring.traces import exported_spans
 from bridge.console.health import Health, StageHealth
 from bridge.console.metrics import Metrics
 from bridge.console.server import ConsoleServer, application, open_listener
@@ -28,6 +29,7 @@ from bridge.gateway.tls import Certificate
 from bridge.gateway.tokens import NoTokens, Tokens, TokensError
 from bridge.http.serving import Connections
 from bridge.kafka.log import Log
+from bridge.kafka.loop import Trace
 from bridge.settings.groups import GatewaySettings
 from bridge.settings.settings import Settings
 from bridge.settings.values import Address
@@ -55,7 +57,9 @@ def execute(*, settings: Settings) -> None:
             address, is_free = settings.listen, not settings.is_listen_explicit
             console = open_listener(address.host, address.port, or_any_free=is_free)
             stack.enter_context(ConsoleServer(application(health, Metrics(registry)), console))
-        server = stack.enter_context(gateway_server(settings, connect(settings), registry, health.stage(PART)))
+        trace = stack.enter_context(exported_spans(settings))
+        log, state = connect(settings), health.stage(PART)
+        server = stack.enter_context(gateway_server(settings, log, registry, state, trace=trace))
         signals: list[int] = []
         stopped = threading.Event()
 
@@ -82,6 +86,7 @@ def gateway_server(
     health: StageHealth | None = None,
     *,
     or_any_free: bool = False,
+    trace: Trace | None = None,
 ) -> GatewayServer:
     """Return the gateway that the settings describe; a context manager, which serves from entering until leaving.
 
@@ -91,6 +96,7 @@ def gateway_server(
         registry: Counts the gateway's metrics.
         health: Told once a second that the gateway lives, and whether it is ready.
         or_any_free: Take any free port if the one that is set is taken.
+        trace: Exports the spans of traced events; None if they have none.
 
     Raises:
         SettingsError: The gateway's address is turned off, or a file of tokens or certificates cannot be used.
@@ -115,7 +121,7 @@ def gateway_server(
             expected = "a certificate with its key, in PEM and without a passphrase, is right"
             raise _wrong("gateway_certificate", f"{settings.gateway_certificate}{key}: {error}", expected) from error
     with accepted_by_client():
-        gateway = _gateway(settings, log, tokens, registry)
+        gateway = _gateway(settings, log, tokens, registry, trace)
     listener = _listener(address, or_any_free=or_any_free)
     chores: list[Callable[[], None]] = [certificate.refresh] if certificate else []
     if health is not None:
@@ -161,7 +167,7 @@ def _listener(address: Address, *, or_any_free: bool) -> socket.socket:
     return listener
 
 
-def _gateway(settings: Settings, log: Log, tokens: Tokens, registry: CollectorRegistry) -> Gateway:
+def _gateway(settings: Settings, log: Log, tokens: Tokens, registry: CollectorRegistry, trace: Trace | None) -> Gateway:
     group, spec_of = GatewaySettings.of(settings), new_topic(settings)
     hold_s = group.gateway_hold / SECOND
     rules = TopicRules(
@@ -180,6 +186,7 @@ def _gateway(settings: Settings, log: Log, tokens: Tokens, registry: CollectorRe
         group.gateway_path,
         group.gateway_cloudevents_path,
         keeps_sources=settings.gateway_source == "kept",
+        trace=trace,
     )
 
 

@@ -16,6 +16,7 @@ from bridge.cli.gateway import LINGER_S, PART, gateway_server
 from bridge.cli.wiring.cluster import connect_cluster
 from bridge.cli.wiring.kafka import connect, internal_topics, prepare_topics
 from bridge.cli.wiring.process import dependencies
+from bridge.cli.wiring.traces import exported_spans
 from bridge.cli.wiring.triggers import trigger_source
 from bridge.console.health import Health
 from bridge.console.metrics import Metrics
@@ -43,18 +44,20 @@ def execute(*, settings: Settings) -> None:
     api = connect_cluster(settings)
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    around = dependencies(settings, log, api, topics, trigger_source(settings), logged(metrics.decided), metrics)
     stages = [stage.value for stage in settings.stages]
     health = Health([*stages, PART] if settings.gateway else stages)
     with ExitStack() as stack:
         stack.callback(api.close)
+        trace = stack.enter_context(exported_spans(settings))
+        source, sink = trigger_source(settings), logged(metrics.decided)
+        around = dependencies(settings, log, api, topics, source, sink, metrics, trace)
         if settings.listen is not None:
             address, is_free = settings.listen, not settings.is_listen_explicit
             console = open_listener(address.host, address.port, or_any_free=is_free)
             stack.enter_context(ConsoleServer(application(health, metrics), console))
         gateway = None
         if settings.gateway:
-            gateway = stack.enter_context(gateway_server(settings, log, registry, health.stage(PART)))
+            gateway = stack.enter_context(gateway_server(settings, log, registry, health.stage(PART), trace=trace))
         left = serve(around, stages, health, gateway)
     if left:
         logging.shutdown()

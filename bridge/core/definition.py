@@ -47,6 +47,7 @@ class Definition:
         id: Expression for the identity of a match, or None.
         is_default_mapped: Whether the template's parameters take the payload fields of the same names.
         hides_key: Whether its correlation key is made of a sensitive field, and must not be shown.
+        names_trace: Whether an expression of its run names the trace context of an event.
         run_needs_payload: Whether the run of a match takes anything from its events' payloads.
 
     """
@@ -65,6 +66,8 @@ class Definition:
         self.parameters = tuple((name, recorded(source)) for name, source in trigger.run.parameters)
         self.id = recorded(trigger.run.id) if trigger.run.id is not None else None
         self.is_default_mapped = trigger.is_default_mapped
+        sources = [source for _, source in trigger.run.parameters] + [trigger.run.id or ""]
+        self.names_trace = any("traceparent" in source for source in sources)
         takes_fields = bool(self.mapped) or self.is_default_mapped or bool(trigger.run.fields)
         self.run_needs_payload = takes_fields or bool(self.parameters) or self.id is not None
 
@@ -88,15 +91,21 @@ def attributes(event: Event) -> dict[str, Any]:
     }
 
 
-def filled_slot(events: Sequence[Event], *, is_list: bool) -> Mapping[str, Any] | list[Mapping[str, Any]] | None:
+def filled_slot(
+    events: Sequence[Event], *, is_list: bool, has_trace: bool = False
+) -> Mapping[str, Any] | list[Mapping[str, Any]] | None:
     """Return the value of a slot's variable in expressions over a match.
 
     Args:
         events: The slot's events, the oldest first; none where the match leaves it out.
         is_list: Whether the slot may hold several, and is therefore a list even of one.
+        has_trace: Whether each event has its ``traceparent``. Definitions that do not name it have none, so that the
+            JSON text of a whole event is as before.
 
     """
     filled = [{**attributes(event), "payload": event.payload} for event in events]
+    if has_trace:
+        filled = [{**each, "traceparent": event.traceparent} for each, event in zip(filled, events, strict=True)]
     if is_list:
         return list(filled)
     return filled[-1] if filled else None

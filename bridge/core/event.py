@@ -58,6 +58,7 @@ class Event(NamedTuple):
         reached: When it reached us: the timestamp of its record.
         key: The record's key, when it has one.
         payload: Its fields; nested mappings and lists of plain Python values.
+        traceparent: The trace context that it belongs to (W3C Trace Context); empty for none.
 
     """
 
@@ -68,6 +69,7 @@ class Event(NamedTuple):
     reached: Micros
     key: str | None
     payload: Mapping[str, Any]
+    traceparent: str = ""
 
     @property
     def identity(self) -> EventIdentity:

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from time import time_ns
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -24,6 +26,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from bridge.core.event import SECOND
+from bridge.core.spans import Span, span_of
 from bridge.gateway import answers
 from bridge.gateway.answers import Answer, cloudevents_status, webhook_status
 from bridge.gateway.capacity import Capacity
@@ -36,6 +39,7 @@ from bridge.gateway.tokens import Grant, Tokens
 from bridge.gateway.webhook import read_webhook
 from bridge.kafka.outage import ABOUT_KAFKA
 from bridge.settings.groups import GatewaySettings
+from flowbridge_sdk.attributes.trace import TRACEPARENT, read_traceparent
 
 BODY_LIMIT = 1 << 20
 """Bytes of a request's body."""
@@ -98,6 +102,7 @@ class Gateway:
         webhook: The path of Argo Events' webhook.
         cloudevents: The path of CloudEvents.
         keeps_sources: Whether CloudEvents keep their source, or have the gateway's.
+        trace: Exports the spans of traced events, without waiting; None if they have none.
 
     Attributes:
         is_leaving: Whether the process ends soon: the gateway is unready, but still serves all requests.
@@ -115,6 +120,7 @@ class Gateway:
         cloudevents: str = CLOUDEVENTS_PATH,
         *,
         keeps_sources: bool = True,
+        trace: Callable[[Sequence[Span]], None] | None = None,
     ) -> None:
         self.log = log
         self.topics = topics
@@ -122,6 +128,7 @@ class Gateway:
         self.metrics = metrics
         self.bounds = bounds
         self.is_leaving = False
+        self._trace = trace
         self._end = float("inf")
         self._endpoints = {
             cloudevents: Endpoint(read_cloudevent, cloudevents_status, keeps_sources),
@@ -181,7 +188,7 @@ class Gateway:
             event = self._accepted(endpoint, scope["headers"], await _body(receive, reserve), grant)
             if isinstance(event, Answer):
                 return event
-            name, topic, record = event
+            name, topic, record, span = event
             if topic is None:
                 async with self._lookups.reservation(1, deadline, publisher) as reserve_lookup:
                     answer = await self.topics.find(name, deadline) if await reserve_lookup() else answers.NOT_RECORDED
@@ -197,12 +204,17 @@ class Gateway:
                 except (NotRecordedError, TimeoutError) as error:
                     _log.warning("an event for topic %s was not recorded: %s", topic, error, extra=ABOUT_KAFKA)
                     return answers.NOT_RECORDED
+            if span is not None and self._trace is not None:
+                self._trace([span._replace(end=max(span.start, time_ns() // 1_000))])
             return answers.PUBLISHED
 
     def _accepted(
         self, endpoint: Endpoint, headers: Headers, body: bytes | Answer, grant: Grant
-    ) -> tuple[str, str | None, Encoded] | Answer:
-        """Return name, topic and record of the event in a body, or the refusal. The topic may not be known yet."""
+    ) -> tuple[str, str | None, Encoded, Span | None] | Answer:
+        """Return name, topic, record and span of the event in a body, or the refusal.
+
+        The topic may not be known yet. The span begins now; None for an event that is not traced.
+        """
         event = body if isinstance(body, Answer) else endpoint.read(headers, body)
         if isinstance(event, Answer):
             return event
@@ -211,8 +223,17 @@ class Gateway:
         topic = self.topics.at_once(event.name)
         if isinstance(topic, Answer):
             return topic
+        given = dict(event.extensions) | {TRACEPARENT: _header(headers, b"traceparent")}
+        context, span = read_traceparent(given), None
+        if context and self._trace is not None:
+            now, about = time_ns() // 1_000, {"flowbridge.event": event.id, "flowbridge.source": event.source}
+            span = span_of(f"publish {event.name}", (context,), now, now, secrets.randbits(64) or 1, about)
+            if span is not None:
+                context, span = span.context, span._replace(is_publication=True)
+        if context:
+            event = event._replace(extensions=(*event.extensions, (TRACEPARENT, context.encode())))
         encoded = encode(event if endpoint.keeps_sources else event._replace(source=SOURCE))
-        return encoded if isinstance(encoded, Answer) else (event.name, topic, encoded)
+        return encoded if isinstance(encoded, Answer) else (event.name, topic, encoded, span)
 
 
 async def _body(receive: Receive, reserve: Callable[[], Awaitable[bool]]) -> bytes | Answer:

@@ -10,6 +10,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bridge.core.runs.announcement import announced_names
 from bridge.kafka.log import LARGEST_RECORD, TopicSpec
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class InternalTopics:
         partitions: Partition count of every topic but ``triggers``, ``replays`` and ``holds``, which have one.
         replication: Replicas of each partition; -1 leaves it, and min.insync.replicas, to the brokers.
         ledger_retention: Milliseconds that the ledger keeps the outcome of a run; longer than the ledger's horizon.
+        announces_runs: Runs are announced, so there are topics for that.
 
     """
 
@@ -88,6 +90,7 @@ class InternalTopics:
     partitions: int = PARTITIONS
     replication: int = -1
     ledger_retention: int = 8 * _DAY
+    announces_runs: bool = False
 
     @property
     def arrivals(self) -> str:
@@ -144,6 +147,14 @@ class InternalTopics:
         """The runs that replays are to start; by replay."""
         return self.prefix + "replay-plans"
 
+    @property
+    def announcements(self) -> tuple[str, ...]:
+        """The events about runs, with the same partitions as ``runs``; none unless runs are announced.
+
+        They alone of the internal topics are for triggers to read.
+        """
+        return announced_names(self.prefix) if self.announces_runs else ()
+
     def specs(self) -> tuple[TopicSpec, ...]:
         """Return the topics with their settings at creation."""
         needed = self._needed()
@@ -160,6 +171,7 @@ class InternalTopics:
             self.replays: _QUICK_COMPACTION,
             self.holds: _QUICK_COMPACTION,
             self.replay_plans: _A_WEEK,
+            **dict.fromkeys(self.announcements, _A_WEEK),
         }
         return tuple(
             TopicSpec(name, self._count(name), self.replication, {**more, **needed[name]})
@@ -205,7 +217,9 @@ class InternalTopics:
                     fix = "Delete the topic while no replay runs. The earlier replays are forgotten then."
                 if name == self.holds:
                     fix = "Delete the topic. All that is held starts then, unless it is held again."
-                if count > 1:
+                if name in self.announcements:
+                    fix = "Delete the topic: it is made again at the next start. The events in it are gone then."
+                elif count > 1:
                     fix = (
                         f"Set FLOWBRIDGE_PARTITIONS={info.partitions} if the installation was begun with that; the "
                         "count of an installation cannot be changed, so another one needs another "
@@ -241,6 +255,7 @@ class InternalTopics:
             self.replays: _STATE,
             self.holds: _STATE,
             self.replay_plans: _BOUNDED,
+            **dict.fromkeys(self.announcements, _BOUNDED),
         }
         durable = {"min.insync.replicas": str(min(_DURABLE_REPLICAS, self.replication - 1))}
         everywhere = _EVERYWHERE | durable if self.replication > 1 else _EVERYWHERE

@@ -22,6 +22,7 @@ from typing import Any
 
 from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import MINUTE, SECOND, Micros
+from bridge.core.spans import Span
 from bridge.kafka.careful_reading import CarefulReading, Work
 from bridge.kafka.lag import LagMeter
 from bridge.kafka.log import (
@@ -49,6 +50,9 @@ logger = logging.getLogger(__name__)
 Sink = Callable[[str, Sequence[Decision | RunDecision]], None]
 """Takes the decisions of a committed batch, and the name of the stage that made them."""
 
+Trace = Callable[[Sequence[Span]], None]
+"""Takes the spans of a committed batch. It does not wait."""
+
 _PURGE_PACE = MINUTE
 _SET_ASIDE = MINUTE
 _COMMIT_TRIES = 5  # each waits in the client for as long as a transaction may take
@@ -71,6 +75,9 @@ class StageLoop:
         closing: Close what the stage has open; called when the loop closes.
         isolation: The lock that the stages of the process share when they read carefully.
 
+    Attributes:
+        trace: Exports the spans of committed batches, without waiting; None if events are not traced.
+
     """
 
     def __init__(
@@ -87,6 +94,7 @@ class StageLoop:
         closing: Sequence[Callable[[], object]] = (),
         isolation: IsolationLock | None = None,
     ) -> None:
+        self.trace: Trace | None = None
         self._closing = closing
         self._stage = stage
         self._group = member.group
@@ -238,7 +246,7 @@ class StageLoop:
 
     def _transact(self, work: Work) -> bool:
         """Do a transaction; return whether it was committed."""
-        out = Outbox(self._producer)
+        out = Outbox(self._producer, self._clock if self.trace is not None else None)
         self._producer.begin()
         try:
             work(self._queue, out)
@@ -271,6 +279,8 @@ class StageLoop:
             self._stage.committed()
             if out.decisions:
                 self._sink(self._stage.name, out.decisions)
+            if out.spans and self.trace is not None:
+                self.trace(out.spans)
             return True
         self._producer.abort()
         self._is_sound = True
@@ -385,7 +395,7 @@ class StageLoop:
         self._discard(going)
         if not going:
             return
-        out = Outbox(self._producer)
+        out = Outbox(self._producer, self._clock if self.trace is not None else None)
         try:
             self._metadata = self._consumer.metadata()
             self._producer.begin()
@@ -400,6 +410,8 @@ class StageLoop:
                 raise
             if out.decisions:
                 self._sink(self._stage.name, out.decisions)
+            if out.spans and self.trace is not None:
+                self.trace(out.spans)
         except LogError as error:
             self._spoiled = True  # what the stage finished is not in the log: partitions that stay are taken again
             logger.warning(

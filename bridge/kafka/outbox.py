@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable, Sequence
+
+from bridge.core.event import Micros
 from bridge.core.slot_filters import Decisions
+from bridge.core.spans import Span, span_of
 from bridge.kafka.log import Headers, LogError, Partition, TransactionalProducer
 from bridge.kafka.records import headers_of
 
@@ -20,18 +25,25 @@ class OversizeError(ValueError):
 class Outbox:
     """Collects the effects of one batch.
 
+    Args:
+        producer: Sends its records.
+        clock: Gives the ends of spans; None where none are told.
+
     Attributes:
         decisions: The decisions about events and runs; counted once the transaction is committed.
         held: Partitions to be read again, from the given offset, after some seconds.
         sent: Number of records that were sent.
         size: Bytes of their values.
+        spans: The spans of traced events; exported once the transaction is committed.
         at: The record, or the run of the submitter, that is being processed. An exception is attributed to it. None for
             work that belongs to no record.
 
     """
 
-    def __init__(self, producer: TransactionalProducer) -> None:
+    def __init__(self, producer: TransactionalProducer, clock: Callable[[], Micros] | None = None) -> None:
         self._producer = producer
+        self._clock = clock
+        self.spans: list[Span] = []
         self.decisions = Decisions()
         self.held: dict[Partition, tuple[int, float]] = {}
         self.sent = 0
@@ -61,6 +73,28 @@ class Outbox:
         self._producer.send(topic, partition, key, value, own if headers is None else [*(own or ()), *headers])
         self.sent += 1
 
+    def trace(self, name: str, contexts: Sequence[str], start: Micros, **attributes: str) -> tuple[str, ...]:
+        """Tell the span of a step, if one of the events that take part is traced.
+
+        Args:
+            name: Its name.
+            contexts: The trace contexts of the events.
+            start: When the step began. It is over now.
+            attributes: What it is about; ``flowbridge.`` stands before their names in the span.
+
+        Returns:
+            The trace contexts that the result of the step carries on: that of the span, or ``contexts`` as they are.
+
+        """
+        if self._clock is None or not contexts:
+            return tuple(contexts)
+        about = {f"flowbridge.{name}": text for name, text in attributes.items()}
+        span = span_of(name, contexts, start, self._clock(), secrets.randbits(64) or 1, about)
+        if span is None:
+            return tuple(contexts)
+        self.spans.append(span)
+        return (span.context,)
+
     def hold(self, partition: Partition, offset: int, seconds: float) -> None:
         """Read ``partition`` again from ``offset``, but not before ``seconds`` have passed.
 
@@ -78,6 +112,7 @@ class Discard(Outbox):
 
     def __init__(self) -> None:
         self.decisions, self.held, self.sent, self.size, self.at = Decisions(), {}, 0, 0, None
+        self._clock, self.spans = None, []
 
     def send(self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Headers | None = None) -> None:
         """Drop it."""

@@ -22,13 +22,13 @@ from typing import NamedTuple
 from bridge.core.event import DAY, Micros, time_text
 from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.log import Record
-from bridge.kafka.records import ARRIVAL, NAMED_ARRIVAL, RecordError, headers_of
+from bridge.kafka.records import RecordError, headers_of
 from bridge.letters.letter import Letter
 from bridge.letters.letter_log import Sending
 from bridge.replay.plan import repeated
 from bridge.replay.recorded import Outcome, Recorded
 from bridge.stages.router.reached_time import TRUSTED_AHEAD, TRUSTED_FROM
-from bridge.stages.shared.arrival_records import decode_arrival
+from bridge.stages.shared.arrival_records import decode_arrival, encode_arrival
 from bridge.stages.shared.dead_letters import UNKNOWN_SCHEMA
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.shared.run_records import encode_run
@@ -129,7 +129,8 @@ class WayBack:
                 f"{time_text(letter.at - DAY)}"
             )
         fields["reached"] = self._now() + DAY  # it reaches us when it is appended, which bounds this time
-        value = (NAMED_ARRIVAL if "name" in fields else ARRIVAL).encode(fields)
+        name, traceparent = fields.pop("name", ""), fields.pop("traceparent", "")
+        value = encode_arrival(fields, name, "", traceparent)
         return Sending(self._topics.arrivals, record.partition, record.key, value, headers_of(value) or ())
 
     def _run(self, letter: Letter) -> Sending | Stays:

@@ -392,7 +392,15 @@ class Past:
         self._next_offset += 1
         identity = event.identity
         arrival = Arrival(
-            event.time, self._next_offset, slot.index, identity, event.reached, self._definition.hash, event.key, value
+            event.time,
+            self._next_offset,
+            slot.index,
+            identity,
+            event.reached,
+            self._definition.hash,
+            event.key,
+            value,
+            event.traceparent,
         )
         use = self._recorded.use_of(identity) if self._forces else None
         if use is not None:
@@ -478,7 +486,7 @@ class Past:
         topic = slot_topic(self._definition.slots[arrival.slot].slot)
         payload = self._decoder.decode(topic, arrival.value) if is_read else {}
         name, source, id_ = arrival.event
-        return Event(name, source, id_, arrival.time, arrival.reached, arrival.key, payload)
+        return Event(name, source, id_, arrival.time, arrival.reached, arrival.key, payload, arrival.traceparent)
 
     # -- matches and decisions -----------------------------------------------------------------------------------------
 

@@ -228,7 +228,7 @@ class Plan:
     def _unpacked(self, body: bytes) -> Run:
         """Return the run of a row; what all runs of the plan have in common is that of the definition."""
         definition = self._selection.definition
-        run_key, key, parameters, payload, events, event_time, reached, repeats = marshal.loads(body)  # noqa: S302 - of our own file
+        run_key, key, parameters, payload, events, event_time, reached, repeats, traces = marshal.loads(body)  # noqa: S302 - of our own file
         plan = definition.trigger.run
         return Run(
             run_key=run_key,
@@ -251,6 +251,7 @@ class Plan:
             replay=self._name,
             replay_id=self._replay_id,
             repeats=repeats,
+            traces=traces,
         )
 
     def close(self) -> None:
@@ -262,7 +263,7 @@ def _packed(run: Run) -> bytes:
     """Return what a run has of its own, in a form that is written in a fraction of the time of its record."""
     events = [(slot, *identity) for slot, identity in run.events]
     own = (run.run_key, run.key, run.parameters, run.payload, events, run.event_time, run.reached, run.repeats)
-    return marshal.dumps(own)
+    return marshal.dumps((*own, run.traces))
 
 
 def repeated(run: Run, base: str, attempt: int, installation: str) -> Run:

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from bridge.core.event import Micros
+from bridge.core.runs.announcement import announced_names
 from bridge.errors import SettingProblem, SettingsError
 from bridge.settings.groups import (
     ControllerSettings,
@@ -249,6 +250,13 @@ class Settings(BaseModel):
         description="Created runs whose Workflows a process follows to their end at most; 0 follows none. The account "
         "needs the right to list and watch Workflows. Of runs beyond the bound the end is not recorded.",
     )
+    announce_runs: Annotated[bool, Group.RUNS] = Field(
+        default=False,
+        description="Publish the events `flowbridge.run.created`, `flowbridge.run.succeeded` and "
+        "`flowbridge.run.failed` about the runs of all triggers, so that a trigger can wait for the end of another "
+        "one's run (docs/runs.md). Their names begin with `internal_prefix`. It is the installation's: all bridges and "
+        "`flowbridge check` need the same.",
+    )
     argo_url: Annotated[ArgoUrl, Group.RUNS] = Field(
         "",
         description="Where a Workflow is seen in Argo's UI, with `{namespace}` and `{name}` in it: "
@@ -330,6 +338,12 @@ class Settings(BaseModel):
         le=100_000,
         description="Requests that are held at once; beyond, the gateway is not ready.",
     )
+    traces_endpoint: Annotated[Url | None, Group.OBSERVATION] = Field(
+        None,
+        description="Where spans of traced events are sent by OTLP over HTTP, such as `http://collector:4318` "
+        "(docs/traces.md). Without it `OTEL_EXPORTER_OTLP_ENDPOINT` counts; without both there are none. It needs "
+        "`flowbridge[traces]`.",
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Group.OBSERVATION] = Field(
         "info", description="The least that is logged."
     )
@@ -346,6 +360,22 @@ class Settings(BaseModel):
             least = PARTITION_BYTES * partitions
             raise ValueError(f"at least 4 MiB for each of the {partitions} partitions is right, which is {least}")
         return size
+
+    @field_validator("announce_runs")
+    @classmethod
+    def _can_be_announced(cls, announces: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's own call
+        """Refuse to announce runs whose ends are not seen, or whose events triggers would read from other topics."""
+        if not announces:
+            return False
+        if not info.data.get("followed_runs", 1):
+            raise ValueError("followed_runs above 0 is right with it, as only the ends of followed runs are known")
+        from flowbridge_sdk.attributes.shared_topics import SharedTopics  # noqa: PLC0415 - 0.2 s for --help
+
+        shared = SharedTopics(info.data.get("shared_topics"))
+        for name in announced_names(info.data.get("internal_prefix", "")):
+            if shared.shared_topic_for(name) is not None:
+                raise ValueError(f"shared_topics without {name!r} is right with it, which has a topic of its own")
+        return True
 
     @field_validator("shared_topics")
     @classmethod

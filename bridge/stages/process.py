@@ -15,7 +15,7 @@ from bridge.argo.api import WorkflowApi
 from bridge.core.event import SECOND, Micros
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Log, Partition, TopicSpec
-from bridge.kafka.loop import Sink, StageLoop
+from bridge.kafka.loop import Sink, StageLoop, Trace
 from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.ownership import Member
 from bridge.kafka.stage import Stage
@@ -81,6 +81,7 @@ class ProcessDependencies:
         random: The source of jitter.
         looks: The ends of topics that the routers of the process know.
         isolation: The lock that the stages of the process share when they read carefully after a kill.
+        trace: Exports the spans of traced events, without waiting; None if events are not traced.
 
     """
 
@@ -106,6 +107,7 @@ class ProcessDependencies:
     random: Random = field(default_factory=Random)
     looks: EndOffsetLog = field(default_factory=EndOffsetLog)
     isolation: IsolationLock = field(default_factory=IsolationLock)
+    trace: Trace | None = None
     lookups: SchemaLookups | None = None
     schema_state: Callable[[], object] = lambda: None
 
@@ -121,7 +123,7 @@ def open_loop(name: str, around: ProcessDependencies) -> StageLoop:
 
 
 def _loop(stage: Stage, around: ProcessDependencies, *closing: Callable[[], object]) -> StageLoop:
-    return StageLoop(
+    loop = StageLoop(
         around.log,
         stage,
         Member(
@@ -135,6 +137,8 @@ def _loop(stage: Stage, around: ProcessDependencies, *closing: Callable[[], obje
         closing=closing,
         isolation=around.isolation,
     )
+    loop.trace = around.trace
+    return loop
 
 
 def _definitions(around: ProcessDependencies) -> Definitions:

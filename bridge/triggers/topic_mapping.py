@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from bridge.core.expressions.expression import recorded
+from bridge.core.runs.announcement import announced_names
 from bridge.core.trigger import Slot, Trigger
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
@@ -34,17 +36,54 @@ def is_internal(topic: str, internal_prefix: str) -> bool:
     return topic.startswith((internal_prefix, "__"))
 
 
-def internal_topic_error(trigger: Trigger, internal_prefix: str, origin: Origin) -> TriggerError | None:
+def internal_topic_error(
+    trigger: Trigger, internal_prefix: str, origin: Origin, *, announces_runs: bool
+) -> TriggerError | None:
     """Return the error of a trigger that reads a topic of the bridge or of Kafka; None for other triggers.
 
     A trigger on dead letters, for example, would feed itself: each letter that it cannot read becomes another letter.
+    Announcements of runs are for triggers, unless each run of the trigger would start the next one.
+
+    Args:
+        trigger: The trigger.
+        internal_prefix: The beginning of the names of internal topics.
+        origin: Where the trigger was read.
+        announces_runs: Runs are announced (the setting ``announce_runs``).
+
     """
+    names = announced_names(internal_prefix)
     for number, slot in enumerate(trigger.slots):
-        if is_internal(slot_topic(slot), internal_prefix):
-            found = f"{slot.event!r} is not for triggers: {slot_topic(slot)} is a topic of the bridge or of Kafka"
-            expected = f"name an event that begins neither with {internal_prefix!r} nor with '__'"
-            return TriggerError(origin, f"spec.events[{number}].name", found, expected, trigger.identity)
+        found = f"{slot.event!r} is not for triggers: {slot_topic(slot)} is a topic of the bridge or of Kafka"
+        expected = f"name an event that begins neither with {internal_prefix!r} nor with '__'"
+        if slot_topic(slot) in names:
+            if announces_runs:
+                continue
+            found = f"{slot.event!r} is published by no bridge, since the setting announce_runs is off"
+            expected = "set FLOWBRIDGE_ANNOUNCE_RUNS=true for all bridges and for this command, or name another event"
+        elif not is_internal(slot_topic(slot), internal_prefix):
+            continue
+        return TriggerError(origin, f"spec.events[{number}].name", found, expected, trigger.identity)
+    takes_own = [
+        number
+        for number, slot in enumerate(trigger.slots)
+        if slot_topic(slot) in names and slot.count == 1 and not slot.absent and _takes_runs_of(trigger, slot)
+    ]
+    if takes_own and len(takes_own) >= trigger.require:
+        found = f"{trigger.identity} starts itself without end: each of its runs makes the event of its next run"
+        expected = f"leave its own runs out: where: payload.trigger != {trigger.identity!r}"
+        return TriggerError(origin, f"spec.events[{takes_own[0]}].where", found, expected, trigger.identity)
     return None
+
+
+def _takes_runs_of(trigger: Trigger, slot: Slot) -> bool:
+    """Return whether a slot surely takes announcements of the trigger's own runs.
+
+    That is known of a slot without a filter, and of one that names the trigger.
+    """
+    if slot.where is None:
+        return True
+    asked = recorded(slot.where).equality
+    return asked is not None and asked.field == ("payload", ("trigger",)) and trigger.identity in asked.values
 
 
 def with_shared_topics(source: TriggerSource, shared: SharedTopics) -> TriggerSource:

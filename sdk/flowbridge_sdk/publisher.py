@@ -104,6 +104,7 @@ class Publisher(_Parts):
         id: str | None = None,
         time: datetime | None = None,
         source: str | None = None,
+        traceparent: str | None = None,
     ) -> str: ...
 
     @overload
@@ -116,6 +117,7 @@ class Publisher(_Parts):
         id: str | None = None,
         time: datetime | None = None,
         source: str | None = None,
+        traceparent: str | None = None,
     ) -> str: ...
 
     def publish(
@@ -127,6 +129,7 @@ class Publisher(_Parts):
         id: str | None = None,  # noqa: A002 - the attribute's name in CloudEvents
         time: datetime | None = None,
         source: str | None = None,
+        traceparent: str | None = None,
     ) -> str:
         """Take an event to send; returns before it is delivered.
 
@@ -139,6 +142,7 @@ class Publisher(_Parts):
             id: Its id; a random one unless given. ``event_id`` derives ids that repeat with a job's retry.
             time: When it happened, with a time zone; now unless given.
             source: Its ``source`` attribute; the publisher's own unless given.
+            traceparent: Its trace context; that of the active span of OpenTelemetry unless given, if there is one.
 
         Returns:
             The event's id.
@@ -154,7 +158,7 @@ class Publisher(_Parts):
         """
         buffer = self._buffer
         buffer.require_open()
-        encoded = self._encoder.encode(name, payload, key=key, id=id, time=time, source=source)
+        encoded = self._encoder.encode(name, payload, key=key, id=id, time=time, source=source, traceparent=traceparent)
         buffer.put(encoded, name if isinstance(name, str) else name.name)
         if buffer.waits:
             buffer.flush(None)
@@ -228,6 +232,7 @@ class AsyncPublisher(_Parts):
         id: str | None = None,
         time: datetime | None = None,
         source: str | None = None,
+        traceparent: str | None = None,
     ) -> str: ...
 
     @overload
@@ -240,6 +245,7 @@ class AsyncPublisher(_Parts):
         id: str | None = None,
         time: datetime | None = None,
         source: str | None = None,
+        traceparent: str | None = None,
     ) -> str: ...
 
     async def publish(
@@ -251,6 +257,7 @@ class AsyncPublisher(_Parts):
         id: str | None = None,  # noqa: A002 - the attribute's name in CloudEvents
         time: datetime | None = None,
         source: str | None = None,
+        traceparent: str | None = None,
     ) -> str:
         """Take an event to send; return its id before it is delivered.
 
@@ -264,6 +271,7 @@ class AsyncPublisher(_Parts):
             id: Its id.
             time: When it happened.
             source: Its ``source`` attribute.
+            traceparent: Its trace context.
 
         Raises:
             RefusedError: The event cannot be sent; the error names the field. Nothing was sent.
@@ -272,7 +280,8 @@ class AsyncPublisher(_Parts):
             ClosedError: The publisher is closed.
 
         """
-        buffer, encode = self._buffer, partial(self._encoder.encode, key=key, id=id, time=time, source=source)
+        buffer = self._buffer
+        encode = partial(self._encoder.encode, key=key, id=id, time=time, source=source, traceparent=traceparent)
         buffer.require_open()
         if self._encoder.asks_registry(name):  # which may take seconds
             encoded = await asyncio.to_thread(encode, name, payload)

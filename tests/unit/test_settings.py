@@ -43,6 +43,22 @@ def test_without_any_source_every_setting_has_its_default() -> None:
     assert not settings.is_listen_explicit
 
 
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ({"followed_runs": 0}, "followed_runs above 0"),
+        ({"shared_topics": {"flowbridge.run.*": "run-events"}}, "shared_topics without 'flowbridge.run.created'"),
+        ({"internal_prefix": "fb.", "shared_topics": {"f*": "others"}}, "shared_topics without 'fb.run.created'"),
+    ],
+)
+def test_runs_are_not_announced_where_no_trigger_would_hear_of_it(others: dict[str, object], expected: str) -> None:
+    (said,) = problems({**others, "announce_runs": True}, {})
+    assert said.startswith("--announce-runs: found True; ")
+    assert expected in said
+    assert not load_settings({**others, "announce_runs": False}, {}).announce_runs
+    assert load_settings({"announce_runs": True}, {}).announce_runs
+
+
 @pytest.mark.parametrize("ending", ["yaml", "json", "toml"])
 def test_an_option_wins_over_the_environment_that_over_the_file_that_over_the_default(
     tmp_path: Path,

@@ -31,6 +31,7 @@ from bridge.cli.output import Output
 from bridge.cli.wiring.cluster import connect_cluster
 from bridge.cli.wiring.kafka import connect, internal_topics, prepare_topics
 from bridge.cli.wiring.process import dependencies
+from bridge.cli.wiring.traces import exported_spans
 from bridge.cli.wiring.triggers import trigger_source
 from bridge.console.health import Health
 from bridge.core.decision import RunReason
@@ -97,7 +98,8 @@ def execute(
         log = connect(settings, embedded=is_embedded)
         topics = internal_topics(settings, embedded=is_embedded)
         prepare_topics(log, topics, settings)
-        around = dependencies(settings, log, api, topics, source, lines.show)
+        trace = stack.enter_context(exported_spans(settings))
+        around = dependencies(settings, log, api, topics, source, lines.show, trace=trace)
         _introduce(settings, log, stack, output, embedded=is_embedded, standing_in=kubeconfig is None)
         if broker is not None and not broker.has_door and port:
             output.remark(f"port {port} of localhost is taken: give other commands the address above")

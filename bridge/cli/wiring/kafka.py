@@ -73,7 +73,7 @@ def internal_topics(settings: Settings, *, embedded: bool = False) -> InternalTo
     """Return the internal topics that the settings name."""
     partitions = EMBEDDED_PARTITIONS if embedded else settings.partitions
     retention = (settings.ledger_horizon + _LEDGER_MARGIN) // timedelta(milliseconds=1)
-    return InternalTopics(settings.internal_prefix, partitions, settings.replication, retention)
+    return InternalTopics(settings.internal_prefix, partitions, settings.replication, retention, settings.announce_runs)
 
 
 def prepare_topics(log: Log, topics: InternalTopics, settings: Settings) -> None:

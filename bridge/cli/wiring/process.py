@@ -12,7 +12,7 @@ from bridge.cli.wiring.schemas import log_broken, schema_errors
 from bridge.file_state import file_state
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Log
-from bridge.kafka.loop import Sink
+from bridge.kafka.loop import Sink, Trace
 from bridge.kafka.observer import Observer, Unobserved
 from bridge.replay.planner import ReplayDependencies
 from bridge.settings.settings import Settings
@@ -33,6 +33,7 @@ def dependencies(
     source: TriggerSource,
     sink: Sink,
     observer: Observer | None = None,
+    trace: Trace | None = None,
 ) -> ProcessDependencies:
     """Return the surroundings of the stages of a process."""
     lookups = None
@@ -60,6 +61,7 @@ def dependencies(
         member=settings.member,
         instance=settings.instance,
         observer=observer or Unobserved(),
+        trace=trace,
         new_topic=new_topic(settings) if settings.create_topics else None,
         controller=settings.controller,
         router=settings.router,

@@ -38,6 +38,7 @@ class Run(NamedTuple):
         replay: Name of the replay that asks for it; empty for the live bridge.
         replay_id: Id of the second set of runs that it belongs to; empty for the live set.
         repeats: Run key of the run that it is made in place of, since that failed; empty for none.
+        traces: The trace contexts of its events, each once; the run continues the first. Empty for none.
 
     """
 
@@ -61,6 +62,7 @@ class Run(NamedTuple):
     replay: str = ""
     replay_id: str = ""
     repeats: str = ""
+    traces: tuple[str, ...] = ()
 
     @property
     def lane(self) -> str:

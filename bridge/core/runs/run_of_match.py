@@ -28,6 +28,9 @@ from bridge.core.runs.run import Run
 from bridge.core.trigger import Trigger
 from bridge.core.windows.kinds.all_kinds import kind_of_window
 
+TRACES_LIMIT = 32
+"""Trace contexts that a run keeps of its events, at most."""
+
 PAYLOAD_TEXT_LIMIT = 1_300_000
 """Characters (at most 3 bytes each) of a payload as JSON. All parameters of a run may have 65,536 bytes together."""
 
@@ -88,18 +91,26 @@ def make_run(
     variables: Mapping[str, Any] = {}
     if definition.parameters or definition.id is not None:
         variables = {
-            slot.variable: filled_slot(events, is_list=slot.count > 1 or trigger.collect == "all")
+            slot.variable: filled_slot(
+                events, is_list=slot.count > 1 or trigger.collect == "all", has_trace=definition.names_trace
+            )
             for slot, events in zip(trigger.slots, match, strict=True)
         }
     identity = _identity(definition, variables, match, None if ended_early else frame)
     run_key = run_key_of(installation, definition.identity, key, identity, replay_id)
     used: tuple[tuple[str, EventIdentity], ...]
+    traces: tuple[str, ...]
     if len(match) == 1 and len(match[0]) == 1:
         event = match[0][0]
         used, event_time, reached = ((trigger.slots[0].variable, event.identity),), event.time, event.reached
+        traces = (event.traceparent,) if event.traceparent else ()
     else:
         filled = [(slot.variable, event) for slot, events in zip(trigger.slots, match, strict=True) for event in events]
         used = tuple([(variable, event.identity) for variable, event in filled])
+        traced = [event for _, event in filled if event.traceparent]
+        if len(traced) > 1:  # the run continues the trace of the event that reached us last: it completed the match
+            traced.sort(key=lambda event: event.reached, reverse=True)
+        traces = tuple(dict.fromkeys([event.traceparent for event in traced]))[:TRACES_LIMIT]
         if not filled and frame is not None:  # the absence of all its events is complete when the window closes
             event_time, reached = frame[1], frame[1] + trigger.grace
         else:
@@ -134,6 +145,7 @@ def make_run(
             None if plan.start_deadline is None else start_by(trigger, event_time, reached, frame),
             plan.synchronization,
             *_LIVE,
+            traces,
         ),
     )
 

@@ -32,6 +32,7 @@ class Arrival(NamedTuple):
         definition: Hash of the definition under which it was routed.
         key: The key of the event's record; the rules do not look at it, nor at the value.
         value: The event's value as it travelled.
+        traceparent: The trace context that the event belongs to; empty for none.
 
     """
 
@@ -43,6 +44,7 @@ class Arrival(NamedTuple):
     definition: str
     key: str | None
     value: bytes
+    traceparent: str = ""
 
     @property
     def age(self) -> tuple[Micros, int]:

@@ -163,7 +163,8 @@ class Controller(Stage):
             return
         wanted, errors = [], list(sources.errors)
         for loaded in sources.triggers:
-            error = internal_topic_error(loaded.trigger, self._topics.prefix, loaded.origin)
+            announces = self._topics.announces_runs
+            error = internal_topic_error(loaded.trigger, self._topics.prefix, loaded.origin, announces_runs=announces)
             if error is None:
                 wanted.append(loaded)
             else:

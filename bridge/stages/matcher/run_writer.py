@@ -85,7 +85,7 @@ class RunWriter:
                 for arrival in arrivals:
                     topic, event = slot_topic(definition.slots[arrival.slot].slot), arrival.event
                     payload = self._decoder.decode(topic, arrival.value) if definition.run_needs_payload else {}
-                    fields = (*event, arrival.time, arrival.reached, arrival.key, payload)
+                    fields = (*event, arrival.time, arrival.reached, arrival.key, payload, arrival.traceparent)
                     slot.append(_new_tuple(Event, fields))
                 events.append(slot)
         except DecodeError as error:

@@ -199,7 +199,7 @@ def _packed(held: Held, timers: Iterable[Timer]) -> bytes:
     packed = [
         (slot, *event, what.time, what.offset, what.until, what.fate._value_)
         if isinstance(what, Spent)
-        else (slot, *event, what.time, what.offset, what.reached, what.definition, what.key, what.value)
+        else (slot, *event, what.time, what.offset, *what[4:])
         for (slot, event), what in known
     ]
     return marshal.dumps((packed, dues, _packed_window(held.window) if isinstance(held, WindowState) else 0))

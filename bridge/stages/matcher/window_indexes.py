@@ -251,4 +251,4 @@ def waiting_bytes(held: Arrival | Spent) -> int:
     """Return the bytes that an arrival takes only while it waits."""
     if isinstance(held, Spent):
         return 0
-    return _WAITING_BYTES + len(held.value) + (getsizeof(held.key) if held.key else 0)
+    return _WAITING_BYTES + len(held.value) + sum([getsizeof(text) for text in (held.key, held.traceparent) if text])

@@ -19,10 +19,22 @@ from bridge.core.decision import Reason
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.windows.expiry import ConditionClock
 from bridge.core.windows.window import Arrival, Frame, Pending, Spent, Window
-from bridge.kafka.records import ARRIVAL, CLOCK, FIRED, NAMED_ARRIVAL, PENDING, RETIRING, SPENT, WAITING, RecordError
+from bridge.kafka.records import (
+    ARRIVAL,
+    CLOCK,
+    FIRED,
+    NAMED_ARRIVAL,
+    PENDING,
+    RETIRING,
+    SPENT,
+    TRACED_ARRIVAL,
+    WAITING,
+    RecordError,
+)
 
 _waiting = WAITING.only("offset", "reached", "arrival")
 _WAITS = ("time", "definition", "event_key", "value")  # the other fields stand in the key of the waiting arrival
+_traced = TRACED_ARRIVAL.only("traceparent", "arrival")
 _arrival, _named_arrival = ARRIVAL.only(*_WAITS), NAMED_ARRIVAL.only(*_WAITS)
 
 RETIRING_KEY = b"retiring"
@@ -85,9 +97,12 @@ def encode_waiting(arrival: Arrival, record: bytes) -> bytes:
 def decode_waiting(place: Place, value: bytes) -> Arrival:
     """Return what :func:`encode_waiting` wrote for a place."""
     offset, reached, record = _waiting(value)
+    traceparent = ""
+    if record.startswith(TRACED_ARRIVAL.prefix):
+        traceparent, record = _traced(record)
     of_kind = _named_arrival if record.startswith(NAMED_ARRIVAL.prefix) else _arrival
     time, definition, key, body = of_kind(record)
-    return Arrival(time, offset, place.slot, place.event, reached, intern(definition), key, body)
+    return Arrival(time, offset, place.slot, place.event, reached, intern(definition), key, body, traceparent)
 
 
 def encode_spent(spent: Spent) -> bytes:

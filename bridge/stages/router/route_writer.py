@@ -55,6 +55,7 @@ class RoutedEvent(NamedTuple):
             },
             event.name,
             slot.slot.event,
+            event.traceparent,
         )
 
     def decide(self, reason: Reason, evidence: dict[str, str]) -> Decision:

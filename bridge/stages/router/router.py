@@ -343,6 +343,11 @@ class Router(Stage):
                 self._refuse(record, Reason.UNDECODABLE, str(error), out)
             return None
         event = decoded.event
+        if event.traceparent:
+            about = {"event": event.id, "source": event.source}
+            (context,) = out.trace(f"route {event.name}", (event.traceparent,), event.reached, **about)
+            event = event._replace(traceparent=context)
+            decoded = decoded._replace(event=event)
         if decoded.value is not record.value:  # perhaps a whole CloudEvent, which says its name in its value
             reading = self._definitions.reading_named(record.topic, event.name, reading)
         if is_sent_back:  # it reaches us now. An arrival does when it is appended: the matcher bounds its time by that
@@ -350,8 +355,8 @@ class Router(Stage):
             later = decoded._replace(event=event._replace(reached=self._clock() + DAY))
             return _ReadEvent(reading.filters, decoded.event, decoded, later)
         if event.reached > timestamp * 1000:  # by our clock, which may be ahead: it does not excuse a future event
-            name, source, event_id, time, _, key, payload = event
-            event = _new_tuple(Event, (name, source, event_id, time, timestamp * 1000, key, payload))
+            name, source, event_id, time, _, *rest = event
+            event = _new_tuple(Event, (name, source, event_id, time, timestamp * 1000, *rest))
         return _new_tuple(_ReadEvent, (reading.filters, event, decoded, decoded))
 
     def _pass(self, read: Iterable[_ReadEvent], out: Outbox) -> None:

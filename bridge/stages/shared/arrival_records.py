@@ -7,8 +7,9 @@ from typing import Any
 
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.windows.window import Arrival
-from bridge.kafka.records import ARRIVAL, NAMED_ARRIVAL
+from bridge.kafka.records import ARRIVAL, NAMED_ARRIVAL, TRACED_ARRIVAL
 
+_traced = TRACED_ARRIVAL.only("traceparent", "arrival")
 _new_tuple = tuple.__new__  # a third of what calling a named tuple costs
 
 
@@ -17,25 +18,33 @@ def arrival_key(trigger: str, key: str) -> bytes:
     return f"{trigger}\0{key}".encode()
 
 
-def encode_arrival(fields: dict[str, Any], name: str, slot_name: str) -> bytes:
+def encode_arrival(fields: dict[str, Any], name: str, slot_name: str, traceparent: str = "") -> bytes:
     """Return the record of an arrival.
 
     Args:
         fields: Its fields, without the event's name.
         name: The event's name.
         slot_name: The name that its slot asks for. It is not written again where the event's is the same.
+        traceparent: The trace context of the event. With one, the arrival has a record around it.
 
     """
-    return ARRIVAL.encode(fields) if name == slot_name else NAMED_ARRIVAL.encode({**fields, "name": name})
+    value = ARRIVAL.encode(fields) if name == slot_name else NAMED_ARRIVAL.encode({**fields, "name": name})
+    return TRACED_ARRIVAL.encode({"traceparent": traceparent, "arrival": value}) if traceparent else value
 
 
 def decode_arrival(value: bytes) -> dict[str, Any]:
-    """Return the fields of an arrival; they contain ``name`` only if it differs from the name that the slot asks for.
+    """Return the fields of an arrival.
+
+    They contain ``name`` only if it differs from the name that the slot asks for, and ``traceparent`` only if the event
+    belongs to a trace.
 
     Raises:
         RecordError: The value is no arrival.
 
     """
+    if value.startswith(TRACED_ARRIVAL.prefix):
+        traceparent, value = _traced(value)
+        return {**decode_arrival(value), "traceparent": traceparent}
     return (NAMED_ARRIVAL if value.startswith(NAMED_ARRIVAL.prefix) else ARRIVAL).decode(value)
 
 
@@ -60,5 +69,6 @@ def arrival_of(fields: dict[str, Any], event: EventIdentity, offset: int, reache
             intern(fields["definition"]),
             fields["event_key"],
             fields["value"],
+            fields.get("traceparent", ""),
         ),
     )

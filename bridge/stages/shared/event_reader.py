@@ -9,6 +9,7 @@ from bridge.core.event import Event, EventIdentity, Micros
 from bridge.kafka.log import Headers, Record
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
+from flowbridge_sdk.attributes.trace import CE_TRACEPARENT, TRACEPARENT, read_traceparent
 from flowbridge_sdk.codec import SCHEMA_ID_HEADER, Encoder, is_framed
 from flowbridge_sdk.errors import BadCloudEventError, NullValueError, RefusedError, UndecodableError
 from flowbridge_sdk.headers import EventHead, read_attributes, read_headers
@@ -127,7 +128,9 @@ class EventReader:
                 raise UndecodableError(f"a record of {topic} cannot be kept as Avro: {error}") from error
         name, id_, source, time = head
         text = key.decode(errors="replace") if key is not None else None
-        read = _new_tuple(Event, (name, source, id_, time, reached, text, payload))
+        is_traced = TRACEPARENT in by_name or CE_TRACEPARENT in by_name
+        trace = read_traceparent(by_name) if is_traced else ""
+        read = _new_tuple(Event, (name, source, id_, time, reached, text, payload, trace))
         return _new_tuple(DecodedEvent, (read, record, framed))
 
     def _structured(self, topic: str, value: bytes, headers: Headers | None) -> CloudEvent | None:

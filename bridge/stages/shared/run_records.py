@@ -8,7 +8,7 @@ from typing import Any
 from bridge.core.event import EventIdentity, Micros
 from bridge.core.runs.run import Run, RunFacts, RunPhase
 from bridge.core.runs.run_of_match import UnrunnableError
-from bridge.kafka.records import CREATED_RUN, REPLAYED_RUN, RUN, RUN_FACTS, RUN_PLAN, SENT_LIMIT
+from bridge.kafka.records import CREATED_RUN, REPLAYED_RUN, RUN, RUN_FACTS, RUN_PLAN, SENT_LIMIT, TRACED_RUN
 
 KEPT_PARAMETERS = 16 * 1024
 """Bytes of a run's parameters that the ledger keeps after its Workflow was created, at most."""
@@ -37,7 +37,7 @@ def encode_run(run: Run) -> bytes:
     """Return the record of a run.
 
     One that a replay asks for, or that is made in place of another one, has a record around it, which 0.1.0 does not
-    know.
+    know, and so has one whose events belong to traces.
     """
     plan = _plan(
         run.trigger,
@@ -65,9 +65,11 @@ def encode_run(run: Run) -> bytes:
             "start_by": run.start_by,
         }
     )
-    if not (run.replay or run.repeats):
-        return value
-    return REPLAYED_RUN.encode({"run": value, "replay": run.replay, "replay_id": run.replay_id, "repeats": run.repeats})
+    if run.replay or run.repeats:
+        value = REPLAYED_RUN.encode(
+            {"run": value, "replay": run.replay, "replay_id": run.replay_id, "repeats": run.repeats}
+        )
+    return TRACED_RUN.encode({"traces": list(run.traces), "run": value}) if run.traces else value
 
 
 @lru_cache(maxsize=_PLANS)
@@ -103,6 +105,10 @@ def decode_run(value: bytes) -> Run:
 
     """
     replayed: dict[str, Any] = {}
+    traces: tuple[str, ...] = ()
+    if value.startswith(TRACED_RUN.prefix):
+        traced = TRACED_RUN.decode(value)
+        traces, value = tuple(traced["traces"]), traced["run"]
     if value.startswith(REPLAYED_RUN.prefix):
         replayed = REPLAYED_RUN.decode(value)
         value = replayed.pop("run")
@@ -122,6 +128,7 @@ def decode_run(value: bytes) -> Run:
         reached=fields["reached"],
         start_by=fields["start_by"],
         **replayed,
+        traces=traces,
     )
 
 

@@ -69,7 +69,11 @@ class RunSender:
             definition, key, events, record, frame, ended_early, _ = match
             out.at = record
             try:
-                made.append(make_run(definition, self._topics.prefix, key, events, frame, ended_early=ended_early))
+                new = make_run(definition, self._topics.prefix, key, events, frame, ended_early=ended_early)
+                if new.traces:
+                    about = {"trigger": new.trigger, "run_key": new.run_key}
+                    new = new._replace(traces=out.trace(f"match {new.trigger}", new.traces, new.reached, **about))
+                made.append(new)
             except UnrunnableError as error:
                 made.append(error)
             except Exception as error:  # noqa: BLE001  (of a match that a tick completed; others are raised again)

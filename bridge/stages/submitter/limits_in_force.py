@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from bridge.core.definition import Definition
 from bridge.core.event import SECOND, Micros
 from bridge.core.evidence import REDACTED
 from bridge.core.runs.holds import Hold, hold_on, storm_lifted
@@ -109,6 +110,10 @@ class LimitsInForce:
     def progress(self) -> Mapping[tuple[str, str], tuple[int, int]]:
         """Return, by name and state of each replay in progress, how many runs it has planned, and dealt with."""
         return self._orders.progress()
+
+    def definition(self, definition_hash: str) -> Definition | None:
+        """Return a definition that made runs; None if it is not known."""
+        return self._definitions.known.get(definition_hash)
 
     def frame(self, run: Run) -> Frame | None:
         """Return the calendar window of a run's match; None for other windows, and if its definition is not known."""

@@ -43,6 +43,7 @@ from bridge.stages.shared.unreadable_records import set_aside
 from bridge.stages.submitter.answers import Answers
 from bridge.stages.submitter.attempts import Attempts, Result
 from bridge.stages.submitter.bulkheads import Bulkheads
+from bridge.stages.submitter.ledger.announcements import Announcements
 from bridge.stages.submitter.ledger.followed_runs import EndedRun, FollowedRuns
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter, decide, lateness
@@ -139,7 +140,8 @@ class Submitter(Stage):
         self._settings = settings
         self._observer = observer
         self.book = RunBook(governing.limits_of)
-        self._writer = LedgerWriter(topics, self.book.ledger, governing.frame, self.followed)
+        announcements = Announcements(topics, governing.definition) if topics.announces_runs else None
+        self._writer = LedgerWriter(topics, self.book.ledger, governing.frame, self.followed, announcements)
         self._answers = Answers(settings.retry_for, random, governing.redacted_key)
         self._results = Results(self.book, self._answers, bulkheads, self._templates, ApiOutage(pace), observer)
         self._held: Mapping[tuple[str, str], int] = {}

@@ -68,7 +68,7 @@ EVENT = FieldType("dyn", _ATTRIBUTES)
 
 def slot_type(payload: FieldType) -> FieldType:
     """Return the type of a slot's variable in expressions over a match."""
-    return FieldType("dyn", {**_ATTRIBUTES, "payload": payload})
+    return FieldType("dyn", {**_ATTRIBUTES, "traceparent": _TEXT, "payload": payload})
 
 
 def payload_type(schema: Any) -> FieldType:

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from bridge.core.spans import Span
 from bridge.gateway.event_topics import EventTopics, TopicRules
 from bridge.gateway.gateway import Bounds, Gateway
 from bridge.gateway.memory_log import MemoryEventLog
@@ -44,6 +45,7 @@ class House:
         tokens: Path | None = None,
         *,
         keeps_sources: bool = True,
+        spans: list[Span] | None = None,
     ) -> None:
         bounds = bounds or Bounds()
         self.log = MemoryEventLog(bounds.hold)
@@ -56,6 +58,7 @@ class House:
             self.metrics,
             bounds,
             keeps_sources=keeps_sources,
+            trace=None if spans is None else spans.extend,
         )
 
     async def post(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
+from bridge.core.spans import Span
 from bridge.gateway.event_topics import TopicRules
 from bridge.gateway.gateway import BODY_LIMIT, SMALL_BODY, Bounds
 from bridge.kafka.log import LogError, TopicSpec
@@ -37,6 +38,43 @@ def test_it_answers_as_argo_events_does() -> None:
         assert (health.status_code, health.text) == (200, "OK")
         assert (await house.post(b"", path="/livez", method="GET")).status_code == 200
         assert house.counted("published") == 1
+
+    run(work)
+
+
+@pytest.mark.parametrize("path", ["/metaflow-event", CLOUDEVENTS])
+def test_the_trace_context_of_a_request_is_that_of_its_event(path: str) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    event = {"specversion": "1.0", "id": "1", "source": "s", "type": "a", "data": {}, "name": "a", "payload": {}}
+    event = {name: event[name] for name in event if (name in ("name", "payload")) is (path != CLOUDEVENTS)}
+
+    async def work() -> None:
+        house = House()
+        for given in (trace, "malformed", ""):
+            headers = {"content-type": "application/cloudevents+json", **({"traceparent": given} if given else {})}
+            assert (await house.post(event, headers, path)).status_code == 200
+        contexts = [dict(recorded.headers).get("traceparent") for recorded in house.log.events["a"]]
+        assert contexts == [trace.encode(), None, None]
+
+    run(work)
+
+
+def test_a_traced_request_has_a_span_once_its_event_is_safe_and_the_event_its_context() -> None:
+    sampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    spans: list[Span] = []
+
+    async def work() -> None:
+        house = House(Bounds(hold=1), spans=spans)
+        for context in (sampled[:-1] + "0", "none", sampled):
+            assert spans == []
+            assert (await house.post(metaflow_body("a"), {"traceparent": context})).status_code == 200
+        house.log.go_away()
+        assert (await house.post(metaflow_body("a"), {"traceparent": sampled})).status_code == 500
+        (span,) = spans
+        contexts = [dict(recorded.headers).get("traceparent") for recorded in house.log.events["a"]]
+        assert contexts == [sampled[:-1].encode() + b"0", None, span.context.encode()]
+        assert (span.name, span.parent, span.is_publication) == ("publish a", sampled, True)
+        assert 0 < span.start <= span.end
 
     run(work)
 

@@ -25,6 +25,24 @@ def test_what_is_missing_is_created_and_then_found_right(admin: MemoryAdmin) -> 
     assert admin.topics() == {f"flowbridge.{name}": 1 if name in once else 6 for name in names + once}
 
 
+def test_runs_are_announced_in_topics_of_their_own_with_the_partitions_of_runs(admin: MemoryAdmin) -> None:
+    InternalTopics(partitions=6).ensure(admin)
+    before = admin.topics()
+    topics = InternalTopics(partitions=6, announces_runs=True)
+    topics.ensure(admin)
+    names = ("created", "succeeded", "failed")
+    assert admin.topics() == before | {f"flowbridge.run.{name}": 6 for name in names}
+
+
+def test_a_topic_of_announcements_with_other_partitions_can_be_deleted(admin: MemoryAdmin) -> None:
+    admin.create([TopicSpec("flowbridge.run.failed", 3)])
+    with pytest.raises(TopicMismatchError) as raised:
+        InternalTopics(partitions=6, announces_runs=True).ensure(admin)
+    (count,) = [mismatch for mismatch in raised.value.mismatches if mismatch.setting == "partition count"]
+    assert (count.topic, count.found, count.expected) == ("flowbridge.run.failed", "3", "6")
+    assert count.fix.startswith("Delete the topic: it is made again")
+
+
 def test_what_is_committed_is_never_dropped_by_time() -> None:
     configs = {spec.name: spec.config for spec in InternalTopics("fb.").specs()}
     for name in ("fb.arrivals", "fb.runs"):

@@ -16,7 +16,7 @@ from bridge.letters.letter_log import LetterLog, LetterOwner
 from bridge.replay.replays import CANCELLED, COMPLETED, PAUSED, PLANNED, RUNNING, Replay, ReplayOwner
 from bridge.stages.controller import open_letters
 from bridge.stages.shared.dead_letters import Cause
-from bridge.stages.submitter import replays
+from bridge.stages.submitter import orders
 from unit.stages.window_world import ORDER, PAYMENT, Bridge, windowed
 from unit.stages.world import BEGIN, World, one_slot, two_slots
 
@@ -266,7 +266,7 @@ def test_replays_in_progress_tell_how_far_they_have_come() -> None:
 
 
 def test_the_progress_of_a_bounded_number_of_replays_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replays, "TOLD", 2)
+    monkeypatch.setattr(orders, "TOLD", 2)
     world = World(one_slot())
     told = told_by(world)
     world.start()

@@ -19,7 +19,7 @@ from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.kafka.child_trial import survives
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import LogError, Partition, Record, TopicSpec
-from bridge.kafka.loop import StageLoop
+from bridge.kafka.loop import StageLoop, Trace
 from bridge.kafka.memory.log import CrashedError, MemoryBroker, MemoryLog
 from bridge.kafka.observer import Observer, Unobserved
 from bridge.kafka.records import DEAD_LETTER
@@ -210,6 +210,7 @@ class World:
         source: Makes the source of a process, by its name, that stands instead of ``triggers``.
         decoder: Makes the decoders of processes.
         schema_state: The state of their files of schemas.
+        trace: Exports their spans, if events are traced.
         lookups: Where they look for schemas of a registry, if there is one.
         lost_offsets: The setting of that name.
         sensitive: The setting of that name.
@@ -223,17 +224,24 @@ class World:
 
     """
 
-    def __init__(self, *triggers: Trigger, partitions: int = 2, shared: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *triggers: Trigger,
+        partitions: int = 2,
+        shared: Mapping[str, str] | None = None,
+        announces_runs: bool = False,
+    ) -> None:
         self.now = BEGIN
         self.clock_error: Micros = 0
         self.broker = MemoryBroker(clock=lambda: self.now // 1000)
-        self.topics = InternalTopics("fb.", partitions)
+        self.topics = InternalTopics("fb.", partitions, announces_runs=announces_runs)
         self.created: list[Workflow] = []
         self.api = MemoryWorkflowApi(clock=lambda: self.now / SECOND, on_created=self.created.append)
         self.source: Callable[[str], TriggerSource] | None = None
         self.decoder: Callable[[], Decoder] = Decoder
         self.schema_state: Callable[[], object] = lambda: None
         self.lookups: SchemaLookups | None = None
+        self.trace: Trace | None = None
         self.lost_offsets = RouterSettings.lost_offsets
         self.sensitive: tuple[str, ...] = ()
         self.observer: Observer = Unobserved()
@@ -267,6 +275,7 @@ class World:
             topics=self.topics,
             decoder=self.decoder,
             lookups=self.lookups,
+            trace=self.trace,
             schema_state=self.schema_state,
             source=GivenSource(process),
             sink=lambda _, decisions: self.decisions.extend(decisions),
@@ -306,15 +315,17 @@ class World:
         ago: Micros = 0,
         partition: int = 0,
         timestamp: int | None = None,
+        traceparent: str = "",
     ) -> str:
         """Publish one event; ``ago`` is how long before now it happened. Returns its id.
 
-        Its record has a ``timestamp`` (ms), or that of the broker.
+        Its record has a ``timestamp`` (ms), or that of the broker, and a header ``traceparent`` if that is not empty.
         """
         self._ids += 1
         event_id = id or f"e{self._ids}"
         written = write_headers(name, event_id, "tests", moment(self.now - ago))
         headers = [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in written]
+        headers += [("traceparent", traceparent.encode())] if traceparent else []
         topic = self.shared.topic_for(name)
         self.broker.append(topic, partition, None, self.encoder.encode(name, payload), headers, timestamp)
         return event_id

@@ -15,6 +15,7 @@ from bridge.kafka.outbox import Outbox
 from bridge.log_fields import about
 from bridge.stages.shared.dead_letters import DeadLetters
 from bridge.stages.shared.run_records import encode_run
+from bridge.stages.submitter.ledger.announcements import Announcements
 from bridge.stages.submitter.ledger.followed_runs import EndedRun, FollowedRuns
 from bridge.stages.submitter.ledger.ledger import RUNNING, LedgerPartition, State, encode_end, encode_entry
 from bridge.stages.submitter.open_run import OpenRun, RunState
@@ -34,6 +35,7 @@ class LedgerWriter:
         ledger: The partitions of the ledger that are owned, by number.
         frame: Returns the calendar window of a run's match; None for other windows.
         followed: Follows the Workflows of created runs.
+        announcements: Announces runs that were created, have ended or were given up; None announces none.
 
     Attributes:
         entries: Carries out the effects that are written, within the transaction of the batch.
@@ -46,12 +48,14 @@ class LedgerWriter:
         ledger: Mapping[int, LedgerPartition],
         frame: Callable[[Run], Frame | None],
         followed: FollowedRuns,
+        announcements: Announcements | None = None,
     ) -> None:
         self._topics = topics
         self._letters = DeadLetters(topics, "submitter")
         self._ledger = ledger
         self._frame = frame
         self._followed = followed
+        self._announcements = announcements
         self.entries: Mapping[Effect, Callable[[OpenRun, RunEvent, Micros, Outbox], None]] = {
             Effect.WRITE_PARKED: self._park,
             Effect.WRITE_INTENT: self._intend,
@@ -74,12 +78,18 @@ class LedgerWriter:
     def _end(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         self._ledger[run.partition].end(run, now)
         if isinstance(event, Created):
+            made = run.run
+            if made.traces:
+                about = {"trigger": made.trigger, "run_key": made.run_key, "workflow": f"{made.namespace}/{made.name}"}
+                out.trace(f"create {made.namespace}/{made.template}", made.traces, run.since, **about)
             has_room = self._followed.has_room()
             entry = self.write("done", run, now, out, RunPhase.RUNNING if has_room else RunPhase.UNKNOWN)
             if has_room:
                 self._followed.follow(run.run.run_key, run.partition, entry)
         else:
-            self.write("dead" if isinstance(event, Buried) else "done", run, now, out)
+            entry = self.write("dead" if isinstance(event, Buried) else "done", run, now, out)
+        if self._announcements is not None:
+            self._announcements.send(run.run.run_key, run.partition, entry, out)
 
     def write_end(self, ended: EndedRun, now: Micros, out: Outbox) -> None:
         """Write the entry of a created run again, whose Workflow has ended.
@@ -92,6 +102,8 @@ class LedgerWriter:
             return
         entry = encode_end(ended.entry, ended.phase, now)
         out.send(self._topics.ledger, ended.partition, ended.run_key.encode(), entry)
+        if self._announcements is not None:
+            self._announcements.send(ended.run_key, ended.partition, entry, out)
 
     def _erase(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         del event, now

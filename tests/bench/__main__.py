@@ -75,6 +75,7 @@ MEASURES: dict[str, Measure] = {
     "plan": plans.plans,
     "gateway": gateway.gateways,
     "latency": latency.latencies,
+    "holds": throughput.holds,
     "spill": restores.spills,
     "recovery": recovery.recoveries,
     "start": starts.starts,

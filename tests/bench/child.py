@@ -26,6 +26,7 @@ _CLIENTS = {
     "arrivals": "bench.clients.stages:fill_arrivals",
     "stage": "bench.clients.stages:run_stage",
     "submitter": "bench.clients.creating:submit_runs",
+    "hold": "bench.clients.holding:hold_runs",
     "creates": "bench.clients.creating:create_bare",
     "compare": "bench.clients.comparing:compare",
     "plan": "bench.clients.planning:plan_replay",

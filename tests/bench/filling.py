@@ -124,10 +124,10 @@ def bench_run(namespace: str, number: int) -> Run:
     )
 
 
-def fill_runs(bootstrap: str, topics: InternalTopics, namespace: str, count: int) -> None:
-    """Fill ``runs``."""
+def fill_runs(bootstrap: str, topics: InternalTopics, namespace: str, count: int, *, start: int = 0) -> None:
+    """Fill ``runs`` with the runs from number ``start`` on."""
     filler = _Filler(bootstrap)
-    for number in range(count):
+    for number in range(start, start + count):
         run = bench_run(namespace, number)
         # of one trigger, and yet in all partitions, as those of many triggers would be
         filler.send(topics.runs, number % topics.partitions, run.run_key.encode(), encode_run(run))

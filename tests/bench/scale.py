@@ -19,6 +19,7 @@ class Scale:
         kind_rounds: How often each kind of window has its turn.
         kind_pairs: Pairs of events of each.
         creates: Workflows that a submitter, and a bare client, create in one round.
+        held: Runs that a person holds.
         published: Events that a publisher, and a bare client, publish in one round.
         posts: Requests to the gateway in one round.
         latencies: Samples of each side.
@@ -45,6 +46,7 @@ class Scale:
     kind_rounds: int = 3
     kind_pairs: int = 10_000
     creates: int = 1_000
+    held: int = 100_000
     published: int = 150_000
     posts: int = 10_000
     latencies: int = 400
@@ -72,6 +74,7 @@ QUICK = Scale(
     kind_rounds=1,
     kind_pairs=6_000,  # more than one batch, also where a pair has one arrival
     creates=200,
+    held=1_000,
     published=20_000,
     posts=1_000,
     latencies=100,

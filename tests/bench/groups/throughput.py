@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.bed import Bed
 from bench.child import measured
-from bench.figures import at_least
+from bench.figures import Figure, at_least, at_most, ratios
 from bench.filling import fill_events, fill_runs
 from bench.material import DEFAULT_MAPPED, EVENT, MAPPED, PAIRS, PARTITIONS, PARTNER, REJECTING, place
 from bench.rounds import Side, Speed, Trial, speed
@@ -124,3 +124,25 @@ def submitters(bed: Bed, scale: Scale) -> Trial:
             "submitter": Side("submitter, 8 at a time", submit, ("bare creates", "bare"), at_least(85, "85 %")),
         },
     )
+
+
+def holds(bed: Bed, scale: Scale) -> list[Figure]:
+    """Measure a submitter that holds runs of one trigger and creates those of another, next to one that holds none."""
+    found: dict[str, list[float]] = {"bytes": [], "rate": [], "alone": [], "released": []}
+    for _ in range(scale.rounds):
+        for held in (0, scale.held):
+            topics, _definition = bed.installation()
+            where = {"bootstrap": bed.bootstrap, "prefix": topics.prefix, "partitions": PARTITIONS}
+            done = measured("hold", **where, held=held, others=10 * scale.creates)
+            if held:
+                for name in ("bytes", "rate", "released"):
+                    found[name].append(done[name])
+            else:
+                found["alone"].append(done["rate"])
+    return [
+        Figure(f"memory of a held run, of {scale.held:,}", "bytes", found["bytes"], at_most(100, "100")),
+        Figure("other runs, while none is held", "/s", found["alone"]),
+        Figure("other runs meanwhile", "/s", found["rate"]),
+        Figure("… of those while none is held", "%", ratios(found["rate"], found["alone"]), at_least(95, "95 %")),
+        Figure("held runs once they are released, in order", "/s", found["released"]),
+    ]

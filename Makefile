@@ -8,6 +8,8 @@ TOOLS := build/tools
 UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
 RUN := $(UV) run --no-sync
 TESTS_ON_PATH := PYTHONPATH=tests
+# Two processes, each with servers of its own. The tests of a file stay together: they share an installation.
+ON_SERVERS := --numprocesses 2 --dist loadfile
 
 .PHONY: help
 help: ## list the targets
@@ -38,14 +40,14 @@ ONLY ?=
 test: lint ## lint, and all tests but test-integrations; make test ONLY=tests/unit/core for some of them
 ifeq ($(ONLY),)
 	$(RUN) pytest --numprocesses auto -m "not servers"
-	$(RUN) pytest -m "servers and not integrations"
+	$(RUN) pytest $(ON_SERVERS) -m "servers and not integrations"
 else
 	$(RUN) pytest $(ONLY)
 endif
 
 .PHONY: test-integrations
 test-integrations: setup ## the tests with Argo's own code, Metaflow, Prometheus, Spark, Flink and the like, which take large builds
-	$(RUN) pytest -m integrations
+	$(RUN) pytest $(ON_SERVERS) -m integrations
 
 .PHONY: quick
 quick: setup ## the tests that need no servers

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from servers.choice import AnyKafka, AnyKubernetes
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 """Seconds for what takes one or two on an idle machine."""
 
 PARTITIONS = 4

@@ -264,7 +264,7 @@ def test_a_retry_that_is_interrupted_stops_between_two_letters_and_goes_on_later
     bed.trigger("stopped", "id")
     words = ["dead-letters", "retry", "--trigger", "stopped", "--from", "1h", "--yes"]
     process = subprocess.Popen(
-        [*in_environment(bed.installation.environment), str(FLOWBRIDGE), *words, "--rate", "0.2"],
+        [*in_environment(bed.installation.environment), str(FLOWBRIDGE), *words, "--rate", "0.05"],
         stdout=subprocess.PIPE,
         text=True,
     )

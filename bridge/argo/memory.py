@@ -78,28 +78,32 @@ class MemoryPhaseWatch:
     """A watch on a cluster in memory.
 
     Args:
-        seen: Returns the Workflows of the bridge in a namespace; None while the cluster cannot be reached.
+        namespace: The namespace.
+        seen: Returns the Workflows of the bridge in a namespace.
+        is_cut: Returns whether the cluster cannot be reached.
 
     """
 
-    def __init__(self, namespace: str, seen: Callable[[str], Sequence[SeenWorkflow] | None]) -> None:
+    def __init__(
+        self, namespace: str, seen: Callable[[str], Sequence[SeenWorkflow]], is_cut: Callable[[], bool]
+    ) -> None:
         self.namespace = namespace
         self.changes: list[Change[SeenWorkflow]] = []
         self.lists_begun = 0
         self._seen = seen
+        self._is_cut = is_cut
         self._has_to_list = True
 
     def take(self) -> Sequence[Listing[SeenWorkflow] | Change[SeenWorkflow]] | Away:
         """Return the changes since the last call (:meth:`PhaseWatch.take`)."""
-        seen = self._seen(self.namespace) if self._has_to_list or self.changes else ()
-        if seen is None:
+        if (self._has_to_list or self.changes) and self._is_cut():
             return Away("connection refused")
         changes, self.changes = self.changes, []
         if not self._has_to_list:
             return changes
         self._has_to_list = False
         self.lists_begun += 1
-        return [Listing(seen, self.lists_begun)]
+        return [Listing(self._seen(self.namespace), self.lists_begun)]
 
     def list_again(self) -> None:
         """List all Workflows at the next call."""
@@ -189,7 +193,7 @@ class MemoryWorkflowApi(WorkflowApi):
 
     def watch_phases(self, namespace: str) -> MemoryPhaseWatch:
         """Start a watch (:meth:`WorkflowApi.watch_phases`)."""
-        watch = MemoryPhaseWatch(namespace, self._seen)
+        watch = MemoryPhaseWatch(namespace, self._seen, lambda: self._is_cut)
         with self._lock:
             self._watches.add(watch)
         return watch
@@ -318,11 +322,9 @@ class MemoryWorkflowApi(WorkflowApi):
         for place in [place for place, moment in self._gone_at.items() if now >= moment]:
             self._remove(place)
 
-    def _seen(self, namespace: str) -> Sequence[SeenWorkflow] | None:
-        """Return the Workflows of the bridge in a namespace; None while connections are refused."""
+    def _seen(self, namespace: str) -> Sequence[SeenWorkflow]:
+        """Return the Workflows of the bridge in a namespace."""
         with self._lock:
-            if self._is_cut:
-                return None
             self._forget_expired()
             stored = [stored for (home, _), stored in self._workflows.items() if home == namespace]
             return [_seen_of(each) for each in stored if _is_ours(each)]

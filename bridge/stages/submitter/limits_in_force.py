@@ -48,6 +48,8 @@ class LaneLimits(NamedTuple):
     storm_lifted: Micros = 0
 
 
+_ABSENT = 10_000  # hashes that are kept
+
 RuleOf = Callable[[str, str], LaneLimits]
 """Returns the limits for a lane (:attr:`bridge.core.runs.run.Run.lane`) and the hash of a definition that made runs."""
 
@@ -64,6 +66,7 @@ class LimitsInForce:
     def __init__(self, definitions: Definitions, orders: Orders) -> None:
         self._definitions = definitions
         self._orders = orders
+        self._absent: set[str] = set()  # hashes of definitions that made runs and are not known any more
 
     def refresh(self) -> bool:
         """Read ``triggers``, ``replays`` and ``holds`` to their ends; return True if new records were read.
@@ -83,9 +86,17 @@ class LimitsInForce:
     def has_to_read_for(self, definition: str) -> bool:
         """Read ``triggers`` on, if a definition that made a run is not known yet; return True if new records were read.
 
-        A router may have read further than this process. Without the definition the run would have no limits.
+        A router may have read further than this process. Without the definition the run would have no limits. One that
+        is not there now never comes: it was written before the run.
         """
-        return definition not in self._definitions.known and self._definitions.refresh()
+        if definition in self._definitions.known or definition in self._absent:
+            return False
+        has_new_records = self._definitions.refresh()
+        if definition not in self._definitions.known:
+            if len(self._absent) >= _ABSENT:
+                self._absent.clear()
+            self._absent.add(definition)
+        return has_new_records
 
     def limits_of(self, lane: str, made_by: str) -> LaneLimits:
         """Return the limits of the runs of a lane; ``made_by``: the definition hash of one of them."""

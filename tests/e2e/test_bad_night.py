@@ -87,7 +87,7 @@ class Night:
         self.left.discard(command)
         letter = LETTER
         if LETTER in command:
-            done = self.installation.command("dead-letters", "list", "--each", "--trigger", "notify").stdout
+            done = self.installation.command("dead-letters", "list", "--each", "--state", "all").stdout
             (letter,) = set(re.findall(r"\b\d+/\d+\b(?=.*unrunnable)", done))
         words = [*self._environment, "bash", "-euc", command.replace(LETTER, letter)]
         done_ = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
@@ -144,8 +144,9 @@ def test_the_night_goes_as_the_page_tells_it(
         _template_gone(night)
         _flood(night)
         _wrong_schema(night)
-        each, ran, status = commands("In the")
-        night.types(each, "sent", "edited", "the template is back", "the publisher renamed a field")
+        each, show, ran, status = commands("In the")
+        night.types(each, "(sent)", "(edited)")
+        night.types(show, "edit", "the publisher renamed a field")
         night.types(ran, "succeeded")
         assert "held" not in night.types(status, "0 open", f"{2 + PACKED + 2} created")
         assert not night.left

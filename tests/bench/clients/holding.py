@@ -37,8 +37,8 @@ def hold_runs(*, bootstrap: str, prefix: str, partitions: int, held: int, others
     The runs lie in the same partitions, and the cluster is one in memory.
 
     Returns:
-        ``bytes`` by which the process has grown for each held run after the first fifth, ``rate`` of the other runs a second, and
-        ``released``: held runs a second once they are released.
+        ``bytes`` by which the process has grown for each held run after the first fifth, ``rate`` of the other runs a
+        second, and ``released``: held runs a second once they are released.
 
     Raises:
         ValueError: Runs started that are held, or not in their order.

@@ -21,7 +21,7 @@ def test_what_is_missing_is_created_and_then_found_right(admin: MemoryAdmin) -> 
     topics.ensure(admin)
     topics.ensure(admin)
     names = ["arrivals", "windows", "runs", "ledger", "dead-letters", "decisions", "retries", "replay-plans"]
-    once = ["triggers", "replays"]
+    once = ["triggers", "replays", "holds"]
     assert admin.topics() == {f"flowbridge.{name}": 1 if name in once else 6 for name in names + once}
 
 

@@ -13,6 +13,7 @@ class _Loop:
     """A loop whose second step never comes back."""
 
     restored = True
+    remark = ""
 
     def __init__(self, standing: threading.Event, over: threading.Event) -> None:
         self._standing = standing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
@@ -124,18 +123,12 @@ def _say(
             value = ORDER.encode(order._asdict())
             transact(producer, [(topics.holds, 0, scope.encode(), value, headers_of(value))])
     text = [f"{order_text(scope, order)}. The submitters hear of it within a second or two"]
-    text += _still_held(scope, allowed, before)
+    if allowed != 0:
+        inner = {other for other in before if other != ALL and (scope == ALL or other.startswith(f"{scope}/"))}
+        held = sorted(other for other in inner if other != scope and before[other].allowed is not None)
+        text += [f"still held: {order_text(other, before[other])}" for other in held]
     output.result(text, plain_order(scope, order))
     return ExitCode.OK
-
-
-def _still_held(scope: str, allowed: int | None, orders: Mapping[str, Order]) -> list[str]:
-    """Return a line for each order that goes on to hold a part of what is released."""
-    if allowed == 0:
-        return []
-    inner = [other for other in orders if other != ALL and "/" in other and other.startswith(f"{scope}/")]
-    within = [other for other in orders if other != ALL] if scope == ALL else inner
-    return [f"still held: {order_text(other, orders[other])}" for other in within if orders[other].allowed is not None]
 
 
 def _check_exists(log: Log, topics: InternalTopics, scope: str) -> None:

@@ -76,7 +76,7 @@ class Stream:
 
     def stop(self) -> None:
         """End the watch from another thread. The next read meets its end."""
-        with suppress(ValueError, RuntimeError):  # it has just ended by itself
+        with suppress(ValueError, RuntimeError, OSError):  # it has just ended by itself, and its socket may be closed
             self._response.shutdown()
 
     def close(self) -> None:

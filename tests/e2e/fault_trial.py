@@ -150,6 +150,8 @@ class Trial:
         """
         self._publisher.flush()
         wait_for(self._is_idle, _SETTLE_SECONDS, f"all to be processed; now {self._status()}")
+        for bridge in self.bridges:  # one that was just started does not hear SIGTERM yet
+            bridge.wait_ready()
         codes = [bridge.terminate().code for bridge in self.bridges]
         found = self._watch.found()
         self.seconds = time.monotonic() - self._began

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from kubernetes.client import ApiClient, Configuration
@@ -141,6 +142,16 @@ def test_a_watch_that_is_stopped_from_another_thread_ends_at_once() -> None:
         rest = thread.submit(list, events)
         stream.stop()
         assert not [event for event in rest.result(DEADLINE) if not isinstance(event, Unknown)]
+        stream.close()
+
+
+def test_a_watch_whose_socket_was_just_closed_can_be_stopped() -> None:
+    with server(CHUNKED + chunk(b'{"type": "ADDED"}\n')) as (api, _):
+        stream = api.watch("/things", {}, timeout=60)
+        assert isinstance(stream, Stream)
+        connection: Any = stream._response._connection  # type: ignore[attr-defined]
+        os.close(connection.sock.detach())
+        stream.stop()
         stream.close()
 
 

@@ -151,9 +151,9 @@ def readers(draw: st.DrawFn, writer: Schema) -> Schema:
             change = draw(st.sampled_from(["turn", "narrow", "add"]))
             if change == "turn":
                 schema.reverse()
-            elif change == "narrow":
+            elif change == "narrow" and len(schema) > 1:
                 schema.pop(draw(st.integers(0, len(schema) - 1)))
-            elif "double" not in schema:
+            elif change == "add" and "double" not in schema:
                 schema.append("double")
         elif kind == "record":
             _change_record(draw, schema)

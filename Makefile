@@ -47,7 +47,7 @@ endif
 
 .PHONY: test-integrations
 test-integrations: setup ## the tests with Argo's own code, Metaflow, Prometheus, Spark, Flink and the like, which take large builds
-	$(RUN) pytest $(ON_SERVERS) -m integrations
+	$(RUN) pytest -m integrations
 
 .PHONY: quick
 quick: setup ## the tests that need no servers

@@ -64,7 +64,7 @@ TROUBLE: dict[str, dict[str, str]] = {
         'flowbridge_decisions_total{stage="submitter", trigger="jobs/ship", reason="retrying"}': "0+5x180"
     },
     "FlowbridgeTemplateUnread": {'flowbridge_unread_templates{template="jobs/ship"}': "1+0x180"},
-    "FlowbridgeTriggerHeld": {'flowbridge_held_runs{trigger="jobs/ship"}': "900+0x180"},
+    "FlowbridgeTriggerHeld": {'flowbridge_held_runs{trigger="jobs/ship",by="storm"}': "900+0x180"},
     "FlowbridgeRunsGivenUp": {
         'flowbridge_decisions_total{stage="submitter", trigger="jobs/ship", reason="refused"}': "0x175 1+0x5"
     },

@@ -8,7 +8,7 @@ from prefect.states import Scheduled
 from prefect.testing.utilities import prefect_test_harness
 from prefect_flow import reports
 
-with prefect_test_harness(), get_client(sync_client=True) as client:
+with prefect_test_harness(server_startup_timeout=120), get_client(sync_client=True) as client:
     first = reports(return_state=True)
     run_id = first.state_details.flow_run_id
     assert first.is_completed()

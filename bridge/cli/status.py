@@ -13,9 +13,10 @@ import click
 from bridge.cli.checks.timestamps import claimed_times
 from bridge.cli.output import Output
 from bridge.cli.replay.carrying_out import counts_text, summary
-from bridge.cli.runs.holding import order_text, plain_order, read_orders
+from bridge.cli.runs.holding import plain_order, read_orders
 from bridge.cli.wiring.kafka import connect, internal_topics, require_kafka
 from bridge.core.event import Micros, time_text
+from bridge.core.runs.holds import order_text
 from bridge.errors import KafkaRefusedError, KafkaUnreachableError, NewerRecordsError
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Admin, Log, LogError, Partition, Reader
@@ -33,6 +34,7 @@ from bridge.stages.submitter.ledger.ledger_restore import NO_REFUSALS
 _PATIENCE = 3.0  # seconds that Kafka has for a first answer
 _WATCH = 2.0
 _letter = DEAD_LETTER.only("stage", "reason", "at")
+_WAITING_FOR = {"storm": "the end of a storm", "hold": "a person to release them"}
 _LETTERS = 20_000  # dead letters that are looked at, a second or two
 
 
@@ -151,7 +153,7 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
         output.result(f"runs       {count:>8} {outcome}", {"kind": "runs", "outcome": outcome, "count": count})
     for (trigger, reason), number in sorted(waiting.items()):
         fields = {"kind": "waiting runs", "trigger": trigger, "count": number, "waits_for": reason}
-        output.result(f"waiting    {number:>8} of {trigger} wait for {reason}", fields)
+        output.result(f"waiting    {number:>8} of {trigger} wait for {_WAITING_FOR.get(reason, reason)}", fields)
     for trigger, reasons in sorted(refused.items()):
         fields = {"kind": "refused", "trigger": trigger, "count": len(reasons), "reason": reasons[0]}
         output.result(f"refused    {len(reasons):>8} of {trigger} are tried again: {reasons[0]}", fields)

@@ -368,6 +368,8 @@ def step_text(reason: str, evidence: Mapping[str, str]) -> str:
         seconds = evidence.get("seconds", "0.0")
         return f"an attempt failed: {because}; the next one {'at once' if seconds == '0.0' else f'{seconds} s later'}"
     if reason == RunReason.WAITING:
+        if evidence.get("waits_for") == "hold":
+            return f"it is held by {because}"
         until = evidence.get("until")
         return f"it waits for {evidence.get('waits_for', 'its turn')}{f' until {until}' if until else ''}"
     if reason == RunReason.SKIPPED:

@@ -177,7 +177,7 @@ def _flood(night: Night) -> None:
     assert before <= 5
     held = PACKED - before
     night.wait_metric(rf'flowbridge_held_runs\{{by="storm",trigger=".*/ship"\}} {held}\.0')
-    night.types(status, "wait for storm")
+    night.types(status, "wait for the end of a storm")
     assert len(night.types(waiting, "waiting").splitlines()) == held
     night.types(first, "all but 2 runs")
     night.wait_succeeded("ship", before + 2)

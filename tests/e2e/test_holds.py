@@ -85,10 +85,10 @@ def test_runs_are_held_seen_and_released_in_part_and_then_all(installation: Inst
         wait_for(lambda: started(installation, "bill") == {"paid"}, DEADLINE, "the run of the other trigger")
         held = f'flowbridge_held_runs{{by="hold",trigger="{ship}"}} 6.0'
         wait_for(lambda: held in bridge.get("/metrics"), DEADLINE, "the metric")
-        assert "6 runs of 1 triggers are held" in bridge.get("/readyz")
+        assert "held runs: 6, held triggers: 1" in bridge.get("/readyz")
         status = installation.command("status").stdout
         assert f"held       the runs of {ship} are held since" in status
-        assert f"6 of {ship} wait for hold" in status
+        assert f"6 of {ship} wait for a person to release them" in status
         listed = installation.command("runs", "holds").stdout
         assert ": the warehouse is closed" in listed
         assert started(installation, "ship") == set()

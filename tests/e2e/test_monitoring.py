@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -167,7 +168,7 @@ spec:
         installation.wait_workflows("pair", 1)
         told = lambda metric: bool(server.query(metric))  # noqa: E731
         for metric in ("flowbridge_oldest_window_timestamp_seconds", 'flowbridge_creates_total{outcome="created"}'):
-            wait_for(lambda metric=metric: told(metric), 60, metric)  # type: ignore[misc]
+            wait_for(partial(told, metric), 60, metric)
         wait_for(lambda: told("rate(flowbridge_transactions_total[5s])"), 60, "two samples of each counter")
 
         empty = set()

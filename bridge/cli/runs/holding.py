@@ -9,7 +9,7 @@ from bridge.cli.naming import identity_of
 from bridge.cli.output import Output
 from bridge.cli.wiring.installation import kafka
 from bridge.core.event import time_text
-from bridge.core.runs.holds import ALL, Order
+from bridge.core.runs.holds import ALL, Order, order_text
 from bridge.errors import ExitCode, UsageError
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Log, Partition, transact
@@ -78,21 +78,6 @@ def read_orders(log: Log, topics: InternalTopics) -> dict[str, Order]:
     return orders
 
 
-def order_text(scope: str, order: Order) -> str:
-    """Return a line about what a person has said."""
-    what = f"all but {order.allowed} runs" if order.allowed else "the runs"
-    said = "are released" if order.allowed is None else "are held"
-    reason = f": {order.why}" if order.why else ""
-    return f"{what} {scope_text(scope)} {said} since {time_text(order.at)} by {order.who}{reason}"
-
-
-def scope_text(scope: str) -> str:
-    """Return what a scope covers, for people."""
-    if scope == ALL:
-        return "of all triggers"
-    return f"of {scope}" if "/" in scope else f"in namespace {scope}"
-
-
 def plain_order(scope: str, order: Order) -> dict[str, Any]:
     """Return what a person has said as a JSON object."""
     fields = {"allowed": order.allowed, "at": time_text(order.at), "who": order.who, "why": order.why}
@@ -117,10 +102,10 @@ def _say(
         before = read_orders(log, topics)
         if scope != ALL and scope not in before:
             _check_exists(log, topics, scope)
-        order = Order(allowed, wall_clock(), user_and_machine(), why.strip())
+        order = Order(allowed, wall_clock(), user_and_machine(), why.strip())  # to be shown; Kafka's clock counts
         with closing(log.producer(f"{topics.prefix}hold-{scope}")) as producer:
             producer.init()
-            value = ORDER.encode(order._asdict())
+            value = ORDER.encode({"allowed": order.allowed, "who": order.who, "why": order.why})
             transact(producer, [(topics.holds, 0, scope.encode(), value, headers_of(value))])
     text = [f"{order_text(scope, order)}. The submitters hear of it within a second or two"]
     if allowed != 0:
@@ -132,7 +117,7 @@ def _say(
 
 
 def _check_exists(log: Log, topics: InternalTopics, scope: str) -> None:
-    """Refuse a scope that no trigger belongs to: whoever mistypes a name would believe that it is held."""
+    """Refuse a scope that no trigger belongs to. After a typing error, a person would believe that it is held."""
     with closing(Definitions(log, topics.triggers, steady_clock)) as definitions:
         definitions.refresh()
         names = definitions.in_force

@@ -7,6 +7,8 @@ A run is covered by up to three orders. One that holds has effect until a later 
 everything held at 1:00 and ``team/ship`` released at 1:10, the runs of ``team/ship`` start and no others do. If
 everything is held again at 1:20, they wait, too. An order for a wide scope does not lift one for a narrow scope: a
 trigger that is held stays held when all are released.
+
+The time of an order is that at which Kafka appended it. So the clocks of the people's machines do not matter.
 """
 
 from __future__ import annotations
@@ -14,10 +16,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bridge.core.event import Micros
+from bridge.core.event import SECOND, Micros, time_text
 
 ALL = "*"
 """The scope of all runs. Others are the name of a namespace, and ``namespace/name`` of a trigger."""
+
+
+CLOCKS_APART: Micros = 5 * SECOND
+"""How far the clock of a process may be behind Kafka's, for a restart to count all starts since an order."""
 
 
 class Order(NamedTuple):
@@ -25,7 +31,7 @@ class Order(NamedTuple):
 
     Attributes:
         allowed: How many runs may start from ``at`` on; 0 holds all, None releases all.
-        at: When, in microseconds since the epoch.
+        at: When Kafka appended it, in microseconds since the epoch.
         who: The person, as USER@MACHINE.
         why: The reason that was given; empty for none.
 
@@ -71,6 +77,15 @@ def hold_on(orders: Mapping[str, Order], trigger: str, namespace: str) -> Hold |
             in_part = in_part or Hold(scope, order)
         said_later = max(said_later, order.at)
     return in_part
+
+
+def order_text(scope: str, order: Order) -> str:
+    """Return a line about what a person has said."""
+    what = f"all but {order.allowed} runs" if order.allowed else "the runs"
+    where = f"of {scope}" if "/" in scope else "of all triggers" if scope == ALL else f"in namespace {scope}"
+    said = "are released" if order.allowed is None else "are held"
+    reason = f": {order.why}" if order.why else ""
+    return f"{what} {where} {said} since {time_text(order.at)} by {order.who}{reason}"
 
 
 def storm_lifted(orders: Mapping[str, Order], trigger: str) -> Micros:

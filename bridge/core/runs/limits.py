@@ -24,10 +24,14 @@ FOR_EVER: Micros = 2**62
 
 
 class Wait(NamedTuple):
-    """Why a trigger's next run does not start now, and when to look again. What people hold has no such time."""
+    """Why a trigger's next run does not start now, and when to look again.
+
+    What people hold has no such time. ``because`` says who holds it and why.
+    """
 
     why: Literal["rate", "storm", "hold"]
     until: Micros
+    because: str = ""
 
 
 class Recent:

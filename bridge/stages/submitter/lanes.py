@@ -17,7 +17,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
-from bridge.core.event import SECOND, Micros, time_text
+from bridge.core.event import Micros, time_text
+from bridge.core.runs.holds import CLOCKS_APART
 from bridge.core.runs.limits import FOR_EVER, Brake, Wait
 from bridge.core.runs.run import REPLAY_LANE
 from bridge.log_fields import about
@@ -103,7 +104,8 @@ class Lane:
             # No storm holds what a person releases by number.
             is_free = bool(self.queue) and self.queue[0].run.run_key in self.let_go
             is_free |= not self.is_replay and len(self.let_go) + self.gone_before < (hold.order.allowed or 0)
-            return self.brake.wait_for_rate(now) if is_free else Wait("hold", FOR_EVER)
+            held = Wait("hold", FOR_EVER, f"{hold.order.who}: {hold.order.why}")
+            return self.brake.wait_for_rate(now) if is_free else held
         wait = self.brake.wait(now)
         if wait is None or wait.why == "rate" or not self.queue:
             return wait
@@ -153,7 +155,9 @@ class Lanes:
         rule = self._rule_of(name, made_by)
         counted = [moment for moment in asked if moment > rule.storm_lifted]
         lane = self._lanes[partition, name] = Lane((partition, name), rule, Brake(rule.limits, counted, started))
-        lane.gone_before = sum(_counts(moment, rule) for moment in started)
+        if rule.hold is not None:
+            since = rule.hold.order.at - CLOCKS_APART  # rather too few runs start than too many
+            lane.gone_before = sum(moment > since for moment in started)
 
     def restore_waiting(self, partition: int, waiting: Waiting) -> None:
         """Give a lane that was restored its runs on the shelf."""
@@ -345,7 +349,7 @@ class Lanes:
             self.give_back(run)
         lane = self.lane(run)
         lane.brake.start(moment)
-        if _counts(moment, lane.rule):
+        if lane.rule.hold is not None:
             lane.let_go.add(run.run.run_key)
         run.started = moment
 
@@ -425,11 +429,3 @@ class Lanes:
             )
         elif before == "storm" and not lane.held_by:
             logger.warning("trigger %s is no longer held", lane.key[1], extra=about(trigger=lane.key[1]))
-
-
-def _counts(moment: Micros, rule: LaneLimits) -> bool:
-    """Return whether a start is one of those that a person lets happen by number.
-
-    The clocks of the person and of the process may differ by a little. So rather too few runs start than too many.
-    """
-    return rule.hold is not None and moment > rule.hold.order.at - SECOND

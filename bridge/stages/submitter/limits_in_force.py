@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from bridge.core.definition import Definition
-from bridge.core.event import SECOND, Micros
+from bridge.core.event import Micros
 from bridge.core.evidence import REDACTED
-from bridge.core.runs.holds import Hold, hold_on, storm_lifted
+from bridge.core.runs.holds import CLOCKS_APART, Hold, hold_on, storm_lifted
 from bridge.core.runs.limits import look_back
 from bridge.core.runs.run import REPLAY_LANE, Run
 from bridge.core.trigger import RunLimits
@@ -109,8 +109,8 @@ class LimitsInForce:
             return LaneLimits(made_by, RunLimits(), is_cancelled=self._orders.is_cancelled(replay), hold=hold)
         lifted = storm_lifted(self._orders.holds, trigger)
         if in_force is not None:
-            governing = in_force.trigger
-            return LaneLimits(in_force.hash, governing.run.limits, governing.suspend, hold=hold, storm_lifted=lifted)
+            limits, is_suspended = in_force.trigger.run.limits, in_force.trigger.suspend
+            return LaneLimits(in_force.hash, limits, is_suspended, hold=hold, storm_lifted=lifted)
         limits = made.trigger.run.limits if made is not None else RunLimits()
         return LaneLimits(made_by, limits, is_over=True, hold=hold, storm_lifted=lifted)
 
@@ -149,7 +149,7 @@ class LimitsInForce:
         if REPLAY_LANE in lane:
             return 0
         orders = self._orders.holds.items()
-        in_part = [now - order.at + SECOND for scope, order in orders if order.allowed and lane in ("", scope)]
+        in_part = [now - order.at + CLOCKS_APART for scope, order in orders if order.allowed and lane in ("", scope)]
         if lane in self._definitions.in_force:
             known = [self._definitions.in_force[lane]]
         else:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
-from bridge.core.event import Micros, time_text
-from bridge.core.runs.holds import Order
+from bridge.core.event import Micros
+from bridge.core.runs.holds import Order, order_text
 from bridge.kafka.follower import Follower
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Log, Record
@@ -113,12 +113,8 @@ class Orders:
             return
         before = self._holds.get(scope)
         self._holds[scope] = order
-        moment = time_text(order.at)
-        if order.allowed is not None:
-            which = f"all but {order.allowed} runs" if order.allowed else "the runs"
-            logger.warning("%s of %s are held since %s by %s: %s", which, scope, moment, order.who, order.why)
-        elif before is not None and before.allowed is not None:
-            logger.warning("the runs of %s are released since %s by %s", scope, moment, order.who)
+        if order.allowed is not None or (before is not None and before.allowed is not None):
+            logger.warning("%s", order_text(scope, order))
 
 
 def read_order(record: Record) -> tuple[str, Order | None] | None:
@@ -134,7 +130,7 @@ def read_order(record: Record) -> tuple[str, Order | None] | None:
     if record.value is None:
         return scope, None
     try:
-        return scope, Order(**ORDER.decode(record.value))
+        return scope, Order(at=record.timestamp * 1_000, **ORDER.decode(record.value))
     except NewerFormatError as error:
         raise UnreadableRecordError(record[:3], record.headers or (), error) from error
     except RecordError:

@@ -50,7 +50,8 @@ class LeftWaiting(RunEvent):
         if self.wait is None:
             return None
         until = {} if self.wait.until == FOR_EVER else {"until": time_text(self.wait.until)}
-        return RunReason.WAITING, {"waits_for": self.wait.why, **until}
+        because = {"because": self.wait.because} if self.wait.because else {}
+        return RunReason.WAITING, {"waits_for": self.wait.why, **until, **because}
 
     @override
     def waits_for(self) -> str:

@@ -155,7 +155,7 @@ class Submitter(Stage):
     def remark(self) -> str:
         """Return how many runs are held; empty if none is."""
         runs, triggers = sum(self._held.values()), len({trigger for trigger, _ in self._held})
-        return f"{runs} runs of {triggers} triggers are held" if self._held else ""
+        return f"held runs: {runs}, held triggers: {triggers}" if self._held else ""
 
     def topics(self) -> frozenset[str]:
         """Return the one topic of runs.

@@ -11,7 +11,7 @@ import time
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
-STATE = ("windows", "arrivals", "runs", "ledger", "triggers")
+STATE = ("windows", "arrivals", "runs", "ledger", "triggers", "holds")
 """What was decided is copied before what it rests on: a run that windows know is in `runs` or `ledger`."""
 
 TIMESTAMPS = "message.timestamp.type"

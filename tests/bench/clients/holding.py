@@ -14,7 +14,6 @@ from bench.clients.stages import collecting, dependencies
 from bench.filling import bench_run, fill_runs
 from bridge.argo.memory import MemoryWorkflowApi
 from bridge.core.decision import RunDecision, RunReason
-from bridge.core.runs.holds import Order
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import transact
 from bridge.kafka.records import ORDER
@@ -70,7 +69,7 @@ def hold_runs(*, bootstrap: str, prefix: str, partitions: int, held: int, others
                 raise TimeoutError(f"{dict(progress)} created, {lanes.waiting()} runs wait")
 
     def say(allowed: int | None) -> None:
-        value = ORDER.encode(Order(allowed, time.time_ns() // 1000, "bench@bench", "a bench")._asdict())
+        value = ORDER.encode({"allowed": allowed, "who": "bench@bench", "why": "a bench"})
         with closing(around.log.producer(f"{prefix}hold")) as producer:
             producer.init()
             transact(producer, [(topics.holds, 0, _HELD.encode(), value, None)])

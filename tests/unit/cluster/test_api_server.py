@@ -149,8 +149,8 @@ def test_a_watch_whose_socket_was_just_closed_can_be_stopped() -> None:
     with server(CHUNKED + chunk(b'{"type": "ADDED"}\n')) as (api, _):
         stream = api.watch("/things", {}, timeout=60)
         assert isinstance(stream, Stream)
-        connection: Any = stream._response._connection  # type: ignore[attr-defined]
-        os.close(connection.sock.detach())
+        response: Any = stream._response
+        os.close(response._connection.sock.detach())
         stream.stop()
         stream.close()
 

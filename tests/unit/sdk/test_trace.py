@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry import trace
@@ -16,6 +17,9 @@ from flowbridge_sdk import AsyncPublisher, Publisher
 from flowbridge_sdk.attributes.trace import read_traceparent
 from flowbridge_sdk.encoder import EventEncoder
 from flowbridge_sdk.errors import BadAttributeError, NotDeliveredError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _AWAY = {"bootstrap.servers": "127.0.0.1:1", "delivery.timeout.ms": 100}
@@ -31,8 +35,8 @@ def exported() -> InMemorySpanExporter:
     return exporter
 
 
-def context(headers: object) -> str:
-    return dict(headers).get("traceparent", b"").decode()  # type: ignore[call-overload]
+def context(headers: Iterable[tuple[str, bytes]]) -> str:
+    return dict(headers).get("traceparent", b"").decode()
 
 
 def test_an_event_has_the_context_that_it_is_given() -> None:
@@ -71,11 +75,11 @@ def test_an_event_that_is_published_in_a_span_has_the_context_of_a_span_of_its_o
 
 def test_publishers_pass_the_context_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str | None] = []
-    encode = EventEncoder.encode
+    encode: Any = EventEncoder.encode
 
     def spied(self: EventEncoder, *arguments: object, traceparent: str | None = None, **more: object) -> object:
         seen.append(traceparent)
-        return encode(self, *arguments, traceparent=traceparent, **more)  # type: ignore[call-overload]
+        return encode(self, *arguments, traceparent=traceparent, **more)
 
     monkeypatch.setattr(EventEncoder, "encode", spied)
 

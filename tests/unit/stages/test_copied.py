@@ -13,7 +13,9 @@ from random import Random
 
 import pytest
 
+from bridge.core.runs.holds import ALL
 from bridge.core.trigger import RunPlan
+from unit.stages.submitter.test_holds import say
 from unit.stages.world import World, one_slot, parameters_of, two_slots
 
 PROGRAM = Path(__file__).parents[3] / "docs" / "examples" / "backup" / "copy_topics.py"
@@ -79,3 +81,24 @@ def test_a_copy_that_is_made_while_the_bridge_works_loses_no_match_and_makes_non
     made = Counter((workflow.name.partition("-")[0], parameters_of(workflow)["order"]) for workflow in old.created)
     assert made == {(trigger, str(number)): 1 for trigger in ("ship", "each") for number in numbers}
     assert [letter["reason"] for letter in new.letters()] == []
+
+
+def test_what_a_person_holds_is_held_on_the_copy() -> None:
+    old, new = World(EACH), World(EACH)
+    new.api = old.api
+    process = old.start()
+    old.run(3)
+    say(old, ALL, 0)
+    old.run(2)
+    old.publish("order.created", {"order": 1}, id="o-1")
+    old.run(2)
+    process.stop()
+    for state in order_of_topics():
+        copy_topic(old, new, f"fb.{state}")
+    new.now = old.now
+    new.start("restored")
+    new.run(10)
+    assert old.created == []
+    say(new, ALL, None)
+    new.run(3)
+    assert len(old.created) == 1

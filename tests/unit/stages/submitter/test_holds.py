@@ -8,8 +8,8 @@ import pytest
 
 from bridge.argo.memory import LOST_REQUEST
 from bridge.core.decision import RunDecision
-from bridge.core.event import MINUTE, SECOND
-from bridge.core.runs.holds import ALL, Order
+from bridge.core.event import MINUTE, SECOND, Micros
+from bridge.core.runs.holds import ALL
 from bridge.core.trigger import RunLimits, RunPlan, Slot, Trigger
 from bridge.kafka.internal_topics import partition_of
 from bridge.kafka.records import ORDER
@@ -22,8 +22,8 @@ SHIP = "default/ship"
 
 
 def say(world: World, scope: str, allowed: int | None) -> None:
-    order = Order(allowed, world.now, "ann@desk", "tests")
-    world.broker.append(world.topics.holds, 0, scope.encode(), ORDER.encode(order._asdict()), [])
+    order = {"allowed": allowed, "who": "ann@desk", "why": "tests"}
+    world.broker.append(world.topics.holds, 0, scope.encode(), ORDER.encode(order), [])
 
 
 def beside() -> Trigger:
@@ -40,9 +40,9 @@ def test_what_is_held_waits_and_starts_in_its_order_once_it_is_released(scope: s
     publish(world, 5)
     world.run(3)
     assert ran(world) == []
-    assert [found["waits_for"] for found in evidence(world, "waiting")] == ["hold"] * 5
+    assert evidence(world, "waiting") == [{"waits_for": "hold", "because": "ann@desk: tests"}] * 5
     assert process.stage("submitter").book.lanes.held() == {(SHIP, "hold"): 5}
-    assert process.stage("submitter").remark == "5 runs of 1 triggers are held"
+    assert process.stage("submitter").remark == "held runs: 5, held triggers: 1"
     say(world, scope, None)
     world.run(3)
     assert ran(world) == ["0", "1", "2", "3", "4"]
@@ -101,6 +101,26 @@ def test_a_number_of_runs_is_released_and_no_more_whenever_the_process_dies(effe
     world.run(5)
     assert ran(world) == ["0", "1", "2", "3", "4", "5"]
     assert len(world.created) == 6
+
+
+@pytest.mark.parametrize("clock_error", [-MINUTE, -3 * SECOND, 3 * SECOND, MINUTE])
+def test_no_more_than_the_number_start_whatever_the_clock_of_the_process_says(clock_error: Micros) -> None:
+    world = World(one_slot(parameters=MAPPED))
+    world.clock_error = clock_error
+    process = world.start()
+    world.run(3)
+    say(world, SHIP, 0)
+    world.run(2)
+    publish(world, 6)
+    world.run(3)
+    say(world, SHIP, 2)
+    world.run(5)
+    assert ran(world) == ["0", "1"]
+    if clock_error > -5 * SECOND:  # a restart takes the times in the ledger for true so far
+        process.crash()
+        world.start("p2")
+        world.run(30)
+        assert ran(world) == ["0", "1"]
 
 
 def test_everything_is_held_again_though_a_trigger_was_released_before() -> None:

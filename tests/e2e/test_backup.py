@@ -77,7 +77,7 @@ def test_a_copy_on_another_kafka_makes_no_run_twice_and_completes_the_open_windo
         words += [f"{name}.a", f"{name}.b"]
         copied = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=DEADLINE, check=False)
         assert copied.returncode == 0, copied.stderr
-        assert len(copied.stdout.splitlines()) == 7
+        assert len(copied.stdout.splitlines()) == 8
 
         installation.bootstrap = installation.environment["FLOWBRIDGE_BOOTSTRAP_SERVERS"] = other.bootstrap
         with installation.process("restored") as bridge:

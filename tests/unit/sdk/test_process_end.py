@@ -241,7 +241,8 @@ import os, signal, time
 nothing = lambda *_: None  # in place of SIG_IGN, of which Python writes an error if a signal has just come
 signal.signal(signal.SIGUSR1, nothing)
 for _ in range(30_000): publisher.publish("order.created")
-if os.fork() == 0:
+sender = os.fork()
+if sender == 0:
     job = os.getppid()
     for _ in range(100):
         time.sleep(0.01)
@@ -263,6 +264,7 @@ while True:
     if isinstance(lost, flowbridge_sdk.NotDeliveredError):
         assert interrupted and lost.failed > 29_900, (interrupted, lost.failed)
         break
+os.waitpid(sender, 0)  # Python takes its handlers away as it ends, and a signal after that would end the process
 publisher.close()
 """
 

@@ -25,7 +25,6 @@ from bridge.stages.submitter.run_events import FOR_ROOM, FOR_TEMPLATE
 
 _SYMBOLS = LEDGER_ENTRY.schema["fields"][0]["type"]["symbols"]
 _FINAL = tuple(LEDGER_ENTRY.prefix + bytes([2 * _SYMBOLS.index(state)]) for state in ("done", "dead"))
-_HEAD = len(_FINAL[0])
 NO_REFUSALS = ("rate", "storm", "hold", FOR_ROOM, FOR_TEMPLATE)
 """Reasons of parked runs that were not refused. 0.1.0 dates their entries as if they were."""
 
@@ -90,7 +89,7 @@ class _Restoring:
         self._observer = observer
         self._now = now
         self._looks_back = looks_back
-        self._counts_since = now - looks_back("") if looks_back("") else 2**62
+        self._counts_since = (now - looks_back("")) // 1000 if looks_back("") else 2**62  # milliseconds, as Kafka's
         self._unfinished: dict[str, int] = {}  # when Kafka appended the last record of each, in milliseconds
         self._values = Spool()
         self._counted: set[bytes] = set()
@@ -107,12 +106,13 @@ class _Restoring:
         ended: list[bytes] = []
         unfinished, counts_since, running = self._unfinished, self._counts_since, self._ledger.running
         age = records[0].timestamp
+        same_age_until = age + _SAME_AGE
         for topic, partition, offset, timestamp, key, value, headers in records:
             if key is None:
                 continue
-            if timestamp - age > _SAME_AGE:
+            if timestamp > same_age_until:
                 self._ledger.final.add_all(ended, age * 1000)
-                ended, age = [], timestamp
+                ended, age, same_age_until = [], timestamp, timestamp + _SAME_AGE
             if unfinished and (run_key := key.decode(errors="replace")) in unfinished:
                 del unfinished[run_key]
                 self._values.discard(run_key)
@@ -120,11 +120,11 @@ class _Restoring:
                 running.pop(key.decode(errors="replace"), None)
             if value is None:
                 continue
-            if value[:_HEAD] in _FINAL:
+            if value.startswith(_FINAL):
                 ended.append(key)
                 if headers and RUNNING_MARK in value:  # its writer gave it a header, so few values are searched
                     running[key.decode(errors="replace")] = value
-                if timestamp * 1000 >= counts_since and (entry := self._read(key, value)) is not None:
+                if timestamp >= counts_since and (entry := self._read(key, value)) is not None:
                     self._count(key, entry, timestamp * 1000)
             else:
                 try:
@@ -138,7 +138,7 @@ class _Restoring:
             entry = self._read(key, value)
             if entry is None or entry["state"] in ("done", "dead"):
                 ended.append(key)
-                if entry is not None and timestamp * 1000 >= self._counts_since:
+                if entry is not None and timestamp >= self._counts_since:
                     self._count(key, entry, timestamp * 1000)
                 return
         run_key = key.decode(errors="replace")

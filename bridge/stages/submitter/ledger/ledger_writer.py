@@ -56,18 +56,14 @@ class LedgerWriter:
         self._frame = frame
         self._followed = followed
         self._announcements = announcements
-        self.entries: Mapping[Effect, Callable[[OpenRun, RunEvent, Micros, Outbox], None]] = {
+        self.entries: Mapping[Effect, Callable[[OpenRun, RunEvent, Micros, Outbox], object]] = {
             Effect.WRITE_PARKED: self._park,
-            Effect.WRITE_INTENT: self._intend,
+            Effect.WRITE_INTENT: lambda run, _, now, out: self.write("intent", run, now, out),
             Effect.WRITE_FINAL: self._end,
             Effect.ERASE: self._erase,
             Effect.WRITE_LETTER: self._write_dead_letter,
             Effect.DECIDE: self._decide,
         }
-
-    def _intend(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
-        del event
-        self.write("intent", run, now, out)
 
     def _park(self, run: OpenRun, event: RunEvent, now: Micros, out: Outbox) -> None:
         reason = run.reason

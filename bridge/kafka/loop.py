@@ -324,7 +324,8 @@ class StageLoop:
         """Return True if a commit without records is due: definitions were applied, or positions moved over markers."""
         if not self._committed:
             return False
-        if any(read_note(committed).triggers != self._stage.applied() for committed in self._committed.values()):
+        applied = self._stage.applied()
+        if any(read_note(committed).triggers != applied for committed in self._committed.values()):
             return True
         if self._pace() - self._last_commit < _MARKERS_AFTER:
             return False

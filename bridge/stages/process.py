@@ -13,6 +13,7 @@ from random import Random
 
 from bridge.argo.api import WorkflowApi
 from bridge.core.event import SECOND, Micros
+from bridge.kafka.follower import FollowedEnds
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Log, Partition, TopicSpec
 from bridge.kafka.loop import Sink, StageLoop, Trace
@@ -80,6 +81,7 @@ class ProcessDependencies:
         executor: Makes an executor of the submitter, with a number of workers.
         random: The source of jitter.
         looks: The ends of topics that the routers of the process know.
+        followed: Asks for the ends of the topics that all stages of the process read on.
         isolation: The lock that the stages of the process share when they read carefully after a kill.
         trace: Exports the spans of traced events, without waiting; None if events are not traced.
 
@@ -106,6 +108,7 @@ class ProcessDependencies:
     executor: Callable[[int], Executor] = ThreadPoolExecutor
     random: Random = field(default_factory=Random)
     looks: EndOffsetLog = field(default_factory=EndOffsetLog)
+    followed: FollowedEnds = field(default_factory=FollowedEnds)
     isolation: IsolationLock = field(default_factory=IsolationLock)
     trace: Trace | None = None
     lookups: SchemaLookups | None = None
@@ -142,7 +145,7 @@ def _loop(stage: Stage, around: ProcessDependencies, *closing: Callable[[], obje
 
 
 def _definitions(around: ProcessDependencies) -> Definitions:
-    return Definitions(around.log, around.topics.triggers, around.pace)
+    return Definitions(around.log, around.topics.triggers, around.pace, around.followed)
 
 
 def _open_controller(around: ProcessDependencies) -> StageLoop:
@@ -214,7 +217,7 @@ def _open_matcher(around: ProcessDependencies) -> StageLoop:
 
 def _open_submitter(around: ProcessDependencies) -> StageLoop:
     definitions, admin, reader = _definitions(around), around.log.admin(), around.log.reader()
-    orders = Orders(around.log, around.topics, around.pace)
+    orders = Orders(around.log, around.topics, around.pace, around.followed)
     governing = LimitsInForce(definitions, orders)
     loop: StageLoop | None = None
 

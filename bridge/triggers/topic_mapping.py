@@ -51,6 +51,8 @@ def internal_topic_error(
         announces_runs: Runs are announced (the setting ``announce_runs``).
 
     """
+    if not any(is_internal(topic, internal_prefix) for topic in topics_of(trigger)):
+        return None
     names = announced_names(internal_prefix)
     for number, slot in enumerate(trigger.slots):
         found = f"{slot.event!r} is not for triggers: {slot_topic(slot)} is a topic of the bridge or of Kafka"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge.core.event import SECOND
-from bridge.kafka.follower import Follower
+from bridge.kafka.follower import FollowedEnds, Follower
 from bridge.kafka.log import (
     AbortableError,
     Committed,
@@ -134,13 +134,15 @@ def test_a_follower_applies_each_record_once_and_what_is_open_later(bed: Bed) ->
     topic, now = bed.topic(), [0]
     applied: list[bytes | None] = []
     follower = Follower(bed.log(), topic, lambda: now[0], lambda record: applied.append(record.value))
-    assert follower.is_due()
-    assert not follower.read_on()
-    assert not follower.is_due()
-    now[0] += SECOND
-    assert follower.is_due()
+    assert not follower.read_when_due()
     commit_records(bed.log(), topic, [b"a", b"b"])
-    until(follower.read_on, "the records to be stable")
+    admin, place = bed.log().admin(), Partition(topic, 0)
+    until(lambda: admin.stable_ends([place])[place] >= 2, "the records to be stable")
+    admin.close()
+    assert not follower.read_when_due()
+    now[0] += SECOND
+    assert follower.read_when_due()
+    assert not follower.read_when_due()
     assert (applied, follower.read_on()) == ([b"a", b"b"], False)
     producer = writer(bed)
     producer.begin()
@@ -151,6 +153,31 @@ def test_a_follower_applies_each_record_once_and_what_is_open_later(bed: Bed) ->
     assert follower.read_on(to_true_end=True)
     assert applied == [b"a", b"b", b"c"]
     follower.close()
+
+
+def test_followers_share_a_request_and_not_the_trouble_of_a_topic(bed: Bed) -> None:
+    topics, now, applied = [bed.topic(), bed.topic()], [0], list[bytes | None]()
+    commit_records(bed.log(), topics[0], [b"a"])
+    commit_records(bed.log(), topics[1], [b"b"])
+    ends = FollowedEnds()
+    missing = Follower(bed.log(), f"none-{uuid.uuid4().hex}", lambda: now[0], lambda _: None, ends)
+    followers = [
+        Follower(bed.log(), topic, lambda: now[0], lambda record: applied.append(record.value), ends)
+        for topic in topics
+    ]
+
+    def have_read() -> bool:
+        now[0] += SECOND
+        for follower in followers:
+            follower.read_when_due()
+        return applied == [b"a", b"b"]
+
+    until(have_read, "both topics to be read")
+    with pytest.raises(UnansweredError):
+        missing.read_when_due()
+    assert not missing.read_when_due()  # until the ends are asked for again
+    for follower in (*followers, missing):
+        follower.close()
 
 
 def test_a_follower_that_fails_applies_again_what_it_had_not_finished(bed: Bed) -> None:

@@ -16,7 +16,7 @@ import bridge
 from bridge.core.definition import Definition
 from bridge.core.event import Micros
 from bridge.core.trigger import Trigger
-from bridge.kafka.follower import Follower
+from bridge.kafka.follower import FollowedEnds, Follower
 from bridge.kafka.log import Log, Record
 from bridge.kafka.records import DEFINITION, IN_FORCE, SOURCE_ERRORS, START, RecordError, kind_of
 from bridge.stages.shared.slot_index import Reading, SlotIndex
@@ -61,6 +61,12 @@ class Start(NamedTuple):
 class Definitions:
     """All definitions, and which are in force.
 
+    Args:
+        log: The Kafka cluster.
+        topic: The topic ``triggers``.
+        clock: A steady clock.
+        ends: Asks for the end of the topic, together with those of others; None to ask for this one alone.
+
     Attributes:
         known: Every definition, by its hash.
         conditions: A definition of every condition, by its hash: all of one condition match alike. It is the one that
@@ -74,8 +80,8 @@ class Definitions:
 
     """
 
-    def __init__(self, log: Log, topic: str, clock: Callable[[], Micros]) -> None:
-        self._follower = Follower(log, topic, clock, self._apply)
+    def __init__(self, log: Log, topic: str, clock: Callable[[], Micros], ends: FollowedEnds | None = None) -> None:
+        self._follower = Follower(log, topic, clock, self._apply, ends)
         self.known: dict[str, Definition] = {}
         self.conditions: dict[str, Definition] = {}
         self.in_force: dict[str, Definition] = {}
@@ -93,8 +99,14 @@ class Definitions:
         return self._follower.offset
 
     def refresh_when_due(self) -> bool:
-        """Read on, if the last time is long enough ago; return whether new records were read."""
-        return self._follower.is_due() and self.refresh()
+        """Read on, if the last time is long enough ago; return whether new records were read.
+
+        Raises:
+            LogError: Kafka did not answer.
+            UnreadableDefinitionError: A newer version has written something that this one cannot read.
+
+        """
+        return self._index(is_new=self._follower.read_when_due())
 
     def refresh(self, *, to_true_end: bool = False) -> bool:
         """Read ``triggers`` on; return whether new records were read.
@@ -110,7 +122,10 @@ class Definitions:
             UnreadableDefinitionError: A newer version has written something that this one cannot read.
 
         """
-        is_new = self._follower.read_on(to_true_end=to_true_end)
+        return self._index(is_new=self._follower.read_on(to_true_end=to_true_end))
+
+    def _index(self, *, is_new: bool) -> bool:
+        """Index the definitions in force by the topics that they read, if records were read; return ``is_new``."""
         for name, (definition, offset) in self._early.items():
             raise UnreadableDefinitionError("trigger", name, offset, KeyError(definition))
         if is_new:

@@ -9,11 +9,11 @@ written by ``flowbridge runs hold`` and ``release`` (:mod:`bridge.core.runs.hold
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from bridge.core.event import Micros
 from bridge.core.runs.holds import Order, order_text
-from bridge.kafka.follower import Follower
+from bridge.kafka.follower import FollowedEnds, Follower
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import Log, Record
 from bridge.kafka.records import ORDER, REPLAY, NewerFormatError, RecordError, UnreadableRecordError
@@ -39,13 +39,17 @@ class Orders:
         log: The Kafka cluster.
         topics: The internal topics.
         pace: A steady clock.
+        ends: Asks for the ends of topics.
 
     """
 
-    def __init__(self, log: Log, topics: InternalTopics, pace: Callable[[], Micros]) -> None:
+    def __init__(
+        self, log: Log, topics: InternalTopics, pace: Callable[[], Micros], ends: FollowedEnds | None = None
+    ) -> None:
+        ends = ends or FollowedEnds()
         self._followers = (
-            Follower(log, topics.replays, pace, self._apply_replay),
-            Follower(log, topics.holds, pace, self._apply_hold),
+            Follower(log, topics.replays, pace, self._apply_replay, ends),
+            Follower(log, topics.holds, pace, self._apply_hold, ends),
         )
         self._cancelled: set[str] = set()
         self._in_progress: dict[str, tuple[str, int, int]] = {}  # state, runs planned and dealt with
@@ -67,7 +71,7 @@ class Orders:
 
     def refresh_when_due(self) -> bool:
         """Read on, if the last time is long enough ago; return whether new records were read."""
-        return self._read_on([follower for follower in self._followers if follower.is_due()])
+        return sum(follower.read_when_due() for follower in self._followers) > 0
 
     def refresh(self) -> bool:
         """Read the topics to their ends; return whether new records were read.
@@ -77,16 +81,12 @@ class Orders:
             UnreadableRecordError: A newer version has written something that this one cannot read.
 
         """
-        return self._read_on(self._followers)
+        return sum(follower.read_on() for follower in self._followers) > 0
 
     def close(self) -> None:
         """Close the clients."""
         for follower in self._followers:
             follower.close()
-
-    @staticmethod
-    def _read_on(followers: Iterable[Follower]) -> bool:
-        return sum(follower.read_on() for follower in followers) > 0
 
     def _apply_replay(self, record: Record) -> None:
         if record.key is None:

@@ -26,6 +26,7 @@ from bridge.kafka.records import DEAD_LETTER
 from bridge.kafka.suspects import IsolationLock
 from bridge.settings.groups import ControllerSettings, RouterSettings, SubmitterSettings, WindowSettings
 from bridge.stages.process import ProcessDependencies, group_of, open_loop
+from bridge.stages.shared.definitions import Definitions
 from bridge.stages.shared.schema_lookups import SchemaLookups
 from bridge.triggers.errors import Origin, TriggerError
 from bridge.triggers.resources import LoadedTrigger
@@ -406,3 +407,11 @@ def two_slots(**fields: Any) -> Trigger:
     }
     run = fields.pop("run", RunPlan("ship", "default", parameters))
     return Trigger("default", "ship", fields.pop("slots", slots), run, **{**usual, **fields})
+
+
+def let_hear(definitions: Definitions, *, hears: bool) -> None:
+    """Let a stage hear of new definitions by itself, or of none until it asks because it meets one that is unknown."""
+    follower = vars(definitions._follower)
+    follower.pop("read_when_due", None)
+    if not hears:
+        follower["read_when_due"] = lambda: False

@@ -13,7 +13,7 @@ from bridge.core.event import MINUTE, SECOND
 from bridge.core.trigger import RunPlan, Trigger, WindowPlan
 from bridge.kafka.records import DEFINITION, RecordError
 from bridge.stages.shared.definitions import Definitions
-from unit.stages.world import Process, World, two_slots
+from unit.stages.world import Process, World, let_hear, two_slots
 
 
 def order(world: World, number: int = 7, partition: int = 0) -> str:
@@ -88,7 +88,7 @@ def test_an_event_that_a_slow_router_still_routes_by_the_old_condition_matches_t
     world.run(5)
     world.publish("payment.done", {"order": 7, "amount": 1}, partition=owned.number)
     definitions = slow.stage("router")._definitions
-    definitions._follower._asked = world.now + MINUTE  # the change has not come to it yet
+    let_hear(definitions, hears=False)  # the change has not come to it yet
     world.processes.append(slow)
     world.run(3)
     assert len(world.workflows()) == 1
@@ -163,7 +163,7 @@ def test_a_tick_that_retires_what_is_in_force_again_ends_nothing() -> None:
         process.step("controller")
         world.now += SECOND // 4
     matcher = process.stage("matcher")
-    matcher._definitions._follower._asked = world.now + MINUTE  # it has not heard of that yet
+    let_hear(matcher._definitions, hears=False)  # it has not heard of that yet
     world.run(3)
     assert world.reasons_of(event) == ["waiting"]
 
@@ -214,7 +214,7 @@ def test_events_of_a_suspended_trigger_are_decided_so_and_its_windows_stay() -> 
 def test_a_matcher_that_meets_an_unknown_definition_reads_triggers_to_their_end() -> None:
     world, process = begun()
     definitions = process.stage("matcher")._definitions
-    definitions._follower._asked = world.now + 60 * MINUTE  # it will not ask by itself
+    let_hear(definitions, hears=False)
     world.triggers.append(another())
     world.run(2)
     event = order(world)

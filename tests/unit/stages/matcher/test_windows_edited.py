@@ -12,7 +12,7 @@ from bridge.core.decision import Decision, RunDecision
 from bridge.core.event import HOUR, MINUTE
 from bridge.core.trigger import Collect, RunPlan, Schedule, Trigger, WindowPlan
 from unit.stages.window_world import HOURLY, NO_PAYMENT, ORDER, PAYMENT, SILENCE, Bridge, windowed
-from unit.stages.world import parameters_of
+from unit.stages.world import let_hear, parameters_of
 
 SIZE = (("order", "string(size(order))"),)
 
@@ -198,10 +198,10 @@ def test_windows_end_only_once_a_router_that_is_long_behind_has_applied_the_chan
     world.run(20, step=0.5)
     assert bridge.reasons() == []
     world.publish("order.created", {"order": 7, "amount": 3}, partition=place.number)
-    slow.stage("router")._definitions._follower._asked = world.now + MINUTE  # the change has not come to it yet
+    let_hear(slow.stage("router")._definitions, hears=False)  # the change has not come to it yet
     world.processes.append(slow)
     world.run(3)
-    slow.stage("router")._definitions._follower._asked = 0
+    let_hear(slow.stage("router")._definitions, hears=True)
     world.run(5)
     assert set(bridge.reasons()) == {reason}
     assert bridge.runs() == [{"order": "3"}]

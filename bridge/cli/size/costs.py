@@ -31,21 +31,21 @@ class Cost(NamedTuple):
         return f"| {self.what} | {self.value:g} {self.unit} | {self.source} |"
 
 
-READ = Cost(43, "µs", "router: an event that is read, decoded and filtered out", "Replays: one slot that 1 % pass")
-FILTER = Cost(4.5, "µs", "router: one more `where` that is evaluated", "What limits it: 3 µs, and half again on topics")
+READ = Cost(31, "µs", "router: an event that is read, decoded and filtered out", "Routers and matchers: rejecting")
+FILTER = Cost(4.1, "µs", "router: one more `where` that is evaluated", "Routers and matchers: one more filter")
 RUN = Cost(
-    39, "µs", "router: the run of a trigger without a window", "Replays: one slot that all pass, less the first row"
+    48, "µs", "router: the run of a trigger without a window", "Routers and matchers: mapped, less the first row"
 )
-ROUTE = Cost(10, "µs", "router: an arrival", "Figures so far: keyed pairs to arrivals, less the first row")
-MATCH = Cost(170, "µs", "matcher: an arrival, and its share of a match", "Replays: router and matcher, less the router")
-CREATES = Cost(144, "/s", "submitter: Workflows that one process creates, 8 at a time", "Figures so far")
+ROUTE = Cost(19, "µs", "router: an arrival", "Routers and matchers: keyed pairs to arrivals, less the first row")
+MATCH = Cost(147, "µs", "matcher: an arrival, and its share of a match", "Routers and matchers: keyed pairs")
+CREATES = Cost(144, "/s", "submitter: Workflows that one process creates, 8 at a time", "Further figures")
 WAITING = Cost(1_200, "bytes", "memory of an arrival that waits, and its event", "Memory of windows (operations.md)")
 SPENT = Cost(800, "bytes", "memory of an identity that is remembered", "Memory of windows (operations.md)")
 WAITING_DISK = Cost(300, "bytes", "disk of an arrival that waits, and its event", "Memory of windows (operations.md)")
 SPENT_DISK = Cost(200, "bytes", "disk of an identity that is remembered", "Memory of windows (operations.md)")
-LEDGER_KEY = Cost(103, "bytes", "memory of a run that has ended", "Figures so far: 1,000,000 ledger entries")
-PROCESS = Cost(115, "MB", "memory of a process with one trigger that does nothing", "Start and idle")
-TRIGGER = Cost(0.035, "MB", "memory of one more trigger", "Start and idle")
+LEDGER_KEY = Cost(103, "bytes", "memory of a run that has ended", "Further figures: 1,000,000 ledger entries")
+PROCESS = Cost(111, "MB", "memory of a process with one trigger that does nothing", "Start and idle")
+TRIGGER = Cost(0.027, "MB", "memory of one more trigger", "Start and idle")
 ARRIVAL_RECORD = Cost(150, "bytes", "record of an arrival, and its event", "the records of a pair of two events")
 WAITING_RECORD = Cost(250, "bytes", "record of a waiting arrival in `windows`, and its event", "the same")
 SPENT_RECORD = Cost(140, "bytes", "record of a remembered identity in `windows`", "the same")

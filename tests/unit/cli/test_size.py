@@ -114,10 +114,10 @@ def test_a_worked_example_of_windows_that_fan_out() -> None:
     assert size["remembered"] == pytest.approx(400 * 3_600)
     assert size["window_memory"] == pytest.approx(1_584_000 * 2_000 + 1_440_000 * 800)
     assert size["window_disk"] == pytest.approx(1_584_000 * 1_100 + 1_440_000 * 200)
-    assert size["router"] == pytest.approx((100 * 43 + 300 * 4.5 + 400 * 10) / 1e6)
-    assert size["matcher"] == pytest.approx(400 * 170 / 1e6)
+    assert size["router"] == pytest.approx((100 * 31 + 300 * 4.1 + 400 * 19) / 1e6)
+    assert size["matcher"] == pytest.approx(400 * 147 / 1e6)
     assert size["submitter"] == pytest.approx(200 / 144)
-    assert (size["processes"], size["partitions"]) == (3, 24)  # 1.47 of a core, each process busy for 60 %
+    assert (size["processes"], size["partitions"]) == (3, 24)  # 1.46 of a core, each process busy for 60 %
     assert size["followed"] == 200 * 600
     assert size["ledger_entries"] == 200 * 7 * 86_400
     assert size["ledger_memory"] == 24_000_000 * 103  # a million of each partition; the others are on disk

@@ -132,6 +132,12 @@ _ROUTER_BEHIND = (
     Act(4_850_726, "edit", (0, "suspend")),
 )
 
+# Nor this: a matcher that starts again reads the arrival of a definition that it has not heard of.
+_MATCHER_BEHIND = (
+    Act(0, "trap", (0, "matcher", "after ask", 1, "kill", 0)),
+    Act(944_006, "publish", ("sent", "e9", "k3", 2, 11_169_493, None, 0)),
+)
+
 # Not found in the product either: filters of one topic that an index looks up, in every form that it knows.
 _ASKED = ("payload.n == 1", "payload.n in [2, 3]", "payload.n == 2 && payload.k != 'k1'", "4.0 == payload.n", None)
 _ASKING = tuple(
@@ -153,6 +159,7 @@ REGRESSIONS: Mapping[str, Script] = {
     "a router that is behind a trigger's edit": _script(
         *_ROUTER_BEHIND, seed=132, triggers=(_PAYMENTS_FIRST,), partitions=2, seats=3
     ),
+    "a matcher that is behind its router": _script(*_MATCHER_BEHIND, seed=289, triggers=(_KEYED,), step=SECOND // 4),
     "a calendar window that an edit cut": _script(*_CUT_WINDOW, triggers=(_MINUTELY,)),
     "a run that was put off by a clock that was set": _script(
         *_CLOCK_SET, seed=231, triggers=(_UNMAPPED,), seats=1, step=SECOND // 4

@@ -181,6 +181,12 @@ class EventTopics:
                 f"there is no topic for {name!r}, and no more are made: the cluster has {len(self._known)} topics "
                 f"(setting topic_bound: {self._rules.most})"
             )
+        alike = next((known for known in self._known if known.replace(".", "_") == topic.replace(".", "_")), None)
+        if alike is not None:
+            return no_topic(
+                f"there is no topic for {name!r}, and Kafka makes none: its metrics could not tell it from {alike!r}, "
+                "where '.' and '_' are the same; name the event otherwise"
+            )
         try:
             await run_in_background(partial(self._admin.create, [new_topic(topic)]))
         except LogError as error:

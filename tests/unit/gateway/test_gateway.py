@@ -335,6 +335,17 @@ def test_new_names_get_topics_up_to_a_number_of_topics_in_the_cluster() -> None:
     run(work)
 
 
+def test_a_name_that_kafka_takes_for_another_is_refused_and_says_which() -> None:
+    async def work() -> None:
+        house = House()
+        house.broker.create(TopicSpec("order_created.eu", 1))
+        answer = await house.post(metaflow_body("order.created.eu"))
+        assert (answer.status_code, "could not tell it from 'order_created.eu'" in answer.text) == (404, True)
+        assert set(house.broker.topics) == {"order_created.eu"}
+
+    run(work)
+
+
 @pytest.mark.parametrize("making", [new_topic, None])
 def test_a_shared_topic_that_is_missing_is_made_where_topics_are_whatever_becomes_of_new_names(
     making: Callable[[str], TopicSpec] | None,

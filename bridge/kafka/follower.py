@@ -27,15 +27,16 @@ class FollowedEnds:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._followed: set[Partition] = set()
+        self._asking = threading.Lock()
+        self._followed: frozenset[Partition] = frozenset()
+        self._following = threading.Lock()  # held for a moment only
         self._asked: Micros = -(2**62)
         self._answer = _Answer(0, {}, {})
 
     def follow(self, partition: Partition) -> None:
         """Ask for the end of a partition, too."""
-        with self._lock:
-            self._followed.add(partition)
+        with self._following:
+            self._followed |= {partition}
 
     def look(self, admin: Admin, seen: int, now: Micros) -> _Answer | None:
         """Return the last answer if it is not the one with the number ``seen``. If it is old, ask first.
@@ -44,18 +45,18 @@ class FollowedEnds:
             LogError: Kafka did not answer.
 
         """
-        if now - self._asked >= _PACE and self._lock.acquire(blocking=False):
+        if now - self._asked >= _PACE and self._asking.acquire(blocking=False):
             try:
-                self._asked = now
+                self._asked, followed = now, self._followed
                 unanswered: dict[Partition, str] = {}
                 try:
-                    ends = admin.stable_ends(sorted(self._followed))
+                    ends = admin.stable_ends(sorted(followed))
                 except UnansweredError as error:
                     ends, unanswered = error.answered, error.unanswered
-                missing = dict.fromkeys(self._followed - ends.keys() - unanswered.keys(), MISSING)
+                missing = dict.fromkeys(followed - ends.keys() - unanswered.keys(), MISSING)
                 self._answer = _Answer(self._answer.number + 1, ends, unanswered | missing)
             finally:
-                self._lock.release()
+                self._asking.release()
         return self._answer if self._answer.number != seen else None
 
 
@@ -91,21 +92,26 @@ class Follower:
         self._ends = ends or FollowedEnds()
         self._ends.follow(self._partition)
         self._seen = 0
+        self._was_read = False
 
     def read_when_due(self) -> bool:
         """Read the topic on, if its end was asked for since the last time; return whether there were new records.
+
+        The first time it asks by itself: a stage that knows nothing yet must not go on as if the topic were empty.
 
         Raises:
             LogError: Kafka did not answer.
 
         """
+        if not self._was_read:
+            return self.read_on()
         answer = self._ends.look(self._admin, self._seen, self._clock())
         if answer is None:
             return False
         self._seen = answer.number
         if self._partition in answer.unanswered:
             raise UnansweredError({}, {self._partition: answer.unanswered[self._partition]})
-        return self._read_to(answer.ends.get(self._partition, 0))  # an older answer knows nothing of a new follower
+        return self._read_to(answer.ends.get(self._partition, 0))  # an older answer does not know of a new follower
 
     def read_on(self, *, to_true_end: bool = False) -> bool:
         """Read the topic on to where it ends now; return whether there were new records.
@@ -132,10 +138,12 @@ class Follower:
 
     def _read_to(self, end: int) -> bool:
         if end <= self.offset:
+            self._was_read = True
             return False
         for records in self._reader.read(self._partition, self.offset, end):
             for record in records:
                 self._apply(record)
         self.offset = end
+        self._was_read = True
         self._reader.rest()  # the topics that are followed change seldom
         return True

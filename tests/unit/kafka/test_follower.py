@@ -9,8 +9,10 @@ from typing import cast
 import pytest
 
 from bridge.core.event import SECOND
-from bridge.kafka.follower import FollowedEnds
-from bridge.kafka.log import Admin, LogError, Partition
+from bridge.kafka.follower import FollowedEnds, Follower
+from bridge.kafka.log import Admin, LogError, Partition, TopicSpec, UnansweredError, transact
+from bridge.kafka.memory.broker import MemoryBroker
+from bridge.kafka.memory.log import MemoryLog
 
 PLACES = [Partition("triggers", 0), Partition("holds", 0)]
 PATIENCE = 30.0
@@ -78,3 +80,53 @@ def test_after_an_error_the_next_stage_asks_again_in_its_turn(ends: FollowedEnds
     assert ends.look(cast("Admin", kafka), 0, now=SECOND - 1) is None
     kafka.is_away = False
     assert ends.look(cast("Admin", kafka), 0, now=SECOND) is not None
+
+
+def test_a_stage_reads_all_that_is_there_at_first_also_while_another_asks(ends: FollowedEnds) -> None:
+    log = topics_with_a_record()
+    kafka = Ends()
+    kafka.may_answer.clear()
+    asking = threading.Thread(target=ends.look, args=(kafka, 0), kwargs={"now": 0})
+    asking.start()
+    assert kafka.is_asked.wait(PATIENCE)
+    read: list[bytes | None] = []
+    follower = Follower(log, "triggers", lambda: 0, lambda record: read.append(record.value), ends)
+    assert follower.read_when_due()
+    assert read == [b"first"]
+    kafka.may_answer.set()
+    asking.join(PATIENCE)
+
+
+def test_a_topic_that_is_deleted_is_the_trouble_of_its_own_follower_alone() -> None:
+    now, log, ends = [0], topics_with_a_record(), FollowedEnds()
+    read: list[bytes | None] = []
+    kept, gone = (
+        Follower(log, place.topic, lambda: now[0], lambda record: read.append(record.value), ends) for place in PLACES
+    )
+    assert kept.read_when_due()
+    assert gone.read_when_due()
+    log.broker.delete("holds")
+    send(log, "triggers", b"second")
+    now[0] += SECOND
+    with pytest.raises(UnansweredError, match="holds/0"):
+        gone.read_when_due()
+    assert kept.read_when_due()
+    assert read == [b"first", b"first", b"second"]
+    assert not gone.read_when_due()  # until the ends are asked for again
+
+
+def topics_with_a_record() -> MemoryLog:
+    """Return a log whose two topics have a record each."""
+    log = MemoryLog(MemoryBroker(clock=lambda: 0))
+    for place in PLACES:
+        log.broker.create(TopicSpec(place.topic, 1))
+        send(log, place.topic, b"first")
+    return log
+
+
+def send(log: MemoryLog, topic: str, value: bytes) -> None:
+    """Commit a record."""
+    producer = log.producer("tests")
+    producer.init()
+    transact(producer, [(topic, 0, None, value, None)])
+    producer.close()

@@ -137,13 +137,12 @@ class Follower:
         self._admin.close()
 
     def _read_to(self, end: int) -> bool:
-        if end <= self.offset:
-            self._was_read = True
-            return False
-        for records in self._reader.read(self._partition, self.offset, end):
-            for record in records:
-                self._apply(record)
-        self.offset = end
+        is_new = end > self.offset
+        if is_new:
+            for records in self._reader.read(self._partition, self.offset, end):
+                for record in records:
+                    self._apply(record)
+            self.offset = end
+            self._reader.rest()  # the topics that are followed change seldom
         self._was_read = True
-        self._reader.rest()  # the topics that are followed change seldom
-        return True
+        return is_new

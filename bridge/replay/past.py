@@ -411,6 +411,9 @@ class Past:
                 arrival, key, Reason.WAITING, {"for": "the live bridge, which holds it"}, record, is_inside=is_inside
             )
             return None
+        # All that was due is over. A calendar window whose event says an earlier time than the record in front of it is
+        # closed as well, whether or not another window was due meanwhile.
+        self._store.advance(self._condition, self._trigger, self._now - 1, self._out)
         window_key = WindowKey(*self._condition, key)
         step = self._store.step(window_key, self._trigger, arrival, self._bounds)
         if isinstance(step, Excess):

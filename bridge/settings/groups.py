@@ -36,7 +36,7 @@ class ControllerSettings(SettingsGroup):
     """How the controller reads the sources of triggers.
 
     Attributes:
-        reload: Time between two readings. It is longer for thousands of files, up to five seconds.
+        reload: Time between two readings.
         hold_off: How long a trigger must be gone before it is retired.
         sensitive: Payload fields that no decision shows, of any trigger.
         topic_bound: The number of topics in the cluster at which no more are created for the events of a name.

@@ -271,8 +271,8 @@ class Settings(BaseModel):
     reload: Annotated[Duration, Group.TRIGGERS] = Field(
         _length(ControllerSettings.reload),
         ge=timedelta(milliseconds=100),
-        description="Time between two readings of the sources of triggers. It grows with the number of files: a "
-        "thousand are read every two seconds or so, and any number every five.",
+        description="Time between two readings of the sources of triggers. More than 500 files that have not changed "
+        "are examined less often: a thousand every two seconds, and any number at least every five.",
     )
     hold_off: Annotated[Duration, Group.TRIGGERS] = Field(
         _length(ControllerSettings.hold_off),

@@ -82,6 +82,16 @@ def test_a_cloudevent_arrives_under_its_own_source(gateway: GatewayProcess, kafk
     assert (head.source, head.id, payload) == ("/shop", "1", {"order_id": "o-1"})
 
 
+def test_a_name_that_kafka_takes_for_that_of_another_topic_is_refused(
+    gateway: GatewayProcess, kafka: AnyKafka, topic: str
+) -> None:
+    assert httpx.post(gateway.url(), json={"name": topic}).status_code == 200
+    alike = topic.replace(".", "_")
+    refused = httpx.post(gateway.url(), json={"name": alike})
+    assert (refused.status_code, f"could not tell it from '{topic}'" in refused.text) == (404, True)
+    assert alike not in topics_of(kafka.bootstrap)
+
+
 def test_tokens_are_rotated_without_a_restart(kafka: AnyKafka, topic: str, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.yaml"
     old, new = uuid.uuid4().hex, uuid.uuid4().hex

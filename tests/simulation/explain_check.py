@@ -128,7 +128,7 @@ def _wrong_decisions(world: World, trigger: str, story: Story, made: defaultdict
                 is_unknown
                 or not is_in_order
                 or _cannot_be_told(world, found, final)
-                or _is_near_an_edit([_micros(event.reached), *world.reached.times(event.id)], changes)
+                or _is_near_an_edit(event.reached, changes)
             ):
                 world.explained["cannot be told"] += 1
                 continue
@@ -151,20 +151,10 @@ def _met_in_order(world: World, trigger: str) -> bool:
     return True
 
 
-def _micros(told: str) -> Micros:
-    return round(datetime.fromisoformat(told).timestamp() * SECOND)
-
-
-def _is_near_an_edit(reached: Sequence[Micros], changes: Sequence[Change]) -> bool:
-    """Return whether a router may have decided by another definition: it applies an edit when it gets to it.
-
-    Args:
-        reached: When the event reached Kafka: by its record's timestamp, which may be a wrong one of the publisher, and
-            in truth.
-        changes: When the trigger's definitions changed.
-
-    """
-    return any(min(reached) - _SOON <= change.at <= max(reached) + _LAG for change in changes)
+def _is_near_an_edit(reached: str, changes: Sequence[Change]) -> bool:
+    """Return whether a router may have decided by another definition: it applies an edit when it gets to it."""
+    at = round(datetime.fromisoformat(reached).timestamp() * SECOND)
+    return any(-_SOON <= change.at - at <= _LAG for change in changes)
 
 
 def _cannot_be_told(world: World, found: set[str], final: set[str]) -> bool:

@@ -41,10 +41,6 @@ class ReachedCheck:
         watching = [process for process in living if process.looks.knows(place, offset)]
         self._came.setdefault(id_, []).append((now, watching))
 
-    def times(self, id_: str) -> list[Micros]:
-        """Return when the records of an event came."""
-        return [time for time, _ in self._came.get(id_, ())]
-
     def routed(self, process: SimulatedProcess, records: Iterable[tuple[str, int, bytes | None]]) -> None:
         """Check the arrivals that a router has just committed.
 

@@ -90,8 +90,6 @@ def check_plan(world: World, drafted: Drafted) -> None:
     is_sliding = trigger.window is None or (trigger.window.kind == "within" and not trigger.absent_slots)
     if drafted.had_runs or draft.held or not (is_sliding or drafted.request.start.time is None):
         return
-    if not is_sliding and any(came.record.timestamp < came.time for came in _in_order(world, frozen.reads)):
-        return  # whether the window of such an event was closed depends on what else was due (see _no_matches)
     expected, found = set(_matches(world, draft)), set(drafted.events.values())
     if expected != found:
         raise WrongPlanError(
@@ -182,7 +180,7 @@ def _is_plain(world: World, trigger: Trigger) -> bool:
 
 def published_once(world: World, event: EventIdentity) -> bool:
     """Return whether an event came once: what comes again may be used again after the dedupe horizon."""
-    return len(world.reached.times(event.id)) == 1
+    return len(world.reached._came.get(event.id, ())) == 1
 
 
 def _used_twice(world: World, runs: list[Run]) -> Iterator[str]:
@@ -244,11 +242,9 @@ def _no_matches(world: World, runs: list[Run]) -> Iterator[str]:
             continue
         used = {event for _, event in run.events}
         came = sorted([seen[event] for event in seen if event in used], key=lambda came: came[0])  # of a time, as seen
-        # A timestamp of a publisher may be before that of the record in front. Whether the window of such an event was
-        # closed by then depends on the others: a replay ends windows where one is due.
-        told = [(event.reached // 1000, event) for _, event in came]
-        match = tuple(sorted(f"{variable} {event.id}" for variable, event in run.events))
-        if match not in _alone(world, definition, run, came) | _alone(world, definition, run, told):
+        if tuple(sorted(f"{variable} {event.id}" for variable, event in run.events)) not in _alone(
+            world, definition, run, came
+        ):
             yield f"run {run.run_key} of replay {run.replay} is no match: {[event.id for _, event in came]}"
 
 

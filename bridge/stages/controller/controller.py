@@ -48,8 +48,6 @@ _TOPIC_ADVICE = (
     "until then the events of this topic wait"
 )
 _TOPICS_PACE = 10 * SECOND  # between looks whether known topics are still the same
-_READING_SHARE = 400  # after a reading of 5 ms, as that of a thousand files, the next one begins 2 s later
-_READING_PACE = 5 * SECOND  # the longest time between two readings, unless a user has set a longer one
 
 
 class Controller(Stage):
@@ -158,12 +156,8 @@ class Controller(Stage):
                 name: LoadedTrigger(definition.trigger, origins.get(definition.hash, Origin("")))
                 for name, definition in self._definitions.in_force.items()
             }
-        began = self._pace()
         sources = self._source.read(self._in_force)
         is_written, self._written = sources is self._written, None
-        if is_written:
-            took = self._pace() - began
-            self._next = max(self._next, began + min(_READING_SHARE * took, _READING_PACE))
         if is_written and self._pace() < self._next_topics:
             self._written = sources
             return

@@ -43,10 +43,7 @@ class Orders:
 
     """
 
-    def __init__(
-        self, log: Log, topics: InternalTopics, pace: Callable[[], Micros], ends: FollowedEnds | None = None
-    ) -> None:
-        ends = ends or FollowedEnds()
+    def __init__(self, log: Log, topics: InternalTopics, pace: Callable[[], Micros], ends: FollowedEnds) -> None:
         self._followers = (
             Follower(log, topics.replays, pace, self._apply_replay, ends),
             Follower(log, topics.holds, pace, self._apply_hold, ends),

@@ -392,6 +392,25 @@ def test_a_timestamp_of_the_future_does_not_hold_up_what_came_behind_it() -> Non
     assert orders(draft(world, "default/later")) == ["2", "4", "6"]
 
 
+@pytest.mark.parametrize("is_another_due", [False, True])
+def test_a_calendar_window_is_closed_to_an_old_timestamp_whether_or_not_another_window_was_due(
+    *, is_another_due: bool
+) -> None:
+    window = WindowPlan("every", schedule=Schedule(every=HOUR))
+    run = RunPlan("ship", "default", (("order", "order.payload.order"),))
+    slots = (Slot("order.created", "order", key="payload.order"),)
+    world = begun(two_slots(slots=slots, require=1, window=window, collect="first", run=run))
+    if is_another_due:  # its window ends between the two below
+        publish(world, 0)
+    world.run(4_000, 20)
+    world.publish("order.created", {"order": "1"})
+    world.publish("order.created", {"order": "2"}, ago=2 * HOUR, timestamp=(world.now - 2 * HOUR) // 1000)
+    world.run(5)
+    world.triggers.append(replace(world.triggers[0], name="later"))
+    world.run(5)
+    assert orders(draft(world, "default/later")) == (["0", "1"] if is_another_due else ["1"])
+
+
 def test_a_run_that_time_completes_counts_by_the_time_of_its_completion_also_if_it_is_recorded() -> None:
     trigger = replace(
         two_slots(), window=WindowPlan("every", schedule=Schedule(every=HOUR)), collect="all", dedupe=2 * HOUR

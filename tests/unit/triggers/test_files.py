@@ -87,6 +87,26 @@ def test_a_folder_that_has_not_changed_gives_the_same_reading(home: Path, folder
     assert folder.read() is not first
 
 
+@pytest.mark.parametrize(("count", "noticed"), [(500, 0.0), (1_000, 2.0), (1_800, 5.0)])
+def test_many_files_that_are_the_same_are_examined_less_often(tmp_path: Path, count: int, noticed: float) -> None:
+    for number in range(count):
+        (tmp_path / f"{number}.yaml").write_text("# nothing yet\n")
+    (tmp_path / "0.yaml").write_text(trigger("a"))
+    clock = Clock()
+    folder = TriggerFolder([tmp_path], "default", clock=clock)
+    reading = folder.read()
+    clock.now = 60.0
+    assert folder.read() is reading  # they have settled
+    (tmp_path / "0.yaml").write_text(trigger("other"))
+    if noticed:
+        clock.now += noticed - 0.01
+        assert folder.read() is reading
+        clock.now += 0.01
+    assert names(folder.read().loaded) == ["other"]
+    (tmp_path / "0.yaml").write_text(trigger("another"))
+    assert names(folder.read().loaded) == ["another"]  # until they have settled, each reading examines them
+
+
 def test_an_edit_is_in_force(home: Path, folder: TriggerFolder) -> None:
     in_force = in_force_after(folder, lambda: (home / "two.yml").write_text(trigger("c", template="other")))
     assert templates(in_force) == {"a": "w", "b": "w", "c": "other"}

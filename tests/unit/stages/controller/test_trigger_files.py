@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from bridge.core.event import SECOND
 from bridge.kafka.memory.partition import Message
-from bridge.triggers.resources import LoadedTrigger
 from bridge.triggers.sources.folder import FileSource
-from bridge.triggers.sources.source import Sources
 from unit.stages.world import World
 
 SHIP = """
@@ -151,31 +146,3 @@ def test_a_definition_that_was_written_again_is_read_after_compaction_took_its_o
     world.run(5)
     assert (world.reasons_of(order)[-1], world.reasons_of(payment)) == ("matched", ["matched"])
     assert world.processes[0].troubles == []
-
-
-@pytest.mark.parametrize(
-    ("took", "apart"), [(0, 1.0), (5_000, 2.0), (SECOND // 10, 5.0)], ids=["few files", "a thousand", "a slow disk"]
-)
-def test_reading_many_files_takes_a_small_part_of_the_time(
-    world: World, tmp_path: Path, took: int, apart: float
-) -> None:
-    (tmp_path / "ship.yaml").write_text(SHIP)
-    readings: list[int] = []
-
-    class TimedSource(FileSource):
-        def read(self, in_force: Mapping[str, LoadedTrigger]) -> Sources:
-            readings.append(world.now)
-            world.now += took
-            return super().read(in_force)
-
-    start(world, "p1", tmp_path)
-    world.source = lambda _: TimedSource([tmp_path], "default")
-    world.run(12)
-    gaps = [(later - earlier) / SECOND for earlier, later in pairwise(readings)]
-    assert gaps[-1] == pytest.approx(apart, abs=0.3)
-
-    readings.clear()
-    (tmp_path / "other.yaml").write_text(OTHER)
-    world.run(8)
-    assert in_force(world) == ["default/other", "default/ship"]
-    assert min((later - earlier) / SECOND for earlier, later in pairwise(readings)) < 1.5  # a change is settled soon

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from dataclasses import replace
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from bridge.core.decision import RunDecision
 
 pytestmark = pytest.mark.servers
+
+logger = logging.getLogger(__name__)
 
 TOPICS = InternalTopics("fb.", 2, 1)
 SHORT = {"window": WindowPlan("within", 5 * SECOND), "grace": SECOND, "dedupe": MINUTE}
@@ -128,6 +131,20 @@ class Bridge:
         wait_for(lambda: all(health.is_ready for health in healths.values()), 30, f"{stages} to be ready")
         return process
 
+    def begin(self, *topics: str) -> None:
+        """Wait until it is written where these topics begin: what is published from now on is read.
+
+        A stage may be ready before that, as the controller's stand-in is, and the router that knows earlier triggers.
+        """
+        wait_for(lambda: set(topics) <= self._definitions().starts.keys(), 30, f"{topics} to be begun")
+
+    def _definitions(self) -> Definitions:
+        """Return what stands in ``triggers`` now."""
+        definitions = Definitions(self.bed_log, TOPICS.triggers, steady_clock)
+        definitions.refresh()
+        definitions.close()
+        return definitions
+
     def publish(self, topic: str, order: int) -> str:
         """Publish an event that Kafka acknowledges; return its id."""
         event = uuid.uuid4().hex
@@ -156,16 +173,15 @@ class Bridge:
 
     def errors(self) -> str:
         """Return what stands in ``triggers`` about what is wrong."""
-        definitions = Definitions(self.bed_log, TOPICS.triggers, steady_clock)
-        definitions.refresh()
-        definitions.close()
-        return "\n".join(str(error) for errors in definitions.errors.values() for error in errors)
+        return "\n".join(str(error) for errors in self._definitions().errors.values() for error in errors)
 
     def stop(self) -> None:
+        """Stop the stages; say what they did, which pytest shows of a test that failed."""
         for process in self._processes:
             process.stop.set()
         for process in self._processes:
             process.wait()
+        logger.warning("decisions: %s; starts: %s", self.decisions, self._definitions().starts)
 
 
 @pytest.fixture
@@ -181,6 +197,7 @@ def test_windows_wait_for_a_dead_leader_and_nothing_else_does(bed: TroubledKafka
     try:
         bridge.start("a", "controller", "matcher", "submitter")
         router = bridge.start("b", "router")
+        bridge.begin("plain", "order.created", "payment.done", "x", "y")
         probe = bridge.publish("plain", 100)
         wait_for(lambda: bridge.reasons(probe) == ["matched"], 30, "the topics to be read")
         order = bridge.publish("order.created", 7)
@@ -235,6 +252,7 @@ def test_events_without_ids_of_a_topic_that_was_made_again_are_new_events(
     bridge = Bridge(brokers.first.bootstrap, single("reborn"))
     try:
         bridge.start("f", "controller", "router", "matcher", "submitter")
+        bridge.begin("reborn")
         for number in range(3):
             bridge.publish_bare("reborn", number)
         wait_for(lambda: bridge.orders() == ["0", "1", "2"], 30, "the runs of the first topic")

@@ -19,6 +19,7 @@ class Scale:
         kind_rounds: How often each kind of window has its turn.
         kind_pairs: Pairs of events of each.
         creates: Workflows that a submitter, and a bare client, create in one round.
+        hold_rounds: How often runs are held.
         held: Runs that a person holds.
         published: Events that a publisher, and a bare client, publish in one round.
         posts: Requests to the gateway in one round.
@@ -28,6 +29,7 @@ class Scale:
         window_restores: How often.
         entries: Entries of the ledger that are restored.
         entry_restores: How often.
+        spill_rounds: How often windows are completed from memory and from disk.
         replay_rounds: How often each kind of plan has its turn.
         replayed: Events that a replay reads, of all topics together.
         kills: Processes killed inside an open transaction.
@@ -37,26 +39,28 @@ class Scale:
 
     """
 
-    warm_ups: int = 5
+    warm_ups: int = 3
     rounds: int = 5
-    events: int = 150_000
-    pairs: int = 50_000
+    events: int = 60_000
+    pairs: int = 20_000
     filter_rounds: int = 2
     filtered: int = 12_000
-    kind_rounds: int = 3
-    kind_pairs: int = 10_000
+    kind_rounds: int = 2
+    kind_pairs: int = 6_000
     creates: int = 1_000
+    hold_rounds: int = 1
     held: int = 100_000
-    published: int = 150_000
+    published: int = 100_000
     posts: int = 10_000
-    latencies: int = 400
+    latencies: int = 300
     block: int = 100
     windows: int = 100_000
     window_restores: int = 5
     entries: int = 1_000_000
     entry_restores: int = 3
+    spill_rounds: int = 1
     replay_rounds: int = 2
-    replayed: int = 60_000
+    replayed: int = 30_000
     kills: int = 5
     kill_windows: int = 100_000
     peer_rounds: int = 5

@@ -68,7 +68,7 @@ def spills(bed: Bed, scale: Scale) -> list[Figure]:
     """Measure matchers that take over windows, each with one arrival, and complete all of them."""
     pairs, values = scale.windows, defaultdict[str, list[float]](list)
     fill_events(bed.bootstrap, bed.schemas, [EVENT], pairs, PARTITIONS)
-    installed = [(what, bed.installation(PAIRS)[0].prefix) for _ in range(scale.kind_rounds) for what in _MEMORY]
+    installed = [(what, bed.installation(PAIRS)[0].prefix) for _ in range(scale.spill_rounds) for what in _MEMORY]
     for _, prefix in installed:
         at = place(bed.bootstrap, prefix, bed.schemas)
         measured("arrivals", **at, count=pairs)

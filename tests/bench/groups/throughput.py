@@ -130,7 +130,7 @@ def submitters(bed: Bed, scale: Scale) -> Trial:
 def holds(bed: Bed, scale: Scale) -> list[Figure]:
     """Measure a submitter that holds runs of one trigger and creates those of another, next to one that holds none."""
     found: dict[str, list[float]] = {"bytes": [], "rate": [], "alone": [], "released": []}
-    for _ in range(scale.rounds):
+    for _ in range(scale.hold_rounds):
         for held in (0, scale.held):
             topics, _definition = bed.installation()
             where = {"bootstrap": bed.bootstrap, "prefix": topics.prefix, "partitions": PARTITIONS}

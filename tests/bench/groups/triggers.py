@@ -10,11 +10,12 @@ from bench.bed import Bed
 from bench.child import measured
 from bench.figures import Figure, at_most, ratios
 from bench.filling import fill_events
-from bench.material import EVENT, PARTITIONS, place
+from bench.material import EVENT, PARTITIONS, PARTNER, place
 from bench.rounds import Side, Speed, Speeds, Trial, speed
 from bench.scale import Scale
 
 _NUMBERS = (1, 10, 100, 1_000)
+_SLOW = 4  # with the most filters that are all evaluated, this part of the events is enough
 _MOST = 3.0  # microseconds a trigger, where each filter has to be evaluated
 
 _TRIGGER = """apiVersion: flowbridge.dev/v1
@@ -43,18 +44,22 @@ _KINDS: dict[str, Callable[[int], str]] = {_ASKING: _ask, _COMPARING: _compare}
 
 def triggers(bed: Bed, scale: Scale) -> Trial:
     """Measure routers that filter out all events, with more and more triggers."""
+    few = scale.filtered // _SLOW
     fill_events(bed.bootstrap, bed.schemas, [EVENT], scale.filtered, PARTITIONS)
+    fill_events(bed.bootstrap, bed.schemas, [PARTNER], few, PARTITIONS)
     sides = {}
     for kind, where in _KINDS.items():
         for number in _NUMBERS:
-            turn = partial(_route, bed, number, where, scale.filtered)
+            is_slow = (kind, number) == (_COMPARING, _NUMBERS[-1])
+            events, count = (PARTNER, few) if is_slow else (EVENT, scale.filtered)
+            turn = partial(_route, bed, number, where, events, count)
             sides[f"{kind}, {number}"] = Side(f"router, {number:,} filters {kind} (events)", turn)
     return Trial(scale.filter_rounds, sides, _costs)
 
 
-def _route(bed: Bed, number: int, where: Callable[[int], str], count: int, checkout: Path | None) -> Speed:
+def _route(bed: Bed, number: int, where: Callable[[int], str], events: str, count: int, checkout: Path | None) -> Speed:
     """Return the speed of events; each trigger makes a decision about each."""
-    texts = [_TRIGGER.format(number=each, event=EVENT, where=f"'{where(each)}'") for each in range(number)]
+    texts = [_TRIGGER.format(number=each, event=events, where=f"'{where(each)}'") for each in range(number)]
     topics, _ = bed.installation("---\n".join(texts))
     reasons = {"filtered": number * count}
     where_ = place(bed.bootstrap, topics.prefix, bed.schemas)

@@ -57,6 +57,8 @@ _PURGE_PACE = MINUTE
 _SET_ASIDE = MINUTE
 _COMMIT_TRIES = 5  # each waits in the client for as long as a transaction may take
 _NEVER: Micros = 2**63
+_QUIET_AFTER = 10 * SECOND  # without records and transactions
+_QUIET_PATIENCE = 1.0  # seconds to wait for records then: each look at what could be done costs a millisecond
 _MARKERS_AFTER = SECOND  # a position that moved over markers only is worth a transaction this late
 
 
@@ -127,6 +129,8 @@ class StageLoop:
         self._spoiled = False
         self._is_sound = True  # until a batch fails in a way that only starting over mends
         self._last_commit: Micros = pace() - _MARKERS_AFTER
+        self._last_work: Micros = pace()
+        self._noted = -1  # all committed offsets have this offset of `triggers` in their notes
         self._last_purge: Micros = pace()
         self.last_poll: Micros = pace()
         self.restored = False
@@ -206,7 +210,9 @@ class StageLoop:
         barred = self._careful.patience()
         is_waiting = bool(self._queue) or self._stage.is_due(self._clock())
         try:
-            polled = self._consumer.poll(barred if is_waiting else self._stage.patience(), max(room, 1))
+            polled = self._consumer.poll(barred if is_waiting else self._patience(), max(room, 1))
+            if polled:
+                self._last_work = self._pace()
             self._queue.extend(polled)
             self._lag.hear(polled)
         except (OffsetLostError, UnfetchableError) as error:
@@ -219,6 +225,12 @@ class StageLoop:
             self._metadata = self._consumer.metadata()
             if self._full:  # partitions that were assigned by this poll are not paused yet
                 self._consumer.pause(self._not_held())
+
+    def _patience(self) -> float:
+        """Return how many seconds to wait for records: longer once there was nothing to do for a while."""
+        patience = self._stage.patience()
+        is_quiet = self._pace() - max(self._last_work, self._last_commit) >= _QUIET_AFTER
+        return max(patience, _QUIET_PATIENCE) if is_quiet and not self._stage.waits() else patience
 
     def _not_held(self) -> list[Partition]:
         return [partition for partition in self._committed if partition not in self._held]
@@ -325,8 +337,10 @@ class StageLoop:
         if not self._committed:
             return False
         applied = self._stage.applied()
-        if any(read_note(committed).triggers != applied for committed in self._committed.values()):
-            return True
+        if applied != self._noted:
+            if any(read_note(committed).triggers != applied for committed in self._committed.values()):
+                return True
+            self._noted = applied
         if self._pace() - self._last_commit < _MARKERS_AFTER:
             return False
         return any(
@@ -348,6 +362,7 @@ class StageLoop:
             if positions.get(partition) == committed.offset
         }
         self._committed.update(self._admin.committed(self._group, self._committed, stable=True))
+        self._noted = -1
         offsets = {
             partition: committed.offset
             for partition, committed in self._committed.items()

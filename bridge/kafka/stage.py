@@ -122,6 +122,10 @@ class Stage(ABC):
         """Return how many seconds to wait for records, at most."""
         return 0.5
 
+    def waits(self) -> bool:
+        """Return whether something waits here for its time, or for an answer: then the loop never waits for longer."""
+        return False
+
     def appetite(self) -> int:
         """Return how many more records the stage takes; at 0 reading pauses until it has room again.
 

@@ -20,6 +20,7 @@ import difflib
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from cel_expr_python import cel
 from typing_extensions import override
@@ -275,12 +276,22 @@ class RefusedExpression(Expression):
         return {}
 
 
+_recorded: WeakValueDictionary[str, Expression] = WeakValueDictionary()
+
+
 def recorded(source: str) -> Expression:
-    """Return an expression of a trigger that was accepted, maybe by another release."""
-    try:
-        return Expression(source)
-    except ExpressionSyntaxError as error:
-        return RefusedExpression(source, error)
+    """Return an expression of a trigger that was accepted, maybe by another release.
+
+    An expression that is in use is compiled once: a thousand triggers may have the same key.
+    """
+    expression = _recorded.get(source)
+    if expression is None:
+        try:
+            expression = Expression(source)
+        except ExpressionSyntaxError as error:
+            expression = RefusedExpression(source, error)
+        _recorded[source] = expression
+    return expression
 
 
 def _small(tree: Node, picks: tuple[FieldVariable, ...]) -> int:

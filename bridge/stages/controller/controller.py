@@ -139,7 +139,7 @@ class Controller(Stage):
 
     def patience(self) -> float:
         """Return the time until the next reading."""
-        return min(0.5, self._reload / SECOND)
+        return min(1.0, max(0.0, (self._next - self._pace()) / SECOND)) if self._leads else super().patience()
 
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Write the changes. The records read are the controller's own, and known from the definitions."""
@@ -148,21 +148,14 @@ class Controller(Stage):
         if not self.is_due(now):
             return
         self._next = self._pace() + self._reload
-        self._definitions.refresh(to_true_end=True)
-        if self._known != self._definitions.offset:
-            self._known = self._definitions.offset
-            origins = self._definitions.origins
-            self._in_force = {
-                name: LoadedTrigger(definition.trigger, origins.get(definition.hash, Origin("")))
-                for name, definition in self._definitions.in_force.items()
-            }
+        looks_again = self._written is None or self._pace() >= self._next_topics
+        if not looks_again and self._source.read(self._in_force) is self._written:
+            return  # nothing else writes `triggers` while this process leads
+        self._look_up()
         sources = self._source.read(self._in_force)
         is_written, self._written = sources is self._written, None
-        if is_written and self._pace() < self._next_topics:
-            self._written = sources
-            return
-        wanted, errors = [], list(sources.errors)
-        for loaded in sources.triggers:
+        wanted, errors = list(sources.triggers) if is_written else [], list(sources.errors)
+        for loaded in () if is_written else sources.triggers:
             announces = self._topics.announces_runs
             error = internal_topic_error(loaded.trigger, self._topics.prefix, loaded.origin, announces_runs=announces)
             if error is None:
@@ -193,6 +186,17 @@ class Controller(Stage):
         self._say(errors, now, out, complete=sources.complete)
         if not (errors or self._gone or self._unbegun or out.sent):
             self._written = sources
+
+    def _look_up(self) -> None:
+        """Read ``triggers`` to its end, and learn which triggers are in force."""
+        self._definitions.refresh(to_true_end=True)
+        if self._known != self._definitions.offset:
+            self._known = self._definitions.offset
+            origins = self._definitions.origins
+            self._in_force = {
+                name: LoadedTrigger(definition.trigger, origins.get(definition.hash, Origin("")))
+                for name, definition in self._definitions.in_force.items()
+            }
 
     def _say(self, errors: Sequence[TriggerError], now: Micros, out: Outbox, *, complete: bool) -> None:
         """Log new errors, tell the sources, and write the errors of each place where they have changed."""

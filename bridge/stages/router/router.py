@@ -291,6 +291,10 @@ class Router(Stage):
         """Return a short time while records wait for a schema that was asked for."""
         return 0.05 if self._decoder.is_awaiting() else super().patience()
 
+    def waits(self) -> bool:
+        """Return whether records wait for a schema, or dead letters are to be read."""
+        return self._decoder.is_awaiting() or self._letters.are_left()
+
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Route records for a while; those of a partition that is held for a schema are read again later.
 

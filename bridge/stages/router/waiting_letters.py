@@ -150,7 +150,11 @@ class WaitingLetters:
             self._digest = self._decoder.digest
             self._stop()
             self._unread.update(self._numbers(self._owned))
-        return bool(self._unread or self._reading) and self._pace() >= self._next_try
+        return self.are_left() and self._pace() >= self._next_try
+
+    def are_left(self) -> bool:
+        """Return whether letters are to be read, now or later."""
+        return bool(self._unread or self._reading)
 
     def events(self, out: Outbox) -> Iterator[WaitingEvent]:
         """Yield events that can be sent back now, as many as a batch takes."""

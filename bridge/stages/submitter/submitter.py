@@ -201,7 +201,11 @@ class Submitter(Stage):
 
     def patience(self) -> float:
         """Return a short time while workers have runs, because their outcomes follow soon."""
-        return _WHILE_BUSY if self._attempts.under_way else 0.5
+        return _WHILE_BUSY if self._attempts.under_way else super().patience()
+
+    def waits(self) -> bool:
+        """Return whether runs have not ended, or workers have any."""
+        return bool(self._attempts.under_way) or any(len(ledger) for ledger in self.book.ledger.values())
 
     def is_due(self, now: Micros) -> bool:
         """Return whether results wait for a commit, a run is due, or a namespace can begin more runs."""

@@ -257,3 +257,63 @@ def test_what_waits_for_a_slow_stage_is_bounded_by_bytes_as_well_as_by_count() -
         loop.step()
         assert sum(len(record.value or b"") for record in loop._queue) <= 2 * FETCHED_BYTES + len(value)
     assert loop._committed[Partition("large", 0)].offset >= 55
+
+
+def patience_of(process: Process, stage: str) -> float:
+    """Return how long a stage waits for records in its next step."""
+    asked: list[float] = []
+    consumer = process.loops[stage]._consumer
+    poll = consumer.poll
+
+    def note(seconds: float, limit: int = 500) -> list[Record]:
+        asked.append(seconds)
+        return poll(seconds, limit)
+
+    consumer.poll = note
+    process.step(stage)
+    consumer.poll = poll
+    return asked[0]
+
+
+@pytest.mark.parametrize("stage", ["router", "matcher", "submitter"])
+def test_a_stage_without_work_waits_for_longer_after_a_while(stage: str) -> None:
+    world = World(two_slots())
+    process = world.start()
+    world.run(3)
+    assert patience_of(process, stage) == 0.5
+    world.run(12)
+    assert patience_of(process, stage) == 1.0
+
+
+def test_a_stage_looks_often_again_after_a_record() -> None:
+    world = World(two_slots())
+    process = world.start()
+    world.run(15)
+    world.publish("order.created", {"order": "7"})
+    assert patience_of(process, "router") == 1.0
+    assert patience_of(process, "router") == 0.5
+
+
+def test_a_matcher_with_a_window_looks_often_however_quiet_it_is() -> None:
+    world = World(two_slots())
+    process = world.start()
+    world.run(3)
+    world.publish("order.created", {"order": "7"})
+    world.run(30)
+    assert patience_of(process, "router") == 1.0
+    assert patience_of(process, "matcher") == 0.5
+
+
+def test_a_submitter_whose_runs_wait_looks_often_however_quiet_it_is() -> None:
+    world = World(one_slot())
+    process = world.start()
+    world.api.set_quota("default", 0)
+    world.run(3)
+    world.publish("order.created", {"order": "7"})
+    world.run(30)
+    asked = []
+    for _ in range(24):  # it is tried again about once a minute
+        world.run(5)
+        asked.append((patience_of(process, "submitter"), patience_of(process, "router")))
+    assert world.workflows() == []
+    assert set(asked) == {(0.5, 1.0)}

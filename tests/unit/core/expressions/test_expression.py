@@ -17,7 +17,13 @@ from bridge.core.definition import Definition
 from bridge.core.event import Event
 from bridge.core.expressions import expression as expression_module
 from bridge.core.expressions import meter
-from bridge.core.expressions.expression import LENGTH_LIMIT, Expression, ExpressionError, ExpressionSyntaxError
+from bridge.core.expressions.expression import (
+    LENGTH_LIMIT,
+    Expression,
+    ExpressionError,
+    ExpressionSyntaxError,
+    recorded,
+)
 from bridge.core.expressions.meter import engine, value_of
 from bridge.core.expressions.values import admitted
 from bridge.core.route import route
@@ -426,3 +432,10 @@ def test_the_engine_itself_prints_nothing(source: str, capfd: pytest.CaptureFixt
     with pytest.raises((ExpressionError, ExpressionSyntaxError)):
         Expression(source).evaluate(VARIABLES)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("source", ["payload.rows > 2", "payload.rows >"])
+def test_a_text_that_is_in_use_is_compiled_once(source: str) -> None:
+    compiled = recorded(source)
+    assert recorded(source) is compiled
+    assert recorded(f"{source} 1") is not compiled

@@ -177,3 +177,24 @@ def test_what_is_in_force_stays_when_another_trigger_would_close_a_cycle_whateve
     (tmp_path / "a.yaml").write_text(EMITTING.format(name="new", reads="ev.y", emits="ev.x"))
     world.run(35)
     assert in_force(world) == {"default/old"}
+
+
+def test_a_leader_whose_files_stay_the_same_asks_kafka_seldom_and_sees_a_change_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(TEXT.format(name="a"))
+    world = World(one_slot())
+    world.source = lambda _: AllSources([FileSource([tmp_path], "default")])
+    process = world.start()
+    world.run(15)
+    definitions, asked = process.stage("controller")._definitions, []
+    refresh = definitions.refresh
+
+    def note(*, to_true_end: bool = False) -> bool:
+        asked.append(to_true_end)
+        return bool(refresh(to_true_end=to_true_end))
+
+    definitions.refresh = note
+    world.run(20)
+    assert asked == [True, True]  # with the looks at the topics, every ten seconds
+    (tmp_path / "b.yaml").write_text(TEXT.format(name="b"))
+    world.run(3)
+    assert in_force(world) == {"default/a", "default/b"}

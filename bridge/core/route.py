@@ -41,21 +41,24 @@ def unless_filtered(definition: Definition, slot: CompiledSlot, event: Event) ->
     if event.time - event.reached > trigger.future:
         ahead = (event.time - event.reached) // 1_000_000
         return _decide(definition, slot, event, Reason.FROM_THE_FUTURE, {"seconds_ahead": str(ahead)})
-    if slot.where is None and slot.key is None:
-        return _WITHOUT_KEY
-    variables = variables_of(slot, event)
     if slot.where is not None:
         try:
-            if not slot.where.holds(variables):
+            if not slot.where.holds(variables_of(slot, event)):
                 return None
         except ExpressionError:
             return None
+    return keyed(definition, slot, event)
+
+
+def keyed(definition: Definition, slot: CompiledSlot, event: Event) -> Accepted | Decision:
+    """Return the correlation key of an event that passes the filter of a slot, or the decision that it has none."""
     if slot.key is None:
         return _WITHOUT_KEY
+    variables = variables_of(slot, event)
     try:
         return Accepted(key_text(slot.key.evaluate(variables)))
     except (ExpressionError, UnkeyedError) as error:
-        unkeyed = ExpressionEvidence("key", slot.key, variables, trigger.sensitive, str(error))
+        unkeyed = ExpressionEvidence("key", slot.key, variables, definition.trigger.sensitive, str(error))
         return _decide(definition, slot, event, Reason.UNKEYED, unkeyed)
 
 

@@ -20,7 +20,8 @@ from bridge.core.decision import Decision, Reason, RunDecision, RunReason
 from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.event import Event
 from bridge.core.expressions.equality import UNSURE, Equality, sought
-from bridge.core.route import Accepted, route, unless_filtered
+from bridge.core.expressions.shortcut import Shortcut
+from bridge.core.route import Accepted, keyed, route, unless_filtered
 
 Place = tuple[Definition, CompiledSlot]
 """A slot of a definition."""
@@ -60,16 +61,28 @@ class SlotFilters:
             self._groups.append((field, dict(by_value), everyone))
             indexed.update(everyone)
         self.always = [number for number in range(len(places)) if number not in indexed]
-        self._future = min([places[number][0].trigger.future for number in indexed], default=0)
+        self._future = min([definition.trigger.future for definition, _ in places], default=0)
+        self._quick = [_shortcut(*place) for place in places]
 
     def routed(self, event: Event) -> list[tuple[int, Accepted | Decision]]:
         """Return the numbers of the slots that do not filter an event out, in their order, with what they decide.
 
         They decide as :func:`bridge.core.route.route` does.
         """
-        found = []
-        for number in self.open_to(event):
-            routed = unless_filtered(*self.places[number], event)
+        found: list[tuple[int, Accepted | Decision]] = []
+        if event.time - event.reached > self._future:  # that may decide before the filter
+            numbers: Sequence[int] = range(len(self.places))
+            quick: Sequence[Shortcut | None] = [None] * len(self.places)
+        else:
+            numbers, quick = self.open_to(event), self._quick
+        variables = {"payload": event.payload}
+        for number in numbers:
+            holds = quick[number]
+            is_passed = holds(variables) if holds is not None else None
+            if is_passed is False:
+                continue
+            place = self.places[number]
+            routed = keyed(*place, event) if is_passed else unless_filtered(*place, event)
             if routed is not None:
                 found.append((number, routed))
         return found
@@ -90,6 +103,13 @@ class SlotFilters:
         if not found:
             return self.always
         return sorted(self.always + found)
+
+
+def _shortcut(definition: Definition, slot: CompiledSlot) -> Shortcut | None:
+    """Return how the filter of a slot is decided by the payload alone, where nothing else decides before it."""
+    if slot.where is None or definition.trigger.suspend or "event" in slot.where.names:
+        return None
+    return slot.where.shortcut
 
 
 class Rejection:

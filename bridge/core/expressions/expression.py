@@ -73,6 +73,7 @@ class Expression:
         read_whole: The variables of which it reads more than such fields.
         uses: Where it reads them.
         equality: The value of a field without which it is not true as a condition; None if it asks for none.
+        shortcut: How it is decided as a condition without the engine; None where that cannot be.
 
     """
 
@@ -112,7 +113,7 @@ class Expression:
         self._has_loops = any(node.kind == "loop" for node in self._tree.walk())
         self._small = _small(self._tree, self._picks)
         self._is_light = not needs_meter  # the sizes of its variables then decide
-        self._shortcut: Shortcut | None = shortcut(changed, self._picks)
+        self.shortcut: Shortcut | None = shortcut(changed, self._picks)
         self.equality: Equality | None = equality(changed, self._picks)
         self._only = self._picks[0] if changed.kind == "ident" and values and changed.name == "@v0" else None
 
@@ -201,8 +202,8 @@ class Expression:
             ExpressionError: There is no value, or it is neither.
 
         """
-        if self._shortcut is not None:
-            known = self._shortcut(variables)
+        if self.shortcut is not None:
+            known = self.shortcut(variables)
             if known is not None:
                 return known
         value = self.evaluate(variables)
@@ -257,6 +258,7 @@ class RefusedExpression(Expression):
         self.reads = ()
         self.read_whole = frozenset()
         self.equality = None
+        self.shortcut = None
         self._reason = f"this release cannot read the expression: {error.reason}"
 
     @override

@@ -1,11 +1,13 @@
 """The promises of expression."""
 
 import datetime as dt
+import json
 import threading
 import time
 import uuid
 from contextlib import suppress
 from decimal import Decimal
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -357,12 +359,56 @@ def test_a_comparison_without_the_engine_says_what_the_engine_says(
         text = f"has(payload.v) && payload.v.{sign}({literal})"
     expression = Expression(text)
     variables = {"payload": {"v": value}}
-    assert expression._shortcut is not None or sign.isalpha()
-    if expression._shortcut is None:
+    assert expression.shortcut is not None or sign.isalpha()
+    if expression.shortcut is None:
         return
-    known = expression._shortcut(variables)
+    known = expression.shortcut(variables)
     if known is not None:
         assert expression.evaluate(variables) is known
+
+
+comparisons = st.builds(
+    lambda field, sign, literal: f"payload.{field} {sign} {literal}",
+    st.sampled_from(["v", "w", "deep.er", "missing"]),
+    st.sampled_from(["==", "!=", "<", ">="]),
+    st.sampled_from(["3", "3.0", "'eu'", "true"]),
+) | st.sampled_from(["has(payload.v)", "has(payload.missing)", "payload.w.startsWith('e')", "payload.v.contains('u')"])
+conditions = st.recursive(
+    comparisons,
+    lambda inner: st.builds(
+        lambda first, sign, second: f"({first} {sign} {second})", inner, st.sampled_from(["&&", "||"]), inner
+    ),
+    max_leaves=6,
+)
+contents = st.sampled_from([3, 2, 4, 3.0, 2.5, "eu", "e", "", True, False, None, [3]])
+
+
+@settings(deadline=None)
+@given(
+    st.lists(conditions, min_size=1, max_size=3).map(" && ".join),
+    contents,
+    contents,
+    st.one_of(contents, contents.map(lambda value: {"er": value})),
+)
+def test_comparisons_that_are_joined_say_without_the_engine_what_the_engine_says(
+    text: str, v: Any, w: Any, deep: Any
+) -> None:
+    expression, variables = Expression(text), {"payload": {"v": v, "w": w, "deep": deep}}
+    assert expression.shortcut is not None
+    known = expression.shortcut(variables)
+    if known is not None:
+        assert expression.evaluate(variables) is known
+
+
+def test_no_text_of_a_condition_is_code_of_its_shortcut() -> None:
+    name, value = "x']; raise SystemExit #", 'a\n"""; raise SystemExit'
+    hostile = Expression(f"payload[{json.dumps(name)}] == {json.dumps(value)}").shortcut
+    plain = Expression("payload.y == 'b'").shortcut
+    assert isinstance(hostile, FunctionType)
+    assert isinstance(plain, FunctionType)
+    assert hostile({"payload": {name: value}}) is True
+    assert hostile({"payload": {name: "a"}}) is False
+    assert hostile.__code__ is plain.__code__
 
 
 def test_an_accepted_expression_that_is_refused_today_has_no_value_for_any_event() -> None:

@@ -48,8 +48,8 @@ def close_window(
     removed = RemovedArrivals(trigger, key)
     absent = [arrival for index in trigger.absent_slots for arrival in held[index]]
     match = select(trigger, held) if trigger.require else None
-    evidence = {"because": because} if because else {"deadline": time_text(at)}
     if match is None:
+        evidence = {"because": because} if because else {"deadline": time_text(at)}
         lacking = missing(trigger, held) or "events in order, or of their own for each slot"
         everything = [arrival for slot in held for arrival in slot]
         removed.remove(everything, Reason.EXPIRED, {"missing": lacking, **evidence}, at + trigger.dedupe)

@@ -13,6 +13,13 @@ from bridge.core.windows.window import Arrival, Frame, Match, Pending, Spent, Wi
 _new_tuple = tuple.__new__  # a third of what calling a named tuple costs
 
 
+KEPT_FOR_EVIDENCE = 64
+"""Arrivals of a window up to which a decision keeps the window, so that its evidence can be made when somebody looks.
+
+A batch may make thousands of decisions about one window, each of which would keep the window as it was then.
+"""
+
+
 class Step(NamedTuple):
     """The result of applying an arrival or a tick to a window.
 

@@ -204,6 +204,18 @@ def ended_by(store: WindowStore, timer: Timer, definition: Definition, *, is_ret
     return Ended(key, definition, expire(trigger, window, key.key, held))
 
 
+def _forgotten_at_once(ended: Ended, time: Micros) -> Ended:
+    """Return an ending without the arrivals that a tick at ``time`` would remember and forget again.
+
+    Nothing comes between, if nothing else is left in the window. After an outage this is so for most windows.
+    """
+    step = ended.step
+    if not step.spent or not step.window.is_empty or max([spent.until for _, spent in step.spent]) > time:
+        return ended
+    forgotten = tuple([Place(ended.key, arrival.slot, arrival.event) for arrival, _ in step.spent])
+    return ended._replace(step=step._replace(spent=()), forgotten=(*ended.forgotten, *forgotten))
+
+
 class KnownConditions(Protocol):
     """The definitions as far as a round of endings asks for them."""
 
@@ -246,6 +258,8 @@ class TickRound:
             for timer in self._due(times):
                 definition = self._definitions.conditions[timer.window.condition_hash]
                 ended = ended_by(self._store, timer, definition, is_retired=is_retired)
+                if not is_retired:
+                    ended = _forgotten_at_once(ended, times[timer.window[:2]])
                 size += ended.size
                 yield ended
                 if size >= SLICE:

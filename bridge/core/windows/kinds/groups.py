@@ -20,9 +20,11 @@ would belong to would be over by event time, or by a tick. It is ``reset`` when 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from bridge.core.decision import Reason
+from typing_extensions import override
+
+from bridge.core.decision import EvidenceOnDemand, Reason
 from bridge.core.event import HOUR, Micros, time_text
 from bridge.core.trigger import Trigger, WindowPlan
 from bridge.core.windows.boundaries import FAR_AHEAD, LONG_AGO, frame_of
@@ -30,6 +32,7 @@ from bridge.core.windows.kinds.kind import Kind
 from bridge.core.windows.window import Arrival, Frame, Group, Spent, Window, all_between
 from bridge.core.windows.window_close import close_window
 from bridge.core.windows.window_step import (
+    KEPT_FOR_EVIDENCE,
     RemovedArrivals,
     Step,
     decide,
@@ -83,9 +86,9 @@ class GroupKind(Kind):
         if window.size >= bound:
             return over_bound(trigger, window, key, new, bound)
         left = window.with_arrival(new)._replace(groups=tuple(sorted((*others, group))))
-        due = self._due(trigger, plan, group)
-        lacking = missing(trigger, all_between(left, group.oldest, group.newest)) or f"the {self.name} to end"
-        evidence = {"for": lacking, "until": time_text(due) if due < FAR_AHEAD else "it is full"}
+        evidence: Mapping[str, str] = _Gathering(self.name, trigger, left, group, self._due(trigger, plan, group))
+        if window.size > KEPT_FOR_EVIDENCE:
+            evidence = dict(evidence)
         return Step(left, (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
 
     def next_due(self, trigger: Trigger, window: Window, through: Micros | None) -> Micros | None:
@@ -171,6 +174,25 @@ class GroupKind(Kind):
         """Return when a group ends, or is reset, by a tick."""
         end = self.ends_at(trigger, plan, group)
         return end if plan.reset is None else min(end, _frame(plan, group.oldest)[1] + trigger.grace)
+
+
+class _Gathering(EvidenceOnDemand):
+    """What an arrival waits for with its group, and until when."""
+
+    __slots__ = ("_due", "_group", "_kind", "_trigger", "_window")
+
+    def __init__(self, kind: str, trigger: Trigger, window: Window, group: Group, due: Micros) -> None:
+        self._kind = kind
+        self._trigger = trigger
+        self._window = window
+        self._group = group
+        self._due = due
+
+    @override
+    def made(self) -> dict[str, str]:
+        lacking = missing(self._trigger, all_between(self._window, self._group.oldest, self._group.newest))
+        until = time_text(self._due) if self._due < FAR_AHEAD else "it is full"
+        return {"for": lacking or f"the {self._kind} to end", "until": until}
 
 
 def capped(plan: WindowPlan, group: Group, end: Micros) -> Micros:

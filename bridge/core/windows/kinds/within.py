@@ -14,7 +14,7 @@ does not depend on the times of ticks.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from typing_extensions import override
@@ -28,6 +28,7 @@ from bridge.core.windows.kinds.kind import Kind
 from bridge.core.windows.sliding_match import find_match
 from bridge.core.windows.window import Arrival, Frame, Mark, Match, Spent, Window, empty_window
 from bridge.core.windows.window_step import (
+    KEPT_FOR_EVIDENCE,
     RemovedArrivals,
     Step,
     decide,
@@ -162,7 +163,9 @@ class Within(Kind):
     def _wait(self, trigger: Trigger, window: Window, key: str, new: Arrival, bound: int) -> Step:
         if window.size >= bound:
             return over_bound(trigger, window, key, new, bound)
-        evidence = _Waiting(trigger, window, new, self.deadline(trigger, new))
+        evidence: Mapping[str, str] = _Waiting(trigger, window, new, self.deadline(trigger, new))
+        if window.size > KEPT_FOR_EVIDENCE:
+            evidence = dict(evidence)
         return Step(window.with_arrival(new), (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
 
 

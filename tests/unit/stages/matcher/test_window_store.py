@@ -177,6 +177,22 @@ def test_a_restored_store_ends_what_the_first_one_ends_in_the_same_order(
 
 
 @searched
+@given(triggers(), happenings, bounds_of_stores, st.integers(0, FAR))
+def test_a_late_tick_decides_and_leaves_what_ticks_in_time_do(
+    trigger: Trigger, happened: list[Came | Tick], bounds: Bounds | None, late: int
+) -> None:
+    owner = after(trigger, happened, bounds)
+    other, decided = owner.restored(), []
+    while (due := other.store.next_due(other.condition)) is not None and due < late:
+        decided += other.tick(due)
+    decided += other.tick(late)
+    assert owner.tick(late) == decided
+    assert owner.store.contents() == other.store.contents()
+    assert owner.changelog.last == other.changelog.last
+    owner.check()
+
+
+@searched
 @given(triggers(), happenings, bounds_of_stores)
 def test_nothing_is_left_of_a_retired_condition_in_memory_indexes_or_changelog(
     trigger: Trigger, happened: list[Came | Tick], bounds: Bounds | None

@@ -30,8 +30,10 @@ class Scale:
         entries: Entries of the ledger that are restored.
         entry_restores: How often.
         spill_rounds: How often windows are completed from memory and from disk.
+        spilled: Windows that are.
         replay_rounds: How often each kind of plan has its turn.
         replayed: Events that a replay reads, of all topics together.
+        planned: Events that the plan of an edit reads.
         kills: Processes killed inside an open transaction.
         kill_windows: Open windows while they are.
         peer_rounds: How often each peer has its turn.
@@ -41,17 +43,17 @@ class Scale:
 
     warm_ups: int = 3
     rounds: int = 5
-    events: int = 60_000
+    events: int = 45_000
     pairs: int = 20_000
-    filter_rounds: int = 2
+    filter_rounds: int = 3
     filtered: int = 12_000
     kind_rounds: int = 2
     kind_pairs: int = 6_000
-    creates: int = 1_000
+    creates: int = 700
     hold_rounds: int = 1
-    held: int = 100_000
-    published: int = 100_000
-    posts: int = 10_000
+    held: int = 50_000
+    published: int = 60_000
+    posts: int = 6_000
     latencies: int = 300
     block: int = 100
     windows: int = 100_000
@@ -59,9 +61,11 @@ class Scale:
     entries: int = 1_000_000
     entry_restores: int = 3
     spill_rounds: int = 1
+    spilled: int = 30_000
     replay_rounds: int = 2
-    replayed: int = 30_000
-    kills: int = 5
+    replayed: int = 20_000
+    planned: int = 60_000
+    kills: int = 3
     kill_windows: int = 100_000
     peer_rounds: int = 5
     peer_events: int = 100_000
@@ -87,8 +91,10 @@ QUICK = Scale(
     window_restores=1,
     entries=50_000,
     entry_restores=1,
+    spilled=10_000,
     replay_rounds=1,
     replayed=20_000,
+    planned=20_000,
     kills=1,
     kill_windows=5_000,
     peer_rounds=1,

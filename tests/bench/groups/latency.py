@@ -31,7 +31,7 @@ _PERIOD = 1 / 20
 _WARM_UP = 100
 """Samples of each side that do not count: the bridge and its connections are new."""
 _SECONDS = 60.0
-_P50_BOUND, _P99_BOUND = 12.0, 35.0  # milliseconds above bare creates
+_P50_BOUND, _P99_BOUND = 6.0, 20.0  # milliseconds above bare creates
 
 Side = Callable[[int], tuple[str, float]]
 """Does what is measured, for one number: returns the ``order`` to wait for, and when it began."""

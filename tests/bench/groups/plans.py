@@ -21,7 +21,7 @@ _OTHER_KEY = PAIRS.replace("key: payload.order_id", "key: payload.customer")
 
 def plans(bed: Bed, scale: Scale) -> list[Figure]:
     """Measure plans of edits of a trigger of one slot, and of pairs."""
-    pairs = scale.replayed // 2
+    pairs = scale.planned // 2
     fill_events(bed.bootstrap, bed.schemas, [PAST], 2 * pairs, PARTITIONS, _SPREAD)
     fill_events(bed.bootstrap, bed.schemas, [EVENT, PARTNER], pairs, PARTITIONS, _SPREAD)
     edits = {

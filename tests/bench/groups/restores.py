@@ -28,11 +28,11 @@ def windows(bed: Bed, scale: Scale) -> Trial:
         raise ValueError("no definition")
     fill_windows(bed.bootstrap, topics, definition.condition_hash, definition.hash, scale.windows)
     turn = partial(_restore, bed, "matcher", topics.prefix, scale.windows)
-    side = Side("windows restored", turn, target=at_least(30_000, "30,000/s"))
+    side = Side("windows restored", turn, target=at_least(50_000, "50,000/s"))
 
     def memory(found: Speeds) -> list[Figure]:
         sizes = [size / scale.windows for size in _grown(found["windows"])]
-        return [Figure("memory of an open window", "bytes", sizes, at_most(1_500, "1.5 KB"))]
+        return [Figure("memory of an open window", "bytes", sizes, at_most(1_200, "1.2 KB"))]
 
     return Trial(scale.window_restores, {"windows": side}, memory)
 
@@ -66,7 +66,7 @@ def _restore(bed: Bed, stage: str, prefix: str, count: int, checkout: Path | Non
 
 def spills(bed: Bed, scale: Scale) -> list[Figure]:
     """Measure matchers that take over windows, each with one arrival, and complete all of them."""
-    pairs, values = scale.windows, defaultdict[str, list[float]](list)
+    pairs, values = scale.spilled, defaultdict[str, list[float]](list)
     fill_events(bed.bootstrap, bed.schemas, [EVENT], pairs, PARTITIONS)
     installed = [(what, bed.installation(PAIRS)[0].prefix) for _ in range(scale.spill_rounds) for what in _MEMORY]
     for _, prefix in installed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -262,7 +263,8 @@ def test_what_waits_for_a_slow_stage_is_bounded_by_bytes_as_well_as_by_count() -
 def patience_of(process: Process, stage: str) -> float:
     """Return how long a stage waits for records in its next step."""
     asked: list[float] = []
-    consumer = process.loops[stage]._consumer
+    loop: Any = process.loops[stage]
+    consumer = loop._consumer
     poll = consumer.poll
 
     def note(seconds: float, limit: int = 500) -> list[Record]:

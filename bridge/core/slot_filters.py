@@ -62,7 +62,12 @@ class SlotFilters:
             indexed.update(everyone)
         self.always = [number for number in range(len(places)) if number not in indexed]
         self._future = min([definition.trigger.future for definition, _ in places], default=0)
-        self._quick = [_shortcut(*place) for place in places]
+        self._quick = [
+            None
+            if slot.where is None or definition.trigger.suspend or "event" in slot.where.names
+            else slot.where.shortcut
+            for definition, slot in places
+        ]
 
     def routed(self, event: Event) -> list[tuple[int, Accepted | Decision]]:
         """Return the numbers of the slots that do not filter an event out, in their order, with what they decide.
@@ -70,7 +75,7 @@ class SlotFilters:
         They decide as :func:`bridge.core.route.route` does.
         """
         found: list[tuple[int, Accepted | Decision]] = []
-        if event.time - event.reached > self._future:  # that may decide before the filter
+        if event.time - event.reached > self._future:  # that may decide before the filter, as `suspend` does
             numbers: Sequence[int] = range(len(self.places))
             quick: Sequence[Shortcut | None] = [None] * len(self.places)
         else:
@@ -103,13 +108,6 @@ class SlotFilters:
         if not found:
             return self.always
         return sorted(self.always + found)
-
-
-def _shortcut(definition: Definition, slot: CompiledSlot) -> Shortcut | None:
-    """Return how the filter of a slot is decided by the payload alone, where nothing else decides before it."""
-    if slot.where is None or definition.trigger.suspend or "event" in slot.where.names:
-        return None
-    return slot.where.shortcut
 
 
 class Rejection:

@@ -207,10 +207,14 @@ class StageLoop:
         if (room <= 0) != self._full:
             self._full = not self._full
             (self._consumer.pause if self._full else self._consumer.resume)(self._not_held())
-        barred = self._careful.patience()
-        is_waiting = bool(self._queue) or self._stage.is_due(self._clock())
+        if self._queue or self._stage.is_due(self._clock()):
+            patience = self._careful.patience()
+        else:
+            patience = self._stage.patience()
+            if now - max(self._last_work, self._last_commit) >= _QUIET_AFTER and not self._stage.waits():
+                patience = max(patience, _QUIET_PATIENCE)
         try:
-            polled = self._consumer.poll(barred if is_waiting else self._patience(), max(room, 1))
+            polled = self._consumer.poll(patience, max(room, 1))
             if polled:
                 self._last_work = self._pace()
             self._queue.extend(polled)
@@ -225,12 +229,6 @@ class StageLoop:
             self._metadata = self._consumer.metadata()
             if self._full:  # partitions that were assigned by this poll are not paused yet
                 self._consumer.pause(self._not_held())
-
-    def _patience(self) -> float:
-        """Return how many seconds to wait for records: longer once there was nothing to do for a while."""
-        patience = self._stage.patience()
-        is_quiet = self._pace() - max(self._last_work, self._last_commit) >= _QUIET_AFTER
-        return max(patience, _QUIET_PATIENCE) if is_quiet and not self._stage.waits() else patience
 
     def _not_held(self) -> list[Partition]:
         return [partition for partition in self._committed if partition not in self._held]

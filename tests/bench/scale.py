@@ -45,7 +45,7 @@ class Scale:
     rounds: int = 5
     events: int = 45_000
     pairs: int = 20_000
-    filter_rounds: int = 3
+    filter_rounds: int = 2
     filtered: int = 12_000
     kind_rounds: int = 2
     kind_pairs: int = 6_000

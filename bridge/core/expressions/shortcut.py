@@ -50,7 +50,30 @@ def shortcut(tree: Node, picks: tuple[FieldVariable, ...]) -> Shortcut | None:
         return None
     if len(parts) == 1 and not isinstance(parts[0], _Comparison):
         return parts[0]
-    return _in_a_row([part for part in parts if part is not None])
+    lines = ["def holds(variables):"]
+    given: dict[str, Any] = {"missing": (KeyError, TypeError, IndexError)}
+    for number, part in enumerate(parts):
+        if not isinstance(part, _Comparison):
+            given[f"other{number}"] = part
+            lines += [f" value = other{number}(variables)", " if value is not True: return value"]
+            continue
+        steps = [f"step{number}_{index}" for index in range(len(part.steps))]
+        given |= {f"root{number}": part.root, **dict(zip(steps, part.steps, strict=True))}
+        given |= {f"kind{number}": type(part.literal), f"literal{number}": part.literal}
+        path = "".join(f"[{step}]" for step in steps)
+        says = f"value {part.operator} literal{number}"
+        if part.test is not None:
+            given[f"test{number}"], says = part.test, f"test{number}(value, literal{number})"
+        lines += [
+            f" try: value = variables[root{number}]{path}",
+            " except missing: return None",
+            f" if type(value) is not kind{number}: return None",
+            f" if not {says}: return False",
+        ]
+    lines.append(" return True")
+    exec(_code("\n".join(lines)), given)  # noqa: S102 - its text has signs of operators and numbered names alone
+    holds: Shortcut = given["holds"]
+    return holds
 
 
 def _joined(tree: Node) -> Iterator[Node]:
@@ -111,34 +134,6 @@ def _comparison(
     if pick.use != "value" or not pick.steps:
         return None
     return _Comparison(pick.root, pick.steps, sign, test, literal.value)
-
-
-def _in_a_row(parts: list[_Comparison | Shortcut]) -> Shortcut:
-    """Return how the parts of a conjunction are decided: the first that is not true decides."""
-    lines = ["def holds(variables):"]
-    given: dict[str, Any] = {"missing": (KeyError, TypeError, IndexError)}
-    for number, part in enumerate(parts):
-        if not isinstance(part, _Comparison):
-            given[f"other{number}"] = part
-            lines += [f" value = other{number}(variables)", " if value is not True: return value"]
-            continue
-        steps = [f"step{number}_{index}" for index in range(len(part.steps))]
-        given |= {f"root{number}": part.root, **dict(zip(steps, part.steps, strict=True))}
-        given |= {f"kind{number}": type(part.literal), f"literal{number}": part.literal}
-        path = "".join(f"[{step}]" for step in steps)
-        says = f"value {part.operator} literal{number}"
-        if part.test is not None:
-            given[f"test{number}"], says = part.test, f"test{number}(value, literal{number})"
-        lines += [
-            f" try: value = variables[root{number}]{path}",
-            " except missing: return None",
-            f" if type(value) is not kind{number}: return None",
-            f" if not {says}: return False",
-        ]
-    lines.append(" return True")
-    exec(_code("\n".join(lines)), given)  # noqa: S102 - its text has signs of operators and numbered names alone
-    holds: Shortcut = given["holds"]
-    return holds
 
 
 @lru_cache(maxsize=_SHAPES)

@@ -151,7 +151,14 @@ class Controller(Stage):
         looks_again = self._written is None or self._pace() >= self._next_topics
         if not looks_again and self._source.read(self._in_force) is self._written:
             return  # nothing else writes `triggers` while this process leads
-        self._look_up()
+        self._definitions.refresh(to_true_end=True)
+        if self._known != self._definitions.offset:
+            self._known = self._definitions.offset
+            origins = self._definitions.origins
+            self._in_force = {
+                name: LoadedTrigger(definition.trigger, origins.get(definition.hash, Origin("")))
+                for name, definition in self._definitions.in_force.items()
+            }
         sources = self._source.read(self._in_force)
         is_written, self._written = sources is self._written, None
         wanted, errors = list(sources.triggers) if is_written else [], list(sources.errors)
@@ -186,17 +193,6 @@ class Controller(Stage):
         self._say(errors, now, out, complete=sources.complete)
         if not (errors or self._gone or self._unbegun or out.sent):
             self._written = sources
-
-    def _look_up(self) -> None:
-        """Read ``triggers`` to its end, and learn which triggers are in force."""
-        self._definitions.refresh(to_true_end=True)
-        if self._known != self._definitions.offset:
-            self._known = self._definitions.offset
-            origins = self._definitions.origins
-            self._in_force = {
-                name: LoadedTrigger(definition.trigger, origins.get(definition.hash, Origin("")))
-                for name, definition in self._definitions.in_force.items()
-            }
 
     def _say(self, errors: Sequence[TriggerError], now: Micros, out: Outbox, *, complete: bool) -> None:
         """Log new errors, tell the sources, and write the errors of each place where they have changed."""

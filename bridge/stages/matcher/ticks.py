@@ -179,6 +179,17 @@ class Ended(NamedTuple):
         """Return the number of arrivals that ended, at least 1."""
         return max(1, len(self.step.spent) + len(self.forgotten))
 
+    def by_tick(self, time: Micros) -> Ended:
+        """Return it without the arrivals that a tick at ``time`` would remember and forget again.
+
+        Nothing comes between, if nothing else is left in the window. After an outage this is so for most windows.
+        """
+        step = self.step
+        if not step.spent or not step.window.is_empty or max([spent.until for _, spent in step.spent]) > time:
+            return self
+        forgotten = [Place(self.key, arrival.slot, arrival.event) for arrival, _ in step.spent]
+        return self._replace(step=step._replace(spent=()), forgotten=(*self.forgotten, *forgotten))
+
 
 def ended_by(store: WindowStore, timer: Timer, definition: Definition, *, is_retired: bool = False) -> Ended:
     """Return what a timer that is due ends; the caller applies it.
@@ -202,18 +213,6 @@ def ended_by(store: WindowStore, timer: Timer, definition: Definition, *, is_ret
     if held is None:
         return Ended(key, definition, end(trigger, window, key.key, store.clock(key[:2])))
     return Ended(key, definition, expire(trigger, window, key.key, held))
-
-
-def _forgotten_at_once(ended: Ended, time: Micros) -> Ended:
-    """Return an ending without the arrivals that a tick at ``time`` would remember and forget again.
-
-    Nothing comes between, if nothing else is left in the window. After an outage this is so for most windows.
-    """
-    step = ended.step
-    if not step.spent or not step.window.is_empty or max([spent.until for _, spent in step.spent]) > time:
-        return ended
-    forgotten = tuple([Place(ended.key, arrival.slot, arrival.event) for arrival, _ in step.spent])
-    return ended._replace(step=step._replace(spent=()), forgotten=(*ended.forgotten, *forgotten))
 
 
 class KnownConditions(Protocol):
@@ -259,7 +258,7 @@ class TickRound:
                 definition = self._definitions.conditions[timer.window.condition_hash]
                 ended = ended_by(self._store, timer, definition, is_retired=is_retired)
                 if not is_retired:
-                    ended = _forgotten_at_once(ended, times[timer.window[:2]])
+                    ended = ended.by_tick(times[timer.window[:2]])
                 size += ended.size
                 yield ended
                 if size >= SLICE:

@@ -10,12 +10,10 @@ from bench.bed import Bed
 from bench.child import measured
 from bench.figures import Figure, at_most, ratios
 from bench.filling import fill_events
-from bench.material import EVENT, PARTITIONS, PARTNER, place
+from bench.material import EVENT, PARTITIONS, place
 from bench.rounds import Side, Speed, Speeds, Trial, speed
 from bench.scale import Scale
 
-_NUMBERS = (1, 10, 100, 1_000)
-_SLOW = 4  # with the most filters that are all evaluated, this part of the events is enough
 _MOST = 3.0  # microseconds a trigger, where each filter has to be evaluated
 
 _TRIGGER = """apiVersion: flowbridge.dev/v1
@@ -38,28 +36,34 @@ def _compare(number: int) -> str:
     return f"payload.amount > {1_000 + number}.0 && payload.quantity > 0"
 
 
-_ASKING, _COMPARING = "that ask for a value", "that compare"
-_KINDS: dict[str, Callable[[int], str]] = {_ASKING: _ask, _COMPARING: _compare}
+def _compute(number: int) -> str:
+    """Return a filter that only the engine of expressions can evaluate."""
+    return f"payload.amount * 2.0 > {2_000 + number}.0 && payload.quantity > 0"
+
+
+_ASKING, _COMPARING, _COMPUTING = "that ask for a value", "that compare", "that compute"
+_KINDS: dict[str, tuple[Callable[[int], str], tuple[int, ...]]] = {
+    _ASKING: (_ask, (1, 10, 100, 1_000, 10_000)),
+    _COMPARING: (_compare, (1, 100, 1_000)),
+    _COMPUTING: (_compute, (1, 100)),
+}
+"""The filters of each kind, and how many there are of them."""
 
 
 def triggers(bed: Bed, scale: Scale) -> Trial:
     """Measure routers that filter out all events, with more and more triggers."""
-    few = scale.filtered // _SLOW
     fill_events(bed.bootstrap, bed.schemas, [EVENT], scale.filtered, PARTITIONS)
-    fill_events(bed.bootstrap, bed.schemas, [PARTNER], few, PARTITIONS)
     sides = {}
-    for kind, where in _KINDS.items():
-        for number in _NUMBERS:
-            is_slow = (kind, number) == (_COMPARING, _NUMBERS[-1])
-            events, count = (PARTNER, few) if is_slow else (EVENT, scale.filtered)
-            turn = partial(_route, bed, number, where, events, count)
+    for kind, (where, numbers) in _KINDS.items():
+        for number in numbers:
+            turn = partial(_route, bed, number, where, scale.filtered)
             sides[f"{kind}, {number}"] = Side(f"router, {number:,} filters {kind} (events)", turn)
     return Trial(scale.filter_rounds, sides, _costs)
 
 
-def _route(bed: Bed, number: int, where: Callable[[int], str], events: str, count: int, checkout: Path | None) -> Speed:
+def _route(bed: Bed, number: int, where: Callable[[int], str], count: int, checkout: Path | None) -> Speed:
     """Return the speed of events; each trigger makes a decision about each."""
-    texts = [_TRIGGER.format(number=each, event=events, where=f"'{where(each)}'") for each in range(number)]
+    texts = [_TRIGGER.format(number=each, event=EVENT, where=f"'{where(each)}'") for each in range(number)]
     topics, _ = bed.installation("---\n".join(texts))
     reasons = {"filtered": number * count}
     where_ = place(bed.bootstrap, topics.prefix, bed.schemas)
@@ -70,12 +74,15 @@ def _costs(found: Speeds) -> list[Figure]:
     """Return what more filters cost, from the processor time of an event."""
     spent = {name: [turn.cpu for turn in turns] for name, turns in found.items()}
     figures = []
-    for number in _NUMBERS[1:]:
-        times = [share / 100 for share in ratios(spent[f"{_ASKING}, {number}"], spent[f"{_ASKING}, {_NUMBERS[0]}"])]
+    _, numbers = _KINDS[_ASKING]
+    for number in numbers[1:]:
+        times = [share / 100 for share in ratios(spent[f"{_ASKING}, {number}"], spent[f"{_ASKING}, 1"])]
         what = f"CPU with {number:,} filters {_ASKING}, of that with one"
         figures.append(Figure(what, "times", times, at_most(1.5, "1.5 times")))
-    most = _NUMBERS[-1]
-    one, all_ = spent[f"{_COMPARING}, 1"], spent[f"{_COMPARING}, {most}"]
-    each = [(many - single) / (most - 1) for many, single in zip(all_, one, strict=True)]
-    figures.append(Figure(f"CPU of one more filter {_COMPARING}", "µs", each, at_most(_MOST, f"{_MOST:.0f} µs")))
+    for kind in (_COMPARING, _COMPUTING):
+        _, numbers = _KINDS[kind]
+        one, all_ = spent[f"{kind}, 1"], spent[f"{kind}, {numbers[-1]}"]
+        each = [(many - single) / (numbers[-1] - 1) for many, single in zip(all_, one, strict=True)]
+        judged = at_most(_MOST, f"{_MOST:.0f} µs")
+        figures.append(Figure(f"CPU of one more filter {kind}", "µs", each, judged))
     return figures

@@ -43,7 +43,7 @@ def _compute(number: int) -> str:
 
 _ASKING, _COMPARING, _COMPUTING = "that ask for a value", "that compare", "that compute"
 _KINDS: dict[str, tuple[Callable[[int], str], tuple[int, ...]]] = {
-    _ASKING: (_ask, (1, 10, 100, 1_000, 10_000)),
+    _ASKING: (_ask, (1, 10, 100, 1_000)),
     _COMPARING: (_compare, (1, 100, 1_000)),
     _COMPUTING: (_compute, (1, 100)),
 }

@@ -114,7 +114,7 @@ def test_a_worked_example_of_windows_that_fan_out() -> None:
     assert size["remembered"] == pytest.approx(400 * 3_600)
     assert size["window_memory"] == pytest.approx(1_584_000 * 2_000 + 1_440_000 * 800)
     assert size["window_disk"] == pytest.approx(1_584_000 * 1_100 + 1_440_000 * 200)
-    assert size["router"] == pytest.approx((100 * 31 + 300 * 4.1 + 400 * 19) / 1e6)
+    assert size["router"] == pytest.approx((100 * 31 + 300 * 8.6 + 400 * 19) / 1e6)
     assert size["matcher"] == pytest.approx(400 * 147 / 1e6)
     assert size["submitter"] == pytest.approx(200 / 144)
     assert (size["processes"], size["partitions"]) == (3, 24)  # 1.46 of a core, each process busy for 60 %

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 PATIENCE = 60.0
-"""Seconds without a beat after which a stage counts as dead. A loop turns at least once a second. A commit that waits
-for a broker may take ten seconds, and a fenced stage restarts by itself within this time."""
+"""Seconds without a beat after which a stage counts as dead. A loop turns about once a second at least. A commit that
+waits for a broker may take ten seconds, and a fenced stage restarts by itself within this time."""
 
 _JOINING = "joining its group, or restoring"
 

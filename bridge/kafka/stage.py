@@ -123,7 +123,7 @@ class Stage(ABC):
         return 0.5
 
     def waits(self) -> bool:
-        """Return whether something waits here for its time, or for an answer: then the loop never waits for longer."""
+        """Return whether something waits here for its time or an answer: then the loop waits for :meth:`patience`."""
         return False
 
     def appetite(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from bridge.core.event import MINUTE, SECOND, moment
 from bridge.core.trigger import RunPlan, Slot, Trigger, WindowPlan
 from bridge.kafka.confluent.log import ConfluentLog
 from bridge.kafka.internal_topics import InternalTopics
-from bridge.kafka.log import TopicSpec
+from bridge.kafka.log import LogError, TopicSpec
 from bridge.stages.process import ProcessDependencies, open_loop
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.stage_thread import Process, steady_clock
@@ -181,7 +182,8 @@ class Bridge:
             process.stop.set()
         for process in self._processes:
             process.wait()
-        logger.warning("decisions: %s; starts: %s", self.decisions, self._definitions().starts)
+        with suppress(LogError):
+            logger.warning("decisions: %s; starts: %s", self.decisions, self._definitions().starts)
 
 
 @pytest.fixture

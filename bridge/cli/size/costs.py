@@ -33,7 +33,7 @@ class Cost(NamedTuple):
 
 READ = Cost(31, "µs", "router: an event that is read, decoded and filtered out", "Routers and matchers: rejecting")
 FILTER = Cost(
-    8.6, "µs", "router: one more `where` that the engine evaluates", "Many triggers: one more filter that computes"
+    8.6, "µs", "router: one more `where` that the engine evaluates", "Many triggers: one more of those that compute"
 )
 RUN = Cost(
     48, "µs", "router: the run of a trigger without a window", "Routers and matchers: mapped, less the first row"

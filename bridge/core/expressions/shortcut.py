@@ -3,8 +3,8 @@
 Most filters are no more than that, and the engine takes longer to be called than to compare. A comparison is decided
 here only where the value has the literal's own type, for which Python and CEL agree. Everything else is CEL's.
 
-The parts that ``&&`` joins become one function without loops and calls, of code that has no text of the expression in
-it: names and literals are values beside the code. Filters that differ only in these share the code.
+The parts that ``&&`` joins become one function. Its code has no text of the expression in it: names and literals are
+values beside the code. Filters that differ only in these share the code.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ _new_tuple = tuple.__new__  # a third of what calling a named tuple costs
 
 
 KEPT_FOR_EVIDENCE = 64
-"""Arrivals of a window up to which a decision keeps the window, so that its evidence can be made when somebody looks.
+"""A decision keeps a window of at most this many arrivals, so that its evidence can be made when somebody looks.
 
-A batch may make thousands of decisions about one window, each of which would keep the window as it was then.
+A batch may make thousands of decisions about one window, and each would keep the window as it was then.
 """
 
 

@@ -168,8 +168,10 @@ class Matcher(Stage):
         return 0.05 if self._decoder.is_awaiting() else super().patience()
 
     def waits(self) -> bool:
-        """Return whether there are windows, or a match waits for a schema."""
-        return self._decoder.is_awaiting() or any(True for store in self.windows.values() for _ in store.conditions())
+        """Return whether anything has a time at which it ends, or a match waits for a schema."""
+        return self._decoder.is_awaiting() or any(
+            store.next_due(condition) is not None for store in self.windows.values() for condition in store.conditions()
+        )
 
     def process(self, records: deque[Record], out: Outbox) -> None:
         """Apply arrivals and ticks in their order; a tick with many endings stays in place until the last of them."""

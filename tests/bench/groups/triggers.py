@@ -57,7 +57,7 @@ def triggers(bed: Bed, scale: Scale) -> Trial:
     for kind, (where, numbers) in _KINDS.items():
         for number in numbers:
             turn = partial(_route, bed, number, where, scale.filtered)
-            sides[f"{kind}, {number}"] = Side(f"router, {number:,} filters {kind} (events)", turn)
+            sides[f"{kind}, {number}"] = Side(f"router, filters {kind}: {number:,} (events)", turn)
     return Trial(scale.filter_rounds, sides, _costs)
 
 
@@ -84,5 +84,5 @@ def _costs(found: Speeds) -> list[Figure]:
         one, all_ = spent[f"{kind}, 1"], spent[f"{kind}, {numbers[-1]}"]
         each = [(many - single) / (numbers[-1] - 1) for many, single in zip(all_, one, strict=True)]
         judged = at_most(_MOST, f"{_MOST:.0f} µs")
-        figures.append(Figure(f"CPU of one more filter {kind}", "µs", each, judged))
+        figures.append(Figure(f"CPU of one more of the filters {kind}", "µs", each, judged))
     return figures

@@ -20,7 +20,7 @@ would belong to would be over by event time, or by a tick. It is ``reset`` when 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from typing_extensions import override
 
@@ -86,9 +86,8 @@ class GroupKind(Kind):
         if window.size >= bound:
             return over_bound(trigger, window, key, new, bound)
         left = window.with_arrival(new)._replace(groups=tuple(sorted((*others, group))))
-        evidence: Mapping[str, str] = _Gathering(self.name, trigger, left, group, self._due(trigger, plan, group))
-        if window.size > KEPT_FOR_EVIDENCE:
-            evidence = dict(evidence)
+        waiting = _Gathering(self.name, trigger, left, group, self._due(trigger, plan, group))
+        evidence = waiting if window.size <= KEPT_FOR_EVIDENCE else waiting.made()
         return Step(left, (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
 
     def next_due(self, trigger: Trigger, window: Window, through: Micros | None) -> Micros | None:

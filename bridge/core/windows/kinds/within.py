@@ -14,7 +14,7 @@ does not depend on the times of ticks.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 
 from typing_extensions import override
@@ -163,9 +163,8 @@ class Within(Kind):
     def _wait(self, trigger: Trigger, window: Window, key: str, new: Arrival, bound: int) -> Step:
         if window.size >= bound:
             return over_bound(trigger, window, key, new, bound)
-        evidence: Mapping[str, str] = _Waiting(trigger, window, new, self.deadline(trigger, new))
-        if window.size > KEPT_FOR_EVIDENCE:
-            evidence = dict(evidence)
+        waiting = _Waiting(trigger, window, new, self.deadline(trigger, new))
+        evidence = waiting if window.size <= KEPT_FOR_EVIDENCE else waiting.made()
         return Step(window.with_arrival(new), (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
 
 

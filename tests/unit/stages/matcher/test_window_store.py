@@ -182,6 +182,8 @@ def test_a_late_tick_decides_and_leaves_what_ticks_in_time_do(
     trigger: Trigger, happened: list[Came | Tick], bounds: Bounds | None, late: int
 ) -> None:
     owner = after(trigger, happened, bounds)
+    if trigger.is_switch:
+        owner.tick(0)  # the first tick arms it, and it watches from then on
     other, decided = owner.restored(), []
     while (due := other.store.next_due(other.condition)) is not None and due < late:
         decided += other.tick(due)

@@ -22,6 +22,7 @@ class Scale:
         hold_rounds: How often runs are held.
         held: Runs that a person holds.
         published: Events that a publisher, and a bare client, publish in one round.
+        replica_rounds: How often that is done on a topic with a second replica.
         posts: Requests to the gateway in one round.
         latencies: Samples of each side.
         block: Samples of one side before the next side has its turn.
@@ -53,6 +54,7 @@ class Scale:
     hold_rounds: int = 1
     held: int = 50_000
     published: int = 60_000
+    replica_rounds: int = 1
     posts: int = 6_000
     latencies: int = 300
     block: int = 100
@@ -62,7 +64,7 @@ class Scale:
     entry_restores: int = 3
     spill_rounds: int = 1
     spilled: int = 30_000
-    replay_rounds: int = 2
+    replay_rounds: int = 1
     replayed: int = 20_000
     planned: int = 60_000
     kills: int = 3

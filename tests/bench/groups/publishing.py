@@ -49,7 +49,7 @@ def publishers(bed: Bed, scale: Scale) -> list[Figure]:
         made = client.create_topics([NewTopic(name, PARTITIONS, replication_factor=2) for name in replicated.values()])
         for future in made.values():
             future.result(_SECONDS)
-        trial = _compared(bed, scale, scale.kind_rounds, replicated)
+        trial = _compared(bed, scale, scale.replica_rounds, replicated)
         for side in trial.sides.values():  # the second broker is cold
             side.turn(None)
         figures += measure(bed, trial)

@@ -19,14 +19,13 @@ from simulation.seeds import run
 
 
 def _scripts(mutation: Mutation) -> Iterator[Script]:
+    yield from REGRESSIONS.values()
     if mutation.scene == REPLAYS:
         yield from map(script_of, seeds_with_replays(mutation.within))
-        return
-    if mutation.scene:
+    elif mutation.scene:
         yield from map(script_of, seeds_of(mutation.scene, mutation.within))
-        return
-    yield from REGRESSIONS.values()
-    yield from map(script_of, range(mutation.within))
+    else:
+        yield from map(script_of, range(mutation.within))
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)

@@ -244,6 +244,7 @@ def test_a_forbidden_and_a_missing_topic_stop_their_own_triggers_alone(bed: Trou
         wait_for(lambda: all(bridge.reasons(event) for event in events), 60, "both topics to be read by themselves")
         assert [bridge.reasons(event) for event in events] == [["matched"], ["matched"]]
         wait_for(lambda: bridge.errors() == "", 30, "the errors to be over")
+        wait_for(lambda: len(bridge.orders()) == 7, 30, "all runs, which the next bridge would create otherwise")
     finally:
         bridge.stop()
 

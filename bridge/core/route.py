@@ -41,20 +41,24 @@ def unless_filtered(definition: Definition, slot: CompiledSlot, event: Event) ->
     if event.time - event.reached > trigger.future:
         ahead = (event.time - event.reached) // 1_000_000
         return _decide(definition, slot, event, Reason.FROM_THE_FUTURE, {"seconds_ahead": str(ahead)})
+    if slot.where is None and slot.key is None:
+        return _WITHOUT_KEY
+    variables = variables_of(slot, event)
     if slot.where is not None:
         try:
-            if not slot.where.holds(variables_of(slot, event)):
+            if not slot.where.holds(variables):
                 return None
         except ExpressionError:
             return None
-    return keyed(definition, slot, event)
+    return keyed(definition, slot, event, variables)
 
 
-def keyed(definition: Definition, slot: CompiledSlot, event: Event) -> Accepted | Decision:
+def keyed(
+    definition: Definition, slot: CompiledSlot, event: Event, variables: Mapping[str, Any]
+) -> Accepted | Decision:
     """Return the correlation key of an event that passes the filter of a slot, or the decision that it has none."""
     if slot.key is None:
         return _WITHOUT_KEY
-    variables = variables_of(slot, event)
     try:
         return Accepted(key_text(slot.key.evaluate(variables)))
     except (ExpressionError, UnkeyedError) as error:

@@ -21,7 +21,7 @@ from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.event import Event
 from bridge.core.expressions.equality import UNSURE, Equality, sought
 from bridge.core.expressions.shortcut import Shortcut
-from bridge.core.route import Accepted, keyed, route, unless_filtered
+from bridge.core.route import Accepted, keyed, route, unless_filtered, variables_of
 
 Place = tuple[Definition, CompiledSlot]
 """A slot of a definition."""
@@ -62,7 +62,7 @@ class SlotFilters:
             indexed.update(everyone)
         self.always = [number for number in range(len(places)) if number not in indexed]
         self._future = min([definition.trigger.future for definition, _ in places], default=0)
-        self._quick = [
+        self._quick = [  # how filters are decided by the payload alone, where nothing decides before them
             None
             if slot.where is None or definition.trigger.suspend or "event" in slot.where.names
             else slot.where.shortcut
@@ -75,6 +75,7 @@ class SlotFilters:
         They decide as :func:`bridge.core.route.route` does.
         """
         found: list[tuple[int, Accepted | Decision]] = []
+        routed: Accepted | Decision | None
         if event.time - event.reached > self._future:  # that may decide before the filter, as `suspend` does
             numbers: Sequence[int] = range(len(self.places))
             quick: Sequence[Shortcut | None] = [None] * len(self.places)
@@ -86,8 +87,11 @@ class SlotFilters:
             is_passed = holds(variables) if holds is not None else None
             if is_passed is False:
                 continue
-            place = self.places[number]
-            routed = keyed(*place, event) if is_passed else unless_filtered(*place, event)
+            definition, slot = self.places[number]
+            if is_passed:
+                routed = keyed(definition, slot, event, variables_of(slot, event))
+            else:
+                routed = unless_filtered(definition, slot, event)
             if routed is not None:
                 found.append((number, routed))
         return found

@@ -161,10 +161,12 @@ class Controller(Stage):
             }
         sources = self._source.read(self._in_force)
         is_written, self._written = sources is self._written, None
-        wanted, errors = list(sources.triggers) if is_written else [], list(sources.errors)
-        for loaded in () if is_written else sources.triggers:
-            announces = self._topics.announces_runs
-            error = internal_topic_error(loaded.trigger, self._topics.prefix, loaded.origin, announces_runs=announces)
+        wanted, errors = [], list(sources.errors)
+        prefix, announces = self._topics.prefix, self._topics.announces_runs
+        for loaded in sources.triggers:
+            error = None  # of what is written already
+            if not is_written:
+                error = internal_topic_error(loaded.trigger, prefix, loaded.origin, announces_runs=announces)
             if error is None:
                 wanted.append(loaded)
             else:

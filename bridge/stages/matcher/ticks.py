@@ -180,9 +180,9 @@ class Ended(NamedTuple):
         return max(1, len(self.step.spent) + len(self.forgotten))
 
     def by_tick(self, time: Micros) -> Ended:
-        """Return it without the arrivals that a tick at ``time`` would remember and forget again.
+        """Return this ending as a tick at ``time`` applies it: without arrivals that it would remember only to forget.
 
-        Nothing comes between, if nothing else is left in the window. After an outage this is so for most windows.
+        Where nothing else is left in the window, nothing happens between the two. After an outage most windows are so.
         """
         step = self.step
         if not step.spent or not step.window.is_empty or max([spent.until for _, spent in step.spent]) > time:

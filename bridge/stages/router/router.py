@@ -292,7 +292,7 @@ class Router(Stage):
         return 0.05 if self._decoder.is_awaiting() else super().patience()
 
     def waits(self) -> bool:
-        """Return whether records wait for a schema, or dead letters are to be read."""
+        """Return whether records wait for a schema, or dead letters still have to be read."""
         return self._decoder.is_awaiting() or self._letters.are_left()
 
     def process(self, records: deque[Record], out: Outbox) -> None:

@@ -153,7 +153,7 @@ class WaitingLetters:
         return self.are_left() and self._pace() >= self._next_try
 
     def are_left(self) -> bool:
-        """Return whether letters are to be read, now or later."""
+        """Return whether any letters still have to be read."""
         return bool(self._unread or self._reading)
 
     def events(self, out: Outbox) -> Iterator[WaitingEvent]:

@@ -1,77 +1,89 @@
-"""Conditions that need no engine: ``has()``, and fields compared with literals, joined by ``&&`` and ``||``.
+"""Conditions that need no engine: comparisons, arithmetic, ``in``, ``size`` and ``has()``, joined by ``&&`` and ``||``.
 
-Most filters are no more than that, and the engine takes longer to be called than to compare. A comparison is decided
-here only where the value has the literal's own type, for which Python and CEL agree. Everything else is CEL's.
+Most filters are no more than that, and the engine takes longer to be called than to compare. A step is decided here
+only where the types of its values are such that Python and CEL agree. Everything else is CEL's.
 
-The parts that ``&&`` joins become one function. Its code has no text of the expression in it: names and literals are
-values beside the code. Filters that differ only in these share the code.
+=====================================  ===============================================================================
+the step                               is decided here for
+=====================================  ===============================================================================
+``== != < <= > >=``                    two texts, two ints, two floats or two bools
+``== null``, ``!= null``               a field that is there
+``contains``, ``startsWith`` and       a text and a literal
+``endsWith``
+``in`` a list                          literals of one type, texts or ints, and a value of that type
+``+ - *`` and ``-`` of one value       two floats, or two ints with a result of 64 bits
+``/``                                  two floats, of which the second is not zero
+``size``                               a text, a list or a mapping
+``has()``; a field alone               a field of a mapping; a bool
+=====================================  ===============================================================================
+
+A condition becomes one function. Its code has no text of the expression in it: names and literals are values beside the
+code. Conditions that differ only in these share the code. The engine takes at most 31 operators or brackets inside each
+other, and Python a hundred blocks.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import CodeType
 from typing import Any, NamedTuple
 
-from bridge.core.expressions.fields import FieldVariable
+from bridge.core.expressions.fields import ABSENT, FieldVariable
 from bridge.core.expressions.tree import Node
 
 Shortcut = Callable[[Mapping[str, Any]], bool | None]
 """Returns whether the condition holds; None where only CEL can tell."""
 
 _OPERATORS = {"_==_": "==", "_!=_": "!=", "_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">="}
+_ARITHMETIC = {"_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/"}
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "contains": operator.contains,
     "endsWith": str.endswith,
     "startsWith": str.startswith,
 }
-_MIRRORED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_"}
-
-
+_COMPARED = frozenset({str, int, float, bool})
+_NUMBERS = frozenset({int, float})
+_LISTED = frozenset({str, int})
+_KNOWN: dict[str, Any] = {
+    "missing": (KeyError, TypeError, IndexError),
+    "numbers": _NUMBERS,
+    "sized": frozenset({str, list, dict}),
+    "absent": ABSENT,
+    "low": -(2**63),
+    "high": 2**63,
+}
 _SHAPES = 1_000  # of conditions whose code is kept
 
 
-class _Comparison(NamedTuple):
-    """A field that is compared with a literal of its type: by an operator of Python, or by a test."""
+class _Value(NamedTuple):
+    """A value in the code.
 
-    root: str
-    steps: tuple[str, ...]
-    operator: str
-    test: Callable[[Any, Any], bool] | None
-    literal: Any
+    Attributes:
+        name: Its variable.
+        kind: Its type, where that is certain.
+
+    """
+
+    name: str
+    kind: type | None = None
+
+
+class _UndecidedError(Exception):
+    """The condition has a step that only the engine can take."""
 
 
 def shortcut(tree: Node, picks: tuple[FieldVariable, ...]) -> Shortcut | None:
-    """Return how the condition is decided without the engine; None if it holds more than comparisons."""
-    parts = [_part(part, picks) for part in _joined(tree)]
-    if any(part is None for part in parts):
+    """Return how the condition is decided without the engine; None if it has a step that is always the engine's."""
+    code = _Code(picks)
+    try:
+        for part in _joined(tree):
+            code.lines.append(f" if not {code.condition(part, ' ')}: return False")
+    except _UndecidedError:
         return None
-    if len(parts) == 1 and not isinstance(parts[0], _Comparison):
-        return parts[0]
-    lines = ["def holds(variables):"]
-    given: dict[str, Any] = {"missing": (KeyError, TypeError, IndexError)}
-    for number, part in enumerate(parts):
-        if not isinstance(part, _Comparison):
-            given[f"other{number}"] = part
-            lines += [f" value = other{number}(variables)", " if value is not True: return value"]
-            continue
-        steps = [f"step{number}_{index}" for index in range(len(part.steps))]
-        given |= {f"root{number}": part.root, **dict(zip(steps, part.steps, strict=True))}
-        given |= {f"kind{number}": type(part.literal), f"literal{number}": part.literal}
-        path = "".join(f"[{step}]" for step in steps)
-        says = f"value {part.operator} literal{number}"
-        if part.test is not None:
-            given[f"test{number}"], says = part.test, f"test{number}(value, literal{number})"
-        lines += [
-            f" try: value = variables[root{number}]{path}",
-            " except missing: return None",
-            f" if type(value) is not kind{number}: return None",
-            f" if not {says}: return False",
-        ]
-    lines.append(" return True")
-    exec(_code("\n".join(lines)), given)  # noqa: S102 - its text has signs of operators and numbered names alone
+    given = _KNOWN | code.given
+    exec(_compiled("\n".join(["def holds(variables):", *code.lines, " return True"])), given)  # noqa: S102 - its text has signs of operators and numbered names alone
     holds: Shortcut = given["holds"]
     return holds
 
@@ -85,57 +97,203 @@ def _joined(tree: Node) -> Iterator[Node]:
         yield tree
 
 
-def _part(tree: Node, picks: tuple[FieldVariable, ...]) -> _Comparison | Shortcut | None:
-    """Return a comparison, or how another condition without ``&&`` is decided; None if it holds more than those."""
-    if tree.kind == "ident" and tree.name.startswith("@v"):
-        pick = picks[int(tree.name[2:])]
+class _Code:
+    """The code of a condition. A step whose value only CEL can tell returns None from all of it.
 
-        def is_present(variables: Mapping[str, Any]) -> bool | None:
-            value = pick.value(variables)
-            return value if type(value) is bool else None
+    Attributes:
+        lines: The statements so far.
+        given: The names and literals beside the code.
 
-        return is_present if pick.use == "has" else None
-    if tree.kind != "call":
-        return None
-    if tree.name == "_||_":
-        first, second = (shortcut(part, picks) for part in tree.parts)
-        if first is None or second is None:
+    """
+
+    def __init__(self, picks: tuple[FieldVariable, ...]) -> None:
+        self.lines: list[str] = []
+        self.given: dict[str, Any] = {}
+        self._picks = picks
+        self._count = 0
+
+    # -- conditions ----------------------------------------------------------------------------------------------------
+
+    def condition(self, node: Node, indent: str) -> str:
+        """Add the statements that decide a condition; return what is true in Python if it holds."""
+        if node.kind == "const" and type(node.value) is bool:
+            return self._give("literal", node.value)
+        if node.kind == "ident":
+            return self._alone(node, indent)
+        if node.kind != "call":
+            raise _UndecidedError
+        if node.name in ("_&&_", "_||_"):
+            return self._pair(node, indent)
+        if node.name == "!_":
+            return f"(not {self.condition(node.parts[0], indent)})"
+        if node.name in _TESTS and node.target is not None and len(node.parts) == 1:
+            return self._test(node, indent)
+        if node.name == "@in":
+            return self._listed(node, indent)
+        if node.name in _OPERATORS:
+            return self._comparison(node, indent)
+        raise _UndecidedError
+
+    def _alone(self, node: Node, indent: str) -> str:
+        """A field whose value is the condition, or whether it is there."""
+        pick = self._pick(node)
+        name = self._field(pick, indent) if pick.use == "value" else self._asked(pick, indent)
+        self.lines.append(f"{indent}if type({name}) is not bool: return None")
+        return name
+
+    def _pair(self, node: Node, indent: str) -> str:
+        """Two conditions, of which the second is looked at only if the first does not decide."""
+        first, second = node.parts
+        result = self._new("holds")
+        self.lines.append(f"{indent}{result} = {self.condition(first, indent)}")
+        self.lines.append(f"{indent}if {'' if node.name == '_&&_' else 'not '}{result}:")
+        self.lines.append(f"{indent} {result} = {self.condition(second, indent + ' ')}")
+        return result
+
+    def _comparison(self, node: Node, indent: str) -> str:
+        left, right = node.parts
+        for field, other in ((left, right), (right, left)):
+            if other.kind == "const" and other.value is None:  # the field says no more than whether it is null
+                if node.name not in ("_==_", "_!=_"):
+                    raise _UndecidedError
+                name = self._asked(self._pick(field), indent)
+                self.lines.append(f"{indent}if {name} is absent: return None")
+                return f"({name} is {'' if node.name == '_==_' else 'not '}None)"
+        first, second = self._value(left, indent), self._value(right, indent)
+        if self._same(first, second, _COMPARED, indent) is None:
+            self._bounded((first, second), indent)
+        return f"({first.name} {_OPERATORS[node.name]} {second.name})"
+
+    def _test(self, node: Node, indent: str) -> str:
+        literal = node.parts[0]
+        if node.target is None or literal.kind != "const" or type(literal.value) is not str:
+            raise _UndecidedError
+        tested = self._value(node.target, indent)
+        self._typed(tested, str, indent)
+        return f"{self._give('test', _TESTS[node.name])}({tested.name}, {self._give('literal', literal.value)})"
+
+    def _listed(self, node: Node, indent: str) -> str:
+        member, listed = node.parts
+        kinds = {type(part.value) for part in listed.parts}
+        is_plain = all(part.kind == "const" and part.name != "uint" for part in listed.parts)
+        if listed.kind != "list" or listed.optional or not is_plain or len(kinds) != 1 or not kinds <= _LISTED:
+            raise _UndecidedError
+        value = self._value(member, indent)
+        self._typed(value, kinds.pop(), indent)
+        return f"({value.name} in {self._give('literal', frozenset([part.value for part in listed.parts]))})"
+
+    # -- values --------------------------------------------------------------------------------------------------------
+
+    def _value(self, node: Node, indent: str) -> _Value:
+        """Add the statements that find a value."""
+        if node.kind == "const":
+            if node.name == "uint" or type(node.value) not in _COMPARED:
+                raise _UndecidedError
+            return _Value(self._give("literal", node.value), type(node.value))
+        if node.kind == "ident":
+            pick = self._pick(node)
+            if pick.use != "value":
+                raise _UndecidedError
+            return _Value(self._field(pick, indent))
+        if node.kind != "call":
+            raise _UndecidedError
+        if node.name == "size":
+            sized = [part for part in (node.target, *node.parts) if part is not None]
+            if len(sized) != 1:
+                raise _UndecidedError
+            of = self._value(sized[0], indent).name
+            self.lines.append(f"{indent}if type({of}) not in sized: return None")
+            return self._result(f"len({of})", int, indent)
+        if node.name == "-_":
+            operand = self._value(node.parts[0], indent)
+            self.lines.append(f"{indent}if type({operand.name}) not in numbers: return None")
+            result = self._result(f"-{operand.name}", operand.kind, indent)
+            self._bounded((operand, result), indent)
+            return result
+        if node.name not in _ARITHMETIC:
+            raise _UndecidedError
+        first, second = (self._value(part, indent) for part in node.parts)
+        kind: type | None = float
+        if node.name == "_/_":  # Python rounds the quotient of two ints down, and CEL towards zero
+            for operand in (first, second):
+                self._typed(operand, float, indent)
+            self.lines.append(f"{indent}if {second.name} == 0.0: return None")
+        else:
+            kind = self._same(first, second, _NUMBERS, indent)
+        result = self._result(f"{first.name} {_ARITHMETIC[node.name]} {second.name}", kind, indent)
+        self._bounded((_Value(first.name, kind), _Value(second.name, kind), result), indent)
+        return result
+
+    def _result(self, text: str, kind: type | None, indent: str) -> _Value:
+        name = self._new("value")
+        self.lines.append(f"{indent}{name} = {text}")
+        return _Value(name, kind)
+
+    def _field(self, pick: FieldVariable, indent: str) -> str:
+        """Add the statements that find a field."""
+        if not pick.steps:
+            raise _UndecidedError
+        root = self._give("root", pick.root)
+        steps = [self._give("step", step) for step in pick.steps]
+        name = self._new("value")
+        self.lines.append(f"{indent}try: {name} = variables[{root}]{''.join(f'[{step}]' for step in steps)}")
+        self.lines.append(f"{indent}except missing: return None")
+        return name
+
+    def _asked(self, pick: FieldVariable, indent: str) -> str:
+        """Add the statement that asks whether a field is there, or null."""
+        if pick.use == "value":
+            raise _UndecidedError
+        name = self._new("value")
+        self.lines.append(f"{indent}{name} = {self._give('ask', pick.value)}(variables)")
+        return name
+
+    def _pick(self, node: Node) -> FieldVariable:
+        if node.kind != "ident" or not node.name.startswith("@v"):
+            raise _UndecidedError
+        return self._picks[int(node.name[2:])]
+
+    # -- what has to be so ---------------------------------------------------------------------------------------------
+
+    def _same(self, first: _Value, second: _Value, kinds: frozenset[type], indent: str) -> type | None:
+        """Two values have one type, which is one of some; return it if it is certain."""
+        kind = first.kind or second.kind
+        if kind is None:
+            listed = self._give("kinds", kinds)
+            self.lines.append(f"{indent}if type({first.name}) is not type({second.name}): return None")
+            self.lines.append(f"{indent}if type({first.name}) not in {listed}: return None")
             return None
+        if kind not in kinds:
+            raise _UndecidedError
+        for value in (first, second):
+            self._typed(value, kind, indent)
+        return kind
 
-        def either(variables: Mapping[str, Any]) -> bool | None:
-            value = first(variables)
-            return second(variables) if value is False else value
+    def _typed(self, value: _Value, kind: type, indent: str) -> None:
+        """A value has a type."""
+        if value.kind is None:
+            self.lines.append(f"{indent}if type({value.name}) is not {self._give('kind', kind)}: return None")
+        elif value.kind is not kind:
+            raise _UndecidedError
 
-        return either
-    if tree.name in _TESTS and tree.target is not None:
-        test = _TESTS[tree.name]
-        return _comparison(tree.target, tree.parts[0], picks, {str}, test=test) if len(tree.parts) == 1 else None
-    if tree.name not in _OPERATORS:
-        return None
-    left, right, name = tree.parts[0], tree.parts[1], tree.name
-    if left.kind == "const":
-        left, right, name = right, left, _MIRRORED.get(name, name)
-    return _comparison(left, right, picks, {str, int, float, bool}, _OPERATORS[name])
+    def _bounded(self, values: Sequence[_Value], indent: str) -> None:
+        """The values are no ints beyond 64 bits, which are floats to CEL."""
+        for name, kind in values:
+            if kind is None:
+                self.lines.append(f"{indent}if type({name}) is int and not low <= {name} < high: return None")
+            elif kind is int:
+                self.lines.append(f"{indent}if not low <= {name} < high: return None")
 
+    def _new(self, prefix: str) -> str:
+        self._count += 1
+        return f"{prefix}{self._count}"
 
-def _comparison(
-    field: Node,
-    literal: Node,
-    picks: tuple[FieldVariable, ...],
-    kinds: Collection[type],
-    sign: str = "",
-    test: Callable[[Any, Any], bool] | None = None,
-) -> _Comparison | None:
-    """Return how a field is compared with a literal of one of these types; None if they are something else."""
-    is_literal = literal.kind == "const" and literal.name != "uint" and type(literal.value) in kinds
-    if field.kind != "ident" or not field.name.startswith("@v") or not is_literal:
-        return None
-    pick = picks[int(field.name[2:])]
-    if pick.use != "value" or not pick.steps:
-        return None
-    return _Comparison(pick.root, pick.steps, sign, test, literal.value)
+    def _give(self, prefix: str, value: object) -> str:
+        name = self._new(prefix)
+        self.given[name] = value
+        return name
 
 
 @lru_cache(maxsize=_SHAPES)
-def _code(text: str) -> CodeType:
+def _compiled(text: str) -> CodeType:
     return compile(text, "<condition>", "exec")

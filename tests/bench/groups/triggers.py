@@ -37,15 +37,22 @@ def _compare(number: int) -> str:
 
 
 def _compute(number: int) -> str:
-    """Return a filter that only the engine of expressions can evaluate."""
+    """Return a filter that computes a value for each event."""
     return f"payload.amount * 2.0 > {2_000 + number}.0 && payload.quantity > 0"
 
 
+def _match(number: int) -> str:
+    """Return a filter that only the engine of expressions can evaluate."""
+    return f'payload.country.matches("^c{number}$") && payload.quantity > 0'
+
+
 _ASKING, _COMPARING, _COMPUTING = "that ask for a value", "that compare", "that compute"
+_MATCHING = "that only the engine evaluates"
 _KINDS: dict[str, tuple[Callable[[int], str], tuple[int, ...]]] = {
     _ASKING: (_ask, (1, 10, 100, 1_000)),
     _COMPARING: (_compare, (1, 100, 1_000)),
     _COMPUTING: (_compute, (1, 100)),
+    _MATCHING: (_match, (1, 100)),
 }
 """The filters of each kind, and how many there are of them."""
 
@@ -79,7 +86,7 @@ def _costs(found: Speeds) -> list[Figure]:
         times = [share / 100 for share in ratios(spent[f"{_ASKING}, {number}"], spent[f"{_ASKING}, 1"])]
         what = f"CPU with {number:,} filters {_ASKING}, of that with one"
         figures.append(Figure(what, "times", times, at_most(1.5, "1.5 times")))
-    for kind in (_COMPARING, _COMPUTING):
+    for kind in (_COMPARING, _COMPUTING, _MATCHING):
         _, numbers = _KINDS[kind]
         one, all_ = spent[f"{kind}, 1"], spent[f"{kind}, {numbers[-1]}"]
         each = [(many - single) / (numbers[-1] - 1) for many, single in zip(all_, one, strict=True)]

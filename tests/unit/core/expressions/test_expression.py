@@ -7,6 +7,7 @@ import time
 import uuid
 from contextlib import suppress
 from decimal import Decimal
+from math import nan
 from types import FunctionType
 from typing import Any
 
@@ -24,6 +25,7 @@ from bridge.core.expressions.expression import (
     Expression,
     ExpressionError,
     ExpressionSyntaxError,
+    RefusedExpression,
     recorded,
 )
 from bridge.core.expressions.meter import engine, value_of
@@ -367,20 +369,73 @@ def test_a_comparison_without_the_engine_says_what_the_engine_says(
         assert expression.evaluate(variables) is known
 
 
-comparisons = st.builds(
-    lambda field, sign, literal: f"payload.{field} {sign} {literal}",
-    st.sampled_from(["v", "w", "deep.er", "missing"]),
-    st.sampled_from(["==", "!=", "<", ">="]),
-    st.sampled_from(["3", "3.0", "'eu'", "true"]),
-) | st.sampled_from(["has(payload.v)", "has(payload.missing)", "payload.w.startsWith('e')", "payload.v.contains('u')"])
+fields = st.sampled_from(["payload.v", "payload.w", "payload.deep.er", "payload.missing"])
+computed = st.recursive(
+    fields | st.sampled_from(["3", "3.0", "-2", "0", "0.0", "9223372036854775807"]),
+    lambda inner: st.one_of(
+        st.builds(
+            lambda first, sign, second: f"({first} {sign} {second})", inner, st.sampled_from(list("+-*/")), inner
+        ),
+        inner.map(lambda value: f"-({value})"),
+        fields.map(lambda field: f"size({field})"),
+        fields.map(lambda field: f"{field}.size()"),
+    ),
+    max_leaves=4,
+)
+comparisons = st.one_of(
+    st.builds(
+        lambda value, sign, other: f"{value} {sign} {other}",
+        computed,
+        st.sampled_from(["==", "!=", "<", ">="]),
+        st.sampled_from(["3", "3.0", "'eu'", "true"]) | computed,
+    ),
+    st.builds(
+        lambda value, listed: f"{value} in [{', '.join(listed)}]",
+        computed,
+        st.lists(st.sampled_from(["3", "-1"]), min_size=1) | st.lists(st.sampled_from(["'eu'", "'e'"]), min_size=1),
+    ),
+    st.builds(lambda field, sign: f"{field} {sign} null", fields, st.sampled_from(["==", "!="])),
+    fields,
+    st.sampled_from(["has(payload.v)", "has(payload.missing)", "payload.w.startsWith('e')", "payload.v.contains('u')"]),
+)
 conditions = st.recursive(
     comparisons,
-    lambda inner: st.builds(
-        lambda first, sign, second: f"({first} {sign} {second})", inner, st.sampled_from(["&&", "||"]), inner
+    lambda inner: st.one_of(
+        st.builds(
+            lambda first, sign, second: f"({first} {sign} {second})", inner, st.sampled_from(["&&", "||"]), inner
+        ),
+        inner.map(lambda condition: f"!({condition})"),
     ),
     max_leaves=6,
 )
-contents = st.sampled_from([3, 2, 4, 3.0, 2.5, "eu", "e", "", True, False, None, [3]])
+contents = st.sampled_from(
+    [
+        3,
+        2,
+        4,
+        0,
+        2**62,
+        -(2**63),
+        2**63,
+        3.0,
+        2.5,
+        0.0,
+        -0.0,
+        1e308,
+        nan,
+        "eu",
+        "e",
+        "",
+        "e\u00fc",
+        True,
+        False,
+        None,
+        [3],
+        [],
+        {"er": 1},
+        b"eu",
+    ]
+)
 
 
 @settings(deadline=None)
@@ -394,10 +449,62 @@ def test_comparisons_that_are_joined_say_without_the_engine_what_the_engine_says
     text: str, v: Any, w: Any, deep: Any
 ) -> None:
     expression, variables = Expression(text), {"payload": {"v": v, "w": w, "deep": deep}}
-    assert expression.shortcut is not None
-    known = expression.shortcut(variables)
+    known = expression.shortcut(variables) if expression.shortcut is not None else None
     if known is not None:
         assert expression.evaluate(variables) is known
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("payload.rows > 3 && payload.country == 'nz'", True),
+        ("payload.rows * 2 > 9 && payload.price * 1.5 <= 3.75", True),
+        ("payload.rows + payload.more - 1 == 6", True),
+        ("payload.price / 0.5 == 5.0", True),
+        ("-payload.price < -2.0 && -payload.rows == -5", True),
+        ("payload.rows < payload.more", False),
+        ("payload.country in ['au', 'nz'] && !(payload.rows in [1, 2])", True),
+        ("size(payload.tags) == 2 && payload.country.size() > 2", False),
+        ("payload.active && !payload.closed", True),
+        ("payload.note == null || payload.rows > 100", True),
+        ("payload.note != null", False),
+        ("!has(payload.missing) && (payload.closed || payload.country.endsWith('z'))", True),
+        ("true && payload.rows != 5", False),
+    ],
+)
+def test_most_filters_never_reach_the_engine(text: str, *, holds: bool) -> None:
+    payload = {"rows": 5, "more": 2, "price": 2.5, "country": "nz", "tags": ["a", "b"], "note": None}
+    expression = Expression(text)
+    assert expression.shortcut is not None
+    assert expression.shortcut({"payload": {**payload, "active": True, "closed": False}}) is holds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "payload.rows * 9223372036854775807 > 0",  # an overflow is an error
+        "payload.rows / 2 == 2",  # CEL rounds towards zero
+        "payload.price / payload.nothing > 0.0",
+        "payload.rows > 2.5",  # CEL compares numbers of all types
+        "payload.rows + payload.price > 1.0",  # an error
+        "payload.rows",  # neither true nor false
+        "payload.missing == 1",
+        "payload.big == payload.big",
+    ],
+)
+def test_what_python_would_do_in_another_way_is_left_to_the_engine(text: str) -> None:
+    expression = Expression(text)
+    payload = {"rows": 5, "price": 2.5, "nothing": 0.0, "big": 2**64}
+    assert expression.shortcut is None or expression.shortcut({"payload": payload}) is None
+
+
+def test_the_deepest_condition_that_the_engine_takes_needs_no_engine() -> None:
+    texts = ["(payload.rows == 1 || " * depth + "payload.rows == 5" + ")" * depth for depth in range(100)]
+    taken = [expression for expression in map(recorded, texts) if not isinstance(expression, RefusedExpression)]
+    assert 10 < len(taken) < 100
+    for expression in taken:
+        assert expression.shortcut is not None
+        assert expression.shortcut({"payload": {"rows": 5}}) is True
 
 
 def test_no_text_of_a_condition_is_code_of_its_shortcut() -> None:

@@ -176,13 +176,13 @@ class Metrics:
             tally = decisions.tally()
             if decisions.rejections:
                 with self._lock:
-                    for rejection in decisions.rejections:
-                        filtered = self._filtered.get((stage, rejection.filters))
+                    for filters, rejections in decisions.rejections.items():
+                        filtered = self._filtered.get((stage, filters))
                         if filtered is None:
-                            filtered = self._filtered[stage, rejection.filters] = _Filtered()
-                        filtered.events += 1
-                        if rejection.others:
-                            filtered.others.update(rejection.others)
+                            filtered = self._filtered[stage, filters] = _Filtered()
+                        filtered.events += len(rejections)
+                        for others in [others for _, others in rejections if others]:
+                            filtered.others.update(others)
                 if len(self._filtered) > _KEPT:  # an index of earlier definitions is kept until it is counted
                     self._count_filtered()
         else:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from typing_extensions import override
 
@@ -26,6 +26,7 @@ from bridge.core.route import Accepted, keyed, route, unless_filtered, variables
 Place = tuple[Definition, CompiledSlot]
 """A slot of a definition."""
 
+_new_tuple = tuple.__new__  # a third of what calling a named tuple costs
 _ALIKE = 2  # slots that ask for the same field before looking its value up is cheaper than evaluating their filters
 
 
@@ -76,12 +77,13 @@ class SlotFilters:
         """
         found: list[tuple[int, Accepted | Decision]] = []
         routed: Accepted | Decision | None
-        if event.time - event.reached > self._future:  # that may decide before the filter, as `suspend` does
+        _, _, _, time, reached, _, payload, _ = event
+        if time - reached > self._future:  # that may decide before the filter, as `suspend` does
             numbers: Sequence[int] = range(len(self.places))
             quick: Sequence[Shortcut | None] = [None] * len(self.places)
         else:
-            numbers, quick = self.open_to(event), self._quick
-        variables = {"payload": event.payload}
+            numbers, quick = self.open_to(event) if self._groups else self.always, self._quick
+        variables = {"payload": payload}
         for number in numbers:
             holds = quick[number]
             is_passed = holds(variables) if holds is not None else None
@@ -114,39 +116,32 @@ class SlotFilters:
         return sorted(self.always + found)
 
 
-class Rejection:
+class Rejection(NamedTuple):
     """The decisions of the slots that filter an event out: ``filtered`` for each.
 
-    Args:
-        filters: The index.
+    Attributes:
         event: The event.
         others: The numbers of the slots that have decided it in another way.
 
     """
 
-    __slots__ = ("event", "filters", "others")
+    event: Event
+    others: Sequence[int]
 
-    def __init__(self, filters: SlotFilters, event: Event, others: Sequence[int]) -> None:
-        self.filters = filters
-        self.event = event
-        self.others = others
+    def decisions(self, filters: SlotFilters, numbers: Iterable[int]) -> Iterator[Decision]:
+        """Make the decisions of some slots, as :func:`bridge.core.route.route` makes each; none for ``others``.
 
-    def __len__(self) -> int:
-        """Return how many decisions it stands for."""
-        return len(self.filters.places) - len(self.others)
+        Args:
+            filters: The index that has rejected the event.
+            numbers: The numbers of the slots.
 
-    def __iter__(self) -> Iterator[Decision]:
-        """Make the decisions, as :func:`bridge.core.route.route` makes each."""
-        return self.of(range(len(self.filters.places)))
-
-    def of(self, numbers: Iterable[int]) -> Iterator[Decision]:
-        """Make the decisions of some slots; none for those that have decided in another way."""
+        """
         others = set(self.others)
         for number in numbers:
             if number not in others:
-                routed = route(*self.filters.places[number], self.event)
+                routed = route(*filters.places[number], self.event)
                 if isinstance(routed, Accepted):
-                    slot = self.filters.places[number][1].slot
+                    slot = filters.places[number][1].slot
                     raise TypeError(f"the index rejects an event that passes slot {slot.variable}: {slot.where}")
                 yield routed
 
@@ -156,13 +151,13 @@ class Decisions(Sequence[Decision | RunDecision]):
 
     Attributes:
         made: The decisions that were made.
-        rejections: Those that stand for decisions.
+        rejections: The events that stand for decisions, by the index that has rejected them.
 
     """
 
     def __init__(self) -> None:
         self.made: list[Decision | RunDecision] = []
-        self.rejections: list[Rejection] = []
+        self.rejections: dict[SlotFilters, list[Rejection]] = {}
         self._tally: Counter[tuple[str, str]] = Counter()
         self._tallied = 0
         self.append = self.made.append
@@ -171,6 +166,22 @@ class Decisions(Sequence[Decision | RunDecision]):
     def __bool__(self) -> bool:
         """Return whether there is any."""
         return bool(self.made or self.rejections)
+
+    def reject(self, filters: SlotFilters, event: Event, others: Sequence[int] = ()) -> None:
+        """Add the decisions of the slots that filter an event out.
+
+        Args:
+            filters: The index over the slots.
+            event: The event.
+            others: The numbers of the slots that have decided it in another way.
+
+        """
+        rejection = _new_tuple(Rejection, (event, others))
+        rejections = self.rejections.get(filters)
+        if rejections is None:
+            self.rejections[filters] = [rejection]
+        else:
+            rejections.append(rejection)
 
     def tally(self) -> Counter[tuple[str, str]]:
         """Return how many were made of each trigger and reason, by the reason's text."""
@@ -183,18 +194,23 @@ class Decisions(Sequence[Decision | RunDecision]):
         """Return how many there are of each reason, without making any."""
         counts: Counter[Reason | RunReason] = Counter([decision.reason for decision in self.made])
         if self.rejections:
-            counts[Reason.FILTERED] += sum([len(rejection) for rejection in self.rejections])
+            counts[Reason.FILTERED] += len(self) - len(self.made)
         return counts
 
     @override
     def __len__(self) -> int:
-        return len(self.made) + sum([len(rejection) for rejection in self.rejections])
+        rejected = [
+            len(rejections) * len(filters.places) - sum([len(others) for _, others in rejections])
+            for filters, rejections in self.rejections.items()
+        ]
+        return len(self.made) + sum(rejected)
 
     @override
     def __iter__(self) -> Iterator[Decision | RunDecision]:
         yield from self.made
-        for rejection in self.rejections:
-            yield from rejection
+        for filters, rejections in self.rejections.items():
+            for rejection in rejections:
+                yield from rejection.decisions(filters, range(len(filters.places)))
 
     @override
     def __getitem__(self, index: Any) -> Any:

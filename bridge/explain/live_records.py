@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bridge.core.decision import Decision, Reason, RunReason
 from bridge.core.definition import Definition
@@ -37,7 +37,7 @@ from bridge.stages.matcher.window_records import read_clock_key, read_key_beside
 from bridge.stages.matcher.window_restore import Kept, read_changelog
 from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.process import group_of
-from bridge.stages.shared.arrival_records import arrival_key, decode_arrival
+from bridge.stages.shared.arrival_records import ArrivalRecord, arrival_key, decode_arrival
 from bridge.stages.shared.dead_letters import SENDING, UNKNOWN_SCHEMA
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.shared.run_records import decode_facts, decode_run, encode_facts
@@ -348,10 +348,10 @@ class _Reading:
                 value = record.value or b""
                 if value.startswith(TICK.prefix):
                     continue
-                fields = decode_arrival(value)
-                known = self._definitions.known.get(fields["definition"])
-                if fields["trigger"] == self._trigger and known is not None:
-                    self._found.unapplied.add(_slot_event(fields, known))
+                arrival = decode_arrival(value)
+                known = self._definitions.known.get(arrival.definition)
+                if arrival.trigger == self._trigger and known is not None:
+                    self._found.unapplied.add(_slot_event(arrival, known))
 
     # -- dead letters --------------------------------------------------------------------------------------------------
 
@@ -393,8 +393,8 @@ class _Reading:
             arrival = decode_arrival(value)
         except RecordError:
             return
-        known = self._definitions.known.get(arrival["definition"])
-        if known is not None and arrival["trigger"] == self._trigger:
+        known = self._definitions.known.get(arrival.definition)
+        if known is not None and arrival.trigger == self._trigger:
             slot_event = _slot_event(arrival, known)
             if slot_event[1] in self._events:
                 self._found.event_letters[slot_event].append(letter)
@@ -425,6 +425,6 @@ def run_reason(run: LedgerRun) -> RunReason:
     return RunReason(word) if word in _RUN_REASONS else RunReason.CREATED
 
 
-def _slot_event(arrival: Mapping[str, Any], definition: Definition) -> tuple[str, EventIdentity]:
-    slot = definition.trigger.slots[arrival["slot"]]
-    return slot.variable, EventIdentity(arrival.get("name") or slot.event, arrival["source"], arrival["id"])
+def _slot_event(arrival: ArrivalRecord, definition: Definition) -> tuple[str, EventIdentity]:
+    slot = definition.trigger.slots[arrival.slot]
+    return slot.variable, EventIdentity(arrival.name or slot.event, arrival.source, arrival.id)

@@ -119,18 +119,17 @@ class WayBack:
     def _arrival(self, letter: Letter) -> Sending | Stays:
         record = letter.record
         try:
-            fields = decode_arrival(record.value or b"")
+            arrival = decode_arrival(record.value or b"")
         except RecordError:
-            fields = {}
-        trigger = letter.triggers[0] if letter.triggers else fields.get("trigger", "NAME")
-        if letter.reason == "unrunnable" or not fields:
+            arrival = None
+        if letter.reason == "unrunnable" or arrival is None:
+            trigger = letter.triggers[0] if letter.triggers else arrival.trigger if arrival is not None else "NAME"
             return Stays(
                 f"its match has used its events. Make its run with: flowbridge replay --trigger {trigger} --from "
                 f"{time_text(letter.at - DAY)}"
             )
-        fields["reached"] = self._now() + DAY  # it reaches us when it is appended, which bounds this time
-        name, traceparent = fields.pop("name", ""), fields.pop("traceparent", "")
-        value = encode_arrival(fields, name, "", traceparent)
+        # it reaches us when it is appended, which bounds this time
+        value = encode_arrival(arrival._replace(reached=self._now() + DAY))
         return Sending(self._topics.arrivals, record.partition, record.key, value, headers_of(value) or ())
 
     def _run(self, letter: Letter) -> Sending | Stays:

@@ -365,13 +365,11 @@ class Freezer:
         for place, end in ends.items():
             for record in self._records(reader, place, passed[place], end):
                 if not (record.value or b"").startswith(TICK.prefix):
-                    fields = decode_arrival(record.value or b"")
-                    if fields["trigger"] == trigger:
-                        known = self._definitions.known.get(fields["definition"])
-                        name = fields.get("name")
-                        if not name:  # an old record
-                            name = known.trigger.slots[fields["slot"]].event if known is not None else ""
-                        recorded.hold([EventIdentity(name, fields["source"], fields["id"])])
+                    arrival = decode_arrival(record.value or b"")
+                    if arrival.trigger == trigger:
+                        known = self._definitions.known.get(arrival.definition)
+                        of_slot = known.trigger.slots[arrival.slot].event if known is not None else ""
+                        recorded.hold([EventIdentity(arrival.name or of_slot, arrival.source, arrival.id)])
         windows = [Partition(self._topics.windows, number) for number in range(self._topics.partitions)]
         for place, end in self._closed_ends(admin, windows).items():
             waiting: set[bytes] = set()

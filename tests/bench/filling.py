@@ -16,10 +16,10 @@ from bench.material import order
 from bridge.core.event import SECOND, EventIdentity
 from bridge.core.runs.identity import workflow_name
 from bridge.core.runs.run import Run
+from bridge.core.windows.window import Arrival
 from bridge.kafka.internal_topics import InternalTopics, partition_of
-from bridge.kafka.records import ARRIVAL
 from bridge.stages.matcher.window_records import Place, WindowKey, encode_waiting, place_key
-from bridge.stages.shared.arrival_records import arrival_of
+from bridge.stages.shared.arrival_records import ArrivalRecord, encode_arrival
 from bridge.stages.shared.run_records import encode_run
 from bridge.stages.submitter.ledger.ledger import encode_entry
 from bridge.stages.submitter.open_run import OpenRun
@@ -140,19 +140,10 @@ def fill_windows(bootstrap: str, topics: InternalTopics, condition: str, definit
     for number in range(count):
         key = WindowKey("default/bench", condition, f"order-{number:09d}")
         place = Place(key, 0, EventIdentity("bench.order", "bench", f"bench.order-{number}"))
-        fields = {
-            "trigger": key.trigger,
-            "definition": definition,
-            "slot": 0,
-            "key": key.key,
-            "source": place.event.source,
-            "id": place.event.id,
-            "time": now,
-            "reached": now,
-            "event_key": "key",
-            "value": number.to_bytes(8, "big") + bytes(_PAYLOAD_BYTES - 8),
-        }
-        value = encode_waiting(arrival_of(fields, place.event, number, now), ARRIVAL.encode(fields))
+        event, body = place.event, number.to_bytes(8, "big") + bytes(_PAYLOAD_BYTES - 8)
+        arrived = ArrivalRecord(key.trigger, definition, 0, key.key, event.source, event.id, now, now, "key", body)
+        arrival = Arrival(now, number, 0, event, now, definition, "key", body)
+        value = encode_waiting(arrival, encode_arrival(arrived))
         partition = partition_of(f"{key.trigger}\0{key.key}", topics.partitions)
         filler.send(topics.windows, partition, place_key(place), value)
     filler.flush()

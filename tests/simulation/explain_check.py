@@ -144,10 +144,10 @@ def _met_in_order(world: World, trigger: str) -> bool:
         if value.startswith(TICK.prefix):
             continue
         arrival = decode_arrival(value)
-        if arrival["trigger"] == trigger:
-            if arrival["reached"] <= newest.get(record.partition, 0):
+        if arrival.trigger == trigger:
+            if arrival.reached <= newest.get(record.partition, 0):
                 return False
-            newest[record.partition] = arrival["reached"]
+            newest[record.partition] = arrival.reached
     return True
 
 

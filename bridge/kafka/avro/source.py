@@ -19,7 +19,13 @@ Schema = Any
 Fields = Mapping[str, Any]
 
 _INDENT = "    "
-_KNOWN = {"sizes": SIZES, "short": len(SIZES), "long_bytes": long_bytes, "int_bytes": int_bytes, "long_at": long_at}
+_KNOWN: dict[str, Any] = {
+    "sizes": SIZES,
+    "short": len(SIZES),
+    "long_bytes": long_bytes,
+    "int_bytes": int_bytes,
+    "long_at": long_at,
+}
 
 
 def writer(schema: Schema) -> Callable[[Fields, bytes], bytes]:
@@ -27,15 +33,39 @@ def writer(schema: Schema) -> Callable[[Fields, bytes], bytes]:
 
     It raises OverflowError for a number that its type cannot hold.
     """
-    parts, lines = ["prefix"], []
-    for number, field in enumerate(schema["fields"]):
-        name = f"f{number}"
-        lines.append(f"{name} = fields[{field['name']!r}]")
-        lines += _write(field["type"], name)
-        parts += _parts(field["type"], name)
-    body = [*lines, f"return b''.join(({', '.join(parts)},))"]
-    write: Callable[[Fields, bytes], bytes] = _compiled("write", "fields, prefix", body)
+    taken = [f"f{number} = fields[{field['name']!r}]" for number, field in enumerate(schema["fields"])]
+    write: Callable[[Fields, bytes], bytes] = _compiled("write", "fields, prefix", [*taken, *_written(schema)])
     return write
+
+
+def value_writer(schema: Schema, prefix: bytes, refused: Callable[[OverflowError], Exception]) -> Callable[..., bytes]:
+    """Return ``write(*values)``, which takes the values of all fields in their order, and none by its name.
+
+    Args:
+        schema: The schema. Records inside of it are tuples of values, too.
+        prefix: What stands in front of the record's bytes.
+        refused: Makes the error that is raised for a number that its type cannot hold.
+
+    """
+    body = [
+        "try:",
+        *(_INDENT + line for line in _written(schema, by_value=True)),
+        "except OverflowError as error:",
+        _INDENT + "raise refused(error) from error",
+    ]
+    arguments = ", ".join(f"f{number}" for number in range(len(schema["fields"])))
+    write: Callable[..., bytes] = _compiled("write", arguments, body, prefix=prefix, refused=refused)
+    return write
+
+
+def _written(schema: Schema, *, by_value: bool = False) -> list[str]:
+    """Return the statements that return the record's bytes behind ``prefix``, from variables named by their number."""
+    lines: list[str] = []
+    parts = ["prefix"]
+    for number, field in enumerate(schema["fields"]):
+        lines += _write(field["type"], f"f{number}", by_value=by_value)
+        parts += _parts(field["type"], f"f{number}")
+    return [*lines, f"return b''.join(({', '.join(parts)},))"]
 
 
 def reader(schema: Schema) -> Callable[[bytes, int], dict[str, Any]]:
@@ -51,10 +81,22 @@ def reader(schema: Schema) -> Callable[[bytes, int], dict[str, Any]]:
     return read
 
 
-def picker(schema: Schema, names: Sequence[str]) -> Callable[[bytes, int], tuple[Any, ...]]:
-    """Return ``pick(buf, pos)``, which gives some fields of a record alone, and looks at nothing behind the last.
+def picker(
+    schema: Schema,
+    names: Sequence[str],
+    prefix: bytes,
+    otherwise: Callable[[bytes], tuple[Any, ...]],
+    damaged: Callable[[Exception], Exception],
+) -> Callable[[bytes], tuple[Any, ...]]:
+    """Return ``pick(buf)``, which gives some fields of a record alone, and looks at nothing behind the last.
 
-    It raises as what :func:`reader` returns does.
+    Args:
+        schema: The schema.
+        names: The fields, in the order in which they are given.
+        prefix: What stands in front of the record's bytes.
+        otherwise: Called for bytes with another prefix.
+        damaged: Makes the error that is raised when the bytes are no such record, or are cut short.
+
     """
     fields = {field["name"]: f"f{number}" for number, field in enumerate(schema["fields"])}
     last = max(list(fields).index(name) for name in names)
@@ -67,14 +109,25 @@ def picker(schema: Schema, names: Sequence[str]) -> Callable[[bytes, int], tuple
                 lines += ["while buf[pos] > 127:", f"{_INDENT}pos += 1", "pos += 1"]
             case _:
                 lines += _read(field["type"], fields[field["name"]])
-    lines += [*_END, f"return ({', '.join(fields[name] for name in names)},)"]
-    pick: Callable[[bytes, int], tuple[Any, ...]] = _compiled("pick", "buf, pos", lines)
+    body = [
+        "if not buf.startswith(prefix):",
+        _INDENT + "return otherwise(buf)",
+        f"pos = {len(prefix)}",
+        "try:",
+        *(_INDENT + line for line in (*lines, *_END)),
+        "except (ValueError, IndexError) as error:",
+        _INDENT + "raise damaged(error) from error",
+        f"return ({', '.join(fields[name] for name in names)},)",
+    ]
+    pick: Callable[[bytes], tuple[Any, ...]] = _compiled(
+        "pick", "buf", body, prefix=prefix, otherwise=otherwise, damaged=damaged
+    )
     return pick
 
 
-def _compiled(name: str, arguments: str, body: list[str]) -> Any:
+def _compiled(name: str, arguments: str, body: list[str], **known: object) -> Any:
     source = "\n".join([f"def {name}({arguments}):", *(_INDENT + line for line in body)])
-    names: dict[str, Any] = dict(_KNOWN)
+    names: dict[str, Any] = _KNOWN | known
     exec(compile(source, f"<{name} of an Avro schema>", "exec"), names)  # noqa: S102 - made of our own schemas alone
     return names[name]
 
@@ -85,7 +138,7 @@ _END = ("if pos > len(buf):", _INDENT + "raise IndexError('it is cut short')")
 # -- writing: statements that turn the variable into bytes, and what of it is joined -----------------------------------
 
 
-def _write(schema: Schema, name: str) -> Iterator[str]:
+def _write(schema: Schema, name: str, *, by_value: bool) -> Iterator[str]:
     match _type(schema):
         case "string":
             yield f"{name} = {name}.encode()"
@@ -104,19 +157,22 @@ def _write(schema: Schema, name: str) -> Iterator[str]:
             yield f"if {name} is None:"
             yield f"{_INDENT}{name} = b'\\0'"
             yield "else:"
-            for line in _write(other, name):
+            for line in _write(other, name, by_value=by_value):
                 yield _INDENT + line
             yield f"{_INDENT}{name} = b''.join((b'\\2', {', '.join(_parts(other, name))},))"
         case "map" | "array":
-            yield from _write_many(schema, name)
+            yield from _write_many(schema, name, by_value=by_value)
         case "record":
-            for field in schema["fields"]:
-                part = f"{name}_{field['name']}"
-                yield f"{part} = {name}[{field['name']!r}]"
-                yield from _write(field["type"], part)
+            parts = [f"{name}_{field['name']}" for field in schema["fields"]]
+            if by_value:
+                yield f"{', '.join(parts)}, = {name}"
+            for part, field in zip(parts, schema["fields"], strict=True):
+                if not by_value:
+                    yield f"{part} = {name}[{field['name']!r}]"
+                yield from _write(field["type"], part, by_value=by_value)
 
 
-def _write_many(schema: Schema, name: str) -> Iterator[str]:
+def _write_many(schema: Schema, name: str, *, by_value: bool) -> Iterator[str]:
     is_map = _type(schema) == "map"
     item = f"{name}_i"
     yield f"if {name}:"
@@ -124,10 +180,10 @@ def _write_many(schema: Schema, name: str) -> Iterator[str]:
     yield f"{_INDENT}for {f'{name}_k, {item} in {name}.items()' if is_map else f'{item} in {name}'}:"
     parts = _parts(schema["values"] if is_map else schema["items"], item)
     if is_map:
-        for line in _write("string", f"{name}_k"):
+        for line in _write("string", f"{name}_k", by_value=by_value):
             yield _INDENT * 2 + line
         parts = [*_parts("string", f"{name}_k"), *parts]
-    for line in _write(schema["values"] if is_map else schema["items"], item):
+    for line in _write(schema["values"] if is_map else schema["items"], item, by_value=by_value):
         yield _INDENT * 2 + line
     yield f"{_INDENT * 2}{name}_l += ({', '.join(parts)},)"
     yield f"{_INDENT}{name}_l.append(b'\\0')"

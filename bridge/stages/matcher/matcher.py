@@ -15,11 +15,12 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from math import inf
 from sys import intern
-from typing import Any
+from typing import TypeVar
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
 from bridge.core.event import SECOND, EventIdentity, Micros
+from bridge.core.windows.window import Arrival
 from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.observer import Observer
@@ -33,12 +34,14 @@ from bridge.stages.matcher.window_indexes import Condition
 from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.matcher.window_restore import LastRecords
 from bridge.stages.matcher.window_store import Bounds, Excess, WindowStore
-from bridge.stages.shared.arrival_records import arrival_key, arrival_of, decode_arrival
+from bridge.stages.shared.arrival_records import arrival_key, decode_arrival
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.shared.garbage import leave_alone
 from bridge.stages.shared.run_sender import TOGETHER
 from bridge.stages.shared.unreadable_records import set_aside
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -227,14 +230,14 @@ class Matcher(Stage):
             logger.error("tick %s/%d@%d is skipped: %s", record.topic, record.partition, record.offset, text)
             self._keep_retiring(self.windows[record.partition], None, out)
             return
-        fields = decode_arrival(record.value or b"")
-        trigger, definition = fields["trigger"], self._definition(fields["definition"])
-        self._runs.bury(record, trigger, text, out, reason)
+        arrived = decode_arrival(record.value or b"")
+        definition = self._definition(arrived.definition)
+        self._runs.bury(record, arrived.trigger, text, out, reason)
         if definition is not None:
-            slot = definition.trigger.slots[fields["slot"]]
-            event = EventIdentity(fields.get("name") or slot.event, fields["source"], fields["id"])
-            key = definition.redacted_key(fields["key"])
-            out.decisions.append(Decision(reason, trigger, slot.variable, event, key, {"error": text}))
+            slot = definition.trigger.slots[arrived.slot]
+            event = EventIdentity(arrived.name or slot.event, arrived.source, arrived.id)
+            key = definition.redacted_key(arrived.key)
+            out.decisions.append(Decision(reason, arrived.trigger, slot.variable, event, key, {"error": text}))
 
     def committed(self) -> None:
         """Report the number of open windows, and the memory that they take."""
@@ -254,18 +257,21 @@ class Matcher(Stage):
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
     def _apply_arrival(self, record: Record, matched: list[ReadMatch], out: Outbox) -> None:
-        fields = self._read(decode_arrival, record, out)
-        if fields is None:
+        arrived = self._read(decode_arrival, record, out)
+        if arrived is None:
             return
-        definition = self._definition(fields["definition"])
+        _, routed_by, slot, correlation, source, id_, time, reached, event_key, value, name, traceparent = arrived
+        definition = self._definition(routed_by)
         if definition is None:
-            text = f"definition {fields['definition']} of {fields['trigger']} is not in triggers"
-            self._runs.bury(record, fields["trigger"], text, out)
+            text = f"definition {routed_by} of {arrived.trigger} is not in triggers"
+            self._runs.bury(record, arrived.trigger, text, out)
             return
-        name = fields.get("name") or definition.trigger.slots[fields["slot"]].event
-        event = _new_tuple(EventIdentity, (intern(name), intern(fields["source"]), fields["id"]))
-        arrival = arrival_of(fields, event, record.offset, min(fields["reached"], record.timestamp * 1000))
-        key = _new_tuple(WindowKey, (definition.identity, definition.condition_hash, fields["key"]))
+        name = name or definition.trigger.slots[slot].event
+        event = _new_tuple(EventIdentity, (intern(name), intern(source), id_))
+        reached = min(reached, record.timestamp * 1000)
+        fields = (time, record.offset, slot, event, reached, definition.hash, event_key, value, traceparent)
+        arrival = _new_tuple(Arrival, fields)
+        key = _new_tuple(WindowKey, (definition.identity, definition.condition_hash, correlation))
         store, trigger = self.windows[record.partition], definition.trigger
         step = store.step(key, trigger, arrival, self._bounds)
         if isinstance(step, Excess):
@@ -280,7 +286,7 @@ class Matcher(Stage):
             return
         store.apply(key, trigger, step, out, arrived=record.value or b"")
 
-    def _read(self, decode: Callable[[bytes], dict[str, Any]], record: Record, out: Outbox) -> dict[str, Any] | None:
+    def _read(self, decode: Callable[[bytes], T], record: Record, out: Outbox) -> T | None:
         """Return the fields of a record of ``arrivals``; None for one that cannot be read, which is a dead letter."""
         try:
             return decode(record.value or b"")

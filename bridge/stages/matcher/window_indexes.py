@@ -16,7 +16,8 @@ value more.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from sys import getsizeof
 from typing import NamedTuple
 
@@ -166,6 +167,14 @@ class OpenWindows:
             period = since // _AGES
             counts[period] = counts.get(period, 0) + 1
 
+    def add_all(self, condition: Condition, since: Iterable[Micros]) -> None:
+        """Count windows, each by since when its oldest event waits."""
+        periods = Counter([moment // _AGES for moment in since])
+        counts = self._counts.setdefault(condition, {})
+        for period, number in periods.items():
+            counts[period] = counts.get(period, 0) + number
+            self.count += number
+
     def remove(self, condition: Condition, since: Micros | None) -> None:
         """Count a window no longer, by what it was counted with."""
         self.count -= 1
@@ -251,4 +260,9 @@ def waiting_bytes(held: Arrival | Spent) -> int:
     """Return the bytes that an arrival takes only while it waits."""
     if isinstance(held, Spent):
         return 0
-    return _WAITING_BYTES + len(held.value) + sum([getsizeof(text) for text in (held.key, held.traceparent) if text])
+    size = _WAITING_BYTES + len(held.value)
+    if held.key:
+        size += getsizeof(held.key)
+    if held.traceparent:
+        size += getsizeof(held.traceparent)
+    return size

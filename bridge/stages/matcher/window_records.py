@@ -36,6 +36,7 @@ _waiting = WAITING.only("offset", "reached", "arrival")
 _WAITS = ("time", "definition", "event_key", "value")  # the other fields stand in the key of the waiting arrival
 _traced = TRACED_ARRIVAL.only("traceparent", "arrival")
 _arrival, _named_arrival = ARRIVAL.only(*_WAITS), NAMED_ARRIVAL.only(*_WAITS)
+_encode_waiting, _encode_spent = WAITING.value_encoder(), SPENT.value_encoder()
 
 RETIRING_KEY = b"retiring"
 """The key of the record that names what a tick retires, until its slices are over."""
@@ -97,25 +98,28 @@ def encode_waiting(arrival: Arrival, record: bytes) -> bytes:
         record: The value of its record in ``arrivals``.
 
     """
-    return WAITING.encode({"offset": arrival.offset, "reached": arrival.reached, "arrival": record})
+    return _encode_waiting(arrival.offset, arrival.reached, record)
 
 
 def decode_waiting(place: Place, value: bytes) -> Arrival:
     """Return what :func:`encode_waiting` wrote for a place."""
     offset, reached, record = _waiting(value)
-    traceparent = ""
-    if record.startswith(TRACED_ARRIVAL.prefix):
-        traceparent, record = _traced(record)
-    of_kind = _named_arrival if record.startswith(NAMED_ARRIVAL.prefix) else _arrival
+    _, slot, event = place
+    traceparent, of_kind = "", _arrival
+    if not record.startswith(ARRIVAL.prefix):
+        if record.startswith(TRACED_ARRIVAL.prefix):
+            traceparent, record = _traced(record)
+        if record.startswith(NAMED_ARRIVAL.prefix):
+            of_kind = _named_arrival
     time, definition, key, body = of_kind(record)
-    fields = (time, offset, place.slot, place.event, reached, intern(definition), key, body, traceparent)
+    fields = (time, offset, slot, event, reached, intern(definition), key, body, traceparent)
     return _new_tuple(Arrival, fields)
 
 
 def encode_spent(spent: Spent) -> bytes:
     """Return the record of an arrival that has left."""
-    fate = spent.fate._value_  # `value` is a call
-    return SPENT.encode({"time": spent.time, "offset": spent.offset, "until": spent.until, "fate": fate})
+    time, offset, until, fate = spent
+    return _encode_spent(time, offset, until, fate._value_)  # `value` is a call
 
 
 def decode_spent(value: bytes) -> Spent:

@@ -15,6 +15,7 @@ it. What a store decides and sends does not depend on where a window is.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from math import inf
@@ -442,9 +443,12 @@ class WindowStore:
                 self._usage.add_all(condition, restored.count, restored.size)
                 self._slots[condition[1]] = len(restored.trigger.slots)
             states = dict(state.states())
+            since: dict[Condition, list[Micros]] = defaultdict(list)
             for key, alone in state.windows.items():
                 if not isinstance(alone, WindowState):
-                    self._open.add(key[:2], alone.reached)
+                    since[key[:2]].append(alone.reached)
+            for condition, moments in since.items():
+                self._open.add_all(condition, moments)
             self._windows.update(state.windows)
             for key, held in states.items():
                 if len(held) > LARGEST:

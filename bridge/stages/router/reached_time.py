@@ -234,11 +234,23 @@ class ReachedTimes:
         self._lead = self._now - self._now_paced
         self._last = (self._now + TRUSTED_AHEAD) // 1000
 
-    def timestamp(self, record: Record) -> int:
-        """Return a record's timestamp in milliseconds, or when it was seen where the timestamp cannot be true."""
-        timestamp = record.timestamp
-        if _FIRST <= timestamp <= self._last or (record.topic in self._stamped and _FIRST <= timestamp <= _LATEST):
-            return timestamp
+    def of(self, record: Record) -> tuple[int, Micros]:
+        """Return the timestamp of a record in milliseconds, and when its event reached us.
+
+        Where the timestamp cannot be true, it is the time at which the record was seen.
+        """
+        topic, partition, offset, timestamp, _, _, _ = record
+        is_stamped = topic in self._stamped
+        if not (_FIRST <= timestamp <= self._last or (is_stamped and _FIRST <= timestamp <= _LATEST)):
+            timestamp = self._instead(record)
+        made = timestamp * 1000
+        if is_stamped:
+            return timestamp, made
+        seen = self._looks.seen((topic, partition), offset, made - self._lead, self._now_paced)
+        return timestamp, made if seen is None else max(made, seen + self._lead)
+
+    def _instead(self, record: Record) -> int:
+        """Return when a record was seen whose timestamp cannot be true; count it, and warn now and then."""
         self._count(record.topic, 1)
         if self._now_paced >= self._warned.get(record.topic, self._now_paced):
             self._warned[record.topic] = self._now_paced + _WARNING_PACE
@@ -251,24 +263,5 @@ class ReachedTimes:
                 record.offset,
                 record.timestamp,
             )
-        seen = self._first_seen(record, self._now)
-        return (self._now if seen is None else seen) // 1000
-
-    def of(self, record: Record, timestamp: int) -> Micros:
-        """Return when the event of a record reached us.
-
-        Args:
-            record: The record.
-            timestamp: What :meth:`timestamp` returned for it.
-
-        """
-        made = timestamp * 1000
-        if record.topic in self._stamped:
-            return made
-        seen = self._first_seen(record, made)
-        return made if seen is None or seen < made else seen
-
-    def _first_seen(self, record: Record, made: Micros) -> Micros | None:
-        place = (record.topic, record.partition)
-        seen = self._looks.seen(place, record.offset, made - self._lead, self._now_paced)
-        return None if seen is None else seen + self._lead
+        seen = self._looks.seen(record[:2], record.offset, self._now - self._lead, self._now_paced)
+        return (self._now if seen is None else seen + self._lead) // 1000

@@ -18,7 +18,7 @@ from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.log import Record
 from bridge.kafka.outbox import Outbox
 from bridge.kafka.records import SENT_LIMIT
-from bridge.stages.shared.arrival_records import arrival_key, encode_arrival
+from bridge.stages.shared.arrival_records import ArrivalRecord, arrival_key, encode_arrival
 from bridge.stages.shared.dead_letters import DeadLetters
 from bridge.stages.shared.event_reader import DecodedEvent
 from bridge.stages.shared.run_sender import RunnableMatch, RunSender
@@ -40,23 +40,10 @@ class RoutedEvent(NamedTuple):
     def arrival(self) -> bytes:
         """Return the record of the event's arrival."""
         definition, slot, (event, _, value), key = self
-        return encode_arrival(
-            {
-                "trigger": definition.identity,
-                "definition": definition.hash,
-                "slot": slot.index,
-                "key": key,
-                "source": event.source,
-                "id": event.id,
-                "time": event.time,
-                "reached": event.reached,
-                "event_key": event.key,
-                "value": value,
-            },
-            event.name,
-            slot.slot.event,
-            event.traceparent,
-        )
+        name, source, id_, time, reached, event_key, _, traceparent = event
+        other_name = "" if name == slot.slot.event else name
+        fields = (definition.identity, definition.hash, slot.index, key, source, id_, time, reached, event_key, value)
+        return encode_arrival(_new_tuple(ArrivalRecord, (*fields, other_name, traceparent)))
 
     def decide(self, reason: Reason, evidence: dict[str, str]) -> Decision:
         """Return a decision about the event at the slot."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from bridge.core.decision import Decision, Reason
 from bridge.core.event import DAY, MINUTE, SECOND, Event, Micros
 from bridge.core.route import Accepted
-from bridge.core.slot_filters import Rejection, SlotFilters
+from bridge.core.slot_filters import SlotFilters
 from bridge.kafka.internal_topics import InternalTopics
 from bridge.kafka.log import (
     Admin,
@@ -300,7 +300,7 @@ class Router(Stage):
 
         The schemas of the first records behind those that wait are asked for ahead, so that they come together.
         """
-        end = self._pace() + BATCH_TIME
+        end, held = self._pace() + BATCH_TIME, out.held
         self._writer.begin()
         self._send_back(out)
         ahead: Counter[tuple[str, int]] = Counter()
@@ -310,8 +310,8 @@ class Router(Stage):
             size = weight = 0
             while records and weight < _READ_TOGETHER and size < _ROUND_BYTES and self._pace() < end:
                 record = records.popleft()
-                place = (record.topic, record.partition)  # equal to a Partition
-                if place not in out.held:
+                place = record[:2]  # equal to a Partition
+                if not held or place not in held:
                     out.at = record
                     event = self._read(record, out)
                     if event is not None:
@@ -333,9 +333,9 @@ class Router(Stage):
         if excess is not None:
             self._refuse(record, Reason.OVERSIZE, excess, out)
             return None
-        timestamp = self._reached.timestamp(record)
+        timestamp, reached = self._reached.of(record)
         try:
-            decoded = self._events.read(record, timestamp, self._reached.of(record, timestamp))
+            decoded = self._events.read(record, timestamp, reached)
         except NullValueError as error:
             self._decide_all(record, Reason.UNDECODABLE, str(error), out)
             return None
@@ -366,13 +366,13 @@ class Router(Stage):
     def _pass(self, read: Iterable[_ReadEvent], out: Outbox) -> None:
         """Decide at the slots that read each of some events, and send what passes."""
         passed: list[RoutedEvent] = []
-        size = 0
+        size, reject = 0, out.decisions.reject
         for filters, event, decoded, windowed in read:
             out.at = decoded.record
             routed = filters.routed(event)
             if len(routed) < len(filters.places):
                 others = [number for number, _ in routed] if routed else ()
-                out.decisions.rejections.append(Rejection(filters, event, others))
+                reject(filters, event, others)
             for number, decided in routed:
                 if isinstance(decided, Accepted):
                     definition, slot = filters.places[number]

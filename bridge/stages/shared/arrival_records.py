@@ -2,15 +2,52 @@
 
 from __future__ import annotations
 
-from sys import intern
-from typing import Any
+from typing import NamedTuple
 
-from bridge.core.event import EventIdentity, Micros
-from bridge.core.windows.window import Arrival
+from bridge.core.event import Micros
 from bridge.kafka.records import ARRIVAL, NAMED_ARRIVAL, TRACED_ARRIVAL
 
-_traced = TRACED_ARRIVAL.only("traceparent", "arrival")
 _new_tuple = tuple.__new__  # a third of what calling a named tuple costs
+
+
+class ArrivalRecord(NamedTuple):
+    """The fields of an arrival.
+
+    Attributes:
+        trigger: The trigger, ``namespace/name``.
+        definition: Hash of the definition under which it was routed.
+        slot: Index of the slot that it may fill.
+        key: Correlation key in canonical text; empty without one.
+        source: The event's source.
+        id: The event's id.
+        time: When the event happened.
+        reached: When the event reached us. It counts no later than the append of this record.
+        event_key: Key of the event's record.
+        value: The event's value as it travelled, its framing included.
+        name: The event's name, where it is not the one that the slot asks for; otherwise empty.
+        traceparent: The trace context that the event belongs to; empty for none.
+
+    """
+
+    trigger: str
+    definition: str
+    slot: int
+    key: str
+    source: str
+    id: str
+    time: Micros
+    reached: Micros
+    event_key: str | None
+    value: bytes
+    name: str = ""
+    traceparent: str = ""
+
+
+_plain_fields = ArrivalRecord._fields[:-2]
+_named_fields = ArrivalRecord._fields[:-1]
+_plain, _named = ARRIVAL.only(*_plain_fields), NAMED_ARRIVAL.only(*_named_fields)
+_traced = TRACED_ARRIVAL.only("traceparent", "arrival")
+_encode = ARRIVAL.value_encoder()
 
 
 def arrival_key(trigger: str, key: str) -> bytes:
@@ -18,25 +55,19 @@ def arrival_key(trigger: str, key: str) -> bytes:
     return f"{trigger}\0{key}".encode()
 
 
-def encode_arrival(fields: dict[str, Any], name: str, slot_name: str, traceparent: str = "") -> bytes:
+def encode_arrival(arrival: ArrivalRecord) -> bytes:
     """Return the record of an arrival.
 
-    Args:
-        fields: Its fields, without the event's name.
-        name: The event's name.
-        slot_name: The name that its slot asks for. It is not written again where the event's is the same.
-        traceparent: The trace context of the event. With one, the arrival has a record around it.
-
+    An event that has another name than its slot, or a trace context, has a record that 0.1.0 does not know.
     """
-    value = ARRIVAL.encode(fields) if name == slot_name else NAMED_ARRIVAL.encode({**fields, "name": name})
-    return TRACED_ARRIVAL.encode({"traceparent": traceparent, "arrival": value}) if traceparent else value
+    value = NAMED_ARRIVAL.encode(arrival._asdict()) if arrival.name else _encode(*arrival[:-2])
+    if not arrival.traceparent:
+        return value
+    return TRACED_ARRIVAL.encode({"traceparent": arrival.traceparent, "arrival": value})
 
 
-def decode_arrival(value: bytes) -> dict[str, Any]:
+def decode_arrival(value: bytes) -> ArrivalRecord:
     """Return the fields of an arrival.
-
-    They contain ``name`` only if it differs from the name that the slot asks for, and ``traceparent`` only if the event
-    belongs to a trace.
 
     Raises:
         RecordError: The value is no arrival.
@@ -44,31 +75,7 @@ def decode_arrival(value: bytes) -> dict[str, Any]:
     """
     if value.startswith(TRACED_ARRIVAL.prefix):
         traceparent, value = _traced(value)
-        return {**decode_arrival(value), "traceparent": traceparent}
-    return (NAMED_ARRIVAL if value.startswith(NAMED_ARRIVAL.prefix) else ARRIVAL).decode(value)
-
-
-def arrival_of(fields: dict[str, Any], event: EventIdentity, offset: int, reached: Micros) -> Arrival:
-    """Return the arrival in a record of ``arrivals``.
-
-    Args:
-        fields: The record's fields.
-        event: Its event.
-        offset: Where it stands.
-        reached: When it reached us.
-
-    """
-    return _new_tuple(
-        Arrival,
-        (
-            fields["time"],
-            offset,
-            fields["slot"],
-            event,
-            reached,
-            intern(fields["definition"]),
-            fields["event_key"],
-            fields["value"],
-            fields.get("traceparent", ""),
-        ),
-    )
+        return decode_arrival(value)._replace(traceparent=traceparent)
+    if value.startswith(NAMED_ARRIVAL.prefix):
+        return _new_tuple(ArrivalRecord, (*_named(value), ""))
+    return _new_tuple(ArrivalRecord, (*_plain(value), "", ""))

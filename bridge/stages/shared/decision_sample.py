@@ -55,16 +55,15 @@ class DecisionSample:
         if any(sent.get(kind, 0) < self._alike for kind in out.decisions.tally()):
             for decision in out.decisions.made:
                 self._offer(stage, decision, now, out)
-        for rejection in out.decisions.rejections:
-            filters = rejection.filters
-            events = self._events.get(filters, 0)
-            if events < self._alike:
-                self._events[filters] = events + 1
-                count = len(filters.places)
+        for filters, rejections in out.decisions.rejections.items():
+            events, count = self._events.get(filters, 0), len(filters.places)
+            for rejection in rejections[: max(0, self._alike - events)]:
+                events += 1
                 numbers = [(self._turn + number) % count for number in range(min(AT_ONCE, count))]
                 self._turn += AT_ONCE
-                for decision in rejection.of(numbers):
+                for decision in rejection.decisions(filters, numbers):
                     self._offer(stage, decision, now, out)
+            self._events[filters] = events
 
     def _offer(self, stage: str, decision: Decision | RunDecision, now: Micros, out: Outbox) -> None:
         """Send a decision, unless enough of its kind were sent in this minute."""

@@ -85,7 +85,8 @@ class EventReader:
         topic, partition, offset, _, key, value, headers = record
         by_name = dict(headers) if headers else _NO_HEADERS
         event: CloudEvent | None = None
-        if value is not None and (by_name.get("content-type") not in _USUAL or value[:1] not in _AVRO):
+        is_avro = value is not None and value[:1] in _AVRO
+        if value is not None and not (is_avro and by_name.get("content-type") in _USUAL):
             event = self._structured(topic, value, headers)
         if event is None:
             head = read_attributes(by_name, topic, partition, offset, timestamp)
@@ -106,7 +107,7 @@ class EventReader:
             else:
                 payload = self._decoder.decode(topic, value, headers)
                 if (  # a whole CloudEvent in JSON, in a record whose headers do not say so
-                    value[:1] not in _AVRO
+                    not is_avro
                     and "ce_id" not in by_name
                     and payload.get("specversion") == "1.0"
                     and all(isinstance(payload.get(name), str) and payload[name] for name in REQUIRED)
@@ -121,13 +122,13 @@ class EventReader:
                 payload = self._decoder.decode(topic, framed)
             else:
                 payload = checked_payload(topic, event.payload)
-        if not framed or framed[:1] not in _AVRO:
+        if not (is_avro and framed is value) and (not framed or framed[:1] not in _AVRO):
             try:
                 framed = self._generic.encode(topic, payload)
             except RefusedError as error:
                 raise UndecodableError(f"a record of {topic} cannot be kept as Avro: {error}") from error
         name, id_, source, time = head
-        text = key.decode(errors="replace") if key is not None else None
+        text = key.decode("utf-8", "replace") if key is not None else None
         is_traced = TRACEPARENT in by_name or CE_TRACEPARENT in by_name
         trace = read_traceparent(by_name) if is_traced else ""
         read = _new_tuple(Event, (name, source, id_, time, reached, text, payload, trace))
@@ -165,7 +166,11 @@ def place_identity(record: Record) -> EventIdentity:
 
 def excess_of(record: Record) -> str | None:
     """Return why a record is too large, or None. Everything made of a record within the limits fits into our topics."""
-    if record.value is not None and len(record.value) > VALUE_LIMIT:
-        return f"a value of {len(record.value)} bytes; at most {VALUE_LIMIT} are read"
-    size = len(record.key or b"") + sum([len(content) for _, content in record.headers or () if content])
+    _, _, _, _, key, value, headers = record
+    if value is not None and len(value) > VALUE_LIMIT:
+        return f"a value of {len(value)} bytes; at most {VALUE_LIMIT} are read"
+    size = len(key) if key is not None else 0
+    for _, content in headers or ():
+        if content is not None:
+            size += len(content)
     return None if size <= MARGIN_LIMIT else f"key and headers of {size} bytes; at most {MARGIN_LIMIT} are read"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _FORM = re.compile(
     r"\d{4}-\d\d-\d\d[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
@@ -22,10 +23,8 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC) - _EPOCH
 _LATEST = datetime.max.replace(tzinfo=UTC) - _EPOCH
 _SECONDS = slice(17, 19)
 _LEAP = "60"
-_SEPARATORS = slice(4, 20, 3)
-_USUAL = frozenset({b"--T::.", b"--T::Z"})
-_SIZES = frozenset({20, 24, 27})  # to the second, the millisecond, the microsecond
-_MIDNIGHT = b"24"  # newer Pythons read 24:00, which RFC 3339 does not have
+_USUAL_SIZE, _TEN_SECONDS, _POINT, _FRACTION, _LAST = 27, 17, 19, slice(20, 26), 26  # of a time to the microsecond
+_DOT, _ZULU, _SIX = b".Z6"  # a second that begins with 6 is a leap second
 _fromisoformat = datetime.fromisoformat
 
 TIME_FORM = "RFC 3339 with a time zone, as in 2026-01-31T12:00:00.000000Z, in the years 1 to 9999 in UTC"
@@ -62,12 +61,15 @@ def read_micros(time: bytes) -> int:
         ValueError: As ``read_time``.
 
     """
-    if len(time) in _SIZES and time[_SEPARATORS] in _USUAL and time.endswith(b"Z") and time[11:13] != _MIDNIGHT:
-        # as nearly all write it: of this size and with these separators, Python's reader takes nothing but RFC 3339
-        try:
-            elapsed = _fromisoformat(time.decode()) - _EPOCH
-        except ValueError:
-            elapsed = read_time(time.decode())
-    else:
-        elapsed = read_time(time.decode())
+    if len(time) == _USUAL_SIZE and time[_POINT] == _DOT and time[_LAST] == _ZULU and time[_TEN_SECONDS] != _SIX:
+        fraction = time[_FRACTION]
+        if fraction.isdigit():
+            return _second(time[:_POINT]) + int(fraction)
+    elapsed = read_time(time.decode())
     return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
+
+
+@lru_cache(maxsize=256)  # events that come together happened in few seconds
+def _second(time: bytes) -> int:
+    elapsed = read_time(f"{time.decode()}Z")
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000

@@ -11,7 +11,7 @@ from bridge.console.metrics import DecisionSink, Metrics
 from bridge.core.decision import Decision, Reason, RunDecision, RunReason
 from bridge.core.definition import Definition
 from bridge.core.event import Event, EventIdentity
-from bridge.core.slot_filters import Decisions, Rejection, SlotFilters
+from bridge.core.slot_filters import Decisions, SlotFilters
 from bridge.core.trigger import RunPlan, Slot, Trigger
 
 LABELS = ("stage", "trigger", "reason", "phase", "outcome", "topic", "partition", "replay", "state")
@@ -107,9 +107,7 @@ def test_events_that_slots_filter_out_are_counted_exactly_whenever_somebody_asks
         filters = SlotFilters([(definition, definition.slots[0]) for definition in definitions])
         for n in (1, 1, 3, 9):
             decisions = Decisions()
-            decisions.rejections.append(
-                Rejection(filters, Event("e", "s", "1", 0, 0, None, {"n": n}), [n] if n < 4 else [])
-            )
+            decisions.reject(filters, Event("e", "s", "1", 0, 0, None, {"n": n}), [n] if n < 4 else [])
             metrics.decided("router", decisions)
             expected.update(f"ml/t{number}" for number in range(4) if number != n)
         if edit % 3 == 2:

@@ -18,7 +18,7 @@ from bridge.core.definition import Definition
 from bridge.core.event import SECOND, Event
 from bridge.core.expressions.expression import Expression
 from bridge.core.route import Accepted, route
-from bridge.core.slot_filters import Decisions, Rejection, SlotFilters
+from bridge.core.slot_filters import Decisions, SlotFilters
 from bridge.core.trigger import RunPlan, Slot, Trigger
 
 TEXTS = ("nz", "au", "", "1", "true", "n\u00e9", "a'b", "x" * 300)
@@ -103,9 +103,10 @@ def test_an_index_and_the_filters_decide_alike(
     is_filtered = [isinstance(each, Decision) and each.reason is Reason.FILTERED for each in expected]
     assert numbers == [number for number, filtered in enumerate(is_filtered) if not filtered]
     assert [decided[:5] for _, decided in routed] == [expected[number][:5] for number in numbers]
-    rejection = Rejection(index, given_event, numbers)
-    assert len(rejection) == len(wheres) - len(numbers)
-    told = {decision.trigger: (decision.reason, dict(decision.evidence)) for decision in rejection}
+    rejected = Decisions()
+    rejected.reject(index, given_event, numbers)
+    assert len(rejected) == len(wheres) - len(numbers)
+    told = {decision.trigger: (decision.reason, dict(decision.evidence)) for decision in rejected}
     assert told == {
         routed.trigger: (routed.reason, dict(routed.evidence))
         for number, routed in enumerate(expected)
@@ -162,7 +163,7 @@ def test_decisions_are_counted_without_being_made() -> None:
     index = SlotFilters([(each, each.slots[0]) for each in definitions])
     decisions = Decisions()
     assert not decisions
-    decisions.rejections.append(Rejection(index, event({"n": 3}), [3]))
+    decisions.reject(index, event({"n": 3}), [3])
     decisions.append(Decision(Reason.MATCHED, "default/t3", "it", event({}).identity))
     assert len(decisions) == 5
     assert decisions.reasons() == {Reason.MATCHED: 1, Reason.FILTERED: 4}
@@ -175,5 +176,7 @@ def test_an_event_that_an_index_would_lose_is_not_lost_silently() -> None:
     definitions = [definition(number, f"payload.n == {number}") for number in range(2)]
     index = SlotFilters([(each, each.slots[0]) for each in definitions])
     assert isinstance(route(definitions[1], definitions[1].slots[0], event({"n": 1})), Accepted)
+    decisions = Decisions()
+    decisions.reject(index, event({"n": 1}))
     with pytest.raises(TypeError, match=r"the index rejects an event that passes slot it: payload\.n == 1"):
-        list(Rejection(index, event({"n": 1}), []))
+        list(decisions)

@@ -14,6 +14,7 @@ still start, as after a backlog or an outage.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from bridge.core.correlation_key import UnkeyedError, key_text
@@ -36,6 +37,7 @@ PAYLOAD_TEXT_LIMIT = 1_300_000
 
 
 _LIVE = ("", "", "")  # a run of no replay
+_NEVER: Micros = -(2**63)  # before all times
 _new_tuple = tuple.__new__
 
 
@@ -98,24 +100,21 @@ def make_run(
         }
     identity = _identity(definition, variables, match, None if ended_early else frame)
     run_key = run_key_of(installation, definition.identity, key, identity, replay_id)
-    used: tuple[tuple[str, EventIdentity], ...]
-    traces: tuple[str, ...]
-    if len(match) == 1 and len(match[0]) == 1:
-        event = match[0][0]
-        used, event_time, reached = ((trigger.slots[0].variable, event.identity),), event.time, event.reached
-        traces = (event.traceparent,) if event.traceparent else ()
-    else:
-        filled = [(slot.variable, event) for slot, events in zip(trigger.slots, match, strict=True) for event in events]
-        used = tuple([(variable, event.identity) for variable, event in filled])
-        traced = [event for _, event in filled if event.traceparent]
-        if len(traced) > 1:  # the run continues the trace of the event that reached us last: it completed the match
-            traced.sort(key=lambda event: event.reached, reverse=True)
-        traces = tuple(dict.fromkeys([event.traceparent for event in traced]))[:TRACES_LIMIT]
-        if not filled and frame is not None:  # the absence of all its events is complete when the window closes
-            event_time, reached = frame[1], frame[1] + trigger.grace
-        else:
-            event_time = max([event.time for _, event in filled])
-            reached = max([event.reached for _, event in filled])
+    used: list[tuple[str, EventIdentity]] = []
+    traced: list[tuple[Micros, str]] = []
+    event_time, reached = _NEVER, _NEVER
+    for slot, events in zip(trigger.slots, match, strict=True):
+        for name, source, id_, time, reached_at, _, _, traceparent in events:
+            used.append((slot.variable, _new_tuple(EventIdentity, (name, source, id_))))
+            event_time, reached = max(event_time, time), max(reached, reached_at)
+            if traceparent:
+                traced.append((reached_at, traceparent))
+    if len(traced) > 1:  # the run continues the trace of the event that reached us last: it completed the match
+        traced.sort(key=itemgetter(0), reverse=True)
+    if not used:  # the absence of all its events is complete when the window closes
+        if frame is None:
+            raise UnrunnableError("the match has no event, and no window that closes")
+        event_time, reached = frame[1], frame[1] + trigger.grace
     payload = None
     if definition.is_default_mapped:
         payload = carried_payload(match[0][-1].payload)
@@ -138,14 +137,14 @@ def make_run(
             payload,
             plan.labels,
             plan.annotations,
-            used,
+            tuple(used),
             event_time,
             reached,
             plan.allow_template_tags,
             None if plan.start_deadline is None else start_by(trigger, event_time, reached, frame),
             plan.synchronization,
             *_LIVE,
-            traces,
+            tuple(dict.fromkeys([trace for _, trace in traced]))[:TRACES_LIMIT] if traced else (),
         ),
     )
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from bridge.kafka.avro.varint import SIZES, int_bytes, long_at, long_bytes
 
+_ENUMS: dict[str, dict[str, bytes]] = {}
+
 Schema = Any
 """As fastavro's ``parse_schema`` returns it."""
 
@@ -127,7 +129,7 @@ def picker(
 
 def _compiled(name: str, arguments: str, body: list[str], **known: object) -> Any:
     source = "\n".join([f"def {name}({arguments}):", *(_INDENT + line for line in body)])
-    names: dict[str, Any] = _KNOWN | known
+    names: dict[str, Any] = _KNOWN | _ENUMS | known
     exec(compile(source, f"<{name} of an Avro schema>", "exec"), names)  # noqa: S102 - made of our own schemas alone
     return names[name]
 
@@ -150,8 +152,7 @@ def _write(schema: Schema, name: str, *, by_value: bool) -> Iterator[str]:
         case "boolean":
             yield f"{name} = b'\\1' if {name} else b'\\0'"
         case "enum":
-            symbols = {symbol: long_bytes(index) for index, symbol in enumerate(schema["symbols"])}
-            yield f"{name} = {symbols!r}[{name}]"
+            yield f"{name} = {_symbols(schema)}[{name}]"
         case "union":
             _, other = schema
             yield f"if {name} is None:"
@@ -170,6 +171,13 @@ def _write(schema: Schema, name: str, *, by_value: bool) -> Iterator[str]:
                 if not by_value:
                     yield f"{part} = {name}[{field['name']!r}]"
                 yield from _write(field["type"], part, by_value=by_value)
+
+
+def _symbols(schema: Schema) -> str:
+    """Return the name under which the code knows how the symbols of an enum are written."""
+    name = "_".join(("symbols", *schema["symbols"]))
+    _ENUMS[name] = {symbol: long_bytes(index) for index, symbol in enumerate(schema["symbols"])}
+    return name
 
 
 def _write_many(schema: Schema, name: str, *, by_value: bool) -> Iterator[str]:

@@ -6,6 +6,9 @@ the year 2541. Both have code of their own, which is several times faster than a
 
 from __future__ import annotations
 
+from struct import Struct, error
+
+_eight_at = Struct("<Q").unpack_from
 _MORE = 0x80
 _GROUP = 0x7F
 _LONGEST = 64  # bits
@@ -66,7 +69,10 @@ def long_at(buf: bytes, pos: int) -> tuple[int, int]:
         ValueError: It takes more than 64 bits.
 
     """
-    eight = int.from_bytes(buf[pos : pos + 8], "little")
+    try:
+        (eight,) = _eight_at(buf, pos)
+    except error:  # fewer are left
+        eight = 0
     if eight & 0x8080808080808080 == _CONTINUED:
         packed = eight & 0x7F7F7F7F7F7F7F7F
         packed = packed & 0x007F007F007F007F | (packed & 0x7F007F007F007F00) >> 1

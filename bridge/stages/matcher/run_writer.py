@@ -90,7 +90,7 @@ class RunWriter:
                 events.append(slot)
         except DecodeError as error:
             return None if hold_for_schema(record, error, out) else ReadMatch(definition, key, step, record, error)
-        return ReadMatch(definition, key, step, record, events)
+        return _new_tuple(ReadMatch, (definition, key, step, record, events))
 
     def send(self, matches: Sequence[ReadMatch], out: Outbox) -> None:
         """Send the run of each match, or its dead letter, and make the decisions of its step."""

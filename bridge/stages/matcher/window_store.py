@@ -71,6 +71,7 @@ from bridge.stages.matcher.window_restore import Kept, restored_state
 from bridge.stages.matcher.window_states import LARGEST, Held, WindowState, at, known_at, new_state, places, window_of
 
 _new_tuple = tuple.__new__  # a third of what calling a named tuple costs
+_PAIR = 2
 _BROUGHT_BACK = 8  # a part of the memory: windows that are due come back from disk so many at a time
 _SPILLED_AT_ONCE = 16 * 1024 * 1024
 _TEXTS_BYTES = 128 * 1024  # more than an arrival's key, id and source take, which a router bounds
@@ -350,7 +351,9 @@ class WindowStore:
         if (kept := step.kept) is not None:
             place = _new_tuple(Place, (key, kept.slot, kept.event))
             self._remember(place, kept, trigger)
-            if has_own_deadlines(trigger):
+            if trigger.is_plain:  # the usual kind, without a detour
+                self._timers.set(kept.reached + trigger.span, *place)
+            elif has_own_deadlines(trigger):
                 self._timers.set(deadline(trigger, kept), *place)
             if is_logged:
                 send(topic, partition, place_key(place), encode_waiting(kept, arrived))
@@ -359,13 +362,19 @@ class WindowStore:
                 send(topic, partition, record_key, value)
             if step.through is not None:
                 self._set_clock(key[:2], self.clock(key[:2])._replace(through=step.through), trigger, out)
+        held = self._windows.get(key)
+        is_pair = step.match is not None and isinstance(held, Arrival) and len(step.spent) == _PAIR
         for arrival, spent in step.spent:
             place = _new_tuple(Place, (key, arrival.slot, arrival.event))
-            self._remember(place, spent, trigger)
+            if not is_pair:
+                self._remember(place, spent, trigger)
             self._timers.set(spent.until, *place)
             if is_logged:
                 send(topic, partition, place_key(place), encode_spent(spent))
-        self._put(key, step.window, trigger)
+        if is_pair and isinstance(held, Arrival):
+            self._complete(key, held, step)
+        else:
+            self._put(key, step.window, trigger)
         if self._spilled is not None and (held := self._windows.pop(key, None)) is not None:
             self._windows[key] = held  # the last to be moved to disk
         if self._usage.size > self._memory:
@@ -549,6 +558,21 @@ class WindowStore:
             self._open.add(key[:2], window.since)
         if not trigger.is_plain and (due := next_due(trigger, window, self.clock(key[:2]))) is not None:
             self._timers.set_whole(key, due)
+
+    def _complete(self, key: WindowKey, lone: Arrival, step: Step) -> None:
+        """Do at once what :meth:`_remember` and :meth:`_put` do for a pair, of which one arrival waited alone."""
+        condition, window = key[:2], step.window
+        state = self._windows[key] = new_state()
+        size = -waiting_bytes(lone)
+        for arrival, spent in step.spent:
+            state[arrival.slot, arrival.event] = spent
+            if arrival is not lone:
+                size += held_bytes(_new_tuple(Place, (key, arrival.slot, arrival.event)), spent)
+        self._usage.add(condition, size)
+        self._open.remove(condition, lone.reached)
+        if not window.is_empty:
+            state.window = window
+            self._open.add(condition, window.since)
 
     def _remember(self, place: Place, what: Arrival | Spent, trigger: Trigger) -> None:
         """Keep an arrival or its spent identity; :meth:`_put` follows."""

@@ -192,8 +192,9 @@ def step_alone(trigger: Trigger, lone: Arrival | None, key: str, new: Arrival) -
         waiting = list(empty.waiting)
         waiting[new.slot] = (new,)
         evidence = _Waiting(trigger, empty, new, new.reached + trigger.span)
-        decision = Decision(Reason.WAITING, trigger.identity, slots[new.slot].variable, new.event, key, evidence)
-        return Step(_new_tuple(Window, (tuple(waiting), *empty[1:])), (decision,), new)
+        about = (Reason.WAITING, trigger.identity, slots[new.slot].variable, new.event, key, evidence)
+        window = _new_tuple(Window, (tuple(waiting), *empty[1:]))
+        return _new_tuple(Step, (window, (_new_tuple(Decision, about),), new, (), None, None, None, None, False))
     if (
         require != 2  # noqa: PLR2004 - a pair
         or lone.slot == new.slot
@@ -216,7 +217,7 @@ def step_alone(trigger: Trigger, lone: Arrival | None, key: str, new: Arrival) -
         fields = (Reason.MATCHED, trigger.identity, variable, arrival.event, key, _NOTHING)
         decisions.append(_new_tuple(Decision, fields))
         spent.append((arrival, _new_tuple(Spent, (arrival.time, arrival.offset, until, Reason.MATCHED))))
-    return Step(window, tuple(decisions), None, tuple(spent), tuple(match))
+    return _new_tuple(Step, (window, tuple(decisions), None, tuple(spent), tuple(match), None, None, None, False))
 
 
 class _Waiting(EvidenceOnDemand):

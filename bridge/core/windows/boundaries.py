@@ -78,8 +78,14 @@ def longest_step(schedule: Schedule) -> Micros:
 
 
 def longest_frame(schedule: Schedule) -> Micros:
-    """Return a length that no frame exceeds, also where clocks change."""
-    return longest_step(schedule) + (0 if schedule.timezone == "UTC" else CLOCK_SHIFT)
+    """Return a length that no frame exceeds, also where clocks change.
+
+    Where the wall-clock times that never come are no boundaries, the frames before and after them are one.
+    """
+    step = longest_step(schedule)
+    if schedule.timezone == "UTC":
+        return step
+    return step + (max(step, CLOCK_SHIFT) if _is_repeated(schedule) else CLOCK_SHIFT)
 
 
 def reset_boundary(trigger: Trigger, time: Micros) -> Micros | None:
@@ -120,11 +126,7 @@ def _boundaries_around(schedule: Schedule, index: int, piece: Micros) -> tuple[M
     from_earliest, from_latest = _wall_clocks(zone, start)
     to_latest = _wall_clocks(zone, end)[1]
     boundaries = {LONG_AGO, FAR_AHEAD}
-    if schedule.every is not None:
-        is_repeated = schedule.every <= HOUR
-    else:
-        minutes, hours = (schedule.cron or "").split()[:2]
-        is_repeated = minutes.startswith("*") or hours.startswith("*")
+    is_repeated = _is_repeated(schedule)
     for wall in _steps(schedule, from_latest, backwards=True):
         moments = _moments(zone, wall, is_repeated=is_repeated)
         boundaries.update(moments)
@@ -136,6 +138,14 @@ def _boundaries_around(schedule: Schedule, index: int, piece: Micros) -> tuple[M
         if moments and wall > to_latest:
             break
     return tuple(sorted(boundaries))
+
+
+def _is_repeated(schedule: Schedule) -> bool:
+    """Return whether a wall-clock time of a schedule is a boundary each time that it comes."""
+    if schedule.every is not None:
+        return schedule.every <= HOUR
+    minutes, hours = (schedule.cron or "").split()[:2]
+    return minutes.startswith("*") or hours.startswith("*")
 
 
 def _wall_clocks(zone: ZoneInfo, time: Micros) -> tuple[Micros, Micros]:

@@ -13,9 +13,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from itertools import islice
 from math import inf
 from sys import intern
-from typing import TypeVar
 
 from bridge.core.decision import Decision, Reason
 from bridge.core.definition import Definition
@@ -34,14 +34,12 @@ from bridge.stages.matcher.window_indexes import Condition
 from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.matcher.window_restore import LastRecords
 from bridge.stages.matcher.window_store import Bounds, Excess, WindowStore
-from bridge.stages.shared.arrival_records import arrival_key, decode_arrival
+from bridge.stages.shared.arrival_records import ArrivalRecord, arrival_key, decode_arrival
 from bridge.stages.shared.decoding import EventDecoder
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.shared.garbage import leave_alone
 from bridge.stages.shared.run_sender import TOGETHER
 from bridge.stages.shared.unreadable_records import set_aside
-
-T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -188,24 +186,29 @@ class Matcher(Stage):
         end, is_passed = self._pace() + BATCH_TIME, True  # after the plan, which may take long: some records must pass
         while records and is_passed and out.size < BATCH_BYTES and self._pace() < end:
             matched: list[ReadMatch] = []
-            while records and is_passed and len(matched) < TOGETHER and self._pace() < end:
-                is_passed = self._apply(records[0], matched, out)
-                if is_passed:
-                    records.popleft()
+            for record, arrived in [(record, _arrived(record)) for record in islice(records, TOGETHER)]:
+                is_passed = self._apply(record, arrived, matched, out)
+                if not is_passed:
+                    break
+                records.popleft()
+                if self._pace() >= end:
+                    break
             self._runs.send(matched, out)
             out.at = None
 
-    def _apply(self, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
+    def _apply(
+        self, record: Record, arrived: ArrivalRecord | RecordError | None, matched: list[ReadMatch], out: Outbox
+    ) -> bool:
         """Apply a record, unless it is held; return True if it can be passed."""
         if out.held and Partition(record.topic, record.partition) in out.held:
             return True
         out.at = record
-        try:
-            if (record.value or b"").startswith(TICK.prefix):
-                return self._apply_tick(record, matched, out)
-            self._apply_arrival(record, matched, out)
-        except NewerFormatError as error:
-            raise UnreadableRecordError(record[:3], record.headers or (), error) from error
+        if arrived is None:
+            return self._apply_tick(record, matched, out)
+        if isinstance(arrived, RecordError):
+            self._bury_unreadable(record, arrived, out)
+        else:
+            self._apply_arrival(record, arrived, matched, out)
         return True
 
     def may_kill(self, record: Record) -> bool:
@@ -218,7 +221,7 @@ class Matcher(Stage):
             store.leave_disk_alone()
         matched: list[ReadMatch] = []
         out = Discard()
-        self._apply_arrival(record, matched, out)
+        self._apply(record, _arrived(record), matched, out)
         self._runs.send(matched, out)
 
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
@@ -256,10 +259,7 @@ class Matcher(Stage):
 
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
-    def _apply_arrival(self, record: Record, matched: list[ReadMatch], out: Outbox) -> None:
-        arrived = self._read(decode_arrival, record, out)
-        if arrived is None:
-            return
+    def _apply_arrival(self, record: Record, arrived: ArrivalRecord, matched: list[ReadMatch], out: Outbox) -> None:
         _, routed_by, slot, correlation, source, id_, time, reached, event_key, value, name, traceparent = arrived
         definition = self._definition(routed_by)
         if definition is None:
@@ -286,16 +286,12 @@ class Matcher(Stage):
             return
         store.apply(key, trigger, step, out, arrived=record.value or b"")
 
-    def _read(self, decode: Callable[[bytes], T], record: Record, out: Outbox) -> T | None:
-        """Return the fields of a record of ``arrivals``; None for one that cannot be read, which is a dead letter."""
-        try:
-            return decode(record.value or b"")
-        except NewerFormatError:
-            raise
-        except RecordError as error:
-            self._observer.unreadable(record.topic)
-            self._runs.bury(record, "", str(error), out, "unreadable")
-            return None
+    def _bury_unreadable(self, record: Record, error: RecordError, out: Outbox) -> None:
+        """Keep a record that cannot be read as a dead letter; one of a newer version stops the process."""
+        if isinstance(error, NewerFormatError):
+            raise UnreadableRecordError(record[:3], record.headers or (), error) from error
+        self._observer.unreadable(record.topic)
+        self._runs.bury(record, "", str(error), out, "unreadable")
 
     def _current(self, key: WindowKey) -> Definition:
         """Return the newest definition of a window's condition. It decides what may be shown of the window."""
@@ -313,8 +309,10 @@ class Matcher(Stage):
     def _apply_tick(self, record: Record, matched: list[ReadMatch], out: Outbox) -> bool:
         """End the windows that are due, one slice at a time; return True if the tick can be passed, or is held back."""
         store = self.windows[record.partition]
-        tick = self._read(TICK.decode, record, out)
-        if tick is None:
+        try:
+            tick = TICK.decode(record.value or b"")
+        except RecordError as error:
+            self._bury_unreadable(record, error, out)
             return True
         if tick["retired"] and store.retiring is None:
             self._definitions.refresh()
@@ -353,3 +351,14 @@ class Matcher(Stage):
         if retiring != store.retiring:
             store.keep_retiring(retiring, out)
             self._armed = -1  # a switch that came back between two slices is armed again
+
+
+def _arrived(record: Record) -> ArrivalRecord | RecordError | None:
+    """Return the arrival in a record, or why it cannot be read; None for a tick."""
+    value = record.value or b""
+    if value.startswith(TICK.prefix):
+        return None
+    try:
+        return decode_arrival(value)
+    except RecordError as error:
+        return error

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from bridge.core.decision import Reason
 from bridge.core.event import Micros, time_text
 from bridge.core.trigger import Schedule, Trigger, WindowPlan
-from bridge.core.windows.boundaries import frame_of, longest_frame
+from bridge.core.windows.boundaries import CLOCK_SHIFT, frame_of, longest_frame, longest_step
 from bridge.core.windows.kinds.kind import Kind
 from bridge.core.windows.selection import select
 from bridge.core.windows.window import Arrival, Frame, Match, Spent, Window, all_between
@@ -111,10 +111,13 @@ class Calendar(Kind):
         return reached
 
     def default_dedupe(self, plan: WindowPlan, grace: Micros, *, has_absent: bool) -> Micros:
-        """Return the longest distance of two boundaries, and ``grace``."""
+        """Return the longest distance of two boundaries by the wall clock, and ``grace``.
+
+        It is part of the condition hash. So a day on which clocks change, and two distances are one, does not count.
+        """
         if plan.schedule is None:
             raise ValueError(f"expected a schedule in a window of kind {self.name}, found none")
-        return longest_frame(plan.schedule) + grace
+        return longest_step(plan.schedule) + (0 if plan.schedule.timezone == "UTC" else CLOCK_SHIFT) + grace
 
 
 class Every(Calendar):

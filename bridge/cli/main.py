@@ -7,7 +7,6 @@ of ours, which is printed in one line. ``--debug`` shows its traceback.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import sys
@@ -85,6 +84,8 @@ class CommandGroup(click.Group):
         """
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
+            import difflib  # noqa: PLC0415 - only a misspelt command needs it
+
             close = difflib.get_close_matches(name, COMMANDS, 1)
             hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(COMMANDS)}."
             raise click.UsageError(f"there is no command {name!r}.{hint}", ctx)

@@ -181,8 +181,9 @@ class Metrics:
                         if filtered is None:
                             filtered = self._filtered[stage, filters] = _Filtered()
                         filtered.events += len(rejections)
-                        for others in [others for _, others in rejections if others]:
-                            filtered.others.update(others)
+                        for _, others in rejections:
+                            if others:
+                                filtered.others.update(others)
                 if len(self._filtered) > _KEPT:  # an index of earlier definitions is kept until it is counted
                     self._count_filtered()
         else:

@@ -82,7 +82,7 @@ class SlotFilters:
             numbers: Sequence[int] = range(len(self.places))
             quick: Sequence[Shortcut | None] = [None] * len(self.places)
         else:
-            numbers, quick = self.open_to(event) if self._groups else self.always, self._quick
+            numbers, quick = self.open_to(event), self._quick
         variables = {"payload": payload}
         for number in numbers:
             holds = quick[number]
@@ -147,7 +147,7 @@ class Rejection(NamedTuple):
 
 
 class Decisions(Sequence[Decision | RunDecision]):
-    """The decisions of a batch, in order. It is a sequence of decisions, of which rejections are made when looked at.
+    """The decisions of a batch: first those that were made, in order, then rejections, which are made when looked at.
 
     Attributes:
         made: The decisions that were made.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
+from types import FunctionType
 from typing import Any
 from unittest.mock import patch
 
@@ -83,12 +85,29 @@ class Mutation:
     scene: str = ""
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Let the product have the fault."""
+    def applied(self) -> Iterator[list[Exception]]:
+        """Let the product have the fault; yield the errors that are no fault of the product, but of its replacement."""
+        errors: list[Exception] = []
         with ExitStack() as stack:
             for target, attribute, replacement in self.parts:
-                stack.enter_context(patch.object(target, attribute, replacement))
-            yield
+                watched = _watched(replacement, errors) if isinstance(replacement, FunctionType) else replacement
+                stack.enter_context(patch.object(target, attribute, watched))
+            yield errors
+
+
+def _watched(replacement: Callable[..., Any], errors: list[Exception]) -> Callable[..., Any]:
+    """Return a replacement that keeps the errors of its own code: that of a product that it no longer fits."""
+
+    def call(*given: Any, **named: Any) -> Any:
+        try:
+            return replacement(*given, **named)
+        except (TypeError, ValueError, AttributeError) as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            if frames[-1].filename == __file__:
+                errors.append(error)
+            raise
+
+    return call
 
 
 # -- the loop ----------------------------------------------------------------------------------------------------------
@@ -172,9 +191,9 @@ def _any_time(self: Any, topic: str) -> Safe:
     return Safe(int(self._clock() - self._skew), 2**62)
 
 
-def _believed(self: Any, record: Any, timestamp: int) -> int:
-    del self, record
-    return timestamp * 1000
+def _believed(self: Any, record: Any) -> tuple[int, int]:
+    del self
+    return record.timestamp, record.timestamp * 1000
 
 
 def _note_of_all(committed: Committed | None) -> Note:
@@ -268,8 +287,9 @@ def _never_late(self: Any, now: Any) -> bool:
 
 
 def _identity_of_events(definition: Any, variables: Any, events: Any, frame: Any) -> tuple[str, ...]:
-    del definition, variables, frame
-    return tuple(part for slot, event in events for part in (slot, event.source, event.id))
+    del variables, frame
+    slots = zip(definition.trigger.slots, events, strict=True)
+    return tuple(part for slot, some in slots for event in some for part in (slot.variable, event.source, event.id))
 
 
 # -- what is lost, and what is remembered ------------------------------------------------------------------------------
@@ -337,7 +357,7 @@ _settled_age, _under_root, _merge, _ask, _read = (
     MemoryReader.read,
 )
 _apply_definition, _enforce = Definitions._apply, Definitions._enforce
-_apply_arrival, _take_up = Matcher._apply_arrival, Submitter._take_up
+_bury_unreadable, _take_up = Matcher._bury_unreadable, Submitter._take_up
 _add_window, _apply_entry = window_restore.Restored.add, ledger_restore._Restoring._apply_other
 
 _take_due = WaitingRuns.take_due
@@ -625,7 +645,7 @@ MUTATIONS = (
     Mutation("a new field changes all hashes", ((trigger, "plain_json", _all_fields),), 20, "two versions"),
     Mutation(
         "an arrival of a newer format is passed by",
-        ((Matcher, "_apply_arrival", _passed_by(_apply_arrival)),),
+        ((Matcher, "_bury_unreadable", _passed_by(_bury_unreadable)),),
         60,
         "two versions",
     ),

@@ -32,8 +32,9 @@ def _scripts(mutation: Mutation) -> Iterator[Script]:
 def test_a_deliberate_fault_is_noticed(mutation: Mutation) -> None:
     logging.disable(logging.CRITICAL)
     try:
-        with mutation.applied():
+        with mutation.applied() as errors:
             noticed = any(run(script).wrong for script in _scripts(mutation))
     finally:
         logging.disable(logging.NOTSET)
+    assert not errors, "the deliberate fault does not fit the product any more"
     assert noticed, f"not noticed in {mutation.within} seeds {mutation.scene}"

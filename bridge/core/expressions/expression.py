@@ -5,9 +5,9 @@ people. The cost of an evaluation is bounded before it begins (:mod:`bridge.core
 impossible, while it runs (:mod:`bridge.core.expressions.meter`).
 
 Speed: the engine converts all its variables. So ``payload.rows > 0 && payload.region == "eu"`` gets two scalars
-(:mod:`bridge.core.expressions.fields`). Such a condition, of comparisons with literals, does not even need the engine
-where the values have the literals' types (:mod:`bridge.core.expressions.shortcut`). An expression that only names a
-field is not evaluated at all: its value is the field's, exactly.
+(:mod:`bridge.core.expressions.fields`). Such a condition does not even need the engine where Python and CEL agree
+about its values (:mod:`bridge.core.expressions.shortcut`). An expression that only names a field is not evaluated at
+all: its value is the field's, exactly.
 
 Values: str, int, float, bool, None, bytes, datetime (one without a zone is UTC), timedelta, lists and mappings pass
 through CEL. UUID, date and time become their texts. Decimal, and an int outside of 64 bits, are floats inside CEL,

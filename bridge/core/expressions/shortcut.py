@@ -6,20 +6,20 @@ only where the types of its values are such that Python and CEL agree. Everythin
 =====================================  ===============================================================================
 the step                               is decided here for
 =====================================  ===============================================================================
-``== != < <= > >=``                    two texts, two ints, two floats or two bools
+``== != < <= > >=``                    two texts, two ints of 64 bits, two floats or two bools
 ``== null``, ``!= null``               a field that is there
 ``contains``, ``startsWith`` and       a text and a literal
 ``endsWith``
-``in`` a list                          literals of one type, texts or ints, and a value of that type
-``+ - *`` and ``-`` of one value       two floats, or two ints with a result of 64 bits
+``in`` a list                          literals of one type, texts or ints of 64 bits, and a value of that type
+``+ - *`` and ``-`` of one value       two floats, or two ints of 64 bits with such a result
 ``/``                                  two floats, of which the second is not zero
-``size``                               a text, a list or a mapping
+``size``                               a text; a list or a mapping that is short and flat
 ``has()``; a field alone               a field of a mapping; a bool
 =====================================  ===============================================================================
 
 A condition becomes one function. Its code has no text of the expression in it: names and literals are values beside the
-code. Conditions that differ only in these share the code. The engine takes at most 31 operators or brackets inside each
-other, and Python a hundred blocks.
+code. Conditions that differ only in these share the code. Each ``&&`` or ``||`` inside another takes one level of
+indentation. Python takes a hundred, and the engine refuses a tree of half as many.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 
 from bridge.core.expressions.fields import ABSENT, FieldVariable
 from bridge.core.expressions.tree import Node
+from bridge.core.expressions.values import small_size
 
 Shortcut = Callable[[Mapping[str, Any]], bool | None]
 """Returns whether the condition holds; None where only CEL can tell."""
@@ -49,11 +50,12 @@ _LISTED = frozenset({str, int})
 _KNOWN: dict[str, Any] = {
     "missing": (KeyError, TypeError, IndexError),
     "numbers": _NUMBERS,
-    "sized": frozenset({str, list, dict}),
+    "is_sized": lambda value: type(value) is str or small_size(value, _SHORT) <= _SHORT,
     "absent": ABSENT,
     "low": -(2**63),
     "high": 2**63,
 }
+_SHORT = 4_096  # bytes and members of a list or a mapping that costs the engine next to nothing
 _SHAPES = 1_000  # of conditions whose code is kept
 
 
@@ -160,8 +162,9 @@ class _Code:
                 self.lines.append(f"{indent}if {name} is absent: return None")
                 return f"({name} is {'' if node.name == '_==_' else 'not '}None)"
         first, second = self._value(left, indent), self._value(right, indent)
-        if self._same(first, second, _COMPARED, indent) is None:
-            self._bounded((first, second), indent)
+        kind = self._same(first, second, _COMPARED, indent)
+        compared = [(part, value) for part, value in ((left, first), (right, second)) if part.kind != "const"]
+        self._bounded([_Value(value.name, kind) for _, value in compared], indent)
         return f"({first.name} {_OPERATORS[node.name]} {second.name})"
 
     def _test(self, node: Node, indent: str) -> str:
@@ -178,8 +181,9 @@ class _Code:
         is_plain = all(part.kind == "const" and part.name != "uint" for part in listed.parts)
         if listed.kind != "list" or listed.optional or not is_plain or len(kinds) != 1 or not kinds <= _LISTED:
             raise _UndecidedError
-        value = self._value(member, indent)
-        self._typed(value, kinds.pop(), indent)
+        value, kind = self._value(member, indent), kinds.pop()
+        self._typed(value, kind, indent)
+        self._bounded([_Value(value.name, kind)], indent)
         return f"({value.name} in {self._give('literal', frozenset([part.value for part in listed.parts]))})"
 
     # -- values --------------------------------------------------------------------------------------------------------
@@ -202,7 +206,7 @@ class _Code:
             if len(sized) != 1:
                 raise _UndecidedError
             of = self._value(sized[0], indent).name
-            self.lines.append(f"{indent}if type({of}) not in sized: return None")
+            self.lines.append(f"{indent}if not is_sized({of}): return None")
             return self._result(f"len({of})", int, indent)
         if node.name == "-_":
             operand = self._value(node.parts[0], indent)

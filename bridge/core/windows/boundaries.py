@@ -85,7 +85,7 @@ def longest_frame(schedule: Schedule) -> Micros:
     step = longest_step(schedule)
     if schedule.timezone == "UTC":
         return step
-    return step + (max(step, CLOCK_SHIFT) if _is_repeated(schedule) else CLOCK_SHIFT)
+    return step * (2 if _is_repeated(schedule) else 1) + CLOCK_SHIFT
 
 
 def reset_boundary(trigger: Trigger, time: Micros) -> Micros | None:

@@ -13,8 +13,6 @@ from typing import Any
 
 from bridge.kafka.avro.varint import SIZES, int_bytes, long_at, long_bytes
 
-_ENUMS: dict[str, dict[str, bytes]] = {}
-
 Schema = Any
 """As fastavro's ``parse_schema`` returns it."""
 
@@ -129,7 +127,7 @@ def picker(
 
 def _compiled(name: str, arguments: str, body: list[str], **known: object) -> Any:
     source = "\n".join([f"def {name}({arguments}):", *(_INDENT + line for line in body)])
-    names: dict[str, Any] = _KNOWN | _ENUMS | known
+    names: dict[str, Any] = _KNOWN | known
     exec(compile(source, f"<{name} of an Avro schema>", "exec"), names)  # noqa: S102 - made of our own schemas alone
     return names[name]
 
@@ -152,7 +150,7 @@ def _write(schema: Schema, name: str, *, by_value: bool) -> Iterator[str]:
         case "boolean":
             yield f"{name} = b'\\1' if {name} else b'\\0'"
         case "enum":
-            yield f"{name} = {_symbols(schema)}[{name}]"
+            yield f"{name} = sizes[{tuple(schema['symbols'])!r}.index({name})]"
         case "union":
             _, other = schema
             yield f"if {name} is None:"
@@ -171,13 +169,6 @@ def _write(schema: Schema, name: str, *, by_value: bool) -> Iterator[str]:
                 if not by_value:
                     yield f"{part} = {name}[{field['name']!r}]"
                 yield from _write(field["type"], part, by_value=by_value)
-
-
-def _symbols(schema: Schema) -> str:
-    """Return the name under which the code knows how the symbols of an enum are written."""
-    name = "_".join(("symbols", *schema["symbols"]))
-    _ENUMS[name] = {symbol: long_bytes(index) for index, symbol in enumerate(schema["symbols"])}
-    return name
 
 
 def _write_many(schema: Schema, name: str, *, by_value: bool) -> Iterator[str]:

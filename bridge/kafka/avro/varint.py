@@ -80,7 +80,7 @@ def long_at(buf: bytes, pos: int) -> tuple[int, int]:
         packed = packed & 0xFFFFFFF | (packed & 0x0FFFFFFF00000000) >> 4
         return packed >> 1 ^ -(packed & 1), pos + 8
     number = shift = 0
-    while (byte := buf[pos]) > 127:  # noqa: PLR2004 - in the code, as the group: names would cost a third of the loop
+    while (byte := buf[pos]) > 127:  # noqa: PLR2004 - the bare numbers: names would cost a third of the loop
         number |= (byte & 127) << shift
         shift += 7
         pos += 1

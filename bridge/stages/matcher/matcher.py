@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from itertools import islice
 from math import inf
@@ -184,17 +184,20 @@ class Matcher(Stage):
             for partition, tick in self._planner.plan(self.windows, now):
                 out.send(self._topics.arrivals, partition, b"tick", TICK.encode(tick))
         end, is_passed = self._pace() + BATCH_TIME, True  # after the plan, which may take long: some records must pass
+        matched: list[ReadMatch] = []
         while records and is_passed and out.size < BATCH_BYTES and self._pace() < end:
-            matched: list[ReadMatch] = []
-            for record, arrived in [(record, _arrived(record)) for record in islice(records, TOGETHER)]:
+            for record, arrived in _read_together(records, out):
                 is_passed = self._apply(record, arrived, matched, out)
                 if not is_passed:
                     break
                 records.popleft()
                 if self._pace() >= end:
                     break
-            self._runs.send(matched, out)
-            out.at = None
+            if len(matched) >= TOGETHER:
+                self._runs.send(matched, out)
+                matched.clear()
+        self._runs.send(matched, out)
+        out.at = None
 
     def _apply(
         self, record: Record, arrived: ArrivalRecord | RecordError | None, matched: list[ReadMatch], out: Outbox
@@ -221,7 +224,7 @@ class Matcher(Stage):
             store.leave_disk_alone()
         matched: list[ReadMatch] = []
         out = Discard()
-        self._apply(record, _arrived(record), matched, out)
+        self._apply(*_read_together([record], out)[0], matched, out)
         self._runs.send(matched, out)
 
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
@@ -269,7 +272,7 @@ class Matcher(Stage):
         name = name or definition.trigger.slots[slot].event
         event = _new_tuple(EventIdentity, (intern(name), intern(source), id_))
         reached = min(reached, record.timestamp * 1000)
-        fields = (time, record.offset, slot, event, reached, definition.hash, event_key, value, traceparent)
+        fields = (time, record.offset, slot, event, reached, intern(routed_by), event_key, value, traceparent)
         arrival = _new_tuple(Arrival, fields)
         key = _new_tuple(WindowKey, (definition.identity, definition.condition_hash, correlation))
         store, trigger = self.windows[record.partition], definition.trigger
@@ -353,12 +356,19 @@ class Matcher(Stage):
             self._armed = -1  # a switch that came back between two slices is armed again
 
 
-def _arrived(record: Record) -> ArrivalRecord | RecordError | None:
-    """Return the arrival in a record, or why it cannot be read; None for a tick."""
-    value = record.value or b""
-    if value.startswith(TICK.prefix):
-        return None
-    try:
-        return decode_arrival(value)
-    except RecordError as error:
-        return error
+def _read_together(records: Iterable[Record], out: Outbox) -> list[tuple[Record, ArrivalRecord | RecordError | None]]:
+    """Return the first records, up to a tick, each with its arrival, or why that cannot be read; None for the tick.
+
+    What comes behind a tick may have to be read again, since a tick stays in place until all of it is done.
+    """
+    read: list[tuple[Record, ArrivalRecord | RecordError | None]] = []
+    for record in islice(records, TOGETHER):
+        value = record.value or b""
+        if value.startswith(TICK.prefix):
+            return read or [(record, None)]
+        out.at = record
+        try:
+            read.append((record, decode_arrival(value)))
+        except RecordError as error:
+            read.append((record, error))
+    return read

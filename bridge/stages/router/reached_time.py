@@ -237,20 +237,20 @@ class ReachedTimes:
     def of(self, record: Record) -> tuple[int, Micros]:
         """Return the timestamp of a record in milliseconds, and when its event reached us.
 
-        Where the timestamp cannot be true, it is the time at which the record was seen.
+        Where its own timestamp cannot be true, the time at which the record was seen stands in its place.
         """
         topic, partition, offset, timestamp, _, _, _ = record
         is_stamped = topic in self._stamped
         if not (_FIRST <= timestamp <= self._last or (is_stamped and _FIRST <= timestamp <= _LATEST)):
-            timestamp = self._instead(record)
+            timestamp = self._time_seen(record)
         made = timestamp * 1000
         if is_stamped:
             return timestamp, made
         seen = self._looks.seen((topic, partition), offset, made - self._lead, self._now_paced)
         return timestamp, made if seen is None else max(made, seen + self._lead)
 
-    def _instead(self, record: Record) -> int:
-        """Return when a record was seen whose timestamp cannot be true; count it, and warn now and then."""
+    def _time_seen(self, record: Record) -> int:
+        """Return when a record with a false timestamp was seen, in milliseconds. Count it, and warn now and then."""
         self._count(record.topic, 1)
         if self._now_paced >= self._warned.get(record.topic, self._now_paced):
             self._warned[record.topic] = self._now_paced + _WARNING_PACE

@@ -23,8 +23,9 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC) - _EPOCH
 _LATEST = datetime.max.replace(tzinfo=UTC) - _EPOCH
 _SECONDS = slice(17, 19)
 _LEAP = "60"
-_USUAL_SIZE, _TEN_SECONDS, _POINT, _FRACTION, _LAST = 27, 17, 19, slice(20, 26), 26  # of a time to the microsecond
-_DOT, _ZULU, _SIX = b".Z6"  # a second that begins with 6 is a leap second
+_UNITS = {24: 1_000, 27: 1}  # microseconds that the last digit stands for, by the length of a time in UTC
+_TEN_SECONDS, _POINT = 17, 19
+_DOT, _SIX = b".6"  # a second that begins with 6 is a leap second
 _fromisoformat = datetime.fromisoformat
 
 TIME_FORM = "RFC 3339 with a time zone, as in 2026-01-31T12:00:00.000000Z, in the years 1 to 9999 in UTC"
@@ -61,10 +62,11 @@ def read_micros(time: bytes) -> int:
         ValueError: As ``read_time``.
 
     """
-    if len(time) == _USUAL_SIZE and time[_POINT] == _DOT and time[_LAST] == _ZULU and time[_TEN_SECONDS] != _SIX:
-        fraction = time[_FRACTION]
+    unit = _UNITS.get(len(time))
+    if unit is not None and time.endswith(b"Z") and time[_POINT] == _DOT and time[_TEN_SECONDS] != _SIX:
+        fraction = time[_POINT + 1 : -1]
         if fraction.isdigit():
-            return _second(time[:_POINT]) + int(fraction)
+            return _second(time[:_POINT]) + int(fraction) * unit
     elapsed = read_time(time.decode())
     return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
 

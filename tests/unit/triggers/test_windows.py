@@ -71,6 +71,11 @@ def test_each_kind_of_window_compiles(window: dict[str, Any], plan: WindowPlan) 
         ({"every": "1d", "timezone": BERLIN}, 5 * MINUTE, DAY + 3 * HOUR + 144 * MINUTE),
         ({"every": "5m"}, MINUTE, 6 * MINUTE),
         ({"until": {"cron": "0 6 * * MON-FRI"}}, 5 * MINUTE, 3 * DAY + 432 * MINUTE),
+        (
+            {"until": {"cron": "0 */6 * * *", "timezone": BERLIN}},
+            5 * MINUTE,
+            9 * HOUR + 36 * MINUTE,
+        ),
         ({"session": "30m"}, 3 * MINUTE, 33 * MINUTE),
         ({"session": "30m", "maxWait": "4h"}, 3 * MINUTE, 243 * MINUTE),
         ({"settle": "30m", "maxWait": "4h"}, 3 * MINUTE, 243 * MINUTE),

@@ -113,7 +113,7 @@ class Calendar(Kind):
     def default_dedupe(self, plan: WindowPlan, grace: Micros, *, has_absent: bool) -> Micros:
         """Return the longest distance of two boundaries by the wall clock, and ``grace``.
 
-        It is part of the condition hash. So a day on which clocks change, and two distances are one, does not count.
+        It is part of the condition hash, so it never changes. It does not count a day on which two distances are one.
         """
         if plan.schedule is None:
             raise ValueError(f"expected a schedule in a window of kind {self.name}, found none")

@@ -490,21 +490,34 @@ def test_most_filters_never_reach_the_engine(text: str, *, holds: bool) -> None:
         "payload.rows",  # neither true nor false
         "payload.missing == 1",
         "payload.big == payload.big",
+        "payload.edge == 9223372036854775807",  # equal as floats, which CEL compares there
+        "payload.edge in [9223372036854775807]",
+        "size(payload.large) == 5000",  # how costly that is, the engine says
+        "size(payload.nested) == 1",
+        "size(payload.odd) == 1",  # an error
     ],
 )
 def test_what_python_would_do_in_another_way_is_left_to_the_engine(text: str) -> None:
     expression = Expression(text)
-    payload = {"rows": 5, "price": 2.5, "nothing": 0.0, "big": 2**64}
+    payload: dict[str, Any] = {"rows": 5, "price": 2.5, "nothing": 0.0, "big": 2**64, "edge": 2**63}
+    payload |= {"large": [1] * 5000, "nested": [[]], "odd": {"a\0": 1}}
     assert expression.shortcut is None or expression.shortcut({"payload": payload}) is None
 
 
 def test_the_deepest_condition_that_the_engine_takes_needs_no_engine() -> None:
-    texts = ["(payload.rows == 1 || " * depth + "payload.rows == 5" + ")" * depth for depth in range(100)]
-    taken = [expression for expression in map(recorded, texts) if not isinstance(expression, RefusedExpression)]
-    assert 10 < len(taken) < 100
-    for expression in taken:
-        assert expression.shortcut is not None
-        assert expression.shortcut({"payload": {"rows": 5}}) is True
+    for opening, closing, middle in (
+        ("(payload.rows == 1 || ", ")", "payload.rows == 5"),
+        ("(payload.rows == 5 && (payload.rows == 1 || ", "))", "payload.rows == 5"),
+        ("!(payload.rows != 5 || !(", "))", "payload.rows == 5"),
+        ("(1 - ", ")", "payload.rows"),
+    ):
+        ending = " in [5, -4]" if middle == "payload.rows" else ""
+        texts = [opening * depth + middle + closing * depth + ending for depth in range(100)]
+        taken = [expression for expression in map(recorded, texts) if not isinstance(expression, RefusedExpression)]
+        assert 5 < len(taken) < 100
+        for expression in taken:
+            assert expression.shortcut is not None
+            assert expression.shortcut({"payload": {"rows": 5}}) is True
 
 
 def test_no_text_of_a_condition_is_code_of_its_shortcut() -> None:

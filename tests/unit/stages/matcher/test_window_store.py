@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.decision import Decision
 from bridge.core.definition import Definition
+from bridge.core.event import EventIdentity
 from bridge.core.trigger import Trigger
 from bridge.core.windows.apply import apply_arrival
 from bridge.core.windows.expiry import needs_clock
+from bridge.core.windows.kinds.all_kinds import kind_of_window
 from bridge.core.windows.window import Arrival
 from bridge.kafka.log import Headers, Partition
 from bridge.kafka.outbox import Outbox
@@ -20,6 +23,7 @@ from bridge.stages.matcher.ticks import TickRound
 from bridge.stages.matcher.window_records import WindowKey
 from bridge.stages.matcher.window_restore import LastRecords
 from bridge.stages.matcher.window_store import Bounds, WindowStore
+from unit.core.stepping import trigger_of
 from unit.core.windows.sequences import FAR, Came, Tick, arrivals_of, happenings, key_of, searched, triggers
 
 CHANGELOG = Partition("fb.windows", 3)
@@ -174,6 +178,23 @@ def test_a_restored_store_ends_what_the_first_one_ends_in_the_same_order(
     assert other.tick(time) == owner.tick(time)
     assert other.store.contents() == owner.store.contents()
     assert other.changelog.last == owner.changelog.last
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("slot", [0, 1])
+def test_a_forced_match_leaves_the_arrival_beside_it_that_waits_alone(slot: int, *, first: bool) -> None:
+    owner = Owner(trigger_of("a b", first=first, require=2))
+    waits, *match = [
+        Arrival(time, offset, index, EventIdentity("e", "s", str(offset)), 1_000, "d", None, b"v")
+        for offset, (index, time) in enumerate([(slot, 900), (0, 500), (1, 501)])
+    ]
+    owner.arrive("k", waits)
+    key, trigger = WindowKey(*owner.condition, "k"), owner.trigger
+    step = kind_of_window(trigger).force(trigger, owner.store.window(key, 2), "k", ((match[0],), (match[1],)))
+    owner.store.apply(key, trigger, step, owner.out)
+    owner.check()
+    assert owner.store.count(owner.condition) == 3
+    assert owner.store.known(key, waits.event, trigger) == {slot: waits}
 
 
 @searched

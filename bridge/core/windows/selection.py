@@ -13,7 +13,7 @@ whether the rest can still be filled, so that it does not wander.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 from bridge.core.event import EventIdentity, Micros
@@ -49,13 +49,16 @@ def select(trigger: Trigger, slots: Slots) -> Match | None:
 
     """
     backwards, is_ordered = trigger.collect == "latest", trigger.order == "sequence"
-    demands = [
-        Demand(index, slots[index][::-1] if backwards else slots[index], slot.count)
+    filled = [
+        (index, slot.count)
         for index, slot in enumerate(trigger.slots)
         if not slot.absent and len(slots[index]) >= slot.count
     ]
-    if len(demands) < trigger.require:
+    if len(filled) < trigger.require:
         return None
+    if len(filled) == trigger.require and not any(len(slots[index]) > count for index, count in filled):
+        return _only_choice(trigger, slots, [index for index, _ in filled])
+    demands = [Demand(index, slots[index][::-1] if backwards else slots[index], count) for index, count in filled]
     if is_ordered and backwards:
         demands.reverse()
     chooser = _Selection(is_ordered=is_ordered, backwards=backwards)
@@ -82,6 +85,18 @@ def select(trigger: Trigger, slots: Slots) -> Match | None:
     return tuple(
         [tuple(sorted([arrival for arrival in choice if arrival.slot == index])) for index in range(len(slots))]
     )
+
+
+def _only_choice(trigger: Trigger, slots: Slots, filled: Sequence[int]) -> Match | None:
+    """Return the match of all candidates of some slots; None if an event is twice among them, or the order is wrong."""
+    chosen = [arrival for index in filled for arrival in slots[index]]
+    if len({arrival.event for arrival in chosen}) < len(chosen):
+        return None
+    if trigger.order == "sequence":
+        for before, after in pairwise(filled):
+            if slots[before][-1].time > slots[after][0].time:
+                return None
+    return tuple([tuple(arrivals) if index in filled else () for index, arrivals in enumerate(slots)])
 
 
 def preference(trigger: Trigger, match: Match) -> list[tuple[bool, list[tuple[Micros, int]]]]:

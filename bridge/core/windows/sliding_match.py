@@ -35,6 +35,8 @@ def find_match(trigger: Trigger, window: Window, new: Arrival) -> Match | None:
 
     """
     require, within = trigger.require, trigger.within or 0
+    if require > 1 and not any(window.waiting):
+        return None
     if not trigger.is_plain:  # with counts, an order, absent slots or resets
         start, end = new.time - within, new.time + within
         if trigger.window is not None and trigger.window.reset is not None:
@@ -47,7 +49,15 @@ def find_match(trigger: Trigger, window: Window, new: Arrival) -> Match | None:
         arrivals = list(near[new.slot]) if trigger.slots[new.slot].count > 1 else []
         insort(arrivals, new)
         near[new.slot] = tuple(arrivals)
-        return _best(trigger, near, new) if _is_enough(trigger, near) else None
+        if not _is_enough(trigger, near):
+            return None
+        everything = [arrival for slot in near for arrival in slot]
+        needs = [slot.count for slot, held in zip(trigger.slots, near, strict=True) if held]
+        if len(needs) > require or len(everything) > sum(needs):
+            return _best(trigger, near, new)
+        times = [arrival.time for arrival in everything]  # the usual case with keys: nothing to choose
+        is_apart = max(times) - min(times) > within or _is_apart(everything, trigger.span)
+        return None if is_apart else select(trigger, near)
     if len([1 for slot in window.waiting if slot]) + (not window.waiting[new.slot]) < require:
         return None
     near = [between(waiting, new.time - within, new.time + within) for waiting in window.waiting]

@@ -73,7 +73,8 @@ def close_window(
             whole.append(tuple(sorted([*chosen, *rest])))
         match = tuple(whole)
     take_match(trigger, removed, held, match)
-    return removed.step(window, new)._replace(match=match, frame=frame)
+    left, decisions, kept, spent, *_ = removed.step(window, new)
+    return Step(left, decisions, kept, spent, match, frame)
 
 
 def take_match(trigger: Trigger, removed: RemovedArrivals, held: HeldArrivals, match: Match) -> None:

@@ -82,12 +82,13 @@ class RemovedArrivals:
         """
         trigger, slots, key = self._trigger.identity, self._trigger.slots, self.key
         for arrival in arrivals:
-            self.spent.append((arrival, Spent(arrival.time, arrival.offset, until, fate or reason)))
-            self.decisions.append(Decision(reason, trigger, slots[arrival.slot].variable, arrival.event, key, evidence))
+            self.spent.append((arrival, _new_tuple(Spent, (arrival.time, arrival.offset, until, fate or reason))))
+            fields = (reason, trigger, slots[arrival.slot].variable, arrival.event, key, evidence)
+            self.decisions.append(_new_tuple(Decision, fields))
 
     def step(self, window: Window, new: Arrival | None = None) -> Step:
         """Return the step: ``window`` without the arrivals that left. ``new`` was not in it yet."""
-        left = window.without(arrival for arrival, _ in self.spent if arrival is not new)
+        left = window.without([arrival for arrival, _ in self.spent if arrival is not new])
         return Step(left, tuple(self.decisions), spent=tuple(self.spent))
 
 

@@ -188,7 +188,8 @@ class Ended(NamedTuple):
         if not step.spent or not step.window.is_empty or max([spent.until for _, spent in step.spent]) > time:
             return self
         forgotten = [Place(self.key, arrival.slot, arrival.event) for arrival, _ in step.spent]
-        return self._replace(step=step._replace(spent=()), forgotten=(*self.forgotten, *forgotten))
+        unspent = step._replace(spent=())
+        return Ended(self.key, self.definition, unspent, (*self.forgotten, *forgotten))
 
 
 def ended_by(store: WindowStore, timer: Timer, definition: Definition, *, is_retired: bool = False) -> Ended:

@@ -358,8 +358,10 @@ class WindowStore:
             if is_logged:
                 send(topic, partition, place_key(place), encode_waiting(kept, arrived))
         if not trigger.is_plain:
-            for record_key, value in beside_records(key, self.window(key, len(trigger.slots)), step.window):
-                send(topic, partition, record_key, value)
+            before = self.window(key, len(trigger.slots))
+            if before.pending or before.fired or step.window.pending or step.window.fired:
+                for record_key, value in beside_records(key, before, step.window):
+                    send(topic, partition, record_key, value)
             if step.through is not None:
                 self._set_clock(key[:2], self.clock(key[:2])._replace(through=step.through), trigger, out)
         lone = self._lone_of_pair(key, step)

@@ -82,10 +82,10 @@ class GroupKind(Kind):
             held = all_between(window, group.oldest, group.newest)
             if sum(map(len, held)) + 1 >= size:
                 gathered = all_between(window.with_arrival(new), group.oldest, group.newest)
-                return close_window(trigger, window._replace(groups=others), key, gathered, new.reached, new=new)
+                return close_window(trigger, window.with_groups(others), key, gathered, new.reached, new=new)
         if window.size >= bound:
             return over_bound(trigger, window, key, new, bound)
-        left = window.with_arrival(new)._replace(groups=tuple(sorted((*others, group))))
+        left = window.with_arrival(new).with_groups(tuple(sorted((*others, group))))
         waiting = _Gathering(self.name, trigger, left, group, self._due(trigger, plan, group))
         evidence = waiting if window.size <= KEPT_FOR_EVIDENCE else waiting.made()
         return Step(left, (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
@@ -95,8 +95,10 @@ class GroupKind(Kind):
 
         A batch that waits for its size alone is due when time ends (:data:`bridge.core.windows.boundaries.FAR_AHEAD`).
         """
+        if not window.groups:
+            return None
         plan = self.plan_of(trigger)
-        return min([self._due(trigger, plan, group) for group in window.groups], default=None)
+        return min([self._due(trigger, plan, group) for group in window.groups])
 
     def end(self, trigger: Trigger, window: Window, key: str, through: Micros | None) -> Step:
         """End the group that is the first to end by a tick."""
@@ -155,10 +157,12 @@ class GroupKind(Kind):
         """Return when the first group is due, the group, its arrivals, and the window without the group."""
         due, group = min([(self._due(trigger, plan, group), group) for group in window.groups])
         gathered = all_between(window, group.oldest, group.newest)
-        return due, group, gathered, window._replace(groups=tuple([other for other in window.groups if other != group]))
+        return due, group, gathered, window.with_groups(tuple([other for other in window.groups if other != group]))
 
     def _join(self, plan: WindowPlan, groups: tuple[Group, ...], new: Arrival) -> tuple[Group, tuple[Group, ...]]:
         """Return the group that an arrival makes with those that it belongs to, and the other groups."""
+        if not groups:
+            return Group(new.time, new.time, new.reached, new.reached), ()
         start, end = self.reach(plan, new.time)
         joined = [group for group in groups if group.newest >= start and group.oldest < end]
         merged = Group(

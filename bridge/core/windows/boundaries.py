@@ -52,6 +52,7 @@ _FIRST: Micros = -2_208_988_800_000_000  # 1900-01-01
 _LAST: Micros = 221_845_392_000_000_000  # 9000-01-01
 _AROUND: Micros = 26 * HOUR  # once, clocks changed by a whole day (Apia, 2011)
 _CRON_FIELDS = 5
+_RAREST: Micros = 50 * 366 * DAY  # more than between a 29 February and the next on the same day of the week
 _STEPS_KEPT = 60  # boundaries in a piece of time that is looked up at once
 _PIECES_KEPT = 4_096
 _LOOKED_AT = 12 * 366  # days in which the longest step of a cron expression is looked for
@@ -130,12 +131,12 @@ def _boundaries_around(schedule: Schedule, index: int, piece: Micros) -> tuple[M
     for wall in _steps(schedule, from_latest, backwards=True):
         moments = _moments(zone, wall, is_repeated=is_repeated)
         boundaries.update(moments)
-        if moments and wall <= from_earliest:
+        if (moments and wall <= from_earliest) or wall < from_earliest - _RAREST:
             break
     for wall in _steps(schedule, from_earliest, backwards=False):
         moments = _moments(zone, wall, is_repeated=is_repeated)
         boundaries.update(moments)
-        if moments and wall > to_latest:
+        if (moments and wall > to_latest) or wall > to_latest + _RAREST:
             break
     return tuple(sorted(boundaries))
 

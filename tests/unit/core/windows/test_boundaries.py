@@ -120,6 +120,12 @@ def test_later_moments_lie_in_later_frames(schedule: Schedule, micros: Micros, o
     assert frame_of(schedule, earlier) <= frame_of(schedule, later)
 
 
+def test_a_time_that_clocks_leave_out_each_year_is_no_boundary() -> None:
+    never = Schedule("America/New_York", cron="*/30 2 * 3 SUN#2")
+    last = at("2006-03-12T07:30")  # clocks changed in April then
+    assert frame_of(never, at("2015-03-08T07:00")) == (last, FAR_AHEAD)
+
+
 @settings(deadline=None, max_examples=100)
 @given(schedules, st.integers(at("2000-01-01"), at("2040-01-01")))
 @example(Schedule("America/New_York", cron="*/30 2 * * *"), at("2006-04-01T07:30"))  # the next day has no such times

@@ -120,37 +120,42 @@ class _Code:
         """Add the statements that decide a condition; return what is true in Python if it holds."""
         if node.kind == "const" and type(node.value) is bool:
             return self._give("literal", node.value)
-        if node.kind == "ident":
-            return self._alone(node, indent)
+        if node.kind == "ident":  # a field whose value is the condition, or whether it is there
+            pick = self._pick(node)
+            name = self._field(pick, indent) if pick.use == "value" else self._asked(pick, indent)
+            self.lines.append(f"{indent}if type({name}) is not bool: return None")
+            return name
         if node.kind != "call":
             raise _UndecidedError
-        if node.name in ("_&&_", "_||_"):
-            return self._pair(node, indent)
+        if node.name in ("_&&_", "_||_"):  # the second is looked at only if the first does not decide
+            first, second = node.parts
+            result = self._new("holds")
+            self.lines.append(f"{indent}{result} = {self.condition(first, indent)}")
+            self.lines.append(f"{indent}if {'' if node.name == '_&&_' else 'not '}{result}:")
+            self.lines.append(f"{indent} {result} = {self.condition(second, indent + ' ')}")
+            return result
         if node.name == "!_":
             return f"(not {self.condition(node.parts[0], indent)})"
         if node.name in _TESTS and node.target is not None and len(node.parts) == 1:
-            return self._test(node, indent)
+            literal = node.parts[0]
+            if literal.kind != "const" or type(literal.value) is not str:
+                raise _UndecidedError
+            tested = self._value(node.target, indent)
+            self._typed(tested, str, indent)
+            return f"{self._give('test', _TESTS[node.name])}({tested.name}, {self._give('literal', literal.value)})"
         if node.name == "@in":
-            return self._listed(node, indent)
+            member, listed = node.parts
+            kinds = {type(part.value) for part in listed.parts}
+            is_plain = all(part.kind == "const" and part.name != "uint" for part in listed.parts)
+            if listed.kind != "list" or listed.optional or not is_plain or len(kinds) != 1 or not kinds <= _LISTED:
+                raise _UndecidedError
+            value, kind = self._value(member, indent), kinds.pop()
+            self._typed(value, kind, indent)
+            self._bounded([_Value(value.name, kind)], indent)
+            return f"({value.name} in {self._give('literal', frozenset([part.value for part in listed.parts]))})"
         if node.name in _OPERATORS:
             return self._comparison(node, indent)
         raise _UndecidedError
-
-    def _alone(self, node: Node, indent: str) -> str:
-        """A field whose value is the condition, or whether it is there."""
-        pick = self._pick(node)
-        name = self._field(pick, indent) if pick.use == "value" else self._asked(pick, indent)
-        self.lines.append(f"{indent}if type({name}) is not bool: return None")
-        return name
-
-    def _pair(self, node: Node, indent: str) -> str:
-        """Two conditions, of which the second is looked at only if the first does not decide."""
-        first, second = node.parts
-        result = self._new("holds")
-        self.lines.append(f"{indent}{result} = {self.condition(first, indent)}")
-        self.lines.append(f"{indent}if {'' if node.name == '_&&_' else 'not '}{result}:")
-        self.lines.append(f"{indent} {result} = {self.condition(second, indent + ' ')}")
-        return result
 
     def _comparison(self, node: Node, indent: str) -> str:
         left, right = node.parts
@@ -166,25 +171,6 @@ class _Code:
         compared = [(part, value) for part, value in ((left, first), (right, second)) if part.kind != "const"]
         self._bounded([_Value(value.name, kind) for _, value in compared], indent)
         return f"({first.name} {_OPERATORS[node.name]} {second.name})"
-
-    def _test(self, node: Node, indent: str) -> str:
-        literal = node.parts[0]
-        if node.target is None or literal.kind != "const" or type(literal.value) is not str:
-            raise _UndecidedError
-        tested = self._value(node.target, indent)
-        self._typed(tested, str, indent)
-        return f"{self._give('test', _TESTS[node.name])}({tested.name}, {self._give('literal', literal.value)})"
-
-    def _listed(self, node: Node, indent: str) -> str:
-        member, listed = node.parts
-        kinds = {type(part.value) for part in listed.parts}
-        is_plain = all(part.kind == "const" and part.name != "uint" for part in listed.parts)
-        if listed.kind != "list" or listed.optional or not is_plain or len(kinds) != 1 or not kinds <= _LISTED:
-            raise _UndecidedError
-        value, kind = self._value(member, indent), kinds.pop()
-        self._typed(value, kind, indent)
-        self._bounded([_Value(value.name, kind)], indent)
-        return f"({value.name} in {self._give('literal', frozenset([part.value for part in listed.parts]))})"
 
     # -- values --------------------------------------------------------------------------------------------------------
 

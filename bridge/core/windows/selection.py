@@ -57,7 +57,16 @@ def select(trigger: Trigger, slots: Slots) -> Match | None:
     if len(filled) < trigger.require:
         return None
     if len(filled) == trigger.require and not any(len(slots[index]) > count for index, count in filled):
-        return _only_choice(trigger, slots, [index for index, _ in filled])
+        # There is nothing to choose.
+        chosen = [arrival for index, _ in filled for arrival in slots[index]]
+        if len({arrival.event for arrival in chosen}) < len(chosen):
+            return None
+        if is_ordered and any(
+            slots[before][-1].time > slots[after][0].time for (before, _), (after, _) in pairwise(filled)
+        ):
+            return None
+        taken = {index for index, _ in filled}
+        return tuple([tuple(arrivals) if index in taken else () for index, arrivals in enumerate(slots)])
     demands = [Demand(index, slots[index][::-1] if backwards else slots[index], count) for index, count in filled]
     if is_ordered and backwards:
         demands.reverse()
@@ -85,18 +94,6 @@ def select(trigger: Trigger, slots: Slots) -> Match | None:
     return tuple(
         [tuple(sorted([arrival for arrival in choice if arrival.slot == index])) for index in range(len(slots))]
     )
-
-
-def _only_choice(trigger: Trigger, slots: Slots, filled: Sequence[int]) -> Match | None:
-    """Return the match of all candidates of some slots; None if an event is twice among them, or the order is wrong."""
-    chosen = [arrival for index in filled for arrival in slots[index]]
-    if len({arrival.event for arrival in chosen}) < len(chosen):
-        return None
-    if trigger.order == "sequence":
-        for before, after in pairwise(filled):
-            if slots[before][-1].time > slots[after][0].time:
-                return None
-    return tuple([tuple(arrivals) if index in filled else () for index, arrivals in enumerate(slots)])
 
 
 def preference(trigger: Trigger, match: Match) -> list[tuple[bool, list[tuple[Micros, int]]]]:

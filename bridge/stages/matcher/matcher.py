@@ -210,8 +210,32 @@ class Matcher(Stage):
             return self._apply_tick(record, matched, out)
         if isinstance(arrived, RecordError):
             self._bury_unreadable(record, arrived, out)
+            return True
+        _, routed_by, slot, correlation, source, id_, time, reached, event_key, value, name, traceparent = arrived
+        definition = self._definition(routed_by)
+        if definition is None:
+            text = f"definition {routed_by} of {arrived.trigger} is not in triggers"
+            self._runs.bury(record, arrived.trigger, text, out)
+            return True
+        name = name or definition.trigger.slots[slot].event
+        event = _new_tuple(EventIdentity, (intern(name), intern(source), id_))
+        reached = min(reached, record.timestamp * 1000)
+        fields = (time, record.offset, slot, event, reached, intern(routed_by), event_key, value, traceparent)
+        arrival = _new_tuple(Arrival, fields)
+        key = _new_tuple(WindowKey, (definition.identity, definition.condition_hash, correlation))
+        store, trigger = self.windows[record.partition], definition.trigger
+        step = store.step(key, trigger, arrival, self._bounds)
+        if isinstance(step, Excess):
+            variable, shown = trigger.slots[arrival.slot].variable, definition.redacted_key(key.key)
+            out.decisions.append(Decision(Reason.OVER_BOUND, key.trigger, variable, event, shown, step.evidence))
+            return True
+        if step.match is None:
+            out.decisions.extend(redact_keys(self._current(key), step.decisions))
+        elif (match := self._runs.read(definition, key, step, record, out)) is not None:
+            matched.append(match)
         else:
-            self._apply_arrival(record, arrived, matched, out)
+            return True
+        store.apply(key, trigger, step, out, arrived=record.value or b"")
         return True
 
     def may_kill(self, record: Record) -> bool:
@@ -261,33 +285,6 @@ class Matcher(Stage):
         self._observer.overdue_windows(self._planner.overdue(self.windows, self._clock()) / SECOND)
 
     # -- arrivals ------------------------------------------------------------------------------------------------------
-
-    def _apply_arrival(self, record: Record, arrived: ArrivalRecord, matched: list[ReadMatch], out: Outbox) -> None:
-        _, routed_by, slot, correlation, source, id_, time, reached, event_key, value, name, traceparent = arrived
-        definition = self._definition(routed_by)
-        if definition is None:
-            text = f"definition {routed_by} of {arrived.trigger} is not in triggers"
-            self._runs.bury(record, arrived.trigger, text, out)
-            return
-        name = name or definition.trigger.slots[slot].event
-        event = _new_tuple(EventIdentity, (intern(name), intern(source), id_))
-        reached = min(reached, record.timestamp * 1000)
-        fields = (time, record.offset, slot, event, reached, intern(routed_by), event_key, value, traceparent)
-        arrival = _new_tuple(Arrival, fields)
-        key = _new_tuple(WindowKey, (definition.identity, definition.condition_hash, correlation))
-        store, trigger = self.windows[record.partition], definition.trigger
-        step = store.step(key, trigger, arrival, self._bounds)
-        if isinstance(step, Excess):
-            variable, shown = trigger.slots[arrival.slot].variable, definition.redacted_key(key.key)
-            out.decisions.append(Decision(Reason.OVER_BOUND, key.trigger, variable, event, shown, step.evidence))
-            return
-        if step.match is None:
-            out.decisions.extend(redact_keys(self._current(key), step.decisions))
-        elif (match := self._runs.read(definition, key, step, record, out)) is not None:
-            matched.append(match)
-        else:
-            return
-        store.apply(key, trigger, step, out, arrived=record.value or b"")
 
     def _bury_unreadable(self, record: Record, error: RecordError, out: Outbox) -> None:
         """Keep a record that cannot be read as a dead letter; one of a newer version stops the process."""

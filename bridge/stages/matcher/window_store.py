@@ -364,7 +364,9 @@ class WindowStore:
                     send(topic, partition, record_key, value)
             if step.through is not None:
                 self._set_clock(key[:2], self.clock(key[:2])._replace(through=step.through), trigger, out)
-        lone = self._lone_of_pair(key, step)
+        held = self._windows.get(key)
+        is_pair = step.match is not None and len(step.spent) == _PAIR and isinstance(held, Arrival)
+        lone = held if is_pair and any(arrival is held for arrival, _ in step.spent) else None
         for arrival, spent in step.spent:
             place = _new_tuple(Place, (key, arrival.slot, arrival.event))
             if lone is None:
@@ -372,10 +374,10 @@ class WindowStore:
             self._timers.set(spent.until, *place)
             if is_logged:
                 send(topic, partition, place_key(place), encode_spent(spent))
-        if lone is None:
-            self._put(key, step.window, trigger)
-        else:
+        if isinstance(lone, Arrival):
             self._complete(key, lone, step)
+        else:
+            self._put(key, step.window, trigger)
         if self._spilled is not None and (held := self._windows.pop(key, None)) is not None:
             self._windows[key] = held  # the last to be moved to disk
         if self._usage.size > self._memory:
@@ -559,13 +561,6 @@ class WindowStore:
             self._open.add(key[:2], window.since)
         if not trigger.is_plain and (due := next_due(trigger, window, self.clock(key[:2]))) is not None:
             self._timers.set_whole(key, due)
-
-    def _lone_of_pair(self, key: WindowKey, step: Step) -> Arrival | None:
-        """Return the arrival that waits alone in a window, if the step uses it in a pair; None for any other step."""
-        if step.match is None or len(step.spent) != _PAIR:
-            return None
-        held, (first, second) = self._windows.get(key), step.spent
-        return held if isinstance(held, Arrival) and (first[0] is held or second[0] is held) else None
 
     def _complete(self, key: WindowKey, lone: Arrival, step: Step) -> None:
         """Do at once what :meth:`_remember` and :meth:`_put` do for a pair, of which one arrival waited alone."""

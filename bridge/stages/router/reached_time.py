@@ -242,26 +242,22 @@ class ReachedTimes:
         topic, partition, offset, timestamp, _, _, _ = record
         is_stamped = topic in self._stamped
         if not (_FIRST <= timestamp <= self._last or (is_stamped and _FIRST <= timestamp <= _LATEST)):
-            timestamp = self._time_seen(record)
+            self._count(topic, 1)
+            if self._now_paced >= self._warned.get(topic, self._now_paced):
+                self._warned[topic] = self._now_paced + _WARNING_PACE
+                logger.warning(
+                    "%s/%d offset %d has the timestamp %d, which cannot be its time in milliseconds: the time at which "
+                    "it was routed is taken instead. Correct its publisher, or set "
+                    "message.timestamp.type=LogAppendTime on the topic",
+                    topic,
+                    partition,
+                    offset,
+                    timestamp,
+                )
+            seen = self._looks.seen((topic, partition), offset, self._now - self._lead, self._now_paced)
+            timestamp = (self._now if seen is None else seen + self._lead) // 1000
         made = timestamp * 1000
         if is_stamped:
             return timestamp, made
         seen = self._looks.seen((topic, partition), offset, made - self._lead, self._now_paced)
         return timestamp, made if seen is None else max(made, seen + self._lead)
-
-    def _time_seen(self, record: Record) -> int:
-        """Return when a record with a false timestamp was seen, in milliseconds. Count it, and warn now and then."""
-        self._count(record.topic, 1)
-        if self._now_paced >= self._warned.get(record.topic, self._now_paced):
-            self._warned[record.topic] = self._now_paced + _WARNING_PACE
-            logger.warning(
-                "%s/%d offset %d has the timestamp %d, which cannot be its time in milliseconds: the time at which it "
-                "was routed is taken instead. Correct its publisher, or set message.timestamp.type=LogAppendTime on "
-                "the topic",
-                record.topic,
-                record.partition,
-                record.offset,
-                record.timestamp,
-            )
-        seen = self._looks.seen(record[:2], record.offset, self._now - self._lead, self._now_paced)
-        return (self._now if seen is None else seen + self._lead) // 1000

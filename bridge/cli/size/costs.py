@@ -31,15 +31,15 @@ class Cost(NamedTuple):
         return f"| {self.what} | {self.value:g} {self.unit} | {self.source} |"
 
 
-READ = Cost(31, "µs", "router: an event that is read, decoded and filtered out", "Routers and matchers: rejecting")
+READ = Cost(26, "µs", "router: an event that is read, decoded and filtered out", "Routers and matchers: rejecting")
 FILTER = Cost(
-    8.6, "µs", "router: one more `where` that the engine evaluates", "Many triggers: one more of those that compute"
+    8.8, "µs", "router: one more `where` that the engine evaluates", "Many triggers: one more of the last kind"
 )
 RUN = Cost(
-    48, "µs", "router: the run of a trigger without a window", "Routers and matchers: mapped, less the first row"
+    51, "µs", "router: the run of a trigger without a window", "Routers and matchers: mapped, less the first row"
 )
-ROUTE = Cost(19, "µs", "router: an arrival", "Routers and matchers: keyed pairs to arrivals, less the first row")
-MATCH = Cost(147, "µs", "matcher: an arrival, and its share of a match", "Routers and matchers: keyed pairs")
+ROUTE = Cost(9, "µs", "router: an arrival", "Routers and matchers: keyed pairs to arrivals, less the first row")
+MATCH = Cost(105, "µs", "matcher: an arrival, and its share of a match", "Routers and matchers: keyed pairs")
 CREATES = Cost(144, "/s", "submitter: Workflows that one process creates, 8 at a time", "Further figures")
 WAITING = Cost(1_200, "bytes", "memory of an arrival that waits, and its event", "Memory of windows (operations.md)")
 SPENT = Cost(800, "bytes", "memory of an identity that is remembered", "Memory of windows (operations.md)")

@@ -114,10 +114,10 @@ def test_a_worked_example_of_windows_that_fan_out() -> None:
     assert size["remembered"] == pytest.approx(400 * 3_600)
     assert size["window_memory"] == pytest.approx(1_584_000 * 2_000 + 1_440_000 * 800)
     assert size["window_disk"] == pytest.approx(1_584_000 * 1_100 + 1_440_000 * 200)
-    assert size["router"] == pytest.approx((100 * 31 + 300 * 8.6 + 400 * 19) / 1e6)
-    assert size["matcher"] == pytest.approx(400 * 147 / 1e6)
+    assert size["router"] == pytest.approx((100 * 26 + 300 * 8.8 + 400 * 9) / 1e6)
+    assert size["matcher"] == pytest.approx(400 * 105 / 1e6)
     assert size["submitter"] == pytest.approx(200 / 144)
-    assert (size["processes"], size["partitions"]) == (3, 24)  # 1.46 of a core, each process busy for 60 %
+    assert (size["processes"], size["partitions"]) == (3, 24)  # 1.44 of a core, each process busy for 60 %
     assert size["followed"] == 200 * 600
     assert size["ledger_entries"] == 200 * 7 * 86_400
     assert size["ledger_memory"] == 24_000_000 * 103  # a million of each partition; the others are on disk
@@ -188,8 +188,8 @@ def test_more_load_takes_more(changes: dict[str, Any]) -> None:
 
 
 def test_one_matcher_that_cannot_keep_up_with_a_trigger_without_a_key_is_a_warning() -> None:
-    assert any("one matcher has all" in text for text in size_with(passed=5_000, is_keyed=False).warnings)
-    assert not any("one matcher has all" in text for text in size_with(passed=5_000).warnings)
+    assert any("one matcher has all" in text for text in size_with(passed=8_000, is_keyed=False).warnings)
+    assert not any("one matcher has all" in text for text in size_with(passed=8_000).warnings)
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
 _COMPARED = frozenset({str, int, float, bool})
 _NUMBERS = frozenset({int, float})
 _LISTED = frozenset({str, int})
+_SHORT = 4_096  # bytes and members of a list or a mapping that costs the engine next to nothing
 _KNOWN: dict[str, Any] = {
     "missing": (KeyError, TypeError, IndexError),
     "numbers": _NUMBERS,
@@ -55,7 +56,6 @@ _KNOWN: dict[str, Any] = {
     "low": -(2**63),
     "high": 2**63,
 }
-_SHORT = 4_096  # bytes and members of a list or a mapping that costs the engine next to nothing
 _SHAPES = 1_000  # of conditions whose code is kept
 
 

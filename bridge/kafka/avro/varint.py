@@ -6,9 +6,9 @@ the year 2541. Both have code of their own, which is several times faster than a
 
 from __future__ import annotations
 
-from struct import Struct, error
+import struct
 
-_eight_at = Struct("<Q").unpack_from
+_eight_at = struct.Struct("<Q").unpack_from
 _MORE = 0x80
 _GROUP = 0x7F
 _LONGEST = 64  # bits
@@ -71,7 +71,7 @@ def long_at(buf: bytes, pos: int) -> tuple[int, int]:
     """
     try:
         (eight,) = _eight_at(buf, pos)
-    except error:  # fewer are left
+    except struct.error:  # fewer are left
         eight = 0
     if eight & 0x8080808080808080 == _CONTINUED:
         packed = eight & 0x7F7F7F7F7F7F7F7F

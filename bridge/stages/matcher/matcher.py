@@ -199,45 +199,6 @@ class Matcher(Stage):
         self._runs.send(matched, out)
         out.at = None
 
-    def _apply(
-        self, record: Record, arrived: ArrivalRecord | RecordError | None, matched: list[ReadMatch], out: Outbox
-    ) -> bool:
-        """Apply a record, unless it is held; return True if it can be passed."""
-        if out.held and Partition(record.topic, record.partition) in out.held:
-            return True
-        out.at = record
-        if arrived is None:
-            return self._apply_tick(record, matched, out)
-        if isinstance(arrived, RecordError):
-            self._bury_unreadable(record, arrived, out)
-            return True
-        _, routed_by, slot, correlation, source, id_, time, reached, event_key, value, name, traceparent = arrived
-        definition = self._definition(routed_by)
-        if definition is None:
-            text = f"definition {routed_by} of {arrived.trigger} is not in triggers"
-            self._runs.bury(record, arrived.trigger, text, out)
-            return True
-        name = name or definition.trigger.slots[slot].event
-        event = _new_tuple(EventIdentity, (intern(name), intern(source), id_))
-        reached = min(reached, record.timestamp * 1000)
-        fields = (time, record.offset, slot, event, reached, intern(routed_by), event_key, value, traceparent)
-        arrival = _new_tuple(Arrival, fields)
-        key = _new_tuple(WindowKey, (definition.identity, definition.condition_hash, correlation))
-        store, trigger = self.windows[record.partition], definition.trigger
-        step = store.step(key, trigger, arrival, self._bounds)
-        if isinstance(step, Excess):
-            variable, shown = trigger.slots[arrival.slot].variable, definition.redacted_key(key.key)
-            out.decisions.append(Decision(Reason.OVER_BOUND, key.trigger, variable, event, shown, step.evidence))
-            return True
-        if step.match is None:
-            out.decisions.extend(redact_keys(self._current(key), step.decisions))
-        elif (match := self._runs.read(definition, key, step, record, out)) is not None:
-            matched.append(match)
-        else:
-            return True
-        store.apply(key, trigger, step, out, arrived=record.value or b"")
-        return True
-
     def may_kill(self, record: Record) -> bool:
         """Return True for arrivals. Not for ticks: the next tick would end the same windows again."""
         return not (record.value or b"").startswith(TICK.prefix)
@@ -285,6 +246,45 @@ class Matcher(Stage):
         self._observer.overdue_windows(self._planner.overdue(self.windows, self._clock()) / SECOND)
 
     # -- arrivals ------------------------------------------------------------------------------------------------------
+
+    def _apply(
+        self, record: Record, arrived: ArrivalRecord | RecordError | None, matched: list[ReadMatch], out: Outbox
+    ) -> bool:
+        """Apply a record, unless it is held; return True if it can be passed."""
+        if out.held and Partition(record.topic, record.partition) in out.held:
+            return True
+        out.at = record
+        if arrived is None:
+            return self._apply_tick(record, matched, out)
+        if isinstance(arrived, RecordError):
+            self._bury_unreadable(record, arrived, out)
+            return True
+        _, routed_by, slot, correlation, source, id_, time, reached, event_key, value, name, traceparent = arrived
+        definition = self._definition(routed_by)
+        if definition is None:
+            text = f"definition {routed_by} of {arrived.trigger} is not in triggers"
+            self._runs.bury(record, arrived.trigger, text, out)
+            return True
+        name = name or definition.trigger.slots[slot].event
+        event = _new_tuple(EventIdentity, (intern(name), intern(source), id_))
+        reached = min(reached, record.timestamp * 1000)
+        fields = (time, record.offset, slot, event, reached, intern(routed_by), event_key, value, traceparent)
+        arrival = _new_tuple(Arrival, fields)
+        key = _new_tuple(WindowKey, (definition.identity, definition.condition_hash, correlation))
+        store, trigger = self.windows[record.partition], definition.trigger
+        step = store.step(key, trigger, arrival, self._bounds)
+        if isinstance(step, Excess):
+            variable, shown = trigger.slots[arrival.slot].variable, definition.redacted_key(key.key)
+            out.decisions.append(Decision(Reason.OVER_BOUND, key.trigger, variable, event, shown, step.evidence))
+            return True
+        if step.match is None:
+            out.decisions.extend(redact_keys(self._current(key), step.decisions))
+        elif (match := self._runs.read(definition, key, step, record, out)) is not None:
+            matched.append(match)
+        else:
+            return True
+        store.apply(key, trigger, step, out, arrived=record.value or b"")
+        return True
 
     def _bury_unreadable(self, record: Record, error: RecordError, out: Outbox) -> None:
         """Keep a record that cannot be read as a dead letter; one of a newer version stops the process."""

@@ -43,6 +43,7 @@ POISON_TEXT = (
 )
 
 _ALONE_FOR: Micros = SECOND // 2
+_ALONE_AT_LEAST = 20  # records: on a slow machine, half a second is over after two or three
 _ALONE_AT_MOST = 500  # records
 _LARGEST = 5_000
 _BARRED_FOR: Micros = 10 * SECOND
@@ -190,7 +191,8 @@ class SuspectRecords:
         if self._until is None:
             self._until = self._pace() + _ALONE_FOR
         self._alone += 1
-        if self._pace() >= self._until or self._alone >= _ALONE_AT_MOST:
+        is_over = self._pace() >= self._until and self._alone >= _ALONE_AT_LEAST
+        if is_over or self._alone >= _ALONE_AT_MOST:
             self.size *= 2
         if self.size > _LARGEST:
             self._acquit()

@@ -65,7 +65,12 @@ def test_an_event_that_kills_its_router_is_poison_at_the_third_start(
         assert second.wait(60) in (139, -9)
     with start() as third:
         try:
-            wait_for(lambda: len(values(bed, topics.runs)) == len(ORDERS) - 1, 120, "all other events to get through")
+            wait_for(
+                lambda: third.poll() is not None or len(values(bed, topics.runs)) == len(ORDERS) - 1,
+                120,
+                "all other events to get through",
+            )
+            assert third.poll() is None, "the event killed its third router, too"
             assert third.stdin is not None
             third.stdin.close()
             assert third.wait(60) == 0

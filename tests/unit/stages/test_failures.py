@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.core.decision import Decision
-from bridge.core.event import EventIdentity
+from bridge.core.event import SECOND, EventIdentity
 from bridge.core.trigger import WindowPlan
 from bridge.kafka.log import Partition, Record
 from bridge.kafka.suspects import SuspectRecords
@@ -263,6 +263,21 @@ def test_a_record_is_blamed_once_and_the_first_of_a_partition_comes_first() -> N
     )  # setting it aside fails, too: no endless loop
     assert suspects.record_failure(record(2), KeyError("a bug"), "router")
     assert suspects.rejected[PLACE].offset == 2
+
+
+@pytest.mark.parametrize(("seconds_each", "alone"), [(0, 500), (0.01, 51), (1, 20)])
+def test_suspected_records_are_alone_for_half_a_second_and_at_least_twenty_of_them_on_a_slow_machine(
+    seconds_each: float, alone: int
+) -> None:
+    now = 0.0
+    suspects = SuspectRecords(lambda: round(now * SECOND))
+    suspects.suspect({PLACE: 10_000})
+    processed = 0
+    while suspects.portion(deque(record(offset) for offset in range(processed, processed + 3))) == 1:
+        processed += 1
+        suspects.advance()
+        now += seconds_each
+    assert processed == alone
 
 
 PLACE = Partition(TOPIC, 0)

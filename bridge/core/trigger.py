@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal, TypeAlias
 
 from bridge.core.event import MINUTE, Micros
@@ -49,14 +49,27 @@ def later(default: Any) -> Any:
 
 def plain_json(value: Any) -> Any:
     """Return dataclasses, and tuples of them, as plain JSON values; fields that came later only if they are set."""
-    if is_dataclass(value):
-        return {
-            item.name: plain_json(getattr(value, item.name))
-            for item in fields(value)
-            if not (item.metadata.get("later") and getattr(value, item.name) == item.default)
-            and not item.metadata.get("unwritten")
-        }
-    return [plain_json(item) for item in value] if isinstance(value, tuple | list) else value
+    if isinstance(value, tuple | list):
+        return [plain_json(item) for item in value]
+    kind: Any = type(value)
+    items = _written(kind)
+    if items is None:
+        return value
+    plain = {}
+    for name, is_later, default in items:
+        content = getattr(value, name)
+        if not (is_later and content == default):
+            plain[name] = plain_json(content)
+    return plain
+
+
+@cache
+def _written(kind: type) -> tuple[tuple[str, bool, Any], ...] | None:
+    """Return the fields of a dataclass that are written: name, whether it came later, default; None of other types."""
+    if not is_dataclass(kind):
+        return None
+    written = [item for item in fields(kind) if not item.metadata.get("unwritten")]
+    return tuple((item.name, item.metadata.get("later", False), item.default) for item in written)
 
 
 @dataclass(frozen=True)

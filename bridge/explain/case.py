@@ -326,10 +326,7 @@ def _events(file: Path, document: Document, part: CasePart) -> tuple[Micros, Mic
 
 
 def _document(content: str) -> Document:
-    try:
-        documents = list(read_documents(content, quick=True))
-    except DocumentError:
-        documents = list(read_documents(content))  # its errors say more
+    documents = list(read_documents(content))
     if len(documents) != 1 or not isinstance(documents[0].value, dict):
         found = "no document" if not documents else f"{len(documents)} documents"
         if len(documents) == 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,13 +76,11 @@ class DocumentError(MisfitError):
         self.path = path
 
 
-def read_documents(text: str, first_line: int = 1, *, quick: bool = False) -> Iterator[Document]:
+def read_documents(text: str, first_line: int = 1) -> Iterator[Document]:
     """Yield the documents of ``text``, whose first line is ``first_line``. Empty documents are left out.
 
-    Args:
-        text: The text.
-        first_line: The number of its first line.
-        quick: Read with libyaml where that is safe, five times as fast. Its errors are plainer.
+    libyaml reads most texts, some five times as fast as PyYAML. What it refuses PyYAML reads again, because its errors
+    say more.
 
     Raises:
         DocumentError: The text is no YAML from some line on, or a document is refused.
@@ -89,14 +88,26 @@ def read_documents(text: str, first_line: int = 1, *, quick: bool = False) -> It
     """
     if len(text) > SIZE_LIMIT:
         raise DocumentError(f"{len(text)} characters", f"a file has at most {SIZE_LIMIT}", first_line)
-    loader: type[Any] = _BoundedLoader
-    if quick:  # libyaml's loader where it is installed, and the brackets of the text are not deep
-        depth = deepest = 0
-        for bracket in _BRACKET.findall(text):
-            depth += 1 if bracket in "[{" else -1
-            deepest = max(deepest, depth)
-        if deepest <= DEPTH_LIMIT:
-            loader = getattr(yaml, "CSafeLoader", _BoundedLoader)
+    if _is_read_alike(text):
+        with suppress(DocumentError):
+            yield from list(read_with(yaml.CSafeLoader, text, first_line))
+            return
+    yield from read_with(BoundedLoader, text, first_line)
+
+
+def _is_read_alike(text: str) -> bool:
+    """Return whether libyaml is there, and what it takes is the same to PyYAML; brackets are not deep."""
+    if not yaml.__with_libyaml__ or _READ_DIFFERENTLY.search(text):
+        return False
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest <= DEPTH_LIMIT
+
+
+def read_with(loader: type[Any], text: str, first_line: int = 1) -> Iterator[Document]:
+    """Yield the documents of ``text`` as a loader of PyYAML composes them; as ``read_documents``."""
     try:
         for node in yaml.compose_all(text, Loader=loader):
             document = Document(None, node.start_mark.line + first_line)
@@ -154,16 +165,20 @@ def _below(path: FieldPath, places: dict[FieldPath, int]) -> dict[FieldPath, int
     return {place[len(path) :]: line for place, line in places.items() if place[: len(path)] == path}
 
 
-class _BoundedLoader(yaml.SafeLoader):
+class BoundedLoader(yaml.SafeLoader):
     """PyYAML's loader with a bound on the depth of brackets, because its time grows with the square of this depth."""
 
     def fetch_flow_collection_start(self, token_class: Any) -> None:
+        """Refuse a bracket that is too deep."""
         if self.flow_level > DEPTH_LIMIT:
             raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEPTH_LIMIT}", problem_mark=self.get_mark())
         super().fetch_flow_collection_start(token_class)
 
 
 _BRACKET = re.compile(r"[\[\]{}]")
+
+_READ_DIFFERENTLY = re.compile(r"[^\n -~\u00a1-\u1fff]|\?")
+"""Tabs, other ends of lines and ``?``: libyaml takes some texts with them that PyYAML refuses."""
 
 
 class _Reader:

@@ -32,6 +32,8 @@ from servers.kubernetes import KubernetesServer
 from servers.process import wait_for
 
 _SECONDS = 30.0
+_IN_FORCE = 120.0  # seconds until ten thousand triggers are in force
+_DOCUMENTS = 1_000  # triggers in a file
 _PROPERTIES = {"log.segment.delete.delay.ms": "1000"}  # a minute by default, in which the next group is measured
 
 
@@ -120,8 +122,12 @@ class Bed:
         return topics, self._enforce(topics, log, trigger) if trigger else None
 
     def _enforce(self, topics: InternalTopics, log: ConfluentLog, trigger: str) -> Definition:
-        file = write_trigger(self.folder, topics.prefix.rstrip("."), trigger)
-        around = dependencies(self.bootstrap, topics, triggers=str(file), schemas=str(self.schemas))
+        folder = self.folder / topics.prefix.rstrip(".")
+        folder.mkdir()
+        documents = trigger.split("---\n")
+        for first in range(0, len(documents), _DOCUMENTS):
+            write_trigger(folder, f"from-{first}", "---\n".join(documents[first : first + _DOCUMENTS]))
+        around = dependencies(self.bootstrap, topics, triggers=str(folder), schemas=str(self.schemas))
         definitions = Definitions(log, topics.triggers, steady_clock)
         number = trigger.count("kind: Trigger")
 
@@ -135,7 +141,7 @@ class Bed:
         controller = Process({"controller": partial(open_loop, "controller", around)}, Health(["controller"]).stage)
         controller.start()
         try:
-            wait_for(in_force, _SECONDS, "the triggers to come into force")
+            wait_for(in_force, _IN_FORCE, "the triggers to come into force")
         finally:
             controller.stop.set()
             controller.wait()

@@ -15,7 +15,9 @@ class Scale:
         events: Events that a ceiling and a router consume.
         pairs: Pairs of events that a matcher completes.
         filter_rounds: How often each number of filters has its turn.
-        filtered: Events that pass through the filters.
+        filtered: Events that pass through filters that ask for a value.
+        evaluated: Events that pass through filters that have to be evaluated.
+        most_filters: The largest number of filters that ask for a value.
         kind_rounds: How often each kind of window has its turn.
         kind_pairs: Pairs of events of each.
         creates: Workflows that a submitter, and a bare client, create in one round.
@@ -47,7 +49,9 @@ class Scale:
     events: int = 45_000
     pairs: int = 20_000
     filter_rounds: int = 2
-    filtered: int = 12_000
+    filtered: int = 100_000
+    evaluated: int = 12_000
+    most_filters: int = 10_000
     kind_rounds: int = 2
     kind_pairs: int = 6_000
     creates: int = 500
@@ -81,6 +85,8 @@ QUICK = Scale(
     pairs=5_000,
     filter_rounds=1,
     filtered=11_000,  # more than one batch
+    evaluated=11_000,
+    most_filters=1_000,
     kind_rounds=1,
     kind_pairs=6_000,  # more than one batch, also where a pair has one arrival
     creates=200,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import bridge
 from bridge.core.definition import Definition
@@ -26,7 +27,7 @@ from bridge.triggers.errors import Origin, TriggerError
 logger = logging.getLogger(__name__)
 
 _KINDS = {kind.name: kind for kind in (DEFINITION, IN_FORCE, START, SOURCE_ERRORS)}  # of records of ``triggers``
-_COMPILED = 4_096  # definitions that are kept as compiled
+_KEPT = 4_096  # definitions that are kept as compiled though no stage knows them
 _MADE_AGAIN = -2  # behind the offsets of a start; to 0.1.0, and to librdkafka, "the beginning" of a partition to come
 
 
@@ -225,10 +226,17 @@ class Definitions:
             self._early[name] = (definition, offset)
 
 
-@lru_cache(maxsize=_COMPILED)
+_definitions: WeakValueDictionary[str, Definition] = WeakValueDictionary()
+_newest: deque[Definition] = deque(maxlen=_KEPT)  # a stage that starts over finds these compiled
+
+
 def _compiled(spec: str) -> Definition:
-    """Return a definition, compiled once for all stages of the process."""
-    return Definition(Trigger.from_json(json.loads(spec)))
+    """Return a definition, compiled once for all stages of the process, however many there are."""
+    definition = _definitions.get(spec)
+    if definition is None:
+        definition = _definitions[spec] = Definition(Trigger.from_json(json.loads(spec)))
+        _newest.append(definition)
+    return definition
 
 
 def encode_start(topic: str, start: Start, at: Micros) -> bytes:

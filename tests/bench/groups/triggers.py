@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from bench.bed import Bed
 from bench.child import measured
 from bench.figures import Figure, at_most, ratios
 from bench.filling import fill_events
-from bench.material import EVENT, PARTITIONS, place
+from bench.material import EVENT, PARTITIONS, PARTNER, place
 from bench.rounds import Side, Speed, Speeds, Trial, speed
 from bench.scale import Scale
 
@@ -48,46 +48,48 @@ def _evaluate(number: int) -> str:
 
 _ASKING, _COMPARING, _COMPUTING = "that ask for a value", "that compare", "that compute"
 _EVALUATING = "that only the engine evaluates"
-_KINDS: dict[str, tuple[Callable[[int], str], tuple[int, ...]]] = {
-    _ASKING: (_ask, (1, 10, 100, 1_000)),
-    _COMPARING: (_compare, (1_000,)),
-    _COMPUTING: (_compute, (100,)),
-    _EVALUATING: (_evaluate, (100,)),
+_KINDS: dict[str, tuple[Callable[[int], str], str, tuple[int, ...]]] = {
+    _ASKING: (_ask, EVENT, (1, 10, 100, 1_000, 10_000)),
+    _COMPARING: (_compare, PARTNER, (1_000,)),
+    _COMPUTING: (_compute, PARTNER, (100,)),
+    _EVALUATING: (_evaluate, PARTNER, (100,)),
 }
-"""The filters of each kind, and how many there are of them."""
+"""The filters of each kind, what they filter, and how many there are of them."""
 
 
 def triggers(bed: Bed, scale: Scale) -> Trial:
     """Measure routers that filter out all events, with more and more triggers."""
-    fill_events(bed.bootstrap, bed.schemas, [EVENT], scale.filtered, PARTITIONS)
+    counts = {EVENT: scale.filtered, PARTNER: scale.evaluated}
+    for event, count in counts.items():
+        fill_events(bed.bootstrap, bed.schemas, [event], count, PARTITIONS)
     sides = {}
-    for kind, (where, numbers) in _KINDS.items():
-        for number in numbers:
-            turn = partial(_route, bed, number, where, scale.filtered)
+    for kind, (where, event, numbers) in _KINDS.items():
+        for number in (number for number in numbers if number <= scale.most_filters):
+            texts = [_TRIGGER.format(number=each, event=event, where=f"'{where(each)}'") for each in range(number)]
+            turn = partial(_route, bed, texts, counts[event])
             sides[f"{kind}, {number}"] = Side(f"router, filters {kind}: {number:,} (events)", turn)
     return Trial(scale.filter_rounds, sides, _costs)
 
 
-def _route(bed: Bed, number: int, where: Callable[[int], str], count: int, checkout: Path | None) -> Speed:
+def _route(bed: Bed, texts: Sequence[str], count: int, checkout: Path | None) -> Speed:
     """Return the speed of events; each trigger makes a decision about each."""
-    texts = [_TRIGGER.format(number=each, event=EVENT, where=f"'{where(each)}'") for each in range(number)]
     topics, _ = bed.installation("---\n".join(texts))
-    reasons = {"filtered": number * count}
+    reasons = {"filtered": len(texts) * count}
     where_ = place(bed.bootstrap, topics.prefix, bed.schemas)
-    return speed(measured("stage", checkout, stage="router", **where_, reasons=reasons), worth=1 / number)
+    return speed(measured("stage", checkout, stage="router", **where_, reasons=reasons), worth=1 / len(texts))
 
 
 def _costs(found: Speeds) -> list[Figure]:
     """Return what more filters cost, from the processor time of an event."""
     spent = {name: [turn.cpu for turn in turns] for name, turns in found.items()}
     figures = []
-    _, numbers = _KINDS[_ASKING]
-    for number in numbers[1:]:
+    _, _, numbers = _KINDS[_ASKING]
+    for number in (number for number in numbers[1:] if f"{_ASKING}, {number}" in spent):
         times = [share / 100 for share in ratios(spent[f"{_ASKING}, {number}"], spent[f"{_ASKING}, 1"])]
         what = f"CPU with {number:,} filters {_ASKING}, of that with one"
         figures.append(Figure(what, "times", times, at_most(1.5, "1.5 times")))
     for kind in (_COMPARING, _COMPUTING, _EVALUATING):
-        _, numbers = _KINDS[kind]
+        _, _, numbers = _KINDS[kind]
         one, all_ = spent[f"{_ASKING}, 1"], spent[f"{kind}, {numbers[-1]}"]
         each = [(many - single) / (numbers[-1] - 1) for many, single in zip(all_, one, strict=True)]
         judged = at_most(_MOST, f"{_MOST:.0f} µs")

@@ -112,6 +112,8 @@ def decode_waiting(place: Place, value: bytes) -> Arrival:
         if record.startswith(NAMED_ARRIVAL.prefix):
             of_kind = _named_arrival
     time, definition, key, body = of_kind(record)
+    if reached == time:  # of most arrivals; one object for both
+        reached = time
     fields = (time, offset, slot, event, reached, intern(definition), key, body, traceparent)
     return _new_tuple(Arrival, fields)
 

@@ -20,7 +20,7 @@ from bridge.core.decision import Decision, Reason, RunDecision, RunReason
 from bridge.core.definition import CompiledSlot, Definition
 from bridge.core.event import Event
 from bridge.core.expressions.equality import UNSURE, Equality, sought
-from bridge.core.expressions.shortcut import Shortcut
+from bridge.core.expressions.expression import Expression
 from bridge.core.route import Accepted, keyed, route, unless_filtered, variables_of
 
 Place = tuple[Definition, CompiledSlot]
@@ -63,10 +63,8 @@ class SlotFilters:
             indexed.update(everyone)
         self.always = [number for number in range(len(places)) if number not in indexed]
         self._future = min([definition.trigger.future for definition, _ in places], default=0)
-        self._quick = [  # how filters are decided by the payload alone, where nothing decides before them
-            None
-            if slot.where is None or definition.trigger.suspend or "event" in slot.where.names
-            else slot.where.shortcut
+        self._by_payload = [  # filters that decide by the payload alone, where nothing decides before them
+            None if slot.where is None or definition.trigger.suspend or "event" in slot.where.names else slot.where
             for definition, slot in places
         ]
 
@@ -80,15 +78,17 @@ class SlotFilters:
         _, _, _, time, reached, _, payload, _ = event
         if time - reached > self._future:  # that may decide before the filter, as `suspend` does
             numbers: Sequence[int] = range(len(self.places))
-            quick: Sequence[Shortcut | None] = [None] * len(self.places)
+            by_payload: Sequence[Expression | None] = [None] * len(self.places)
         else:
-            numbers, quick = self.open_to(event), self._quick
+            numbers, by_payload = self.open_to(event), self._by_payload
         variables = {"payload": payload}
         for number in numbers:
-            holds = quick[number]
-            is_passed = holds(variables) if holds is not None else None
-            if is_passed is False:
-                continue
+            where, is_passed = by_payload[number], False
+            if where is not None:
+                known = where.shortcut(variables) if where.shortcut is not None else None
+                is_passed = where.is_met(variables) if known is None else known
+                if not is_passed:
+                    continue
             definition, slot = self.places[number]
             if is_passed:
                 routed = keyed(definition, slot, event, variables_of(slot, event))

@@ -62,7 +62,7 @@ class Scale:
     posts: int = 4_000
     latencies: int = 200
     block: int = 100
-    windows: int = 100_000
+    windows: int = 1_000_000
     window_restores: int = 3
     entries: int = 1_000_000
     entry_restores: int = 3

@@ -211,6 +211,13 @@ class Expression:
             return value
         raise ExpressionError(f"neither true nor false but {type(value).__name__}")
 
+    def is_met(self, variables: Mapping[str, Any]) -> bool:
+        """Return whether the engine finds it true. Without a value, and with any other, it is not."""
+        try:
+            return self.evaluate(variables) is True
+        except ExpressionError:
+            return False
+
     def values(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that it reads and that are there, by how it spells them."""
         fields = {pick.path(): pick.found(variables) for pick in self._picks if pick.steps and pick.use != "has"}

@@ -53,6 +53,7 @@ _ARENA_USES = 256
 _TICK_COST = 600
 _FIRST = 16  # members of the first piece, where loops stand inside
 _CALL_COST = 12_000  # nanoseconds to hand over a piece
+_QUICK_MEMORY = 1 << 16  # bytes that a pattern may take where each expression keeps its own
 _PATTERN_COST = 150_000  # to compile one; 300 more for each step of its program
 _COLD_BYTES = 500  # of a text that make RE2 build new states, at most, for one pattern
 _UNTYPED = frozenset({"uint", "type", "of", "ofNonZeroValue", "none", "optMap", "optFlatMap", "_?._", "_[?_]"})
@@ -424,8 +425,31 @@ def _matches(text: str, pattern: str) -> bool:
     compiled = compiled_pattern(pattern)
     size = compiled.programsize
     meter.patterns.add(pattern)
-    meter.spend(width * (5 + size * 3 // 10) + (size * (300 + 60 * min(width, _COLD_BYTES)) if is_new else 0))
+    meter.spend(_match_cost(width, size, is_new=is_new))
     return compiled.search(text) is not None
+
+
+def _match_cost(width: int, size: int, *, is_new: bool) -> int:
+    """Return the nanoseconds of a search through a text of ``width`` bytes by a program of ``size`` steps."""
+    return width * (5 + size * 3 // 10) + (size * (300 + 60 * min(width, _COLD_BYTES)) if is_new else 0)
+
+
+def quick_search(pattern: str, width: int) -> tuple[Callable[[str], object], int] | None:
+    """Return what searches texts for a pattern, and what that costs at most; None if the pattern is large, or none.
+
+    Args:
+        pattern: The regular expression.
+        width: Bytes of a text, at most.
+
+    Returns:
+        The function returns None where there is no match. The cost is in nanoseconds.
+
+    """
+    try:
+        compiled = _compiled_pattern(pattern, _QUICK_MEMORY)
+    except ValueError:
+        return None
+    return compiled.search, _PATTERN_COST + _match_cost(width, compiled.programsize, is_new=True)
 
 
 @lru_cache(maxsize=32)
@@ -436,10 +460,14 @@ def compiled_pattern(pattern: str) -> Any:
         ValueError: It is none, or too large.
 
     """
+    return _compiled_pattern(pattern, PATTERN_MEMORY)
+
+
+def _compiled_pattern(pattern: str, memory: int) -> Any:
     if len(pattern) > PATTERN_LIMIT:
         raise ValueError(f"a pattern of {len(pattern)} characters; at most {PATTERN_LIMIT} may be")
     options = re2.Options()
-    options.max_mem = PATTERN_MEMORY
+    options.max_mem = memory
     options.log_errors = False
     options.never_capture = True
     try:

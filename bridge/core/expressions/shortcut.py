@@ -1,7 +1,8 @@
 """Conditions that need no engine: comparisons, arithmetic, ``in``, ``size`` and ``has()``, joined by ``&&`` and ``||``.
 
 Most filters are no more than that, and the engine takes longer to be called than to compare. A step is decided here
-only where the types of its values are such that Python and CEL agree. Everything else is CEL's.
+only where the types of its values are such that Python and CEL agree. Everything else is CEL's. If ``&&`` joins a part
+that is always CEL's to others, and one of the others is false, then the condition is false.
 
 =====================================  ===============================================================================
 the step                               is decided here for
@@ -12,7 +13,8 @@ the step                               is decided here for
 ``endsWith``
 ``in`` a list                          literals of one type, texts or ints of 64 bits, and a value of that type
 ``+ - *`` and ``-`` of one value       two floats, or two ints of 64 bits with such a result
-``/``                                  two floats, of which the second is not zero
+``/`` and ``%``                        two ints of 64 bits of which none is negative, or (``/``) two floats; no zeros
+``matches``                            a short text in ASCII, and a literal
 ``size``                               a text; a list or a mapping that is short and flat
 ``has()``; a field alone               a field of a mapping; a bool
 =====================================  ===============================================================================
@@ -30,15 +32,18 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any, NamedTuple
 
+from bridge.core.expressions.cost import LIMIT
 from bridge.core.expressions.fields import ABSENT, FieldVariable
+from bridge.core.expressions.meter import quick_search
 from bridge.core.expressions.tree import Node
-from bridge.core.expressions.values import small_size
+from bridge.core.expressions.values import ZERO, small_size
 
 Shortcut = Callable[[Mapping[str, Any]], bool | None]
 """Returns whether the condition holds; None where only CEL can tell."""
 
 _OPERATORS = {"_==_": "==", "_!=_": "!=", "_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">="}
-_ARITHMETIC = {"_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/"}
+_ARITHMETIC = {"_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/", "_%_": "%"}
+_DIVISION = frozenset({"_/_", "_%_"})
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "contains": operator.contains,
     "endsWith": str.endswith,
@@ -47,11 +52,14 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
 _COMPARED = frozenset({str, int, float, bool})
 _NUMBERS = frozenset({int, float})
 _LISTED = frozenset({str, int})
+_TEXT_AND_PATTERN = 2
+_MATCHED = 1_000  # characters of a text that is searched for a pattern
 _SHORT = 4_096  # bytes and members of a list or a mapping that costs the engine next to nothing
 _KNOWN: dict[str, Any] = {
     "missing": (KeyError, TypeError, IndexError),
     "numbers": _NUMBERS,
     "is_sized": lambda value: type(value) is str or small_size(value, _SHORT) <= _SHORT,
+    "is_short": lambda text: len(text) <= _MATCHED and text.isascii() and ZERO not in text,
     "absent": ABSENT,
     "low": -(2**63),
     "high": 2**63,
@@ -78,14 +86,19 @@ class _UndecidedError(Exception):
 
 def shortcut(tree: Node, picks: tuple[FieldVariable, ...]) -> Shortcut | None:
     """Return how the condition is decided without the engine; None if it has a step that is always the engine's."""
-    code = _Code(picks)
-    try:
-        for part in _joined(tree):
+    code, known = _Code(picks), 0
+    parts = list(_joined(tree))
+    for part in parts:
+        length = len(code.lines)
+        try:
             code.lines.append(f" if not {code.condition(part, ' ')}: return False")
-    except _UndecidedError:
+            known += 1
+        except _UndecidedError:
+            del code.lines[length:]
+    if not known:
         return None
-    given = _KNOWN | code.given
-    exec(_compiled("\n".join(["def holds(variables):", *code.lines, " return True"])), given)  # noqa: S102 - its text has signs of operators and numbered names alone
+    given, end = _KNOWN | code.given, " return True" if known == len(parts) else " return None"
+    exec(_compiled("\n".join(["def holds(variables):", *code.lines, end])), given)  # noqa: S102 - its text has signs of operators and numbered names alone
     holds: Shortcut = given["holds"]
     return holds
 
@@ -113,6 +126,7 @@ class _Code:
         self.given: dict[str, Any] = {}
         self._picks = picks
         self._count = 0
+        self._matching = 0  # nanoseconds that all patterns cost at most
 
     # -- conditions ----------------------------------------------------------------------------------------------------
 
@@ -143,6 +157,8 @@ class _Code:
             tested = self._value(node.target, indent)
             self._typed(tested, str, indent)
             return f"{self._give('test', _TESTS[node.name])}({tested.name}, {self._give('literal', literal.value)})"
+        if node.name == "matches":
+            return self._match(node, indent)
         if node.name == "@in":
             member, listed = node.parts
             kinds = {type(part.value) for part in listed.parts}
@@ -156,6 +172,22 @@ class _Code:
         if node.name in _OPERATORS:
             return self._comparison(node, indent)
         raise _UndecidedError
+
+    def _match(self, node: Node, indent: str) -> str:
+        parts = [part for part in (node.target, *node.parts) if part is not None]
+        if len(parts) != _TEXT_AND_PATTERN or parts[1].kind != "const" or type(parts[1].value) is not str:
+            raise _UndecidedError
+        found = quick_search(parts[1].value, _MATCHED)
+        if found is None:
+            raise _UndecidedError
+        search, cost = found
+        self._matching += cost
+        if self._matching > LIMIT // 2:  # all of the condition might cost too much, which the engine has to say
+            raise _UndecidedError
+        text = self._value(parts[0], indent)
+        self._typed(text, str, indent)
+        self.lines.append(f"{indent}if not is_short({text.name}): return None")
+        return f"({self._give('search', search)}({text.name}) is not None)"
 
     def _comparison(self, node: Node, indent: str) -> str:
         left, right = node.parts
@@ -204,13 +236,17 @@ class _Code:
             raise _UndecidedError
         first, second = (self._value(part, indent) for part in node.parts)
         kind: type | None = float
-        if node.name == "_/_":  # Python rounds the quotient of two ints down, and CEL towards zero
+        if node.name in _DIVISION:
+            kind = int if node.name == "_%_" else first.kind or second.kind or float
             for operand in (first, second):
-                self._typed(operand, float, indent)
-            self.lines.append(f"{indent}if {second.name} == 0.0: return None")
+                self._typed(operand, kind, indent)
+            self.lines.append(f"{indent}if {second.name} == 0: return None")
+            if kind is int:  # of negative ones, Python rounds the quotient down, and CEL towards zero
+                self.lines.append(f"{indent}if {first.name} < 0 or {second.name} < 0: return None")
         else:
             kind = self._same(first, second, _NUMBERS, indent)
-        result = self._result(f"{first.name} {_ARITHMETIC[node.name]} {second.name}", kind, indent)
+        sign = "//" if node.name == "_/_" and kind is int else _ARITHMETIC[node.name]
+        result = self._result(f"{first.name} {sign} {second.name}", kind, indent)
         self._bounded((_Value(first.name, kind), _Value(second.name, kind), result), indent)
         return result
 

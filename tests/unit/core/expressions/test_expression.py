@@ -385,7 +385,7 @@ computed = st.recursive(
     fields | st.sampled_from(["3", "3.0", "-2", "0", "0.0", "9223372036854775807"]),
     lambda inner: st.one_of(
         st.builds(
-            lambda first, sign, second: f"({first} {sign} {second})", inner, st.sampled_from(list("+-*/")), inner
+            lambda first, sign, second: f"({first} {sign} {second})", inner, st.sampled_from(list("+-*/%")), inner
         ),
         inner.map(lambda value: f"-({value})"),
         fields.map(lambda field: f"size({field})"),
@@ -408,6 +408,12 @@ comparisons = st.one_of(
     st.builds(lambda field, sign: f"{field} {sign} null", fields, st.sampled_from(["==", "!="])),
     fields,
     st.sampled_from(["has(payload.v)", "has(payload.missing)", "payload.w.startsWith('e')", "payload.v.contains('u')"]),
+    st.builds(
+        lambda field, pattern: f"{field}.matches({pattern})",
+        fields | st.just("'eu'"),
+        st.sampled_from(["'^e'", "'u$'", "''", "'('", "'[^e]'", "'e|\\\\d'", "'ü'", "payload.w"]),
+    ),
+    st.sampled_from(["payload.v.lowerAscii() == 'eu'", "[1, 2].exists(x, x == payload.w)", "payload.v ? true : false"]),
 )
 conditions = st.recursive(
     comparisons,
@@ -428,6 +434,8 @@ contents = st.sampled_from(
         2**62,
         -(2**63),
         2**63,
+        -5,
+        7,
         3.0,
         2.5,
         0.0,
@@ -472,6 +480,9 @@ def test_comparisons_that_are_joined_say_without_the_engine_what_the_engine_says
         ("payload.rows * 2 > 9 && payload.price * 1.5 <= 3.75", True),
         ("payload.rows + payload.more - 1 == 6", True),
         ("payload.price / 0.5 == 5.0", True),
+        ("payload.rows / 2 == 2 && payload.rows % 3 == 2", True),
+        ("payload.country.matches('^[a-n]z$') && !matches(payload.country, '[0-9]')", True),
+        ("payload.country.lowerAscii() == 'NZ' && payload.rows > 5", False),
         ("-payload.price < -2.0 && -payload.rows == -5", True),
         ("payload.rows < payload.more", False),
         ("payload.country in ['au', 'nz'] && !(payload.rows in [1, 2])", True),
@@ -494,7 +505,16 @@ def test_most_filters_never_reach_the_engine(text: str, *, holds: bool) -> None:
     "text",
     [
         "payload.rows * 9223372036854775807 > 0",  # an overflow is an error
-        "payload.rows / 2 == 2",  # CEL rounds towards zero
+        "payload.debt / 2 == -2",  # CEL rounds towards zero
+        "payload.debt % 2 == -1",
+        "payload.rows / payload.none == 1",
+        "payload.rows % payload.none == 1",
+        "payload.name.matches('e')",  # not ASCII
+        "payload.zero.matches('e')",
+        "payload.long.matches('e')",
+        "payload.rows.matches('e')",  # an error
+        "payload.long.matches('(')",  # an error
+        "payload.rows > 3 && payload.long.lowerAscii() == 'eu'",
         "payload.price / payload.nothing > 0.0",
         "payload.rows > 2.5",  # CEL compares numbers of all types
         "payload.rows + payload.price > 1.0",  # an error
@@ -511,6 +531,7 @@ def test_most_filters_never_reach_the_engine(text: str, *, holds: bool) -> None:
 def test_what_python_would_do_in_another_way_is_left_to_the_engine(text: str) -> None:
     expression = Expression(text)
     payload: dict[str, Any] = {"rows": 5, "price": 2.5, "nothing": 0.0, "big": 2**64, "edge": 2**63}
+    payload |= {"debt": -5, "none": 0, "name": "e\u00fc", "zero": "e\0", "long": "e" * 1_001}
     payload |= {"large": [1] * 5000, "nested": [[]], "odd": {"a\0": 1}}
     assert expression.shortcut is None or expression.shortcut({"payload": payload}) is None
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bridge.triggers.documents import BoundedLoader, DocumentError, read_documents, read_with
+from bridge.triggers.documents import SIZE_LIMIT, BoundedLoader, DocumentError, read_documents, read_with
 
 _FOLDER = Path(__file__).parents[3] / "docs" / "examples"
 TEXTS = [path.read_text() for path in sorted(_FOLDER.glob("*.yaml"))]
@@ -55,6 +55,24 @@ def test_libyaml_reads_what_most_people_write(monkeypatch: pytest.MonkeyPatch) -
     expected = read(text, BoundedLoader)
     monkeypatch.setattr("bridge.triggers.documents.BoundedLoader", None)
     assert read(text, None) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- " * 400_000,
+        "? " * 400_000,
+        "a: " + "[" * 400_000,
+        'a: "' + "]" * 400_000 + '"\nb: ' + "[" * 400_000,  # brackets in quotes close nothing
+        "[']', " * 150_000,
+        "\n".join(" " * depth + "a:" for depth in range(1_400)),
+    ],
+    ids=["lists", "names", "brackets", "brackets behind quotes", "brackets with quotes", "mappings"],
+)
+def test_values_far_inside_each_other_are_refused_and_end_no_process(text: str) -> None:
+    assert len(text) < SIZE_LIMIT
+    with pytest.raises(DocumentError, match=r"deep|expected ',' or '\]'"):
+        list(read_documents(text))
 
 
 def test_documents_before_a_fault_are_read() -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import uvicorn
+from typing_extensions import override
 
 from bridge.http.protocol import BoundedProtocol
 
@@ -52,6 +53,24 @@ class Connections:
     first: float = 5.0
     receive: float = 20.0
     idle: float = 30.0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server. It looks ten times a second whether it has to end; this one is told, and is idle until then.
+
+    Attributes:
+        told: Set once it has to end.
+
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told = asyncio.Event()
+
+    @override
+    async def main_loop(self) -> None:
+        await self.on_tick(0)  # makes the headers of all answers
+        await self.told.wait()
 
 
 class Serving:
@@ -102,7 +121,7 @@ class Serving:
             proxy_headers=False,
             timeout_keep_alive=int(connections.idle),
         )
-        self._server = uvicorn.Server(self._config)
+        self._server = _Server(self._config)
         self._addresses: dict[BoundedProtocol, str] = {}  # of every connection that takes room
         self._has_room = asyncio.Event()
         self._ending = asyncio.Event()
@@ -123,7 +142,7 @@ class Serving:
             await asyncio.gather(*tasks[:2], return_exceptions=True)
             tasks[2].cancel()
             self._listener.close()
-            self._server.should_exit = True
+            self._server.told.set()
             await serving
 
     def end(self, seconds: float) -> None:

@@ -24,6 +24,7 @@ from bridge.stages.shared.garbage import BatchGarbageCollector
 logger = logging.getLogger(__name__)
 
 _PAUSE = 1.0  # seconds before a stage starts over
+_LOOK = 1.0  # seconds between looks whether any stage is left
 
 DRAIN = 50.0
 """Seconds that stages have to finish once they are told to stop. The grace is 60, for all that has to end."""
@@ -152,9 +153,10 @@ class Process:
             BaseException: The error that stopped the process, if it was not told to stop.
 
         """
+        while not self.stop.wait(_LOOK) and any(thread.is_alive() for thread in self._threads):
+            pass
         for thread in self._threads:
-            while thread.is_alive() and self.stop.lasts() < self._drain:  # joining in pieces lets signals through
-                thread.join(0.2)
+            thread.join(max(0.0, self._drain - self.stop.lasts()))
         self._collector.hand_back()
         for stage in self.stages:
             if stage.failure is not None:

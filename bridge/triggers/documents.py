@@ -168,15 +168,13 @@ def _quick_loader() -> type[Any] | None:
     """Return a loader over libyaml's parser; None where PyYAML was built without it."""
     if not yaml.__with_libyaml__:
         return None
-    from yaml.cyaml import CParser  # noqa: PLC0415 - it may not be there
 
-    class Loader(yaml.composer.Composer, CParser, yaml.resolver.Resolver):
+    class Loader(yaml.composer.Composer, yaml.CSafeLoader):
         """PyYAML's composer: libyaml's own ends the process where values are a hundred thousand inside each other."""
 
         def __init__(self, text: str) -> None:
-            CParser.__init__(self, text)
+            yaml.CSafeLoader.__init__(self, text)
             yaml.composer.Composer.__init__(self)
-            yaml.resolver.Resolver.__init__(self)
 
     return Loader
 

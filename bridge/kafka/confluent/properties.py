@@ -28,7 +28,7 @@ _CHOSEN_FOR_CONSUMERS = {
     "fetch.queue.backoff.ms": "50",  # 1000 by default: a consumer whose queue was full would stall for so long
     # 500 by default: so long a partition that was just taken on waits for an idle fetch. With 100 an idle bridge spent
     # more than twice the time on its connections.
-    "fetch.wait.max.ms": "250",
+    "fetch.wait.max.ms": "300",
     "max.partition.fetch.bytes": str(_MIB),  # a larger record is fetched all the same
     "topic.metadata.refresh.interval.ms": "30000",  # five minutes by default until a new partition is noticed
 }

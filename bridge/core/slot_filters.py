@@ -39,6 +39,7 @@ class SlotFilters:
     Attributes:
         places: The slots.
         always: The numbers of those that have to look at every event.
+        most: How many of them an event may pass: of those that ask for a field, the ones that ask for the same value.
 
     """
 
@@ -62,6 +63,8 @@ class SlotFilters:
             self._groups.append((field, dict(by_value), everyone))
             indexed.update(everyone)
         self.always = [number for number in range(len(places)) if number not in indexed]
+        alike = [max(map(len, by_value.values()), default=0) for _, by_value, _ in self._groups]
+        self.most = len(self.always) + sum(alike)
         self._future = min([definition.trigger.future for definition, _ in places], default=0)
         self._by_payload = [  # filters that decide by the payload alone, where nothing decides before them
             None if slot.where is None or definition.trigger.suspend or "event" in slot.where.names else slot.where

@@ -99,7 +99,7 @@ def shortcut(tree: Node, picks: tuple[FieldVariable, ...]) -> Shortcut | None:
         return None
     given, end = _KNOWN | code.given, " return True" if known == len(parts) else " return None"
     exec(_compiled("\n".join(["def holds(variables):", *code.lines, end])), given)  # noqa: S102 - its text has signs of operators and numbered names alone
-    holds: Shortcut = given["holds"]
+    holds: Shortcut = given.pop("holds")  # it is not among its own globals: no cycle, so it goes with its condition
     return holds
 
 

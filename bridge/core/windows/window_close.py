@@ -60,7 +60,7 @@ def close_window(
         removed.remove(present, Reason.CANCELLED, {"by": events_text(absent)}, at + trigger.dedupe)
         removed.remove(absent, Reason.MATCHED, {"cancelled": events_text(present)}, at + trigger.dedupe)
         return removed.step(window, new)
-    if trigger.collect == "all":
+    if trigger.collect == "all" and sum(map(len, match)) < sum(map(len, held)):
         # The match takes everything else at the slots that are filled, also at those that were not required. An event
         # that stands at two of them goes to the first.
         taken = {arrival.event for slot in match for arrival in slot}
@@ -82,6 +82,8 @@ def take_match(trigger: Trigger, removed: RemovedArrivals, held: HeldArrivals, m
     used = [taken for slot in match for taken in slot]
     until = max([taken.reached for taken in used]) + trigger.dedupe
     removed.remove(used, Reason.MATCHED, {}, until)
+    if len(used) == sum(map(len, held)):
+        return
     at, offsets = {taken.event: taken.slot for taken in used}, {taken.offset for taken in used}
     for arrival in [left for slot in held for left in slot if left.offset not in offsets]:
         if arrival.event in at:

@@ -549,10 +549,11 @@ class WindowStore:
         held = self._windows.get(key)
         if isinstance(held, WindowState):
             opened, before = None if window.is_empty else window, held.window
-            if before is not None:
-                self._open.remove(key[:2], before.since)
-            if opened is not None:
-                self._open.add(key[:2], opened.since)
+            if before is None or opened is None or before.since != opened.since:
+                if before is not None:
+                    self._open.remove(key[:2], before.since)
+                if opened is not None:
+                    self._open.add(key[:2], opened.since)
             held.window = opened
             if opened is None and not held:
                 del self._windows[key]

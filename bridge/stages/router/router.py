@@ -316,7 +316,7 @@ class Router(Stage):
                     event = self._read(record, out)
                     if event is not None:
                         read.append(event)
-                        size += len(event.decoded.value) * (1 + len(event.filters.places))  # if it passes all
+                        size += len(event.decoded.value) * (1 + event.filters.most)  # if it passes all these
                         weight += 1 + len(event.filters.always) // _SLOTS_A_STEP
                 elif ahead[place] < _ASKED_AHEAD:
                     ahead[place] += 1

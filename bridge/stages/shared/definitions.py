@@ -20,6 +20,7 @@ from bridge.core.trigger import Trigger
 from bridge.kafka.follower import FollowedEnds, Follower
 from bridge.kafka.log import Log, Record
 from bridge.kafka.records import DEFINITION, IN_FORCE, SOURCE_ERRORS, START, RecordError, kind_of
+from bridge.stages.shared.garbage import leave_alone
 from bridge.stages.shared.slot_index import Reading, SlotIndex
 from bridge.stages.shared.source_errors import decode_errors
 from bridge.triggers.errors import Origin, TriggerError
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _KINDS = {kind.name: kind for kind in (DEFINITION, IN_FORCE, START, SOURCE_ERRORS)}  # of records of ``triggers``
 _KEPT = 4_096  # definitions that are kept as compiled though no stage knows them
+_SIZE = 10  # of a definition, in records of restored state
 _MADE_AGAIN = -2  # behind the offsets of a start; to 0.1.0, and to librdkafka, "the beginning" of a partition to come
 
 
@@ -93,6 +95,7 @@ class Definitions:
         self.errors: dict[str, tuple[TriggerError, ...]] = {}
         self._early: dict[str, tuple[str, int]] = {}  # put in force before their definition was read; hash and offset
         self._readers = SlotIndex()
+        self._unfrozen = 0  # definitions that collections of garbage visit
 
     @property
     def offset(self) -> int:
@@ -131,6 +134,8 @@ class Definitions:
             raise UnreadableDefinitionError("trigger", name, offset, KeyError(definition))
         if is_new:
             self._readers = SlotIndex(self.in_force.values())
+            if leave_alone(self._unfrozen * _SIZE):
+                self._unfrozen = 0
         return is_new
 
     def reading(self, record: Record) -> Reading:
@@ -207,6 +212,7 @@ class Definitions:
 
     def _define(self, name: str, fields: Mapping[str, Any]) -> None:
         definition = _compiled(fields["spec"])
+        self._unfrozen += 1
         self.known[name] = definition
         self.conditions[definition.condition_hash] = definition
         self.origins[name] = Origin.from_text(fields["origin"])

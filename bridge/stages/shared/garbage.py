@@ -2,7 +2,7 @@
 
 By itself the collector begins after a number of new objects, which is in the middle of a batch, while all of the batch
 is alive. A third of a router's time went into records that were gone a moment later. And restored windows are millions
-of objects without cycles, which the collector would visit again and again.
+of objects without cycles, which the collector would visit again and again. So are thousands of definitions.
 
 A process that has started is larger than it has to be: its triggers were parsed, compiled and written, by several
 threads. The C library keeps what they have freed, until it is asked to return it.
@@ -61,10 +61,11 @@ class BatchGarbageCollector:
         gc.collect()
 
 
-def leave_alone(restored: int) -> None:
-    """Leave all objects out of later collections, if enough records of state were restored.
+def leave_alone(restored: int) -> bool:
+    """Leave all objects out of later collections, if enough records of state were restored; return whether they were.
 
     State that is dropped later is freed with its last reference, since it has no cycles.
     """
     if restored >= LARGE:
         gc.freeze()
+    return restored >= LARGE

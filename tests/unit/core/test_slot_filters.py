@@ -103,6 +103,7 @@ def test_an_index_and_the_filters_decide_alike(
     is_filtered = [isinstance(each, Decision) and each.reason is Reason.FILTERED for each in expected]
     assert numbers == [number for number, filtered in enumerate(is_filtered) if not filtered]
     assert [decided[:5] for _, decided in routed] == [expected[number][:5] for number in numbers]
+    assert sum(isinstance(decided, Accepted) for _, decided in routed) <= index.most <= len(wheres)
     rejected = Decisions()
     rejected.reject(index, given_event, numbers)
     assert len(rejected) == len(wheres) - len(numbers)
@@ -120,6 +121,7 @@ def test_of_many_filters_only_those_of_the_value_are_open() -> None:
     assert index.open_to(event({"region": "r7", "n": 1})) == [7]
     assert index.open_to(event({"region": 7})) == []
     assert index.open_to(event({})) == []
+    assert index.most == 1
     assert index.open_to(event({"region": "r7"}, ahead=61 * SECOND)) == range(1000)
 
 

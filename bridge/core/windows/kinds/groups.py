@@ -85,7 +85,8 @@ class GroupKind(Kind):
                 return close_window(trigger, window.with_groups(others), key, gathered, new.reached, new=new)
         if window.size >= bound:
             return over_bound(trigger, window, key, new, bound)
-        left = window.with_arrival(new).with_groups(tuple(sorted((*others, group))))
+        groups = tuple(sorted((*others, group))) if others else (group,)
+        left = window.with_arrival(new).with_groups(groups)
         waiting = _Gathering(self.name, trigger, left, group, self._due(trigger, plan, group))
         evidence = waiting if window.size <= KEPT_FOR_EVIDENCE else waiting.made()
         return Step(left, (decide(trigger, key, new, Reason.WAITING, evidence),), kept=new)
@@ -97,8 +98,10 @@ class GroupKind(Kind):
         """
         if not window.groups:
             return None
-        plan = self.plan_of(trigger)
-        return min([self._due(trigger, plan, group) for group in window.groups])
+        plan, groups = self.plan_of(trigger), window.groups
+        if len(groups) == 1:  # nearly always
+            return self._due(trigger, plan, groups[0])
+        return min([self._due(trigger, plan, group) for group in groups])
 
     def end(self, trigger: Trigger, window: Window, key: str, through: Micros | None) -> Step:
         """End the group that is the first to end by a tick."""
@@ -155,6 +158,9 @@ class GroupKind(Kind):
         self, trigger: Trigger, plan: WindowPlan, window: Window
     ) -> tuple[Micros, Group, tuple[tuple[Arrival, ...], ...], Window]:
         """Return when the first group is due, the group, its arrivals, and the window without the group."""
+        if len(window.groups) == 1:  # nearly always, and all that waits is of it
+            group = window.groups[0]
+            return self._due(trigger, plan, group), group, window.waiting, window.with_groups(())
         due, group = min([(self._due(trigger, plan, group), group) for group in window.groups])
         gathered = all_between(window, group.oldest, group.newest)
         return due, group, gathered, window.with_groups(tuple([other for other in window.groups if other != group]))
@@ -164,6 +170,14 @@ class GroupKind(Kind):
         if not groups:
             return Group(new.time, new.time, new.reached, new.reached), ()
         start, end = self.reach(plan, new.time)
+        if len(groups) == 1:  # nearly always
+            oldest, newest, first, last = groups[0]
+            if newest < start or oldest >= end:
+                return Group(new.time, new.time, new.reached, new.reached), groups
+            merged = Group(
+                min(oldest, new.time), max(newest, new.time), min(first, new.reached), max(last, new.reached)
+            )
+            return merged, ()
         joined = [group for group in groups if group.newest >= start and group.oldest < end]
         merged = Group(
             min([new.time, *[group.oldest for group in joined]]),

@@ -31,21 +31,33 @@ class Cost(NamedTuple):
         return f"| {self.what} | {self.value:g} {self.unit} | {self.source} |"
 
 
-READ = Cost(26, "µs", "router: an event that is read, decoded and filtered out", "Routers and matchers: rejecting")
+READ = Cost(
+    26, "µs", "router: an event that is read, decoded and filtered out", "Routers and matchers, slower state: rejecting"
+)
 FILTER = Cost(
-    8.8, "µs", "router: one more `where` that the engine evaluates", "Many triggers: one more of the last kind"
+    8.8,
+    "µs",
+    "router: one more `where` that the engine evaluates",
+    "Routers and matchers, slower state: one more filter",
 )
 RUN = Cost(
-    51, "µs", "router: the run of a trigger without a window", "Routers and matchers: mapped, less the first row"
+    51,
+    "µs",
+    "router: the run of a trigger without a window",
+    "Routers and matchers, slower state: mapped, less the first row",
 )
-ROUTE = Cost(9, "µs", "router: an arrival", "Routers and matchers: keyed pairs to arrivals, less the first row")
-MATCH = Cost(105, "µs", "matcher: an arrival, and its share of a match", "Routers and matchers: keyed pairs")
-CREATES = Cost(144, "/s", "submitter: Workflows that one process creates, 8 at a time", "Further figures")
+ROUTE = Cost(9, "µs", "router: an arrival", "Routers and matchers, slower state: arrivals routed, less the first row")
+MATCH = Cost(
+    105, "µs", "matcher: an arrival, and its share of a match", "Routers and matchers, slower state: arrivals of a pair"
+)
+CREATES = Cost(
+    144, "/s", "submitter: Workflows that one process creates, 8 at a time", "Routers and matchers, slower state"
+)
 WAITING = Cost(1_200, "bytes", "memory of an arrival that waits, and its event", "Memory of windows (operations.md)")
 SPENT = Cost(800, "bytes", "memory of an identity that is remembered", "Memory of windows (operations.md)")
 WAITING_DISK = Cost(300, "bytes", "disk of an arrival that waits, and its event", "Memory of windows (operations.md)")
 SPENT_DISK = Cost(200, "bytes", "disk of an identity that is remembered", "Memory of windows (operations.md)")
-LEDGER_KEY = Cost(103, "bytes", "memory of a run that has ended", "Further figures: 1,000,000 ledger entries")
+LEDGER_KEY = Cost(107, "bytes", "memory of a run that has ended", "Further figures: 1,000,000 ledger entries")
 PROCESS = Cost(111, "MB", "memory of a process with one trigger that does nothing", "Start and idle")
 TRIGGER = Cost(0.027, "MB", "memory of one more trigger", "Start and idle")
 ARRIVAL_RECORD = Cost(150, "bytes", "record of an arrival, and its event", "the records of a pair of two events")

@@ -161,6 +161,17 @@ _HELD_WHILE_REPLAYED = (
     _event(22, "order", "e3"),
 )
 
+# Nor this: a router is expelled while it has records in hand, and its partition is another's.
+_EXPELLED = (
+    Act(10_791_137, "trap", (0, "router", "before poll", 1, "delay", 14 * SECOND)),
+    Act(13_685_736, "publish", ("sent", "e5", "k0", 8, 0, None, 1)),
+    Act(14_814_347, "stop", (0,)),
+    Act(15_814_347, "trap", (0, "matcher", "before restore", 1, "pause", 9 * SECOND)),
+    Act(27_812_354, "publish_in_transaction", ("order", "e1", "k0", 6, 562_267, None, 1, 12 * SECOND, True)),
+    Act(27_896_322, "trap", (1, "matcher", "before commit", 3, "kill", 0)),
+    Act(30_398_160, "publish", ("paid", "e9", "k0", 0, 24_165_513, 3_540_931, 1)),
+)
+
 REGRESSIONS: Mapping[str, Script] = {
     "a claim under a membership that is over": _script(*_LATE_CLAIM, seed=57),
     "a start that is tried again by a slower clock": _script(
@@ -181,6 +192,7 @@ REGRESSIONS: Mapping[str, Script] = {
     "an event that a live window holds while it is replayed": _script(
         *_HELD_WHILE_REPLAYED, triggers=(_ADDED_LATER,), seats=1
     ),
+    "records in hand of a partition that is gone": _script(*_EXPELLED, seed=117, triggers=(_KEYED, _MINUTELY)),
     "filters that ask for values": _script(*_DIGITS, triggers=_ASKING, seats=1),
 }
 """By what was wrong."""

@@ -53,7 +53,7 @@ class Scale:
     evaluated: int = 12_000
     most_filters: int = 10_000
     kind_rounds: int = 2
-    kind_pairs: int = 15_000
+    kind_pairs: int = 30_000
     creates: int = 500
     hold_rounds: int = 1
     held: int = 30_000

@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import signal
 import socket
-import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -43,7 +43,7 @@ LINGER_S = 5.0
 
 _CONNECTIONS_A_PLACE = 2
 _BACKLOG = 1_024
-_LOOK_S = 1.0
+_LOOK_S = 0.2
 logger = logging.getLogger(__name__)
 
 
@@ -61,16 +61,14 @@ def execute(*, settings: Settings) -> None:
         log, state = connect(settings), health.stage(PART)
         server = stack.enter_context(gateway_server(settings, log, registry, state, trace=trace))
         signals: list[int] = []
-        stopped = threading.Event()
 
         def note(number: int, _frame: object) -> None:
-            signals.append(number)
-            stopped.set()
+            signals.append(number)  # no more than that: this thread may hold any lock
 
         before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            while server.is_alive and not stopped.wait(_LOOK_S):
-                pass
+            while server.is_alive and not signals:
+                time.sleep(_LOOK_S)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

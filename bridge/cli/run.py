@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -85,8 +86,8 @@ def serve(
         around.decoder()  # so that wrong schemas are reported before a stage runs
         process.start()
         logger.info("running %s as %s", ", ".join(stages), around.member)
-        while gateway is not None and gateway.is_alive and not process.stop.wait(_LOOK_S):
-            pass
+        while gateway is not None and gateway.is_alive and not process.stop.is_set():
+            time.sleep(_LOOK_S)  # not a wait for `stop`, whose lock the handler of a signal must find free
         if gateway is not None:
             process.stop.set()
             gateway.leave(0.0 if signal.SIGINT in signals else LINGER_S)  # both drain at once

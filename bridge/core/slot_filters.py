@@ -39,7 +39,8 @@ class SlotFilters:
     Attributes:
         places: The slots.
         always: The numbers of those that have to look at every event.
-        most: How many of them an event may pass: of those that ask for a field, the ones that ask for the same value.
+        most: How many slots an event can pass at most: all of ``always``, and for each field the largest number of
+            slots that ask for one value.
 
     """
 

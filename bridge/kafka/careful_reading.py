@@ -159,7 +159,7 @@ class CarefulReading:
             if place is not None:
                 self._is_barred = not self._isolation.take(self._member)
                 if self._is_barred:
-                    self._suspects.wait()
+                    self._suspects.wait(self._isolation.turns)
                     return
                 if not self._note(place, self._queue[0].offset, 1):
                     return
@@ -208,7 +208,7 @@ class CarefulReading:
         place = Partition(record.topic, record.partition)
         self._is_barred = not self._isolation.take(self._member)
         if self._is_barred and self._suspects.size:
-            self._suspects.wait()
+            self._suspects.wait(self._isolation.turns)
             return
         if not self._note(place, record.offset, 2):
             return

@@ -10,8 +10,8 @@ alone. The note of the next record is part of the transaction of the record befo
 stands, the record may have killed twice: once in a batch, once alone. But both kills may have had other reasons, so the
 next owner notes that and tries the record in a child process (:mod:`bridge.kafka.child_trial`). If the child dies, the
 record is ``poison``. If not, the record is processed alone, and a process that ends even then leaves a note that is
-proof enough. After half a second without a kill the portions grow, so the fault in a deep backlog is found in a few
-more starts. A healthy process writes no note.
+proof enough. After half a second and some records without a kill the portions grow, so the fault in a deep backlog is
+found in a few more starts. A healthy process writes no note.
 """
 
 from __future__ import annotations
@@ -59,12 +59,16 @@ class IsolationLock:
     Args:
         survives: Does work in a child process; returns False if it certainly kills.
 
+    Attributes:
+        turns: How many records were processed alone so far.
+
     """
 
     def __init__(self, survives: Callable[[Callable[[], object]], bool] = survives) -> None:
         self.survives = survives
         self._lock = threading.Lock()
         self._holder: str | None = None
+        self.turns = 0
         self._known: set[str] = set()
 
     def is_new(self, member: str) -> bool:
@@ -79,6 +83,7 @@ class IsolationLock:
         with self._lock:
             if self._holder is None:
                 self._holder = member
+            self.turns += self._holder == member
             return self._holder == member
 
     def give(self, member: str) -> None:
@@ -127,6 +132,7 @@ class SuspectRecords:
         self._until: Micros | None = None
         self._alone = 0
         self._barred_since: Micros | None = None
+        self._turns = 0
         self._told: dict[str, Micros] = {}
 
     # -- exceptions ----------------------------------------------------------------------------------------------------
@@ -197,10 +203,15 @@ class SuspectRecords:
         if self.size > _LARGEST:
             self._acquit()
 
-    def wait(self) -> None:
-        """Learn that another stage processes a record alone; stop waiting for it after some seconds."""
-        if self._barred_since is None:
-            self._barred_since = self._pace()
+    def wait(self, turns: int) -> None:
+        """Learn that another stage processes a record alone; stop waiting for it after some seconds with one record.
+
+        Args:
+            turns: How many records were processed alone so far, by all stages.
+
+        """
+        if self._barred_since is None or turns != self._turns:
+            self._barred_since, self._turns = self._pace(), turns
         elif self._pace() - self._barred_since >= _BARRED_FOR:
             self._acquit()
 

@@ -24,7 +24,7 @@ from bridge.stages.shared.garbage import BatchGarbageCollector
 logger = logging.getLogger(__name__)
 
 _PAUSE = 1.0  # seconds before a stage starts over
-_LOOK = 1.0  # seconds between looks whether any stage is left
+_LOOK = 1.0  # seconds between looks whether the time of stages is over
 
 DRAIN = 50.0
 """Seconds that stages have to finish once they are told to stop. The grace is 60, for all that has to end."""
@@ -74,26 +74,31 @@ class Running:
         """Open a loop and step it until told to stop; after trouble with Kafka, open another."""
         while not self.stop.is_set():
             try:
-                loop = self.make()
-                try:
-                    loop.open()
-                    while not self.stop.is_set():
-                        loop.step()
-                        self.collector.between_batches()
-                        self.health.beat()
-                        self.health.ready(loop.restored, remark=loop.remark)
-                finally:
-                    self.health.ready(False)  # noqa: FBT003  (as above)
-                    loop.close()
+                self._run_one()
             except LogError as error:
                 logger.warning("%s restarts: %s", self.name, error, extra=ABOUT_KAFKA)
-                self.collector.look_at_everything()
-                self.stop.wait(_PAUSE)
             except Exception as error:
                 is_bug = not isinstance(error, FlowbridgeError | RecordError)
                 logger.log(logging.ERROR, "%s stops the process: %s", self.name, error, exc_info=is_bug)
                 self.failure = error
                 self.stop.set()
+            if not self.stop.is_set():  # nothing refers to the loop that failed any more, but its own parts
+                self.collector.look_at_everything(left_out=True)
+                self.stop.wait(_PAUSE)
+
+    def _run_one(self) -> None:
+        """Open a loop and step it until told to stop."""
+        loop = self.make()
+        try:
+            loop.open()
+            while not self.stop.is_set():
+                loop.step()
+                self.collector.between_batches()
+                self.health.beat()
+                self.health.ready(loop.restored, remark=loop.remark)
+        finally:
+            self.health.ready(False)  # noqa: FBT003  (the value is the message)
+            loop.close()
 
 
 class Stop(threading.Event):
@@ -153,10 +158,10 @@ class Process:
             BaseException: The error that stopped the process, if it was not told to stop.
 
         """
-        while not self.stop.wait(_LOOK) and any(thread.is_alive() for thread in self._threads):
-            pass
         for thread in self._threads:
-            thread.join(max(0.0, self._drain - self.stop.lasts()))
+            while thread.is_alive() and self.stop.lasts() < self._drain:
+                # Not a wait for `stop`: a signal handler of this thread sets it, and must find its lock free.
+                thread.join(min(_LOOK, self._drain - self.stop.lasts()))
         self._collector.hand_back()
         for stage in self.stages:
             if stage.failure is not None:

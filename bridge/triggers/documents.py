@@ -181,8 +181,8 @@ def _quick_loader() -> type[Any] | None:
 
 QuickLoader = _quick_loader()
 
-_READ_DIFFERENTLY = re.compile(r"[^\n -~\u00a1-\u1fff]|\?")
-"""Tabs, other ends of lines and ``?``: libyaml takes some texts with them that PyYAML refuses."""
+_READ_DIFFERENTLY = re.compile(r"[^\n -~\u00a1-\u1fff]|\?|!(?![=\w(])|[|>][-+0-9]*[#%]|^%", re.MULTILINE)
+"""Tabs, other ends of lines, ``?``, odd tags, directives, ``|#``: PyYAML reads some texts with them in another way."""
 
 
 class _Reader:

@@ -212,7 +212,7 @@ class Expression:
         raise ExpressionError(f"neither true nor false but {type(value).__name__}")
 
     def is_met(self, variables: Mapping[str, Any]) -> bool:
-        """Return whether the engine finds it true. Without a value, and with any other, it is not."""
+        """Return whether the engine finds it true. An error, or a value other than true, counts as not met."""
         try:
             return self.evaluate(variables) is True
         except ExpressionError:

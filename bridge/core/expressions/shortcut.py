@@ -1,4 +1,4 @@
-"""Conditions that need no engine: comparisons, arithmetic, ``in``, ``size`` and ``has()``, joined by ``&&`` and ``||``.
+"""Conditions that need no engine: comparisons, arithmetic, ``matches``, ``in`` and others, joined by ``&&`` and ``||``.
 
 Most filters are no more than that, and the engine takes longer to be called than to compare. A step is decided here
 only where the types of its values are such that Python and CEL agree. Everything else is CEL's. If ``&&`` joins a part
@@ -13,7 +13,7 @@ the step                               is decided here for
 ``endsWith``
 ``in`` a list                          literals of one type, texts or ints of 64 bits, and a value of that type
 ``+ - *`` and ``-`` of one value       two floats, or two ints of 64 bits with such a result
-``/`` and ``%``                        two ints of 64 bits of which none is negative, or (``/``) two floats; no zeros
+``/`` and ``%``                        two ints of 64 bits of which none is negative, or (``/``) two floats; not by zero
 ``matches``                            a short text in ASCII, and a literal
 ``size``                               a text; a list or a mapping that is short and flat
 ``has()``; a field alone               a field of a mapping; a bool
@@ -85,7 +85,11 @@ class _UndecidedError(Exception):
 
 
 def shortcut(tree: Node, picks: tuple[FieldVariable, ...]) -> Shortcut | None:
-    """Return how the condition is decided without the engine; None if it has a step that is always the engine's."""
+    """Return how the condition is decided without the engine; None if each of its parts has a step of the engine alone.
+
+    If only some of the parts that ``&&`` joins have such a step, the shortcut may say that the condition is false, and
+    never that it is true.
+    """
     code, known = _Code(picks), 0
     parts = list(_joined(tree))
     for part in parts:
@@ -238,6 +242,8 @@ class _Code:
         kind: type | None = float
         if node.name in _DIVISION:
             kind = int if node.name == "_%_" else first.kind or second.kind or float
+            if kind not in _NUMBERS:
+                raise _UndecidedError
             for operand in (first, second):
                 self._typed(operand, kind, indent)
             self.lines.append(f"{indent}if {second.name} == 0: return None")

@@ -55,16 +55,28 @@ class BatchGarbageCollector:
         elif gc.get_count()[0] >= _MADE:
             gc.collect(0)
 
-    def look_at_everything(self) -> None:
-        """Collect all garbage, except among the objects that are left out; also done after a stage has failed."""
+    def look_at_everything(self, *, left_out: bool = False) -> None:
+        """Collect all garbage.
+
+        Args:
+            left_out: Also among the objects that are left out of other collections, as after a stage has failed: all
+                that it was is among them.
+
+        """
         self._full = self._clock() + self._pace
+        frozen = gc.get_freeze_count()
+        if left_out:
+            gc.unfreeze()
         gc.collect()
+        if left_out and frozen:
+            gc.freeze()
 
 
 def leave_alone(restored: int) -> bool:
     """Leave all objects out of later collections, if enough records of state were restored; return whether they were.
 
-    State that is dropped later is freed with its last reference, since it has no cycles.
+    State that is dropped later is freed with its last reference, since it has no cycles. The stage around it has: it is
+    freed by the collection that follows its failure.
     """
     if restored >= LARGE:
         gc.freeze()

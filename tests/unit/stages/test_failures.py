@@ -280,6 +280,22 @@ def test_suspected_records_are_alone_for_half_a_second_and_at_least_twenty_of_th
     assert processed == alone
 
 
+def test_a_stage_waits_for_another_as_long_as_that_gets_on() -> None:
+    now = 0
+    suspects = SuspectRecords(lambda: now * SECOND)
+    suspects.suspect({PLACE: 10})
+    for turn in range(8):  # three seconds for each record
+        suspects.wait(turn)
+        now += 3
+        suspects.wait(turn)
+        assert suspects.ends
+    for _ in range(4):  # and more than ten for this one
+        suspects.wait(7)
+        now += 3
+    suspects.wait(7)
+    assert not suspects.ends
+
+
 PLACE = Partition(TOPIC, 0)
 
 

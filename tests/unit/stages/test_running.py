@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from typing import Any
+
+import pytest
 
 from bridge.console.health import Health
 from bridge.stages.stage_thread import Process
@@ -41,3 +45,28 @@ def test_a_stage_that_kafka_does_not_answer_is_left_once_it_has_had_its_time() -
     over.set()
     process._threads[0].join(10)
     assert process.wait() == []
+
+
+def test_whoever_waits_for_stages_leaves_the_lock_of_stop_to_the_handlers_of_signals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    standing, over = threading.Event(), threading.Event()
+    over.set()  # each step comes back at once
+    make: Any = lambda: _Loop(standing, over)  # noqa: E731  (a loop but for its type)
+    process = Process({"router": make}, Health(["router"]).stage)
+
+    def told(_number: int, _frame: object) -> None:
+        process.stop.set()
+
+    def refuse(timeout: float | None = None) -> bool:
+        raise AssertionError(f"the thread of the handlers waits for stop ({timeout})")
+
+    before = signal.signal(signal.SIGUSR1, told)
+    try:
+        process.start()
+        assert standing.wait(10)
+        monkeypatch.setattr(process.stop, "wait", refuse)
+        threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
+        assert process.wait() == []
+    finally:
+        signal.signal(signal.SIGUSR1, before)

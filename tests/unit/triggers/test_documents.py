@@ -14,7 +14,24 @@ from bridge.triggers.documents import SIZE_LIMIT, BoundedLoader, DocumentError, 
 _FOLDER = Path(__file__).parents[3] / "docs" / "examples"
 TEXTS = [path.read_text() for path in sorted(_FOLDER.glob("*.yaml"))]
 SIGNS = " \t\n:-?,[]{}#&*!|>'\"%@`\\~=<.019abx\r\x85\u2028\ufeff\u00e9\u4e2d"
-PIECES = ["'", '"', ": ", "- ", "? ", "---\n", "...\n", "%YAML 1.1\n", "!!str ", '"\\x41"', "|-\n", ">+\n", "<<: "]
+PIECES = [
+    "'",
+    '"',
+    ": ",
+    "- ",
+    "? ",
+    "!",
+    "! ",
+    "|#",
+    "---\n",
+    "...\n",
+    "%YAML 1.1\n",
+    "!!str ",
+    '"\\x41"',
+    "|-\n",
+    ">+\n",
+    "<<: ",
+]
 
 
 def edited(text: str, random: Random) -> str:

@@ -382,7 +382,7 @@ def test_a_comparison_without_the_engine_says_what_the_engine_says(
 
 fields = st.sampled_from(["payload.v", "payload.w", "payload.deep.er", "payload.missing"])
 computed = st.recursive(
-    fields | st.sampled_from(["3", "3.0", "-2", "0", "0.0", "9223372036854775807"]),
+    fields | st.sampled_from(["3", "3.0", "-2", "0", "0.0", "9223372036854775807", "'eu'", "true"]),
     lambda inner: st.one_of(
         st.builds(
             lambda first, sign, second: f"({first} {sign} {second})", inner, st.sampled_from(list("+-*/%")), inner

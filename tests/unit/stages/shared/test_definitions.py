@@ -16,7 +16,7 @@ from bridge.core.trigger import RunPlan, Slot
 from bridge.kafka.memory.log import MemoryLog
 from bridge.stages.shared import definitions
 from bridge.stages.shared.definitions import Definitions
-from bridge.stages.shared.garbage import LARGE
+from bridge.stages.shared.garbage import LARGE, BatchGarbageCollector
 from unit.stages.world import World, one_slot
 
 
@@ -39,6 +39,23 @@ def test_many_definitions_are_left_out_of_collections(monkeypatch: pytest.Monkey
     before = gc.get_freeze_count()
     Definitions(MemoryLog(world.broker), world.topics.triggers, lambda: world.now).refresh()
     assert (gc.get_freeze_count() > before) is (number >= 10)
+
+
+@pytest.mark.usefixtures("no_collections")
+def test_what_a_failed_stage_has_read_is_freed_though_it_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(definitions, "_SIZE", LARGE)
+    world = World(one_slot())
+    world.start(stages=("controller",))
+    world.run(3)
+    read = Definitions(MemoryLog(world.broker), world.topics.triggers, lambda: world.now)
+    read.refresh()
+    read.close()
+    freed, frozen = weakref.ref(read), gc.get_freeze_count()
+    del read
+    assert frozen > 0
+    BatchGarbageCollector().look_at_everything(left_out=True)
+    assert freed() is None
+    assert gc.get_freeze_count() > 0  # what is alive is left out again
 
 
 @pytest.mark.usefixtures("no_collections")

@@ -83,7 +83,7 @@ class Running:
                 self.failure = error
                 self.stop.set()
             if not self.stop.is_set():  # nothing refers to the loop that failed any more, but its own parts
-                self.collector.look_at_everything(left_out=True)
+                self.collector.after_failure()
                 self.stop.wait(_PAUSE)
 
     def _run_one(self) -> None:

@@ -22,6 +22,7 @@ LARGE = 10_000
 _MADE = 50_000  # new objects that are not freed, until the next collection
 _FIRST_FULL = 15.0  # seconds until the first full collection; each next one comes after twice the time
 _FULL_PACE = 600.0  # seconds between two full collections, at most
+_FAILURE_PACE = 60.0  # seconds between two collections that also visit what is left out
 
 
 class BatchGarbageCollector:
@@ -36,6 +37,8 @@ class BatchGarbageCollector:
         self._clock = clock
         self._pace = _FIRST_FULL
         self._full = clock() + self._pace
+        self._has_failed = False
+        self._next_failure = clock()
 
     def take_over(self) -> None:
         """Keep the collector from working by itself."""
@@ -55,20 +58,26 @@ class BatchGarbageCollector:
         elif gc.get_count()[0] >= _MADE:
             gc.collect(0)
 
-    def look_at_everything(self, *, left_out: bool = False) -> None:
-        """Collect all garbage.
+    def after_failure(self) -> None:
+        """Collect a stage that has failed, at once or within a minute.
 
-        Args:
-            left_out: Also among the objects that are left out of other collections, as after a stage has failed: all
-                that it was is among them.
-
+        Its parts may be among the objects that are left out. To visit those takes seconds where windows are millions.
         """
-        self._full = self._clock() + self._pace
-        frozen = gc.get_freeze_count()
-        if left_out:
+        self._has_failed = True
+        self._full = min(self._full, self._next_failure)
+        self.between_batches()
+
+    def look_at_everything(self) -> None:
+        """Collect all garbage; after a failure also among the objects that are left out, which stay left out."""
+        now = self._clock()
+        self._full = now + self._pace
+        is_thorough = self._has_failed and gc.get_freeze_count() > 0
+        if self._has_failed:
+            self._has_failed, self._next_failure = False, now + _FAILURE_PACE
+        if is_thorough:
             gc.unfreeze()
         gc.collect()
-        if left_out and frozen:
+        if is_thorough:
             gc.freeze()
 
 
@@ -76,7 +85,7 @@ def leave_alone(restored: int) -> bool:
     """Leave all objects out of later collections, if enough records of state were restored; return whether they were.
 
     State that is dropped later is freed with its last reference, since it has no cycles. The stage around it has: it is
-    freed by the collection that follows its failure.
+    freed by the collection after its failure.
     """
     if restored >= LARGE:
         gc.freeze()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
+import weakref
 from typing import Any
 
 import pytest
 
 from bridge.console.health import Health
+from bridge.kafka.log import LogError
+from bridge.stages import stage_thread
 from bridge.stages.stage_thread import Process
 
 
@@ -45,6 +49,36 @@ def test_a_stage_that_kafka_does_not_answer_is_left_once_it_has_had_its_time() -
     over.set()
     process._threads[0].join(10)
     assert process.wait() == []
+
+
+def test_a_loop_that_failed_is_freed_before_the_next_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_thread, "_PAUSE", 0.01)
+    monkeypatch.setattr(stage_thread.logger, "disabled", True)  # pytest would keep the error, and with it the loop
+    made: list[weakref.ref[_Loop]] = []
+    alive: list[bool] = []
+
+    class Failing(_Loop):
+        def step(self) -> None:
+            self.itself = self  # as loops refer to themselves by their parts
+            raise LogError("Kafka is away")
+
+    def make() -> Any:
+        alive.extend(reference() is not None for reference in made)
+        if made:
+            process.stop.set()
+        loop = Failing(threading.Event(), threading.Event())
+        made.append(weakref.ref(loop))
+        gc.freeze()  # as after its state is restored
+        return loop
+
+    process = Process({"router": make}, Health(["router"]).stage)
+    try:
+        process.start()
+        process._threads[0].join(10)
+        assert process.wait() == []
+    finally:
+        gc.unfreeze()
+    assert alive == [False]
 
 
 def test_whoever_waits_for_stages_leaves_the_lock_of_stop_to_the_handlers_of_signals(

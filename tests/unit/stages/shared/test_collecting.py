@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -68,5 +69,31 @@ def test_only_large_state_is_left_alone(restored: int, is_left_alone: bool) -> N
     leave_alone(restored)
     try:
         assert (gc.get_freeze_count() > 0) == is_left_alone
+    finally:
+        gc.unfreeze()
+
+
+def test_what_is_left_alone_is_visited_after_a_failure_and_once_a_minute_at_most(
+    collector: BatchGarbageCollector, now: list[float]
+) -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    def failed_at(second: float) -> weakref.ref[Cycle]:
+        lost = weakref.ref(Cycle())
+        leave_alone(LARGE)
+        now[0] = second
+        collector.after_failure()
+        return lost
+
+    try:
+        assert failed_at(1.0)() is None
+        second = failed_at(30.0)
+        assert second() is not None
+        now[0] = 61.0
+        collector.between_batches()
+        assert second() is None
+        assert gc.get_freeze_count() > 0  # what is alive stays left alone
     finally:
         gc.unfreeze()

@@ -79,6 +79,7 @@ class StageLoop:
 
     Attributes:
         trace: Exports the spans of committed batches, without waiting; None if events are not traced.
+        ahead: The marks of runs that the process's submitter may send ahead, by partition (:class:`Outbox`).
 
     """
 
@@ -97,6 +98,7 @@ class StageLoop:
         isolation: IsolationLock | None = None,
     ) -> None:
         self.trace: Trace | None = None
+        self.ahead: Mapping[int, bytes] = {}
         self._closing = closing
         self._stage = stage
         self._group = member.group
@@ -256,7 +258,7 @@ class StageLoop:
 
     def _transact(self, work: Work) -> bool:
         """Do a transaction; return whether it was committed."""
-        out = Outbox(self._producer, self._clock if self.trace is not None else None)
+        out = Outbox(self._producer, self._clock if self.trace is not None else None, self.ahead)
         self._producer.begin()
         try:
             work(self._queue, out)
@@ -328,7 +330,8 @@ class StageLoop:
     def _owned(self, partition: Partition, offset: int) -> Committed:
         """Return an offset with the note of this owner beside it."""
         topic_id, alone = self._stage.topic_id(partition.topic), self._careful.kills_noted(partition)
-        return Committed(offset, Note(self._id, self._stage.applied(), topic_id, alone).text())
+        note = Note(self._id, self._stage.applied(), topic_id, alone, self._stage.is_tried(partition))
+        return Committed(offset, note.text())
 
     def _owes(self) -> bool:
         """Return True if a commit without records is due: definitions were applied, or positions moved over markers."""
@@ -417,7 +420,8 @@ class StageLoop:
                 if self._is_sound:
                     self._stage.release(going, out)
                     self._send_sample(out)
-                self._producer.send_offsets({place: disown(self._committed[place]) for place in going}, self._metadata)
+                released = {place: disown(self._committed[place], is_tried=not self._is_sound) for place in going}
+                self._producer.send_offsets(released, self._metadata)
                 self._producer.commit()
             except AbortableError:
                 self._producer.abort()

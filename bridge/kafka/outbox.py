@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bridge.core.event import Micros
 from bridge.core.slot_filters import Decisions
@@ -28,10 +28,13 @@ class Outbox:
     Args:
         producer: Sends its records.
         clock: Gives the ends of spans; None where none are told.
+        ahead: By partition of ``runs`` that the submitter of this process owns, the mark of a run that it may send
+            ahead (:mod:`bridge.stages.submitter.submitter`).
 
     Attributes:
         decisions: The decisions about events and runs; counted once the transaction is committed.
         held: Partitions to be read again, from the given offset, after some seconds.
+        ahead: The marks.
         sent: Number of records that were sent.
         size: Bytes of their values.
         spans: The spans of traced events; exported once the transaction is committed.
@@ -40,9 +43,15 @@ class Outbox:
 
     """
 
-    def __init__(self, producer: TransactionalProducer, clock: Callable[[], Micros] | None = None) -> None:
+    def __init__(
+        self,
+        producer: TransactionalProducer,
+        clock: Callable[[], Micros] | None = None,
+        ahead: Mapping[int, bytes] | None = None,
+    ) -> None:
         self._producer = producer
         self._clock = clock
+        self.ahead = {} if ahead is None else ahead
         self.spans: list[Span] = []
         self.decisions = Decisions()
         self.held: dict[Partition, tuple[int, float]] = {}
@@ -112,7 +121,7 @@ class Discard(Outbox):
 
     def __init__(self) -> None:
         self.decisions, self.held, self.sent, self.size, self.at = Decisions(), {}, 0, 0, None
-        self._clock, self.spans = None, []
+        self._clock, self.ahead, self.spans = None, {}, []
 
     def send(self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Headers | None = None) -> None:
         """Drop it."""

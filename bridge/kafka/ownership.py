@@ -42,6 +42,8 @@ class Note:
         alone: 1 if the record at the offset is processed alone, since a former owner ended without releasing it; 2 if
             its owner then ended that way, too (:mod:`bridge.kafka.suspects`). It is written as that number of spaces
             after the JSON, which 0.1.0 ignores.
+        is_tried: An owner whose last batch was not committed may have acted outside of Kafka on the first record from
+            the offset on. It is written as a tab after the JSON, which 0.1.0 ignores, too.
 
     """
 
@@ -49,11 +51,12 @@ class Note:
     triggers: int = 0
     topic_id: str = ""
     alone: int = 0
+    is_tried: bool = False
 
     def text(self) -> str:
         """Return the note as it is committed."""
         text = json.dumps([self.owner, self.triggers, self.topic_id], separators=(",", ":"))
-        return text + " " * self.alone
+        return text + " " * self.alone + "\t" * self.is_tried
 
 
 def read_note(committed: Committed | None) -> Note:
@@ -65,14 +68,22 @@ def read_note(committed: Committed | None) -> Note:
 def _parsed(text: str) -> Note:
     try:
         owner, triggers, topic_id = json.loads(text)
-        return Note(str(owner), int(triggers), str(topic_id), len(text) - len(text.rstrip(" ")))
+        marks = text[len(text.rstrip(" \t")) :]
+        return Note(str(owner), int(triggers), str(topic_id), marks.count(" "), "\t" in marks)
     except (ValueError, TypeError):
         return Note()
 
 
-def disown(committed: Committed) -> Committed:
-    """Return the same offset without an owner; the rest of the note still belongs to it."""
-    return Committed(committed.offset, replace(read_note(committed), owner="", alone=0).text())
+def disown(committed: Committed, *, is_tried: bool = False) -> Committed:
+    """Return the same offset without an owner; the rest of the note still belongs to it.
+
+    Args:
+        committed: The offset, with its owner's note.
+        is_tried: This owner, too, may have acted on the first record from there on.
+
+    """
+    note = read_note(committed)
+    return Committed(committed.offset, replace(note, owner="", alone=0, is_tried=note.is_tried or is_tried).text())
 
 
 def take_over(

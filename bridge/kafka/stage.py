@@ -77,6 +77,11 @@ class Stage(ABC):
         Also called without records when :meth:`is_due`. ``out.at`` says what is processed: an exception rejects it.
         """
 
+    def is_tried(self, partition: Partition) -> bool:
+        """Return whether a former owner may have acted outside of Kafka on a partition's next record; it is noted."""
+        del partition
+        return False
+
     def may_kill(self, record: Record) -> bool:
         """Return whether a record may be set aside as poison, so that it is noted before it is processed alone."""
         del record

@@ -96,6 +96,8 @@ class SubmitterSettings(SettingsGroup):
         outcome_pace: How long an outcome waits for others, or for new runs, to share a transaction with, while more
             creates are in flight; a twentieth of that when none is.
         backlog: Runs that may wait while the API server is unreachable. Beyond it the log is held back.
+        prompt_runs: Batches of at most so many runs create some of them before they are committed; 0 for none.
+        answer_wait: How long such a batch waits for the next answer.
 
     """
 
@@ -108,6 +110,8 @@ class SubmitterSettings(SettingsGroup):
     followed_runs: int = 100_000
     outcome_pace: Micros = field(default=SECOND, metadata=NO_SETTING)
     backlog: int = field(default=1_000, metadata=NO_SETTING)
+    prompt_runs: int = field(default=8, metadata=NO_SETTING)
+    answer_wait: Micros = field(default=SECOND // 50, metadata=NO_SETTING)
 
 
 @dataclass(frozen=True)

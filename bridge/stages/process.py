@@ -84,6 +84,7 @@ class ProcessDependencies:
         followed: Asks for the ends of the topics that all stages of the process read on.
         isolation: The lock that the stages of the process share when they read carefully after a kill.
         trace: Exports the spans of traced events, without waiting; None if events are not traced.
+        ahead: The marks of runs that its submitter may send ahead, by partition: the submitter's word to the others.
 
     """
 
@@ -111,6 +112,7 @@ class ProcessDependencies:
     followed: FollowedEnds = field(default_factory=FollowedEnds)
     isolation: IsolationLock = field(default_factory=IsolationLock)
     trace: Trace | None = None
+    ahead: dict[int, bytes] = field(default_factory=dict)
     lookups: SchemaLookups | None = None
     schema_state: Callable[[], object] = lambda: None
 
@@ -140,7 +142,7 @@ def _loop(stage: Stage, around: ProcessDependencies, *closing: Callable[[], obje
         closing=closing,
         isolation=around.isolation,
     )
-    loop.trace = around.trace
+    loop.trace, loop.ahead = around.trace, around.ahead
     return loop
 
 
@@ -253,6 +255,7 @@ def _open_submitter(around: ProcessDependencies) -> StageLoop:
         around.submitter,
         around.observer,
     )
+    stage.marks = around.ahead
 
     def end_workers() -> None:
         bulkheads.close()

@@ -374,13 +374,18 @@ def _read_from_the_start_that_was_asked_for(self: Any, partition: Partition, sta
     yield from _read(self, partition, start, end)
 
 
+def _say_no(self: Any, asked: Any) -> bool:
+    del self, asked
+    return False
+
+
 def _full_of_others(self: Any) -> int:
     return max(0, 5 - self.book.lanes.waiting())
 
 
-def _without_a_bound(self: Any, record: Any, now: Any, out: Any) -> None:
+def _without_a_bound(self: Any, record: Any, now: Any, out: Any, **how: Any) -> None:
     self._settings = replace(self._settings, waiting_runs=2**62)
-    _take_up(self, record, now, out)
+    _take_up(self, record, now, out, **how)
 
 
 def _forget_due(self: Any, now: Any, limit: Any) -> list[Any]:
@@ -434,9 +439,9 @@ def _complete(last_known: Any, reading: Any) -> Any:
 def _passed_by(apply: Callable[..., None]) -> Callable[..., None]:
     """Return something that goes on without what it cannot read."""
 
-    def applied(*arguments: Any) -> None:
+    def applied(*arguments: Any, **how: Any) -> None:
         with suppress(RecordError):
-            apply(*arguments)
+            apply(*arguments, **how)
 
     return applied
 
@@ -586,6 +591,9 @@ MUTATIONS = (
     Mutation("start deadline not kept", ((OpenRun, "is_too_late", _never_late),)),
     Mutation("run.id not looked at", ((run_of_match, "_identity", _identity_of_events),)),
     Mutation("create without intent", ((LedgerWriter, "write", _write_no_intent),)),
+    Mutation("what was sent ahead is taken for new", ((Submitter, "_was_sent_ahead", _say_no),), 1),
+    Mutation("a claim forgets what was sent ahead", ((Submitter, "is_tried", _say_no),), 1),
+    Mutation("marks that stay the same", ((submitter, "token_bytes", bytes),), 1),
     Mutation(
         "409 not compared", ((create_attempt, "confirm", _compare_nothing), (attempts, "confirm", _compare_nothing))
     ),

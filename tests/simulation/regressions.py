@@ -9,6 +9,7 @@ from typing import Any
 
 from bridge.core.event import SECOND
 from bridge.core.trigger import RunLimits, RunPlan, Schedule, Slot, Trigger, WindowPlan
+from simulation.conditions import BRIEF
 from simulation.random_triggers import TABLE
 from simulation.script import Act, Script
 
@@ -172,6 +173,16 @@ _EXPELLED = (
     Act(30_398_160, "publish", ("paid", "e9", "k0", 0, 24_165_513, 3_540_931, 1)),
 )
 
+# Nor this: a process dies between a create that was sent ahead and its commit, the next one right behind its claim, and
+# the third takes so long that the Workflow has come and gone.
+_BRIEFLY = RunPlan(BRIEF, "default", (("key", '"fixed"'),))
+_SENT_AHEAD = (
+    Act(8 * SECOND, "trap", (0, "submitter", "before outcome", 1, "kill", 0)),
+    _event(9, "paid", "e1"),
+    Act(10 * SECOND, "trap", (0, "submitter", "after commit", 1, "kill", 0)),
+    Act(20 * SECOND, "trap", (0, "submitter", "before poll", 1, "delay", 20 * SECOND)),
+)
+
 REGRESSIONS: Mapping[str, Script] = {
     "a claim under a membership that is over": _script(*_LATE_CLAIM, seed=57),
     "a start that is tried again by a slower clock": _script(
@@ -193,6 +204,9 @@ REGRESSIONS: Mapping[str, Script] = {
         *_HELD_WHILE_REPLAYED, triggers=(_ADDED_LATER,), seats=1
     ),
     "records in hand of a partition that is gone": _script(*_EXPELLED, seed=117, triggers=(_KEYED, _MINUTELY)),
+    "a create that was sent ahead by a process that died": _script(
+        *_SENT_AHEAD, seed=3, triggers=(replace(_UNMAPPED, run=_BRIEFLY),), seats=1, step=SECOND // 4
+    ),
     "filters that ask for values": _script(*_DIGITS, triggers=_ASKING, seats=1),
 }
 """By what was wrong."""

@@ -61,6 +61,7 @@ class World:
         expired: Run keys of which Kafka has deleted entries by their age.
         traps: Harm that awaits the next process in a seat.
         clock_errors: How far the clock of a seat's machine is off, beyond what is bounded.
+        prompt_runs: The setting of the submitters.
         stamping: Who sets the timestamps of events' records: the setting ``message.timestamp.type`` of their topics.
         cut_off: Topics whose publishers do not reach Kafka.
         path: Where the trigger files are mounted.
@@ -102,6 +103,8 @@ class World:
         self._encoder = Encoder()
         self.stamping = "LogAppendTime" if Random(f"stamps of {script.seed}").random() < 0.4 else "CreateTime"
         self.cut_off: set[str] = set()
+        # In half of the worlds all creates wait for the commits of their intents.
+        self.prompt_runs = 8 if Random(f"prompt runs of {script.seed}").random() < 0.5 else 0
         for spec in (*self.topics.specs(), *(self.event_topic(topic) for topic in TOPICS)):
             self.broker.create(spec)
         for topic in (self.topics.windows, self.topics.ledger, self.topics.triggers):
@@ -140,6 +143,7 @@ class World:
                 waiting_runs=self.script.parked,
                 workflow_lifetime=LIFETIME,
                 outcome_pace=0,
+                prompt_runs=self.prompt_runs,
             ),
             applied_within=APPLIED_WITHIN,
             random=Random(self.script.seed),

@@ -23,6 +23,13 @@ from bridge.stages.shared.run_records import run_record
 
 logger = logging.getLogger(__name__)
 
+AHEAD = "flowbridge-ahead"
+"""Header of a run that the submitter of the router's or matcher's process may send ahead: with the submitter's mark.
+"""
+
+MARKED = 8
+"""The first runs of a batch that have such a mark. Where there are more, nobody waits for one of them."""
+
 TOGETHER = 64
 """Events that are sent together: enough for the caches to pay off, few enough to fit into them."""
 
@@ -101,9 +108,21 @@ class RunSender:
             if partition is None:
                 partition = partition_of(run.trigger.encode(), self._topics.partitions)
                 self._partitions[run.trigger] = partition
-            out.send(self._topics.runs, partition, run.run_key.encode(), value)
+            mark = out.ahead.get(partition) if out.sent < MARKED and may_go_ahead(run, match.definition) else None
+            headers = None if mark is None else ((AHEAD, mark),)
+            out.send(self._topics.runs, partition, run.run_key.encode(), value, headers)
             results.append(run)
         return results
+
+
+def may_go_ahead(run: Run, definition: Definition) -> bool:
+    """Return whether a run may be sent ahead of the commit of its intent.
+
+    Not so if it gets its parameters from its WorkflowTemplate, since a new owner could not resolve them alike. Nor if
+    its trigger has limits or a deadline: they count what the ledger knows.
+    """
+    limits = definition.trigger.run.limits
+    return run.parameters is not None and run.start_by is None and limits.rate is None and limits.storm is None
 
 
 def _failed(match: RunnableMatch, error: Exception) -> UnrunnableError:

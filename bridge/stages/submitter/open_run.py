@@ -21,6 +21,7 @@ class RunState(StrEnum):
     QUEUED = "queued"
     ASKING = "asking"
     PUT_OFF = "put off"
+    AHEAD = "ahead"
     BEGUN = "begun"
     SENT = "sent"
     DOUBTFUL = "doubtful"
@@ -37,6 +38,7 @@ class OpenRun:
         partition: Its partition of the ledger.
         since: When it was first taken up.
         body: The record of the run; None where it has to be encoded again. The ledger's writer fills it in.
+        is_next: Its record is the first of its partition in the batch that takes it up, and it may be sent ahead.
         state: Its state; :func:`bridge.stages.submitter.run_life.advance` changes it.
         intent: When its intent was written, or up to when looks have shown since that it has no Workflow; None without
             an intent.
@@ -54,6 +56,7 @@ class OpenRun:
     partition: int
     since: Micros
     body: bytes | None = None
+    is_next: bool = False
     state: RunState = RunState.NEW
     intent: Micros | None = None
     started: Micros | None = None

@@ -10,7 +10,7 @@ state:
 - *doubtful*: on the shelf until it is due, then in the queue of its namespace. It has an intent, and no limit keeps it
   back any more;
 - *begun*: in ``begun``, until the batch is committed;
-- *asking* and *sent*: with a worker.
+- *asking*, *ahead* and *sent*: with a worker.
 
 In a namespace, doubtful runs and lanes take turns. So runs that fail again and again do not hold up new ones, and new
 ones do not keep a doubt from being settled.

@@ -74,6 +74,36 @@ class TurnGiven(RunEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class TurnGivenAtOnce(TurnGiven):
+    """The same, and its create may be sent before the batch is committed: a new owner will take it for tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered(RunEvent):
+    """It was sent ahead, and by the end of the batch it is not created: its intent has to be known."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenForTried(RunEvent):
+    """A former owner may have sent its create ahead of a batch that was not committed.
+
+    Attributes:
+        absent_until: Up to this time it had surely no Workflow.
+        now: The time; no create was sent after it.
+
+    """
+
+    absent_until: Micros
+    now: Micros
+
+    @override
+    def change(self, run: OpenRun) -> None:
+        run.attempts += 1
+        run.intent, run.due = self.absent_until, self.now
+        run.doubt = Doubt(self.absent_until, self.now)
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateAsked(RunEvent):
     """It is the run's turn, and its WorkflowTemplate has to be read first."""
 

@@ -12,6 +12,7 @@ new       it was read from the log in the batch being made        nothing       
 queued    it waits for its turn                                   *parked*         lane, in memory or on the shelf
 asking    a worker reads its WorkflowTemplate                     *parked*         with a worker
 put off   it waits until it is due                                *parked*         shelf
+ahead     a worker creates its Workflow while the batch is made   nothing          with a worker
 begun     its intent is in the batch being made                   *intent*         ``begun``, until the commit
 sent      a worker creates its Workflow, or looks for it          *intent*         with a worker
 doubtful  an earlier create may have made its Workflow            *intent*         shelf until due, then its namespace
@@ -43,11 +44,14 @@ from bridge.stages.submitter.run_events import (
     RunEvent,
     SeenAbsent,
     Skipped,
+    TakenForTried,
     TemplateAsked,
     TemplateAwaited,
     TemplateRead,
     TemplateRefused,
     TurnGiven,
+    TurnGivenAtOnce,
+    Unanswered,
     Withdrawn,
 )
 
@@ -90,6 +94,8 @@ _REVOKED = Move(_S.DROPPED)
 LIFE: Mapping[RunState, Mapping[type[RunEvent], Move]] = {
     _S.NEW: {
         TurnGiven: Move(_S.BEGUN, (_E.COUNT_START, _E.WRITE_INTENT, _E.HOLD)),
+        TurnGivenAtOnce: Move(_S.AHEAD, (_E.COUNT_START, _E.CREATE)),
+        TakenForTried: Move(_S.DOUBTFUL, (_E.COUNT_START, _E.WRITE_INTENT, _E.SHELVE)),
         LeftWaiting: Move(_S.QUEUED, (_E.DECIDE, _E.WRITE_PARKED)),
         TemplateAsked: Move(_S.ASKING, (_E.STOP_LANE, _E.WRITE_PARKED, _E.READ_TEMPLATE)),
         TemplateAwaited: Move(_S.PUT_OFF, (_E.WRITE_PARKED, _E.SHELVE)),
@@ -119,6 +125,11 @@ LIFE: Mapping[RunState, Mapping[type[RunEvent], Move]] = {
     _S.PUT_OFF: {
         BecameDue: Move(_S.QUEUED, (_E.QUEUE_DUE,)),
         Skipped: _SKIPPED,
+        Revoked: _REVOKED,
+    },
+    _S.AHEAD: {
+        Created: Move(_S.ENDED, (_E.WRITE_FINAL, _E.DECIDE)),
+        Unanswered: Move(_S.SENT, (_E.WRITE_INTENT,)),
         Revoked: _REVOKED,
     },
     _S.BEGUN: {

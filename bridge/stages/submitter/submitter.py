@@ -6,6 +6,15 @@ in between, the next owner finds the intent and tries again under the same name.
 Then the run is *parked*, with all that it needs, until it is tried again. Runs for which no worker is free yet, or that
 their trigger's limits keep back, are parked the same way.
 
+While few runs come, the wait for that commit would be a third of the time from event to Workflow. So in a small batch
+the run of each partition's first record is sent *ahead*: before the batch is committed. In most cases the answer comes
+at once, and the batch has the outcome in place of the intent. The log tells the next owner what may have been sent so.
+Each time that a submitter takes a partition on, it makes a new *mark* for it. The router and the matcher of its process
+write the mark into the header of runs. The submitter sends only runs ahead that have its own mark. If it ends without
+releasing the partition, only the first record from the committed offset on can be concerned, and only if it has a mark.
+The next owner *takes* such a run *for tried*: it writes an intent as old as the run's record, and goes on as with any
+other intent. All other runs surely were not sent.
+
 No run waits behind another trigger's or another namespace's runs. All runs are taken up from the log as they come.
 Those that wait are on disk (:mod:`bridge.stages.submitter.run_book`), and each namespace has its share of the workers
 (:mod:`bridge.stages.submitter.bulkheads`). The log is held back only while the API server is unreachable for all.
@@ -27,18 +36,21 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from random import Random
+from secrets import token_bytes
 
 from bridge.core.decision import Reason, RunReason
 from bridge.core.event import MINUTE, SECOND, Micros
 from bridge.core.runs.parameters import ParameterError
 from bridge.kafka.internal_topics import InternalTopics
-from bridge.kafka.log import LogError, Partition, Record
+from bridge.kafka.log import Committed, LogError, Partition, Record
 from bridge.kafka.observer import Observer
 from bridge.kafka.outbox import Outbox
+from bridge.kafka.ownership import read_note
 from bridge.kafka.records import NewerFormatError, RecordError, UnreadableRecordError
 from bridge.kafka.stage import Stage
 from bridge.settings.groups import SubmitterSettings
 from bridge.stages.shared.run_records import decode_run
+from bridge.stages.shared.run_sender import AHEAD
 from bridge.stages.shared.unreadable_records import set_aside
 from bridge.stages.submitter.answers import Answers
 from bridge.stages.submitter.attempts import Attempts, Result
@@ -48,18 +60,22 @@ from bridge.stages.submitter.ledger.followed_runs import EndedRun, FollowedRuns
 from bridge.stages.submitter.ledger.ledger import LedgerPartition
 from bridge.stages.submitter.ledger.ledger_writer import LedgerWriter, decide, lateness
 from bridge.stages.submitter.limits_in_force import LimitsInForce
-from bridge.stages.submitter.open_run import OpenRun
+from bridge.stages.submitter.open_run import OpenRun, RunState
 from bridge.stages.submitter.results import ApiOutage, Results
 from bridge.stages.submitter.run_book import RunBook
 from bridge.stages.submitter.run_events import (
     Buried,
     Cancelled,
+    Created,
     IntentCommitted,
     LeftWaiting,
     RunEvent,
     Skipped,
+    TakenForTried,
     TemplateAsked,
     TurnGiven,
+    TurnGivenAtOnce,
+    Unanswered,
     Withdrawn,
 )
 from bridge.stages.submitter.run_life import Effect
@@ -77,6 +93,12 @@ _PROGRESS: Micros = 10 * SECOND  # a trigger that created a Workflow so lately m
 _STEP: Micros = 5 * SECOND  # the wall clock moves less than that by being adjusted, and more by being set
 _HOLD = 1.0  # seconds that a partition of the log is held back at the bound of a trigger that makes progress
 _LOGGED_EVERY: Micros = MINUTE
+_MARK_BYTES = 8
+
+
+def _mark_of(record: Record) -> bytes | None:
+    """Return the mark of a run that a submitter may send ahead; None if it has none."""
+    return next((value for name, value in record.headers or () if name == AHEAD), None)
 
 
 class ClockSteppedError(LogError):
@@ -108,6 +130,8 @@ class Submitter(Stage):
     Attributes:
         book: The runs that have not ended.
         followed: The runs whose Workflows have not ended.
+        marks: The marks of runs that may be sent ahead, by partition. Other stages read them, and only this one changes
+            them.
 
     """
 
@@ -148,6 +172,11 @@ class Submitter(Stage):
         self._unread: set[str] = set()
         self._ended: list[EndedRun] = []  # whose ends are not committed yet
         self._given_up: dict[str, str] = {}  # why, by the key of a run whose processing raised an exception
+        self.marks: dict[int, bytes] = {}
+        self._released: set[int] = set()  # partitions about to be taken of which no run was sent ahead
+        self._tried: set[int] = set()  # those whose next run may have been
+        self._settled: set[int] = set()  # those for which the batch being made settles that
+        self._ahead: list[OpenRun] = []
 
     # -- the stage -----------------------------------------------------------------------------------------------------
 
@@ -173,8 +202,29 @@ class Submitter(Stage):
         self.followed.look()
         return frozenset([self._topics.runs])
 
+    def begin(
+        self, partitions: Collection[Partition], committed: Mapping[Partition, Committed]
+    ) -> dict[Partition, int]:
+        """Return the committed offsets, and learn which partitions were released with no run sent ahead."""
+        notes = {partition.number: read_note(committed.get(partition)) for partition in partitions}
+        self._released = {number for number, note in notes.items() if not (note.owner or note.is_tried)}
+        self._tried = (self._tried | notes.keys()) - self._released
+        return super().begin(partitions, committed)
+
+    def is_tried(self, partition: Partition) -> bool:
+        """Return whether the partition's next run may have been sent ahead."""
+        return partition.number in self._tried - self._settled
+
     def take(self, offsets: Mapping[Partition, int]) -> None:
-        """Restore the ledger of partitions; runs that have not ended are tried again."""
+        """Restore the ledger of partitions; runs that have not ended are tried again.
+
+        After a batch that failed these are the process's own partitions, and it may have sent a run ahead itself.
+        """
+        numbers = {partition.number for partition in offsets}
+        self._tried |= numbers - self._released
+        self._released = set()
+        if self._settings.prompt_runs:
+            self.marks.update({number: token_bytes(_MARK_BYTES) for number in numbers})
         self._limits_in_force.refresh()
         self.book.lanes.reconsider(self._clock())
         self._ended.clear()
@@ -187,6 +237,9 @@ class Submitter(Stage):
         """Forget partitions; results of their creates that are still under way are ignored."""
         numbers = {partition.number for partition in partitions}
         self._attempts.withdraw(numbers)
+        self._settled, self._ahead = set(), []
+        for number in numbers:
+            self.marks.pop(number, None)
         self.book.drop(numbers)
         self.followed.drop(numbers)
 
@@ -234,12 +287,7 @@ class Submitter(Stage):
         for ended in self.followed.take_ended(_ENDED_AT_ONCE):
             self._writer.write_end(ended, now, out)
             self._ended.append(ended)
-        while records:
-            record = records.popleft()
-            if Partition(record.topic, record.partition) not in out.held:
-                out.at = record
-                self._take_up(record, now, out)
-        out.at = None
+        self._take_up_all(records, now, out)
         for late in self.book.wake(now):
             out.at = late
             self._happens(late, Skipped(lateness(late)), now, out)
@@ -247,6 +295,7 @@ class Submitter(Stage):
         self._intend(now, out)
         self._park_rest(now, out)
         self._write_again(now, out)
+        self._await_answers(now, out)
 
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Keep a run that cannot be taken up as a dead letter. If it can be read, the ledger knows it from then on."""
@@ -260,7 +309,9 @@ class Submitter(Stage):
         if self.book.ledger[record.partition].knows(run.run.run_key):
             self._writer.keep(record, reason, text, now, out)
         else:
-            self._happens(run, Buried(RunReason.FAILED, text), now, out)
+            given = RunReason.OUTCOME_UNKNOWN if self._was_sent_ahead(record) else RunReason.FAILED
+            self._happens(run, Buried(given, text), now, out)
+        self._settled.add(record.partition)
 
     def record_failure(self, culprit: object, text: str) -> bool:
         """Have a run of the ledger given up when its turn comes again: it is a dead letter and is not tried."""
@@ -271,6 +322,8 @@ class Submitter(Stage):
 
     def committed(self) -> None:
         """Send the creates whose intents are committed."""
+        self._tried -= self._settled
+        self._settled = set()
         for run in self.book.take_begun():
             for effect in self.book.advance(run, IntentCommitted()):
                 self._give_work(effect, run)
@@ -312,8 +365,11 @@ class Submitter(Stage):
         event = self._results.conclude(result, now)
         if isinstance(event, Skipped) and self._limits_in_force.is_cancelled(result.run.run):
             event = Cancelled()
-        if event is not None:
-            self._happens(result.run, event, now, out)
+        if event is None:
+            return
+        if result.run.state is RunState.AHEAD and not isinstance(event, Created):
+            self._happens(result.run, Unanswered(), now, out)
+        self._happens(result.run, event, now, out)
 
     # -- events and effects --------------------------------------------------------------------------------------------
 
@@ -336,7 +392,27 @@ class Submitter(Stage):
 
     # -- taking up -----------------------------------------------------------------------------------------------------
 
-    def _take_up(self, record: Record, now: Micros, out: Outbox) -> None:
+    def _take_up_all(self, records: deque[Record], now: Micros, out: Outbox) -> None:
+        is_small = len(records) <= self._settings.prompt_runs
+        begun: set[int] = set()
+        while records:
+            record = records.popleft()
+            place = Partition(record.topic, record.partition)
+            if place in out.held:
+                continue
+            out.at = record
+            self._take_up(record, now, out, is_next=is_small and place.number not in begun)
+            begun.add(place.number)
+            if place not in out.held:
+                self._settled.add(place.number)
+        out.at = None
+
+    def _was_sent_ahead(self, record: Record) -> bool:
+        """Return whether a former owner may have sent the run of a record ahead of a batch that was not committed."""
+        place, mark = Partition(record.topic, record.partition), _mark_of(record)
+        return mark is not None and mark != self.marks.get(place.number) and self.is_tried(place)
+
+    def _take_up(self, record: Record, now: Micros, out: Outbox, *, is_next: bool) -> None:
         """Take up the run of a record, unless it is known or given up, or too many runs of its trigger wait."""
         body = record.value or b""
         try:
@@ -350,14 +426,20 @@ class Submitter(Stage):
             return
         if self._limits_in_force.has_to_read_for(run.definition_hash):
             self.book.lanes.reconsider(self._clock())
-        open_run = OpenRun(run, record.partition, since=now, body=body)
+        is_next = is_next and _mark_of(record) == self.marks.get(record.partition, b"")
+        open_run = OpenRun(run, record.partition, since=now, body=body, is_next=is_next)
         if self.book.ledger[record.partition].knows(run.run_key):
             out.decisions.append(decide(RunReason.ALREADY_RAN, open_run, {"by": "ledger"}))
             return
         if run.run_key in self._given_up:
-            self._happens(open_run, Buried(RunReason.FAILED, self._given_up[run.run_key]), now, out)
+            reason = RunReason.OUTCOME_UNKNOWN if self._was_sent_ahead(record) else RunReason.FAILED
+            self._happens(open_run, Buried(reason, self._given_up[run.run_key]), now, out)
             return
         lane = self.book.lanes.lane(open_run)
+        if self._was_sent_ahead(record):
+            lane.ask(open_run)
+            self._happens(open_run, TakenForTried(min(record.timestamp * 1_000, now), now), now, out)
+            return
         if len(lane) < self._settings.waiting_runs and lane.size < self._settings.waiting_bytes:
             lane.ask(open_run)
             if not self.book.take_up(open_run):
@@ -422,11 +504,34 @@ class Submitter(Stage):
             self._happens(run, Buried(RunReason.REFUSED, str(error)), now, out)
             return
         if resolved is not None:
-            self._happens(run, TurnGiven(now, resolved), now, out)
+            if run.is_next and run.state is RunState.NEW:
+                self._ahead.append(run)
+                self._happens(run, TurnGivenAtOnce(now, resolved), now, out)
+            else:
+                self._happens(run, TurnGiven(now, resolved), now, out)
             return
         failing = self._templates.failing(run.run, now)
         event = TemplateAsked() if failing is None else self._answers.after_reading(run, *failing, now)
         self._happens(run, event, now, out)
+
+    def _await_answers(self, now: Micros, out: Outbox) -> None:
+        """Wait a moment for the answers about runs that were sent ahead; write the intents of those without one.
+
+        Nothing is waited for while other runs wait for the commit.
+        """
+        while not self.book.begun and any(run.state is RunState.AHEAD for run in self._ahead):
+            results = self._attempts.results(self._settings.answer_wait / SECOND)
+            for result in results:
+                out.at = result.run
+                self._conclude(result, self._clock(), out)
+            if not results:
+                break
+        for run in self._ahead:
+            out.at = run
+            if run.state is RunState.AHEAD:
+                self._happens(run, Unanswered(), now, out)
+        self._ahead = []
+        out.at = None
 
     def _park_rest(self, now: Micros, out: Outbox) -> None:
         """Keep new runs that do not start yet in the ledger, since the offsets behind them are committed."""

@@ -90,3 +90,11 @@ def test_an_owner_that_let_go_is_left_alone() -> None:
 
 def test_a_partition_that_nobody_owned_is_left_out() -> None:
     assert take_over(MemoryLog(broker()).admin(), "g", [PLACE], "next") == {}
+
+
+def test_what_may_have_been_tried_is_handed_on_with_the_partition() -> None:
+    note = Note("a", 7, "id", alone=2, is_tried=True)
+    assert read_note(Committed(1, note.text())) == note
+    assert read_note(disown(Committed(1, note.text()))) == Note("", 7, "id", is_tried=True)
+    plain = Committed(1, Note("a", 7, "id").text())
+    assert [read_note(disown(plain, is_tried=tried)).is_tried for tried in (False, True)] == [False, True]

@@ -55,6 +55,7 @@ class TimedWorld(World):
         self.seconds = seconds
         self.executors: list[TimedExecutor] = []
         super().__init__(*triggers, partitions=partitions)
+        self.submitter = replace(self.submitter, answer_wait=0)  # no answer comes while a stage waits for it
         for trigger in triggers:
             self.api.add_namespace(trigger.run.namespace)
 

@@ -33,12 +33,15 @@ from bridge.stages.submitter.run_events import (
     RunEvent,
     SeenAbsent,
     Skipped,
+    TakenForTried,
     TemplateAsked,
     TemplateAwaited,
     TemplateRead,
     TemplateRefused,
     TriedAgain,
     TurnGiven,
+    TurnGivenAtOnce,
+    Unanswered,
     Withdrawn,
 )
 from bridge.stages.submitter.run_life import LIFE, Effect, IllegalEventError, advance
@@ -50,6 +53,9 @@ DOUBT = Doubt(NOW, NOW, HOUR)
 EVENTS: tuple[RunEvent, ...] = (
     LeftWaiting(None),
     TurnGiven(NOW, run(1)),
+    TurnGivenAtOnce(NOW, run(1)),
+    Unanswered(),
+    TakenForTried(NOW, NOW),
     TemplateAsked(),
     TemplateRead(),
     TemplateAwaited(NOW + SECOND),
@@ -124,14 +130,17 @@ def test_only_a_cancelled_run_of_a_replay_leaves_no_entry() -> None:
 
 
 def test_the_ledger_has_an_entry_of_each_run_before_its_record_is_passed() -> None:
-    """A run that is new leaves that state only by an entry, or with its partition."""
+    """A run that is new, or sent ahead, leaves that state only by an entry, or with its partition."""
     entries = {Effect.WRITE_PARKED, Effect.WRITE_INTENT, Effect.WRITE_FINAL, Effect.ERASE}
-    assert all(entries & set(move.effects) for event, move in LIFE[RunState.NEW].items() if event is not Revoked)
+    for state in (RunState.NEW, RunState.AHEAD):
+        without = {event for event, move in LIFE[state].items() if not entries & set(move.effects)}
+        assert without - {Revoked} == ({TurnGivenAtOnce} if state is RunState.NEW else set())
 
 
-def test_no_create_is_sent_before_its_intent_is_committed() -> None:
+def test_a_create_is_sent_after_its_intent_is_committed_or_ahead_of_the_batch_that_takes_it_up() -> None:
     sending = {(state, event) for state, moves in LIFE.items() for event in moves if _sends(state, event)}
-    assert sending == {(RunState.BEGUN, IntentCommitted)}
+    assert sending == {(RunState.BEGUN, IntentCommitted), (RunState.NEW, TurnGivenAtOnce)}
+    assert [state for state, moves in LIFE.items() if TurnGivenAtOnce in moves] == [RunState.NEW]
     to_begun = [state for state, moves in LIFE.items() for move in moves.values() if move.to is RunState.BEGUN]
     for state in to_begun:
         has_intent = state is RunState.DOUBTFUL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ from unit.stages.world import Process, World, one_slot
 MAPPED = (("order", "order_created.payload.order"),)
 
 
-def begun(**run: Any) -> tuple[World, Process]:
+def begun(prompt_runs: int = SubmitterSettings.prompt_runs, **run: Any) -> tuple[World, Process]:
     world = World(one_slot(**(run or {"parameters": MAPPED})))
+    world.submitter = replace(world.submitter, prompt_runs=prompt_runs)
     process = world.start()
     world.run(3)
     return world, process
@@ -55,8 +57,15 @@ def manifest(world: World, run_key: str) -> dict[str, Any]:
     }
 
 
-def test_a_run_that_is_created_is_done_by_one_intent_and_one_outcome() -> None:
+def test_a_run_that_is_created_is_done_by_its_outcome_alone() -> None:
     world, _ = begun()
+    order(world)
+    world.run(2)
+    assert (decided(world), states(world)) == (["created"], ["done"])
+
+
+def test_a_run_that_is_not_created_ahead_is_done_by_one_intent_and_one_outcome() -> None:
+    world, _ = begun(prompt_runs=0)
     order(world)
     world.run(2)
     assert (decided(world), states(world)) == (["created"], ["intent", "done"])
@@ -128,7 +137,7 @@ def test_what_may_pass_is_tried_again_and_its_intent_stands_only_while_it_may_ha
     world, _ = begun()
     world.api.fail_next(fault)
     order(world)
-    world.run(0.5)
+    world.run(0.25)
     assert (decided(world), states(world)[-1]) == (["retrying"], state)
     world.run(60, step=0.5)
     assert decided(world) == ["retrying", "created"]

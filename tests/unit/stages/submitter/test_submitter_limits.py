@@ -14,6 +14,7 @@ from bridge.core.decision import RunDecision
 from bridge.core.event import HOUR, MINUTE, SECOND, Micros
 from bridge.core.trigger import RunLimits, RunPlan, Slot, Trigger
 from bridge.kafka.records import LEDGER_ENTRY
+from bridge.settings.groups import SubmitterSettings
 from unit.stages.effects import EFFECTS
 from unit.stages.world import Process, World, one_slot
 
@@ -22,8 +23,9 @@ SLOW = RunLimits(rate=1, per=10 * SECOND)
 STORM = RunLimits(storm=3, storm_within=MINUTE)
 
 
-def begun(**run: Any) -> tuple[World, Process]:
+def begun(prompt_runs: int = SubmitterSettings.prompt_runs, **run: Any) -> tuple[World, Process]:
     world = World(one_slot(parameters=MAPPED, **run))
+    world.submitter = replace(world.submitter, prompt_runs=prompt_runs)
     process = world.start()
     world.run(3)
     return world, process
@@ -150,7 +152,7 @@ def test_a_refused_create_takes_nothing_from_the_rate() -> None:
 
 
 def test_a_refused_run_has_the_next_turn_of_its_trigger() -> None:
-    world, _ = begun(limits=SLOW)
+    world, _ = begun(0, limits=SLOW)
     world.api.fail_next(answered(429, "TooManyRequests", "slow down"))
     publish(world, 4)
     world.run(60)

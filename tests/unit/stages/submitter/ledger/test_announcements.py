@@ -150,7 +150,6 @@ def test_each_announcement_is_published_once_with_its_entry_of_the_ledger(dies: 
 
     here.publish("order.created", {"order": "7"})
     process.step("router")
-    process.step("submitter")  # the intent, and the create
     process.at("before commit", trouble)
     process.step("submitter")
     assert (len(here.created), names(here)) == (1, [])

@@ -294,10 +294,11 @@ class StageLoop:
             if out.spans and self.trace is not None:
                 self.trace(out.spans)
             return True
+        self._is_sound = False
         self._producer.abort()
-        self._is_sound = True
         self._observer.aborted(self._stage.name)
         self._take_again()
+        self._is_sound = True
         return False
 
     def _send_sample(self, out: Outbox) -> None:
@@ -420,7 +421,10 @@ class StageLoop:
                 if self._is_sound:
                     self._stage.release(going, out)
                     self._send_sample(out)
-                released = {place: disown(self._committed[place], is_tried=not self._is_sound) for place in going}
+                released = {
+                    place: disown(self._committed[place], is_tried=not self._is_sound or self._stage.is_tried(place))
+                    for place in going
+                }
                 self._producer.send_offsets(released, self._metadata)
                 self._producer.commit()
             except AbortableError:

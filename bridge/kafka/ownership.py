@@ -42,8 +42,9 @@ class Note:
         alone: 1 if the record at the offset is processed alone, since a former owner ended without releasing it; 2 if
             its owner then ended that way, too (:mod:`bridge.kafka.suspects`). It is written as that number of spaces
             after the JSON, which 0.1.0 ignores.
-        is_tried: An owner whose last batch was not committed may have acted outside of Kafka on the first record from
-            the offset on. It is written as a tab after the JSON, which 0.1.0 ignores, too.
+        is_tried: A former owner may have acted outside of Kafka on the first record from the offset on: its last batch
+            was not committed, or it ended without releasing the partition. It is written as a tab after the JSON,
+            which 0.1.0 ignores, too.
 
     """
 

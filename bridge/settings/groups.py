@@ -96,8 +96,9 @@ class SubmitterSettings(SettingsGroup):
         outcome_pace: How long an outcome waits for others, or for new runs, to share a transaction with, while more
             creates are in flight; a twentieth of that when none is.
         backlog: Runs that may wait while the API server is unreachable. Beyond it the log is held back.
-        prompt_runs: Batches of at most so many runs create some of them before they are committed; 0 for none.
-        answer_wait: How long such a batch waits for the next answer.
+        prompt_runs: Batches of at most so many runs create the first of each partition before they are committed; 0
+            for none.
+        answer_wait: How long such a batch waits for the answers.
 
     """
 

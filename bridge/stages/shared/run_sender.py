@@ -28,7 +28,7 @@ AHEAD = "flowbridge-ahead"
 """
 
 MARKED = 8
-"""The first runs of a batch that have such a mark. Where there are more, nobody waits for one of them."""
+"""A run has such a mark if a batch has sent fewer records before it. Where there are more, nobody waits for one run."""
 
 TOGETHER = 64
 """Events that are sent together: enough for the caches to pay off, few enough to fit into them."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
@@ -142,9 +143,16 @@ class Attempts:
         """Ask for the run's WorkflowTemplate."""
         self._start(run, self._read, self._answers)
 
-    def start_creating(self, run: OpenRun) -> None:
-        """Try to create the run's Workflow, or look for it if :meth:`has_to_look` holds; its intent is committed."""
-        self._start(run, self._create, self._results, is_look=self.has_to_look(run, self._clock()))
+    def start_creating(self, run: OpenRun, *, only_looks: bool = False) -> None:
+        """Try to create the run's Workflow, or look for it if :meth:`has_to_look` holds.
+
+        Args:
+            run: The run. Its intent is committed, or it is sent ahead.
+            only_looks: If it is in doubt, it is only looked for.
+
+        """
+        is_look = self.has_to_look(run, self._clock())
+        self._start(run, partial(self._create, only_looks=only_looks), self._results, is_look=is_look)
 
     def has_to_look(self, run: OpenRun, now: Micros) -> bool:
         """Return whether a run's next attempt is surely a look: it is in doubt, and too late to be created again."""
@@ -218,7 +226,7 @@ class Attempts:
 
     # -- creating ------------------------------------------------------------------------------------------------------
 
-    def _create(self, open_run: OpenRun) -> tuple[Worked, Doubt | None]:
+    def _create(self, open_run: OpenRun, *, only_looks: bool) -> tuple[Worked, Doubt | None]:
         """Try once to create the run's Workflow; look for it first where a create could make a second one."""
         run, doubt = open_run.run, open_run.doubt
         if open_run.is_dropped or not self._fresh():
@@ -238,7 +246,8 @@ class Attempts:
                 doubt = replace(doubt, lifetime=self._lifetime_of(template))
         if missing is not None and missing.passes:
             return Retry(missing.reason, applied=None), doubt
-        if doubt.may_create(self._clock(), self._applied_within) and not self._is_late(run):
+        may_create = doubt.may_create(self._clock(), self._applied_within) and not only_looks
+        if may_create and not self._is_late(run):
             return self._try(open_run, doubt)
         return self._settle(open_run, doubt, None, missing)
 

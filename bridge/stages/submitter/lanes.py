@@ -122,6 +122,9 @@ class Lanes:
         ledger: The partitions of the ledger that are owned, by number.
         on_read: Receives the runs that were taken from a shelf for their turn.
 
+    Attributes:
+        taken_for_tried: Keys of runs in doubt that a former owner may have given their turn, or not.
+
     """
 
     def __init__(
@@ -136,6 +139,7 @@ class Lanes:
         self._counter = 0
         self._in_memory = 0
         self._unwanted: list[Lane] = []
+        self.taken_for_tried: set[str] = set()
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
@@ -177,6 +181,7 @@ class Lanes:
             Whether it stays in memory. Otherwise the caller has to shelve it.
 
         """
+        self.taken_for_tried.discard(run.run.run_key)
         lane = self.lane(run)
         is_behind = bool(lane.queue or lane.shelved) and not first
         is_large = self._in_memory >= IN_MEMORY or run.body is None or len(run.body) > SMALL
@@ -349,9 +354,13 @@ class Lanes:
             self.give_back(run)
         lane = self.lane(run)
         lane.brake.start(moment)
-        if lane.rule.hold is not None:
+        if lane.rule.hold is not None and run.run.run_key not in self.taken_for_tried:
             lane.let_go.add(run.run.run_key)
         run.started = moment
+
+    def is_held(self, run: OpenRun) -> bool:
+        """Return whether a person holds a run in doubt, of which nobody knows whether it ever had its turn."""
+        return run.run.run_key in self.taken_for_tried and self.lane(run).rule.hold is not None
 
     def give_back(self, run: OpenRun) -> None:
         """Stop counting a try of which no Workflow was made."""

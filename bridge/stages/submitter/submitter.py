@@ -173,9 +173,9 @@ class Submitter(Stage):
         self._ended: list[EndedRun] = []  # whose ends are not committed yet
         self._given_up: dict[str, str] = {}  # why, by the key of a run whose processing raised an exception
         self.marks: dict[int, bytes] = {}
-        self._released: set[int] = set()  # partitions about to be taken of which no run was sent ahead
-        self._tried: set[int] = set()  # those whose next run may have been
+        self._tried: set[int] = set()  # partitions whose next run may have been sent ahead of a batch that failed
         self._settled: set[int] = set()  # those for which the batch being made settles that
+        self._sent: set[int] = set()  # those of which the batch being made has sent a run ahead
         self._ahead: list[OpenRun] = []
 
     # -- the stage -----------------------------------------------------------------------------------------------------
@@ -205,10 +205,11 @@ class Submitter(Stage):
     def begin(
         self, partitions: Collection[Partition], committed: Mapping[Partition, Committed]
     ) -> dict[Partition, int]:
-        """Return the committed offsets, and learn which partitions were released with no run sent ahead."""
+        """Return the committed offsets, and learn of which partitions a run may have been sent ahead."""
         notes = {partition.number: read_note(committed.get(partition)) for partition in partitions}
-        self._released = {number for number, note in notes.items() if not (note.owner or note.is_tried)}
-        self._tried = (self._tried | notes.keys()) - self._released
+        self._sent -= notes.keys()
+        self._tried -= notes.keys()
+        self._tried |= {number for number, note in notes.items() if note.owner or note.is_tried}
         return super().begin(partitions, committed)
 
     def is_tried(self, partition: Partition) -> bool:
@@ -218,11 +219,11 @@ class Submitter(Stage):
     def take(self, offsets: Mapping[Partition, int]) -> None:
         """Restore the ledger of partitions; runs that have not ended are tried again.
 
-        After a batch that failed these are the process's own partitions, and it may have sent a run ahead itself.
+        After a batch that failed these are the process's own partitions, and it may have sent runs ahead itself.
         """
         numbers = {partition.number for partition in offsets}
-        self._tried |= numbers - self._released
-        self._released = set()
+        self._tried |= self._sent
+        self._sent = set()
         if self._settings.prompt_runs:
             self.marks.update({number: token_bytes(_MARK_BYTES) for number in numbers})
         self._limits_in_force.refresh()
@@ -299,7 +300,8 @@ class Submitter(Stage):
 
     def set_aside(self, record: Record, reason: Reason, text: str, out: Outbox) -> None:
         """Keep a run that cannot be taken up as a dead letter. If it can be read, the ledger knows it from then on."""
-        now = self._clock()
+        now, may_be_sent = self._clock(), self._was_sent_ahead(record)
+        self._settled.add(record.partition)
         try:
             body = record.value or b""
             run = OpenRun(decode_run(body), record.partition, since=now, body=body)
@@ -309,9 +311,8 @@ class Submitter(Stage):
         if self.book.ledger[record.partition].knows(run.run.run_key):
             self._writer.keep(record, reason, text, now, out)
         else:
-            given = RunReason.OUTCOME_UNKNOWN if self._was_sent_ahead(record) else RunReason.FAILED
+            given = RunReason.OUTCOME_UNKNOWN if may_be_sent else RunReason.FAILED
             self._happens(run, Buried(given, text), now, out)
-        self._settled.add(record.partition)
 
     def record_failure(self, culprit: object, text: str) -> bool:
         """Have a run of the ledger given up when its turn comes again: it is a dead letter and is not tried."""
@@ -323,7 +324,7 @@ class Submitter(Stage):
     def committed(self) -> None:
         """Send the creates whose intents are committed."""
         self._tried -= self._settled
-        self._settled = set()
+        self._settled, self._sent = set(), set()
         for run in self.book.take_begun():
             for effect in self.book.advance(run, IntentCommitted()):
                 self._give_work(effect, run)
@@ -388,12 +389,12 @@ class Submitter(Stage):
         if effect is Effect.READ_TEMPLATE:
             self._attempts.start_reading(run)
         else:
-            self._attempts.start_creating(run)
+            self._attempts.start_creating(run, only_looks=self.book.lanes.is_held(run))
 
     # -- taking up -----------------------------------------------------------------------------------------------------
 
     def _take_up_all(self, records: deque[Record], now: Micros, out: Outbox) -> None:
-        is_small = len(records) <= self._settings.prompt_runs
+        is_small = len(records) <= self._settings.prompt_runs and self._attempts.in_flight < self._settings.concurrency
         begun: set[int] = set()
         while records:
             record = records.popleft()
@@ -438,6 +439,7 @@ class Submitter(Stage):
         lane = self.book.lanes.lane(open_run)
         if self._was_sent_ahead(record):
             lane.ask(open_run)
+            self.book.lanes.taken_for_tried.add(run.run_key)
             self._happens(open_run, TakenForTried(min(record.timestamp * 1_000, now), now), now, out)
             return
         if len(lane) < self._settings.waiting_runs and lane.size < self._settings.waiting_bytes:
@@ -470,8 +472,8 @@ class Submitter(Stage):
                     break
                 out.at = doubtful
                 self._begin(doubtful, now, out)
-            most = len(self.book.begun) + self._bulkheads.free_slots(namespace, now)
-            while len(self.book.begun) < most:
+            most = len(self.book.begun) + len(self._ahead) + self._bulkheads.free_slots(namespace, now)
+            while len(self.book.begun) + len(self._ahead) < most:
                 run = self.book.next(namespace, now)
                 if run is None:
                     break
@@ -506,6 +508,7 @@ class Submitter(Stage):
         if resolved is not None:
             if run.is_next and run.state is RunState.NEW:
                 self._ahead.append(run)
+                self._sent.add(run.partition)
                 self._happens(run, TurnGivenAtOnce(now, resolved), now, out)
             else:
                 self._happens(run, TurnGiven(now, resolved), now, out)
@@ -519,8 +522,9 @@ class Submitter(Stage):
 
         Nothing is waited for while other runs wait for the commit.
         """
+        until = self._pace() + self._settings.answer_wait
         while not self.book.begun and any(run.state is RunState.AHEAD for run in self._ahead):
-            results = self._attempts.results(self._settings.answer_wait / SECOND)
+            results = self._attempts.results(max(0, until - self._pace()) / SECOND)
             for result in results:
                 out.at = result.run
                 self._conclude(result, self._clock(), out)

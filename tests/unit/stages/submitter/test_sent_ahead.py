@@ -10,12 +10,17 @@ import pytest
 
 from bridge.argo.memory import LOST_ANSWER, LOST_REQUEST, answered
 from bridge.core.event import HOUR, MINUTE, SECOND
+from bridge.core.runs.run import Run
 from bridge.core.trigger import RunLimits
 from bridge.kafka.log import AbortableError, LogError, Partition
 from bridge.kafka.ownership import read_note
 from bridge.kafka.records import LEDGER_ENTRY
 from bridge.stages.process import group_of
+from bridge.stages.shared.run_records import decode_run
+from bridge.stages.submitter.attempts import Done, Result
+from bridge.stages.submitter.open_run import OpenRun
 from unit.stages.submitter.test_attempts import finish_all
+from unit.stages.submitter.test_holds import SHIP, say
 from unit.stages.submitter.test_submitter import MAPPED, decided, states
 from unit.stages.world import Process, World, one_slot
 
@@ -302,3 +307,143 @@ def test_many_kills_in_a_row_leave_one_workflow_each() -> None:
     world.start("last", ("submitter",))
     world.run(30)
     assert sorted(orders(world), key=int) == [str(number) for number in range(20)]
+
+
+# -- a batch that failed, and a release ----------------------------------------------------------------------------
+
+
+def fails(error: Exception) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+def test_after_a_batch_that_failed_a_release_hands_the_doubt_on() -> None:
+    world, process = begun()
+    world.api.add_template("default", "ship", ttl=5)
+    ask(world, process, "1")
+    process.at("before commit", fails(AbortableError("no")))
+    process.step("submitter")
+    process.stop()
+    finish_all(world)
+    world.run(60)
+    world.start("p2")
+    world.run(300, 1)
+    assert (decided(world), orders(world)) == (["outcome-unknown"], ["1"])
+
+
+def test_after_a_batch_that_failed_and_state_that_cannot_be_read_a_release_hands_the_doubt_on() -> None:
+    world, process = begun()
+    world.api.add_template("default", "ship", ttl=5)
+    ask(world, process, "1")
+    stage = process.stage("submitter")
+    stage._read_ledgers = lambda _: fails(LogError("no broker answers"))()
+    process.at("before commit", fails(AbortableError("no")))
+    process.step("submitter")
+    assert len(process.troubles) == 1
+    process.is_dead = True
+    finish_all(world)
+    world.run(60)
+    world.start("p2")
+    world.run(300, 1)
+    assert (decided(world), orders(world)) == (["outcome-unknown"], ["1"])
+
+
+@pytest.mark.parametrize("name", ["a0", "p0", "z9", "b1"])
+def test_a_partition_that_moves_because_another_joins_in_the_middle_of_a_batch_takes_the_doubt_along(name: str) -> None:
+    world = World(one_slot(parameters=MAPPED), partitions=2)
+    process = world.start()
+    world.run(3)
+    world.api.add_template("default", "ship", ttl=5)
+    ask(world, process, "1")
+    process.at("before offsets", lambda: world.start(name, ("submitter",)).step("submitter"))
+    process.step("submitter")
+    assert (orders(world), states(world)) == (["1"], [])
+    finish_all(world)
+    for _ in range(3):
+        process.step("submitter")
+        world.now += SECOND // 4
+    world.run(60)
+    world.run(300, 1)
+    assert (len(decided(world)), orders(world)) == (1, ["1"])
+
+
+def test_a_record_that_cannot_be_taken_up_takes_its_doubt_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, process = begun()
+    ask(world, process, "1", "2")
+    kill_at(process, "before commit")
+    process.step("submitter")
+
+    def fails_at_the_first(body: bytes) -> Run:
+        run = decode_run(body)
+        if run.events[0][1].id == "e-1":
+            raise RuntimeError("a bug")
+        return run
+
+    monkeypatch.setattr("bridge.stages.submitter.submitter.decode_run", fails_at_the_first)
+    world.start("p2", ("submitter",))
+    world.run(30)
+    assert [letter["reason"] for letter in world.letters()] == ["failed"]
+    assert (decided(world), orders(world)) == (["created"], ["1", "2"])
+    assert [entry["attempts"] for entry in map(LEDGER_ENTRY.decode, world.values(world.topics.ledger))][-1] == 1
+
+
+# -- holds, and waiting --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prompt_runs", [0, 8])
+@pytest.mark.parametrize("how", ["kill", "abort"])
+def test_a_run_that_a_person_holds_is_not_created_because_it_may_have_been_sent(how: str, prompt_runs: int) -> None:
+    world = World(one_slot(parameters=MAPPED), partitions=1)
+    world.submitter = replace(world.submitter, prompt_runs=prompt_runs)
+    process = world.start()
+    world.run(3)
+    say(world, SHIP, 0)
+    world.run(3)
+    ask(world, process, "1")
+    if how == "kill":
+        process.crash()
+        world.start("p2")
+    else:
+        process.at("before commit", fails(AbortableError("no")))
+        process.step("submitter")
+    world.run(10 * 60, 1)
+    assert orders(world) == []
+    assert states(world)[-1] == "parked"
+    say(world, SHIP, None)
+    world.run(30)
+    assert (decided(world)[-1], orders(world)) == ("created", ["1"])
+
+
+def test_a_batch_waits_once_for_all_answers_and_not_for_each() -> None:
+    world, process = begun()
+    stage = process.stage("submitter")
+    waited: list[float] = []
+    results = stage._attempts.results
+
+    def slow(seconds: float = 0) -> list[Any]:
+        if seconds:
+            waited.append(seconds)
+            world.now += world.submitter.answer_wait // 4
+            return [Result(OpenRun(decode_run(record.value or b""), 0, 0, intent=0), Done("created"), None)]
+        return results(seconds)
+
+    ask(world, process, "1")
+    (record,) = world.records(world.topics.runs)
+    stage._attempts.results = slow
+    stage._bulkheads._executor.submit = lambda _: None  # a worker that does not come back
+    process.step("submitter")
+    assert len(waited) == 4
+    assert waited == sorted(waited, reverse=True)
+    assert states(world) == ["intent"]
+
+
+def test_nothing_is_sent_ahead_while_all_workers_are_busy() -> None:
+    world, process = begun()
+    stage = process.stage("submitter")
+    stage._attempts.under_way += world.submitter.concurrency
+    ask(world, process, "1")
+    kill_at(process, "before commit")
+    process.step("submitter")
+    assert (process.is_dead, orders(world)) == (True, [])

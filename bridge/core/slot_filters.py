@@ -90,7 +90,7 @@ class SlotFilters:
             where, is_passed = by_payload[number], False
             if where is not None:
                 known = where.shortcut(variables) if where.shortcut is not None else None
-                is_passed = where.is_met(variables) if known is None else known
+                is_passed = known if known is True or known is False else where.is_met(variables, known)
                 if not is_passed:
                     continue
             definition, slot = self.places[number]

@@ -19,7 +19,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 from cel_expr_python import cel
@@ -63,6 +63,95 @@ _DIRECT = frozenset({bool, float, type(None)})
 _ERROR = cel.Type.ERROR
 
 
+class _Evaluation:
+    """A tree over variables of its own, ready to be evaluated by the engine within the bound of its cost.
+
+    Args:
+        tree: The tree.
+        picks: The fields that the variables of the whole expression stand for; the tree names all or some of them.
+
+    Raises:
+        RuntimeError: It is nested too deep.
+
+    """
+
+    def __init__(self, tree: Node, picks: tuple[FieldVariable, ...]) -> None:
+        names = {node.name for node in tree.walk() if node.kind == "ident"}
+        self._all_picks = picks
+        self._picks = picks = tuple([pick for pick in picks if pick.variable in names])
+        self._tree, needs_meter = guarded(tree)
+        self._program = program(self._tree)
+        self._metered: Metered | None = None
+        self._makes_optionals = makes_optionals(self._tree)
+        self._has_loops = any(node.kind == "loop" for node in self._tree.walk())
+        self._small = _small(self._tree, picks)
+        self._is_light = not needs_meter  # the sizes of its variables then decide
+
+    def evaluate(self, variables: Mapping[str, Any]) -> Any:
+        """Return the value over ``variables``.
+
+        Raises:
+            ExpressionError: There is none.
+
+        """
+        arguments: dict[str, Any] = {}
+        is_light, small = self._is_light, 0
+        for pick in self._picks:
+            value = pick.value(variables)
+            kind = type(value)
+            if kind is str:
+                small += 4 * len(value)
+                is_light = is_light and ZERO not in value
+            elif kind is int:
+                is_light = is_light and -(2**63) <= value < 2**63
+            elif value is ABSENT:
+                continue
+            elif kind not in _DIRECT and is_light:
+                size = small_size(value, self._small)
+                small += size
+                is_light = size <= self._small
+            arguments[pick.variable] = value
+        try:
+            result = (
+                self._program.eval(None, arguments, None, arenas.next())
+                if is_light and small <= self._small
+                else self._weighed(arguments)
+            )
+            value = result.value()
+            if value is True or value is False:
+                return value
+            return value_of(result, has_optionals=self._makes_optionals)
+        except Exception as error:
+            raise ExpressionError(failure_text(error, self._all_picks)) from error
+
+    def _weighed(self, arguments: Mapping[str, Any]) -> cel.Value:
+        """Return the engine's result; the cost is bounded before, or paid while the engine works."""
+        meter = Meter()
+        values: dict[str, Any] = {}
+        shapes: dict[str, Shape] = {}
+        for variable, value in arguments.items():
+            values[variable], shapes[variable] = admitted(value, meter.spend)
+        size = total(shapes.values())
+        meter.spend(size)
+        if size > self._small:
+            cost = Cost(shapes)
+            spent = cost.of_whole(self._tree)
+            if spent > _PLAIN_LIMIT and self._has_loops:
+                return self._paid(meter, values, shapes)
+            meter.spend(spent)
+        try:
+            return metered(meter, lambda: self._program.eval(None, values))
+        except RuntimeError as error:
+            if "Iteration budget" not in str(error):
+                raise
+            return self._paid(meter, values, shapes)
+
+    def _paid(self, meter: Meter, values: Mapping[str, Any], shapes: dict[str, Shape]) -> cel.Value:
+        if self._metered is None:
+            self._metered = Metered(self._tree)
+        return self._metered.evaluate(meter, values, shapes)
+
+
 class Expression:
     """A compiled CEL expression.
 
@@ -99,21 +188,17 @@ class Expression:
                     f"{node.name}: there are no message types; write a map as {{'name': value}}"
                 )
         changed, self._picks, self.uses = narrowed(tree)
-        self._tree, needs_meter = guarded(changed)
         try:
-            self._program = program(self._tree)
+            self._whole = _Evaluation(changed, self._picks)
         except RuntimeError as error:  # protobuf reads a hundred messages inside each other
             raise ExpressionSyntaxError("nested too deep: write it flatter") from error
-        self._metered: Metered | None = None
         self.names = frozenset(names_of(self.uses))
         values = [pick for pick in self._picks if pick.use != "has"]
         self.reads = tuple(dict.fromkeys(pick.path() for pick in values if pick.steps))
         self.read_whole = frozenset(pick.root for pick in values if not pick.steps and pick.use == "value")
-        self._makes_optionals = makes_optionals(self._tree)
-        self._has_loops = any(node.kind == "loop" for node in self._tree.walk())
-        self._small = _small(self._tree, self._picks)
-        self._is_light = not needs_meter  # the sizes of its variables then decide
-        self.shortcut: Shortcut | None = shortcut(changed, self._picks)
+        self.shortcut: Shortcut | None
+        self.shortcut, self._rest_tree = shortcut(changed, self._picks)
+        self._rest: _Evaluation | None = None
         self.equality: Equality | None = equality(changed, self._picks)
         self._only = self._picks[0] if changed.kind == "ident" and values and changed.name == "@v0" else None
 
@@ -165,35 +250,7 @@ class Expression:
             if field is ABSENT:
                 raise ExpressionError(f"{self._only.path()}: there is no such field")
             return field if type(field) in SCALARS else plain(field)
-        arguments: dict[str, Any] = {}
-        is_light, small = self._is_light, 0
-        for pick in self._picks:
-            value = pick.value(variables)
-            kind = type(value)
-            if kind is str:
-                small += 4 * len(value)
-                is_light = is_light and ZERO not in value
-            elif kind is int:
-                is_light = is_light and -(2**63) <= value < 2**63
-            elif value is ABSENT:
-                continue
-            elif kind not in _DIRECT and is_light:
-                size = small_size(value, self._small)
-                small += size
-                is_light = size <= self._small
-            arguments[pick.variable] = value
-        try:
-            result = (
-                self._program.eval(None, arguments, None, arenas.next())
-                if is_light and small <= self._small
-                else self._weighed(arguments)
-            )
-            value = result.value()
-            if value is True or value is False:
-                return value
-            return value_of(result, has_optionals=self._makes_optionals)
-        except Exception as error:
-            raise ExpressionError(failure_text(error, self._picks)) from error
+        return self._whole.evaluate(variables)
 
     def holds(self, variables: Mapping[str, Any]) -> bool:
         """Return the value, which must be true or false.
@@ -202,53 +259,39 @@ class Expression:
             ExpressionError: There is no value, or it is neither.
 
         """
-        if self.shortcut is not None:
-            known = self.shortcut(variables)
-            if known is not None:
-                return known
-        value = self.evaluate(variables)
+        known = self.shortcut(variables) if self.shortcut is not None else None
+        if known is True or known is False:
+            return known
+        value = self._open(variables, known)
         if isinstance(value, bool):
             return value
         raise ExpressionError(f"neither true nor false but {type(value).__name__}")
 
-    def is_met(self, variables: Mapping[str, Any]) -> bool:
-        """Return whether the engine finds it true. An error, or a value other than true, counts as not met."""
+    def is_met(self, variables: Mapping[str, Any], known: Literal["rest"] | None) -> bool:
+        """Return whether the engine finds it true. An error, or a value other than true, counts as not met.
+
+        Args:
+            variables: As for :meth:`evaluate`.
+            known: What the shortcut said.
+
+        """
         try:
-            return self.evaluate(variables) is True
+            return self._open(variables, known) is True
         except ExpressionError:
             return False
+
+    def _open(self, variables: Mapping[str, Any], known: Literal["rest"] | None) -> Any:
+        """Return what the engine says of the condition, or of the rest of it after all other parts hold."""
+        if known is None or self._rest_tree is None:
+            return self.evaluate(variables)
+        if self._rest is None:
+            self._rest = _Evaluation(self._rest_tree, self._picks)
+        return self._rest.evaluate(variables)
 
     def values(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that it reads and that are there, by how it spells them."""
         fields = {pick.path(): pick.found(variables) for pick in self._picks if pick.steps and pick.use != "has"}
         return {path: plain(value) for path, value in fields.items() if value is not ABSENT}
-
-    def _weighed(self, arguments: Mapping[str, Any]) -> cel.Value:
-        """Return the engine's result; the cost is bounded before, or paid while the engine works."""
-        meter = Meter()
-        values: dict[str, Any] = {}
-        shapes: dict[str, Shape] = {}
-        for variable, value in arguments.items():
-            values[variable], shapes[variable] = admitted(value, meter.spend)
-        size = total(shapes.values())
-        meter.spend(size)
-        if size > self._small:
-            cost = Cost(shapes)
-            spent = cost.of_whole(self._tree)
-            if spent > _PLAIN_LIMIT and self._has_loops:
-                return self._paid(meter, values, shapes)
-            meter.spend(spent)
-        try:
-            return metered(meter, lambda: self._program.eval(None, values))
-        except RuntimeError as error:
-            if "Iteration budget" not in str(error):
-                raise
-            return self._paid(meter, values, shapes)
-
-    def _paid(self, meter: Meter, values: Mapping[str, Any], shapes: dict[str, Shape]) -> cel.Value:
-        if self._metered is None:
-            self._metered = Metered(self._tree)
-        return self._metered.evaluate(meter, values, shapes)
 
 
 class RefusedExpression(Expression):

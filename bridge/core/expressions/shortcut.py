@@ -2,7 +2,8 @@
 
 Most filters are no more than that, and the engine takes longer to be called than to compare. A step is decided here
 only where the types of its values are such that Python and CEL agree. Everything else is CEL's. If ``&&`` joins a part
-that is always CEL's to others, and one of the others is false, then the condition is false.
+that is always CEL's to others, and one of the others is false, then the condition is false. If they all hold, the
+engine is asked for that part alone.
 
 =====================================  ===============================================================================
 the step                               is decided here for
@@ -30,7 +31,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from bridge.core.expressions.cost import LIMIT
 from bridge.core.expressions.fields import ABSENT, FieldVariable
@@ -38,8 +39,11 @@ from bridge.core.expressions.meter import quick_search
 from bridge.core.expressions.tree import Node
 from bridge.core.expressions.values import ZERO, small_size
 
-Shortcut = Callable[[Mapping[str, Any]], bool | None]
-"""Returns whether the condition holds; None where only CEL can tell."""
+REST: Literal["rest"] = "rest"
+"""All parts that ``&&`` joins hold but those that are always the engine's, which decide."""
+
+Shortcut = Callable[[Mapping[str, Any]], bool | Literal["rest"] | None]
+"""Returns whether the condition holds; ``REST`` where the rest of it tells that, and None where only all of it does."""
 
 _OPERATORS = {"_==_": "==", "_!=_": "!=", "_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">="}
 _ARITHMETIC = {"_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/", "_%_": "%"}
@@ -63,6 +67,7 @@ _KNOWN: dict[str, Any] = {
     "absent": ABSENT,
     "low": -(2**63),
     "high": 2**63,
+    "rest": REST,
 }
 _SHAPES = 1_000  # of conditions whose code is kept
 
@@ -84,27 +89,26 @@ class _UndecidedError(Exception):
     """The condition has a step that only the engine can take."""
 
 
-def shortcut(tree: Node, picks: tuple[FieldVariable, ...]) -> Shortcut | None:
-    """Return how the condition is decided without the engine; None if each of its parts has a step of the engine alone.
+def shortcut(tree: Node, picks: tuple[FieldVariable, ...]) -> tuple[Shortcut | None, Node | None]:
+    """Return how the condition is decided without the engine, and the rest of it, which is always the engine's.
 
-    If only some of the parts that ``&&`` joins have such a step, the shortcut may say that the condition is false, and
-    never that it is true.
+    The first is None if each of the parts that ``&&`` joins has a step of the engine alone; the second if none has.
     """
-    code, known = _Code(picks), 0
+    code, rest = _Code(picks), None
     parts = list(_joined(tree))
     for part in parts:
         length = len(code.lines)
         try:
             code.lines.append(f" if not {code.condition(part, ' ')}: return False")
-            known += 1
         except _UndecidedError:
             del code.lines[length:]
-    if not known:
-        return None
-    given, end = _KNOWN | code.given, " return True" if known == len(parts) else " return None"
+            rest = part if rest is None else Node("call", tree.id, "_&&_", parts=[rest, part])
+    if not code.lines:
+        return None, tree
+    given, end = _KNOWN | code.given, " return True" if rest is None else " return rest"
     exec(_compiled("\n".join(["def holds(variables):", *code.lines, end])), given)  # noqa: S102 - its text has signs of operators and numbered names alone
     holds: Shortcut = given.pop("holds")  # it is not among its own globals: no cycle, so it goes with its condition
-    return holds
+    return holds, rest
 
 
 def _joined(tree: Node) -> Iterator[Node]:

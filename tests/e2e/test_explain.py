@@ -30,8 +30,8 @@ _DIFFERING = (
     (re.compile(r"definition [0-9a-f]{12}"), "DEFINITION"),
     (re.compile(r"-[a-z2-7]{16}\b"), "-RUN"),
     (re.compile(r"\b(order|payment|refund)/\d+/\d+"), r"\1/PLACE"),
-    (re.compile(r"1 hour( \d+ seconds)?"), "1 hour"),
-    (re.compile(r"3 hours( \d+ seconds)?"), "3 hours"),
+    (re.compile(r"1 hour( \d+ seconds?)?"), "1 hour"),
+    (re.compile(r"3 hours( \d+ seconds?)?"), "3 hours"),
     (re.compile(r"\d+ records? (read|of its)"), r"N records \1"),
     (re.compile(r", happened TIME"), ""),  # shown where a publisher took a second or more
     (re.compile(r" \(recomputed\)"), ""),  # the sample of decisions may be full

@@ -24,8 +24,7 @@ from bridge.stages.shared.run_records import run_record
 logger = logging.getLogger(__name__)
 
 AHEAD = "flowbridge-ahead"
-"""Header of a run that the submitter of the router's or matcher's process may send ahead: with the submitter's mark.
-"""
+"""Header of a run that the submitter of the router's or matcher's process may send ahead: with the submitter's mark."""
 
 MARKED = 8
 """A run has such a mark if a batch has sent fewer records before it. Where there are more, nobody waits for one run."""

@@ -10,10 +10,10 @@ While few runs come, the wait for that commit would be a third of the time from 
 the run of each partition's first record is sent *ahead*: before the batch is committed. In most cases the answer comes
 at once, and the batch has the outcome in place of the intent. The log tells the next owner what may have been sent so.
 Each time that a submitter takes a partition on, it makes a new *mark* for it. The router and the matcher of its process
-write the mark into the header of runs. The submitter sends only runs ahead that have its own mark. If it ends without
-releasing the partition, only the first record from the committed offset on can be concerned, and only if it has a mark.
-The next owner *takes* such a run *for tried*: it writes an intent as old as the run's record, and goes on as with any
-other intent. All other runs surely were not sent.
+write the mark into the header of runs. The submitter sends only runs ahead that have its own mark. If its last batch
+was not committed, only the first record from the committed offset on can be concerned, and only if it has a mark. The
+next owner *takes* such a run *for tried*: it writes an intent as old as the run's record, and goes on as with any other
+intent. All other runs surely were not sent.
 
 No run waits behind another trigger's or another namespace's runs. All runs are taken up from the log as they come.
 Those that wait are on disk (:mod:`bridge.stages.submitter.run_book`), and each namespace has its share of the workers

@@ -107,7 +107,10 @@ class RunBook:
         """
         if run.state is not RunState.NEW and not self.owns(run):
             raise IllegalEventError(run, event, " and not in the run book's memory")
-        return advance(run, event)
+        effects = advance(run, event)
+        if run.state is RunState.ENDED:
+            self.lanes.taken_for_tried.discard(run.run.run_key)
+        return effects
 
     def take_up(self, run: OpenRun) -> bool:
         """Take up a new run; return whether it stays in memory. If not, the caller has to shelve it at once."""

@@ -93,12 +93,7 @@ _PROGRESS: Micros = 10 * SECOND  # a trigger that created a Workflow so lately m
 _STEP: Micros = 5 * SECOND  # the wall clock moves less than that by being adjusted, and more by being set
 _HOLD = 1.0  # seconds that a partition of the log is held back at the bound of a trigger that makes progress
 _LOGGED_EVERY: Micros = MINUTE
-_MARK_BYTES = 8
-
-
-def _mark_of(record: Record) -> bytes | None:
-    """Return the mark of a run that a submitter may send ahead; None if it has none."""
-    return next((value for name, value in record.headers or () if name == AHEAD), None)
+_MARK_BYTES = 8  # no two marks are the same
 
 
 class ClockSteppedError(LogError):
@@ -176,7 +171,7 @@ class Submitter(Stage):
         self._tried: set[int] = set()  # partitions whose next run may have been sent ahead of a batch that failed
         self._settled: set[int] = set()  # those for which the batch being made settles that
         self._sent: set[int] = set()  # those of which the batch being made has sent a run ahead
-        self._ahead: list[OpenRun] = []
+        self._ahead: list[OpenRun] = []  # the runs that it has sent ahead
 
     # -- the stage -----------------------------------------------------------------------------------------------------
 
@@ -550,3 +545,8 @@ class Submitter(Stage):
         """Write entries of open runs again, well before Kafka's retention takes them."""
         for run in self.book.stale(now, _REWRITTEN_AT_ONCE):
             self._writer.write("parked" if run.intent is None else "intent", run, now, out)
+
+
+def _mark_of(record: Record) -> bytes | None:
+    """Return the mark of a run that a submitter may send ahead; None if it has none."""
+    return next((value for name, value in record.headers or () if name == AHEAD), None)

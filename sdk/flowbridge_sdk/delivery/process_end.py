@@ -18,10 +18,12 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
 LOST_EXIT_CODE = 75
 """How a process exits that lost events of a publisher that was never closed (EX_TEMPFAIL of sysexits.h)."""
@@ -100,7 +102,7 @@ def _guard(util: Any, flush: Callable[[], None]) -> bool:
     if not _ending.guarded:
         try:
             if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-                signal.signal(signal.SIGTERM, _terminate)
+                signal.signal(signal.SIGTERM, partial(_terminate, util, flush))
                 _watch_for_deaf_main_thread()
         except ValueError:  # not the main thread
             return False
@@ -109,10 +111,15 @@ def _guard(util: Any, flush: Callable[[], None]) -> bool:
     return True
 
 
-def _terminate(_number: int, _frame: object) -> None:
+def _terminate(util: Any, flush: Callable[[], None], _number: int, frame: FrameType | None) -> None:
     _ending.terminated = True
-    if not _ending.ending:  # its events are being sent already, and that has a bound
-        sys.exit(128 + signal.SIGTERM)
+    if _ending.ending:
+        return  # its events are being sent already, and that has a bound
+    while frame is not None:
+        if frame.f_code is util._exit_function.__code__:  # noqa: SLF001 - no public function tells this
+            _end_child(flush)  # an exception would leave the finalizers, and with them the one that flushes
+        frame = frame.f_back
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _watch_for_deaf_main_thread() -> None:

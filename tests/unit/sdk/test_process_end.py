@@ -142,6 +142,44 @@ if __name__ == "__main__":
     assert _numbers(bootstrap, "end.deaf", 1) == [7]
 
 
+@pytest.mark.parametrize("end", ["begins", "runs finalizers", "waits for its own children"])
+def test_a_child_that_is_terminated_while_it_ends_by_itself_publishes_all(
+    end: str, bootstrap: str, tmp_path: Path
+) -> None:
+    """A pool tells its workers to end, and terminates those that have not ended yet: some are just about to."""
+    run = """
+import os, signal, threading
+from multiprocessing import util
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+def terminate_where_the_end_begins(frame, event, _):
+    if event == "call" and frame.f_code is util._exit_function.__code__:
+        sys.setprofile(None)
+        terminate()
+def publish_and_end(end):
+    publish(7)
+    match end:
+        case "begins": sys.setprofile(terminate_where_the_end_begins)
+        case "runs finalizers": util.Finalize(None, terminate, exitpriority=0)
+        case _:
+            methods.Process(target=outlive_parent).start()
+            util.Finalize(None, threading.Timer(0.2, terminate).start, exitpriority=0)
+def outlive_parent():
+    multiprocessing.parent_process().join()
+if __name__ == "__main__":
+    child = methods.Process(target=publish_and_end, args=(sys.argv[4],))
+    child.start()
+    child.join(20)
+    if child.exitcode is None: child.kill()
+    child.join()
+    sys.exit(-child.exitcode)
+"""
+    topic = f"end.{end.replace(' ', '.')}"
+    code, said = _ends(tmp_path / "job.py", FORKED + run, bootstrap, "fork", topic, end, config='{"linger.ms": 300}')
+    assert (code, said) == (signal.SIGTERM, "")
+    assert _numbers(bootstrap, topic, 1) == [7]
+
+
 def test_a_child_of_multiprocessing_that_loses_events_says_so_and_fails(tmp_path: Path) -> None:
     run = """
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ topic             read                                       means
 ``ledger``        the trigger's partition, whole             a run, with its events
 ``runs``          what no submitter has taken up             a run that waits
 ``windows``       the partitions of the keys, whole          an event waits, or has left its window for a reason
-``arrivals``      what no matcher has applied                an event passed its slot, and its window is not told
+``arrivals``      what no matcher has applied, also behind   an event passed its slot, and its window is not told
+                  transactions that are open
 ``dead-letters``  the partitions of the trigger and topics   an event or a run was given up
 ``retries``       the same partitions                        the event of a dead letter was sent back
 ================  =========================================  =====================================================
@@ -17,6 +18,7 @@ Only what concerns chosen events, keys and runs is kept.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, suppress
@@ -31,7 +33,7 @@ from bridge.core.windows.window import Arrival, Spent
 from bridge.explain.tracing import Place as RecordPlace
 from bridge.kafka.internal_topics import InternalTopics, partition_of
 from bridge.kafka.log import Admin, Log, Partition, Reader, Record
-from bridge.kafka.records import DEAD_LETTER, DECISION, LEDGER_ENTRY, SENT_BACK, TICK, RecordError
+from bridge.kafka.records import DEAD_LETTER, DECISION, LEDGER_ENTRY, SENT_BACK, TICK, NewerFormatError, RecordError
 from bridge.replay.past import OpenWindow, open_windows
 from bridge.stages.matcher.window_records import read_clock_key, read_key_beside, read_place
 from bridge.stages.matcher.window_restore import Kept, read_changelog
@@ -187,8 +189,8 @@ def read_live(
         RecordError: A newer version has written something that this one cannot read.
 
     """
-    with closing(log.admin()) as admin, closing(log.reader()) as reader:
-        return _Reading(admin, reader, topics, definitions, definition, chosen).read()
+    with closing(log.admin()) as admin, closing(log.reader()) as reader, closing(log.reader(hidden=True)) as hidden:
+        return _Reading(admin, reader, hidden, topics, definitions, definition, chosen).read()
 
 
 class _Reading:
@@ -196,6 +198,7 @@ class _Reading:
         self,
         admin: Admin,
         reader: Reader,
+        hidden: Reader,
         topics: InternalTopics,
         definitions: Definitions,
         definition: Definition,
@@ -203,6 +206,7 @@ class _Reading:
     ) -> None:
         self._admin = admin
         self._reader = reader
+        self._hidden = hidden
         self._topics = topics
         self._definitions = definitions
         self._definition = definition
@@ -343,12 +347,25 @@ class _Reading:
     def _read_arrivals(self) -> None:
         places = [Partition(self._topics.arrivals, number) for number in self._partitions()]
         passed = self._admin.committed(group_of(self._topics, "matcher"), places, stable=False)
+        ends = self._admin.all_ends(places)
+        stable = self._admin.stable_ends(places)
         for place in places:
-            for record in self._records(place, passed[place].offset if place in passed else 0):
+            start = passed[place].offset if place in passed else 0
+            # Behind an open transaction are those of others, which are committed and reach no matcher before it ends.
+            batches = itertools.chain(
+                self._reader.read(place, start, stable[place]),
+                self._hidden.read(place, max(start, stable[place]), ends[place]),
+            )
+            for record in itertools.chain.from_iterable(batches):
                 value = record.value or b""
                 if value.startswith(TICK.prefix):
                     continue
-                arrival = decode_arrival(value)
+                try:
+                    arrival = decode_arrival(value)
+                except NewerFormatError:
+                    raise
+                except RecordError:
+                    continue  # a matcher keeps it as a dead letter
                 known = self._definitions.known.get(arrival.definition)
                 if arrival.trigger == self._trigger and known is not None:
                     self._found.unapplied.add(_slot_event(arrival, known))

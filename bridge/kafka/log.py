@@ -3,7 +3,8 @@
 Two packages implement it: :mod:`bridge.kafka.confluent.log` on real brokers (and librdkafka's mock cluster), and
 :mod:`bridge.kafka.memory.log` for tests and simulation. One contract suite (``tests/contract/test_log.py``) holds both.
 
-Everything read through this port is read-committed, and everything written is written in transactions.
+Everything read through this port is read-committed, but for what a person asks about transactions that are open.
+Everything written is written in transactions.
 Timestamps are milliseconds since the epoch, as in Kafka.
 """
 
@@ -301,6 +302,8 @@ class Reader(ABC):
     def read(self, partition: Partition, start: int, end: int) -> Iterator[list[Record]]:
         """Yield the committed records in [start, end), in order, until the *position* has reached ``end``.
 
+        A reader of hidden records yields all records, also those of transactions that are open or were aborted.
+
         If ``start`` is below the first offset that the log still holds, reading begins at that offset. If all records
         before ``end`` have expired, the call yields nothing and returns at once.
 
@@ -444,8 +447,8 @@ class Log(ABC):
         """Return a producer; call ``init`` before its first transaction."""
 
     @abstractmethod
-    def reader(self) -> Reader:
-        """Return a reader."""
+    def reader(self, *, hidden: bool = False) -> Reader:
+        """Return a reader; of all records with ``hidden``, which nothing may be decided by."""
 
     @abstractmethod
     def ranges(self, starts: Mapping[Partition, int]) -> RangeReader:

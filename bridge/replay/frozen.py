@@ -364,12 +364,19 @@ class Freezer:
         passed = self._settled(admin, "matcher", ends)
         for place, end in ends.items():
             for record in self._records(reader, place, passed[place], end):
-                if not (record.value or b"").startswith(TICK.prefix):
-                    arrival = decode_arrival(record.value or b"")
-                    if arrival.trigger == trigger:
-                        known = self._definitions.known.get(arrival.definition)
-                        of_slot = known.trigger.slots[arrival.slot].event if known is not None else ""
-                        recorded.hold([EventIdentity(arrival.name or of_slot, arrival.source, arrival.id)])
+                value = record.value or b""
+                if value.startswith(TICK.prefix):
+                    continue
+                try:
+                    arrival = decode_arrival(value)
+                except NewerFormatError:
+                    raise
+                except RecordError:
+                    continue  # a matcher keeps it as a dead letter
+                if arrival.trigger == trigger:
+                    known = self._definitions.known.get(arrival.definition)
+                    of_slot = known.trigger.slots[arrival.slot].event if known is not None else ""
+                    recorded.hold([EventIdentity(arrival.name or of_slot, arrival.source, arrival.id)])
         windows = [Partition(self._topics.windows, number) for number in range(self._topics.partitions)]
         for place, end in self._closed_ends(admin, windows).items():
             waiting: set[bytes] = set()

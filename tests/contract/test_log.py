@@ -55,8 +55,8 @@ def end_of(bed: Bed, partition: Partition) -> int:
     return bed.log().admin().end_offsets([partition])[partition]
 
 
-def read(bed: Bed, partition: Partition, start: int, end: int) -> list[Record]:
-    reader = bed.log().reader()
+def read(bed: Bed, partition: Partition, start: int, end: int, *, hidden: bool = False) -> list[Record]:
+    reader = bed.log().reader(hidden=hidden)
     try:
         return [record for batch in reader.read(partition, start, end) for record in batch]
     finally:
@@ -100,6 +100,25 @@ def test_what_a_transaction_wrote_is_seen_when_it_commits_and_not_before(bed: Be
     assert consumer.poll(0.5) == []
     producer.commit()
     assert values(take(consumer, 1)) == [b"a"]
+
+
+def test_a_reader_of_hidden_records_sees_behind_an_open_transaction(bed: Bed) -> None:
+    topic = bed.topic()
+    place = Partition(topic, 0)
+    standing, working = writer(bed), writer(bed)
+    standing.begin()
+    standing.send(topic, 0, None, b"open")
+    until(lambda: end_of(bed, place) == 1, "the record to be there")
+    working.begin()
+    working.send(topic, 0, None, b"committed")
+    working.commit()
+    assert bed.log().admin().stable_ends([place]) == {place: 0}
+    end = end_of(bed, place)
+    assert values(read(bed, place, 0, end, hidden=True)) == [b"open", b"committed"]
+    standing.abort()
+    until(lambda: bed.log().admin().stable_ends([place]) == {place: end_of(bed, place)}, "the transaction to be over")
+    assert values(read(bed, place, 0, end_of(bed, place))) == [b"committed"]
+    assert values(read(bed, place, 0, end_of(bed, place), hidden=True)) == [b"open", b"committed"]
 
 
 def test_an_abort_leaves_nothing(bed: Bed, group: str) -> None:

@@ -202,8 +202,8 @@ class HarmedAdmin(MemoryAdmin):
 class HarmedReader(MemoryReader):
     """A reader during whose reading a process may come to harm."""
 
-    def __init__(self, broker: MemoryBroker, client: Client, victim: Victim) -> None:
-        super().__init__(broker, client)
+    def __init__(self, broker: MemoryBroker, client: Client, victim: Victim, *, hidden: bool) -> None:
+        super().__init__(broker, client, hidden=hidden)
         self._victim = victim
 
     def read(self, partition: Partition, start: int, end: int) -> Iterator[list[Record]]:
@@ -229,8 +229,8 @@ class HarmedLog(MemoryLog):
     def producer(self, transactional_id: str) -> HarmedProducer:
         return HarmedProducer(self.broker, self._client, transactional_id, self._victim, self._topics)
 
-    def reader(self) -> HarmedReader:
-        return HarmedReader(self.broker, self._client, self._victim)
+    def reader(self, *, hidden: bool = False) -> HarmedReader:
+        return HarmedReader(self.broker, self._client, self._victim, hidden=hidden)
 
     def admin(self) -> HarmedAdmin:
         return HarmedAdmin(self.broker, self._client, self._victim)

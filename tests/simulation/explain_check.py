@@ -28,7 +28,6 @@ from bridge.settings.groups import SubmitterSettings
 from bridge.stages.shared.arrival_records import decode_arrival
 from bridge.stages.shared.definitions import Definitions
 from flowbridge_sdk.codec import Decoder
-from simulation.history import stable_end
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -125,10 +124,7 @@ def _wrong_decisions(world: World, trigger: str, story: Story, made: defaultdict
             if not found and len(event.places) > 1:
                 continue  # its last record is not decided yet, and nothing is recorded of the first any more
             if kind == "recomputed" and (
-                is_unknown
-                or not is_in_order
-                or _cannot_be_told(world, found, final)
-                or _is_near_an_edit(event.reached, changes)
+                is_unknown or not is_in_order or _is_narrow(world) or _is_near_an_edit(event.reached, changes)
             ):
                 world.explained["cannot be told"] += 1
                 continue
@@ -157,16 +153,12 @@ def _is_near_an_edit(reached: str, changes: Sequence[Change]) -> bool:
     return any(-_SOON <= change.at - at <= _LAG for change in changes)
 
 
-def _cannot_be_told(world: World, found: set[str], final: set[str]) -> bool:
-    """Return whether the records that are left cannot tell what was decided.
+def _is_narrow(world: World) -> bool:
+    """Return whether windows of the live bridge may be full where those of the rules are not.
 
-    The windows of the live bridge are full where those of the rules are not, since a partition holds less than all of
-    them. And a transaction that is open hides the arrivals behind it.
+    A partition holds less than all of them.
     """
-    is_narrow = world.script.bound < _WIDE or world.script.remembered < _WIDE
-    arrivals = world.broker.topics[world.topics.arrivals].logs
-    is_hidden = any(stable_end(log) < log.end for log in arrivals)
-    return is_narrow or (is_hidden and found == {"waiting"} and not final)
+    return world.script.bound < _WIDE or world.script.remembered < _WIDE
 
 
 def _wrong_runs(world: World, story: Story, asked: Mapping[str, list[list[Used]]]) -> Iterator[str]:

@@ -78,8 +78,8 @@ class ConfluentLog(Log):
         return EmbeddedProducer(properties) if self._embedded else ConfluentProducer(properties)
 
     @override
-    def reader(self) -> ConfluentReader:
-        return ConfluentReader(reader_properties(self._config), self._patience)
+    def reader(self, *, hidden: bool = False) -> ConfluentReader:
+        return ConfluentReader(reader_properties(self._config, hidden=hidden), self._patience)
 
     @override
     def ranges(self, starts: Mapping[Partition, int]) -> ConfluentRangeReader:

@@ -62,14 +62,20 @@ def consumer_properties(
     return {**_CHOSEN_FOR_CONSUMERS, **config, **needed}
 
 
-def reader_properties(config: Mapping[str, str]) -> dict[str, str]:
-    """Return the properties of a reader: large fetches, and an event at the end of a partition."""
+def reader_properties(config: Mapping[str, str], *, hidden: bool = False) -> dict[str, str]:
+    """Return the properties of a reader: large fetches, and an event at the end of a partition.
+
+    Args:
+        config: Chosen by the user.
+        hidden: Read the records of open and aborted transactions, too.
+
+    """
     needed = {
         "group.id": "flowbridge-reader",  # the client insists on one; it is never joined and nothing is committed
         "enable.auto.commit": "false",
         "enable.auto.offset.store": "false",
         "enable.partition.eof": "true",
-        "isolation.level": "read_committed",
+        "isolation.level": "read_uncommitted" if hidden else "read_committed",
         "auto.offset.reset": "earliest",  # where retention or a purge has passed the start
     }
     return {**_CHOSEN_FOR_READERS, **config, **needed}

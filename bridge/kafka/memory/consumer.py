@@ -217,9 +217,10 @@ class MemoryConsumer(GroupConsumer):
 class MemoryReader(Reader):
     """See :class:`~bridge.kafka.log.Reader`. Its patience is the broker's."""
 
-    def __init__(self, broker: MemoryBroker, client: Client) -> None:
+    def __init__(self, broker: MemoryBroker, client: Client, *, hidden: bool = False) -> None:
         self._broker = broker
         self._client = client
+        self._hidden = hidden
 
     @override
     def read(self, partition: Partition, start: int, end: int) -> Iterator[list[Record]]:
@@ -230,8 +231,9 @@ class MemoryReader(Reader):
                 for _ in range(2):
                     log = self._broker.log(partition)
                     begin = max(position, log.start)
-                    if log.stable_end > begin and partition not in self._broker.leaderless:
-                        records, position = log.fetch(begin, _READ_AT_ONCE)
+                    visible_end = log.end if self._hidden else log.stable_end
+                    if visible_end > begin and partition not in self._broker.leaderless:
+                        records, position = log.fetch(begin, _READ_AT_ONCE, hidden=self._hidden)
                         break
                     self._broker.wait(self._broker.patience)
                 else:

@@ -48,8 +48,8 @@ class MemoryLog(Log):
         return MemoryProducer(self.broker, self._client, transactional_id)
 
     @override
-    def reader(self) -> MemoryReader:
-        return MemoryReader(self.broker, self._client)
+    def reader(self, *, hidden: bool = False) -> MemoryReader:
+        return MemoryReader(self.broker, self._client, hidden=hidden)
 
     @override
     def ranges(self, starts: Mapping[Partition, int]) -> MemoryRangeReader:

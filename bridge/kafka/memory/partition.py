@@ -122,27 +122,27 @@ class PartitionLog:
         self.end += 1
         return offset
 
-    def fetch(self, offset: int, limit: int, size: float = inf) -> tuple[list[Record], int]:
+    def fetch(self, offset: int, limit: int, size: float = inf, *, hidden: bool = False) -> tuple[list[Record], int]:
         """Return up to ``limit`` committed records from ``offset`` on, and the position behind them.
 
         At the last visible record the position is the stable end: behind the markers. The records have at most ``size``
-        bytes of values, but at least one record is returned.
+        bytes of values, but at least one record is returned. With ``hidden`` all records are returned, to the true end.
         """
         records: list[Record] = []
         fetched = 0
-        stable_end = self.stable_end
+        visible_end = self.end if hidden else self.stable_end
         for index in range(bisect_left(self._entries, offset, key=_offset), len(self._entries)):
             entry = self._entries[index]
-            if entry.record.offset >= stable_end:
+            if entry.record.offset >= visible_end:
                 break
             if len(records) == limit:
                 return records, max(offset, records[-1].offset + 1 if records else 0)
-            if entry.visible():
+            if not entry.marker if hidden else entry.visible():
                 fetched += len(entry.record.value or b"")
                 if records and fetched > size:
                     return records, entry.record.offset
                 records.append(entry.record)
-        return records, max(offset, stable_end)
+        return records, max(offset, visible_end)
 
     def purge(self, offset: int) -> None:
         """Delete everything below ``offset``.

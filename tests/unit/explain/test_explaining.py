@@ -9,6 +9,7 @@ import pytest
 
 from bridge.core.event import HOUR, MINUTE, SECOND
 from bridge.core.trigger import Trigger, WindowPlan
+from bridge.kafka.memory.log import MemoryLog
 from bridge.replay.request import Bound, ReplayError
 from flowbridge_sdk.codec import Decoder, Encoder
 from flowbridge_sdk.schemas import EventSchema, EventSchemas
@@ -143,6 +144,33 @@ def test_an_event_that_no_router_has_read_is_told_so() -> None:
     world.publish("order.created", {"order": "2"}, id="b")
     (decision,) = about(world, "b").decisions
     assert (decision.reason, decision.evidence) == ("not-read", {"behind": "2"})
+
+
+def test_an_event_behind_an_open_transaction_reaches_no_matcher_and_is_told_so() -> None:
+    """A router that is killed leaves its transaction open until the broker gives it up; others go on behind it."""
+    world = begun(two_slots())
+    killed = MemoryLog(world.broker).producer("a-router-that-is-killed")
+    killed.init()
+    killed.begin()
+    for number in range(world.topics.partitions):
+        killed.send(world.topics.arrivals, number, b"k", b"never committed")
+    world.publish("order.created", {"order": "1"}, id="o")
+    world.run(3)
+    assert reasons(about(world, "o")) == [("order", "not-applied", "recorded")]
+    killed.abort()
+    world.run(3)
+    assert reasons(about(world, "o")) == [("order", "waiting", "recorded")]
+
+
+def test_a_record_that_is_no_arrival_stops_no_answer() -> None:
+    world = World(two_slots())
+    world.start("p1", ("controller", "router"))
+    world.run(5)
+    for number in range(world.topics.partitions):
+        world.broker.append(world.topics.arrivals, number, b"key", b"no arrival")
+    world.publish("order.created", {"order": "1"}, id="o")
+    world.run(3)
+    assert reasons(about(world, "o")) == [("order", "not-applied", "recorded")]
 
 
 def test_events_of_a_suspended_time_are_decided_by_the_definition_of_that_time() -> None:

@@ -256,6 +256,18 @@ def test_arrivals_behind_an_open_transaction_are_held_too() -> None:
     assert (outcomes(made), made.held) == ({}, 4)
 
 
+def test_a_record_that_is_no_arrival_stops_no_plan() -> None:
+    world = World(two_slots())
+    world.start("p1", ("controller", "router"))
+    world.run(5)
+    pair(world, 1, 2)
+    world.run(3)
+    for number in range(world.topics.partitions):
+        world.broker.append(world.topics.arrivals, number, b"key", b"no arrival")
+    made = draft(world)
+    assert (outcomes(made), made.held) == ({}, 4)
+
+
 def test_a_bridge_that_is_down_keeps_what_it_has_still_to_read() -> None:
     world = begun(one_slot(parameters=MAPPED))
     publish(world, 1)

@@ -131,8 +131,8 @@ class HookedLog(Log):
     def producer(self, transactional_id: str) -> TransactionalProducer:
         return HookedProducer(self._inner.producer(transactional_id), self._hook)
 
-    def reader(self) -> Reader:
-        return self._inner.reader()
+    def reader(self, *, hidden: bool = False) -> Reader:
+        return self._inner.reader(hidden=hidden)
 
     def ranges(self, starts: Mapping[Partition, int]) -> RangeReader:
         return self._inner.ranges(starts)

@@ -36,7 +36,6 @@ PAYLOAD_TEXT_LIMIT = 1_300_000
 """Characters (at most 3 bytes each) of a payload as JSON. All parameters of a run may have 65,536 bytes together."""
 
 
-_LIVE = ("", "", "")  # a run of no replay
 _NEVER: Micros = -(2**63)  # before all times
 _new_tuple = tuple.__new__
 
@@ -102,11 +101,12 @@ def make_run(
     run_key = run_key_of(installation, definition.identity, key, identity, replay_id)
     used: list[tuple[str, EventIdentity]] = []
     traced: list[tuple[Micros, str]] = []
-    event_time, reached = _NEVER, _NEVER
+    event_time = reached = _NEVER
     for slot, events in zip(trigger.slots, match, strict=True):
         for name, source, id_, time, reached_at, _, _, traceparent in events:
             used.append((slot.variable, _new_tuple(EventIdentity, (name, source, id_))))
-            event_time, reached = max(event_time, time), max(reached, reached_at)
+            event_time = time if time > event_time else event_time  # noqa: FURB136 - a call takes four times as long
+            reached = reached_at if reached_at > reached else reached  # noqa: FURB136 - the same
             if traceparent:
                 traced.append((reached_at, traceparent))
     if len(traced) > 1:  # the run continues the trace of the event that reached us last: it completed the match
@@ -143,7 +143,9 @@ def make_run(
             plan.allow_template_tags,
             None if plan.start_deadline is None else start_by(trigger, event_time, reached, frame),
             plan.synchronization,
-            *_LIVE,
+            "",
+            "",
+            "",  # a run of no replay
             tuple(dict.fromkeys([trace for _, trace in traced]))[:TRACES_LIMIT] if traced else (),
         ),
     )

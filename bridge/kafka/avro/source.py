@@ -8,7 +8,8 @@ of null and another type, maps of strings, and arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from bridge.kafka.avro.varint import SIZES, int_bytes, long_at, long_bytes
@@ -19,9 +20,19 @@ Schema = Any
 Fields = Mapping[str, Any]
 
 _INDENT = "    "
+_KEPT = 4_096  # values that repeat, as they are written
+
+
+@lru_cache(_KEPT)
+def _repeated(value: str | bytes) -> bytes:
+    content = value.encode() if isinstance(value, str) else value
+    return long_bytes(len(content)) + content
+
+
 _KNOWN: dict[str, Any] = {
     "sizes": SIZES,
     "short": len(SIZES),
+    "repeated": _repeated,
     "long_bytes": long_bytes,
     "int_bytes": int_bytes,
     "long_at": long_at,
@@ -38,18 +49,22 @@ def writer(schema: Schema) -> Callable[[Fields, bytes], bytes]:
     return write
 
 
-def value_writer(schema: Schema, prefix: bytes, refused: Callable[[OverflowError], Exception]) -> Callable[..., bytes]:
+def value_writer(
+    schema: Schema, prefix: bytes, refused: Callable[[OverflowError], Exception], repeated: Collection[str] = ()
+) -> Callable[..., bytes]:
     """Return ``write(*values)``, which takes the values of all fields in their order, and none by its name.
 
     Args:
-        schema: The schema. Records inside of it are tuples of values, too.
+        schema: The schema. Records inside of it are tuples of values, too, and maps are pairs of a name and a value.
         prefix: What stands in front of the record's bytes.
         refused: Makes the error that is raised for a number that its type cannot hold.
+        repeated: Fields of text or bytes that many records have in common, by the path to them (``events.slot``). What
+            is written of them is kept. So are the names in maps.
 
     """
     body = [
         "try:",
-        *(_INDENT + line for line in _written(schema, by_value=True)),
+        *(_INDENT + line for line in _written(schema, repeated)),
         "except OverflowError as error:",
         _INDENT + "raise refused(error) from error",
     ]
@@ -58,13 +73,14 @@ def value_writer(schema: Schema, prefix: bytes, refused: Callable[[OverflowError
     return write
 
 
-def _written(schema: Schema, *, by_value: bool = False) -> list[str]:
+def _written(schema: Schema, repeated: Collection[str] | None = None) -> list[str]:
     """Return the statements that return the record's bytes behind ``prefix``, from variables named by their number."""
+    write = _Writing(repeated)
     lines: list[str] = []
     parts = ["prefix"]
     for number, field in enumerate(schema["fields"]):
-        lines += _write(field["type"], f"f{number}", by_value=by_value)
-        parts += _parts(field["type"], f"f{number}")
+        lines += write.value(field["type"], f"f{number}", field["name"])
+        parts += write.parts(field["type"], f"f{number}", field["name"])
     return [*lines, f"return b''.join(({', '.join(parts)},))"]
 
 
@@ -138,71 +154,84 @@ _END = ("if pos > len(buf):", _INDENT + "raise IndexError('it is cut short')")
 # -- writing: statements that turn the variable into bytes, and what of it is joined -----------------------------------
 
 
-def _write(schema: Schema, name: str, *, by_value: bool) -> Iterator[str]:
-    match _type(schema):
-        case "string":
-            yield f"{name} = {name}.encode()"
-            yield _sized(name)
-        case "bytes":
-            yield _sized(name)
-        case "int" | "long" as kind:
-            yield f"{name} = sizes[{name}] if 0 <= {name} < short else {kind}_bytes({name})"
-        case "boolean":
-            yield f"{name} = b'\\1' if {name} else b'\\0'"
-        case "enum":
-            yield f"{name} = sizes[{tuple(schema['symbols'])!r}.index({name})]"
-        case "union":
-            _, other = schema
-            yield f"if {name} is None:"
-            yield f"{_INDENT}{name} = b'\\0'"
-            yield "else:"
-            for line in _write(other, name, by_value=by_value):
-                yield _INDENT + line
-            yield f"{_INDENT}{name} = b''.join((b'\\2', {', '.join(_parts(other, name))},))"
-        case "map" | "array":
-            yield from _write_many(schema, name, by_value=by_value)
-        case "record":
-            parts = [f"{name}_{field['name']}" for field in schema["fields"]]
-            if by_value:
-                yield f"{', '.join(parts)}, = {name}"
-            for part, field in zip(parts, schema["fields"], strict=True):
-                if not by_value:
-                    yield f"{part} = {name}[{field['name']!r}]"
-                yield from _write(field["type"], part, by_value=by_value)
+class _Writing:
+    """How values are given.
 
+    Args:
+        repeated: The paths of texts and bytes that repeat, where values are given in their order; None where they are
+            given by the names of fields.
 
-def _write_many(schema: Schema, name: str, *, by_value: bool) -> Iterator[str]:
-    is_map = _type(schema) == "map"
-    item = f"{name}_i"
-    yield f"if {name}:"
-    yield f"{_INDENT}{name}_l = [sizes[len({name})] if len({name}) < short else long_bytes(len({name}))]"
-    yield f"{_INDENT}for {f'{name}_k, {item} in {name}.items()' if is_map else f'{item} in {name}'}:"
-    parts = _parts(schema["values"] if is_map else schema["items"], item)
-    if is_map:
-        for line in _write("string", f"{name}_k", by_value=by_value):
+    """
+
+    def __init__(self, repeated: Collection[str] | None) -> None:
+        self._by_value = repeated is not None
+        self._repeated = frozenset(repeated or ())
+
+    def value(self, schema: Schema, name: str, path: str) -> Iterator[str]:
+        """Return the statements for a value in a variable."""
+        match _type(schema):
+            case "string" | "bytes" if path in self._repeated:
+                yield f"{name} = repeated({name})"
+            case "string":
+                yield f"{name} = {name}.encode()"
+                yield _sized(name)
+            case "bytes":
+                yield _sized(name)
+            case "int" | "long" as kind:
+                yield f"{name} = sizes[{name}] if 0 <= {name} < short else {kind}_bytes({name})"
+            case "boolean":
+                yield f"{name} = b'\\1' if {name} else b'\\0'"
+            case "enum":
+                yield f"{name} = sizes[{tuple(schema['symbols'])!r}.index({name})]"
+            case "union":
+                _, other = schema
+                yield f"if {name} is None:"
+                yield f"{_INDENT}{name} = b'\\0'"
+                yield "else:"
+                for line in self.value(other, name, path):
+                    yield _INDENT + line
+                yield f"{_INDENT}{name} = b''.join((b'\\2', {', '.join(self.parts(other, name, path))},))"
+            case "map" | "array" as kind:
+                yield from self._many(schema, name, path, is_map=kind == "map")
+            case "record":
+                parts = [f"{name}_{field['name']}" for field in schema["fields"]]
+                if self._by_value:
+                    yield f"{', '.join(parts)}, = {name}"
+                for part, field in zip(parts, schema["fields"], strict=True):
+                    if not self._by_value:
+                        yield f"{part} = {name}[{field['name']!r}]"
+                    yield from self.value(field["type"], part, f"{path}.{field['name']}")
+
+    def _many(self, schema: Schema, name: str, path: str, *, is_map: bool) -> Iterator[str]:
+        item, inner = f"{name}_i", schema["values"] if is_map else schema["items"]
+        items = f"{name}.items()" if is_map and not self._by_value else name
+        parts = [f"repeated({name}_k)"] if is_map else []
+        parts += self.parts(inner, item, path)
+        yield f"if {name}:"
+        yield f"{_INDENT}{name}_l = [sizes[len({name})] if len({name}) < short else long_bytes(len({name}))]"
+        yield f"{_INDENT}for {f'{name}_k, {item}' if is_map else item} in {items}:"
+        for line in self.value(inner, item, path):
             yield _INDENT * 2 + line
-        parts = [*_parts("string", f"{name}_k"), *parts]
-    for line in _write(schema["values"] if is_map else schema["items"], item, by_value=by_value):
-        yield _INDENT * 2 + line
-    yield f"{_INDENT * 2}{name}_l += ({', '.join(parts)},)"
-    yield f"{_INDENT}{name}_l.append(b'\\0')"
-    yield f"{_INDENT}{name} = b''.join({name}_l)"
-    yield "else:"
-    yield f"{_INDENT}{name} = b'\\0'"
+        yield f"{_INDENT * 2}{name}_l += ({', '.join(parts)},)"
+        yield f"{_INDENT}{name}_l.append(b'\\0')"
+        yield f"{_INDENT}{name} = b''.join({name}_l)"
+        yield "else:"
+        yield f"{_INDENT}{name} = b'\\0'"
+
+    def parts(self, schema: Schema, name: str, path: str) -> list[str]:
+        """Return what is joined of a value, after its statements."""
+        match _type(schema):
+            case "string" | "bytes":
+                return [name] if path in self._repeated else [f"{name}_n", name]
+            case "record":
+                fields = [(field["type"], field["name"]) for field in schema["fields"]]
+                return [part for kind, own in fields for part in self.parts(kind, f"{name}_{own}", f"{path}.{own}")]
+            case _:
+                return [name]
 
 
 def _sized(name: str) -> str:
     return f"{name}_n = sizes[n] if (n := len({name})) < short else long_bytes(n)"
-
-
-def _parts(schema: Schema, name: str) -> list[str]:
-    match _type(schema):
-        case "string" | "bytes":
-            return [f"{name}_n", name]
-        case "record":
-            return [part for field in schema["fields"] for part in _parts(field["type"], f"{name}_{field['name']}")]
-        case _:
-            return [name]
 
 
 # -- reading: statements that set the variable and move the position ---------------------------------------------------

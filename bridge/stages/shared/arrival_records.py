@@ -47,7 +47,7 @@ _plain_fields = ArrivalRecord._fields[:-2]
 _named_fields = ArrivalRecord._fields[:-1]
 _plain, _named = ARRIVAL.only(*_plain_fields), NAMED_ARRIVAL.only(*_named_fields)
 _traced = TRACED_ARRIVAL.only("traceparent", "arrival")
-_encode = ARRIVAL.value_encoder()
+_encode = ARRIVAL.value_encoder("trigger", "definition")
 
 
 def arrival_key(trigger: str, key: str) -> bytes:

@@ -17,7 +17,7 @@ RUNNING_MARK = CREATED_RUN.prefix + bytes([0])
 """Bytes in the ledger's entry of a run whose Workflow has not ended, and in no other. No text has them: C3 01 is no
 UTF-8."""
 
-_encode = RUN.value_encoder()
+_encode = RUN.value_encoder("plan", "events.slot", "events.name")
 _PLANS = 4_096  # definitions whose share of a run is kept as written and as read
 
 
@@ -50,10 +50,9 @@ def encode_run(run: Run) -> bytes:
         run.allow_template_tags,
         run.synchronization,
     )
-    parameters = None if run.parameters is None else dict(run.parameters)
     events = [(slot, *event) for slot, event in run.events]
     times = (run.event_time, run.reached, run.start_by)
-    value = _encode(plan, run.run_key, run.key, run.name, parameters, run.payload, events, *times)
+    value = _encode(plan, run.run_key, run.key, run.name, run.parameters, run.payload, events, *times)
     if run.replay or run.repeats:
         value = REPLAYED_RUN.encode(
             {"run": value, "replay": run.replay, "replay_id": run.replay_id, "repeats": run.repeats}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -45,7 +46,7 @@ def values(schema: Any) -> st.SearchStrategy[Any]:
 
 
 def positional(schema: Any, value: Any) -> Any:
-    """Return a value of a schema with a tuple in place of each record."""
+    """Return a value of a schema with a tuple in place of each record, and pairs in place of each map."""
     if isinstance(schema, list):
         return None if value is None else positional(schema[1], value)
     kind = schema if isinstance(schema, str) else schema["type"]
@@ -54,8 +55,21 @@ def positional(schema: Any, value: Any) -> Any:
     if kind == "array":
         return [positional(schema["items"], item) for item in value]
     if kind == "map":
-        return {name: positional(schema["values"], item) for name, item in value.items()}
+        return [(name, positional(schema["values"], item)) for name, item in value.items()]
     return value
+
+
+def texts(schema: Any, path: str = "") -> Iterator[str]:
+    """Return the paths to the fields of text and bytes."""
+    if isinstance(schema, list):
+        yield from texts(schema[1], path)
+    elif schema in ("string", "bytes"):
+        yield path
+    elif isinstance(schema, dict):
+        for inner in ("items", "values"):
+            yield from texts(schema.get(inner), path)
+        for field in schema.get("fields", ()):
+            yield from texts(field["type"], f"{path}.{field['name']}".removeprefix("."))
 
 
 def test_a_number_that_no_reader_could_read_is_refused_in_either_form() -> None:
@@ -75,6 +89,8 @@ def test_each_kind_is_written_and_read_as_fastavro_does(kind: Kind, data: st.Dat
     assert written == kind.prefix + theirs.getvalue()
     assert kind.decode(written) == fields
     assert kind.value_encoder()(*positional(kind.schema, fields)) == written
+    repeated = data.draw(st.sets(st.sampled_from(sorted({"none", *texts(kind.schema)}))))
+    assert kind.value_encoder(*repeated)(*positional(kind.schema, fields)) == written
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -280,8 +280,8 @@ def _not_read(about: About) -> str:
 @_sentence_of(NOT_APPLIED)
 def _not_applied(about: About) -> str:
     return (
-        f"It passed slot {about.slot}, and no matcher has applied it to its window yet: the matchers are behind, or no "
-        "bridge runs."
+        f"It passed slot {about.slot}, and no matcher has applied it to its window yet: the matchers are behind, no "
+        "bridge runs, or Kafka still waits for the transaction of a router that died."
     )
 
 

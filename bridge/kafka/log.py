@@ -3,7 +3,7 @@
 Two packages implement it: :mod:`bridge.kafka.confluent.log` on real brokers (and librdkafka's mock cluster), and
 :mod:`bridge.kafka.memory.log` for tests and simulation. One contract suite (``tests/contract/test_log.py``) holds both.
 
-Everything read through this port is read-committed, but for what a person asks about transactions that are open.
+Everything read through this port is read-committed, except where a person asks what an open transaction hides.
 Everything written is written in transactions.
 Timestamps are milliseconds since the epoch, as in Kafka.
 """
@@ -448,7 +448,12 @@ class Log(ABC):
 
     @abstractmethod
     def reader(self, *, hidden: bool = False) -> Reader:
-        """Return a reader; of all records with ``hidden``, which nothing may be decided by."""
+        """Return a reader.
+
+        Args:
+            hidden: It reads the records of open and aborted transactions, too. Nothing may be decided by those.
+
+        """
 
     @abstractmethod
     def ranges(self, starts: Mapping[Partition, int]) -> RangeReader:

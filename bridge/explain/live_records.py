@@ -351,7 +351,8 @@ class _Reading:
         stable = self._admin.stable_ends(places)
         for place in places:
             start = passed[place].offset if place in passed else 0
-            # Behind an open transaction are those of others, which are committed and reach no matcher before it ends.
+            # What is committed behind an open transaction reaches no matcher before that ends. An aborted arrival there
+            # nearly always has a second one behind it, since its event was routed again.
             batches = itertools.chain(
                 self._reader.read(place, start, stable[place]),
                 self._hidden.read(place, max(start, stable[place]), ends[place]),

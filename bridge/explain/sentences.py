@@ -281,7 +281,7 @@ def _not_read(about: About) -> str:
 def _not_applied(about: About) -> str:
     return (
         f"It passed slot {about.slot}, and no matcher has applied it to its window yet: the matchers are behind, no "
-        "bridge runs, or Kafka still waits for the transaction of a router that died."
+        "bridge runs, or Kafka still waits for the end of a transaction."
     )
 
 

@@ -451,7 +451,7 @@ class Log(ABC):
         """Return a reader.
 
         Args:
-            hidden: It reads the records of open and aborted transactions, too. Nothing may be decided by those.
+            hidden: It reads the records of open and aborted transactions, too. No stage may decide by them.
 
         """
 

@@ -176,8 +176,10 @@ def _read_to_stable(reader: Any, admin: Admin, partition: Partition, bound: floa
     return last
 
 
-def _fetch_uncommitted(self: Any, offset: int, limit: int, size: float = 0) -> tuple[list[Any], int]:
-    del size
+def _fetch_uncommitted(
+    self: Any, offset: int, limit: int, size: float = 0, *, hidden: bool = False
+) -> tuple[list[Any], int]:
+    del size, hidden
     entries = [entry for entry in self._entries if entry.record.offset >= offset]
     records = [entry.record for entry in entries if not entry.marker][:limit]
     return records, records[-1].offset + 1 if len(records) == limit else max(offset, self.end)

@@ -58,8 +58,8 @@ def value_writer(
         schema: The schema. Records inside of it are tuples of values, too, and maps are pairs of a name and a value.
         prefix: What stands in front of the record's bytes.
         refused: Makes the error that is raised for a number that its type cannot hold.
-        repeated: Fields of text or bytes that many records have in common, by the path to them (``events.slot``). What
-            is written of them is kept. So are the names in maps.
+        repeated: Fields of text or bytes that many records have in common, by the path to them (``events.slot``). Their
+            bytes are kept. The bytes of names in maps are always kept.
 
     """
     body = [
@@ -155,7 +155,7 @@ _END = ("if pos > len(buf):", _INDENT + "raise IndexError('it is cut short')")
 
 
 class _Writing:
-    """How values are given.
+    """Makes the statements that write values.
 
     Args:
         repeated: The paths of texts and bytes that repeat, where values are given in their order; None where they are

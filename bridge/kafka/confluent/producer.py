@@ -66,7 +66,7 @@ class ConfluentProducer(TransactionalProducer):
     ) -> None:
         listed = headers if headers is None or type(headers) is list else list(headers)  # it takes nothing but lists
         try:
-            # positions cost less than names: two names of one callback, and a timestamp, of which there are none
+            # Positions cost less than names. No callback (it has two names) and no timestamp is given.
             self._produce(topic, value, key, partition, None, None, _NOW, listed)
         except BufferError:
             self._producer.poll(_BUFFER_WAIT)

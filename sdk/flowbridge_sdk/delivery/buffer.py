@@ -216,7 +216,7 @@ class Buffer:
             return
         begun = self.begin_flush()
         try:
-            waiting = self._failures.wait(self._producer, self.patience(timeout))
+            waiting = _flushed(self._producer, self._failures, self.patience(timeout))
         except BaseException as interruption:
             interruption.add_note(f"{len(self)} events are still in the publisher's buffer")
             raise
@@ -308,27 +308,50 @@ def _never_free(producer: Producer) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(producer))
 
 
+def _flushed(producer: Producer, failures: Failures, seconds: float) -> int:
+    """Wait until nothing waits in ``producer``'s buffer, at most for some seconds; return how many events still do."""
+    flush = producer, failures, seconds
+    _flushes.append(flush)
+    try:
+        return failures.wait(producer, seconds)
+    finally:
+        _flushes.remove(flush)
+
+
 def _flush_unclosed(producer: Producer, failures: Failures, timeout_s: float) -> None:
     """Send the events that a publisher holds which was never closed, at the latest when the process ends."""
+    _flush_at_end(producer, failures, timeout_s + CLOSING_SLACK_S, "a publisher was never closed")
+
+
+def _flush_at_end(producer: Producer, failures: Failures, seconds: float, why: str) -> None:
     try:
-        waiting = failures.wait(producer, timeout_s + CLOSING_SLACK_S)
+        waiting = _flushed(producer, failures, seconds)
     except (KeyboardInterrupt, SystemExit):
         waiting = len(producer)
-    kept, failed, _ = failures.untold()
+    kept, failed, noted = failures.untold()
     if waiting or failed:
-        _log.error("a publisher was never closed: %s", NotDeliveredError(kept, failed, waiting))
+        _log.error("%s: %s", why, NotDeliveredError(kept, failed, waiting))
+        failures.tell(noted)
         events_were_lost()
 
 
 _buffers: WeakSet[Buffer] = WeakSet()
+_flushes: list[tuple[Producer, Failures, float]] = []  # those that are under way
 
 
 def _flush_all() -> None:
+    """Flush all publishers that nobody closed, and wait for the flushes that are under way.
+
+    A signal may end the process in the middle of a flush, and other threads may flush meanwhile.
+    """
     for buffer in list(_buffers):
         buffer.flush_unclosed()
+    for flush in _flushes.copy():
+        _flush_at_end(*flush, "the process ended while a publisher was flushed")
 
 
 def _renew_buffers() -> None:
+    _flushes.clear()
     for buffer in list(_buffers):
         buffer.after_fork()
 

@@ -45,21 +45,67 @@ class _Ending:
         self.ending = False
         self.terminated = False
         self.exit_code = 0
+        self.handler: Callable[[int, FrameType | None], None] | None = None  # of SIGTERM, if it is ours
+        self.pipe: tuple[int, int] | None = None  # reports signals to the thread that interrupts a deaf main thread
 
     def __del__(self, _exit: Callable[[int], NoReturn] = os._exit) -> None:
         if self.exit_code:
             _exit(self.exit_code)
 
     def after_fork(self) -> None:
-        """Forget the state of the parent."""
+        """Forget the state of the parent, to which our handler and our pipe belong."""
+        self.let_go()
+        if self.pipe is not None:
+            signal.set_wakeup_fd(-1)
+            for end in self.pipe:
+                os.close(end)
+        self.pipe = None
         self.guarded = self.ending = self.terminated = False
         self.exit_code = 0
         self.forked = True
 
+    def let_go(self) -> None:
+        """Let the next SIGTERM end the process at once."""
+        if self.handler is not None and signal.getsignal(signal.SIGTERM) is self.handler:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self.handler = None
+
 
 _ending = _Ending()
 sys._flowbridge_ending = _ending  # type: ignore[attr-defined]  # noqa: SLF001 - see _Ending
-os.register_at_fork(after_in_child=_ending.after_fork)
+
+
+class _Forking(threading.local):
+    """The fork that a thread is in the middle of.
+
+    Python forgets a signal that reaches the child before its handlers are renewed, so SIGTERM waits until they are.
+
+    Attributes:
+        mask: The signals that the thread has blocked otherwise; None outside of a fork.
+
+    """
+
+    mask: set[int] | None = None
+
+    def begin(self) -> None:
+        """Let SIGTERM wait, if its handler is ours."""
+        if _ending.handler is not None:
+            self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def end(self) -> None:
+        """Let it come."""
+        if self.mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+            self.mask = None
+
+    def end_in_child(self) -> None:
+        """Let it come, by its default: it ends the process."""
+        _ending.after_fork()
+        self.end()
+
+
+_forking = _Forking()
+os.register_at_fork(before=_forking.begin, after_in_parent=_forking.end, after_in_child=_forking.end_in_child)
 
 
 def is_forked() -> bool:
@@ -102,7 +148,9 @@ def _guard(util: Any, flush: Callable[[], None]) -> bool:
     if not _ending.guarded:
         try:
             if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-                signal.signal(signal.SIGTERM, partial(_terminate, util, flush))
+                handler = partial(_terminate, util, flush)
+                signal.signal(signal.SIGTERM, handler)
+                _ending.handler = handler
                 _watch_for_deaf_main_thread()
         except ValueError:  # not the main thread
             return False
@@ -112,12 +160,17 @@ def _guard(util: Any, flush: Callable[[], None]) -> bool:
 
 
 def _terminate(util: Any, flush: Callable[[], None], _number: int, frame: FrameType | None) -> None:
+    if _forking.mask is not None:  # an exception would be lost here
+        again = threading.Timer(_DEAF_S, os.kill, (os.getpid(), signal.SIGTERM))
+        again.daemon = True
+        again.start()
+        return
     _ending.terminated = True
     if _ending.ending:
         return  # its events are being sent already, and that has a bound
     while frame is not None:
         if frame.f_code is util._exit_function.__code__:  # noqa: SLF001 - no public function tells this
-            _end_child(flush)  # an exception would leave the finalizers, and with them the one that flushes
+            _end_child(flush, at_once=True)  # an exception would leave the finalizers, among them the one that flushes
         frame = frame.f_back
     sys.exit(128 + signal.SIGTERM)
 
@@ -135,6 +188,7 @@ def _watch_for_deaf_main_thread() -> None:
         os.close(reader)
         os.close(writer)
         return
+    _ending.pipe = reader, writer
 
     def interrupt() -> None:
         while os.read(reader, 1) != bytes([signal.SIGTERM]):
@@ -147,10 +201,18 @@ def _watch_for_deaf_main_thread() -> None:
     threading.Thread(target=interrupt, name="flowbridge-sigterm", daemon=True).start()
 
 
-def _end_child(flush: Callable[[], None]) -> None:
+def _end_child(flush: Callable[[], None], *, at_once: bool = False) -> None:
+    """Flush, and see to the exit code.
+
+    Args:
+        flush: Flushes all publishers.
+        at_once: The process ends here, whatever else it has still to do.
+
+    """
     _ending.ending = True
     flush()
-    if _ending.exit_code and sys.version_info >= (3, 13):  # finalizers run when the exit code is settled
+    _ending.let_go()
+    if _ending.exit_code and (at_once or sys.version_info >= (3, 13)):  # there the exit code is settled before this
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()
@@ -161,5 +223,4 @@ def _end_child(flush: Callable[[], None]) -> None:
     if lost and (ends_well or _ending.terminated):
         raise SystemExit(lost)
     if _ending.terminated:  # ends as its parent expects of a process that it terminated
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)

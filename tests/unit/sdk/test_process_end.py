@@ -180,6 +180,78 @@ if __name__ == "__main__":
     assert _numbers(bootstrap, topic, 1) == [7]
 
 
+@pytest.mark.parametrize("flushed_by", ["publisher.close", "drop"])
+def test_a_child_that_is_terminated_while_it_flushes_says_what_is_lost(flushed_by: str, tmp_path: Path) -> None:
+    run = f"""
+import os, signal, threading
+from multiprocessing import util
+def drop():
+    global publisher
+    del publisher
+def publish_and_end():
+    publish(7)
+    timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.daemon = True
+    timer.start()
+    util.Finalize(None, {flushed_by}, exitpriority=0)
+if __name__ == "__main__":
+    child = methods.Process(target=publish_and_end)
+    child.start()
+    child.join()
+    sys.exit(child.exitcode)
+"""
+    config = '{"delivery.timeout.ms": 1200}'
+    code, said = _ends(tmp_path / "job.py", FORKED + run, NOWHERE, "fork", "order.created", config=config)
+    assert "the process ended while a publisher was flushed: 1 events were not delivered" in said
+    assert code == LOST_EXIT_CODE
+
+
+def test_a_child_may_terminate_children_of_its_own(bootstrap: str, tmp_path: Path) -> None:
+    run = """
+def have_a_child(codes):
+    publish(7)
+    own = methods.Process(target=time.sleep, args=(60,))
+    own.start()
+    own.terminate()
+    own.join()
+    codes.put(own.exitcode)
+    publish(8)
+if __name__ == "__main__":
+    codes = methods.SimpleQueue()
+    child = methods.Process(target=have_a_child, args=(codes,))
+    child.start()
+    child.join()
+    print(child.exitcode, codes.get(), file=sys.stderr)
+"""
+    code, said = _ends(tmp_path / "job.py", FORKED + run, bootstrap, "fork", "end.grandchild")
+    assert (code, said) == (0, f"0 {-signal.SIGTERM}\n")
+    assert _numbers(bootstrap, "end.grandchild", 2) == [7, 8]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="threads end before finalizers run there")
+def test_a_child_that_waits_for_a_thread_after_its_flush_can_be_terminated(bootstrap: str, tmp_path: Path) -> None:
+    run = """
+import threading
+from multiprocessing import util
+def leave_a_thread(flushed):
+    publish(7)
+    threading.Thread(target=time.sleep, args=(50,)).start()
+    util.Finalize(None, flushed.set, exitpriority=-2000)
+if __name__ == "__main__":
+    flushed = methods.Event()
+    child = methods.Process(target=leave_a_thread, args=(flushed,))
+    child.start()
+    flushed.wait(20)
+    child.terminate()
+    child.join(20)
+    if child.exitcode is None: child.kill()
+    child.join()
+    sys.exit(-child.exitcode)
+"""
+    assert _ends(tmp_path / "job.py", FORKED + run, bootstrap, "fork", "end.thread") == (signal.SIGTERM, "")
+    assert _numbers(bootstrap, "end.thread", 1) == [7]
+
+
 def test_a_child_of_multiprocessing_that_loses_events_says_so_and_fails(tmp_path: Path) -> None:
     run = """
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ class _Ending:
         """Forget the state of the parent, to which our handler and our pipe belong."""
         self.let_go()
         if self.pipe is not None:
-            signal.set_wakeup_fd(-1)
+            if (used := signal.set_wakeup_fd(-1)) != self.pipe[1]:  # an event loop's, by now
+                signal.set_wakeup_fd(used)
             for end in self.pipe:
                 os.close(end)
         self.pipe = None

@@ -201,10 +201,13 @@ class Story:
         return len(set(self.ids())) >= len(self.expected)
 
     def kill_in_a_transaction(self, job: Job) -> int:
-        """Produce a part, and kill a job while its events are in an open transaction; return how many."""
+        """Produce a part, and kill a job while its events are in an open transaction; return how many.
+
+        A job may begin and commit between two looks. Then the next part is produced.
+        """
         while True:
             self.produce(PART)
-            job.wait(lambda: self.open_events() > 0, "events of an open transaction")
+            job.wait(lambda: self.open_events() > 0 or self.is_written(), "events of a transaction")
             job.signal_all(signal.SIGSTOP)  # it may have committed since: look again while it cannot
             if (open_events := self.open_events()) > 0:
                 job.kill()

@@ -31,6 +31,7 @@ class ExpressionSyntaxError(ValueError):
 
 
 _AT = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (?:Syntax error: )?(.*)")
+_ANY_TYPE = re.compile(r"T%\d+")  # of the members of an empty list
 _OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '(.*)'")
 _UNKNOWN = re.compile(r"undeclared reference to '([^']*)'")
 _RUN_OVERLOAD = re.compile(r"No matching overloads found : (.*)")
@@ -150,6 +151,7 @@ def syntax_error(text: str, source: str) -> ExpressionSyntaxError:
 
 def type_error(line: int, column: int, reason: str) -> ExpressionSyntaxError:
     """Return the fault that the engine's type checker found, with the text to write instead."""
+    reason = _ANY_TYPE.sub("dyn", reason)
     unknown = _UNKNOWN.search(reason)
     if unknown:
         name = unknown[1]

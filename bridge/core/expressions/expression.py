@@ -33,15 +33,16 @@ from bridge.core.expressions.meter import (
     Meter,
     Metered,
     arenas,
-    engine,
     guarded,
+    is_extended,
     makes_optionals,
     metered,
+    parse,
     program,
     value_of,
 )
 from bridge.core.expressions.shortcut import Shortcut, shortcut
-from bridge.core.expressions.tree import Node, read_tree
+from bridge.core.expressions.tree import Node
 from bridge.core.expressions.values import SCALARS, ZERO, Shape, admitted, plain, small_size, total
 
 __all__ = ["LENGTH_LIMIT", "RESERVED_WORDS", "TYPE_NAMES", "Expression", "ExpressionError", "ExpressionSyntaxError"]
@@ -179,7 +180,7 @@ class Expression:
         if not source.strip():
             raise ExpressionSyntaxError("an empty expression")
         try:
-            tree, self._places = read_tree(engine().compile(source, disable_check=True).serialize())
+            tree, self._places = parse(source)
         except Exception as error:
             raise syntax_error(str(error), source) from error
         for node in tree.walk():
@@ -187,6 +188,7 @@ class Expression:
                 raise ExpressionSyntaxError(
                     f"{node.name}: there are no message types; write a map as {{'name': value}}"
                 )
+        self._is_extended = is_extended(tree)
         changed, self._picks, self.uses = narrowed(tree)
         try:
             self._whole = _Evaluation(changed, self._picks)
@@ -226,7 +228,7 @@ class Expression:
                 )
         from bridge.core.expressions.types import refuse_wrong_types  # noqa: PLC0415 - only checks need it
 
-        refuse_wrong_types(self.source, allowed, types or {})
+        refuse_wrong_types(self.source, allowed, types or {}, extended=self._is_extended)
 
     def place(self, node: int) -> tuple[int, int]:
         """Return line and column, from 1, of where a node of it starts."""

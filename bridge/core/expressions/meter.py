@@ -31,10 +31,9 @@ from typing import Any
 
 import re2
 from cel_expr_python import cel
-from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
 from bridge.core.expressions.cost import COPY_COST, GATHER_COST, LIMIT, Cost, loop_kind
-from bridge.core.expressions.tree import Node, write_tree
+from bridge.core.expressions.tree import Node, read_tree, write_tree
 from bridge.core.expressions.values import MEMBER_COST, TINY, Shape, admitted, returned, wider
 
 PATTERN_LIMIT = 1_024
@@ -67,6 +66,12 @@ _ZONE_SELECTORS = frozenset(
         *("Hours", "Milliseconds", "Minutes", "Month", "Seconds"),
     )
 )
+_OWN = _ZONE_SELECTORS | {
+    *("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_+_", "_-_", "_*_", "_/_", "_%_", "-_", "!_", "_&&_", "_||_"),
+    *("_?_:_", "@in", "@not_strictly_false", "size", "contains", "startsWith", "endsWith", "matches", "type"),
+    *("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "uint"),
+    *("@loop", "@chunk", "@tick", "@matches", "@zone"),
+}  # functions that need no extension; `_[_]` has more overloads with them, so its type is another
 _DATABASE = Path("/usr/share/zoneinfo")
 
 
@@ -153,8 +158,13 @@ def metered(meter: Meter, evaluate: Callable[[], Any]) -> Any:
 
 
 @cache
-def engine() -> cel.Env:
-    """Return the environment that all expressions are evaluated in."""
+def engine(*, extended: bool = True) -> cel.Env:
+    """Return the environment that expressions are evaluated in.
+
+    Args:
+        extended: With the extensions, which take 13 MB and which few expressions need.
+
+    """
     if not _DATABASE.is_dir():  # the engine's zones, as in an image without them; ours come with Python's `tzdata`
         os.environ.setdefault("TZDIR", str(resources.files("tzdata") / "zoneinfo"))
     kinds = cel.Type
@@ -169,12 +179,41 @@ def engine() -> cel.Env:
         cel.FunctionDecl(name, [cel.Overload(name, return_type=result, parameters=list(taken), impl=function)])
         for name, taken, result, function in ours
     ]
-    return cel.NewEnv(extensions=extensions(), functions=functions)
+    return cel.NewEnv(extensions=extensions() if extended else [], functions=functions)
 
 
 def extensions() -> list[Any]:
     """Return the extensions of CEL that expressions may use."""
+    from cel_expr_python.ext import ext_math, ext_optional, ext_strings  # noqa: PLC0415 - 13 MB that few need
+
     return [ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()]
+
+
+def parse(source: str) -> tuple[Node, dict[int, int]]:
+    """Return the tree of an expression, and the place in ``source`` of each of its nodes.
+
+    Raises:
+        RuntimeError: It is no CEL.
+
+    """
+    try:
+        tree, places = read_tree(engine(extended=False).compile(source, disable_check=True).serialize())
+    except RuntimeError:
+        pass  # without its extension, the syntax of optionals is none
+    else:
+        if not is_extended(tree):
+            return tree, places
+    return read_tree(engine().compile(source, disable_check=True).serialize())
+
+
+def is_extended(tree: Node) -> bool:
+    """Return whether an expression may need the extensions: it calls more than CEL itself has."""
+    return any(node.kind == "call" and node.name not in _OWN for node in tree.walk())
+
+
+def environment_of(tree: Node) -> cel.Env:
+    """Return the environment that an expression needs."""
+    return engine(extended=is_extended(tree))
 
 
 class _Arenas:
@@ -196,9 +235,9 @@ class _Arenas:
 arenas = _Arenas()
 
 
-def program(tree: Node) -> cel.Expression:
-    """Return ``tree`` ready to be evaluated."""
-    return engine().deserialize(write_tree(tree))
+def program(tree: Node, environment: cel.Env | None = None) -> cel.Expression:
+    """Return ``tree`` ready to be evaluated, in an environment that has all that it calls."""
+    return (environment or environment_of(tree)).deserialize(write_tree(tree))
 
 
 def guarded(tree: Node) -> tuple[Node, bool]:
@@ -234,17 +273,19 @@ def _over(node: Node, change: Callable[[Node], Node]) -> Node:
 class _Loop:
     """A loop that is handed to the engine in pieces."""
 
-    def __init__(self, node: Node, *, has_optionals: bool) -> None:
+    def __init__(self, node: Node, environment: cel.Env, *, has_optionals: bool) -> None:
         self.node = node
         self.has_optionals = has_optionals
         self.kind = loop_kind(node)
         self.is_nested = any(inner.kind == "loop" for part in node.parts[2:4] for inner in part.walk())
         around = node.parts[0]
         self.variable = around.name if around.kind == "ident" and around.name.startswith("@v") else ""
-        self.range = None if self.variable else program(around)
+        self.range = None if self.variable else program(around, environment)
         parts = [Node("call", around.id, "@chunk"), node.parts[1], *[_ticking(part) for part in node.parts[2:4]]]
         result = Node("ident", node.id, node.accumulator)
-        self.body = program(Node("loop", node.id, node.name, None, [*parts, result], None, node.accumulator))
+        self.body = program(
+            Node("loop", node.id, node.name, None, [*parts, result], None, node.accumulator), environment
+        )
 
     def run(self, meter: Meter) -> Any:
         """Return the loop's value."""
@@ -326,7 +367,8 @@ class Metered:
         self._is_untyped = any(
             node.name in _UNTYPED for node in tree.walk()
         )  # a value that leaves CEL would lose its type
-        self._program = program(self._hoisted(tree))
+        self._environment = environment_of(tree)
+        self._program = program(self._hoisted(tree), self._environment)
 
     def evaluate(self, meter: Meter, arguments: Mapping[str, Any], shapes: dict[str, Shape]) -> Any:
         """Return the engine's result.
@@ -338,7 +380,7 @@ class Metered:
         cost = Cost(shapes, is_metered=True)
         meter.spend(cost.of_whole(self._tree))
         meter.loops, meter.turns, meter.gathered, meter.shapes = self._loops, cost.turns, cost.gathered, shapes
-        meter.arguments, meter.activation = arguments, engine().Activation(dict(arguments))
+        meter.arguments, meter.activation = arguments, self._environment.Activation(dict(arguments))
         return metered(meter, lambda: self._program.eval(meter.activation))
 
     def _hoisted(self, node: Node) -> Node:
@@ -353,7 +395,7 @@ class Metered:
             around = self._hoisted(node.parts[0])
             parts = [around, *node.parts[1:]]
             whole = Node("loop", node.id, node.name, None, parts, None, node.accumulator)
-            self._loops.append(_Loop(whole, has_optionals=self._has_optionals))
+            self._loops.append(_Loop(whole, self._environment, has_optionals=self._has_optionals))
             return Node("call", node.id, "@loop", parts=[Node("const", value=len(self._loops) - 1)])
         return Node("loop", node.id, node.name, None, parts, None, node.accumulator, node.second)
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from bridge.core.expressions.errors import ExpressionError, ExpressionSyntaxError
 from bridge.core.expressions.expression import Expression
-from bridge.core.expressions.meter import engine
-from bridge.core.expressions.tree import Node, read_tree
+from bridge.core.expressions.meter import parse
+from bridge.core.expressions.tree import Node
 
 _OPEN, _CLOSE = "([{", ")]}"
 _COMPARED = frozenset({"_==_", "_!=_"})
@@ -83,7 +83,7 @@ def conjuncts(expression: Expression, variables: Mapping[str, Any]) -> tuple[Con
 
 def _tree(source: str) -> Node | None:
     try:
-        return read_tree(engine().compile(source, disable_check=True).serialize())[0]
+        return parse(source)[0]
     except Exception:  # noqa: BLE001 - whatever the engine raises: without a tree there is nothing to tell
         return None
 

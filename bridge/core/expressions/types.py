@@ -22,11 +22,12 @@ _COMPARED = re.compile(r"found no matching overload for '(_(?:==|!=|<|<=|>|>=|\[
 _NUMBERS = frozenset({"int", "uint", "double"})
 
 
-def refuse_wrong_types(source: str, allowed: Collection[str], types: Mapping[str, Any]) -> None:
+def refuse_wrong_types(source: str, allowed: Collection[str], types: Mapping[str, Any], *, extended: bool) -> None:
     """Refuse an expression that no values of these types make right.
 
     Args:
         source: The expression, which parses.
+        extended: Whether it may need the extensions of CEL.
         allowed: The variables. A field that ``types`` does not name is of any type.
         types: Types by dotted name, as the engine calls them.
 
@@ -36,7 +37,7 @@ def refuse_wrong_types(source: str, allowed: Collection[str], types: Mapping[str
     """
     variables = {**dict.fromkeys(allowed, "dyn"), **types}
     try:
-        _environment(tuple(sorted(variables.items()))).compile(source)
+        _environment(tuple(sorted(variables.items())), extended).compile(source)
     except Exception as error:
         for line, column, reason in _AT.findall(str(error)):
             compared = _COMPARED.search(reason)
@@ -47,9 +48,10 @@ def refuse_wrong_types(source: str, allowed: Collection[str], types: Mapping[str
 
 
 @lru_cache(maxsize=64)
-def _environment(variables: tuple[tuple[str, str], ...]) -> cel.Env:
+def _environment(variables: tuple[tuple[str, str], ...], extended: bool) -> cel.Env:  # noqa: FBT001 - cached
     """Return an environment with variables of these types; most expressions of an installation share a few."""
-    return cel.NewEnv(variables={name: _kind(kind) for name, kind in variables}, extensions=extensions())
+    kinds = {name: _kind(kind) for name, kind in variables}
+    return cel.NewEnv(variables=kinds, extensions=extensions() if extended else [])
 
 
 def _bare(kind: str) -> str:

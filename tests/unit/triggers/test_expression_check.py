@@ -72,6 +72,7 @@ def found(spec: dict[str, Any], *, schema: Any = None) -> list[str]:
         ("event.nam == 'x'", "event has no field 'nam' (at column 1 of the expression); write event.name"),
         ("timestamp(now()) > event.time", "an expression knows no clock; event.time is when the event happened"),
         ("'a' == 1", "no such operation: string == int"),
+        ("1 + [] == 2", "no such operation: int + list(dyn)"),
     ],
 )
 def test_a_mistake_in_a_filter_says_what_to_write(where: str, right: str) -> None:

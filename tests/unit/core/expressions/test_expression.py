@@ -3,6 +3,8 @@
 import datetime as dt
 import gc
 import json
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -30,8 +32,10 @@ from bridge.core.expressions.expression import (
     RefusedExpression,
     recorded,
 )
-from bridge.core.expressions.meter import engine, value_of
+from bridge.core.expressions.meter import engine, is_extended, parse, value_of
 from bridge.core.expressions.shortcut import REST
+from bridge.core.expressions.tree import read_tree, write_tree
+from bridge.core.expressions.types import refuse_wrong_types
 from bridge.core.expressions.values import admitted
 from bridge.core.route import route
 from bridge.core.trigger import RunPlan, Slot, Trigger
@@ -101,6 +105,58 @@ def test_the_fields_that_are_picked_change_no_value(source: str) -> None:
     else:
         with pytest.raises((ExpressionError, ExpressionSyntaxError)):
             Expression(source).evaluate(VARIABLES)
+
+
+EXTENDED = (
+    *("payload.region.lowerAscii() == 'eu'", "math.greatest(payload.rows, 2) > 2", "math.least(1, 2.0) == 1"),
+    *("payload.?rows.orValue(1) == 3", "payload[?'rows'].hasValue()", "[?payload.?rows]", "{?'k': payload.?rows}"),
+    *("'a,b'.split(',').size() == 2", "'%d'.format([payload.rows])", "optional.of(1).optMap(v, v + 1).orValue(0) == 2"),
+    *("payload.items.map(x, payload.region.upperAscii())", "type(optional.none())", "strings.quote('a')"),
+)
+"""Expressions that need the extensions of CEL."""
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(st.one_of(sources, st.sampled_from(EXTENDED)))
+@example("timestamp('2026-01-01T00:00:00Z').getHours('Europe/Berlin') + int(duration('1s').getSeconds())")
+@example("payload.items.exists_one(x, x > 2u) || payload.items.filter(x, x % 2 == 0).all(x, x in {1: 2})")
+@example("bytes('a') + b'b' != b'' && double(string(1)) / -2.0 <= uint(3) * 1.0 ? bool('true') : dyn(1).matches('x')")
+def test_an_expression_is_the_same_without_extensions_that_it_does_not_need(source: str) -> None:
+    try:
+        expected = read_tree(engine().compile(source, disable_check=True).serialize())
+    except RuntimeError:
+        assert source not in EXTENDED
+        with pytest.raises(RuntimeError, match="ERROR"):
+            parse(source)
+        return
+    tree, places = parse(source)
+    assert (write_tree(tree), places) == (write_tree(expected[0]), expected[1])
+    assert is_extended(tree) or source not in EXTENDED
+    if not is_extended(tree):
+        assert _fault_of_types(source, extended=False) == _fault_of_types(source, extended=True)
+
+
+def _fault_of_types(source: str, *, extended: bool) -> str:
+    variables = ["payload", "event", "_v0"]
+    types = {"payload.rows": "int", "payload.region": "string", "payload.items": "list(int)"}
+    try:
+        refuse_wrong_types(source, variables, types, extended=extended)
+    except ExpressionSyntaxError as error:
+        return str(error)
+    return ""
+
+
+def test_the_extensions_are_loaded_when_an_expression_needs_them() -> None:
+    code = f"""
+import sys
+from bridge.core.expressions.expression import Expression
+plain = Expression("payload.items.all(x, x > payload.rows - 3) && payload.region.matches('e.')")
+plain.check(["payload"], {{"payload.rows": "int"}})
+assert plain.evaluate({VARIABLES}) is True
+assert "cel_expr_python.ext" not in sys.modules
+assert Expression("payload.region.upperAscii()").evaluate({VARIABLES}) == "EU"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 @settings(deadline=None)  # the machine may be busy

@@ -114,7 +114,7 @@ def _show(log: Log, topics: InternalTopics, output: Output, settings: Settings) 
             applied = stage.applied
     for name, definition in sorted(definitions.in_force.items()):
         ready = applied >= definitions.changed[name]
-        origin = str(definitions.origins.get(definition.hash, ""))
+        origin = definitions.origins.get(definition.hash, "")
         state = "ready" if ready else "not yet applied by every router"
         suspended = definition.trigger.suspend
         text = f"trigger    {name}   {'suspended, ' if suspended else ''}{state}   {origin}"

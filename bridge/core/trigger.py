@@ -20,6 +20,7 @@ import json
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache, cached_property
 from typing import Any, Literal, TypeAlias
+from weakref import WeakValueDictionary
 
 from bridge.core.event import MINUTE, Micros
 from bridge.core.runs.field_parameters import FieldParameter
@@ -72,7 +73,7 @@ def _written(kind: type) -> tuple[tuple[str, bool, Any], ...] | None:
     return tuple((item.name, item.metadata.get("later", False), item.default) for item in written)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slot:
     """One place in a condition that an event can fill.
 
@@ -98,7 +99,7 @@ class Slot:
     shared_topic: str | None = later(None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """Boundaries in the calendar of a time zone: ``every`` so long, or at the times of a cron expression.
 
@@ -116,7 +117,7 @@ class Schedule:
     cron: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WindowPlan:
     """How long the arrivals of a match wait for each other, and how the wait ends.
 
@@ -141,7 +142,7 @@ class WindowPlan:
     reset: Schedule | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunLimits:
     """How many runs of a trigger are created. Further runs wait in the ledger.
 
@@ -159,7 +160,7 @@ class RunLimits:
     storm_within: Micros = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunPlan:
     """The run that a match asks for.
 
@@ -241,6 +242,11 @@ class Trigger:
     def identity(self) -> str:
         """Return ``namespace/name``."""
         return f"{self.namespace}/{self.name}"
+
+    def shared(self) -> Trigger:
+        """Return one object for all triggers of the process that are equal: a source and the stages each read one."""
+        known = _shared.setdefault(self.definition_hash, self)
+        return known if known == self else self
 
     def hiding(self, sensitive: tuple[str, ...]) -> Trigger:
         """Return the trigger with further payload fields that no decision shows; itself if it hides them already."""
@@ -336,6 +342,9 @@ class Trigger:
         if schedule_fault(window.schedule) is not None or new.grace != tenth_grace(window):
             return new
         return replace(new, grace=CALENDAR_GRACE, written_grace=new.grace)
+
+
+_shared: WeakValueDictionary[str, Trigger] = WeakValueDictionary()  # by definition hash
 
 
 def tenth_grace(window: WindowPlan) -> Micros:

@@ -274,7 +274,7 @@ class Explainer:
         in_force = self._definitions.in_force.get(name)
         since = history.changes[-1].at if history.changes else None
         since_text = time_text(since) if since is not None else ""
-        origin = str(self._definitions.origins.get(definition.hash, ""))
+        origin = self._definitions.origins.get(definition.hash, "")
         if in_force is None:
             text = f"Trigger {name} is not in force any more{f', since {since_text}' if since_text else ''}."
             return TriggerStory(name, "", origin, since_text, is_applied=True, is_suspended=False, text=text)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -240,9 +241,16 @@ class _Reader:
                     "give it once; if another trigger begins here, write --- before it" if is_next else "give it once"
                 )
                 raise DocumentError(f"{quote_value(name)} is given twice", expected, line, (*path, name))
-            self._document.lines[*path, name] = line
-            members[name] = self.value(value_node, (*path, name))
+            inner = _shared((*path, name))
+            self._document.lines[inner] = line
+            members[name] = self.value(value_node, inner)
         return members
+
+
+@lru_cache(maxsize=4_096)
+def _shared(path: FieldPath) -> FieldPath:
+    """Return one path for all that are equal: the lines of thousands of triggers have the same few."""
+    return path
 
 
 def _refuse_surrogates(text: str, line: int, path: FieldPath) -> None:

@@ -165,7 +165,8 @@ class _FileReader:
 
     def _take(self, document: Document, compiled: Trigger | list[Misfit], identity: str, inside: str) -> None:
         if isinstance(compiled, Trigger):
-            self.loaded.append(LoadedTrigger(compiled, Origin(self._file, document.line), self._root, document.lines))
+            origin = Origin(self._file, document.line)
+            self.loaded.append(LoadedTrigger(compiled.shared(), origin, self._root, document.lines))
             return
         for path, misfit in compiled:
             line = document.line_of(path)

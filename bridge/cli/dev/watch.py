@@ -65,7 +65,7 @@ class Watch:
             change = "changed, in force" if name in told.triggers else "in force"
             if name not in triggers:
                 change = "removed"
-            origin = str(self._definitions.origins.get(triggers.get(name, ""), ""))
+            origin = self._definitions.origins.get(triggers.get(name, ""), "")
             text = f"trigger {name}: {change}" + (f" ({origin})" if origin else "")
             self._output.result(text, {"kind": "trigger", "trigger": name, "change": change, "origin": origin})
         for place, current in errors.items():

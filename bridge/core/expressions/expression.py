@@ -180,7 +180,7 @@ class Expression:
         if not source.strip():
             raise ExpressionSyntaxError("an empty expression")
         try:
-            tree, self._places = parse(source)
+            tree = parse(source)[0]
         except Exception as error:
             raise syntax_error(str(error), source) from error
         for node in tree.walk():
@@ -191,7 +191,7 @@ class Expression:
         self._is_extended = is_extended(tree)
         changed, self._picks, self.uses = narrowed(tree)
         try:
-            self._whole = _Evaluation(changed, self._picks)
+            evaluation = _Evaluation(changed, self._picks)
         except RuntimeError as error:  # protobuf reads a hundred messages inside each other
             raise ExpressionSyntaxError("nested too deep: write it flatter") from error
         self.names = frozenset(names_of(self.uses))
@@ -203,6 +203,8 @@ class Expression:
         self._rest: _Evaluation | None = None
         self.equality: Equality | None = equality(changed, self._picks)
         self._only = self._picks[0] if changed.kind == "ident" and values and changed.name == "@v0" else None
+        is_seldom_asked = self.shortcut is not None or self._only is not None
+        self._kept = None if is_seldom_asked else evaluation  # it takes some 10 KB
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"
@@ -232,7 +234,7 @@ class Expression:
 
     def place(self, node: int) -> tuple[int, int]:
         """Return line and column, from 1, of where a node of it starts."""
-        at = self._places.get(node, 0)
+        at = parse(self.source)[1].get(node, 0)
         name = re.compile(r"[A-Za-z_][\w.]*$")
         before = self.source[:at]
         if self.source[at : at + 1] in {".", "["}:  # a select stands where its dot stands; people look for its start
@@ -252,7 +254,14 @@ class Expression:
             if field is ABSENT:
                 raise ExpressionError(f"{self._only.path()}: there is no such field")
             return field if type(field) in SCALARS else plain(field)
-        return self._whole.evaluate(variables)
+        return self._whole().evaluate(variables)
+
+    def _whole(self) -> _Evaluation:
+        """Return the engine's evaluation of the whole expression, which is made again when it is needed."""
+        if self._kept is None:
+            tree, picks, _ = narrowed(parse(self.source)[0])
+            self._kept = _Evaluation(tree, picks)
+        return self._kept
 
     def holds(self, variables: Mapping[str, Any]) -> bool:
         """Return the value, which must be true or false.

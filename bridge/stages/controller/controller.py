@@ -156,7 +156,7 @@ class Controller(Stage):
             self._known = self._definitions.offset
             origins = self._definitions.origins
             self._in_force = {
-                name: LoadedTrigger(definition.trigger, origins.get(definition.hash, Origin("")))
+                name: LoadedTrigger(definition.trigger, Origin.from_text(origins.get(definition.hash, "")))
                 for name, definition in self._definitions.in_force.items()
             }
         sources = self._source.read(self._in_force)
@@ -219,7 +219,7 @@ class Controller(Stage):
         in_force = self._definitions.in_force.get(trigger.identity)
         is_in_force = in_force is not None and in_force.hash == trigger.definition_hash
         # A definition from another place is written again: as long as that place holds it, it stays in force.
-        is_known = self._definitions.origins.get(trigger.definition_hash) == loaded.origin
+        is_known = self._definitions.origins.get(trigger.definition_hash) == str(loaded.origin)
         if is_in_force and is_known:
             return None
         if not is_known:

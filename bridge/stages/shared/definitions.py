@@ -6,8 +6,10 @@ knows all of ``triggers`` up to the offset that it commits with its own offsets,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -23,7 +25,7 @@ from bridge.kafka.records import DEFINITION, IN_FORCE, SOURCE_ERRORS, START, Rec
 from bridge.stages.shared.garbage import leave_alone
 from bridge.stages.shared.slot_index import Reading, SlotIndex
 from bridge.stages.shared.source_errors import decode_errors
-from bridge.triggers.errors import Origin, TriggerError
+from bridge.triggers.errors import TriggerError
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ class Definitions:
         changed: By trigger, the offset behind the record that put its definition in force, or ended it.
         starts: Where reading begins, by topic.
         recreated: Kafka's id of each topic that was made again, by name; nearly always empty.
-        origins: Where each definition was last read from, by hash.
+        origins: Where each definition was last read from, by hash, as text.
         errors: What is wrong with the sources of triggers, by place.
 
     """
@@ -91,7 +93,7 @@ class Definitions:
         self.changed: dict[str, int] = {}
         self.starts: dict[str, Start] = {}
         self.recreated: dict[str, str] = {}
-        self.origins: dict[str, Origin] = {}
+        self.origins: dict[str, str] = {}
         self.errors: dict[str, tuple[TriggerError, ...]] = {}
         self._early: dict[str, tuple[str, int]] = {}  # put in force before their definition was read; hash and offset
         self._readers = SlotIndex()
@@ -177,6 +179,7 @@ class Definitions:
         if record.key is None:
             return
         kind, _, name = record.key.decode().partition(":")
+        name = sys.intern(name)  # each stage of the process keeps it
         if record.value is None:
             if kind == "definition":
                 self.known.pop(name, None)
@@ -215,7 +218,7 @@ class Definitions:
         self._unfrozen += 1
         self.known[name] = definition
         self.conditions[definition.condition_hash] = definition
-        self.origins[name] = Origin.from_text(fields["origin"])
+        self.origins[name] = sys.intern(fields["origin"])
         for trigger in [trigger for trigger, (awaited, _) in self._early.items() if awaited == name]:
             del self._early[trigger]
             self.in_force[trigger] = definition
@@ -232,15 +235,16 @@ class Definitions:
             self._early[name] = (definition, offset)
 
 
-_definitions: WeakValueDictionary[str, Definition] = WeakValueDictionary()
+_definitions: WeakValueDictionary[bytes, Definition] = WeakValueDictionary()  # by the hash of their texts
 _newest: deque[Definition] = deque(maxlen=_KEPT)  # a stage that starts over finds these compiled
 
 
 def _compiled(spec: str) -> Definition:
     """Return a definition, compiled once for all stages of the process, however many there are."""
-    definition = _definitions.get(spec)
+    name = hashlib.sha256(spec.encode()).digest()
+    definition = _definitions.get(name)
     if definition is None:
-        definition = _definitions[spec] = Definition(Trigger.from_json(json.loads(spec)))
+        definition = _definitions[name] = Definition(Trigger.from_json(json.loads(spec)).shared())
         _newest.append(definition)
     return definition
 

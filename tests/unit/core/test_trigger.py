@@ -127,3 +127,16 @@ def test_an_unknown_field_is_refused() -> None:
 def test_a_trigger_reads_each_event_name_once_in_slot_order() -> None:
     trigger = replace(TRIGGER, slots=(*TRIGGER.slots, replace(SLOT, variable="again")))
     assert trigger.events == ("order.created", "payment.done")
+
+
+@given(triggers)
+def test_triggers_that_are_equal_share_one_object(trigger: Trigger) -> None:
+    shared = trigger.shared()
+    assert shared == trigger
+    assert Trigger.from_json(json.loads(json.dumps(trigger.to_json()))).shared() is shared
+
+
+def test_triggers_with_one_hash_and_different_grace_are_not_taken_for_each_other() -> None:
+    long, short = replace(TRIGGER, grace=600), replace(TRIGGER, grace=300, written_grace=600)
+    assert long.definition_hash == short.definition_hash
+    assert (long.shared(), short.shared()) == (long, short)

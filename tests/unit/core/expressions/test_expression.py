@@ -308,8 +308,8 @@ def test_a_loop_that_is_paid_gives_what_the_engine_gives(source: str) -> None:
     numbers = {"n": [1, 2, 3, 4, 5, 6, 7], "m": {"a": 1, "b": 2}}
     variables = {"payload": {**numbers, "s": ["a", "b", "c"], "t": moments, "x": [1, 2.5, None, "a"]}}
     expression = Expression(source)
-    expression._whole._small = -1
-    expression._whole._is_light = False
+    expression._whole()._small = -1
+    expression._whole()._is_light = False
     try:
         given = {name: admitted(value, lambda _: None)[0] for name, value in variables.items()}
         expected = value_of(engine().compile(source, disable_check=True).eval(data=given))
@@ -567,6 +567,18 @@ def test_most_filters_never_reach_the_engine(text: str, *, holds: bool) -> None:
     expression = Expression(text)
     assert expression.shortcut is not None
     assert expression.shortcut({"payload": {**payload, "active": True, "closed": False}}) is holds
+
+
+def test_the_engine_keeps_nothing_for_an_expression_until_an_event_needs_it() -> None:
+    condition, field = Expression("payload.rows > 2"), Expression("payload.order")
+    assert condition.holds({"payload": {"rows": 3}})
+    assert field.evaluate({"payload": {"order": "o-7"}}) == "o-7"
+    assert (condition._kept, field._kept) == (None, None)
+    for _ in range(2):
+        assert condition.holds({"payload": {"rows": 2.5}})  # an int and a float: the engine compares them
+        assert condition._kept is not None
+    with pytest.raises(ExpressionError, match=r"payload\.rows"):
+        condition.holds({"payload": {}})
 
 
 @pytest.mark.parametrize(

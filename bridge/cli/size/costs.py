@@ -58,8 +58,10 @@ SPENT = Cost(800, "bytes", "memory of an identity that is remembered", "Memory o
 WAITING_DISK = Cost(300, "bytes", "disk of an arrival that waits, and its event", "Memory of windows (operations.md)")
 SPENT_DISK = Cost(200, "bytes", "disk of an identity that is remembered", "Memory of windows (operations.md)")
 LEDGER_KEY = Cost(107, "bytes", "memory of a run that has ended", "Further figures: 1,000,000 ledger entries")
-PROCESS = Cost(111, "MB", "memory of a process with one trigger that does nothing", "Start and idle")
-TRIGGER = Cost(0.027, "MB", "memory of one more trigger", "Start and idle")
+PROCESS = Cost(
+    108, "MB", "memory of a process with one trigger that does nothing", "Start and idle, with the extensions of CEL"
+)
+TRIGGER = Cost(0.015, "MB", "memory of one more trigger", "Start and idle")
 ARRIVAL_RECORD = Cost(150, "bytes", "record of an arrival, and its event", "the records of a pair of two events")
 WAITING_RECORD = Cost(250, "bytes", "record of a waiting arrival in `windows`, and its event", "the same")
 SPENT_RECORD = Cost(140, "bytes", "record of a remembered identity in `windows`", "the same")

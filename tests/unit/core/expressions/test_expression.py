@@ -110,6 +110,7 @@ def test_the_fields_that_are_picked_change_no_value(source: str) -> None:
 EXTENDED = (
     *("payload.region.lowerAscii() == 'eu'", "math.greatest(payload.rows, 2) > 2", "math.least(1, 2.0) == 1"),
     *("payload.?rows.orValue(1) == 3", "payload[?'rows'].hasValue()", "[?payload.?rows]", "{?'k': payload.?rows}"),
+    *("[?payload.rows]", "{?'k': 1}", "[1, ?2].size()"),
     *("'a,b'.split(',').size() == 2", "'%d'.format([payload.rows])", "optional.of(1).optMap(v, v + 1).orValue(0) == 2"),
     *("payload.items.map(x, payload.region.upperAscii())", "type(optional.none())", "strings.quote('a')"),
 )

@@ -158,7 +158,7 @@ def metered(meter: Meter, evaluate: Callable[[], Any]) -> Any:
 
 
 @cache
-def engine(*, extended: bool = True) -> cel.Env:
+def engine(*, extended: bool) -> cel.Env:
     """Return the environment that expressions are evaluated in.
 
     Args:
@@ -203,7 +203,7 @@ def parse(source: str) -> tuple[Node, dict[int, int]]:
     else:
         if not is_extended(tree):
             return tree, places
-    return read_tree(engine().compile(source, disable_check=True).serialize())
+    return read_tree(engine(extended=True).compile(source, disable_check=True).serialize())
 
 
 def is_extended(tree: Node) -> bool:

@@ -27,9 +27,9 @@ def refuse_wrong_types(source: str, allowed: Collection[str], types: Mapping[str
 
     Args:
         source: The expression, which parses.
-        extended: Whether it may need the extensions of CEL.
         allowed: The variables. A field that ``types`` does not name is of any type.
         types: Types by dotted name, as the engine calls them.
+        extended: Whether it may need the extensions of CEL.
 
     Raises:
         ExpressionSyntaxError: It can never have a value.

@@ -85,7 +85,7 @@ sources = st.recursive(
 
 def _by_the_binding(source: str) -> tuple[bool, Any]:
     try:
-        return True, value_of(engine().compile(source, disable_check=True).eval(data=VARIABLES))
+        return True, value_of(engine(extended=True).compile(source, disable_check=True).eval(data=VARIABLES))
     except (RuntimeError, ValueError):
         return False, None
 
@@ -124,7 +124,7 @@ EXTENDED = (
 @example("bytes('a') + b'b' != b'' && double(string(1)) / -2.0 <= uint(3) * 1.0 ? bool('true') : dyn(1).matches('x')")
 def test_an_expression_is_the_same_without_extensions_that_it_does_not_need(source: str) -> None:
     try:
-        expected = read_tree(engine().compile(source, disable_check=True).serialize())
+        expected = read_tree(engine(extended=True).compile(source, disable_check=True).serialize())
     except RuntimeError:
         assert source not in EXTENDED
         with pytest.raises(RuntimeError, match="ERROR"):
@@ -313,7 +313,7 @@ def test_a_loop_that_is_paid_gives_what_the_engine_gives(source: str) -> None:
     expression._whole()._is_light = False
     try:
         given = {name: admitted(value, lambda _: None)[0] for name, value in variables.items()}
-        expected = value_of(engine().compile(source, disable_check=True).eval(data=given))
+        expected = value_of(engine(extended=True).compile(source, disable_check=True).eval(data=given))
     except ValueError:
         with pytest.raises(ExpressionError):
             expression.evaluate(variables)

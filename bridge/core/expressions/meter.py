@@ -207,8 +207,13 @@ def parse(source: str) -> tuple[Node, dict[int, int]]:
 
 
 def is_extended(tree: Node) -> bool:
-    """Return whether an expression may need the extensions: it has more functions or more syntax than CEL itself."""
-    return any(node.optional or (node.kind == "call" and node.name not in _OWN) for node in tree.walk())
+    """Return whether an expression may need the extensions: it has more functions, types or syntax than CEL itself."""
+    return any(
+        node.optional
+        or (node.kind == "call" and node.name not in _OWN)
+        or (node.kind == "ident" and node.name.removeprefix(".") == "optional_type")
+        for node in tree.walk()
+    )
 
 
 def environment_of(tree: Node) -> cel.Env:

@@ -32,6 +32,7 @@ from bridge.core.expressions.expression import (
     RefusedExpression,
     recorded,
 )
+from bridge.core.expressions.fields import narrowed
 from bridge.core.expressions.meter import engine, is_extended, parse, value_of
 from bridge.core.expressions.shortcut import REST
 from bridge.core.expressions.tree import read_tree, write_tree
@@ -110,7 +111,7 @@ def test_the_fields_that_are_picked_change_no_value(source: str) -> None:
 EXTENDED = (
     *("payload.region.lowerAscii() == 'eu'", "math.greatest(payload.rows, 2) > 2", "math.least(1, 2.0) == 1"),
     *("payload.?rows.orValue(1) == 3", "payload[?'rows'].hasValue()", "[?payload.?rows]", "{?'k': payload.?rows}"),
-    *("[?payload.rows]", "{?'k': 1}", "[1, ?2].size()"),
+    *("[?payload.rows]", "{?'k': 1}", "[1, ?2].size()", "type(payload.rows) != optional_type", ".optional_type == int"),
     *("'a,b'.split(',').size() == 2", "'%d'.format([payload.rows])", "optional.of(1).optMap(v, v + 1).orValue(0) == 2"),
     *("payload.items.map(x, payload.region.upperAscii())", "type(optional.none())", "strings.quote('a')"),
 )
@@ -133,6 +134,7 @@ def test_an_expression_is_the_same_without_extensions_that_it_does_not_need(sour
     tree, places = parse(source)
     assert (write_tree(tree), places) == (write_tree(expected[0]), expected[1])
     assert is_extended(tree) or source not in EXTENDED
+    assert is_extended(narrowed(tree)[0]) or source not in EXTENDED
     if not is_extended(tree):
         assert _fault_of_types(source, extended=False) == _fault_of_types(source, extended=True)
 
@@ -145,6 +147,12 @@ def _fault_of_types(source: str, *, extended: bool) -> str:
     except ExpressionSyntaxError as error:
         return str(error)
     return ""
+
+
+def test_the_type_of_optionals_has_a_value_without_any_optional() -> None:
+    expression = Expression("payload.rows == 3 && type(payload.rows) != optional_type")
+    expression.check(["payload"])
+    assert expression.holds(VARIABLES)
 
 
 def test_the_extensions_are_loaded_when_an_expression_needs_them() -> None:

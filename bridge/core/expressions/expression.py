@@ -204,7 +204,7 @@ class Expression:
         self.equality: Equality | None = equality(changed, self._picks)
         self._only = self._picks[0] if changed.kind == "ident" and values and changed.name == "@v0" else None
         is_seldom_asked = self.shortcut is not None or self._only is not None
-        self._kept = None if is_seldom_asked else evaluation  # it takes some 10 KB
+        self._kept = None if is_seldom_asked else evaluation  # it takes some 3 KB
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"

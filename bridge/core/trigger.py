@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Literal, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -35,6 +35,12 @@ _HASH_LENGTH = 20  # hex digits: 80 bits, among a few thousand definitions
 
 _LATER = {"later": True}
 _UNWRITTEN = {"unwritten": True}
+
+
+def _follows() -> Any:
+    """Return the dataclass field for something that follows from the other fields."""
+    return field(init=False, repr=False, compare=False, metadata=_UNWRITTEN)
+
 
 GRACE_SHARE = 10
 """The default grace is the window divided by this, and a minute at least."""
@@ -199,7 +205,7 @@ class RunPlan:
     allow_shell: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Trigger:
     """A condition on events and the run that it starts.
 
@@ -219,6 +225,13 @@ class Trigger:
         future: How far ahead of its record's timestamp an event time may be.
         sensitive: Payload fields (dotted paths) whose values no decision shows.
         written_grace: The ``grace`` of the JSON form (:func:`tenth_grace`); None where that is the same.
+        identity: ``namespace/name``. It and all below follow from the others, and are asked for at each event.
+        is_windowed: Arrivals must wait for others; if not, each event that passes is a match.
+        within: Newest minus oldest event time of a match; None where another rule brings events together.
+        span: How far apart two events of a match may reach us: ``within`` and ``grace``.
+        absent_slots: The indices of the slots whose events cancel.
+        is_plain: It is a sliding window of single events in any order, with nothing absent and no reset.
+        is_switch: It is a dead man's switch: nothing but absent slots, watched frame by frame.
 
     """
 
@@ -237,11 +250,36 @@ class Trigger:
     future: Micros = field(default=3_600_000_000)
     sensitive: tuple[str, ...] = ()
     written_grace: Micros | None = field(default=None, metadata=_UNWRITTEN)
+    identity: str = _follows()
+    is_windowed: bool = _follows()
+    within: Micros | None = _follows()
+    span: Micros = _follows()
+    absent_slots: tuple[int, ...] = _follows()
+    is_plain: bool = _follows()
+    is_switch: bool = _follows()
+    _condition_hash: str = _follows()
+    _definition_hash: str = _follows()
 
-    @cached_property
-    def identity(self) -> str:
-        """Return ``namespace/name``."""
-        return f"{self.namespace}/{self.name}"
+    def __post_init__(self) -> None:
+        """Set what follows from the other fields."""
+        window = self.window
+        is_sliding = window is not None and window.kind == "within"
+        is_single = not any(slot.absent or slot.count > 1 for slot in self.slots)
+        absent = tuple(index for index, slot in enumerate(self.slots) if slot.absent)
+        within = window.length if window is not None and is_sliding else None
+        has_reset = window is not None and window.reset is not None
+        self._set("identity", f"{self.namespace}/{self.name}")
+        self._set("is_windowed", window is not None)
+        self._set("within", within)
+        self._set("span", (within or 0) + self.grace)
+        self._set("absent_slots", absent)
+        self._set("is_plain", is_sliding and is_single and self.order == "any" and not has_reset)
+        self._set("is_switch", len(absent) == len(self.slots))
+        self._set("_condition_hash", "")
+        self._set("_definition_hash", "")
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
 
     def shared(self) -> Trigger:
         """Return one object for all triggers of the process that are equal: a source and the stages each read one."""
@@ -254,32 +292,6 @@ class Trigger:
         return self if fields == self.sensitive else replace(self, sensitive=fields)
 
     @property
-    def is_windowed(self) -> bool:
-        """Tell whether arrivals must wait for others; if not, each event that passes is a match."""
-        return self.window is not None
-
-    @cached_property
-    def within(self) -> Micros | None:
-        """Return newest minus oldest event time of a match; None where another rule brings events together."""
-        return self.window.length if self.window is not None and self.window.kind == "within" else None
-
-    @cached_property
-    def is_plain(self) -> bool:
-        """Tell whether it is a sliding window of single events in any order, with nothing absent and no reset."""
-        is_sliding = self.window is not None and self.window.kind == "within" and self.window.reset is None
-        return is_sliding and self.order == "any" and not any(slot.absent or slot.count > 1 for slot in self.slots)
-
-    @cached_property
-    def absent_slots(self) -> tuple[int, ...]:
-        """Return the indices of the slots whose events cancel."""
-        return tuple(index for index, slot in enumerate(self.slots) if slot.absent)
-
-    @cached_property
-    def is_switch(self) -> bool:
-        """Tell whether it is a dead man's switch: nothing but absent slots, watched frame by frame."""
-        return len(self.absent_slots) == len(self.slots)
-
-    @property
     def is_default_mapped(self) -> bool:
         """Tell whether the WorkflowTemplate's parameters take the payload fields of the same names."""
         only = self.slots[0]
@@ -290,25 +302,24 @@ class Trigger:
         """Return the names of the events that it reads, each once, in slot order."""
         return tuple(dict.fromkeys(slot.event for slot in self.slots))
 
-    @cached_property
-    def span(self) -> Micros:
-        """Return how far apart two events of a match may reach us: ``within`` and ``grace``."""
-        return (self.within or 0) + self.grace
-
-    @cached_property
+    @property
     def condition_hash(self) -> str:
         """Return the hash of all that decides which events make a match: 20 hex digits."""
-        condition = self.to_json()
-        for part in ("run", "suspend", "start_from", "future", "sensitive"):
-            del condition[part]
-        for slot in condition["slots"]:
-            del slot["parameters"]
-        return _digest({**condition, "id": self.run.id})
+        if not self._condition_hash:
+            condition = self.to_json()
+            for part in ("run", "suspend", "start_from", "future", "sensitive"):
+                del condition[part]
+            for slot in condition["slots"]:
+                del slot["parameters"]
+            self._set("_condition_hash", _digest({**condition, "id": self.run.id}))
+        return self._condition_hash
 
-    @cached_property
+    @property
     def definition_hash(self) -> str:
         """Return the hash of the whole: 20 hex digits."""
-        return _digest(self.to_json())
+        if not self._definition_hash:
+            self._set("_definition_hash", _digest(self.to_json()))
+        return self._definition_hash
 
     def to_json(self) -> dict[str, Any]:
         """Return the trigger as plain JSON values, for :meth:`from_json`."""

@@ -23,7 +23,7 @@ from bridge.core.event import SECOND, Event, EventIdentity, Micros
 from bridge.core.evidence import REDACTED, match_reads_sensitive
 from bridge.core.expressions.expression import Expression, ExpressionError
 from bridge.core.runs.field_parameters import event_payload, field_text
-from bridge.core.runs.identity import run_key_of, workflow_name
+from bridge.core.runs.identity import run_digest, run_keys, workflow_name
 from bridge.core.runs.parameters import ParameterError, carried_payload, check_size, named_text
 from bridge.core.runs.run import Run
 from bridge.core.trigger import Trigger
@@ -88,17 +88,61 @@ def make_run(
         UnrunnableError: An expression has no value, or a parameter has no text.
 
     """
+    digest = identify(definition, installation, key, match, frame, ended_early=ended_early, replay_id=replay_id)
+    return run_under(run_keys([digest])[0], definition, key, match, frame)
+
+
+def identify(
+    definition: Definition,
+    installation: str,
+    key: str,
+    match: Sequence[Sequence[Event]],
+    frame: tuple[Micros, Micros] | None = None,
+    *,
+    ended_early: bool = False,
+    replay_id: str = "",
+) -> bytes:
+    """Return the digest of the run of a match, which is written as its key; it takes the same as :func:`make_run`.
+
+    Raises:
+        UnrunnableError: ``run.id`` has no value.
+
+    """
+    parts: Sequence[str]
+    if definition.id is not None:
+        try:
+            parts = ("run.id", key_text(definition.id.evaluate(_variables(definition, match))))
+        except (ExpressionError, UnkeyedError) as error:
+            raise UnrunnableError(f"run.id ({definition.id.source})", definition.id, str(error)) from error
+    elif frame is not None and not ended_early:
+        parts = ("window.frame", str(frame[0]), str(frame[1]))
+    else:
+        parts = _events_parts(definition.trigger, match)
+    return run_digest(installation, definition.identity, key, parts, replay_id)
+
+
+def _events_parts(trigger: Trigger, match: Sequence[Sequence[Event]]) -> Sequence[str]:
+    """Return the parts that identify a match by its events.
+
+    Those of ``run.id`` and of a calendar window stand behind a word that cannot be the name of a slot, so that they
+    never read like an event's identity. An event's name is part of it only where it differs from that of its slot.
+    """
+    parts: list[str] = []
+    for slot, events in zip(trigger.slots, match, strict=True):
+        for name, source, id_, *_ in events:
+            parts += (slot.variable if name == slot.event else f"{slot.variable} {name}", source, id_)
+    return parts
+
+
+def run_under(
+    run_key: str,
+    definition: Definition,
+    key: str,
+    match: Sequence[Sequence[Event]],
+    frame: tuple[Micros, Micros] | None = None,
+) -> Run:
+    """Return the run of a match under the key that its digest gives; the rest is as for :func:`make_run`."""
     trigger, plan = definition.trigger, definition.trigger.run
-    variables: Mapping[str, Any] = {}
-    if definition.parameters or definition.id is not None:
-        variables = {
-            slot.variable: filled_slot(
-                events, is_list=slot.count > 1 or trigger.collect == "all", has_trace=definition.names_trace
-            )
-            for slot, events in zip(trigger.slots, match, strict=True)
-        }
-    identity = _identity(definition, variables, match, None if ended_early else frame)
-    run_key = run_key_of(installation, definition.identity, key, identity, replay_id)
     used: list[tuple[str, EventIdentity]] = []
     traced: list[tuple[Micros, str]] = []
     event_time = reached = _NEVER
@@ -133,7 +177,7 @@ def make_run(
             plan.namespace,
             workflow_name(plan.template, run_key),
             plan.template,
-            None if definition.is_default_mapped else _parameters(definition, match, variables),
+            None if definition.is_default_mapped else _parameters(definition, match),
             payload,
             plan.labels,
             plan.annotations,
@@ -171,34 +215,18 @@ def start_by(
     return kind_of_window(trigger).complete_at(trigger, event_time, reached, frame) + deadline
 
 
-def _identity(
-    definition: Definition,
-    variables: Mapping[str, Any],
-    match: Sequence[Sequence[Event]],
-    frame: tuple[Micros, Micros] | None,
-) -> Sequence[str]:
-    """Return the parts that identify a match: the trigger's ``run.id``, its calendar window, or its events' identities.
-
-    The first two stand behind a word that cannot be the name of a slot, so that they never read like an event's
-    identity. An event's name is part of its identity only where it differs from that of its slot.
-    """
-    if definition.id is None:
-        if frame is not None:
-            return ("window.frame", str(frame[0]), str(frame[1]))
-        parts: list[str] = []
-        for slot, events in zip(definition.trigger.slots, match, strict=True):
-            for name, source, id_, *_ in events:
-                parts += (slot.variable if name == slot.event else f"{slot.variable} {name}", source, id_)
-        return parts
-    try:
-        return ("run.id", key_text(definition.id.evaluate(variables)))
-    except (ExpressionError, UnkeyedError) as error:
-        raise UnrunnableError(f"run.id ({definition.id.source})", definition.id, str(error)) from error
+def _variables(definition: Definition, match: Sequence[Sequence[Event]]) -> Mapping[str, Any]:
+    """Return the variables of expressions over a match, one for each slot."""
+    trigger = definition.trigger
+    return {
+        slot.variable: filled_slot(
+            events, is_list=slot.count > 1 or trigger.collect == "all", has_trace=definition.names_trace
+        )
+        for slot, events in zip(trigger.slots, match, strict=True)
+    }
 
 
-def _parameters(
-    definition: Definition, match: Sequence[Sequence[Event]], variables: Mapping[str, Any]
-) -> tuple[tuple[str, str], ...]:
+def _parameters(definition: Definition, match: Sequence[Sequence[Event]]) -> tuple[tuple[str, str], ...]:
     """Return the parameters of a run: from payload fields, then from expressions, then those of a Metaflow Sensor."""
     plan, allow = definition.trigger.run, definition.trigger.run.allow_template_tags
     parameters: list[tuple[str, str]] = []
@@ -221,6 +249,7 @@ def _parameters(
                 value = value[step]
             else:
                 parameters.append((name, named_text(name, value, allow_template_tags=allow)))
+        variables = _variables(definition, match) if definition.parameters else {}
         for name, expression in definition.parameters:
             try:
                 value = expression.evaluate(variables)

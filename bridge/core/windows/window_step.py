@@ -99,12 +99,13 @@ def decide(trigger: Trigger, key: str, arrival: Arrival, reason: Reason, evidenc
 
 def with_evidence(step: Step, evidence: Mapping[str, str]) -> tuple[Decision, ...]:
     """Return the decisions of a step, the ``matched`` ones with this evidence as well."""
-    decisions = [
-        _new_tuple(Decision, (*decision[:5], {**decision.evidence, **evidence} if decision.evidence else evidence))
-        if decision.reason is Reason.MATCHED
-        else decision
-        for decision in step.decisions
-    ]
+    decisions: list[Decision] = []
+    for decision in step.decisions:
+        reason, trigger, slot, event, key, own = decision
+        if reason is Reason.MATCHED:
+            more = {**own, **evidence} if own else evidence
+            decision = _new_tuple(Decision, (reason, trigger, slot, event, key, more))  # noqa: PLW2901 - of this kind
+        decisions.append(decision)
     return tuple(decisions)
 
 

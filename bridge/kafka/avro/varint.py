@@ -1,7 +1,8 @@
 """Avro's numbers: a long in zigzag order, seven bits a byte, the lowest first.
 
-Most numbers in our records are lengths of a byte or two, or microseconds since the epoch, which take eight bytes until
-the year 2541. Both have code of their own, which is several times faster than a loop over the bytes.
+Most numbers in our records are lengths of a byte or two, offsets of three or four, or microseconds since the epoch,
+which take eight bytes until the year 2541. They have code of their own, which is several times faster than a loop over
+the bytes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ _MORE = 0x80
 _GROUP = 0x7F
 _LONGEST = 64  # bits
 _INT = 1 << 31
+_THREE_BYTES_FROM, _THREE_BYTES_TO, _FOUR_BYTES_TO = 1 << 14, 1 << 21, 1 << 28
 _EIGHT_BYTES_FROM, _EIGHT_BYTES_TO = 1 << 49, 1 << 56
 _CONTINUED = 0x0080808080808080  # all bytes but the last say that more follows
 
@@ -44,6 +46,10 @@ def long_bytes(number: int) -> bytes:
         spread = spread & 0x00003FFF00003FFF | (spread & 0x0FFFC0000FFFC000) << 2
         spread = spread & 0x007F007F007F007F | (spread & 0x3F803F803F803F80) << 1
         return (spread | _CONTINUED).to_bytes(8, "little")
+    if _THREE_BYTES_FROM <= zigzag < _FOUR_BYTES_TO:
+        if zigzag < _THREE_BYTES_TO:
+            return bytes((zigzag & 127 | 128, zigzag >> 7 & 127 | 128, zigzag >> 14))
+        return bytes((zigzag & 127 | 128, zigzag >> 7 & 127 | 128, zigzag >> 14 & 127 | 128, zigzag >> 21))
     if zigzag >> _LONGEST:
         raise OverflowError(f"expected a number of at most 64 bits, found {number}")
     return _plain(zigzag)

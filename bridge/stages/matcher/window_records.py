@@ -43,6 +43,8 @@ RETIRING_KEY = b"retiring"
 
 
 _new_tuple = tuple.__new__  # a third of what calling a named tuple costs
+_SHORT = 256
+_NUMBERS = tuple(str(number) for number in range(_SHORT))  # as text, in a third of the time
 
 
 class WindowKey(NamedTuple):
@@ -64,8 +66,12 @@ class Place(NamedTuple):
 def place_key(place: Place) -> bytes:
     """Return the key of the records of a place; lengths separate the texts, which may contain any character."""
     (trigger, condition, key), slot, (name, source, id_) = place
-    head = f"{trigger}\0{condition}\0{slot}\0{len(key)}\0{len(source)}\0{len(id_)}\0"
-    return f"{head}{key}{source}{id_}{name}".encode()
+    a, b, c = len(key), len(source), len(id_)
+    if slot | a | b | c < _SHORT:  # each of them is less
+        sizes = f"{_NUMBERS[slot]}\0{_NUMBERS[a]}\0{_NUMBERS[b]}\0{_NUMBERS[c]}"
+    else:
+        sizes = f"{slot}\0{a}\0{b}\0{c}"
+    return f"{trigger}\0{condition}\0{sizes}\0{key}{source}{id_}{name}".encode()
 
 
 def read_place(record_key: bytes) -> Place:

@@ -365,9 +365,10 @@ class WindowStore:
             if step.through is not None:
                 self._set_clock(key[:2], self.clock(key[:2])._replace(through=step.through), trigger, out)
         held = self._windows.get(key)
-        is_pair = step.match is not None and len(step.spent) == _PAIR and isinstance(held, Arrival)
-        lone = held if is_pair and any(arrival is held for arrival, _ in step.spent) else None
-        for arrival, spent in step.spent:
+        ended = step.spent
+        is_pair = step.match is not None and len(ended) == _PAIR and isinstance(held, Arrival)
+        lone = held if is_pair and (ended[0][0] is held or ended[1][0] is held) else None
+        for arrival, spent in ended:
             place = _new_tuple(Place, (key, arrival.slot, arrival.event))
             if lone is None:
                 self._remember(place, spent, trigger)

@@ -111,8 +111,8 @@ class RouteWriter:
             place = arrival_key(routed.definition.identity, routed.key)
             out.send(self._topics.arrivals, partition_of(place, self._topics.partitions), place, arrival)
         matches = [
-            RunnableMatch(definition, key, ((decoded.event,),), decoded.record)
-            for definition, _, decoded, key in at_once
+            _new_tuple(RunnableMatch, (definition, key, ((event,),), record, None, False, False))
+            for definition, _, (event, record, _), key in at_once
         ]
         for routed, run in zip(at_once, self._runs.send(matches, out), strict=True):
             if isinstance(run, Run):

@@ -85,7 +85,7 @@ def test_an_event_whose_decoding_raises_is_a_dead_letter_and_all_others_get_thro
 
 
 def test_an_event_of_which_no_run_can_be_made_for_a_bug_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, run_sender, "make_run", "bad-order")
+    failing(monkeypatch, run_sender, "run_under", "bad-order")
     world = World(one_slot())
     world.start()
     world.run(3)
@@ -130,7 +130,7 @@ def test_the_decision_about_an_arrival_that_is_set_aside_has_the_events_own_name
 
 
 def test_a_match_whose_run_cannot_be_made_for_a_bug_leaves_the_partner_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, run_sender, "make_run", "bad-id")
+    failing(monkeypatch, run_sender, "run_under", "bad-id")
     world = World(two_slots())
     world.start()
     world.run(3)
@@ -153,7 +153,7 @@ def test_a_match_whose_run_cannot_be_made_for_a_bug_leaves_the_partner_waiting(m
 def test_a_match_of_a_tick_that_has_no_run_for_a_bug_does_not_hold_up_other_windows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    failing(monkeypatch, run_sender, "make_run", "bad-id")
+    failing(monkeypatch, run_sender, "run_under", "bad-id")
     slots = two_slots().slots[:1]
     world = World(two_slots(slots=slots, require=1, window=WindowPlan("session", 5_000_000), collect="all", run=RUN))
     world.start()

@@ -118,16 +118,17 @@ class Kind:
         except OverflowError as error:
             raise self._unwritable(error) from error
 
-    def value_encoder(self, *repeated: str) -> Callable[..., bytes]:
+    def value_encoder(self, *repeated: str, moments: tuple[str, str] | None = None) -> Callable[..., bytes]:
         """Return a faster encoder, which takes the values of all fields in the order of the schema; it raises the same.
 
         The records in an array are tuples of values, and a map is a sequence of pairs.
 
         Args:
             repeated: Fields of text or bytes that many records have in common, by the path to them.
+            moments: Two fields that are nearly always microseconds since the epoch, which are written together.
 
         """
-        return source.value_writer(self.schema, self.prefix, self._unwritable, repeated)
+        return source.value_writer(self.schema, self.prefix, self._unwritable, repeated, moments or ())
 
     def decode(self, value: bytes) -> dict[str, Any]:
         """Return the record's fields.

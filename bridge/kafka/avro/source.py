@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from bridge.kafka.avro.varint import SIZES, int_bytes, long_at, long_bytes
+from bridge.kafka.avro.varint import SIZES, int_bytes, long_at, long_bytes, two_longs
 
 Schema = Any
 """As fastavro's ``parse_schema`` returns it."""
@@ -34,6 +34,7 @@ _KNOWN: dict[str, Any] = {
     "short": len(SIZES),
     "repeated": _repeated,
     "long_bytes": long_bytes,
+    "two_longs": two_longs,
     "int_bytes": int_bytes,
     "long_at": long_at,
 }
@@ -50,7 +51,11 @@ def writer(schema: Schema) -> Callable[[Fields, bytes], bytes]:
 
 
 def value_writer(
-    schema: Schema, prefix: bytes, refused: Callable[[OverflowError], Exception], repeated: Collection[str] = ()
+    schema: Schema,
+    prefix: bytes,
+    refused: Callable[[OverflowError], Exception],
+    repeated: Collection[str] = (),
+    moments: Collection[str] = (),
 ) -> Callable[..., bytes]:
     """Return ``write(*values)``, which takes the values of all fields in their order, and none by its name.
 
@@ -60,11 +65,12 @@ def value_writer(
         refused: Makes the error that is raised for a number that its type cannot hold.
         repeated: Fields of text or bytes that many records have in common, by the path to them (``events.slot``). Their
             bytes are kept. The bytes of names in maps are always kept.
+        moments: Two fields of long that are nearly always microseconds since the epoch; or none.
 
     """
     body = [
         "try:",
-        *(_INDENT + line for line in _written(schema, repeated)),
+        *(_INDENT + line for line in _written(schema, repeated, moments)),
         "except OverflowError as error:",
         _INDENT + "raise refused(error) from error",
     ]
@@ -73,13 +79,17 @@ def value_writer(
     return write
 
 
-def _written(schema: Schema, repeated: Collection[str] | None = None) -> list[str]:
+def _written(schema: Schema, repeated: Collection[str] | None = None, moments: Collection[str] = ()) -> list[str]:
     """Return the statements that return the record's bytes behind ``prefix``, from variables named by their number."""
     write = _Writing(repeated)
     lines: list[str] = []
     parts = ["prefix"]
+    if moments:
+        pair = ", ".join(f"f{number}" for number, field in enumerate(schema["fields"]) if field["name"] in moments)
+        lines.append(f"{pair} = two_longs({pair})")
     for number, field in enumerate(schema["fields"]):
-        lines += write.value(field["type"], f"f{number}", field["name"])
+        if field["name"] not in moments:
+            lines += write.value(field["type"], f"f{number}", field["name"])
         parts += write.parts(field["type"], f"f{number}", field["name"])
     return [*lines, f"return b''.join(({', '.join(parts)},))"]
 

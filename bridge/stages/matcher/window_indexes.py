@@ -18,7 +18,6 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Collection, Iterable
-from sys import getsizeof
 from typing import NamedTuple
 
 from bridge.core.event import SECOND, EventIdentity, Micros
@@ -242,7 +241,8 @@ class Usage:
 def held_bytes(place: Place, held: Arrival | Spent) -> int:
     """Return the bytes of memory that a waiting or remembered arrival takes."""
     (_, _, key), _, (_, source, id_) = place
-    return _PLACE_BYTES + getsizeof(key) + getsizeof(source) + getsizeof(id_) + waiting_bytes(held)
+    # of a text `sys.getsizeof` says the same, and takes six times as long
+    return _PLACE_BYTES + key.__sizeof__() + source.__sizeof__() + id_.__sizeof__() + waiting_bytes(held)
 
 
 def size_of(key: WindowKey, held: Held) -> int:
@@ -262,7 +262,7 @@ def waiting_bytes(held: Arrival | Spent) -> int:
         return 0
     size = _WAITING_BYTES + len(held.value)
     if held.key:
-        size += getsizeof(held.key)
+        size += held.key.__sizeof__()
     if held.traceparent:
-        size += getsizeof(held.traceparent)
+        size += held.traceparent.__sizeof__()
     return size

@@ -36,7 +36,7 @@ _waiting = WAITING.only("offset", "reached", "arrival")
 _WAITS = ("time", "definition", "event_key", "value")  # the other fields stand in the key of the waiting arrival
 _traced = TRACED_ARRIVAL.only("traceparent", "arrival")
 _arrival, _named_arrival = ARRIVAL.only(*_WAITS), NAMED_ARRIVAL.only(*_WAITS)
-_encode_waiting, _encode_spent = WAITING.value_encoder(), SPENT.value_encoder()
+_encode_waiting, _encode_spent = WAITING.value_encoder(), SPENT.value_encoder(moments=("time", "until"))
 
 RETIRING_KEY = b"retiring"
 """The key of the record that names what a tick retires, until its slices are over."""

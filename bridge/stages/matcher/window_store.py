@@ -211,7 +211,7 @@ class WindowStore:
         if self._usage.size > self._memory:
             self._make_room()
         held, slots, condition = self._held(key), len(trigger.slots), key[:2]
-        known = known_at(held, arrival.event, slots)
+        known = known_at(held, arrival.event, slots) if held is not None else {}
         if not known and self.count(condition) >= bounds.remembered:
             return Excess({"bound": str(bounds.remembered)})
         step = None

@@ -47,7 +47,8 @@ _plain_fields = ArrivalRecord._fields[:-2]
 _named_fields = ArrivalRecord._fields[:-1]
 _plain, _named = ARRIVAL.only(*_plain_fields), NAMED_ARRIVAL.only(*_named_fields)
 _traced = TRACED_ARRIVAL.only("traceparent", "arrival")
-_encode = ARRIVAL.value_encoder("trigger", "definition")
+_encode = ARRIVAL.value_encoder("trigger", "definition", moments=("time", "reached"))
+_UNNAMED, _UNTRACED = ("", ""), ("",)  # what a plain, and a named, arrival does not say
 
 
 def arrival_key(trigger: str, key: str) -> bytes:
@@ -77,5 +78,5 @@ def decode_arrival(value: bytes) -> ArrivalRecord:
         traceparent, value = _traced(value)
         return decode_arrival(value)._replace(traceparent=traceparent)
     if value.startswith(NAMED_ARRIVAL.prefix):
-        return _new_tuple(ArrivalRecord, (*_named(value), ""))
-    return _new_tuple(ArrivalRecord, (*_plain(value), "", ""))
+        return _new_tuple(ArrivalRecord, _named(value) + _UNTRACED)
+    return _new_tuple(ArrivalRecord, _plain(value) + _UNNAMED)

@@ -17,7 +17,7 @@ RUNNING_MARK = CREATED_RUN.prefix + bytes([0])
 """Bytes in the ledger's entry of a run whose Workflow has not ended, and in no other. No text has them: C3 01 is no
 UTF-8."""
 
-_encode = RUN.value_encoder("plan", "events.slot", "events.name")
+_encode = RUN.value_encoder("plan", "events.slot", "events.name", moments=("event_time", "reached"))
 _PLANS = 4_096  # definitions whose share of a run is kept as written and as read
 
 

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.kafka.avro.source import reader, writer
-from bridge.kafka.avro.varint import long_at, long_bytes
+from bridge.kafka.avro.varint import long_at, long_bytes, two_longs
 from bridge.kafka.records import WAITING, Kind, RecordError, UnwritableError, schemas_folder
 
 KINDS = [Kind(path.stem) for path in sorted(schemas_folder().glob("*.avsc"))]
-LONGS = st.integers(-(2**63), 2**63 - 1) | st.integers(2**48, 2**56) | st.integers(-130, 20_000)
+MOMENTS = st.integers(2**48, 2**55)
+LONGS = st.integers(-(2**63), 2**63 - 1) | MOMENTS | st.integers(2**55, 2**56) | st.integers(-130, 2**29)
 
 
 SIMPLE: dict[str, st.SearchStrategy[Any]] = {
@@ -74,7 +75,8 @@ def texts(schema: Any, path: str = "") -> Iterator[str]:
 
 def test_a_number_that_no_reader_could_read_is_refused_in_either_form() -> None:
     by_name = partial(WAITING.encode, {"offset": 2**63, "reached": 1, "arrival": b""})
-    for write in (by_name, partial(WAITING.value_encoder(), 2**63, 1, b"")):
+    together = WAITING.value_encoder(moments=("offset", "reached"))
+    for write in (by_name, partial(WAITING.value_encoder(), 2**63, 1, b""), partial(together, 2**63, 1, b"")):
         with pytest.raises(UnwritableError, match="of kind waiting cannot be written: expected a number of at most 64"):
             write()
 
@@ -91,6 +93,11 @@ def test_each_kind_is_written_and_read_as_fastavro_does(kind: Kind, data: st.Dat
     assert kind.value_encoder()(*positional(kind.schema, fields)) == written
     repeated = data.draw(st.sets(st.sampled_from(sorted({"none", *texts(kind.schema)}))))
     assert kind.value_encoder(*repeated)(*positional(kind.schema, fields)) == written
+    longs = [field["name"] for field in kind.schema["fields"] if field["type"] == "long"]
+    if len(longs) > 1:
+        first, second, *_ = data.draw(st.permutations(longs))
+        together = kind.value_encoder(*repeated, moments=(first, second))
+        assert together(*positional(kind.schema, fields)) == written
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -119,6 +126,11 @@ def test_a_number_reads_as_it_was_written_wherever_it_stands(number: int) -> Non
     written = long_bytes(number)
     assert long_at(b"\x85" + written + b"\xff\x01", 1) == (number, 1 + len(written))
     assert long_at(written, 0) == (number, len(written))
+
+
+@given(MOMENTS | LONGS, MOMENTS | LONGS)
+def test_two_numbers_together_are_written_as_each_by_itself(first: int, second: int) -> None:
+    assert two_longs(first, second) == (long_bytes(first), long_bytes(second))
 
 
 def test_large_values_have_long_lengths() -> None:

@@ -1,12 +1,13 @@
 """The promises of run_identity."""
 
+import base64
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.runs.identity import BadTemplateNameError, run_key_of, workflow_name
+from bridge.core.runs.identity import BadTemplateNameError, run_key_of, run_keys, workflow_name
 
 text = st.text(max_size=12)
 identities = st.tuples(text, text, text, st.lists(text, min_size=1, max_size=3).map(tuple), text)
@@ -42,3 +43,8 @@ def test_every_run_has_a_name_that_argo_accepts(template: str, identity: Identit
 def test_a_bad_template_name_is_named_in_the_error(name: str) -> None:
     with pytest.raises(BadTemplateNameError, match=re.escape(repr(name))):
         workflow_name(name, "a" * 52)
+
+
+@given(st.lists(st.binary(min_size=32, max_size=32), max_size=150))
+def test_many_keys_are_written_as_base32_at_once(digests: list[bytes]) -> None:
+    assert run_keys(digests) == [base64.b32encode(digest).decode().rstrip("=").lower() for digest in digests]

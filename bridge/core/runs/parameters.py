@@ -162,7 +162,10 @@ def check_size(parameters: Sequence[tuple[str, str]]) -> None:
         ParameterError: Names and texts have more than :data:`PARAMETERS_LIMIT` bytes.
 
     """
-    if _UTF8 * sum([len(name) + len(text) for name, text in parameters]) <= PARAMETERS_LIMIT:
+    characters = 0
+    for name, text in parameters:
+        characters += len(name) + len(text)
+    if _UTF8 * characters <= PARAMETERS_LIMIT:
         return  # nearly always, and without encoding them
     size = sum([len(name.encode()) + len(text.encode()) for name, text in parameters])
     if size > PARAMETERS_LIMIT:

@@ -129,7 +129,8 @@ def _events_parts(trigger: Trigger, match: Sequence[Sequence[Event]]) -> Sequenc
     """
     parts: list[str] = []
     for slot, events in zip(trigger.slots, match, strict=True):
-        for name, source, id_, *_ in events:
+        for event in events:
+            name, source, id_ = event[:3]
             parts += (slot.variable if name == slot.event else f"{slot.variable} {name}", source, id_)
     return parts
 

@@ -47,9 +47,10 @@ class RoutedEvent(NamedTuple):
 
     def decide(self, reason: Reason, evidence: dict[str, str]) -> Decision:
         """Return a decision about the event at the slot."""
-        key = self.definition.redacted_key(self.key)
-        event, variable = self.decoded.event.identity, self.slot.slot.variable
-        return _new_tuple(Decision, (reason, self.definition.identity, variable, event, key, evidence))
+        definition, slot, (event, _, _), key = self
+        shown = definition.redacted_key(key) if key else ""
+        fields = (reason, definition.identity, slot.slot.variable, event.identity, shown, evidence)
+        return _new_tuple(Decision, fields)
 
 
 @dataclass

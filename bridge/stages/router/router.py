@@ -316,8 +316,9 @@ class Router(Stage):
                     event = self._read(record, out)
                     if event is not None:
                         read.append(event)
-                        size += len(event.decoded.value) * (1 + event.filters.most)  # if it passes all these
-                        weight += 1 + len(event.filters.always) // _SLOTS_A_STEP
+                        filters, _, decoded, _ = event
+                        size += len(decoded.value) * (1 + filters.most)  # if it passes all these
+                        weight += 1 + len(filters.always) // _SLOTS_A_STEP
                 elif ahead[place] < _ASKED_AHEAD:
                     ahead[place] += 1
                     if self._definitions.reading(record) and excess_of(record) is None:

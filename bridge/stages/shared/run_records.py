@@ -40,24 +40,35 @@ def encode_run(run: Run) -> bytes:
     One that a replay asks for, or that is made in place of another one, has a record around it, which 0.1.0 does not
     know, and so has one whose events belong to traces.
     """
-    plan = _plan(
-        run.trigger,
-        run.definition_hash,
-        run.namespace,
-        run.template,
-        run.labels,
-        run.annotations,
-        run.allow_template_tags,
-        run.synchronization,
-    )
-    events = [(slot, *event) for slot, event in run.events]
-    times = (run.event_time, run.reached, run.start_by)
-    value = _encode(plan, run.run_key, run.key, run.name, run.parameters, run.payload, events, *times)
-    if run.replay or run.repeats:
-        value = REPLAYED_RUN.encode(
-            {"run": value, "replay": run.replay, "replay_id": run.replay_id, "repeats": run.repeats}
-        )
-    return TRACED_RUN.encode({"traces": list(run.traces), "run": value}) if run.traces else value
+    (  # each field of a named tuple by its name would take as long as all of them so
+        run_key,
+        trigger,
+        definition,
+        key,
+        namespace,
+        name,
+        template,
+        parameters,
+        payload,
+        labels,
+        annotations,
+        used,
+        event_time,
+        reached,
+        allow_template_tags,
+        start_by,
+        synchronization,
+        replay,
+        replay_id,
+        repeats,
+        traces,
+    ) = run
+    plan = _plan(trigger, definition, namespace, template, labels, annotations, allow_template_tags, synchronization)
+    events = [(slot, *event) for slot, event in used]
+    value = _encode(plan, run_key, key, name, parameters, payload, events, event_time, reached, start_by)
+    if replay or repeats:
+        value = REPLAYED_RUN.encode({"run": value, "replay": replay, "replay_id": replay_id, "repeats": repeats})
+    return TRACED_RUN.encode({"traces": list(traces), "run": value}) if traces else value
 
 
 @lru_cache(maxsize=_PLANS)

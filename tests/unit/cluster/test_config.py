@@ -162,3 +162,19 @@ def test_a_certificate_authority_that_is_none_is_said_at_the_start(tmp_path: Pat
     )
     with pytest.raises(ClusterConfigError, match="certificates of the cluster's configuration"):
         KubernetesWorkflowApi(str(path))
+
+
+LEAN = """
+import sys
+from bridge.cluster.config import ClusterConfigError, cluster_client
+try:
+    cluster_client(None, context=None, connections=1)
+except ClusterConfigError:
+    import charset_normalizer
+    print("requests" in sys.modules, hasattr(sys.modules["requests"].compat.chardet, "detect"))
+"""
+
+
+def test_what_guesses_the_encoding_of_texts_is_not_imported_with_the_client() -> None:
+    done = subprocess.run([sys.executable, "-c", LEAN], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("True False\n", "")  # others can still import it

@@ -222,7 +222,7 @@ class WindowStore:
             step = apply_arrival(
                 trigger, window_of(held, slots), key.key, arrival, known, bound=bounds.window, ticked=ticked
             )
-        excess = self._excess(key, arrival, step, bounds)
+        excess = self._excess(key, held, arrival, step, bounds)
         return step if excess is None else Excess(excess)
 
     def known(self, key: WindowKey, event: EventIdentity, trigger: Trigger) -> dict[int, Arrival | Spent]:
@@ -245,14 +245,16 @@ class WindowStore:
         """Return the time of a condition's last tick; None where its rules do not need it."""
         return self.clock(condition).ticked if needs_clock(trigger) else None
 
-    def _excess(self, key: WindowKey, arrival: Arrival, step: Step, bounds: Bounds) -> dict[str, str] | None:
+    def _excess(
+        self, key: WindowKey, held: Held | None, arrival: Arrival, step: Step, bounds: Bounds
+    ) -> dict[str, str] | None:
         """Return the evidence that there is no room for what the step of an arrival adds, or None.
 
         No step adds more than its new arrival, and a step that completes a match may add less than nothing. So a step
         is measured only where its arrival might not fit. A window with too many events for the disk must fit into the
         memory, whatever else is on disk.
         """
-        usage, condition, bound, held = self._usage, key[:2], bounds.bytes + bounds.disk, self._windows.get(key)
+        usage, condition, bound = self._usage, key[:2], bounds.bytes + bounds.disk
         is_large = isinstance(held, WindowState) and len(held) >= LARGEST and bounds.disk > 0
         if not is_large and usage.has_room(condition, len(arrival.value) + _TEXTS_BYTES, bound):
             return None
@@ -369,10 +371,11 @@ class WindowStore:
         is_pair = step.match is not None and len(ended) == _PAIR and isinstance(held, Arrival)
         lone = held if is_pair and (ended[0][0] is held or ended[1][0] is held) else None
         for arrival, spent in ended:
-            place = _new_tuple(Place, (key, arrival.slot, arrival.event))
+            slot, event = arrival.slot, arrival.event
+            place = _new_tuple(Place, (key, slot, event))
             if lone is None:
                 self._remember(place, spent, trigger)
-            self._timers.set(spent.until, *place)
+            self._timers.set(spent.until, key, slot, event)
             if is_logged:
                 send(topic, partition, place_key(place), encode_spent(spent))
         if isinstance(lone, Arrival):

@@ -1,13 +1,14 @@
 """The promises of run_identity."""
 
 import base64
+import hashlib
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.runs.identity import BadTemplateNameError, run_key_of, run_keys, workflow_name
+from bridge.core.runs.identity import BadTemplateNameError, run_digest, run_key_of, run_keys, workflow_name
 
 text = st.text(max_size=12)
 identities = st.tuples(text, text, text, st.lists(text, min_size=1, max_size=3).map(tuple), text)
@@ -48,3 +49,18 @@ def test_a_bad_template_name_is_named_in_the_error(name: str) -> None:
 @given(st.lists(st.binary(min_size=32, max_size=32), max_size=150))
 def test_many_keys_are_written_as_base32_at_once(digests: list[bytes]) -> None:
     assert run_keys(digests) == [base64.b32encode(digest).decode().rstrip("=").lower() for digest in digests]
+
+
+PARTS = (
+    st.text(max_size=12) | st.text(st.characters(codec="ascii"), max_size=300) | st.sampled_from(["a" * 127, "é" * 64])
+)
+
+
+@given(PARTS, PARTS, PARTS, st.lists(PARTS, min_size=1, max_size=6), PARTS)
+def test_a_key_is_the_digest_of_all_parts_each_behind_its_length(
+    installation: str, trigger: str, key: str, match: list[str], replay: str
+) -> None:
+    digest = hashlib.sha256()
+    for part in (installation, trigger, key, replay, *match):
+        digest.update(len(part.encode()).to_bytes(8, "big") + part.encode())
+    assert run_digest(installation, trigger, key, match, replay) == digest.digest()

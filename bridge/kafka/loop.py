@@ -262,6 +262,7 @@ class StageLoop:
         self._producer.begin()
         try:
             work(self._queue, out)
+            out.flush()
             self._send_sample(out)
             offsets = self._offsets(out)
             if offsets:
@@ -420,6 +421,7 @@ class StageLoop:
             try:
                 if self._is_sound:
                     self._stage.release(going, out)
+                    out.flush()
                     self._send_sample(out)
                 released = {
                     place: disown(self._committed[place], is_tried=not self._is_sound or self._stage.is_tried(place))

@@ -35,7 +35,7 @@ class Outbox:
         decisions: The decisions about events and runs; counted once the transaction is committed.
         held: Partitions to be read again, from the given offset, after some seconds.
         ahead: The marks.
-        sent: Number of records that were sent.
+        sent: Number of records that were given to be sent.
         size: Bytes of their values.
         spans: The spans of traced events; exported once the transaction is committed.
         at: The record, or the run of the submitter, that is being processed. An exception is attributed to it. None for
@@ -50,6 +50,7 @@ class Outbox:
         ahead: Mapping[int, bytes] | None = None,
     ) -> None:
         self._producer = producer
+        self._last: dict[tuple[str, int, bytes], bytes | None] = {}  # what `send_last` was given
         self._clock = clock
         self.ahead = {} if ahead is None else ahead
         self.spans: list[Span] = []
@@ -73,13 +74,41 @@ class Outbox:
             OversizeError: The record is larger than our topics take.
 
         """
+        self._count(value)
+        own = headers_of(value)
+        self._producer.send(topic, partition, key, value, own if headers is None else [*(own or ()), *headers])
+
+    def send_last(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
+        """Send a record of a state, of which the last of each key counts, and only that one is sent in the end.
+
+        While a backlog is worked off, most windows open and end in the same batch.
+
+        Args:
+            topic: The topic. Nothing else of this batch is sent to it with the same key.
+            partition: The partition.
+            key: The key.
+            value: The value; None is a tombstone.
+
+        Raises:
+            OversizeError: The record is larger than our topics take.
+
+        """
+        self._count(value)
+        self._last[topic, partition, key] = value
+
+    def flush(self) -> None:
+        """Send what :meth:`send_last` was given. The batch is complete."""
+        send = self._producer.send
+        for (topic, partition, key), value in self._last.items():
+            send(topic, partition, key, value, headers_of(value))
+        self._last.clear()
+
+    def _count(self, value: bytes | None) -> None:
         if value is not None:
             size = len(value)
             if size > RECORD_LIMIT:
                 raise OversizeError(size)
             self.size += size
-        own = headers_of(value)
-        self._producer.send(topic, partition, key, value, own if headers is None else [*(own or ()), *headers])
         self.sent += 1
 
     def trace(self, name: str, contexts: Sequence[str], start: Micros, **attributes: str) -> tuple[str, ...]:
@@ -124,4 +153,7 @@ class Discard(Outbox):
         self._clock, self.ahead, self.spans = None, {}, []
 
     def send(self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Headers | None = None) -> None:
+        """Drop it."""
+
+    def send_last(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
         """Drop it."""

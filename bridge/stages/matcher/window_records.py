@@ -1,9 +1,9 @@
 """The records of the changelog ``windows``: their keys and values.
 
 Each waiting or remembered arrival has one record, under the same key through its whole life: ``waiting``, then
-``spent``, then a tombstone. So a completed pair costs its window only three records, and restoring needs only the last
-record of each key. The value does not repeat the key. The record of a waiting arrival contains its record in
-``arrivals``, unchanged.
+``spent``, then a tombstone. So a completed pair costs its window only three records, or two if it begins and ends in
+the same batch, and restoring needs only the last record of each key. The value does not repeat the key. The record of a
+waiting arrival contains its record in ``arrivals``, unchanged.
 
 A match that waits for an absence and a calendar window that has matched have records of their own, and so has the clock
 of each condition whose rules need it. While a retirement goes on in slices, one record names its conditions.

@@ -343,7 +343,7 @@ class WindowStore:
             OversizeError: The new arrival is too large for the changelog. The store can no longer be used.
 
         """
-        topic, partition, send, is_logged = self._topic, self._partition, out.send, self._is_logged
+        topic, partition, send, is_logged = self._topic, self._partition, out.send_last, self._is_logged
         if self._spilled is not None:
             self._held(key)
         for place in forgotten:
@@ -405,7 +405,7 @@ class WindowStore:
                 continue
             self._forget(place)
             if self._is_logged:
-                out.send(self._topic, self._partition, place_key(place), None)
+                out.send_last(self._topic, self._partition, place_key(place), None)
             if state.window is not None:
                 self._put(place.window, forget(trigger, state.window, place.slot, held), trigger)
 
@@ -417,7 +417,7 @@ class WindowStore:
     def drop_clock(self, condition: Condition, out: Outbox) -> None:
         """Forget the clock of a condition that is retired."""
         if self._clocks.pop(condition, None) is not None:
-            out.send(self._topic, self._partition, clock_key(condition), None)
+            out.send_last(self._topic, self._partition, clock_key(condition), None)
 
     def keep_retiring(self, retiring: tuple[Condition, ...] | None, out: Outbox) -> None:
         """Keep the conditions that the tick at the head of the log retires, until its slices are over; then None."""
@@ -425,7 +425,7 @@ class WindowStore:
             return
         self._retiring = retiring
         value = None if retiring is None else encode_retiring(retiring)
-        out.send(self._topic, self._partition, RETIRING_KEY, value)
+        out.send_last(self._topic, self._partition, RETIRING_KEY, value)
 
     def arm(self, condition: Condition) -> None:
         """Ask for a tick that arms a dead man's switch, unless it is armed."""
@@ -633,7 +633,7 @@ class WindowStore:
     def _set_clock(self, condition: Condition, clock: ConditionClock, trigger: Trigger, out: Outbox) -> None:
         self._clocks[condition] = clock
         self._set_switch(condition, clock, trigger)
-        out.send(self._topic, self._partition, clock_key(condition), encode_clock(clock))
+        out.send_last(self._topic, self._partition, clock_key(condition), encode_clock(clock))
 
     def _set_switch(self, condition: Condition, clock: ConditionClock, trigger: Trigger) -> None:
         """Set the timer of a dead man's switch that follows from its clock."""

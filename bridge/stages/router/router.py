@@ -308,7 +308,7 @@ class Router(Stage):
             self._reached.begin()
             read: list[_ReadEvent] = []
             size = weight = 0
-            while records and weight < _READ_TOGETHER and size < _ROUND_BYTES:  # which bounds its time, too
+            while records and weight < _READ_TOGETHER and size < _ROUND_BYTES and self._pace() < end:
                 record = records.popleft()
                 place = record[:2]  # equal to a Partition
                 if not held or place not in held:

@@ -4,6 +4,7 @@ from typing import Any
 
 from bridge.core.event import MINUTE, SECOND
 from bridge.core.trigger import RunPlan
+from bridge.kafka.records import kind_of
 from flowbridge_sdk.codec import Decoder
 from flowbridge_sdk.headers import Headers
 from unit.stages.world import World, one_slot, two_slots
@@ -29,6 +30,22 @@ def test_two_events_of_one_order_become_one_workflow_with_fields_of_both() -> No
     world.run(2)
     assert world.workflows() == [{"order": "7", "amount": "12.5"}]
     assert sorted(world.reasons()) == ["created", "matched", "matched", "waiting", "waiting"]
+
+
+def test_a_pair_that_completes_in_the_batch_in_which_it_begins_leaves_the_records_of_its_end_alone() -> None:
+    world = World(two_slots())
+    world.start()
+    world.run(3)
+    world.publish("order.created", {"order": "7"}, partition=1)
+    world.publish("payment.done", {"order": 7, "amount": 12.5})
+    world.run(2)
+    assert [kind_of(value) for value in world.values("fb.windows")] == ["spent", "spent"]
+    world.publish("order.created", {"order": "8"}, partition=1)
+    world.run(2)
+    world.publish("payment.done", {"order": 8, "amount": 1}, partition=1)
+    world.run(2)
+    assert [kind_of(value) for value in world.values("fb.windows")][2:] == ["waiting", "spent", "spent"]
+    assert len(world.workflows()) == 2
 
 
 def test_what_waits_in_vain_expires_and_leaves_nothing_behind() -> None:

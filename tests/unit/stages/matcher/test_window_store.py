@@ -78,6 +78,7 @@ class Owner:
         ticked = store.ticked(self.condition, self.trigger)
         change = apply_arrival(self.trigger, window, text, arrival, known, bound=3, ticked=ticked)
         store.apply(key, self.trigger, change, self.out, arrived=record_of(self.trigger, text, arrival))
+        self.out.flush()
 
     def tick(self, time: int) -> list[Decision]:
         """End what is due, and return what was decided."""
@@ -87,6 +88,7 @@ class Owner:
         tick = {"safe": [{"trigger": trigger, "condition": condition, "time": time}], "retired": []}
         decided = self._end(TickRound(self.store, self.known, tick))
         self.store.advance(self.condition, self.trigger, time, self.out)
+        self.out.flush()
         return decided
 
     def retire(self) -> None:
@@ -100,6 +102,7 @@ class Owner:
         self.store.drop_clock(self.condition, self.out)
         self._end(round_)
         self.store.keep_retiring(None, self.out)
+        self.out.flush()
 
     def _end(self, round_: TickRound) -> list[Decision]:
         decided: list[Decision] = []
@@ -110,6 +113,7 @@ class Owner:
 
     def restored(self) -> Owner:
         """Return an owner that has taken over from what the changelog says: on disk, unless this one is."""
+        self.out.flush()
         other = Owner(self.trigger, SPILLING if self.bounds is None else None)
         other.changelog.last = dict(self.changelog.last)
         records = LastRecords(0 if other.bounds is not None else None)

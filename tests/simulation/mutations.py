@@ -17,6 +17,7 @@ from bridge.core import trigger
 from bridge.core.decision import Reason
 from bridge.core.event import Event, Micros
 from bridge.core.runs import run_of_match
+from bridge.core.runs.identity import run_digest
 from bridge.core.runs.limits import Brake
 from bridge.core.slot_filters import SlotFilters
 from bridge.core.windows.kinds import calendar
@@ -47,6 +48,7 @@ from bridge.stages.matcher.window_states import WindowState
 from bridge.stages.matcher.window_store import WindowStore
 from bridge.stages.router.reached_time import ReachedTimes
 from bridge.stages.router.router import Router
+from bridge.stages.shared import run_sender
 from bridge.stages.shared.definitions import Definitions
 from bridge.stages.shared.run_records import encode_run
 from bridge.stages.submitter import attempts, bulkheads, submitter
@@ -288,10 +290,13 @@ def _never_late(self: Any, now: Any) -> bool:
     return False
 
 
-def _identity_of_events(definition: Any, variables: Any, events: Any, frame: Any) -> tuple[str, ...]:
-    del variables, frame
-    slots = zip(definition.trigger.slots, events, strict=True)
-    return tuple(part for slot, some in slots for event in some for part in (slot.variable, event.source, event.id))
+def _identify_by_events(
+    definition: Any, installation: str, key: str, match: Any, frame: Any = None, *, replay_id: str = "", **more: Any
+) -> bytes:
+    """Return the digest of a match's events, whatever else is to identify it."""
+    del frame, more
+    parts = run_of_match._events_parts(definition.trigger, match)
+    return run_digest(installation, definition.identity, key, parts, replay_id)
 
 
 # -- what is lost, and what is remembered ------------------------------------------------------------------------------
@@ -591,7 +596,10 @@ MUTATIONS = (
     Mutation("storm not held", ((Brake, "wait", _no_storm),)),
     Mutation("limits that forget at a restart", ((Lanes, "restore", _count_from_nothing),), within=150),
     Mutation("start deadline not kept", ((OpenRun, "is_too_late", _never_late),)),
-    Mutation("run.id not looked at", ((run_of_match, "_identity", _identity_of_events),)),
+    Mutation(
+        "run.id not looked at",
+        ((run_of_match, "identify", _identify_by_events), (run_sender, "identify", _identify_by_events)),
+    ),
     Mutation("create without intent", ((LedgerWriter, "write", _write_no_intent),)),
     Mutation("what was sent ahead is taken for new", ((Submitter, "_was_sent_ahead", _say_no),), 1),
     Mutation("a claim forgets what was sent ahead", ((Submitter, "is_tried", _say_no),), 1),

@@ -48,7 +48,8 @@ class NewerTrigger(Trigger):
 
 def newer(trigger: Trigger, at_most: int | None = None) -> NewerTrigger:
     """Return a trigger as the newer release reads it from a file."""
-    return NewerTrigger(**{field.name: getattr(trigger, field.name) for field in fields(Trigger)}, at_most=at_most)
+    given = {field.name: getattr(trigger, field.name) for field in fields(Trigger) if field.init}
+    return NewerTrigger(**given, at_most=at_most)
 
 
 def is_newer(trigger: Trigger) -> bool:

@@ -154,14 +154,21 @@ class Kind:
             raise self._damaged(error) from error
         return fields  # type: ignore[return-value]  # a record schema always reads into a dict
 
-    def only(self, *names: str) -> Callable[[bytes], tuple[Any, ...]]:
-        """Return a decoder of some of a record's fields, in the order of their names; it raises as :meth:`decode`."""
+    def only(self, *names: str, moments: tuple[str, str] | None = None) -> Callable[[bytes], tuple[Any, ...]]:
+        """Return a decoder of some of a record's fields, in the order of their names; it raises as :meth:`decode`.
+
+        Args:
+            names: The fields.
+            moments: Two fields, one behind the other in the schema, that are nearly always microseconds since the
+                epoch. They are read together.
+
+        """
 
         def decode(value: bytes) -> tuple[Any, ...]:
             fields = self.decode(value)
             return tuple(fields[name] for name in names)
 
-        return source.picker(self.schema, names, self.prefix, decode, self._damaged)
+        return source.picker(self.schema, names, self.prefix, decode, self._damaged, moments or ())
 
     def _unwritable(self, error: OverflowError) -> UnwritableError:
         return UnwritableError(f"a record of kind {self.name} cannot be written: {error}")

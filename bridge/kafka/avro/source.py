@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from bridge.kafka.avro.varint import SIZES, int_bytes, long_at, long_bytes, two_longs
+from bridge.kafka.avro.varint import SIZES, int_bytes, long_at, long_bytes, two_longs, two_longs_at
 
 Schema = Any
 """As fastavro's ``parse_schema`` returns it."""
@@ -37,6 +37,7 @@ _KNOWN: dict[str, Any] = {
     "two_longs": two_longs,
     "int_bytes": int_bytes,
     "long_at": long_at,
+    "two_longs_at": two_longs_at,
 }
 
 
@@ -113,6 +114,7 @@ def picker(
     prefix: bytes,
     otherwise: Callable[[bytes], tuple[Any, ...]],
     damaged: Callable[[Exception], Exception],
+    moments: Collection[str] = (),
 ) -> Callable[[bytes], tuple[Any, ...]]:
     """Return ``pick(buf)``, which gives some fields of a record alone, and looks at nothing behind the last.
 
@@ -122,12 +124,18 @@ def picker(
         prefix: What stands in front of the record's bytes.
         otherwise: Called for bytes with another prefix.
         damaged: Makes the error that is raised when the bytes are no such record, or are cut short.
+        moments: Two fields of long, one behind the other, that are nearly always microseconds since the epoch; or none.
 
     """
     fields = {field["name"]: f"f{number}" for number, field in enumerate(schema["fields"])}
-    last = max(list(fields).index(name) for name in names)
+    last = max(list(fields).index(name) for name in (*names, *moments))
     lines: list[str] = []
     for field in schema["fields"][: last + 1]:
+        if field["name"] in moments:
+            first, second = [fields[name] for name in fields if name in moments]
+            if fields[field["name"]] == first:
+                lines.append(f"{first}, {second}, pos = two_longs_at(buf, pos)")
+            continue
         match _type(field["type"]):
             case "string" | "bytes" if field["name"] not in names:
                 lines += _READ_SIZE

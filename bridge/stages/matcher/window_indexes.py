@@ -208,7 +208,10 @@ class Usage:
 
     def add(self, condition: Condition, size: int) -> None:
         """Count one more arrival."""
-        self.add_all(condition, 1, size)
+        counts, sizes = self.counts, self.sizes
+        counts[condition] = counts.get(condition, 0) + 1
+        sizes[condition] = sizes.get(condition, 0) + size
+        self.size += size
 
     def add_all(self, condition: Condition, count: int, size: int) -> None:
         """Count more arrivals, and the bytes of all of them."""

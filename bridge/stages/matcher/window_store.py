@@ -208,21 +208,28 @@ class WindowStore:
             bounds: How much the store may hold.
 
         """
-        if self._usage.size > self._memory:
+        usage, condition = self._usage, key[:2]
+        if usage.size > self._memory:
             self._make_room()
-        held, slots, condition = self._held(key), len(trigger.slots), key[:2]
+        held = self._windows.get(key)
+        if held is None and self._spilled is not None:
+            held = self._held(key)
+        state, lone = (held, None) if isinstance(held, WindowState) else (None, held)
+        slots = len(trigger.slots)
         known = known_at(held, arrival.event, slots) if held is not None else {}
-        if not known and self.count(condition) >= bounds.remembered:
+        if not known and usage.counts.get(condition, 0) >= bounds.remembered:
             return Excess({"bound": str(bounds.remembered)})
-        step = None
-        if trigger.is_plain and not known and not isinstance(held, WindowState):
-            step = step_alone(trigger, held, key.key, arrival)
+        step = step_alone(trigger, lone, key.key, arrival) if trigger.is_plain and not known and state is None else None
         if step is None:
             ticked = None if trigger.is_plain else self.ticked(condition, trigger)
             step = apply_arrival(
                 trigger, window_of(held, slots), key.key, arrival, known, bound=bounds.window, ticked=ticked
             )
-        excess = self._excess(key, held, arrival, step, bounds)
+        # No step adds more than its new arrival. So a step is measured only where its arrival might not fit.
+        is_large = state is not None and len(state) >= LARGEST and bounds.disk > 0
+        if not is_large and usage.has_room(condition, len(arrival.value) + _TEXTS_BYTES, bounds.bytes + bounds.disk):
+            return step
+        excess = self._excess(key, held, step, bounds, is_large=is_large)
         return step if excess is None else Excess(excess)
 
     def known(self, key: WindowKey, event: EventIdentity, trigger: Trigger) -> dict[int, Arrival | Spent]:
@@ -233,10 +240,6 @@ class WindowStore:
         """Return what is remembered of an event at a slot of a window; None if nothing is."""
         return at(self._held(place.window), place[1:])
 
-    def count(self, condition: Condition) -> int:
-        """Return how many arrivals of a condition wait or are remembered."""
-        return self._usage.counts.get(condition, 0)
-
     def clock(self, condition: Condition) -> ConditionClock:
         """Return the clock of a condition."""
         return self._clocks.get(condition, UNTICKED)
@@ -246,18 +249,14 @@ class WindowStore:
         return self.clock(condition).ticked if needs_clock(trigger) else None
 
     def _excess(
-        self, key: WindowKey, held: Held | None, arrival: Arrival, step: Step, bounds: Bounds
+        self, key: WindowKey, held: Held | None, step: Step, bounds: Bounds, *, is_large: bool
     ) -> dict[str, str] | None:
         """Return the evidence that there is no room for what the step of an arrival adds, or None.
 
-        No step adds more than its new arrival, and a step that completes a match may add less than nothing. So a step
-        is measured only where its arrival might not fit. A window with too many events for the disk must fit into the
-        memory, whatever else is on disk.
+        A step that completes a match may add less than nothing. A window with too many events for the disk must fit
+        into the memory, whatever else is on disk.
         """
         usage, condition, bound = self._usage, key[:2], bounds.bytes + bounds.disk
-        is_large = isinstance(held, WindowState) and len(held) >= LARGEST and bounds.disk > 0
-        if not is_large and usage.has_room(condition, len(arrival.value) + _TEXTS_BYTES, bound):
-            return None
         size = 0
         if step.kept is not None:
             size += held_bytes(Place(key, step.kept.slot, step.kept.event), step.kept)
@@ -378,9 +377,9 @@ class WindowStore:
             self._timers.set(spent.until, key, slot, event)
             if is_logged:
                 send(topic, partition, place_key(place), encode_spent(spent))
-        if isinstance(lone, Arrival):
+        if lone is not None:
             self._complete(key, lone, step)
-        else:
+        elif ended or not isinstance(held, Arrival):  # an arrival alone is kept as it is
             self._put(key, step.window, trigger)
         if self._spilled is not None and (held := self._windows.pop(key, None)) is not None:
             self._windows[key] = held  # the last to be moved to disk

@@ -45,9 +45,11 @@ class ArrivalRecord(NamedTuple):
 
 _plain_fields = ArrivalRecord._fields[:-2]
 _named_fields = ArrivalRecord._fields[:-1]
-_plain, _named = ARRIVAL.only(*_plain_fields), NAMED_ARRIVAL.only(*_named_fields)
+_moments = ("time", "reached")
+_plain = ARRIVAL.only(*_plain_fields, moments=_moments)
+_named = NAMED_ARRIVAL.only(*_named_fields, moments=_moments)
 _traced = TRACED_ARRIVAL.only("traceparent", "arrival")
-_encode = ARRIVAL.value_encoder("trigger", "definition", moments=("time", "reached"))
+_encode = ARRIVAL.value_encoder("trigger", "definition", moments=_moments)
 _UNNAMED, _UNTRACED = ("", ""), ("",)  # what a plain, and a named, arrival does not say
 
 

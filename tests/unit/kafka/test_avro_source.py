@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from io import BytesIO
+from itertools import pairwise
 from typing import Any
 
 import fastavro
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.kafka.avro.source import reader, writer
-from bridge.kafka.avro.varint import long_at, long_bytes, two_longs
+from bridge.kafka.avro.varint import long_at, long_bytes, two_longs, two_longs_at
 from bridge.kafka.records import WAITING, Kind, RecordError, UnwritableError, schemas_folder
 
 KINDS = [Kind(path.stem) for path in sorted(schemas_folder().glob("*.avsc"))]
@@ -119,6 +120,16 @@ def test_fields_alone_read_as_they_do_in_the_whole_record(kind: Kind, data: st.D
     assert decode(written) == tuple(fields[name] for name in names)
     with pytest.raises(RecordError):
         decode(written[: len(kind.prefix)])
+    pairs = [
+        (first["name"], second["name"])
+        for first, second in pairwise(kind.schema["fields"])
+        if first["type"] == second["type"] == "long"
+    ]
+    if pairs:
+        together = kind.only(*names, moments=data.draw(st.sampled_from(pairs)))
+        assert together(written) == decode(written)
+        with pytest.raises(RecordError):
+            together(written[: len(kind.prefix)])
 
 
 @given(LONGS)
@@ -129,8 +140,14 @@ def test_a_number_reads_as_it_was_written_wherever_it_stands(number: int) -> Non
 
 
 @given(MOMENTS | LONGS, MOMENTS | LONGS)
-def test_two_numbers_together_are_written_as_each_by_itself(first: int, second: int) -> None:
+def test_two_numbers_together_are_written_and_read_as_each_by_itself(first: int, second: int) -> None:
     assert two_longs(first, second) == (long_bytes(first), long_bytes(second))
+    written = long_bytes(first) + long_bytes(second)
+    assert two_longs_at(written, 0) == (first, second, len(written))
+    assert two_longs_at(b"\x85" + written + b"\xff\x01", 1) == (first, second, 1 + len(written))
+    for cut in range(len(written)):
+        with pytest.raises(IndexError):
+            two_longs_at(written[:cut], 0)
 
 
 def test_large_values_have_long_lengths() -> None:

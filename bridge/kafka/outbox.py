@@ -23,7 +23,7 @@ class OversizeError(ValueError):
 
 
 class Outbox:
-    """Collects the effects of one batch.
+    """Collects the effects of one batch. It is complete when :meth:`flush` was called, before its commit.
 
     Args:
         producer: Sends its records.
@@ -157,3 +157,6 @@ class Discard(Outbox):
 
     def send_last(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
         """Drop it."""
+
+    def flush(self) -> None:
+        """Send nothing."""

@@ -65,7 +65,7 @@ def two_longs(first: int, second: int) -> tuple[bytes, bytes]:
 
     """
     if _MOMENTS_FROM <= first < _MOMENTS_TO and _MOMENTS_FROM <= second < _MOMENTS_TO:
-        spread = (second << 64 | first) << 1  # and on as in `long_bytes`
+        spread = (second << 64 | first) << 1  # then as in `long_bytes`
         spread += (spread & 0xFFFFFFF000000000FFFFFFF0000000) * 15
         spread += (spread & 0x0FFFC0000FFFC0000FFFC0000FFFC000) * 3
         spread += spread & 0x3F803F803F803F803F803F803F803F80

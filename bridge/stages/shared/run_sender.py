@@ -73,9 +73,8 @@ class RunSender:
     def send(self, matches: Sequence[RunnableMatch], out: Outbox) -> list[Run | UnrunnableError]:
         """Send the runs of matches; return for each its run, or why it cannot be made."""
         spans = len(out.spans)
-        results: list[tuple[Run, bytes] | UnrunnableError]
         try:
-            results = [*self._made(matches, out)]
+            results = self._made(matches, out)
         except Exception:  # noqa: BLE001  (of one of them, and raised again for that)
             del out.spans[spans:]
             results = [self._made_alone(match, out) for match in matches]
@@ -96,32 +95,35 @@ class RunSender:
             sent.append(run)
         return sent
 
-    def _made(self, matches: Sequence[RunnableMatch], out: Outbox) -> list[tuple[Run, bytes]]:
-        """Return the runs of matches, each with its record.
-
-        Raises:
-            UnrunnableError: Of one of them no run can be made.
-
-        """
+    def _made(self, matches: Sequence[RunnableMatch], out: Outbox) -> list[tuple[Run, bytes] | UnrunnableError]:
+        """Return for each match its run with its record, or why it cannot be made."""
         prefix = self._topics.prefix
-        digests = [
-            identify(definition, prefix, key, events, frame, ended_early=ended_early)
-            for definition, key, events, _, frame, ended_early, _ in matches
-        ]
-        runs = [
-            run_under(run_key, match[0], match[1], match[2], match[4])
-            for match, run_key in zip(matches, run_keys(digests), strict=True)
-        ]
-        traced = [_traced(run, out) if run.traces else run for run in runs]
-        return [(run, run_record(run)) for run in traced]
+        digests: list[bytes | UnrunnableError] = []
+        for definition, key, events, _, frame, ended_early, _ in matches:
+            try:
+                digests.append(identify(definition, prefix, key, events, frame, ended_early=ended_early))
+            except UnrunnableError as error:
+                digests.append(error)
+        keys = iter(run_keys([digest for digest in digests if not isinstance(digest, UnrunnableError)]))
+        made: list[tuple[Run, bytes] | UnrunnableError] = []
+        for (definition, key, events, _, frame, _, _), digest in zip(matches, digests, strict=True):
+            if isinstance(digest, UnrunnableError):
+                made.append(digest)
+                continue
+            try:
+                run = run_under(next(keys), definition, key, events, frame)
+                if run.traces:
+                    run = _traced(run, out)
+                made.append((run, run_record(run)))
+            except UnrunnableError as error:
+                made.append(error)
+        return made
 
     def _made_alone(self, match: RunnableMatch, out: Outbox) -> tuple[Run, bytes] | UnrunnableError:
-        """Return the run of a match and its record, or why there is none."""
+        """Return the run of a match and its record, or why there is none; an exception is laid to its record."""
         out.at = match.record
         try:
             return self._made([match], out)[0]
-        except UnrunnableError as error:
-            return error
         except Exception as error:  # noqa: BLE001  (of a match that a tick completed; others are raised again)
             return _failed(match, error)
 

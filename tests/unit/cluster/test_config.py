@@ -178,3 +178,20 @@ except ClusterConfigError:
 def test_what_guesses_the_encoding_of_texts_is_not_imported_with_the_client() -> None:
     done = subprocess.run([sys.executable, "-c", LEAN], capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == ("True False\n", "")  # others can still import it
+
+
+EARLY = """
+import sys
+
+class EarlyRequests:  # before 2.32
+    def find_spec(self, name, path=None, target=None):
+        if name == "requests" and sys.modules.get("charset_normalizer", self) is None:
+            raise ImportError("it does not work without charset_normalizer")
+
+sys.meta_path.insert(0, EarlyRequests())
+"""
+
+
+def test_the_client_works_with_a_requests_that_must_guess() -> None:
+    done = subprocess.run([sys.executable, "-c", EARLY + LEAN], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("True True\n", "", 0)

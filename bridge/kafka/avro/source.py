@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from bridge.kafka.avro.varint import SIZES, int_bytes, long_at, long_bytes, two_longs, two_longs_at
@@ -114,7 +115,7 @@ def picker(
     prefix: bytes,
     otherwise: Callable[[bytes], tuple[Any, ...]],
     damaged: Callable[[Exception], Exception],
-    moments: Collection[str] = (),
+    moments: Sequence[str] = (),
 ) -> Callable[[bytes], tuple[Any, ...]]:
     """Return ``pick(buf)``, which gives some fields of a record alone, and looks at nothing behind the last.
 
@@ -126,15 +127,19 @@ def picker(
         damaged: Makes the error that is raised when the bytes are no such record, or are cut short.
         moments: Two fields of long, one behind the other, that are nearly always microseconds since the epoch; or none.
 
+    Raises:
+        ValueError: The moments are not one behind the other.
+
     """
     fields = {field["name"]: f"f{number}" for number, field in enumerate(schema["fields"])}
+    if moments and [*moments] not in map(list, pairwise(fields)):
+        raise ValueError(f"expected two fields, one behind the other, found {', '.join(moments)}")
     last = max(list(fields).index(name) for name in (*names, *moments))
     lines: list[str] = []
     for field in schema["fields"][: last + 1]:
         if field["name"] in moments:
-            first, second = [fields[name] for name in fields if name in moments]
-            if fields[field["name"]] == first:
-                lines.append(f"{first}, {second}, pos = two_longs_at(buf, pos)")
+            if field["name"] == moments[0]:  # the second is read with it
+                lines.append(f"{', '.join(fields[name] for name in moments)}, pos = two_longs_at(buf, pos)")
             continue
         match _type(field["type"]):
             case "string" | "bytes" if field["name"] not in names:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bridge.kafka.avro.source import reader, writer
 from bridge.kafka.avro.varint import long_at, long_bytes, two_longs, two_longs_at
-from bridge.kafka.records import WAITING, Kind, RecordError, UnwritableError, schemas_folder
+from bridge.kafka.records import SPENT, WAITING, Kind, RecordError, UnwritableError, schemas_folder
 
 KINDS = [Kind(path.stem) for path in sorted(schemas_folder().glob("*.avsc"))]
 MOMENTS = st.integers(2**48, 2**55)
@@ -130,6 +130,12 @@ def test_fields_alone_read_as_they_do_in_the_whole_record(kind: Kind, data: st.D
         assert together(written) == decode(written)
         with pytest.raises(RecordError):
             together(written[: len(kind.prefix)])
+
+
+def test_two_fields_that_do_not_follow_each_other_are_not_read_together() -> None:
+    for moments in (("time", "until"), ("offset", "time")):
+        with pytest.raises(ValueError, match=f"one behind the other, found {', '.join(moments)}"):
+            SPENT.only("time", moments=moments)
 
 
 @given(LONGS)
